@@ -12,11 +12,14 @@ reads nothing and opens nothing.
 """
 import collections
 import errno
+import io
+import itertools
 import json
 import math
 import os
 import re
 import sys
+import time
 
 __version__ = "1.0.0"
 
@@ -41,6 +44,7 @@ CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
 INCLUDE_DEPTH = 10
 JSON_DEPTH = 200                     # levels of nesting in a JSON5 text
+MAX_ISSUES = 100                     # faults named of one file; more help nobody
 
 
 # ----------------------------------------------------------------------------
@@ -224,14 +228,16 @@ Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 
 Provider = collections.namedtuple(
-    "Provider", "id base_url explicit discover discovery_key request_key credentials headers "
-                "models max_tokens context_window timeout_s defaults variables ca_file where file")
+    "Provider", "id base_url explicit discover discovery_key request_key credentials refusal headers "
+                "models max_tokens context_window timeout_s defaults primary env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
 `explicit`: a models.providers block exists; `discover`: its server is asked for
-models; the keys are Credentials or None; `headers` go with completions;
-`models` are the declared rows; `timeout_s` is the provider's own or None;
-`defaults` is agents.defaults; `where` names where the base URL comes from.
+models; the keys are Credentials or None; `refusal` is the Error that keeps it
+from being asked, or None; `headers` go with completions; `models` are the
+declared rows; `timeout_s` is the provider's own or None; `defaults` is
+agents.defaults and `primary` its default model; `env` names proxies and
+authorities; `where` says where the base URL comes from, `file` is the config.
 """
 
 Model = collections.namedtuple(
@@ -420,8 +426,10 @@ def _json5_unexpected(text, start, end, wanted):
         found = "a comment that does not end"
     elif text[start] in "\"'":
         found = "a string that does not end" if end - start == 1 else "a string"
+    elif end - start > 1:
+        found = "a word or number"                   # not its text: it may be a key without its quotes
     else:
-        found = repr(text[start:min(end, start + 20)])
+        found = repr(text[start:end])
     return Json5Error("expected %s, found %s" % (wanted, found) if wanted else "found " + found, text, start)
 
 
@@ -538,10 +546,12 @@ def read_settings(config_path=None, env=None):
         variables.update((name, value) for name, value in layer.items() if value.strip())
     missing = {}
     config = _substitute(config, variables, "", missing)
-    for key_path, name in missing.items():
-        warnings.append(_located(sources, path, key_path, "the variable %s is not set; what uses it will not work" % name))
-    for key_path, problem, severe in _schema_faults(config):
-        (issues if severe else warnings).append(_located(sources, path, key_path, problem))
+    trees = {}
+    for key_path, name in itertools.islice(missing.items(), MAX_ISSUES):
+        problem = "the variable %s is not set; what uses it will not work" % name
+        warnings.append(_located(sources, trees, path, key_path, problem))
+    for key_path, problem, severe in itertools.islice(_schema_faults(config), MAX_ISSUES):
+        (issues if severe else warnings).append(_located(sources, trees, path, key_path, problem))
     return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources, issues, warnings)
 
 
@@ -782,35 +792,36 @@ def _json_type(value):
     return "an array" if isinstance(value, list) else "an object"
 
 
-def _located(sources, file, path, problem):
+def _located(sources, trees, file, path, problem):
     """Return an Issue with the line and column of a key path, or of the nearest key above it."""
     if file not in sources:
         return Issue(path, problem, file, None, None)
-    keys = path.split(".") if path else []
-    found, pos = _locate(sources, file, json5_tree(sources[file]), keys)
+    for name in sources:
+        trees[name] = trees.get(name) or json5_tree(sources[name])
+    found, pos = _locate(trees, file, trees[file], path.split(".") if path else [])
     line, column = line_and_column(sources[found], pos)
     return Issue(path, problem, found, line, column)
 
 
-def _locate(sources, file, node, keys):
+def _locate(trees, file, node, keys):
     """Return (file, position) of a dotted path, following $include; keys may themselves hold dots."""
     best = (file, node.start)
     if not keys or not node.items:
         return best
     if isinstance(node.value, list):
         index = int(keys[0]) if keys[0].isdigit() else len(node.items)
-        return _locate(sources, file, node.items[index], keys[1:]) if index < len(node.items) else best
+        return _locate(trees, file, node.items[index], keys[1:]) if index < len(node.items) else best
     for used in range(len(keys), 0, -1):
         name = ".".join(keys[:used])
         for key, start, _, child in reversed(node.items):
             if key == name:
-                return (file, child.start) if used == len(keys) else _locate(sources, file, child, keys[used:])
+                return (file, child.start) if used == len(keys) else _locate(trees, file, child, keys[used:])
     names = node.value.get("$include")
     for name in reversed(names if isinstance(names, list) else [names]):
         target = include_target(name, file) if isinstance(name, str) else None
-        if target in sources:
-            found = _locate(sources, target, json5_tree(sources[target]), keys)
-            if found[1] != json5_tree(sources[target]).start:
+        if target in trees:
+            found = _locate(trees, target, trees[target], keys)
+            if found != (target, trees[target].start):
                 return found
     return best
 
@@ -933,7 +944,8 @@ def nearest(name, names):
 
 
 def _shown(value):
-    return json.dumps(value)[:60] if isinstance(value, (str, int, float, bool)) else _json_type(value)
+    """Return words for a wrong value; never a text, which may be a key in the wrong place."""
+    return json.dumps(value)[:40] if isinstance(value, (int, float)) else _json_type(value)
 
 
 def _rule_faults(value, rule, path):
@@ -986,3 +998,2549 @@ def _get(value, *keys):
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+# ----------------------------------------------------------------------------
+# Provider: opt-in, credentials, explicit and implicit resolution
+# ----------------------------------------------------------------------------
+
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None):
+    """Return the Provider that `settings` mean; opens no connection.
+
+    `base_url` and `api_key` stand above every other source. A provider that may
+    not be asked (not opted in, disabled, its key unusable) comes back with the
+    reason in `refusal`, which every function that opens a connection raises.
+    Raises ConfigError for a bad base URL or key, UsageError for an unknown id.
+    """
+    name, block = find_block(settings.config, provider)
+    if block is None and provider.lower() != DEFAULT_PROVIDER:
+        known = sorted(_get(settings.config, "models", "providers") or {})
+        raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
+                         "the config has: %s" % (", ".join(known) or "none"))
+    path = "models.providers.%s" % name
+    api = (block or {}).get("api") or "openai-completions"
+    if api != "openai-completions":
+        raise ConfigError("%s.api is %s; only openai-completions is spoken here" % (path, api), cause="config-invalid")
+    url, where = _choose_base_url(settings, block, path, base_url)
+    defaults = _get(settings.config, "agents", "defaults") or {}
+    wildcard = any(key.lower() == name.lower() + "/*" for key in defaults.get("models") or {})
+    asked = block is None or base_url is not None or (
+        wildcard and _get(settings.config, "models", "mode") != "replace")
+    credentials, problem = _credentials(settings, name, block, path, api_key)
+    headers, header_problem = _request_headers(settings, block or {}, path)
+    refusal = _refusal(settings, name, block, credentials, problem or header_problem, base_url)
+    return Provider(
+        id=name, base_url=url, explicit=block is not None, discover=asked,
+        discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
+        request_key=_first(credentials, ("option", "profile", "environment", "config")),
+        credentials=[credential for _, credential in credentials], refusal=refusal, headers=headers,
+        models=(block or {}).get("models") or [], max_tokens=(block or {}).get("maxTokens"),
+        context_window=(block or {}).get("contextWindow"), timeout_s=(block or {}).get("timeoutSeconds"),
+        defaults=defaults, primary=_primary(settings.config, defaults),
+        env=settings.layers[0][1], ca_file=ca_file, where=where, file=settings.path)
+
+
+def find_block(config, provider):
+    """Return (spelled id, models.providers block or None); ids compare case-insensitively."""
+    providers = _get(config, "models", "providers") or {}
+    for name in sorted(providers, key=lambda name: name != provider):
+        if name.strip().lower() == provider.strip().lower():
+            return name.strip().lower() if provider.lower() == DEFAULT_PROVIDER else name, providers[name]
+    return provider.lower() if provider.lower() == DEFAULT_PROVIDER else provider, None
+
+
+def _choose_base_url(settings, block, path, option):
+    """Return (base URL without trailing slashes, where it comes from)."""
+    chosen = _set(settings.variables.get("VLLM_BASE_URL"))
+    if option is not None:
+        url, where = option, "--base-url"
+    elif block is not None:
+        url, where = block.get("baseUrl") or DEFAULT_BASE_URL, path + ".baseUrl"
+    elif chosen:
+        url, where = chosen, "VLLM_BASE_URL"
+    else:
+        url, where = DEFAULT_BASE_URL, "OpenClaw's default"
+    url = url.strip()
+    variable = settings.missing.get(where)
+    if variable and block is not None and option is None:
+        raise fail("config-missing-variable", path=where, variable=variable, dotenv=_dotenv_path(settings))
+    problem = base_url_problem(url)
+    if problem:
+        raise fail("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
+    url = url.rstrip("/")
+    for suffix in ("/chat/completions", "/completions", "/models"):
+        if url.endswith(suffix):
+            raise fail("endpoint-in-base-url", where=where, suffix=suffix, right=url[:-len(suffix)])
+    return url, where
+
+
+def _dotenv_path(settings):
+    return os.path.join(settings.state_dir or "~/.openclaw", ".env")
+
+
+def base_url_problem(url):
+    """Return what makes a text no base URL (http or https, nothing behind the path), or None."""
+    try:
+        split_url(url)
+    except ValueError as error:
+        return str(error)
+    if "?" in url or "#" in url:
+        return "it has a query or a fragment"
+    return None
+
+
+Url = collections.namedtuple("Url", "scheme host port path")
+
+
+def split_url(url):
+    """Return Url(scheme, host without brackets, port, path and query) of an http(s) URL.
+
+    Raises ValueError saying what is wrong; never repeats the URL, which may hold a password.
+    """
+    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url.strip())
+    if not match:
+        return _bad_url("it does not begin with http:// or https://")
+    if re.search(r"[\x00-\x20\x7f]", url.strip()):
+        return _bad_url("it holds a space or control character")
+    scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
+    if "@" in place:
+        return _bad_url("it holds a user name or password; use VLLM_API_KEY or headers for credentials")
+    found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]*))?\Z", place)
+    if not found:
+        return _bad_url("its host is missing or malformed")
+    port = int(found.group(2) or (443 if scheme == "https" else 80))
+    if not 0 < port < 65536:
+        return _bad_url("its port is not between 1 and 65535")
+    return Url(scheme, found.group(1).strip("[]"), port, path)
+
+
+def _bad_url(problem):
+    raise ValueError(problem)
+
+
+def is_loopback(host):
+    """Tell whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
+    host = host.lower().rstrip(".")
+    return host in ("localhost", "::1") or re.match(r"127(\.[0-9]{1,3}){3}\Z", host) is not None
+
+
+def _credentials(settings, provider, block, path, api_key):
+    """Return ([(kind, Credential)] of the keys found, the error for one that is written but unusable)."""
+    found = []
+    if api_key is not None:
+        found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
+    if provider == DEFAULT_PROVIDER and settings.variables.get("VLLM_API_KEY", "").strip():
+        source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
+        found.append(("environment", Credential(source, Secret(settings.variables["VLLM_API_KEY"].strip()))))
+    profile = auth_profile(settings, provider)
+    if profile is not None:
+        found.append(("profile", profile))
+    key, problem = _secret_value(settings, (block or {}).get("apiKey"), path + ".apiKey")
+    if key:
+        found.append(("config", Credential(path + ".apiKey", Secret(key))))
+    for _, credential in found:
+        wrong = header_problem(credential.key)
+        if wrong:
+            raise fail("bad-key-form", source=credential.source, problem="it holds " + wrong, what=wrong)
+    return found, None if found else problem
+
+
+def _first(credentials, order):
+    ranked = sorted(credentials, key=lambda pair: order.index(pair[0]))
+    return ranked[0][1] if ranked else None
+
+
+def _secret_value(settings, value, path):
+    """Return (text, error) of a credential field: a text, $NAME, the bare VLLM_API_KEY, or a SecretRef."""
+    if value is None:
+        return None, None
+    if isinstance(value, dict):
+        if value.get("source") != "env":
+            return None, ConfigError("%s is a %s secret reference, which only OpenClaw resolves" % (path, value.get("source")),
+                                     "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
+        name = value.get("id")
+    else:
+        whole = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z", value.strip())
+        name = whole.group(1) if whole else value.strip() if value.strip() == "VLLM_API_KEY" else None
+        name = settings.missing.get(path, name)
+    if name is None:
+        return value.strip(), None
+    text = settings.variables.get(name, "").strip()
+    if text:
+        return text, None
+    return None, fail("config-missing-variable", path=path, variable=name, dotenv=_dotenv_path(settings))
+
+
+def header_problem(value):
+    """Return what keeps a text from being sent as a header's value, or None."""
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        return "a line break or control character"
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return "characters outside ISO 8859-1"
+    return None
+
+
+def _request_headers(settings, block, path):
+    """Return ({name: value} that the block adds to completions, the error for a value that is unusable)."""
+    headers, problem = {}, None
+    fields = [(path + ".headers", block.get("headers") or {}),
+              (path + ".request.headers", _get(block, "request", "headers") or {})]
+    auth = _get(block, "request", "auth") or {}
+    if auth.get("mode") == "authorization-bearer":
+        fields.append((path + ".request.auth", {"Authorization": auth.get("token"), "": "token"}))
+    elif auth.get("mode") == "header":
+        fields.append((path + ".request.auth", {auth.get("headerName"): auth.get("value"), "": "value"}))
+    for field, values in fields:
+        leaf = values.get("")
+        for name, value in values.items():
+            if name == "":
+                continue
+            text, wrong = _secret_value(settings, value, _join(field, leaf or name))
+            problem = problem or wrong
+            if text is None:
+                continue
+            if leaf == "token":
+                text = "Bearer " + text
+            text = (auth.get("prefix") or "") + text if leaf == "value" else text
+            set_header(headers, name, Secret(text))
+    for name, value in headers.items():
+        wrong = header_problem(value) or (None if re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) else "no header name")
+        if wrong:
+            raise fail("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
+    return headers, problem
+
+
+def set_header(headers, name, value):
+    """Set a header, replacing the one of the same name in any case."""
+    for other in list(headers):
+        if other.lower() == name.lower():
+            del headers[other]
+    headers[name] = value
+
+
+def _refusal(settings, provider, block, credentials, problem, base_url):
+    """Return the error that keeps a provider from being asked, or None."""
+    if provider == DEFAULT_PROVIDER and _get(settings.config, "plugins", "entries", "vllm", "enabled") is False:
+        return fail("provider-disabled", file=settings.path)
+    if problem is not None:
+        return problem
+    if block is None and not credentials and base_url is None:
+        return fail("not-opted-in", provider=provider)
+    return None
+
+
+def _primary(config, defaults):
+    """Return the key of the default model: the primary (an alias resolved), else the first declared."""
+    choice = defaults.get("model")
+    primary = choice if isinstance(choice, str) else _get(choice, "primary")
+    if primary:
+        for key, entry in (defaults.get("models") or {}).items():
+            if isinstance(entry, dict) and entry.get("alias") == primary:
+                return key
+        return primary
+    for name, block in (_get(config, "models", "providers") or {}).items():
+        for row in block.get("models") or []:
+            return model_key(name, row["id"])
+    return None
+
+
+def auth_profile(settings, provider):
+    """Return the Credential of the first auth profile stored for a provider, or None.
+
+    Reads OpenClaw's SQLite store read-only, else the JSON files of older
+    installs. What cannot be read is a warning of `settings`, never an error.
+    """
+    if settings.state_dir is None:
+        return None
+    store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
+    texts = [_read_profile_store(store, settings.warnings)] if os.path.isfile(store) else []
+    agents = os.path.join(settings.state_dir, "agents")
+    for agent in sorted(os.listdir(agents), key=lambda name: (name != "main", name)) if os.path.isdir(agents) else ():
+        path = os.path.join(agents, agent, "agent", "auth-profiles.json")
+        if os.path.isfile(path):
+            try:
+                texts.append(read_text(path, CONFIG_LIMIT))
+            except ConfigError as error:
+                settings.warnings.append(Issue("", error.message, path, None, None))
+    for text in texts:
+        found = parse_auth_profiles(text or "", provider)
+        if found is not None:
+            return found
+    return None
+
+
+def parse_auth_profiles(text, provider):
+    """Return the Credential of a provider in the text of an auth store, or None."""
+    try:
+        profiles = _get(json.loads(text), "profiles")
+    except (ValueError, RecursionError):
+        return None
+    for name, profile in profiles.items() if isinstance(profiles, dict) else ():
+        if str(_get(profile, "provider")).strip().lower() != provider.lower():
+            continue
+        key = profile.get({"api_key": "key", "token": "token"}.get(profile.get("type"), ""))
+        if isinstance(key, str) and key.strip():
+            return Credential("auth profile %s" % name, Secret(key.strip()))
+    return None
+
+
+def _read_profile_store(path, warnings):
+    """Return the JSON text of the authProfiles.store row, or None."""
+    try:
+        import sqlite3
+    except ImportError:
+        warnings.append(Issue("", "auth profiles not read: this Python has no sqlite3", path, None, None))
+        return None
+    escaped = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23").replace("\\", "/")
+    # A read-only open of a WAL database may have to write beside it; without a log, immutable is as true and safe.
+    pending = os.path.isfile(path + "-wal") and os.path.getsize(path + "-wal") > 0
+    uri = "file:%s%s?mode=ro%s" % ("" if escaped.startswith("/") else "/", escaped, "" if pending else "&immutable=1")
+    try:
+        store = sqlite3.connect(uri, timeout=1.0, uri=True)
+        try:
+            row = store.execute("select value_json from config_machine_state where state_key = 'authProfiles.store'"
+                                ).fetchone()
+        finally:
+            store.close()
+    except sqlite3.Error as error:
+        if "no such table" not in str(error):
+            warnings.append(Issue("", "auth profiles not read by this Python's SQLite %s: %s"
+                                  % (sqlite3.sqlite_version, error), path, None, None))
+        return None
+    return row[0] if row and isinstance(row[0], str) else None
+
+
+# ----------------------------------------------------------------------------
+# Models: rows of /v1/models and of the config made into Models
+# ----------------------------------------------------------------------------
+
+_REASONING_NAME = r"(?i)r1|reasoning|think|reason"
+
+
+def model_key(provider, model_id):
+    """Return the reference of a model: vllm/<id>, or the id itself where it already begins so."""
+    prefix = provider.lower() + "/"
+    return model_id if model_id.lower().startswith(prefix) else prefix + model_id
+
+
+def parse_model_list(payload):
+    """Return the usable rows of a /v1/models answer: ids trimmed, the first of equal ids kept.
+
+    Raises ValueError when the answer is no object with a list under "data".
+    """
+    rows = payload.get("data") if isinstance(payload, dict) else None
+    if not isinstance(rows, list):
+        raise ValueError("expected an object with a list under \"data\"")
+    kept = collections.OrderedDict()
+    for row in rows:
+        model_id = row.get("id") if isinstance(row, dict) else None
+        if isinstance(model_id, str) and model_id.strip():
+            kept.setdefault(model_id.strip(), dict(row, id=model_id.strip()))
+    return list(kept.values())
+
+
+def row_context(row):
+    """Return the context window a server row states for itself, in tokens, or None."""
+    stated = [_get(row, "meta", "n_ctx_train")]
+    stated += [row.get(name) for name in ("context_length", "context_window", "context_size", "max_model_len")]
+    for value in stated:
+        if _is_number(value) and value >= 1:
+            return int(value)
+    return None
+
+
+def discovered_models(rows, provider):
+    """Return the Models of server rows; a LoRA row takes its direct parent's context."""
+    own = {row["id"]: row_context(row) for row in rows}
+    models = []
+    for row in rows:
+        parent = row.get("parent").strip() if isinstance(row.get("parent"), str) else None
+        inherited = own.get(parent) if parent != row["id"] else None
+        models.append(_model(provider, row["id"], source="discovered", parent=parent or None,
+                             root=row.get("root") if isinstance(row.get("root"), str) else None,
+                             context_window=own[row["id"]] or inherited or DEFAULT_CONTEXT_WINDOW,
+                             reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
+    return models
+
+
+def declared_models(provider):
+    """Return the Models of the rows that the config declares; what a row leaves out stays None."""
+    return [_model(provider, row["id"], name=row.get("name"), input=tuple(row.get("input") or ("text",)),
+                   context_window=_whole(row.get("contextWindow", provider.context_window)),
+                   context_tokens=_whole(row.get("contextTokens")),
+                   max_tokens=_whole(row.get("maxTokens", provider.max_tokens)), reasoning=row.get("reasoning") is True,
+                   source="declared", compat=row.get("compat") or {}, headers=row.get("headers") or {})
+            for row in provider.models]
+
+
+def _whole(value):
+    return int(value) if _is_number(value) else None
+
+
+def _model(provider, model_id, name=None, source=None, **fields):
+    """Return a Model with the agents.defaults that apply to it; unnamed fields are unset."""
+    key = model_key(provider.id, model_id)
+    entry = _entry(provider.defaults, key)
+    params = dict(provider.defaults.get("params") or {})
+    params.update(entry.get("params") or {} if isinstance(entry.get("params"), dict) else {})
+    thinking = params.get("thinking", provider.defaults.get("thinkingDefault"))
+    values = dict.fromkeys(Model._fields)
+    values.update(id=model_id, name=name or model_id, provider=provider.id, base_url=provider.base_url,
+                  input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False, source=source,
+                  tags=_tags(provider, key, entry), compat={}, headers={}, params=params,
+                  thinking=thinking if isinstance(thinking, str) else None)
+    values.update((field, value) for field, value in fields.items() if value is not None)
+    return Model(**values)
+
+
+def _entry(defaults, key):
+    """Return agents.defaults.models[key], the provider's part of the key in any case."""
+    for name, entry in (defaults.get("models") or {}).items():
+        if _same_key(name, key):
+            return entry if isinstance(entry, dict) else {}
+    return {}
+
+
+def _same_key(one, other):
+    head, _, tail = str(one).partition("/")
+    other_head, _, other_tail = other.partition("/")
+    return tail == other_tail and head.strip().lower() == other_head.lower()
+
+
+def _tags(provider, key, entry):
+    """Return OpenClaw's tags of a model, in its order."""
+    defaults = provider.defaults
+    tags = ["default"] if provider.primary and _same_key(provider.primary, key) else []
+    for number, fallback in enumerate(_get(defaults.get("model"), "fallbacks") or [], 1):
+        if _same_key(fallback, key):
+            tags.append("fallback#%d" % number)
+    image = defaults.get("imageModel")
+    if _same_key(image if isinstance(image, str) else _get(image, "primary") or "", key):
+        tags.append("image")
+    if any(_same_key(name, key) for name in defaults.get("models") or {}):
+        tags.append("configured")
+    if isinstance(entry.get("alias"), str) and entry["alias"].strip():
+        tags.append("alias:" + entry["alias"].strip())
+    return tuple(tags)
+
+
+def merge_models(declared, discovered, provider):
+    """Return declared and discovered Models as one list; what a declared row leaves out is discovered."""
+    served = {model.id: model for model in discovered}
+    written = {row["id"]: row for row in provider.models}
+    merged = []
+    for model in declared:
+        other, row = served.pop(model.id, None), written[model.id]
+        if other is not None:
+            model = model._replace(parent=other.parent, root=other.root)
+            if model.context_window is None:
+                model = model._replace(context_window=other.context_window)
+            if "reasoning" not in row:
+                model = model._replace(reasoning=other.reasoning)
+        merged.append(model)
+    return merged + list(served.values())
+
+
+def discover_models(provider, timeout_s=None):
+    """Ask the server for its models: GET {base_url}/models -> [Model], in the server's order.
+
+    Raises ServerError, KeyRefused, or the provider's refusal; NothingToShow for an empty list.
+    """
+    rows = fetch_model_rows(provider, timeout_s)
+    if not rows:
+        raise fail("no-models", where=provider.base_url, problem="the server offers no models",
+                   fix="start vLLM with a model: vllm serve MODEL")
+    return discovered_models(rows, provider)
+
+
+def list_models(provider, timeout_s=None):
+    """Return the Models OpenClaw would offer for a provider, sorted by key.
+
+    Asks the server only where OpenClaw would. Raises as `discover_models` does,
+    and NothingToShow when nothing is declared and nothing is to be asked.
+    """
+    if provider.refusal is not None:
+        raise provider.refusal
+    models = declared_models(provider)
+    if provider.discover:
+        models = merge_models(models, discover_models(provider, timeout_s), provider)
+    if not models:
+        raise fail("no-models", where=provider.file or "the config",
+                   problem="models.providers.%s declares no models, so OpenClaw lists none and asks no server" % provider.id,
+                   fix="declare them (%s config --write), or let the server be asked: "
+                       "agents: { defaults: { models: { \"%s/*\": {} } } }" % (_tool_name(), provider.id))
+    return sorted(models, key=lambda model: (model.key.lower(), model.key))
+
+
+def find_model(provider, reference=None, timeout_s=None):
+    """Return the Model a reference means; a declared one without asking the server.
+
+    `reference` is a key (vllm/<id>), an id or an alias; None means the default
+    model, else the first declared, else the first served. Raises as
+    `discover_models` does, and ServerError (model-not-served) for an unknown one.
+    """
+    reference = reference or _own_primary(provider)
+    declared = declared_models(provider)
+    found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
+    if found is not None and not (provider.discover and found.context_window is None):
+        return found
+    models = merge_models(declared, discover_models(provider, timeout_s), provider)
+    found = match_model(models, reference, provider.id) if reference else models[0]
+    if found is not None:
+        return found
+    raise model_not_served(provider.base_url, reference, [model.id for model in models])
+
+
+def _own_primary(provider):
+    primary = provider.primary
+    return primary if primary and primary.lower().startswith(provider.id.lower() + "/") else None
+
+
+def match_model(models, reference, provider):
+    """Return the one of some Models that a reference names, or None."""
+    key = reference if "/" in reference else model_key(provider, reference)
+    for wanted in (lambda model: _same_key(key, model.key), lambda model: model.id == reference,
+                   lambda model: "alias:" + reference in model.tags):
+        for model in models:
+            if wanted(model):
+                return model
+    return None
+
+
+def model_not_served(url, model_id, served, words=""):
+    """Return the error for a model the server does not have, with the nearest it has."""
+    near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
+    fix = "did you mean --model %s ?" % near if near else "the server has: %s" % (", ".join(served[:8]) or "none")
+    return fail("model-not-served", url=url, model=model_id, words=words, fix=fix)
+
+
+# ----------------------------------------------------------------------------
+# Requests: shape_request, thinking, the output budget
+# ----------------------------------------------------------------------------
+
+# What a native OpenAI endpoint takes and a vLLM server refuses or ignores.
+_NATIVE_FIELDS = {
+    "store": "stored completions are OpenAI's own", "service_tier": "service tiers are OpenAI's own",
+    "prompt_cache_key": "vLLM caches prefixes by itself", "prompt_cache_retention": "vLLM caches prefixes by itself",
+    "prompt_cache_options": "vLLM caches prefixes by itself",
+    "safety_identifier": "it is OpenAI's own", "verbosity": "it is OpenAI's own", "metadata": "it belongs to stored completions",
+    "reasoning": "the OpenAI reasoning payload is not vLLM's", "prediction": "it is OpenAI's own",
+    "web_search_options": "it is OpenAI's own", "modalities": "it is OpenAI's own", "audio": "it is OpenAI's own",
+}
+_PARAMS = {          # body field -> the names agents.defaults params may give it
+    "temperature": ("temperature",), "top_p": ("topP", "top_p"), "seed": ("seed",), "stop": ("stop",),
+    "frequency_penalty": ("frequencyPenalty", "frequency_penalty"),
+    "presence_penalty": ("presencePenalty", "presence_penalty"),
+    "response_format": ("responseFormat", "response_format"),
+    "parallel_tool_calls": ("parallelToolCalls", "parallel_tool_calls"),
+}
+_MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
+_IMAGE_PARTS = ("image_url", "input_image")
+_BRIDGE = "I have processed the tool results."
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_WIDE = "[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6\U00020000-\U0002fa1f]"
+MIN_USEFUL_TOKENS = 16
+
+
+def shape_request(body, model, thinking=None):
+    """Shape an OpenAI-style chat-completions body the way OpenClaw shapes it for vLLM.
+
+    Pure: `body` is not changed. `model` is a Model, whose compat switches and
+    params apply; `thinking` a level (off, minimal, low … or on) above all others.
+    Returns Shaped(body, changes, warnings). Raises UsageError for a body that
+    is no object with a list of messages.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+        raise UsageError("the body is no chat completion: expected an object with a list of messages",
+                         'like {"messages": [{"role": "user", "content": "hi"}]}')
+    if any(not isinstance(message, dict) for message in body["messages"]):
+        raise UsageError("the body is no chat completion: a message is no object")
+    changes = []
+    shaped = _kept_fields(body, model, changes)
+    asked = _asked_tokens(shaped, model)
+    _apply_params(shaped, model, changes)
+    shaped["messages"] = _shape_messages(body["messages"], model, changes)
+    _shape_tools(shaped, model, changes)
+    _apply_thinking(shaped, model, thinking, changes)
+    warnings = _apply_budget(shaped, model, asked, changes)
+    extra = _param(model.params, "extra_body", "extraBody")
+    for name, value in extra.items() if isinstance(extra, dict) else ():
+        if name != "store":
+            changes.append(Change(name, "changed" if name in shaped else "added", "params.extra_body"))
+            shaped[name] = value
+    return Shaped(shaped, changes, warnings)
+
+
+def _kept_fields(body, model, changes):
+    """Return the body's fields that may go out, the streaming fields set."""
+    shaped = {}
+    for name, value in body.items():
+        if name in _NATIVE_FIELDS:
+            changes.append(Change(name, "dropped", _NATIVE_FIELDS[name]))
+        elif value is None:
+            changes.append(Change(name, "dropped", "some releases refuse an explicit null"))
+        elif name != "stream_options":
+            shaped[name] = value
+    if body.get("model") != model.id:
+        changes.append(Change("model", "changed" if body.get("model") else "added", "the id the server knows: %s" % model.id))
+    shaped["model"] = model.id
+    if "stream" not in shaped:
+        changes.append(Change("stream", "added", "answers are read as they come"))
+    shaped["stream"] = shaped.get("stream") is not False
+    if shaped["stream"] and model.compat.get("supportsUsageInStreaming") is not False:
+        shaped["stream_options"] = {"include_usage": True}
+        if not body.get("stream_options"):
+            changes.append(Change("stream_options", "added", "asks for token counts at the end of the stream"))
+    elif body.get("stream_options"):
+        changes.append(Change("stream_options", "dropped", "compat.supportsUsageInStreaming is false" if shaped["stream"]
+                              else "it goes with stream: true only"))
+    return shaped
+
+
+def _param(params, *names):
+    for name in names:
+        if params.get(name) is not None:
+            return params[name]
+    return None
+
+
+def _apply_params(shaped, model, changes):
+    for field, names in _PARAMS.items():
+        value = _param(model.params, *names)
+        if value is not None and field not in shaped:
+            shaped[field] = [value] if field == "stop" and isinstance(value, str) else value
+            changes.append(Change(field, "added", "agents.defaults params"))
+
+
+def _asked_tokens(shaped, model):
+    """Take the asked-for number of tokens out of the body, else the params: (number or None, field)."""
+    found = [(shaped.pop(name), name) for name in _MAX_TOKENS_NAMES if name in shaped]
+    found += [(_param(model.params, "maxTokens", *_MAX_TOKENS_NAMES), "params.maxTokens")]
+    for value, name in found:
+        if _is_number(value) and value >= 1:
+            return int(value), name
+    return None, None
+
+
+def _shape_messages(messages, model, changes):
+    compat = model.compat
+    names = {}
+    shaped = []
+    for message in messages:
+        message = _shape_message(message, model, names, changes)
+        if (compat.get("requiresAssistantAfterToolResult") and shaped and shaped[-1].get("role") == "tool"
+                and message.get("role") == "user"):
+            shaped.append({"role": "assistant", "content": _BRIDGE})
+            changes.append(Change("messages", "added", "compat.requiresAssistantAfterToolResult: an assistant message"))
+        shaped.append(message)
+    if compat.get("strictMessageKeys"):
+        shaped = [{key: message[key] for key in ("role", "content") if key in message} for message in shaped]
+        changes.append(Change("messages", "changed", "compat.strictMessageKeys: role and content only"))
+    if compat.get("requiresStringContent"):
+        shaped = [_flatten(message) for message in shaped]
+    return shaped
+
+
+def _shape_message(message, model, names, changes):
+    """Return one message as vLLM takes it; `names` collects {tool call id: function name}."""
+    message = dict(message)
+    compat = model.compat
+    role, content = message.get("role"), message.get("content")
+    if role == "developer" and not (compat.get("supportsDeveloperRole") and model.reasoning):
+        message["role"] = "system"
+        changes.append(Change("messages", "changed", "role developer becomes system, which every template takes"))
+    if isinstance(content, list) and "image" not in model.input and role in ("user", "tool"):
+        message["content"] = _without_images(content, "" if role == "user" else "tool ")
+        if message["content"] != content:
+            changes.append(Change("messages", "changed", "images left out: the model's input has no image"))
+    if isinstance(message.get("tool_calls"), list):
+        if message.setdefault("content", None) is None and compat.get("requiresAssistantAfterToolResult"):
+            message["content"] = ""
+        message["tool_calls"] = [_shape_tool_call(call, names, changes) for call in message["tool_calls"]]
+    if role == "tool" and compat.get("requiresToolResultName") and not message.get("name"):
+        if names.get(message.get("tool_call_id")):
+            message["name"] = names[message["tool_call_id"]]
+            changes.append(Change("messages", "changed", "compat.requiresToolResultName: the tool's name added"))
+    return message
+
+
+def _shape_tool_call(call, names, changes):
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return call
+    if isinstance(call.get("id"), str):
+        names[call["id"]] = function.get("name")
+    if function.get("arguments") != "":
+        return call
+    changes.append(Change("messages", "changed", "empty tool-call arguments become {}: they must be JSON"))
+    return dict(call, function=dict(function, arguments="{}"))
+
+
+def _without_images(parts, whose):
+    placeholder = {"type": "text", "text": "(%simage omitted: model does not support images)" % whose}
+    kept = []
+    for part in parts:
+        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
+            part = placeholder
+            if kept and kept[-1] == placeholder:
+                continue
+        kept.append(part)
+    return kept
+
+
+def _flatten(message):
+    """Join a message's text parts with newlines; parts of any other kind keep it as it is."""
+    parts = message.get("content")
+    if not isinstance(parts, list) or not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+        return message
+    return dict(message, content="\n".join(part["text"] for part in parts))
+
+
+def _shape_tools(shaped, model, changes):
+    tools = shaped.pop("tools", None)
+    choice = shaped.pop("tool_choice", None)
+    if model.compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
+        reason = "compat.supportsTools is false" if tools else "there are no tools"
+        changes.extend(Change(name, "dropped", reason) for name, value in (("tools", tools), ("tool_choice", choice))
+                       if value is not None)
+        return
+    shaped["tools"] = sorted((_shape_tool(tool, model, changes) for tool in tools), key=_tool_sort_key)
+    shaped["tool_choice"] = "auto" if choice is None else choice
+    if choice is None:
+        changes.append(Change("tool_choice", "added", "auto: what vLLM does with tools anyway"))
+
+
+def _tool_sort_key(tool):
+    name = _get(tool, "function", "name")
+    return name if isinstance(name, str) else ""
+
+
+def _shape_tool(tool, model, changes):
+    function = _get(tool, "function")
+    if not isinstance(function, dict):
+        return tool
+    kept = {key: value for key, value in function.items() if key != "strict"}
+    if model.compat.get("supportsStrictMode"):
+        kept["strict"] = False                # what OpenClaw sends of a schema that it did not make strict
+    elif "strict" in function:
+        changes.append(Change("tools", "changed", "strict left out: compat.supportsStrictMode is not set"))
+    return dict(tool, function=kept)
+
+
+def _apply_thinking(shaped, model, thinking, changes):
+    """Turn the thinking level into the fields of the model's thinking format."""
+    asked = shaped.pop("reasoning_effort", None)
+    level = _level(thinking or asked or model.thinking)
+    wanted = _thinking_fields(model, level)
+    kwargs = dict(wanted.pop("chat_template_kwargs", {}))
+    if kwargs:
+        changes.append(Change("chat_template_kwargs", "added", "thinking level %s" % (level or "by default")))
+    if asked is not None and wanted.get("reasoning_effort") != asked:
+        changes.append(Change("reasoning_effort", "changed" if wanted else "dropped",
+                              "the model's compat has no use for it" if model.reasoning else "the model does not reason"))
+    for name, value in wanted.items():
+        if not (name == "reasoning_effort" and value == asked):
+            changes.append(Change(name, "added", "thinking level %s" % (level or "by default")))
+        shaped[name] = value
+    for more in (shaped.pop("chat_template_kwargs", None), _param(model.params, "chat_template_kwargs", "chatTemplateKwargs")):
+        if isinstance(more, dict):
+            kwargs.update(more)
+    if kwargs:
+        shaped["chat_template_kwargs"] = kwargs
+
+
+def _level(level):
+    """Return a thinking level in one spelling, or None when none was given."""
+    level = level.strip().lower() if isinstance(level, str) else None
+    return {"": None, "none": "off", "false": "off", "true": "on"}.get(level, level)
+
+
+def _thinking_fields(model, level):
+    """Return the body fields for a level; vLLM's own formats default to off, efforts to medium."""
+    form = model.compat.get("thinkingFormat")
+    if re.search(r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b", model.id) and form is None:
+        off = level == "off" or (level is None and model.reasoning)
+        return {"chat_template_kwargs": {"enable_thinking": False, "force_nonempty_content": True}} if off else {}
+    if not model.reasoning:
+        return {}
+    if form == "qwen-chat-template":
+        return {"chat_template_kwargs": {"enable_thinking": level not in (None, "off"), "preserve_thinking": True}}
+    if form == "qwen":
+        return {"enable_thinking": level not in (None, "off")}
+    if re.search(r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b", model.id):
+        effort = _effort(model.compat, level)
+        kwargs = {"thinking": level != "off", "enable_thinking": level != "off"}
+        return {"chat_template_kwargs": dict(kwargs, reasoning_effort=effort) if effort and level != "off" else kwargs}
+    fields = {}
+    if form == "deepseek":
+        fields["thinking"] = {"type": "disabled" if level == "off" else "enabled"}
+    if model.compat.get("supportsReasoningEffort"):
+        effort = _effort(model.compat, level)
+        if effort:
+            fields["reasoning_effort"] = effort
+    return fields
+
+
+def _effort(compat, level):
+    """Return the reasoning_effort for a level that the model's server takes, or None to send none."""
+    level = {None: "medium", "on": "medium", "off": "none"}.get(level, level)
+    mapping = compat.get("reasoningEffortMap") or {}
+    mapping = {{"off": "none"}.get(key.lower(), key.lower()): value for key, value in mapping.items()}
+    if level in mapping:
+        return mapping[level]
+    supported = compat.get("supportedReasoningEfforts")
+    if not supported or level in supported:
+        return level
+    if level == "none" or level not in _EFFORTS:
+        return None
+    ranked = sorted((effort for effort in supported if effort in _EFFORTS and effort != "none"), key=_EFFORTS.index)
+    lower = [effort for effort in ranked if _EFFORTS.index(effort) < _EFFORTS.index(level)]
+    return lower[-1] if lower else ranked[0] if ranked else None
+
+
+def _apply_budget(shaped, model, asked, changes):
+    """Set the token field so that the answer fits what is left of the context; return warnings."""
+    number, source = asked
+    limit = model.max_tokens or DEFAULT_MAX_TOKENS
+    budget = limit if number is None else min(number, limit)
+    window = model.context_tokens or model.context_window
+    used = estimate_tokens(shaped)
+    left = None if window is None else window - used - 1
+    field = model.compat.get("maxTokensField") or "max_completion_tokens"
+    final = max(1, budget if left is None else min(budget, left))
+    shaped[field] = final
+    if number is None:
+        changes.append(Change(field, "added", "the model's maxTokens: %d" % limit))
+    elif source != field:
+        changes.append(Change(field, "moved", "from %s" % source))
+    if number is not None and number > limit:
+        changes.append(Change(field, "clamped", "asked for %d, the model's maxTokens is %d" % (number, limit)))
+    if final < budget:
+        changes.append(Change(field, "clamped", "to %d: about %d of %d tokens are taken by the prompt" % (final, used, window)))
+    if left is not None and left < MIN_USEFUL_TOKENS:
+        return ["the prompt takes about %d of the %d tokens of context of %s: %d are left for the answer"
+                % (used, window, model.id, max(0, left))]
+    return []
+
+
+def estimate_tokens(body):
+    """Return OpenClaw's estimate of the prompt tokens of a shaped body: adjusted characters / 4 x 1.25."""
+    characters = 0
+    for message in body["messages"]:
+        for field in ("content", "reasoning_content", "reasoning", "reasoning_text"):
+            characters += _content_characters(message.get(field))
+        if message.get("tool_calls") is not None:
+            characters += _json_characters(message["tool_calls"])
+    for field in ("tools", "response_format"):
+        if body.get(field):
+            characters += _json_characters(body[field])
+    return int(math.ceil(characters / 4.0 * 1.25))
+
+
+def _content_characters(content):
+    if isinstance(content, str):
+        return _characters(content)
+    total = 0
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
+            total += 8000
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            total += _characters(part["text"])
+        elif isinstance(part, dict):
+            total += _json_characters(part)
+    return total
+
+
+def _json_characters(value):
+    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def _characters(text):
+    """Count characters as OpenClaw does: CJK as 4, others in UTF-16 units."""
+    if len(text) == len(text.encode("utf-8", "surrogatepass")):        # ASCII, nearly always
+        return len(text)
+    wide = len(re.findall(_WIDE, text))
+    units = len(text.encode("utf-16-le", "surrogatepass")) // 2
+    astral = len(re.findall("[\U00020000-\U0002fa1f]", text))
+    return units - wide - astral + 4 * wide
+
+
+# ----------------------------------------------------------------------------
+# Answers: SSE lines -> events -> deltas -> one assembled message
+# ----------------------------------------------------------------------------
+
+class EventDecoder(object):
+    """Turns bytes, cut anywhere, into server-sent events; knows nothing of where they come from.
+
+    Source: the WHATWG HTML standard, "Parsing an event stream". Lines end at
+    CR, LF or CRLF and nowhere else; an event that no blank line ends is dropped.
+    """
+
+    def __init__(self):
+        self._rest = b""
+        self._started = False
+        self._after_cr = False
+
+    def feed(self, data):
+        """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
+        if self._after_cr and data[:1] == b"\n":
+            data = data[1:]
+        if data:
+            self._after_cr = data.endswith(b"\r")
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        text = self._rest + data if self._rest else data
+        if not self._started:
+            if len(text) < 3 and b"\xef\xbb\xbf".startswith(text):
+                self._rest = text
+                return []
+            self._started = True
+            text = text[3:] if text.startswith(b"\xef\xbb\xbf") else text
+        blocks = text.split(b"\n\n")
+        self._rest = blocks.pop()
+        if len(self._rest) > EVENT_LIMIT:
+            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
+        events = []
+        for block in blocks:
+            if block.startswith(b"data: ") and b"\n" not in block:      # what vLLM sends, nearly always
+                events.append(("", block[6:].decode("utf-8", "replace")))
+            else:
+                event = _parse_event(block.decode("utf-8", "replace"))
+                if event is not None:
+                    events.append(event)
+        return events
+
+
+def _parse_event(block):
+    """Return (type, data) of the lines of one event, or None when it carries no data."""
+    kind, data = "", []
+    for line in block.split("\n"):
+        field, _, value = line.partition(":")
+        value = value[1:] if value.startswith(" ") else value
+        if field == "data":
+            data.append(value)
+        elif field == "event":
+            kind = value
+    return (kind, "\n".join(data)) if data else None
+
+
+def decode_delta(payload):
+    """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
+
+    Reads `delta` or `message`, `reasoning` or `reasoning_content`, the legacy
+    `function_call`, and only the first choice.
+    """
+    choices = payload.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    piece = choice.get("delta") or choice.get("message") or {}
+    if not isinstance(piece, dict):
+        piece = {}
+    content = piece.get("content")
+    reasoning = piece.get("reasoning") or piece.get("reasoning_content")
+    calls = piece.get("tool_calls")
+    if not calls and isinstance(piece.get("function_call"), dict):
+        calls = [{"index": 0, "function": piece["function_call"]}]
+    return Delta(content if isinstance(content, str) else _joined_parts(content),
+                 reasoning if isinstance(reasoning, str) else "",
+                 [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else (),
+                 choice.get("finish_reason") if isinstance(choice.get("finish_reason"), str) else None,
+                 decode_usage(payload.get("usage")), payload.get("id"), payload.get("model"))
+
+
+def _joined_parts(content):
+    if not isinstance(content, list):
+        return ""
+    return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+
+
+def decode_usage(usage):
+    """Return the Usage of a usage object, or None when there is none."""
+    if not isinstance(usage, dict):
+        return None
+    return Usage(*[usage[name] if isinstance(usage.get(name), int) else None for name in Usage._fields])
+
+
+class Assembler(object):
+    """Collects Deltas into one Answer; holds the text once, and nothing else that grows."""
+
+    def __init__(self):
+        import io
+        self._content, self._reasoning = io.StringIO(), io.StringIO()
+        self._calls = []
+        self._slots = {}
+        self._last = {"id": None, "model": None, "finish_reason": None, "usage": None}
+
+    def add(self, delta):
+        """Take one Delta."""
+        if delta.content:
+            self._content.write(delta.content)
+        if delta.reasoning:
+            self._reasoning.write(delta.reasoning)
+        for position, piece in enumerate(delta.tool_calls):
+            self._add_call(position, piece)
+        for name in self._last:
+            value = getattr(delta, name)
+            if value is not None:
+                self._last[name] = value
+
+    def _add_call(self, position, piece):
+        index = piece.get("index", position)
+        call = self._calls[self._slots[index]] if index in self._slots else None
+        if call is None or (piece.get("id") and call["id"] and piece["id"] != call["id"]):
+            call = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
+            self._slots[index] = len(self._calls)
+            self._calls.append(call)
+        call["id"] = piece.get("id") or call["id"]
+        function = piece.get("function") if isinstance(piece.get("function"), dict) else {}
+        call["function"]["name"] = call["function"]["name"] or function.get("name") or ""
+        arguments = function.get("arguments") or ""
+        call["function"]["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+    def answer(self, timings=None):
+        """Return the Answer so far."""
+        last = self._last
+        return Answer(last["id"], last["model"], self._content.getvalue(), self._reasoning.getvalue(), self._calls,
+                      last["finish_reason"], last["usage"], timings or {"first_token_s": None, "total_s": None})
+
+
+def loads_untrusted(text):
+    """Return the JSON value of a text from outside. Raises ValueError, whatever it holds."""
+    try:
+        return json.loads(text, parse_int=json_number)
+    except RecursionError:
+        raise ValueError("nested too deep")
+
+
+def server_words(text):
+    """Return what a server says in an error body, in one line: each shape that vLLM has used, else the text.
+
+    {"error": {"message"}}, {"error": "…"}, {"object": "error", "message"}, {"detail": …}.
+    """
+    try:
+        payload = loads_untrusted(text)
+    except ValueError:
+        return excerpt(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text))
+    for value in (_get(payload, "error", "message"), _get(payload, "error"), _get(payload, "message"),
+                  _get(payload, "detail")):
+        if value:
+            return excerpt(value if isinstance(value, str) else json.dumps(value))
+    return excerpt(text)
+
+
+def excerpt(text, limit=300):
+    """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
+    text = " ".join(text[:20 * limit].split())
+    return text if len(text) <= limit else text[:limit - 1] + "…"
+
+
+def is_error_payload(payload):
+    """Tell whether an object is an error in place of an answer (some releases send it with HTTP 200)."""
+    return isinstance(payload, dict) and (bool(payload.get("error")) or payload.get("object") == "error")
+
+
+# ----------------------------------------------------------------------------
+# Transport: the only section that opens sockets
+# ----------------------------------------------------------------------------
+
+Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s")
+Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
+seconds to connect, of silence between two reads, and in all (None: no end)."""
+
+Reply = collections.namedtuple("Reply", "status reason headers body proxy")
+Reply.__doc__ = "One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or None."
+
+
+class _Wire(io.RawIOBase):
+    """A connected socket as http.client sees it, each read and write bounded by silence and deadline.
+
+    A timeout of the socket alone would let a server drip a byte at a time for ever.
+    """
+
+    def __init__(self, sock, silence_s, deadline):
+        super(_Wire, self).__init__()
+        self.sock, self.silence_s, self.deadline = sock, silence_s, deadline
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        self.sock.settimeout(_patience(self.silence_s, self.deadline))
+        return self.sock.recv_into(buffer)
+
+    def sendall(self, data):
+        self.sock.settimeout(_patience(self.silence_s, self.deadline))
+        self.sock.sendall(data)
+
+    def makefile(self, mode, buffering=None):
+        return io.BufferedReader(self, 65536)
+
+    def close(self):
+        """Do nothing: http.client closes what it has read; the Exchange owns the socket."""
+
+
+def _patience(silence_s, deadline):
+    """Return the seconds to wait now. Raises socket.timeout when the deadline has passed."""
+    if deadline is None:
+        return silence_s
+    left = deadline - time.monotonic()
+    if left <= 0:
+        import socket
+        raise socket.timeout("deadline")
+    return min(silence_s, left)
+
+
+class Exchange(object):
+    """One HTTP request and the answer to it, on a connection of its own; `with` closes it.
+
+    Never follows a redirect, never waits past its Route, and raises ServerError
+    (or ConfigError for an unusable CA file) whatever the other side does.
+    `seconds` holds when it was connected and when the answer began.
+    """
+
+    def __init__(self, method, url, headers, body, route):
+        self.url, self.route, self.sock = url, route, None
+        self.target = split_url(url)
+        self.proxy = proxy_for(self.target, route.env)
+        self.phase = "before connecting"
+        self.seconds = {}
+        self._started = time.monotonic()
+        self._deadline = None if route.total_s is None else self._started + route.total_s
+        import http.client
+        try:
+            wire = self._connect()
+            self.seconds["connect"] = time.monotonic() - self._started
+            connection = http.client.HTTPConnection(self.target.host, self.target.port)
+            connection.sock = wire
+            self.phase = "sending the request"
+            connection.request(method, self._request_target(), body, _all_headers(headers, body))
+            self.phase = "waiting for the answer to begin"
+            self.response = connection.getresponse()
+            self.seconds["headers"] = time.monotonic() - self._started
+            self.phase = "in the middle of the answer"
+        except BaseException as error:
+            self.close()
+            raise self._error(error)
+        self.status, self.reason, self.headers = self.response.status, self.response.reason, self.response.headers
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Close the connection; a server that was still generating stops."""
+        if self.sock is not None:
+            self.sock.close()
+
+    def _connect(self):
+        """Return the _Wire to the server, through the proxy and TLS where they are asked for."""
+        import socket
+        via = split_url(self.proxy) if self.proxy else self.target
+        self.phase = "looking up the host"
+        addresses = _addresses(via.host, via.port, _patience(self.route.connect_s, self._deadline))
+        self.phase = "connecting"
+        self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)     # notices a peer that vanished
+        if self.target.scheme == "https":
+            if self.proxy:
+                self._tunnel()
+            self.phase = "in the TLS handshake"
+            context = tls_context(self.route)
+            self.sock.settimeout(_patience(self.route.connect_s, self._deadline))
+            self.sock = context.wrap_socket(self.sock, server_hostname=self.target.host)
+        return _Wire(self.sock, self.route.silence_s, self._deadline)
+
+    def _tunnel(self):
+        """Ask the proxy for a tunnel to the server (RFC 9110, 9.3.6)."""
+        import http.client
+        self.phase = "waiting for the proxy"
+        wire = _Wire(self.sock, self.route.connect_s, self._deadline)
+        place = "%s:%d" % (_bracketed(self.target.host), self.target.port)
+        wire.sendall(("CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (place, place)).encode("ascii"))
+        response = http.client.HTTPResponse(wire, method="CONNECT")
+        response.begin()
+        if response.status != 200:
+            raise self._captured("it refuses the tunnel: HTTP %d" % response.status)
+
+    def _captured(self, detail):
+        return fail("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host, detail=detail)
+
+    def _request_target(self):
+        path = self.target.path or "/"
+        if any(ord(char) > 126 for char in path):
+            from urllib.parse import quote
+            path = quote(path, safe="/%?=&+,;:@!$'()*~")
+        if self.proxy and self.target.scheme == "http":
+            return "http://%s:%d%s" % (_bracketed(self.target.host), self.target.port, path)
+        return path
+
+    def chunks(self):
+        """Yield the body's bytes as they come, a gzip or deflate coding undone. Raises ServerError."""
+        inflate = None
+        if (self.headers.get("Content-Encoding") or "identity").strip().lower() in ("gzip", "x-gzip", "deflate"):
+            import zlib
+            inflate = zlib.decompressobj(47)         # either format, told apart by its header
+        expected, got = self.response.length, 0      # read1 of older Pythons does not count down
+        while expected is None or got < expected:
+            try:
+                data = self.response.read1(65536 if expected is None else min(65536, expected - got))
+            except BaseException as error:
+                raise self._error(error)
+            if not data:
+                if expected is not None:
+                    raise fail("answer-broken", url=self.url, detail="the answer ended after %d of %d bytes" % (got, expected))
+                return
+            got += len(data)
+            for plain in self._inflated(inflate, data) if inflate else (data,):
+                yield plain
+
+    def _inflated(self, inflate, data):
+        import zlib
+        while data:
+            try:
+                plain = inflate.decompress(data, 1 << 20)
+            except zlib.error:
+                raise fail("answer-broken", url=self.url, detail="its gzip coding is damaged")
+            data = inflate.unconsumed_tail
+            yield plain
+
+    def read(self, limit):
+        """Return the whole body. Raises ServerError when it is longer than `limit` bytes."""
+        parts, size = [], 0
+        for data in self.chunks():
+            size += len(data)
+            if size > limit:
+                raise fail("answer-too-large", url=self.url, limit=limit)
+            parts.append(data)
+        return b"".join(parts)
+
+    def _error(self, error):
+        """Return the Error that a network exception means; anything else comes back as it is."""
+        import http.client
+        import socket
+        facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
+        if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
+            return timeout_error(self.url, self.phase, time.monotonic() - self._started)
+        if isinstance(error, (socket.gaierror, UnicodeError)):
+            return fail("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
+        if isinstance(error, ConnectionRefusedError):
+            if self.proxy:
+                return self._captured("it refuses connections")
+            return refused_error(self.url)
+        if isinstance(error, OSError) and type(error).__module__ == "ssl":
+            return _tls_error(error, facts)
+        if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
+            if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
+                return fail("scheme-mismatch", right="https" + self.url[4:], **facts)
+            return fail("not-openai", detail="what answers there does not speak HTTP", **facts)
+        if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
+            return fail("answer-broken", detail="the connection was closed " + self.phase, **facts)
+        if isinstance(error, http.client.HTTPException):
+            return fail("answer-broken", detail="no valid HTTP: %s" % (error or type(error).__name__), **facts)
+        if isinstance(error, OSError):
+            return fail("unreachable", detail=error.strerror or str(error), **facts)
+        return error
+
+
+def _all_headers(headers, body):
+    """Return the headers to send: the given ones above our plain defaults, which attribute nothing."""
+    merged = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity",
+              "Connection": "close", "User-Agent": "python"}
+    if body is not None:
+        merged["Content-Type"] = "application/json"
+    for name, value in headers.items():
+        set_header(merged, name, value)
+    return merged
+
+
+def _bracketed(host):
+    return "[%s]" % host if ":" in host else host
+
+
+def _addresses(host, port, patience_s):
+    """Return what getaddrinfo says of a host; in a thread, because the resolver knows no deadline."""
+    import socket
+    if is_loopback(host) or re.match(r"[0-9.]+\Z", host) or ":" in host:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    import threading
+    outcome = []
+
+    def look_up():
+        try:
+            outcome.append(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
+        except Exception as error:                   # carried over to the thread that asked
+            outcome.append(error)
+
+    thread = threading.Thread(target=look_up)
+    thread.daemon = True
+    thread.start()
+    thread.join(patience_s)
+    if not outcome:
+        raise socket.timeout("the resolver")
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _connect_first(addresses, connect_s, deadline):
+    """Return a socket connected to the first address that takes it; each gets its share of the time."""
+    import socket
+    start = time.monotonic()
+    failure = None
+    for position, (family, kind, protocol, _, address) in enumerate(addresses):
+        share = max(0.0, connect_s - (time.monotonic() - start)) / (len(addresses) - position)
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max(0.05, _patience(share, deadline)))
+            sock.connect(address)
+            return sock
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, OSError):
+                raise
+            if failure is None or isinstance(failure, ConnectionRefusedError):
+                failure = error                      # a silent address says more than one that refuses
+    raise failure or socket.gaierror("no address")
+
+
+def tls_context(route):
+    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's authorities."""
+    try:
+        import ssl
+    except ImportError:
+        raise ServerError("this Python has no ssl module, so it cannot speak https",
+                          "use a Python with ssl, or an http base URL", "tls-failed")
+    path = route.ca_file or _set(route.env.get("SSL_CERT_FILE"))
+    try:
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:           # ssl.SSLError is an OSError
+        raise ConfigError("the CA file %s cannot be used: %s" % (path, getattr(error, "strerror", None) or error),
+                          "give a PEM file with --ca-file", "tls-untrusted")
+
+
+def _tls_error(error, facts):
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text or type(error).__name__ in ("CertificateError", "SSLCertVerificationError"):
+        detail = getattr(error, "verify_message", None) or text
+        return fail("tls-untrusted", detail=detail, **facts)
+    if re.search("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG", text):
+        return fail("scheme-mismatch", right="http" + facts["url"][5:], **facts)
+    return fail("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
+
+
+def timeout_error(url, phase, seconds):
+    """Return the error for a server that kept silent in a phase of the exchange."""
+    fix = {"looking up the host": "check the name servers of this host",
+           "connecting": "check the address, the route to it and the firewall"}
+    return fail("timeout", url=url, phase=phase, seconds=round(seconds, 1),
+                fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+
+
+def refused_error(url):
+    """Return the error for a port that nothing listens on, with the command that would start a server."""
+    target = split_url(url)
+    start = "start the server: vllm serve MODEL --port %d" % target.port
+    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
+        start += "    (in a container: the host is host.docker.internal or host.containers.internal)"
+    return fail("connection-refused", url=url, start=start)
+
+
+def proxy_for(target, env):
+    """Return the URL of the proxy that the environment names for a Url, or None.
+
+    Lower-case names win; loopback is never proxied; NO_PROXY takes hosts,
+    domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
+    proxy that is not http://.
+    """
+    if is_loopback(target.host):
+        return None
+    found = None
+    for name in (target.scheme + "_proxy", "all_proxy"):
+        upper = None if name == "http_proxy" and env.get("REQUEST_METHOD") else env.get(name.upper())   # CGI: "httpoxy"
+        found = found or _set(env.get(name)) or _set(upper)
+    if not found or no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target):
+        return None
+    url = found if "://" in found else "http://" + found
+    try:
+        if split_url(url).scheme == "http":
+            return url
+        problem = "only http:// proxies are spoken to"
+    except ValueError as error:
+        problem = "only http:// proxies are spoken to" if "begin with" in str(error) else str(error)
+    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
+                      "export NO_PROXY=%s    (to reach the server directly)" % target.host, "proxy-captured")
+
+
+def no_proxy_covers(entries, target):
+    """Tell whether a NO_PROXY text covers a Url."""
+    host = target.host.lower()
+    for entry in re.split(r"[\s,]+", entries.lower()):
+        name, _, port = entry.rpartition(":") if re.search(r"[^:]:[0-9]+\Z", entry) else (entry, "", "")
+        if not entry or (port and int(port) != target.port):
+            continue
+        name = name.strip("[]")
+        if entry == "*" or host == name or host.endswith("." + name.lstrip("*").lstrip(".")):
+            return True
+        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host):
+            import ipaddress
+            try:
+                if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
+                    return True
+            except ValueError:
+                continue
+    return False
+
+
+def fetch(method, url, headers, body, route, limit):
+    """Return the Reply to one request, the body read whole. Raises ServerError."""
+    with Exchange(method, url, headers, body, route) as exchange:
+        return Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(limit), exchange.proxy)
+
+
+def bearer(credential):
+    """Return the headers that carry a Credential (none for None)."""
+    return {"Authorization": Secret("Bearer " + credential.key)} if credential else {}
+
+
+def discovery_headers(provider):
+    """Return the headers of a discovery request: the block's own, but Authorization is the key's."""
+    headers = {name: value for name, value in provider.headers.items() if name.lower() != "authorization"}
+    headers.update(bearer(provider.discovery_key))
+    return headers
+
+
+def request_headers(provider, model=None):
+    """Return the headers of a completion: the key's, then the block's, then the model's."""
+    headers = bearer(provider.request_key)
+    for source in (provider.headers, model.headers if model is not None else {}):
+        for name, value in source.items():
+            set_header(headers, name, value)
+    return headers
+
+
+def fetch_model_rows(provider, timeout_s=None):
+    """Return the usable rows of GET {base_url}/models. Raises ServerError, KeyRefused or the refusal."""
+    if provider.refusal is not None:
+        raise provider.refusal
+    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    url = provider.base_url + "/models"
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
+    if reply.status != 200:
+        raise http_error(url, reply, provider.discovery_key)
+    try:
+        payload = loads_untrusted(reply.body.decode("utf-8-sig"))
+        if is_error_payload(payload):
+            raise http_error(url, reply, provider.discovery_key)
+        return parse_model_list(payload)
+    except UnicodeDecodeError:
+        detail = "it is not UTF-8"
+    except ValueError as error:
+        detail = _what_it_is(reply.body) or "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+    raise fail("not-openai", url=url, detail=detail, layer=layer(reply.headers))
+
+
+def _what_it_is(body):
+    if not body.strip():
+        return "it is empty"
+    return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
+
+
+def layer(headers):
+    """Return words for what answered when it does not look like vLLM itself, else ""."""
+    named = [headers.get(name) for name in ("Server", "Via", "X-Powered-By") if headers.get(name)]
+    return " (answered by %s)" % excerpt(", ".join(named), 80) if named and named != ["uvicorn"] else ""
+
+
+def http_error(url, reply, credential):
+    """Return the error that a status other than 200 means for a GET, or for any request to do with the key."""
+    status, text = reply.status, reply.body[:100000].decode("utf-8", "replace")
+    words = server_words(text)
+    facts = {"url": url, "status": status, "reason": excerpt(reply.reason or "", 60), "layer": layer(reply.headers),
+             "words": ": " + words if words else ""}
+    if status in (401, 403) and not (reply.proxy and split_url(url).scheme == "http" and "Via" in reply.headers):
+        if credential is None:
+            return fail("no-key", **facts)
+        return fail("bad-key", source=credential.source, suspect=key_suspicion(credential.key), **facts)
+    if 300 <= status < 400:
+        location = reply.headers.get("Location") or "nowhere"
+        return fail("redirect", location=location, right=_redirect_base(url, location), **facts)
+    if "plain HTTP request was sent to HTTPS port" in text:
+        return fail("scheme-mismatch", scheme="http", right="https" + url[4:], url=url)
+    if reply.proxy and status in (403, 407, 502, 503, 504):
+        return fail("proxy-captured", proxy=reply.proxy, no_proxy=split_url(url).host, detail="HTTP %d" % status, **facts)
+    if status == 503:
+        fix = "the server is not ready, or its engine is down: wait, and look at its log"
+    elif status == 404:
+        fix = "check the base URL: for vLLM it ends in /v1"
+    else:
+        fix = "look at the server's log"
+    return fail("http-error", fix=fix, **facts)
+
+
+def _redirect_base(url, location):
+    """Return the base URL a redirect means: the place it points to without the endpoint."""
+    from urllib.parse import urljoin
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        return "the address the server names"
+    target = target.split("?")[0].rstrip("/")
+    for suffix in ("/chat/completions", "/models"):
+        if target.endswith(suffix):
+            return target[:-len(suffix)]
+    return target
+
+
+def key_suspicion(key):
+    """Return words for what looks wrong about a key (never the key), or ""."""
+    if re.match(r"(?i)bearer\s", key):
+        return "; it begins with \"Bearer \", which is added by itself"
+    if key[:1] in "'\"" and key[:1] == key[-1:]:
+        return "; it is in quotes"
+    if "${" in key or re.match(r"\$[A-Z_]", key):
+        return "; it holds an unexpanded ${…}"
+    return "; it holds a space" if " " in key else ""
+
+
+# The switch of a model's compat that keeps a field from being sent.
+_COMPAT_SWITCHES = {
+    "stream_options": "supportsUsageInStreaming: false", "max_completion_tokens": "maxTokensField: \"max_tokens\"",
+    "strict": "supportsStrictMode: false", "reasoning_effort": "supportsReasoningEffort: false",
+    "tools": "supportsTools: false", "tool_choice": "supportsTools: false", "developer": "supportsDeveloperRole: false",
+}
+
+
+def completion_error(url, reply, provider, model):
+    """Return the error that a refused completion means, the server's own words kept."""
+    text = reply.body[:100000].decode("utf-8", "replace")
+    facts = {"url": url, "status": reply.status, "words": ": " + server_words(text), "model": model.id}
+    refused = re.search(r"extra_forbidden.{0,40}?'loc': (?:\('body', |'body\.)'?([\w.]+(?:', '[\w.]+'|', \d+)*)|"
+                        r"'loc': \('body', '([^)]*)'\), 'msg': 'Extra inputs are not permitted'", text)
+    if reply.status in (400, 422) and refused:
+        field = re.findall(r"[A-Za-z_]+", refused.group(1) or refused.group(2))[-1]
+        switch = _COMPAT_SWITCHES.get(field)
+        return fail("unknown-field-rejected", field=field, fix="set compat: { %s } for this model in openclaw.json" % switch
+                    if switch else "leave the field out: this vLLM does not know it", **facts)
+    if "tool choice requires" in text or "--enable-auto-tool-choice" in text:
+        return fail("tools-disabled", parser=tool_parser(model.id), **facts)
+    if re.search(r"context length (?:is|of)|maximum context|max_model_len|max_tokens must be at least 1, got -|"
+                 r"longer than the maximum model length", text):
+        return fail("context-exceeded", **facts)
+    if reply.status == 404 and re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
+        served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
+        try:
+            served = served or [row["id"] for row in fetch_model_rows(provider)]
+        except Error:
+            pass                                     # the server's words are enough
+        return model_not_served(url, model.id, served, facts["words"])
+    if reply.status in (401, 403, 404, 503) or 300 <= reply.status < 400 or reply.proxy:
+        return http_error(url, reply, provider.request_key)
+    return fail("chat-failed", fix="%s doctor --probe --model %s" % (_tool_name(), model.key), **facts)
+
+
+def tool_parser(model_id):
+    """Return the --tool-call-parser that vLLM's documentation names for a model family."""
+    for pattern, parser in (
+            (r"qwen3?.?coder", "qwen3_xml"), (r"qwen|qwq|hermes", "hermes"), (r"llama.?4", "llama4_pythonic"),
+            (r"llama", "llama3_json"), (r"mi[sx]tral|magistral|devstral", "mistral"), (r"deepseek.?v3\.1", "deepseek_v31"),
+            (r"deepseek", "deepseek_v3"), (r"gpt.?oss", "openai"), (r"glm", "glm45"), (r"kimi", "kimi_k2"),
+            (r"granite", "granite"), (r"gemma", "pythonic"), (r"minimax", "minimax_m2"), (r"nemotron", "qwen3_coder")):
+        if re.search("(?i)" + pattern, model_id):
+            return parser
+    return "hermes"
+
+
+def stream_chat(provider, body, thinking=None, timeout_s=None):
+    """Send a chat-completions body and return an iterator of Deltas as the answer comes.
+
+    The body is shaped first (`shape_request`), for the model that body["model"]
+    names. `timeout_s` bounds silence, not the whole answer. Dropping the
+    iterator closes the connection. Raises what `find_model` raises; while it is
+    read, ServerError when the answer breaks off: what came before has been yielded.
+    """
+    model = find_model(provider, body.get("model") if isinstance(body, dict) else None)
+    return send_chat(provider, model, shape_request(body, model, thinking).body, timeout_s)
+
+
+def chat(provider, body, thinking=None, timeout_s=None):
+    """Send a chat-completions body and return the whole Answer. Raises as `stream_chat` does."""
+    started = time.monotonic()
+    assembler, first = Assembler(), None
+    for delta in stream_chat(provider, body, thinking, timeout_s):
+        if first is None and (delta.content or delta.reasoning or delta.tool_calls):
+            first = time.monotonic() - started
+        assembler.add(delta)
+    return assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
+
+
+def send_chat(provider, model, body, timeout_s=None):
+    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused."""
+    if provider.refusal is not None:
+        raise provider.refusal
+    url = provider.base_url + "/chat/completions"
+    silence_s = timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S
+    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, None)
+    data = json.dumps(body).encode("ascii")
+    with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
+        if exchange.status != 200:
+            reply = Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(ANSWER_LIMIT), exchange.proxy)
+            raise completion_error(url, reply, provider, model)
+        for delta in read_answer(exchange, provider, model):
+            yield delta
+
+
+def read_answer(exchange, provider, model):
+    """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
+    chunks = exchange.chunks()
+    first = b""
+    while not first.strip():
+        data = next(chunks, None)
+        if data is None:
+            raise fail("stream-broken", url=exchange.url, detail="the answer is empty")
+        first += data
+        if len(first) > EVENT_LIMIT:
+            raise fail("answer-too-large", url=exchange.url, limit=EVENT_LIMIT)
+    if first.lstrip()[:1] in (b"{", b"[", b"<"):
+        return _read_whole(exchange, first, chunks, provider, model)
+    return _read_events(exchange, first, chunks, provider, model)
+
+
+def _read_whole(exchange, first, chunks, provider, model):
+    parts, size = [first], len(first)
+    for data in chunks:
+        parts.append(data)
+        size += len(data)
+        if size > ANSWER_LIMIT:
+            raise fail("answer-too-large", url=exchange.url, limit=ANSWER_LIMIT)
+    text = b"".join(parts)
+    try:
+        payload = loads_untrusted(text.decode("utf-8", "replace"))
+    except ValueError:
+        payload = None
+    if is_error_payload(payload):
+        raise _error_inside(exchange, text, payload, provider, model)
+    if not isinstance(payload, dict) or not isinstance(payload.get("choices"), list):
+        raise fail("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
+                   layer=layer(exchange.headers))
+    yield decode_delta(payload)
+
+
+def _read_events(exchange, first, chunks, provider, model):
+    decoder = EventDecoder()
+    loads = json.JSONDecoder(parse_int=json_number).decode
+    finished = False
+    for data in itertools.chain((first,), chunks):
+        try:
+            events = decoder.feed(data)
+        except ValueError as error:
+            raise fail("stream-broken", url=exchange.url, detail=str(error))
+        for kind, text in events:
+            if text == "[DONE]":
+                return
+            try:
+                payload = loads(text)
+            except (ValueError, RecursionError):
+                raise fail("stream-broken", url=exchange.url, detail="an event is no JSON: " + excerpt(text, 80))
+            if kind == "error" or is_error_payload(payload):
+                raise _error_inside(exchange, text.encode("utf-8", "replace"), payload, provider, model)
+            if isinstance(payload, dict):
+                delta = decode_delta(payload)
+                finished = finished or delta.finish_reason is not None
+                yield delta
+    if not finished:
+        raise fail("stream-broken", url=exchange.url, detail="it ended without [DONE] or a finish reason")
+
+
+def _error_inside(exchange, text, payload, provider, model):
+    """Return the error for an error object that came with HTTP 200, whole or in the middle of a stream."""
+    code = _get(payload, "error", "code") or _get(payload, "code")
+    reply = Reply(code if isinstance(code, int) else 500, "", exchange.headers, text, exchange.proxy)
+    error = completion_error(exchange.url, reply, provider, model)
+    if error.cause in ("chat-failed", "http-error"):
+        return fail("stream-broken", url=exchange.url, detail="the server says: " + server_words(text.decode("utf-8", "replace")))
+    return error
+
+
+# ----------------------------------------------------------------------------
+# Demo: the stand-in server
+# ----------------------------------------------------------------------------
+
+DEMO_MODELS = (
+    {"id": "demo/Qwen3-8B", "root": "demo/Qwen3-8B", "parent": None, "max_model_len": 40960},
+    {"id": "demo-alias", "root": "demo/Qwen3-8B", "parent": None, "max_model_len": 40960},
+    {"id": "demo-sql-lora", "root": "/adapters/sql", "parent": "demo/Qwen3-8B", "max_model_len": None},
+)
+
+
+def demo_reply(method, path, authorization, body, key=None):
+    """Return what a vLLM server would answer: (status, JSON value, stream events or None). Pure."""
+    guarded = path.startswith("/v1")
+    if guarded and key and authorization != "Bearer " + key:
+        return 401, {"error": "Unauthorized"}, None
+    rows = [dict(row, object="model", created=1, owned_by="vllm") for row in DEMO_MODELS]
+    if (method, path) in (("GET", "/health"), ("GET", "/ping")):
+        return 200, None, None
+    if (method, path) == ("GET", "/version"):
+        return 200, {"version": "0.0.0+demo"}, None
+    if (method, path) == ("GET", "/v1/models"):
+        return 200, {"object": "list", "data": rows}, None
+    if method == "POST" and path in ("/tokenize", "/v1/chat/completions"):
+        messages = _get(body, "messages")
+        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+            return 400, _demo_error("messages: Field required", 400), None
+        if _get(body, "model") not in [row["id"] for row in rows]:
+            return 404, _demo_error("The model `%s` does not exist." % _get(body, "model"), 404), None
+        used = estimate_tokens({"messages": messages})
+        if path == "/tokenize":
+            return 200, {"count": used, "max_model_len": 40960, "tokens": []}, None
+        return _demo_completion(body, used)
+    return 404, {"detail": "Not Found"}, None
+
+
+def _demo_error(message, code):
+    return {"error": {"message": message, "type": "BadRequestError", "param": None, "code": code}}
+
+
+def _demo_completion(body, used):
+    said = [message.get("content") for message in body["messages"] if message.get("role") == "user"]
+    words = ["You", " said", ": "] + re.findall(r"\S+\s*", said[-1] if said and isinstance(said[-1], str) else "nothing")
+    usage = {"prompt_tokens": used, "completion_tokens": len(words), "total_tokens": used + len(words)}
+    base = {"id": "chatcmpl-demo", "created": 1, "model": body["model"]}
+    if not body.get("stream"):
+        choice = {"index": 0, "message": {"role": "assistant", "content": "".join(words)}, "finish_reason": "stop"}
+        return 200, dict(base, object="chat.completion", choices=[choice], usage=usage), None
+    base["object"] = "chat.completion.chunk"
+    events = [dict(base, choices=[{"index": 0, "delta": {"content": word}, "finish_reason": None}]) for word in words]
+    events.append(dict(base, choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]))
+    if _get(body, "stream_options", "include_usage"):
+        events.append(dict(base, choices=[], usage=usage))
+    return 200, None, events
+
+
+def demo_server(port=0, key=None):
+    """Return a stand-in vLLM bound to loopback, not yet serving: an http.server with daemon threads.
+
+    `port` 0 takes a free one (`server_address[1]`). Raises OSError when the port is taken.
+    """
+    import http.server
+    import socketserver
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            self._answer("GET", None)
+
+        def do_POST(self):
+            size = self.headers.get("Content-Length") or ""
+            data = self.rfile.read(min(int(size), ANSWER_LIMIT) if size.isdigit() else 0)
+            try:
+                body = loads_untrusted(data.decode("utf-8", "replace"))
+            except ValueError:
+                body = None
+            self._answer("POST", body)
+
+        def _answer(self, method, body):
+            status, value, events = demo_reply(method, self.path.split("?")[0], self.headers.get("Authorization"), body, key)
+            if events is None:
+                data, kind = b"" if value is None else json.dumps(value).encode("ascii"), "application/json"
+            else:
+                lines = ["data: %s\n\n" % json.dumps(event) for event in events] + ["data: [DONE]\n\n"]
+                data, kind = "".join(lines).encode("ascii"), "text/event-stream"
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+    return Server(("127.0.0.1", port), Handler)
+
+
+# ----------------------------------------------------------------------------
+# Command line
+# ----------------------------------------------------------------------------
+
+# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
+_UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+_SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
+_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
+
+
+def visible(text):
+    """Return a text with control, direction and surrogate characters made visible as escapes."""
+    return re.sub(_UNSAFE, lambda match: _escape(match.group(0)), text)
+
+
+def _escape(char):
+    return ("\\x%02x" if ord(char) < 256 else "\\u%04x") % ord(char)
+
+
+def redact(text, secrets):
+    """Return a text with every known secret, bearer token and URL password replaced by ***."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
+    return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
+
+
+class Console(object):
+    """The streams of one run: everything written goes through here, redacted and made visible."""
+
+    def __init__(self, stdin, stdout, stderr, env):
+        self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
+        self.secrets = []
+        self.verbose = False
+
+    def hide(self, texts):
+        """Remember texts that must never be shown, and their JSON spelling."""
+        known = set(self.secrets)
+        for text in texts:
+            if len(text) >= _SHORTEST_SECRET and text not in _PUBLIC_KEYS:
+                known.update((str(text), json.dumps(str(text))[1:-1]))
+        self.secrets = sorted(known, key=len, reverse=True)
+
+    def out(self, text):
+        """Write a line of the answer to standard output."""
+        self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
+
+    def err(self, text):
+        """Write lines about the run to standard error."""
+        self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
+
+    def detail(self, text):
+        """Write a line to standard error with --verbose."""
+        if self.verbose:
+            self.err(text)
+
+    def out_json(self, value, indent=2):
+        """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
+        text = json.dumps(value, indent=indent, ensure_ascii=not _is_utf8(self.stdout))
+        text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        self.write(self.stdout, text + "\n")
+
+    def write(self, stream, text):
+        """Write text as it is, in whatever the stream can encode."""
+        if stream is None:
+            if stream is self.stdout:
+                raise OSError(errno.EBADF, "standard output is closed")
+            return
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            encoding = stream.encoding or "ascii"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def colour(self, stream):
+        """Tell whether a stream is a terminal that takes colour."""
+        return is_terminal(stream) and not self.env.get("NO_COLOR") and self.env.get("TERM") != "dumb"
+
+    def report(self, error):
+        """Write an Error in one to three lines: what and where, the next step, where to ask further."""
+        self.err("error: " + error.message)
+        if error.hint:
+            self.err("  " + error.hint)
+        if error.exit_status in (1, 4, 5) and error.cause:
+            self.err("  more: %s doctor" % _tool_name())
+
+    def flush(self):
+        """Flush both streams."""
+        for stream in (self.stdout, self.stderr):
+            if stream is not None:
+                stream.flush()
+
+
+def _is_utf8(stream):
+    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+
+
+def is_terminal(stream):
+    """Tell whether a stream is a terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except (AttributeError, ValueError):             # no stream, or a closed one
+        return False
+
+
+class LiveText(object):
+    """Makes text that comes in pieces safe to show, a secret cut across pieces included."""
+
+    def __init__(self, secrets):
+        self._secrets, self._held = secrets, ""
+
+    def feed(self, text):
+        """Return what can be shown now; holds back an end that may begin a secret."""
+        text = self._held + text
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        keep = 0
+        for secret in self._secrets:
+            for size in range(min(len(secret) - 1, len(text)), keep, -1):
+                if text.endswith(secret[:size]):
+                    keep = size
+                    break
+        self._held = text[len(text) - keep:]
+        return visible(text[:len(text) - keep])
+
+    def end(self):
+        """Return what was held back."""
+        held, self._held = self._held, ""
+        return visible(held)
+
+
+def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
+    """Run the command line and return its exit status; never calls sys.exit.
+
+    `argv` is without the program's name; None means the process's own values.
+    """
+    env = dict(os.environ if env is None else env)
+    console = Console(sys.stdin if stdin is None else stdin, sys.stdout if stdout is None else stdout,
+                      sys.stderr if stderr is None else stderr, env)
+    try:
+        try:
+            status = run(sys.argv[1:] if argv is None else list(argv), env, console)
+        except Error as error:
+            console.report(error)
+            status = error.exit_status
+        console.flush()
+        return status
+    except KeyboardInterrupt:
+        console.write(console.stderr, "\n")
+        return 130
+    except BrokenPipeError:                          # the reader has what it wanted
+        _abandon(console.stdout)
+        return 0
+    except OSError as error:
+        _abandon(console.stdout)
+        console.err("error: cannot write the output: %s" % (error.strerror or error))
+        return 1
+
+
+def _abandon(stream):
+    """Point a stream that failed at nothing, so that the interpreter's last flush does not fail again."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        pass
+
+
+def run(argv, env, console):
+    """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
+    console.hide(value for name, value in env.items() if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
+    parser = _build_parser(console, argv)
+    try:
+        options = parser.parse_args(argv)
+    except SystemExit as stop:
+        return stop.code or 0
+    if options.version:
+        return _cmd_version(options, console)
+    if options.verb is None:
+        parser.print_help(console.stderr)
+        return 2
+    console.verbose = options.verbose
+    return options.run(options, env, console)
+
+
+def _cmd_version(options, console):
+    console.out("openclaw_vllm %s" % __version__)
+    if options.verbose:
+        import hashlib
+        try:
+            with open(__file__, "rb") as source:
+                console.out("sha256 %s" % hashlib.sha256(source.read()).hexdigest())
+        except (NameError, OSError):
+            console.out("sha256 unknown: this copy does not run from a file")
+        console.out("Python %s on %s" % (sys.version.split()[0], sys.platform))
+    return 0
+
+
+_EPILOG = """examples:
+  export VLLM_API_KEY=vllm-local           any value does when the server enforces no key
+  %(prog)s list                            the models, with their true context windows
+  %(prog)s chat "Say hi"                   ask the default model
+  %(prog)s doctor                          what is wrong, and what to type to mend it
+  %(prog)s config --dry-run                what would be written into openclaw.json
+
+exit status: 0 done, 1 nothing to show or a check failed, 2 wrong usage, 3 the
+configuration, 4 the server, 5 the server refused the key, 130 interrupted
+"""
+
+
+def _build_parser(console, argv):
+    """Return the parser; only the verb in `argv` gets its options, which halves the start-up."""
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        def _print_message(self, message, file=None):
+            console.write(console.stdout if file in (None, sys.stdout) else console.stderr, message or "")
+
+    parser = Parser(prog=_tool_name(), description="OpenClaw's vLLM provider in one file.", epilog=_EPILOG,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="store_true", help="print the version (--verbose: and this file's digest)")
+    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    for name, add, run_verb, summary in _VERBS:
+        verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name in argv:
+            verb.set_defaults(run=run_verb, version=False)
+            add(verb)
+    return parser
+
+
+def _seconds(text):
+    """Return a number of seconds above 0; argparse words the ValueError."""
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise ValueError(text)
+    return value
+
+
+def _add_server_options(verb):
+    group = verb.add_argument_group("the server")
+    group.add_argument("--config", metavar="PATH", help="openclaw.json to read (default: where OpenClaw keeps it)")
+    group.add_argument("--provider", metavar="ID", default=DEFAULT_PROVIDER,
+                       help="a block of models.providers (default: vllm)")
+    group.add_argument("--base-url", metavar="URL", help="ask this server, above every setting")
+    group.add_argument("--api-key-file", metavar="PATH", help="read the key from a file (-: standard input)")
+    group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for the server")
+    group.add_argument("--ca-file", metavar="PEM", help="trust the authorities in this file")
+    group.add_argument("--verbose", action="store_true", help="say on standard error what is done")
+
+
+def _add_model_options(verb):
+    group = verb.add_argument_group("the model")
+    group.add_argument("--model", metavar="REF", help="vllm/<id>, an id or an alias (default: the default model)")
+    group.add_argument("--thinking", metavar="LEVEL", help="off, minimal, low, medium, high, xhigh, max or on")
+
+
+def _open_provider(options, env, console):
+    """Return (Settings, Provider) for the shared options."""
+    settings = load_settings(options.config, env)
+    key = _read_key(options.api_key_file, console) if options.api_key_file else None
+    provider = resolve_provider(settings, options.provider, options.base_url, key, options.ca_file)
+    hide_secrets(console, settings, provider)
+    for warning in settings.warnings:
+        if not warning.path or console.verbose:
+            console.err("warning: %s: %s" % (issue_place(warning), warning.message))
+    console.detail("%s: base URL %s (%s); key: %s" % (
+        provider.id, provider.base_url, provider.where,
+        provider.request_key.source if provider.request_key else "none"))
+    return settings, provider
+
+
+def hide_secrets(console, settings, provider):
+    """Tell the console every key and header value that these settings hold."""
+    console.hide(credential.key for credential in provider.credentials)
+    console.hide(provider.headers.values())
+    console.hide(value for name, value in settings.variables.items()
+                 if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
+    for row in provider.models:
+        console.hide((row.get("headers") or {}).values())
+
+
+def _read_key(path, console):
+    if path == "-":
+        text = _read_stdin(console)
+    else:
+        try:
+            text = read_text(path, 65536)
+        except ConfigError as error:
+            raise UsageError("--api-key-file %s" % error.message, "give the path of a file that holds the key only")
+    console.hide([text.strip()])
+    if not text.strip():
+        raise UsageError("--api-key-file %s holds no key" % path, "write the key into it, and nothing else")
+    return text
+
+
+def _read_stdin(console):
+    """Return standard input as text; raises UsageError when it is no UTF-8."""
+    if console.stdin is None:
+        return ""
+    data = getattr(console.stdin, "buffer", console.stdin).read(ANSWER_LIMIT + 1)
+    if len(data) > ANSWER_LIMIT:
+        raise UsageError("standard input is larger than %d bytes" % ANSWER_LIMIT)
+    try:
+        return data if isinstance(data, str) else data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError("standard input is no UTF-8 (byte %d)" % error.start)
+
+
+def _add_list_parser(verb):
+    verb.add_argument("--json", action="store_true", help="print the object of `openclaw models list --json`")
+    verb.add_argument("--plain", action="store_true", help="print one key a line")
+    _add_server_options(verb)
+
+
+def _cmd_list(options, env, console):
+    _, provider = _open_provider(options, env, console)
+    models = list_models(provider, options.timeout)
+    if options.json:
+        console.out_json({"count": len(models), "models": [list_row(model, provider) for model in models]})
+    elif options.plain:
+        for model in models:
+            console.out(model.key)
+    else:
+        width = None
+        if is_terminal(console.stdout):
+            import shutil
+            width = shutil.get_terminal_size().columns
+        for line in format_table(models, provider, width):
+            console.out(line)
+    return 0
+
+
+def list_row(model, provider):
+    """Return the row of `list --json` for a Model (the shape is a contract; see README)."""
+    row = collections.OrderedDict([
+        ("key", model.key), ("name", model.name), ("input", "+".join(model.input)),
+        ("contextWindow", model.context_window), ("local", is_loopback(split_url(model.base_url).host)),
+        ("available", provider.refusal is None), ("tags", list(model.tags)), ("source", model.source),
+        ("maxTokens", model.max_tokens), ("reasoning", model.reasoning)])
+    for name, value in (("contextTokens", model.context_tokens), ("parent", model.parent), ("root", model.root)):
+        if value is not None:
+            row[name] = value
+    return row
+
+
+def format_table(models, provider, width=None):
+    """Return the lines of the table of `list`; with a `width` in columns, long ids are cut to fit."""
+    rows = [("Model", "Input", "Ctx", "Local", "Auth", "Tags")]
+    for model in models:
+        rows.append((visible(model.key), "+".join(model.input), str(model.context_tokens or model.context_window or "-"),
+                     "yes" if is_loopback(split_url(model.base_url).host) else "no",
+                     "yes" if provider.request_key else "no", visible(",".join(model.tags))))
+    sizes = [max(display_width(row[column]) for row in rows) for column in range(6)]
+    if width is not None:
+        spare = width - sum(sizes[1:5]) - 10 - min(sizes[5], 12)
+        sizes[0] = min(sizes[0], max(spare, 16))
+    lines = []
+    for row in rows:
+        cells = [_padded(_cut(row[0], sizes[0]), sizes[0])] + [_padded(row[column], sizes[column]) for column in range(1, 5)]
+        line = "  ".join(cells + [row[5]]).rstrip()
+        lines.append(line if width is None else _cut(line, width))
+    return lines
+
+
+def display_width(text):
+    """Return how many columns of a terminal a text takes: wide characters two, combining ones none."""
+    if len(text) == len(text.encode("utf-8", "surrogatepass")):
+        return len(text)
+    import unicodedata
+    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+               for char in text)
+
+
+def _padded(text, size):
+    return text + " " * (size - display_width(text))
+
+
+def _cut(text, size):
+    if display_width(text) <= size:
+        return text
+    while display_width(text) > size - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def _add_chat_parser(verb):
+    verb.add_argument("prompt", nargs="*", metavar="PROMPT", help="the prompt; standard input is added to it")
+    verb.add_argument("--system", metavar="TEXT", help="the system message")
+    verb.add_argument("--image", metavar="FILE|URL", action="append", default=[], help="show the model an image (repeatable)")
+    verb.add_argument("--max-tokens", metavar="N", type=int, help="at most so many tokens of answer")
+    verb.add_argument("--temperature", metavar="T", type=float)
+    verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], help="any other field of the body (repeatable)")
+    verb.add_argument("--tools", metavar="FILE", help="JSON list of tools to offer")
+    verb.add_argument("--schema", metavar="FILE", help="JSON schema that the answer must follow")
+    verb.add_argument("--json", action="store_true", help="print the whole answer as one JSON object")
+    verb.add_argument("--no-stream", action="store_true", help="ask for the answer in one piece")
+    verb.add_argument("--quiet", action="store_true", help="no reasoning and no statistics on standard error")
+    _add_model_options(verb)
+    _add_server_options(verb)
+
+
+def _cmd_chat(options, env, console):
+    fields = _chat_fields(options)
+    prompt = " ".join(options.prompt)
+    interactive = not prompt and is_terminal(console.stdin) and is_terminal(console.stdout)
+    if not interactive and not is_terminal(console.stdin) and options.api_key_file != "-":
+        prompt = "\n\n".join(part for part in (prompt, _read_stdin(console).strip("\n")) if part.strip())
+    if not interactive and not prompt.strip():
+        raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % _tool_name())
+    _, provider = _open_provider(options, env, console)
+    model = find_model(provider, options.model, options.timeout)
+    if options.image and "image" not in model.input:
+        raise UsageError("%s takes no images" % model.key, "if it does, declare it: input: [\"text\", \"image\"]")
+    if interactive:
+        return _converse(options, provider, model, fields, console)
+    messages = [{"role": "system", "content": options.system}] if options.system else []
+    messages.append({"role": "user", "content": _user_content(prompt, options.image)})
+    answer = _ask(options, provider, model, dict(fields, messages=messages), console)
+    if options.json:
+        console.out_json(answer_json(answer))
+    return 0
+
+
+def _chat_fields(options):
+    """Return the body fields that the options of `chat` set. Raises UsageError."""
+    fields = {"stream": not options.no_stream}
+    for text in options.param:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError("--param %s is not NAME=JSON" % text, "like: --param top_k=20")
+        try:
+            fields[name] = loads_untrusted(value)
+        except ValueError:
+            raise UsageError("--param %s: the value is no JSON" % name, "quote texts: --param 'stop=\"END\"'")
+    if options.max_tokens is not None:
+        fields["max_completion_tokens"] = options.max_tokens
+    if options.temperature is not None:
+        fields["temperature"] = options.temperature
+    if options.tools:
+        fields["tools"] = _read_json(options.tools, list, "a list of tools")
+    if options.schema:
+        schema = _read_json(options.schema, dict, "a JSON schema")
+        fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    return fields
+
+
+def _read_json(path, kind, what):
+    try:
+        value = json5_loads(read_text(path, CONFIG_LIMIT))
+    except Json5Error as error:
+        raise UsageError("%s: %s" % (path, error.message))
+    except ConfigError as error:
+        raise UsageError(error.message)
+    if not isinstance(value, kind):
+        raise UsageError("%s: expected %s, found %s" % (path, what, _json_type(value)))
+    return value
+
+
+_IMAGE_KINDS = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
+
+
+def _user_content(prompt, images):
+    """Return the content of a user message: the text, or parts with each image as a URL."""
+    if not images:
+        return prompt
+    parts = [{"type": "text", "text": prompt}]
+    for image in images:
+        if not re.match(r"(?i)(https?|data):", image):
+            import base64
+            try:
+                with open(image, "rb") as source:
+                    data = source.read(ANSWER_LIMIT)
+            except OSError as error:
+                raise UsageError("--image %s cannot be read: %s" % (image, error.strerror))
+            kind = next((kind for magic, kind in _IMAGE_KINDS if data.startswith(magic)), None)
+            if kind is None:
+                raise UsageError("--image %s is no PNG, JPEG, GIF or WebP" % image)
+            image = "data:%s;base64,%s" % (kind, base64.b64encode(data).decode("ascii"))
+        parts.append({"type": "image_url", "image_url": {"url": image}})
+    return parts
+
+
+def _ask(options, provider, model, body, console):
+    """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
+    shaped = shape_request(body, model, options.thinking)
+    for warning in shaped.warnings:
+        console.err("warning: " + warning)
+    started = time.monotonic()
+    assembler, first = Assembler(), None
+    show = _Display(options, console)
+    try:
+        for delta in send_chat(provider, model, shaped.body, options.timeout):
+            if first is None and (delta.content or delta.reasoning or delta.tool_calls):
+                first = time.monotonic() - started
+            assembler.add(delta)
+            show.add(delta)
+    finally:
+        show.end()
+    answer = assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
+    if not options.json:
+        for call in answer.tool_calls:
+            console.out("%s(%s)" % (call["function"]["name"], call["function"]["arguments"]))
+    if not answer.content and not answer.tool_calls:
+        error = empty_answer(model, answer)
+        console.err("warning: %s\n  %s" % (error.message, error.hint))
+    if not options.quiet:
+        console.err(statistics(answer))
+    return answer
+
+
+class _Display(object):
+    """Shows Deltas as they come: content on standard output, reasoning dimmed on standard error."""
+
+    def __init__(self, options, console):
+        self._console = console
+        self._content = None if options.json else LiveText(console.secrets)
+        self._reasoning = None if options.quiet else LiveText(console.secrets)
+        self._dim = ("\x1b[2m", "\x1b[0m") if console.colour(console.stderr) else ("", "")
+        self._line_open = {"content": False, "reasoning": False}
+
+    def add(self, delta):
+        """Show one Delta."""
+        if delta.reasoning and self._reasoning is not None:
+            self._write("reasoning", self._reasoning.feed(delta.reasoning))
+        if delta.content and self._content is not None:
+            self._close("reasoning")
+            self._write("content", self._content.feed(delta.content))
+
+    def _write(self, part, text):
+        stream = self._console.stdout if part == "content" else self._console.stderr
+        if text and stream is not None:
+            before, after = self._dim if part == "reasoning" else ("", "")
+            self._console.write(stream, before + text + after)
+            self._line_open[part] = not text.endswith("\n")
+            stream.flush()
+
+    def _close(self, part):
+        live = self._content if part == "content" else self._reasoning
+        if live is not None:
+            self._write(part, live.end())
+        if self._line_open[part]:
+            self._write(part, "\n")
+
+    def end(self):
+        """Show what was held back, and end open lines."""
+        self._close("reasoning")
+        self._close("content")
+
+
+def empty_answer(model, answer):
+    """Return the error that words an answer without content."""
+    if answer.finish_reason == "length":
+        detail, fix = "its budget of tokens was used up by reasoning", "raise --max-tokens, or pass --thinking off"
+    elif answer.reasoning:
+        detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
+    else:
+        detail, fix = "finish reason %s" % answer.finish_reason, "try again, or another prompt"
+    return fail("empty-answer", model=model.key, detail=detail, fix=fix)
+
+
+def statistics(answer):
+    """Return the line of statistics of an Answer: tokens, time to the first, tokens a second."""
+    usage, timings = answer.usage, answer.timings
+    parts = []
+    if usage is not None:
+        parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
+    if timings["first_token_s"] is not None:
+        parts.append("first token %.2f s" % timings["first_token_s"])
+        writing = timings["total_s"] - timings["first_token_s"]
+        if usage is not None and usage.completion_tokens and usage.completion_tokens > 1 and writing > 0.001:
+            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing))
+    parts.append("%.2f s in all" % timings["total_s"])
+    if answer.finish_reason not in ("stop", None):
+        parts.append("finish reason %s" % answer.finish_reason)
+    return ", ".join(parts)
+
+
+def answer_json(answer):
+    """Return the object of `chat --json` for an Answer (the shape is a contract; see README)."""
+    value = answer._asdict()
+    value["usage"] = dict(answer.usage._asdict()) if answer.usage else None
+    return value
+
+
+_CONVERSATION_HELP = "/model REF, /system TEXT, /reset, /exit; Ctrl-C stops an answer, Ctrl-D ends"
+
+
+def _converse(options, provider, model, fields, console):
+    """Hold a conversation on the terminal until its end."""
+    try:
+        import readline                              # line editing and history of input()
+        readline.set_history_length(1000)
+    except ImportError:
+        pass
+    messages = [{"role": "system", "content": options.system}] if options.system else []
+    console.err("%s at %s    %s" % (model.key, provider.base_url, _CONVERSATION_HELP))
+    while True:
+        try:
+            line = input("> ").strip()
+        except EOFError:
+            console.err("")
+            return 0
+        except KeyboardInterrupt:
+            console.err("")
+            continue
+        command, _, argument = line.partition(" ")
+        if command in ("/exit", "/quit"):
+            return 0
+        if command == "/reset":
+            messages = [message for message in messages if message["role"] == "system"]
+        elif command == "/system":
+            messages = [{"role": "system", "content": argument}] if argument else []
+        elif command == "/model":
+            try:
+                model = find_model(provider, argument or None, options.timeout)
+                console.err("now %s" % model.key)
+            except Error as error:
+                console.report(error)
+        elif command.startswith("/"):
+            console.err(_CONVERSATION_HELP)
+        elif line:
+            _take_turn(options, provider, model, fields, messages, line, console)
+
+
+def _take_turn(options, provider, model, fields, messages, line, console):
+    """Ask one thing of a conversation; `messages` grows only by a turn that was answered."""
+    asked = messages + [{"role": "user", "content": line}]
+    try:
+        answer = _ask(options, provider, model, dict(fields, messages=asked), console)
+        messages[:] = asked + [{"role": "assistant", "content": answer.content}]
+    except KeyboardInterrupt:
+        console.err("stopped; the conversation goes on without that turn")
+    except Error as error:
+        console.report(error)
+
+
+def _add_request_parser(verb):
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--explain", action="store_true", help="say on standard error what was changed, and why")
+    form.add_argument("--curl", action="store_true", help="print a curl command that sends it")
+    _add_model_options(verb)
+    _add_server_options(verb)
+
+
+def _cmd_request(options, env, console):
+    if options.api_key_file == "-":
+        raise UsageError("the body comes on standard input, so the key cannot", "give --api-key-file a path")
+    text = _read_stdin(console)
+    try:
+        body = loads_untrusted(text)
+    except ValueError as error:
+        raise UsageError("the body on standard input is no JSON: %s" % error,
+                         """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request""" % _tool_name())
+    _, provider = _open_provider(options, env, console)
+    reference = options.model or (body.get("model") if isinstance(body, dict) else None)
+    if reference is not None and not isinstance(reference, str):
+        raise UsageError("the body's model is no text", "give the id of a model")
+    model = find_model(provider, reference, options.timeout)
+    shaped = shape_request(body, model, options.thinking)
+    try:
+        json.dumps(shaped.body, allow_nan=False)
+    except ValueError:
+        raise UsageError("the body holds NaN or Infinity, which JSON cannot")
+    for warning in shaped.warnings:
+        console.err("warning: " + warning)
+    if options.explain:
+        for change in shaped.changes:
+            console.err("%-22s %-8s %s" % (change.field, change.action, change.reason))
+    if options.curl:
+        console.out(curl_command(provider, model, shaped.body))
+    else:
+        console.out_json(shaped.body)
+    return 0
+
+
+def curl_command(provider, model, body):
+    """Return a shell command that sends a shaped body; secrets are left as variables."""
+    import shlex
+    lines = ["curl -sS -N %s" % shlex.quote(provider.base_url + "/chat/completions"),
+             "-H 'Content-Type: application/json'"]
+    for name, value in request_headers(provider, model).items():
+        if name == "Authorization" and provider.request_key is not None and value == "Bearer " + provider.request_key.key:
+            lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
+        elif isinstance(value, Secret) and name.lower() != "user-agent":
+            lines.append('-H "%s: $%s"' % (name, re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
+        else:
+            lines.append("-H %s" % shlex.quote("%s: %s" % (name, value)))
+    lines.append("--data-binary %s" % shlex.quote(json.dumps(body)))
+    return " \\\n  ".join(lines)
+
+
+def _add_config_parser(verb):
+    verb.add_argument("--check", action="store_true", help="check openclaw.json; opens no connection")
+    verb.add_argument("--json", action="store_true", help="with --check: print the verdict as JSON")
+    _add_server_options(verb)
+
+
+def _cmd_config(options, env, console):
+    return _check_config(options, env, console)
+
+
+def _check_config(options, env, console):
+    settings = read_settings(options.config, env)
+    if options.json:
+        console.out_json({"valid": not settings.issues, "issues": [_issue_json(issue) for issue in settings.issues],
+                          "warnings": [_issue_json(issue) for issue in settings.warnings]})
+        return 3 if settings.issues else 0
+    for kind, issues in (("error", settings.issues), ("warning", settings.warnings)):
+        for issue in issues:
+            words = "%s: %s" % (issue.path, issue.message) if issue.path else issue.message
+            console.err("%s: %s: %s" % (kind, issue_place(issue), words))
+    if not settings.issues:
+        console.out("%s: valid" % settings.path if settings.exists else "%s: no such file; an empty config is valid" % settings.path)
+    return 3 if settings.issues else 0
+
+
+def _issue_json(issue):
+    found = collections.OrderedDict([("path", issue.path), ("message", issue.message)])
+    found.update((name, getattr(issue, name)) for name in ("file", "line", "column") if getattr(issue, name) is not None)
+    return found
+
+
+def _add_demo_parser(verb):
+    verb.add_argument("--serve", action="store_true", help="keep the stand-in server up until Ctrl-C")
+    verb.add_argument("--port", type=int, default=0, metavar="N", help="the port to take (default: a free one)")
+    verb.add_argument("--api-key-file", metavar="PATH", help="enforce the key in this file")
+    verb.add_argument("--verbose", action="store_true", help=_argparse_suppress())
+
+
+def _argparse_suppress():
+    import argparse
+    return argparse.SUPPRESS
+
+
+def _cmd_demo(options, env, console):
+    import threading
+    key = _read_key(options.api_key_file, console).strip() if options.api_key_file else None
+    try:
+        server = demo_server(options.port, key)
+    except (OSError, OverflowError) as error:
+        raise ServerError("the demo cannot take port %d: %s" % (options.port, getattr(error, "strerror", None) or error),
+                          "leave --port away for a free one")
+    url = "http://127.0.0.1:%d/v1" % server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.daemon = True
+    thread.start()
+    try:
+        if options.serve:
+            console.out("a stand-in vLLM answers at %s    (Ctrl-C ends it)" % url)
+            console.flush()
+            while thread.is_alive():
+                thread.join(3600)
+            return 0
+        console.err("a stand-in vLLM answers at %s; this is what `list` says of it:\n" % url)
+        status = main(["list", "--base-url", url], {"VLLM_API_KEY": key or "vllm-local"}, console.stdin, console.stdout, console.stderr)
+        console.err("\nnext, keep one up and talk to it:\n  %s demo --serve --port 8000 &\n"
+                    "  export VLLM_API_KEY=vllm-local\n  %s chat \"Say hi\"" % (_tool_name(), _tool_name()))
+        return status
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+_VERBS = (
+    ("list", _add_list_parser, _cmd_list, "list the models OpenClaw would offer"),
+    ("chat", _add_chat_parser, _cmd_chat, "talk to a model"),
+    ("request", _add_request_parser, _cmd_request, "print the body that would be sent for the one on standard input"),
+    ("config", _add_config_parser, _cmd_config, "write or check OpenClaw's provider block"),
+    ("demo", _add_demo_parser, _cmd_demo, "start a stand-in server and list its models"),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
