@@ -30,6 +30,7 @@ __all__ = [
     "resolve_provider", "resolve_providers", "shape_request", "stream_chat",
 ]
 
+TOOL = "openclaw_vllm" if getattr(sys, "frozen", False) else "python3 openclaw_vllm.py"     # in hints to paste
 DEFAULT_PROVIDER = "vllm"
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
 DEFAULT_CONTEXT_WINDOW = 128000      # tokens; what OpenClaw assumes of a row that states none
@@ -188,15 +189,11 @@ class _Facts(dict):
 def fail(cause, **facts):
     """Return the error for a row of CAUSES, worded with `facts`; raise what it returns."""
     row = CAUSES[cause]
-    facts.setdefault("tool", _tool_name())
+    facts.setdefault("tool", TOOL)
     facts.setdefault("variable", "VLLM_API_KEY")
     known = _Facts(facts)
     kind = _ERRORS.get(row.exit_status, NothingToShow)
     return kind(row.summary.format_map(known), row.fix.format_map(known), cause, **facts)
-
-
-def _tool_name():
-    return "openclaw_vllm.py"
 
 
 # ----------------------------------------------------------------------------
@@ -1012,12 +1009,13 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     reason in `refusal`, which every function that opens a connection raises.
     Raises ConfigError for a bad base URL or key, UsageError for an unknown id.
     """
-    name, block = find_block(settings.config, provider)
-    if block is None and provider.lower() != DEFAULT_PROVIDER:
+    spelled, block = find_block(settings.config, provider)
+    name = DEFAULT_PROVIDER if spelled.strip().lower() == DEFAULT_PROVIDER else spelled
+    if block is None and name != DEFAULT_PROVIDER:
         known = sorted(_get(settings.config, "models", "providers") or {})
         raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
-    path = "models.providers.%s" % name
+    path = "models.providers.%s" % spelled
     api = (block or {}).get("api") or "openai-completions"
     if api != "openai-completions":
         raise ConfigError("%s.api is %s; only openai-completions is spoken here" % (path, api), cause="config-invalid")
@@ -1060,12 +1058,12 @@ def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_fil
 
 
 def find_block(config, provider):
-    """Return (spelled id, models.providers block or None); ids compare case-insensitively."""
+    """Return (id as the config spells it, models.providers block or None); ids compare case-insensitively."""
     providers = _get(config, "models", "providers") or {}
     for name in sorted(providers, key=lambda name: name != provider):
         if name.strip().lower() == provider.strip().lower():
-            return name.strip().lower() if provider.lower() == DEFAULT_PROVIDER else name, providers[name]
-    return provider.lower() if provider.lower() == DEFAULT_PROVIDER else provider, None
+            return name, providers[name]
+    return provider.strip(), None
 
 
 def _choose_base_url(settings, block, path, option):
@@ -1276,7 +1274,11 @@ def auth_profile(settings, provider):
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
     texts = [_read_profile_store(store, settings.warnings)] if os.path.isfile(store) else []
     agents = os.path.join(settings.state_dir, "agents")
-    for agent in sorted(os.listdir(agents), key=lambda name: (name != "main", name)) if os.path.isdir(agents) else ():
+    try:
+        names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
+    except OSError:                                  # not there, nearly always
+        names = []
+    for agent in names:
         path = os.path.join(agents, agent, "agent", "auth-profiles.json")
         if os.path.isfile(path):
             try:
@@ -1386,12 +1388,15 @@ def discovered_models(rows, provider):
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
+    rows = collections.OrderedDict()
+    for row in provider.models:
+        rows.setdefault(row["id"], row)
     return [_model(provider, row["id"], name=row.get("name"), input=tuple(row.get("input") or ("text",)),
                    context_window=_whole(row.get("contextWindow", provider.context_window)),
                    context_tokens=_whole(row.get("contextTokens")),
                    max_tokens=_whole(row.get("maxTokens", provider.max_tokens)), reasoning=row.get("reasoning") is True,
                    source="declared", compat=row.get("compat") or {}, headers=row.get("headers") or {})
-            for row in provider.models]
+            for row in rows.values()]
 
 
 def _whole(value):
@@ -1489,20 +1494,21 @@ def list_models(provider, timeout_s=None):
         raise fail("no-models", where=provider.file or "the config",
                    problem="models.providers.%s declares no models, so OpenClaw lists none and asks no server" % provider.id,
                    fix="declare them (%s config --write), or let the server be asked: "
-                       "agents: { defaults: { models: { \"%s/*\": {} } } }" % (_tool_name(), provider.id))
+                       "agents: { defaults: { models: { \"%s/*\": {} } } }" % (TOOL, provider.id))
     return sorted(models, key=lambda model: (model.key.lower(), model.key))
 
 
 def list_everywhere(providers, timeout_s=None):
-    """Ask many servers at once: return [(Provider, [Model] or Error)] in the order of `providers`.
+    """Ask many servers at once: return [(Provider, [Model], Error or None)] in the order of `providers`.
 
-    A dead server costs its own rows only, and all of them together about `timeout_s`.
+    A dead server costs its own rows only (declared ones stay, as in OpenClaw),
+    and all dead ones together about `timeout_s`.
     """
     def ask(provider):
         try:
-            return provider, list_models(provider, timeout_s)
+            return provider, list_models(provider, timeout_s), None
         except Error as error:
-            return provider, error
+            return provider, [] if provider.refusal else declared_models(provider), error
 
     if len(providers) == 1:
         return [ask(providers[0])]
@@ -1577,6 +1583,7 @@ _MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
 _IMAGE_PARTS = ("image_url", "input_image")
 _BRIDGE = "I have processed the tool results."
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+THINKING_LEVELS = ("off", "on", "adaptive") + _EFFORTS
 _WIDE = "[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6\U00020000-\U0002fa1f]"
 MIN_USEFUL_TOKENS = 16
 
@@ -1589,6 +1596,13 @@ def shape_request(body, model, thinking=None):
     Returns Shaped(body, changes, warnings). Raises UsageError for a body that
     is no object with a list of messages.
     """
+    try:
+        return _shape(body, model, thinking)
+    except RecursionError:
+        raise UsageError("the body is nested too deep")
+
+
+def _shape(body, model, thinking):
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
         raise UsageError("the body is no chat completion: expected an object with a list of messages",
                          'like {"messages": [{"role": "user", "content": "hi"}]}')
@@ -2023,7 +2037,7 @@ class Assembler(object):
                 self._last[name] = value
 
     def _add_call(self, position, piece):
-        index = piece.get("index", position)
+        index = piece["index"] if isinstance(piece.get("index"), int) else position
         call = self._calls[self._slots[index]] if index in self._slots else None
         if call is None or (piece.get("id") and call["id"] and piece["id"] != call["id"]):
             call = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
@@ -2031,8 +2045,9 @@ class Assembler(object):
             self._calls.append(call)
         call["id"] = piece.get("id") or call["id"]
         function = piece.get("function") if isinstance(piece.get("function"), dict) else {}
-        call["function"]["name"] = call["function"]["name"] or function.get("name") or ""
-        arguments = function.get("arguments") or ""
+        name, arguments = function.get("name"), function.get("arguments") or ""
+        if isinstance(name, str) and not call["function"]["name"]:
+            call["function"]["name"] = name
         call["function"]["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments)
 
     def answer(self, timings=None):
@@ -2577,7 +2592,7 @@ def completion_error(url, reply, provider, model):
         return model_not_served(url, model.id, served, facts["words"])
     if reply.status in (401, 403, 404, 503) or 300 <= reply.status < 400 or reply.proxy:
         return http_error(url, reply, provider.request_key)
-    return fail("chat-failed", fix="%s doctor --probe --model %s" % (_tool_name(), model.key), **facts)
+    return fail("chat-failed", fix="%s doctor --probe --model %s" % (TOOL, model.key), **facts)
 
 
 def tool_parser(model_id):
@@ -2622,13 +2637,21 @@ def send_chat(provider, model, body, timeout_s=None):
     url = provider.base_url + "/chat/completions"
     silence_s = timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S
     route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, None)
-    data = json.dumps(body).encode("ascii")
+    data = encode_body(body)
     with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
         if exchange.status != 200:
             reply = Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(ANSWER_LIMIT), exchange.proxy)
             raise completion_error(url, reply, provider, model)
         for delta in read_answer(exchange, provider, model):
             yield delta
+
+
+def encode_body(body):
+    """Return the bytes of a body. Raises UsageError for what JSON cannot hold."""
+    try:
+        return json.dumps(body, allow_nan=False).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError("the body cannot be sent as JSON: %s" % error, "leave NaN and Infinity out")
 
 
 def read_answer(exchange, provider, model):
@@ -2832,6 +2855,10 @@ def redact(text, secrets):
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
 
 
+class OutputFailed(Exception):
+    """Standard output took no more: the OSError that said so."""
+
+
 class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
@@ -2873,13 +2900,17 @@ class Console(object):
         """Write text as it is, in whatever the stream can encode."""
         if stream is None:
             if stream is self.stdout:
-                raise OSError(errno.EBADF, "standard output is closed")
+                raise OutputFailed("it is closed")
             return
         try:
             stream.write(text)
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError) as error:       # full, or closed
+            raise OutputFailed(getattr(error, "strerror", None) or str(error))
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
@@ -2891,13 +2922,18 @@ class Console(object):
         if error.hint:
             self.err("  " + error.hint)
         if error.exit_status in (1, 4, 5) and error.cause:
-            self.err("  more: %s doctor" % _tool_name())
+            self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
-        """Flush both streams."""
+        """Flush both streams, that a failure shows here and not at the interpreter's end."""
         for stream in (self.stdout, self.stderr):
-            if stream is not None:
-                stream.flush()
+            try:
+                if stream is not None:
+                    stream.flush()
+            except BrokenPipeError:
+                raise
+            except (OSError, ValueError) as error:
+                raise OutputFailed(getattr(error, "strerror", None) or str(error))
 
 
 def _is_utf8(stream):
@@ -2960,9 +2996,9 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     except BrokenPipeError:                          # the reader has what it wanted
         _abandon(console.stdout)
         return 0
-    except OSError as error:
+    except OutputFailed as error:
         _abandon(console.stdout)
-        console.err("error: cannot write the output: %s" % (error.strerror or error))
+        console.err("error: cannot write to standard output: %s" % error)
         return 1
 
 
@@ -3034,7 +3070,7 @@ def _parser(console, prog, description, epilog=None):
 def _top_parser(console):
     """Return the parser for arguments that begin with no verb: help, the version, or a mistake."""
     verbs = "\n".join("  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS)
-    parser = _parser(console, _tool_name(), "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs, _EPILOG)
+    parser = _parser(console, "openclaw_vllm.py", "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs, _EPILOG)
     parser.usage = "%(prog)s VERB [options]    (VERB --help lists its options)"
     parser.add_argument("--version", action="store_true", help="print the version (with --verbose this file's digest)")
     parser.add_argument("--verbose", action="store_true", help="with --version: the digest and the Python")
@@ -3046,7 +3082,7 @@ def _top_parser(console):
 def _verb_parser(verb, console):
     """Return the parser of one row of _VERBS."""
     name, add_options, _, summary = verb
-    parser = _parser(console, "%s %s" % (_tool_name(), name), summary[0].upper() + summary[1:] + ".")
+    parser = _parser(console, "openclaw_vllm.py " + name, summary[0].upper() + summary[1:] + ".")
     add_options(parser)
     return parser
 
@@ -3075,7 +3111,8 @@ def _add_server_options(verb):
 def _add_model_options(verb):
     group = verb.add_argument_group("the model")
     group.add_argument("--model", metavar="REF", help="vllm/<id>, an id or an alias (default: the default model)")
-    group.add_argument("--thinking", metavar="LEVEL", help="off, minimal, low, medium, high, xhigh, max or on")
+    group.add_argument("--thinking", metavar="LEVEL", choices=THINKING_LEVELS, type=str.lower,
+                       help="one of: " + ", ".join(THINKING_LEVELS))
 
 
 def _open_provider(options, env, console):
@@ -3149,19 +3186,22 @@ def _add_list_parser(verb):
 def _cmd_list(options, env, console):
     _, providers = _open_providers(options, env, console)
     outcomes = list_everywhere(providers, options.timeout)
-    failures = [(provider, error) for provider, error in outcomes if isinstance(error, Error)]
-    if len(failures) == len(outcomes) == 1:
-        raise failures[0][1]
-    rows = [(model, provider) for provider, models in outcomes if not isinstance(models, Error) for model in models]
+    failures = [(provider, error) for provider, _, error in outcomes if error]
+    rows = [(model, provider) for provider, models, _ in outcomes for model in models]
     rows.sort(key=lambda row: (row[0].key.lower(), row[0].key))
+    if not rows and len(outcomes) == 1:
+        raise failures[0][1]
+    servers = collections.defaultdict(list)
+    for model, _ in rows:
+        servers[model.id].append(model.base_url)
     if options.json:
-        console.out_json({"count": len(rows), "models": [list_row(model, provider, rows if len(outcomes) > 1 else ())
-                                                         for model, provider in rows]})
+        console.out_json({"count": len(rows), "models": [
+            list_row(model, provider, servers[model.id] if len(outcomes) > 1 else None) for model, provider in rows]})
     elif options.plain:
         for model, _ in rows:
             console.out(model.key)
     elif rows:
-        for line in format_table(rows, len(outcomes) > 1, _columns(console)):
+        for line in format_table(rows, servers if len(outcomes) > 1 else None, _columns(console)):
             console.out(line)
     console.flush()
     for provider, error in failures:
@@ -3179,10 +3219,10 @@ def _columns(console):
     return shutil.get_terminal_size().columns
 
 
-def list_row(model, provider, rows=()):
+def list_row(model, provider, servers=None):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
-    `rows` are the (Model, Provider) of several servers; the row then says which is its own.
+    `servers` are the base URLs that have the model, where several were asked.
     """
     row = collections.OrderedDict([
         ("key", model.key), ("name", model.name), ("input", "+".join(model.input)),
@@ -3192,21 +3232,24 @@ def list_row(model, provider, rows=()):
     for name, value in (("contextTokens", model.context_tokens), ("parent", model.parent), ("root", model.root)):
         if value is not None:
             row[name] = value
-    if rows:
+    if servers is not None:
         row["server"] = model.base_url
-        row["alsoOn"] = [other.base_url for other, _ in rows if other.id == model.id and other.base_url != model.base_url]
+        row["alsoOn"] = [url for url in servers if url != model.base_url]
     return row
 
 
-def format_table(rows, several=False, width=None):
-    """Return the lines of the table of `list` for (Model, Provider) rows, a column of servers with `several`.
+def format_table(rows, servers=None, width=None):
+    """Return the lines of the table of `list` for (Model, Provider) rows.
 
-    With a `width` in columns, long ids are cut to fit.
+    `servers` {model id: [base URL]} adds a column where several were asked;
+    with a `width` in columns, long ids are cut to fit.
     """
-    counts = collections.Counter(model.id for model, _ in rows)
+    several = servers is not None
     cells = [["Model", "Input", "Ctx", "Local", "Auth"] + ["Server"] * several + ["Tags"]]
     for model, provider in rows:
-        tags = list(model.tags) + ["on %d servers" % counts[model.id]] * (several and counts[model.id] > 1)
+        tags = list(model.tags)
+        if several and len(servers[model.id]) > 1:
+            tags.append("on %d servers" % len(servers[model.id]))
         cells.append([visible(model.key), "+".join(model.input), str(model.context_tokens or model.context_window or "-"),
                       "yes" if is_loopback(split_url(model.base_url).host) else "no",
                       "yes" if provider.request_key else "no"] + [model.base_url] * several + [visible(",".join(tags))])
@@ -3266,7 +3309,7 @@ def _cmd_chat(options, env, console):
     if not interactive and not is_terminal(console.stdin) and options.api_key_file != "-":
         prompt = "\n\n".join(part for part in (prompt, _read_stdin(console).strip("\n")) if part.strip())
     if not interactive and not prompt.strip():
-        raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % _tool_name())
+        raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout)
     if options.image and "image" not in model.input:
@@ -3275,9 +3318,7 @@ def _cmd_chat(options, env, console):
         return _converse(options, provider, model, fields, console)
     messages = [{"role": "system", "content": options.system}] if options.system else []
     messages.append({"role": "user", "content": _user_content(prompt, options.image)})
-    answer = _ask(options, provider, model, dict(fields, messages=messages), console)
-    if options.json:
-        console.out_json(answer_json(answer))
+    _ask(options, provider, model, dict(fields, messages=messages), console)
     return 0
 
 
@@ -3354,9 +3395,11 @@ def _ask(options, provider, model, body, console):
                 first = time.monotonic() - started
             assembler.add(delta)
             show.add(delta)
-    finally:
+    finally:                                         # an answer that breaks off is shown as far as it came
         show.end()
-    answer = assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
+        answer = assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
+        if options.json and (first is not None or answer.finish_reason):
+            console.out_json(answer_json(answer))
     if not options.json:
         for call in answer.tool_calls:
             console.out("%s(%s)" % (call["function"]["name"], call["function"]["arguments"]))
@@ -3392,7 +3435,7 @@ class _Display(object):
             before, after = self._dim if part == "reasoning" else ("", "")
             self._console.write(stream, before + text + after)
             self._line_open[part] = not text.endswith("\n")
-            stream.flush()
+            self._console.flush()
 
     def _close(self, part):
         live = self._content if part == "content" else self._reasoning
@@ -3510,17 +3553,14 @@ def _cmd_request(options, env, console):
         body = loads_untrusted(text)
     except ValueError as error:
         raise UsageError("the body on standard input is no JSON: %s" % error,
-                         """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request""" % _tool_name())
+                         """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request""" % TOOL)
     _, provider = _open_provider(options, env, console)
     reference = options.model or (body.get("model") if isinstance(body, dict) else None)
     if reference is not None and not isinstance(reference, str):
         raise UsageError("the body's model is no text", "give the id of a model")
     model = find_model(provider, reference, options.timeout)
     shaped = shape_request(body, model, options.thinking)
-    try:
-        json.dumps(shaped.body, allow_nan=False)
-    except ValueError:
-        raise UsageError("the body holds NaN or Infinity, which JSON cannot")
+    encode_body(shaped.body)
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     if options.explain:
@@ -3614,7 +3654,7 @@ def _cmd_demo(options, env, console):
         console.err("a stand-in vLLM answers at %s; this is what `list` says of it:\n" % url)
         status = main(["list", "--base-url", url], {"VLLM_API_KEY": key or "vllm-local"}, console.stdin, console.stdout, console.stderr)
         console.err("\nnext, keep one up and talk to it:\n  %s demo --serve --port 8000 &\n"
-                    "  export VLLM_API_KEY=vllm-local\n  %s chat \"Say hi\"" % (_tool_name(), _tool_name()))
+                    "  export VLLM_API_KEY=vllm-local\n  %s chat \"Say hi\"" % (TOOL, TOOL))
         return status
     finally:
         server.shutdown()
