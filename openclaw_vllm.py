@@ -3453,7 +3453,9 @@ class _Display(object):
 def empty_answer(model, answer):
     """Return the error that words an answer without content."""
     if answer.finish_reason == "length":
-        detail, fix = "its budget of tokens was used up by reasoning", "raise --max-tokens, or pass --thinking off"
+        off = "--thinking off" if model.compat.get("thinkingFormat") else \
+            "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
+        detail, fix = "its budget of tokens was used up by reasoning", "raise --max-tokens, or pass " + off
     elif answer.reasoning:
         detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
     else:
