@@ -225,7 +225,7 @@ Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 
 Provider = collections.namedtuple(
-    "Provider", "id base_url explicit discover discovery_key request_key credentials refusal headers "
+    "Provider", "id base_url api explicit discover discovery_key request_key credentials refusal headers "
                 "models max_tokens context_window timeout_s defaults primary env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
@@ -1016,9 +1016,6 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
     path = "models.providers.%s" % spelled
-    api = (block or {}).get("api") or "openai-completions"
-    if api != "openai-completions":
-        raise ConfigError("%s.api is %s; only openai-completions is spoken here" % (path, api), cause="config-invalid")
     url, where = _choose_base_url(settings, block, path, base_url)
     defaults = _get(settings.config, "agents", "defaults") or {}
     wildcard = any(key.lower() == name.lower() + "/*" for key in defaults.get("models") or {})
@@ -1028,7 +1025,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     headers, header_problem = _request_headers(settings, block or {}, path)
     refusal = _refusal(settings, name, block, credentials, problem or header_problem, base_url)
     return Provider(
-        id=name, base_url=url, explicit=block is not None, discover=asked,
+        id=name, base_url=url, api=(block or {}).get("api") or "openai-completions", explicit=block is not None, discover=asked,
         discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
         request_key=_first(credentials, ("option", "profile", "environment", "config")),
         credentials=[credential for _, credential in credentials], refusal=refusal, headers=headers,
@@ -1524,6 +1521,9 @@ def find_model(provider, reference=None, timeout_s=None):
     model, else the first declared, else the first served. Raises as
     `discover_models` does, and ServerError (model-not-served) for an unknown one.
     """
+    if provider.api != "openai-completions":
+        raise ConfigError("models.providers.%s.api is %s: only openai-completions is spoken here" % (provider.id, provider.api),
+                          cause="config-invalid")
     reference = reference or _own_primary(provider)
     declared = declared_models(provider)
     found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
@@ -1572,12 +1572,14 @@ _NATIVE_FIELDS = {
     "reasoning": "the OpenAI reasoning payload is not vLLM's", "prediction": "it is OpenAI's own",
     "web_search_options": "it is OpenAI's own", "modalities": "it is OpenAI's own", "audio": "it is OpenAI's own",
 }
-_PARAMS = {          # body field -> the names agents.defaults params may give it
-    "temperature": ("temperature",), "top_p": ("topP", "top_p"), "seed": ("seed",), "stop": ("stop",),
-    "frequency_penalty": ("frequencyPenalty", "frequency_penalty"),
-    "presence_penalty": ("presencePenalty", "presence_penalty"),
-    "response_format": ("responseFormat", "response_format"),
-    "parallel_tool_calls": ("parallelToolCalls", "parallel_tool_calls"),
+# Body field -> the names that agents.defaults params may give it, and what it must be to count.
+_PARAMS = {
+    "temperature": (("temperature",), (int, float)), "top_p": (("topP", "top_p"), (int, float)),
+    "seed": (("seed",), int), "stop": (("stop",), (str, list)),
+    "frequency_penalty": (("frequencyPenalty", "frequency_penalty"), (int, float)),
+    "presence_penalty": (("presencePenalty", "presence_penalty"), (int, float)),
+    "response_format": (("responseFormat", "response_format"), dict),
+    "parallel_tool_calls": (("parallelToolCalls", "parallel_tool_calls"), bool),
 }
 _MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
 _IMAGE_PARTS = ("image_url", "input_image")
@@ -1658,9 +1660,9 @@ def _param(params, *names):
 
 
 def _apply_params(shaped, model, changes):
-    for field, names in _PARAMS.items():
+    for field, (names, kind) in _PARAMS.items():
         value = _param(model.params, *names)
-        if value is not None and field not in shaped:
+        if field not in shaped and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
             shaped[field] = [value] if field == "stop" and isinstance(value, str) else value
             changes.append(Change(field, "added", "agents.defaults params"))
 
@@ -1827,7 +1829,7 @@ def _thinking_fields(model, level):
     fields = {}
     if form == "deepseek":
         fields["thinking"] = {"type": "disabled" if level == "off" else "enabled"}
-    if model.compat.get("supportsReasoningEffort"):
+    if model.compat.get("supportsReasoningEffort") and not (form == "deepseek" and level == "off"):
         effort = _effort(model.compat, level)
         if effort:
             fields["reasoning_effort"] = effort
@@ -1842,7 +1844,7 @@ def _effort(compat, level):
     if level in mapping:
         return mapping[level]
     supported = compat.get("supportedReasoningEfforts")
-    if not supported or level in supported:
+    if supported is None or level in supported:
         return level
     if level == "none" or level not in _EFFORTS:
         return None
