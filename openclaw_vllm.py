@@ -110,6 +110,9 @@ CAUSES = {
                           "export {variable}=vllm-local    (any value does when the server enforces no key)"),
     "config-invalid": Cause(3, "{where}: {problem}", "mend that line, then check: {tool} config --check"),
     "config-unknown-key": Cause(3, "{path}: OpenClaw 2026.9 does not know the key {key!r}", "{fix}"),
+    "config-not-written": Cause(3, "{where}: not written: {problem}", "{fix}"),
+    "config-included": Cause(3, "{where}: {place} comes from the included file {included}, which is left alone",
+                             "put the block into {included} by hand; this prints it: {tool} config"),
     "config-missing-variable": Cause(1, "{path} uses ${{{variable}}}, which is not set",
                                      "export {variable}=…    (or put it into {dotenv})"),
     "provider-disabled": Cause(1, "plugins.entries.vllm.enabled is false in {file}",
@@ -2726,6 +2729,658 @@ def _error_inside(exchange, text, payload, provider, model):
     if error.cause in ("chat-failed", "http-error"):
         return fail("stream-broken", url=exchange.url, detail="the server says: " + server_words(text.decode("utf-8", "replace")))
     return error
+
+
+# ----------------------------------------------------------------------------
+# Config editing: the comment-preserving writer
+# ----------------------------------------------------------------------------
+
+Noted = collections.namedtuple("Noted", "value note")
+Noted.__doc__ = "A value to write, and the comment above it that says where it comes from."
+
+Merge = collections.namedtuple("Merge", "edits unserved")
+Merge.__doc__ = """What `merge_provider` wants done: [(key path, value)], and the ids of the rows kept
+although the server has no such model."""
+
+Style = collections.namedtuple("Style", "unit newline quote key_quote colon comma pad bracket_pad "
+                                        "trailing leaves comments compact")
+Style.__doc__ = """How a JSON5 text is laid out.
+
+`unit` is one step of indentation; `key_quote` "" for bare keys; `pad` and
+`bracket_pad` stand inside the braces and brackets of one line; `trailing`: a
+comma ends the last line of a container; `leaves`: a container of scalars takes
+one line; `compact`: all is one line.
+"""
+_PAGE_STYLE = Style("  ", "\n", '"', "", ": ", ", ", " ", "", True, True, True, False)
+
+_LINE_END = "[\r\n\u2028\u2029]"
+_LINE_WIDTH = 100                    # columns a one-line container may take, unless longer ones stand beside it
+_STYLE_SAMPLE = 50                   # containers looked at to learn the style around a place
+
+
+def config_block(models, base_url, api_key_text="${VLLM_API_KEY}", evidence=None):
+    """Return the models.providers.<id> object for some Models, as OpenClaw's documentation writes it.
+
+    `evidence` is {model id: (compat object or None, reason)}: what was seen of a
+    model's thinking; the reason becomes a comment. `api_key_text` None leaves
+    apiKey out. A Model whose context_window is None gets no window.
+    """
+    evidence = evidence or {}
+    block = {"baseUrl": base_url, "apiKey": api_key_text, "api": "openai-completions",
+             "models": [_config_row(model, *evidence.get(model.id, (None, ""))) for model in models]}
+    if api_key_text is None:
+        del block["apiKey"]
+    return block
+
+
+def _config_row(model, compat, reason):
+    row = {"id": _literal(model.id), "name": _literal(model.name), "reasoning": bool(model.reasoning or compat),
+           "input": list(model.input), "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}}
+    if model.context_window is not None:
+        row["contextWindow"] = model.context_window
+        row["maxTokens"] = _written_max_tokens(model.context_window)
+    if compat:
+        row["compat"] = dict(compat)
+    if reason:
+        field = "compat" if compat else "reasoning"
+        row[field] = Noted(row[field], reason)
+    return row
+
+
+def _written_max_tokens(context_window):
+    return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
+
+
+def _literal(text):
+    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
+    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
+
+
+def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None, refresh=False,
+                   replace_base_url=False, variables=None):
+    """Return the Merge that brings a `config_block` into a config.
+
+    `config` is the file's own object, before $include and substitution;
+    `variables` what it would be substituted with, so that `id: "${MODEL}"` is
+    known for what it is. `primary` is a whole reference such as vllm/qwen.
+    What the file says stays, and rows gain what they lack; `refresh` renews
+    contextWindow and maxTokens, `replace_base_url` the base URL; `wildcard`
+    asks for discovery and adds no rows. The Merge of its own result is empty.
+    """
+    spelled, known = find_block(config, provider)
+    path = ("models", "providers", spelled)
+    edits, unserved = [], []
+
+    def plain(value):
+        return _substitute(value, variables or {}, "", {})
+
+    if known is None:
+        edits.append((path, dict(block, models=[]) if wildcard else block))
+    else:
+        for field in ("baseUrl", "apiKey", "api"):
+            if field in block and field not in known and not (field == "apiKey" and _authorizes(known)):
+                edits.append((path + (field,), block[field]))
+        if replace_base_url and "baseUrl" in known:
+            if str(plain(known["baseUrl"])).rstrip("/") != block["baseUrl"].rstrip("/"):
+                edits.append((path + ("baseUrl",), block["baseUrl"]))
+        if not wildcard:
+            row_edits, unserved = _merge_rows(path, known, block["models"], refresh, plain)
+            edits += row_edits
+    defaults = ("agents", "defaults")
+    chosen = _get(config, *defaults + ("models",)) or {}
+    pattern = provider + "/*"
+    if wildcard and pattern.lower() not in [str(key).lower() for key in chosen]:
+        edits.append((defaults + ("models", pattern), {}))
+    model = _get(config, *defaults + ("model",))
+    now = plain(model if isinstance(model, str) else _get(model, "primary"))
+    if primary is not None and not _same_key(now, primary):
+        edits.append((defaults + (("model",) if isinstance(model, str) else ("model", "primary")), _literal(primary)))
+    return Merge(edits, unserved)
+
+
+def _authorizes(known):
+    """Tell whether a provider block brings its key in another way than apiKey."""
+    headers = [name.lower() for name in _get(known, "headers") or {}]
+    return _get(known, "request", "auth") is not None or "authorization" in headers
+
+
+def _merge_rows(path, known, wanted, refresh, plain):
+    path += ("models",)
+    rows = known.get("models")
+    if rows is None:
+        return [(path, wanted)], []
+    rows = rows if isinstance(rows, list) else []        # an $include: `refuse_included` names its file
+    ids = [str(plain(_get(row, "id"))).strip() for row in rows]
+    served = {plain(row["id"]).strip(): row for row in wanted}
+    edits = []
+    for index, model_id in enumerate(ids):
+        if model_id in served:
+            edits += _row_edits(path + (index,), rows[index], served[model_id], known, refresh)
+    new = [row for model_id, row in served.items() if model_id not in ids]
+    edits += [(path + (len(rows) + count,), row) for count, row in enumerate(new)]
+    return edits, [model_id for model_id in ids if model_id not in served]
+
+
+def _row_edits(path, row, wanted, known, refresh):
+    """Return the edits that give a row of the file what it lacks; `known` is the provider block around it."""
+    sizes = ("contextWindow", "maxTokens")
+    wanted = dict(wanted)
+    if "maxTokens" in wanted and not refresh:
+        pinned = [row.get("contextTokens"), row.get("contextWindow", known.get("contextWindow"))]
+        window = min([size for size in pinned if _is_number(size)] or [wanted["contextWindow"]])
+        wanted["maxTokens"] = _written_max_tokens(window)
+    if row.get("reasoning") is False:
+        wanted.pop("compat", None)                       # a way to ask for thinking is of no use there
+    edits = []
+    for field, value in wanted.items():
+        if field not in row:
+            if field not in sizes or field not in known:
+                edits.append((path + (field,), value))
+        elif field in sizes and refresh and row[field] != value:
+            edits.append((path + (field,), value))
+        elif field == "compat":
+            edits += [(path + (field, key), item) for key, item in _bare(value).items() if key not in row[field]]
+    return edits
+
+
+def refuse_included(config, edits, path, sources):
+    """Raise ConfigError when an edit's place lies in a file that `config`, the object of `path`, includes.
+
+    It does when an object on the way is nothing but an $include, or the
+    included file has the next key too. `sources` is {file: text}.
+    """
+    for keys, _ in edits:
+        value = config
+        for depth, key in enumerate(keys):
+            included = _included_holder(value, key, path, sources)
+            if included:
+                place = ".".join(str(part) for part in keys[:depth + 1])
+                raise fail("config-included", where=path, place=place, included=included)
+            if isinstance(value, list):
+                value = value[key] if key < len(value) else None
+            else:
+                value = _get(value, key)
+
+
+def _included_holder(value, key, path, sources):
+    if isinstance(value, list):                          # one row from elsewhere may be any model
+        return next((found for row in value for found in _include_targets(row, path)), None)
+    for target in _include_targets(value, path):
+        if len(value) == 1 or _holds(target, key, sources):
+            return target
+    return None
+
+
+def _include_targets(value, path):
+    names = _get(value, "$include") or []
+    return [include_target(name, path) for name in ([names] if isinstance(names, str) else names)]
+
+
+def _holds(path, key, sources):
+    value = json5_loads(sources[path]) if path in sources else None
+    if not isinstance(value, dict):
+        return True                                      # nothing is known of it
+    names = [name.lower() for name in value]
+    return str(key).lower() in names or any(_holds(target, key, sources) for target in _include_targets(value, path))
+
+
+def edited_text(text, edits, where):
+    """Return a JSON5 text with [(key path, value)] set in it, proved to differ in nothing else.
+
+    `where` names the file. Raises ConfigError when the proof fails.
+    """
+    new_text = apply_splices(text, edit_json5(text, edits))
+    prove_edit(text, new_text, edits, where)
+    return new_text
+
+
+def apply_splices(text, splices):
+    """Return a text with each (start, end, replacement) made; they ascend and do not overlap."""
+    pieces, pos = [], 0
+    for start, end, piece in splices:
+        pieces += [text[pos:start], piece]
+        pos = end
+    return "".join(pieces + [text[pos:]])
+
+
+def prove_edit(text, new_text, edits, where):
+    """Raise ConfigError unless `new_text` is, as data, `text` with the edits made, in the same order."""
+    meant = json5_tree(text).value
+    for path, value in edits:
+        place = meant
+        for key in path[:-1]:
+            place = place[key] if isinstance(place, list) else place.setdefault(key, {})
+        if isinstance(place, list) and path[-1] == len(place):
+            place.append(None)
+        place[path[-1]] = _bare(value)
+    try:
+        found = json5_tree(new_text).value
+    except Json5Error as error:                          # its words may quote the file, so they stay here
+        raise fail("config-not-written", where=where, fix=_by_hand(),
+                   problem="the edit would make line %d no JSON5" % error.line)
+    if json.dumps(found) != json.dumps(meant):           # as texts: 1 is not True, and NaN is NaN
+        raise fail("config-not-written", where=where, problem="the edit would change more than was meant", fix=_by_hand())
+
+
+def edit_json5(text, edits):
+    """Return the splices [(start, end, replacement)] that set [(key path, value)] in a JSON5 text.
+
+    A path names keys and, in arrays, indices (one past the last appends);
+    objects are created on the way; of equal keys the last is meant. Values may
+    be Noted. Raises ConfigError where the path meets something else.
+    """
+    root = json5_tree(text)
+    is_json = bool(root.items) and _is_json(text)
+    splices, inserts, expanded = [], {}, {}
+    for path, value in edits:
+        chain = _chain(root, path)
+        node = chain[-1]
+        if len(chain) > len(path):
+            splices.append((node.start, node.end, _replacement(text, chain, value, is_json)))
+            continue
+        if node.start not in inserts:
+            inserts[node.start] = (chain, {}, _style(text, chain, is_json))
+        added = inserts[node.start][1]
+        rest = path[len(chain) - 1:]
+        for key in rest[:-1]:
+            added = added.setdefault(key, {})
+        added[rest[-1]] = value
+    for chain, added, style in inserts.values():
+        if _is_crowded(text, chain, added, style):
+            _expand(text, chain, style, expanded)
+    for start, (node, indent, style) in expanded.items():
+        added = inserts.pop(start)[1] if start in inserts else {}
+        splices += _spread(text, node, indent, added, style)
+    for chain, added, style in inserts.values():
+        splices += (_append if chain[-1].items else _fill)(text, chain, added, style)
+    return sorted(splices, key=lambda splice: splice[:2])
+
+
+def _chain(root, path):
+    """Return the Nodes along a path, from the root to the last that is there."""
+    chain = [root]
+    for depth, key in enumerate(path):
+        node = chain[-1]
+        if not isinstance(node.value, list if isinstance(key, int) else dict):
+            raise fail("config-invalid", where=".".join(str(part) for part in path[:depth]) or "the top level",
+                       problem="expected an object, found %s" % _json_type(node.value))
+        if isinstance(node.value, list):
+            children = node.items[key:key + 1]
+        else:
+            children = [child for name, _, _, child in node.items if name == key][-1:]
+        if not children:
+            break
+        chain += children
+    return chain
+
+
+def _children(node):
+    """Return [(key or index, start of the member, Node of its value)] of a container."""
+    if isinstance(node.value, dict):
+        return [(key, start, child) for key, start, _, child in node.items]
+    return [(index, child.start, child) for index, child in enumerate(node.items)]
+
+
+def _replacement(text, chain, value, is_json):
+    style = _style(text, chain[:-1], is_json)
+    if isinstance(chain[-1].value, str):
+        style = style._replace(quote=text[chain[-1].start])
+    return render_json5(value, style, _line_indent(text, chain[-1].start))
+
+
+def _is_crowded(text, chain, added, style):
+    """Tell whether what is added to a container of one line would make that line too long."""
+    node = chain[-1]
+    line = node if node.items else chain[-2] if len(chain) > 1 else None
+    if style.compact or line is None or not _is_one_line(text, line):
+        return False
+    if not node.items and text[node.start + 1:node.end - 1].strip():
+        return False                                     # the comment in there keeps its place
+    size = len(style.comma.join(_members(node, added, style, "", True)))
+    return len(_line(text, node.start)) + size > _width(text, chain)
+
+
+def _expand(text, chain, style, expanded):
+    """Note in `expanded` every container of the chain that stands on one line, with its new indentation."""
+    parent = None
+    for node in chain:
+        if _is_one_line(text, node) and node.start not in expanded and (node.items or parent in expanded):
+            outer = expanded[parent][1] + style.unit if parent in expanded else _line_indent(text, node.start)
+            expanded[node.start] = (node, outer, style)
+        parent = node.start
+
+
+def _spread(text, node, indent, added, style):
+    """Return the splices that put each member of a one-line container, and those added, on its own line."""
+    inner = style.newline + indent + style.unit
+    members = _members(node, added, style, indent + style.unit, False)
+    if not node.items:
+        return [(node.start + 1, node.end - 1, _lines(members, inner, style) + style.newline + indent)]
+    children = _children(node)
+    bounds = [start for _, start, _ in children[1:]] + [node.end - 1]
+    after = [_after(text, child.end, bound) for (_, _, child), bound in zip(children, bounds)]
+    gaps = [node.start + 1] + [comma for comma, _, _ in after[:-1]]
+    splices = [(gap, re.compile("[ \t]*").match(text, gap).end(), inner) for gap in gaps]
+    comma, at, _ = after[-1]
+    wants_comma = not comma and (members or style.trailing)
+    body = ("," if wants_comma else "") + (_lines(members, inner, style) if members else "")
+    return splices + [(at, node.end - 1, body + style.newline + indent)]
+
+
+def _lines(members, glue, style):
+    return glue + ("," + glue).join(members) + ("," if style.trailing else "")
+
+
+def _append(text, chain, added, style):
+    """Return the splices that add members behind the last one of a container."""
+    node = chain[-1]
+    _, start, last = _children(node)[-1]
+    comma, at, line_comment = _after(text, last.end, node.end - 1)
+    comma_at = last.end if line_comment else at
+    own_line = _begins_line(text, start)
+    one_line = style.compact or _is_one_line(text, node)
+    indent = _line_indent(text, start)
+    if not one_line and not own_line and not line_comment and re.search(_LINE_END, text[last.start:last.end]):
+        indent = _line_indent(text, last.end)            # `}, {`: goes on where the one before ends
+        glue = " "
+    elif not one_line:
+        if not own_line and _line_start(text, start) == _line_start(text, node.start):
+            indent += style.unit
+        glue = style.newline + indent
+    else:
+        glue = style.comma[1:]
+    if not one_line and isinstance(last.value, dict) and isinstance(node.value, list):
+        if last.items and _is_one_line(text, last):      # rows of one line each
+            lengths = [len(indent + row) for row in _members(node, added, style, indent, True)]
+            one_line = max(lengths) < _width(text, chain)
+    members = _members(node, added, style, indent, one_line)
+    body = glue + ("," + glue).join(members) + ("," if comma else "")
+    return ([] if comma else [(comma_at, comma_at, ",")]) + [(at, at, body)]
+
+
+def _fill(text, chain, added, style):
+    """Return the splices that add members to a container without any."""
+    node = chain[-1]
+    close = node.end - 1
+    indent = _line_indent(text, node.start)
+    _, at, _ = _after(text, node.start + 1, close, True)
+    if at == node.start + 1 and not re.search(_LINE_END, text[at:close]):
+        value = added if isinstance(node.value, dict) else list(added.values())
+        one_line = len(chain) > 1 and _is_one_line(text, chain[-2])
+        return [(at, close, render_json5(value, style, indent, one_line)[1:-1])]
+    inner = indent + style.unit
+    if _line_start(text, at) != _line_start(text, node.start) and _line_indent(text, at):
+        inner = _line_indent(text, at)
+    body = _lines(_members(node, added, style, inner, False), style.newline + inner, style)
+    if re.search(_LINE_END, text[at:close]):
+        return [(at, at, body)]
+    return [(at, close, body + style.newline + indent)]
+
+
+def _after(text, pos, end, all_comments=False):
+    """Return (end of the comma or None, place behind it and its comments, whether that ends in a // comment).
+
+    Comments count on the comma's own line, or all with `all_comments`;
+    text[pos:end] is what follows the last member of a container.
+    """
+    comma, at, line_comment, same_line = None, pos, False, True
+    for token in re.compile(_JSON5_TOKEN).finditer(text, pos, end):
+        words = token.group()
+        breaks = re.search(_LINE_END, words) is not None
+        if words == ",":
+            comma, at, line_comment, same_line = token.end(), token.end(), False, True
+        elif words[0] == "/" and (all_comments or (same_line and not breaks)):
+            at, line_comment = token.end(), words.startswith("//")
+        elif breaks:
+            same_line = False
+    return comma, at, line_comment
+
+
+def render_json5(value, style=_PAGE_STYLE, indent="", one_line=False):
+    """Return a value as JSON5 whose lines after the first stand at `indent`; a Noted's note becomes a comment."""
+    if isinstance(value, Noted):
+        value = value.value                              # the note stands before its key
+    if isinstance(value, str):
+        return _quoted(value, style.quote)
+    if not isinstance(value, (dict, list)):
+        return json.dumps(value)
+    left, right, pad = ("{", "}", style.pad) if isinstance(value, dict) else ("[", "]", style.bracket_pad)
+    if not value:
+        return left + right
+    items = list(value.items()) if isinstance(value, dict) else [(None, item) for item in value]
+    one_line = one_line or style.compact
+    if one_line or (style.leaves and not any(isinstance(item, (dict, list, Noted)) for _, item in items)):
+        members = [_member(key, item, style, indent, True) for key, item in items]
+        text = left + pad + style.comma.join(members) + pad + right
+        if one_line or len(indent + text) <= _LINE_WIDTH:
+            return text
+    inner = indent + style.unit
+    members = [_member(key, item, style, inner, False) for key, item in items]
+    return left + _lines(members, style.newline + inner, style) + style.newline + indent + right
+
+
+def _members(node, added, style, indent, one_line):
+    named = isinstance(node.value, dict)
+    return [_member(key if named else None, item, style, indent, one_line) for key, item in added.items()]
+
+
+def _member(key, item, style, indent, one_line):
+    text = render_json5(item, style, indent, one_line)
+    if key is not None:
+        bare = not style.key_quote and re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key)
+        text = (key if bare else _quoted(key, style.key_quote or style.quote)) + style.colon + text
+    if isinstance(item, Noted) and style.comments:
+        note = "".join(char if char.isprintable() else " " for char in item.note)[:_LINE_WIDTH].replace("*/", "* /")
+        text = ("/* %s */ " % note if one_line else "// %s%s%s" % (note, style.newline, indent)) + text
+    return text
+
+
+def _quoted(text, quote):
+    """Return a JSON5 string; what cannot be seen is escaped as JSON does it."""
+    def escape(char):
+        if char == quote or char == "\\":
+            return "\\" + char
+        return char if char.isprintable() else "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
+
+    return quote + "".join(escape(char) for char in text) + quote
+
+
+def _bare(value):
+    """Return a value without the notes in it."""
+    if isinstance(value, Noted):
+        return _bare(value.value)
+    if isinstance(value, dict):
+        return {key: _bare(item) for key, item in value.items()}
+    return [_bare(item) for item in value] if isinstance(value, list) else value
+
+
+def _style(text, chain, is_json):
+    """Return the Style around a place, the nearest example of each habit deciding."""
+    import itertools
+    near = list(itertools.islice(_neighbours(chain), _STYLE_SAMPLE))
+    objects = [item for node in near if isinstance(node.value, dict) for item in node.items]
+    strings = [text[child.start] for node in near for _, _, child in _children(node) if isinstance(child.value, str)]
+    bare_able = [text[start] for key, start, _, _ in objects if re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key)]
+    quotes = strings + [text[start] for _, start, _, _ in objects if text[start] in "\"'"] + ['"']
+    flat = [node for node in near if _is_one_line(text, node)]
+    tall = [node for node in near if _begins_line(text, _children(node)[-1][1])]
+    units = [_line_indent(text, _children(node)[-1][1])[len(_line_indent(text, node.start)):] for node in tall]
+    colons = [text[end:child.start] for _, _, end, child in objects]
+    colon = (" :" if colons[0][0] == " " else ":") + (" " if colons[0][-1] in " \t\r\n" else "") if colons else ": "
+    pads = [text[node.start + 1] == " " for node in flat if isinstance(node.value, dict)]
+    bracket_pads = [text[node.start + 1] == " " for node in flat if isinstance(node.value, list)]
+    pairs = [_children(node)[:2] for node in flat if len(node.items) > 1]
+    commas = [text[_after(text, one[2].end, two[1])[0]] == " " for one, two in pairs]
+    trailing = [_after(text, _children(node)[-1][2].end, node.end - 1)[0] is not None for node in tall]
+    compact = bool(chain[0].items) and _is_one_line(text, chain[0]) and colon == ":" and not any(pads[:1])
+    line_end = re.compile("\r\n|\r|\n").search(text, chain[-1].start) or re.search("\r\n|\r|\n", text)
+    return Style(
+        unit=next((unit for unit in units if unit), "  "), newline=line_end.group() if line_end else "\n", quote=quotes[0],
+        key_quote=bare_able[0] if bare_able and bare_able[0] in "\"'" else '"' if is_json else "",
+        colon=colon, comma=", " if (commas or [colon != ":"])[0] else ",",
+        pad=" " if (pads or [not compact])[0] else "", bracket_pad=" " if any(bracket_pads[:1]) else "",
+        trailing=(trailing or [not is_json])[0], leaves=not is_json or bool(flat),
+        comments=not is_json and not compact, compact=compact)
+
+
+def _neighbours(chain):
+    """Yield the containers with members around a place, nearest first."""
+    for node in reversed(chain):
+        nodes = [node]
+        while nodes:
+            node = nodes.pop()
+            if node.items:
+                yield node
+                nodes += [child for _, _, child in reversed(_children(node)[:_STYLE_SAMPLE])]
+
+
+def _is_json(text):
+    try:
+        json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_one_line(text, node):
+    return re.compile(_LINE_END).search(text, node.start, node.end) is None
+
+
+def _line_start(text, pos):
+    return max(text.rfind("\n", 0, pos), text.rfind("\r", 0, pos)) + 1
+
+
+def _line(text, pos):
+    """Return the line a position is on, as far as its end."""
+    return re.compile("[^\r\n]*").match(text, _line_start(text, pos)).group()
+
+
+def _line_indent(text, pos):
+    return re.match("\ufeff?([ \t]*)", _line(text, pos)).group(1)
+
+
+def _begins_line(text, pos):
+    return not text[_line_start(text, pos):pos].strip(" \t\ufeff")
+
+
+def _width(text, chain):
+    """Return how long a line may become: as long as those of the container around it, at least _LINE_WIDTH."""
+    around = chain[-2] if len(chain) > 1 else chain[-1]
+    lines = re.split("[\r\n]", text[around.start:min(around.end, around.start + 100 * _LINE_WIDTH)])
+    return max([_LINE_WIDTH] + [len(line) for line in lines])
+
+
+def write_config(path, old_text, new_text):
+    """Replace a config file, which must still hold `old_text` (None: must not exist), by `new_text`.
+
+    Atomic: at every moment the old file or the new one is there, whole; the
+    old one stays beside it as .bak. Mode and, where permitted, owner are kept;
+    a symlink's target is what is replaced; new files are 0600, new directories
+    0700. Raises ConfigError, having changed nothing in the file.
+    """
+    real = os.path.realpath(path)
+    old = None if old_text is None else old_text.encode("utf-8")
+    try:
+        if old is None:
+            _make_directories(os.path.dirname(real))
+        _check_unchanged(real, old)
+        status = None if old is None else os.stat(real)
+
+        def keep_old():
+            if old is not None:
+                _replace_file(real + ".bak", old, status)
+            _check_unchanged(real, old)
+
+        _replace_file(real, new_text.encode("utf-8"), status, keep_old)
+    except OSError as error:
+        raise fail("config-not-written", where=path, problem=error.strerror or str(error),
+                   fix=_write_advice(error.errno, os.path.dirname(real)))
+
+
+def _make_directories(directory):
+    parent = os.path.dirname(directory)
+    if not os.path.isdir(directory) and parent != directory:
+        _make_directories(parent)
+        os.mkdir(directory, 0o700)
+
+
+def _check_unchanged(path, old):
+    """Raise OSError or ConfigError unless a file holds the bytes `old` (None: is absent) and may be written."""
+    try:
+        with open(path, "r+b") as file:                  # + so that a write-protected file is refused
+            found = file.read()
+    except FileNotFoundError:
+        found = None
+    if found != old:
+        raise fail("config-not-written", where=path, problem="it was changed by someone else meanwhile",
+                   fix="look at what changed, then run it again")
+
+
+def _replace_file(path, data, status, last_step=None):
+    """Put `data` into place under `path`, with mode and owner of `status`; `last_step` runs just before."""
+    import tempfile
+    directory, name = os.path.split(path)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(".tmp", "." + name + ".", directory)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if status is not None:
+                _keep_owner_and_mode(temporary, status)
+            os.fsync(file.fileno())
+        with open(temporary, "rb") as file:
+            if file.read() != data:
+                raise OSError(errno.EIO, "what was written reads back differently")
+        if last_step is not None:
+            last_step()
+        os.replace(temporary, path)
+    except BaseException:                                # Ctrl-C too leaves nothing behind
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    _sync_directory(directory)
+
+
+def _keep_owner_and_mode(path, status):
+    import stat
+    made = os.stat(path)
+    if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
+        try:
+            os.chown(path, status.st_uid, status.st_gid)
+        except PermissionError:
+            pass                                         # only root may give files away
+    if stat.S_IMODE(made.st_mode) != stat.S_IMODE(status.st_mode):
+        os.chmod(path, stat.S_IMODE(status.st_mode))     # after chown, which takes bits away
+
+
+def _sync_directory(directory):
+    """Make a rename last through a power cut, where the system has a way to."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        pass                                             # the new file is in place all the same
+
+
+def _write_advice(code, directory):
+    """Return the next step after a write that failed with an errno."""
+    if code in (errno.EACCES, errno.EPERM):
+        step = "allow it (ls -ld %s shows who may write), then run it again" % directory
+    elif code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        step = "free some space under %s, then run it again" % directory
+    elif code in (errno.EBUSY, errno.EXDEV):
+        step = "the file seems mounted by itself, as containers do: mount its directory, then run it again"
+    else:
+        step = "mend that under %s, then run it again" % directory
+    return "%s; or %s" % (step, _by_hand())
+
+
+def _by_hand():
+    return "put the block in by hand; this prints it: %s config" % TOOL
 
 
 # ----------------------------------------------------------------------------
