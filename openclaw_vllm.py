@@ -1014,7 +1014,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     """
     spelled, block = find_block(settings.config, provider)
     name = DEFAULT_PROVIDER if spelled.strip().lower() == DEFAULT_PROVIDER else spelled
-    if block is None and name != DEFAULT_PROVIDER:
+    if block is None and name != DEFAULT_PROVIDER and base_url is None:
         known = sorted(_get(settings.config, "models", "providers") or {})
         raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
@@ -1146,7 +1146,7 @@ def _credentials(settings, provider, block, path, api_key):
     found = []
     if api_key is not None:
         found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
-    if provider == DEFAULT_PROVIDER and settings.variables.get("VLLM_API_KEY", "").strip():
+    if (provider == DEFAULT_PROVIDER or block is None) and settings.variables.get("VLLM_API_KEY", "").strip():
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
         found.append(("environment", Credential(source, Secret(settings.variables["VLLM_API_KEY"].strip()))))
     profile = auth_profile(settings, provider)
@@ -1448,6 +1448,22 @@ def _tags(provider, key, entry):
     if isinstance(entry.get("alias"), str) and entry["alias"].strip():
         tags.append("alias:" + entry["alias"].strip())
     return tuple(tags)
+
+
+def stated_models(rows, provider):
+    """Return the Models of server rows as `discovered_models` does, but with no window where none is stated."""
+    own = {row["id"]: row_context(row) for row in rows}
+    return [model if own[model.id] or own.get(model.parent) else model._replace(context_window=None)
+            for model in discovered_models(rows, provider)]
+
+
+def thinking_evidence(model_id):
+    """Return (compat, reason) for an id that names a family whose template takes enable_thinking, else None."""
+    if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
+        return {"thinkingFormat": "qwen-chat-template"}, "by its name: Qwen3 templates take enable_thinking"
+    if re.search(_REASONING_NAME, model_id):
+        return None, "by its name"
+    return None
 
 
 def merge_models(declared, discovered, provider):
@@ -2505,6 +2521,34 @@ def _what_it_is(body):
     if not body.strip():
         return "it is empty"
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
+
+
+def server_root(base_url):
+    """Return the place of vLLM's own endpoints (/version, /health, /tokenize): the base URL without /v1."""
+    return base_url[:-3] if base_url.endswith("/v1") else base_url
+
+
+def probe_thinking(provider, model_id, timeout_s=None):
+    """Ask the chat template whether enable_thinking matters to it: (compat, reason), or None.
+
+    Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
+    """
+    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    url = server_root(provider.base_url) + "/tokenize"
+    counts = []
+    for enabled in (True, False):
+        body = encode_body({"model": model_id, "messages": [{"role": "user", "content": "hi"}],
+                            "chat_template_kwargs": {"enable_thinking": enabled}})
+        reply = fetch("POST", url, discovery_headers(provider), body,
+                      Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s), MODEL_LIST_LIMIT)
+        try:
+            counts.append(_get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count"))
+        except ValueError:
+            counts.append(None)
+    if None in counts or counts[0] == counts[1]:
+        return None
+    return ({"thinkingFormat": "qwen-chat-template"},
+            "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
 
 
 def layer(headers):
@@ -3797,13 +3841,26 @@ def _open_providers(options, env, console):
 
 
 def hide_secrets(console, settings, provider):
-    """Tell the console every key and header value that these settings hold."""
+    """Tell the console every key, token and header value that these settings hold, of any provider."""
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
     console.hide(value for name, value in settings.variables.items()
                  if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
-    for row in provider.models:
-        console.hide((row.get("headers") or {}).values())
+    console.hide(_secret_texts(settings.config, False))
+
+
+def _secret_texts(value, inside):
+    """Yield the texts under every field of a config that is named like a secret, or holds headers."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            for text in _secret_texts(item, inside or re.search("(?i)key$|token$|secret|password|^headers$|^auth$", name)):
+                yield text
+    elif isinstance(value, list):
+        for item in value:
+            for text in _secret_texts(item, inside):
+                yield text
+    elif inside and isinstance(value, str):
+        yield value
 
 
 def _read_key(path, console):
@@ -4249,13 +4306,69 @@ def curl_command(provider, model, body):
 
 
 def _add_config_parser(verb):
+    verb.add_argument("--write", action="store_true", help="merge the block into openclaw.json; a .bak is kept")
+    verb.add_argument("--dry-run", action="store_true", help="print what --write would change, as a unified diff")
+    verb.add_argument("--primary", metavar="MODEL", help="make this the default model")
+    verb.add_argument("--wildcard", action="store_true", help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
+    verb.add_argument("--refresh", action="store_true", help="renew contextWindow and maxTokens of rows that are there")
+    verb.add_argument("--probe", action="store_true", help="ask the chat templates whether thinking can be switched")
     verb.add_argument("--check", action="store_true", help="check openclaw.json; opens no connection")
     verb.add_argument("--json", action="store_true", help="with --check: print the verdict as JSON")
     _add_server_options(verb)
 
 
 def _cmd_config(options, env, console):
-    return _check_config(options, env, console)
+    if options.check:
+        return _check_config(options, env, console)
+    if options.json:
+        raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
+    settings, provider = _open_provider(options, env, console)
+    models = stated_models(fetch_model_rows(provider, options.timeout), provider)
+    primary = match_model(models, options.primary, provider.id) if options.primary else None
+    if options.primary and primary is None:
+        raise model_not_served(provider.base_url, options.primary, [model.id for model in models])
+    evidence = {model.id: _evidence(options, provider, model) for model in models}
+    block = config_block(models, provider.base_url, evidence={key: found for key, found in evidence.items() if found})
+    old = settings.sources.get(settings.path) if options.write or options.dry_run else None
+    text = "{}\n" if old is None else old
+    raw = json5_loads(text)
+    merge = merge_provider(raw, block, provider.id, options.wildcard, primary.key if primary else None, options.refresh,
+                           bool(options.base_url), settings.variables)
+    try:
+        refuse_included(raw, merge.edits, settings.path, settings.sources)
+        new = edited_text(text, merge.edits, settings.path)
+        return _deliver_config(options, settings.path, old, new, merge, console)
+    except ConfigError:
+        if options.write:                            # what could not be written can still be pasted
+            console.out(edited_text("{}\n", [(("models", "providers", provider.id), block)], settings.path).rstrip("\n"))
+        raise
+
+
+def _evidence(options, provider, model):
+    if not options.probe:
+        return thinking_evidence(model.id) or thinking_evidence((model.root or "").split("/")[-1])
+    return probe_thinking(provider, model.id, options.timeout) or (model.reasoning and (None, "by its name")) or None
+
+
+def _deliver_config(options, path, old, new, merge, console):
+    """Print, diff or write the new text of a config; return the exit status."""
+    if not options.write and not options.dry_run:
+        console.out(new.rstrip("\n"))
+        return 0
+    for reference in merge.unserved:
+        console.err("kept, though the server no longer has it: %s" % reference)
+    if old == new or not merge.edits:
+        console.err("%s: nothing to change" % path)
+        return 0
+    if options.dry_run:
+        import difflib
+        lines = [re.findall(r"[^\n]*\n|[^\n]+", (text or "").replace("\r\n", "\n")) for text in (old, new)]
+        for line in difflib.unified_diff(lines[0], lines[1], path, path):
+            console.out(line.rstrip("\n"))
+        return 0
+    write_config(path, old, new)
+    console.err("%s: written%s" % (path, "" if old is None else "; the old file is %s.bak" % path))
+    return 0
 
 
 def _check_config(options, env, console):
