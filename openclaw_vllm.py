@@ -3591,11 +3591,15 @@ class Console(object):
 
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
-        text = json.dumps(value, indent=indent, ensure_ascii=not _is_utf8(self.stdout))
-        text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        self.write(self.stdout, text + "\n")
+        pieces = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout)).iterencode(value)
+        while True:                                  # in batches: the whole text at once would double the memory
+            text = "".join(itertools.islice(pieces, 5000))
+            text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
+            for secret in self.secrets:
+                text = text.replace(secret, "***")
+            self.write(self.stdout, text or "\n")
+            if not text:
+                return
 
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode."""
@@ -3938,11 +3942,10 @@ def list_row(model, provider, servers=None):
 
     `servers` are the base URLs that have the model, where several were asked.
     """
-    row = collections.OrderedDict([
-        ("key", model.key), ("name", model.name), ("input", "+".join(model.input)),
-        ("contextWindow", model.context_window), ("local", is_loopback(split_url(model.base_url).host)),
-        ("available", provider.refusal is None), ("tags", list(model.tags)), ("source", model.source),
-        ("maxTokens", model.max_tokens), ("reasoning", model.reasoning)])
+    row = {"key": model.key, "name": model.name, "input": "+".join(model.input),
+           "contextWindow": model.context_window, "local": is_loopback(split_url(model.base_url).host),
+           "available": provider.refusal is None, "tags": list(model.tags), "source": model.source,
+           "maxTokens": model.max_tokens, "reasoning": model.reasoning}
     for name, value in (("contextTokens", model.context_tokens), ("parent", model.parent), ("root", model.root)):
         if value is not None:
             row[name] = value
