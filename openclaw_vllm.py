@@ -109,7 +109,7 @@ CAUSES = {
     "not-opted-in": Cause(1, "no key, so {provider} is not opted in: {variable} is unset and there is no auth profile",
                           "export {variable}=vllm-local    (any value does when the server enforces no key)"),
     "config-invalid": Cause(3, "{where}: {problem}", "mend that line, then check: {tool} config --check"),
-    "config-unknown-key": Cause(3, "{path}: OpenClaw 2026.9 does not know the key {key!r}", "{fix}"),
+    "config-unknown-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
     "config-not-written": Cause(3, "{where}: not written: {problem}", "{fix}"),
     "config-included": Cause(3, "{where}: {place} comes from the included file {included}, which is left alone",
                              "put the block into {included} by hand; this prints it: {tool} config"),
@@ -122,13 +122,13 @@ CAUSES = {
     "dns": Cause(4, "{url}: the host name {host!r} does not resolve ({detail})",
                  "check the spelling of the host, or use its address: getent hosts {host}"),
     "connection-refused": Cause(4, "{url}: connection refused, nothing listens there", "{start}"),
-    "server-loading": Cause(4, "{url}: the server has its port but does not answer yet: it is still loading the model",
-                            "wait until the server logs that its startup is complete, then try again"),
+    "server-loading": Cause(4, "{url}: {detail}: the server is still loading its model",
+                            "wait until its log says that startup is complete; if it stays so, that log says why"),
     "wrong-address-family": Cause(4, "{url}: only {answers} answers, {refuses} does not",
                                   "use the address that answers: {right}"),
     "unreachable": Cause(4, "{url}: {detail}", "check the address, the route to it and the firewall"),
     "timeout": Cause(4, "{url}: timed out {phase} ({seconds:g} s)", "{fix}"),
-    "proxy-captured": Cause(4, "{url}: the proxy {proxy} of the environment answered in place of the server ({detail})",
+    "proxy-captured": Cause(4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
                             "export NO_PROXY={no_proxy}"),
     "scheme-mismatch": Cause(4, "{url}: the port does not speak {scheme}", "try the other scheme: {right}"),
     "tls-untrusted": Cause(4, "{url}: the certificate of {host} is not trusted: {detail}",
@@ -149,7 +149,8 @@ CAUSES = {
                     "export {variable}=THE-KEY    (the value the server was started with: --api-key)"),
     "bad-key": Cause(5, "{url}: HTTP {status}{words}: the server refused the key from {source}{suspect}",
                      "set the key the server was started with: export {variable}=THE-KEY"),
-    "key-ignored": Cause(0, "{url} answers without the key too: the server enforces none", ""),
+    "key-ignored": Cause(0, "{url} answers without the key too: the server enforces none",
+                         "to have it enforced, start vLLM with: --api-key THE-KEY"),
     "no-models": Cause(1, "{where}: {problem}", "{fix}"),
     "model-not-served": Cause(4, "{url}: the server has no model {model!r}{words}", "{fix}"),
     "context-exceeded": Cause(4, "{url}: the prompt and its answer do not fit the context of {model}{words}",
@@ -1044,17 +1045,23 @@ def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_fil
     "all" stands for every openai-completions block of the config. Raises as
     `resolve_provider` does.
     """
+    return [resolve_provider(settings, name, url, api_key, ca_file)
+            for name, url in named_servers(settings, providers, base_urls)]
+
+
+def named_servers(settings, providers, base_urls):
+    """Return [(provider id, base URL or None)] for repeated --provider and --base-url. Raises UsageError."""
+    blocks = _get(settings.config, "models", "providers") or {}
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
-        blocks = _get(settings.config, "models", "providers") or {}
         spoken = [key for key, block in blocks.items() if block.get("api", "openai-completions") == "openai-completions"]
-        names += spoken if name == "all" and find_block(settings.config, "all")[1] is None else [name]
+        names += spoken if name == "all" and "all" not in blocks else [name]
     if not names:
         raise UsageError("--provider all: %s has no openai-completions block" % (settings.path or "the config"),
                          "name servers with --base-url")
     if base_urls and len(names) > 1:
         raise UsageError("several --provider and --base-url do not go together", "name the servers one way")
-    return [resolve_provider(settings, name, url, api_key, ca_file) for name in names for url in base_urls or [None]]
+    return [(name, url) for name in names for url in base_urls or [None]]
 
 
 def find_block(config, provider):
@@ -1526,11 +1533,16 @@ def list_everywhere(providers, timeout_s=None):
         except Error as error:
             return provider, [] if provider.refusal else declared_models(provider), error
 
-    if len(providers) == 1:
-        return [ask(providers[0])]
+    return in_parallel(ask, [(provider,) for provider in providers])
+
+
+def in_parallel(function, calls):
+    """Return [function(*call) for call in calls], all at once in threads; one call stays in this thread."""
+    if len(calls) == 1:
+        return [function(*calls[0])]
     import concurrent.futures
-    with concurrent.futures.ThreadPoolExecutor(min(len(providers), 256)) as pool:
-        return list(pool.map(ask, providers))
+    with concurrent.futures.ThreadPoolExecutor(min(len(calls), 256)) as pool:
+        return list(pool.map(lambda call: function(*call), calls))
 
 
 def find_model(provider, reference=None, timeout_s=None):
@@ -2178,9 +2190,9 @@ class Exchange(object):
         self.proxy = proxy_for(self.target, route.env)
         self.phase = "before connecting"
         self.seconds = {}
+        import http.client
         self._started = time.monotonic()
         self._deadline = None if route.total_s is None else self._started + route.total_s
-        import http.client
         try:
             wire = self._connect()
             self.seconds["connect"] = time.monotonic() - self._started
@@ -2240,7 +2252,8 @@ class Exchange(object):
             raise self._captured("it refuses the tunnel: HTTP %d" % response.status)
 
     def _captured(self, detail):
-        return fail("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host, detail=detail)
+        return fail("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
+                    way="stands in the way", detail=detail)
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -2502,13 +2515,18 @@ def fetch_model_rows(provider, timeout_s=None):
     limit_s = timeout_s or DISCOVERY_TIMEOUT_S
     url = provider.base_url + "/models"
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
-    reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
+    return model_rows(url, fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT),
+                      provider.discovery_key)
+
+
+def model_rows(url, reply, credential):
+    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
     if reply.status != 200:
-        raise http_error(url, reply, provider.discovery_key)
+        raise http_error(url, reply, credential)
     try:
         payload = loads_untrusted(reply.body.decode("utf-8-sig"))
         if is_error_payload(payload):
-            raise http_error(url, reply, provider.discovery_key)
+            raise http_error(url, reply, credential)
         return parse_model_list(payload)
     except UnicodeDecodeError:
         detail = "it is not UTF-8"
@@ -2573,7 +2591,8 @@ def http_error(url, reply, credential):
     if "plain HTTP request was sent to HTTPS port" in text:
         return fail("scheme-mismatch", scheme="http", right="https" + url[4:], url=url)
     if reply.proxy and status in (403, 407, 502, 503, 504):
-        return fail("proxy-captured", proxy=reply.proxy, no_proxy=split_url(url).host, detail="HTTP %d" % status, **facts)
+        return fail("proxy-captured", proxy=reply.proxy, no_proxy=split_url(url).host,
+                    way="answered in place of the server", detail="HTTP %d" % status, **facts)
     if status == 503:
         fix = "the server is not ready, or its engine is down: wait, and look at its log"
     elif status == 404:
@@ -2773,6 +2792,846 @@ def _error_inside(exchange, text, payload, provider, model):
     if error.cause in ("chat-failed", "http-error"):
         return fail("stream-broken", url=exchange.url, detail="the server says: " + server_words(text.decode("utf-8", "replace")))
     return error
+
+
+def answers_at(host, port, patience_s):
+    """Tell whether something accepts a connection at an address; it is closed at once."""
+    import socket
+    try:
+        _connect_first(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), patience_s, None).close()
+        return True
+    except OSError:
+        return False
+
+
+def port_is_bound(target, patience_s):
+    """Tell whether a port of this host is taken although nothing listens: vLLM binds before it loads.
+
+    A bind without SO_REUSEADDR finds out and is undone at once; the addresses
+    of other hosts cannot be bound and so say no.
+    """
+    import socket
+    for family, kind, protocol, _, address in _addresses(target.host, target.port, patience_s):
+        try:
+            with socket.socket(family, kind, protocol) as sock:
+                sock.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
+    return False
+
+
+def peer_certificate(target, patience_s):
+    """Return the certificate (DER) of a TLS server, unverified and only to be described; b"" if it shows none."""
+    import ssl
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
+            sock.settimeout(patience_s)
+            with context.wrap_socket(sock, server_hostname=target.host) as tls:
+                return tls.getpeercert(True) or b""
+    except OSError:
+        return b""
+
+
+def describe_certificate(der):
+    """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as they are found; pure."""
+    dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
+    if len(dates) < 2:
+        return ""
+    first, last = ["%s-%s-%s" % (text[:-4], text[-4:-2], text[-2:])
+                   for text in ((b"20" + found.group(1) if found.group(1) else found.group(2)).decode("ascii")
+                                for found in dates)]
+    names = [der[found.end():found.end() + ord(found.group(1))] for found in      # CN or O; the issuer's come first
+             re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.DOTALL)]
+    issuer = "issued by %s, " % names[-1].decode("utf-8", "replace") if names else ""
+    return " (%svalid from %s to %s)" % (issuer, first, last)
+
+
+# ----------------------------------------------------------------------------
+# Doctor: one small function per check
+# ----------------------------------------------------------------------------
+
+DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
+PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
+PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
+AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
+LEAST_PROMPT = 64                    # tokens; a system line and a question
+BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
+_PROBE_TOOL = "get_current_time"
+_TOOL_TEXT = (r"<tool_call>|<function=|<\|python_tag\|>|\[TOOL_CALLS\]|<\|tool|"
+              r"\{\s*\"name\"\s*:\s*\"" + _PROBE_TOOL + r"|\[" + _PROBE_TOOL + r"\(")
+
+# What the transport tells apart and the contract of `doctor --json` does not.
+_CONTRACT_CAUSES = {"bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
+                    "answer-broken": "not-openai", "answer-too-large": "not-openai", "context-exceeded": "chat-failed"}
+_KEY_CAUSES = ("no-key", "bad-key")
+_CONNECT_CAUSES = ("dns", "connection-refused", "server-loading", "wrong-address-family", "unreachable",
+                   "proxy-captured", "scheme-mismatch", "tls-untrusted", "tls-failed")
+_CONNECT_PHASES = ("before connecting", "looking up the host", "connecting", "in the TLS handshake",
+                   "waiting for the proxy")
+
+
+def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
+             model=None, thinking=None, probe=False, timeout_s=None):
+    """Yield a Finding for everything looked at between OpenClaw's settings and the server.
+
+    `settings` are those of `read_settings`: what is wrong with them is a finding
+    too. Nothing is generated and nothing but GETs and /tokenize is sent unless
+    `probe`. `model` and `thinking` choose what is probed; `timeout_s` bounds each
+    exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
+    """
+    case = _Case(settings, timeout_s, model, thinking)
+    if not settings.issues:
+        case.sound = True
+        try:
+            case.provider = resolve_provider(settings, provider_id, base_url, api_key, ca_file)
+            case.error = case.provider.refusal
+        except UsageError:
+            raise
+        except Error as error:
+            case.error = error
+    for name, needs, check in _CHECKS + (_PROBES if probe else ()):
+        if needs is not None and getattr(case, needs) is None:
+            yield Finding(name, "skip", case.stopped, "not checked")
+        elif case.left() <= 0:
+            yield Finding(name, "skip", "timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
+        else:
+            for finding in _run_check(case, check):
+                if finding.status == "fail":
+                    case.stopped = case.stopped or finding.cause
+                yield finding._replace(check=name)
+
+
+def _run_check(case, check):
+    try:
+        for finding in check(case):
+            yield finding
+    except Error as error:                           # a side entrance that failed; the main one did not
+        yield _found(error, "warn")
+
+
+def diagnosis_status(findings):
+    """Return the exit status for Findings: 3 to 5 when settings, server or key stopped it, 1 for other failures."""
+    failed = [finding for finding in findings if finding.status == "fail"]
+    gates = [name for name, _, _ in _CHECKS[:7]]
+    stopped = [CAUSES[finding.cause].exit_status for finding in failed if finding.check in gates]
+    return stopped[0] if stopped else 1 if failed else 0
+
+
+class _Case(object):
+    """What the checks of one diagnosis know so far; each fills in what later ones need.
+
+    `sound` (settings without issues), `usable` (the provider may be asked),
+    `connected`, `answered` (a model list or a 401) and `rows` are None until that
+    is known to be so; checks name what they need. `served` is {id: context in tokens or None}, `error` what stopped the first
+    request, `enforced` whether the server wants the key.
+    """
+
+    def __init__(self, settings, timeout_s, reference, thinking):
+        self.settings, self.timeout_s, self.reference, self.thinking = settings, timeout_s, reference, thinking
+        self.sound = self.usable = self.connected = self.answered = self.rows = None
+        self.provider = self.error = self.stopped = self.version = None
+        self.enforced = False
+        self.served, self.models, self.seconds = {}, [], {}
+        self._deadline = time.monotonic() + DIAGNOSIS_S
+
+    def left(self):
+        """Return the seconds left of the whole diagnosis."""
+        return self._deadline - time.monotonic()
+
+    def patience(self, default_s=DISCOVERY_TIMEOUT_S):
+        """Return the seconds that one exchange may take now."""
+        return max(0.01, min(self.timeout_s or default_s, self.left()))
+
+    def route(self, env=None, default_s=DISCOVERY_TIMEOUT_S):
+        """Return the Route of one exchange; `env` stands in for the environment that names proxies."""
+        limit_s = self.patience(default_s)
+        return Route(self.provider.env if env is None else env, self.provider.ca_file, limit_s, limit_s, limit_s)
+
+    def ask(self, url, headers, body=None, env=None):
+        """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError."""
+        data = None if body is None else json.dumps(body).encode("ascii")
+        with Exchange("GET" if body is None else "POST", url, headers, data, self.route(env)) as exchange:
+            self.seconds = exchange.seconds
+            return Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(MODEL_LIST_LIMIT),
+                         exchange.proxy)
+
+    def ask_models(self, env=None):
+        """Return the rows of {base URL}/models. Raises as `fetch_model_rows` does."""
+        url = self.provider.base_url + "/models"
+        return model_rows(url, self.ask(url, discovery_headers(self.provider), None, env), self.provider.discovery_key)
+
+    def beside(self, path):
+        """Return the URL of what vLLM answers beside /v1, such as /health."""
+        return re.sub(r"/v1\Z", "", self.provider.base_url) + path
+
+
+def _passed(summary, fix=""):
+    return Finding("", "ok", None, summary, fix)
+
+
+def _found(error, status=None):
+    """Return the Finding of an Error; a cause with exit status 0 is a warning."""
+    cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
+    return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.hint)
+
+
+def _plural(count, noun):
+    return "%d %s%s" % (count, noun, "" if count == 1 else "s")
+
+
+def _listed(names, limit=6):
+    """Return names in one text, at most `limit` of them."""
+    names = list(names)
+    return ", ".join(names[:limit]) + (", and %d more" % (len(names) - limit) if len(names) > limit else "")
+
+
+# The settings side.
+
+def _check_settings(case):
+    settings = case.settings
+    for issue in settings.issues:
+        yield _found(issue_error([issue]))
+    if settings.issues:
+        return
+    if not settings.exists:
+        yield _passed("%s does not exist: an empty config" % settings.path)
+    else:
+        yield _passed("%s: valid" % _listed(settings.sources))
+    failed_path = case.error.facts.get("path") if case.error is not None else None
+    for issue in collections.OrderedDict.fromkeys(settings.warnings):
+        if issue.path in settings.missing:
+            if issue.path != failed_path:
+                yield _found(fail("config-missing-variable", path=issue.path, variable=settings.missing[issue.path],
+                                  dotenv=_dotenv_path(settings)), "warn")
+        elif issue.path:
+            near = re.search(r"did you mean (.+)\?", issue.message)
+            yield _found(fail("config-unknown-key", where=issue_place(issue), path=issue.path, problem=issue.message,
+                              fix="rename it to %s" % near.group(1) if near else "remove it, if OpenClaw refuses it"))
+        else:
+            yield _found(fail("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
+
+
+def _settings_error(case, check):
+    """Return what resolving the provider failed with, if that is for `check` to report."""
+    error = case.error
+    if error is None:
+        return None
+    if error.cause == "config-missing-variable":
+        place = "base-url" if error.facts["path"].endswith("baseUrl") else "key"
+    else:
+        place = {"not-opted-in": "key", "bad-key-form": "key", "bad-base-url": "base-url",
+                 "endpoint-in-base-url": "base-url"}.get(error.cause, "provider")
+    return error if place == check else None
+
+
+def _check_provider(case):
+    """Say which provider it is, and why its server is asked for models or not."""
+    error, provider = _settings_error(case, "provider"), case.provider
+    if error is not None:
+        yield _found(error)
+    elif provider is None:
+        yield Finding("", "skip", case.error.cause, "not known before its key and base URL are")
+    elif not provider.explicit:
+        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its models" % provider.id)
+    else:
+        yield _passed("%s: explicit, models.providers.%s declares %s; %s" % (
+            provider.id, provider.id, _plural(len(provider.models), "model"),
+            "the server is asked for more" if provider.discover else "OpenClaw takes these alone and asks no server"))
+
+
+def _check_key(case):
+    """Name the key's source and what it shadows; never the key."""
+    error, provider = _settings_error(case, "key"), case.provider
+    if error is not None:
+        yield _found(error)
+        return
+    winner = provider.request_key if provider is not None else None
+    if winner is None:
+        yield _passed("none is set, and none is sent")
+        return
+    found = list(provider.credentials)
+    if provider.id == DEFAULT_PROVIDER:
+        found += [Credential("VLLM_API_KEY (%s)" % label, layer["VLLM_API_KEY"].strip())
+                  for label, layer in case.settings.layers if layer.get("VLLM_API_KEY", "").strip()]
+    others = collections.OrderedDict((other.source, other.key) for other in found if other.source != winner.source)
+    summary = winner.source + ("; it shadows %s" % _listed(others) if others else "")
+    differing = [source for source, key in others.items() if key != winner.key]
+    if not differing or winner.source.startswith("--"):
+        yield _passed(summary)
+    else:
+        yield Finding("", "warn", "bad-key", "%s, but not every one is the same key" % summary,
+                      "keep one of them, or make them equal")
+
+
+def _check_base_url(case):
+    """Say where the base URL comes from; the last look at the settings before the network."""
+    error, provider = _settings_error(case, "base-url"), case.provider
+    if error is not None:
+        yield _found(error)
+        return
+    case.usable = True if case.error is None else None
+    if provider is None:
+        yield Finding("", "skip", case.error.cause, "not checked")
+        return
+    chosen = _set(case.settings.variables.get("VLLM_BASE_URL"))
+    note, fix = "", ""
+    if provider.where == "VLLM_BASE_URL":
+        note = "; OpenClaw does not read that variable"
+        fix = "for OpenClaw, write it into the config: %s config --write" % TOOL
+    elif chosen and chosen.rstrip("/") != provider.base_url:
+        note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
+    yield _passed("%s (from %s)%s" % (provider.base_url, provider.where, note), fix)
+
+
+# The way to the server. The first request is the one OpenClaw sends; when it
+# fails, each _explain_… below may know better what that means.
+
+def _check_connect(case):
+    try:
+        case.rows = case.ask_models()
+    except Error as error:
+        case.error = error
+        for explain in _EXPLANATIONS:
+            try:
+                case.error = explain(case, case.error) or case.error
+            except Error:
+                pass                                 # what it tried failed too, which explains nothing
+    error = case.error
+    if error is not None and (error.cause in _CONNECT_CAUSES
+                              or (error.cause == "timeout" and error.facts["phase"] in _CONNECT_PHASES)):
+        yield _found(error)
+        return
+    case.connected = True
+    target = split_url(case.provider.base_url)
+    proxy = proxy_for(target, case.provider.env)
+    took = " in %.1f ms" % (1000 * case.seconds["connect"]) if "connect" in case.seconds else ""
+    yield _passed("connected%s%s" % (took, " through the proxy %s" % proxy if proxy else ""))
+    if target.host == "localhost":
+        open_to = {host: answers_at(host, target.port, case.patience()) for host in _loopbacks(target.port)}
+        if len(set(open_to.values())) == 2:
+            hosts = sorted(open_to, key=open_to.get)
+            yield _found(_wrong_family(case, hosts[0], hosts[-1]), "warn")
+
+
+def _loopbacks(port):
+    """Return the addresses that localhost means on this host."""
+    return {entry[4][0] for entry in _addresses("localhost", port, 0)}
+
+
+def _wrong_family(case, refuses, answers):
+    base = split_url(case.provider.base_url)
+    right = "%s://%s:%d%s" % (base.scheme, _bracketed(answers), base.port, base.path)
+    return fail("wrong-address-family", url=case.provider.base_url, answers=answers, refuses=refuses, right=right)
+
+
+def _explain_refusal(case, error):
+    """A refused connection: the other loopback address answers, or the port is taken by a server that loads."""
+    if error.cause != "connection-refused":
+        return None
+    target = split_url(case.provider.base_url)
+    for other in ("127.0.0.1", "::1") if is_loopback(target.host) else ():
+        if other != target.host and answers_at(other, target.port, case.patience()):
+            return _wrong_family(case, target.host, other)
+    if port_is_bound(target, case.patience()):
+        return fail("server-loading", url=error.facts["url"],
+                    detail="nothing answers, yet the port is taken (as it is for a minute after a server's end)")
+    return None
+
+
+def _explain_unready(case, error):
+    """HTTP 503: vLLM's own /health says so too."""
+    if error.cause == "http-error" and error.facts["status"] == 503:
+        return _engine_down(case, case.ask(case.beside("/health"), {}))
+    return None
+
+
+def _engine_down(case, reply):
+    """Return the error that an answer of /health means, or None."""
+    url = case.beside("/health")
+    return fail("server-loading", url=url, detail="HTTP 503, so the engine is not up") if reply.status == 503 else None
+
+
+def _explain_route(case, error):
+    """The proxy of the environment stands in the way, or NO_PROXY keeps it away from where it is needed."""
+    target, env = split_url(case.provider.base_url), case.provider.env
+    listed = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    if error.cause == "proxy-captured" and "proxy" not in error.facts:
+        return None                                  # no proxy that could be used
+    proxy = proxy_for(target, env)
+    if proxy:
+        other = {name: value for name, value in env.items() if not name.lower().endswith("_proxy")}
+        way, no_proxy = "stands in the way: directly, the server answers", ",".join(filter(None, (listed, target.host)))
+    elif error.cause in ("dns", "connection-refused", "unreachable", "timeout"):
+        other = {name: value for name, value in env.items() if name.lower() != "no_proxy"}
+        proxy = proxy_for(target, other)
+        way = "is needed, and NO_PROXY keeps it from being used: through it, the server answers"
+        no_proxy = ",".join(entry for entry in re.split(r"[\s,]+", listed) if not no_proxy_covers(entry, target))
+    if not proxy:
+        return None
+    try:
+        case.ask_models(other)
+    except Error as outcome:
+        if outcome.cause not in _KEY_CAUSES or error.cause in _KEY_CAUSES:
+            return None
+    return fail("proxy-captured", url=error.facts.get("url"), proxy=proxy, no_proxy=no_proxy or '""', way=way,
+                detail=excerpt(error.facts.get("detail") or error.message, 80))
+
+
+def _explain_scheme(case, error):
+    """Something else than the scheme's protocol: try the other one, without the key."""
+    if error.cause not in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed") or "layer" in error.facts:
+        return None
+    scheme, rest = case.provider.base_url.split(":", 1)
+    right = ("http:" if scheme.lower() == "https" else "https:") + rest
+    try:
+        case.ask(right + "/models", {})
+    except Error as outcome:
+        if outcome.cause != "tls-untrusted":         # a certificate, trusted or not, is TLS
+            return None
+    return fail("scheme-mismatch", url=case.provider.base_url, scheme=scheme, right=right)
+
+
+def _explain_certificate(case, error):
+    """A certificate that is not trusted: whose, and from when to when."""
+    target = split_url(case.provider.base_url)
+    if error.cause != "tls-untrusted" or "url" not in error.facts or proxy_for(target, case.provider.env):
+        return None
+    described = describe_certificate(peer_certificate(target, case.patience()))
+    return fail("tls-untrusted", **dict(error.facts, detail=error.facts["detail"] + described)) if described else None
+
+
+def _explain_path(case, error):
+    """Not found, or a page: the base URL may lack its /v1. Same origin, so the key may go."""
+    if not (error.cause == "http-error" and error.facts["status"] in (404, 405)
+            or error.cause == "not-openai" and "layer" in error.facts):
+        return None
+    base, key = case.provider.base_url, case.provider.discovery_key
+    origin = re.match(r"[^/]+//[^/]+", base).group(0)
+    for right in collections.OrderedDict.fromkeys((base + "/v1", origin + "/v1")):
+        try:
+            if right != base:
+                url = right + "/models"
+                model_rows(url, case.ask(url, discovery_headers(case.provider)), key)
+                return fail("missing-v1", url=base, right=right)
+        except Error as outcome:
+            if outcome.cause in _KEY_CAUSES:
+                return fail("missing-v1", url=base, right=right)
+    return None
+
+
+_EXPLANATIONS = (_explain_refusal, _explain_route, _explain_scheme, _explain_certificate, _explain_unready, _explain_path)
+
+
+def _check_http(case):
+    if case.error is not None and case.error.cause not in _KEY_CAUSES:
+        yield _found(case.error)
+        return
+    case.answered = True
+    took = " after %.1f ms" % (1000 * case.seconds["headers"]) if "headers" in case.seconds else ""
+    yield _passed("%s/models answers%s" % (case.provider.base_url, took))
+
+
+def _check_auth(case):
+    """Whether the server takes the key, and whether it wants one."""
+    provider, url = case.provider, case.provider.base_url + "/models"
+    if case.error is not None:
+        try:
+            alive = case.ask(case.beside("/version"), {}).status == 200
+        except Error:
+            alive = False
+        found = _found(case.error)
+        yield found._replace(summary=found.summary + ("; /version answers, so the server itself is up" if alive else ""))
+        return
+    requests = request_headers(provider)
+    if requests != discovery_headers(provider):      # the key of completions is another one
+        reply = case.ask(url, requests)
+        if reply.status in (401, 403):
+            own = [Credential("the config's Authorization header", value.split(" ")[-1])
+                   for name, value in provider.headers.items() if name.lower() == "authorization"]
+            yield _found(http_error(url, reply, own[0] if own else provider.request_key))
+            return
+    key = provider.discovery_key
+    if key is None:
+        yield _passed("the server wants no key, and none is sent")
+        return
+    case.enforced = case.ask(url, {}).status in (401, 403)
+    if case.enforced:
+        yield _passed("the server enforces a key and takes this one")
+        return
+    ignored = fail("key-ignored", url=url)
+    likely_secret = len(key.key) >= 16 or key.key.startswith("sk-")
+    yield _found(ignored) if likely_secret else _passed(ignored.message)
+
+
+def _check_version(case):
+    reply = case.ask(case.beside("/version"), {})
+    try:
+        case.version = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "version")
+    except ValueError:
+        pass
+    if reply.status == 200 and isinstance(case.version, str):
+        yield _passed("vLLM %s" % excerpt(case.version, 40))
+        return
+    case.version = None
+    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer(reply.headers))
+
+
+def _check_health(case):
+    reply = case.ask(case.beside("/health"), {})
+    error = _engine_down(case, reply)
+    if error is not None:
+        yield _found(error, "skip" if case.stopped else None)
+    elif reply.status == 200:
+        yield _passed("/health answers")
+    else:
+        yield Finding("", "skip", "http-error", "/health answers HTTP %d" % reply.status)
+
+
+# What is served, and how the settings fit it.
+
+def _check_models(case):
+    if not case.rows:
+        case.rows = None
+        yield _found(fail("no-models", where=case.provider.base_url, problem="the server offers no models",
+                          fix="start vLLM with a model: vllm serve MODEL"))
+        return
+    own = {row["id"]: row_context(row) for row in case.rows}
+    case.served = {row["id"]: own[row["id"]] or own.get(row.get("parent")) for row in case.rows}
+    declared = declared_models(case.provider)
+    case.models = merge_models(declared, discovered_models(case.rows, case.provider), case.provider)
+    groups = alias_groups(case.rows)
+    words = []
+    for ids in groups:
+        also = " (also %s)" % _listed(ids[1:]) if len(ids) > 1 else ""
+        words.append("%s%s, %s" % (ids[0], also, "%d tokens" % case.served[ids[0]] if case.served[ids[0]] else "no limit stated"))
+    adapters = ["%s on %s" % (row["id"], row["parent"]) for row in case.rows if row.get("parent")]
+    words[6:] = ["and %d more" % (len(words) - 6)] if len(words) > 6 else []
+    yield _passed("; ".join(words + (["LoRA: %s" % _listed(adapters)] if adapters else [])))
+
+
+def alias_groups(rows):
+    """Return the ids of server rows that are no LoRA adapters, those with the same root together: [[id, …], …]."""
+    groups = collections.OrderedDict()
+    for row in rows:
+        if not row.get("parent"):
+            root = row.get("root")
+            groups.setdefault(root if isinstance(root, str) else row["id"], []).append(row["id"])
+    return list(groups.values())
+
+
+def _references(case):
+    """Return {id: [where it is named]} of the models that the settings and --model name for this provider."""
+    provider, named = case.provider, collections.OrderedDict()
+    for row in provider.models:
+        named.setdefault(row["id"], []).append("declared")
+    defaults = provider.defaults
+    aliases = {entry["alias"]: key for key, entry in (defaults.get("models") or {}).items()
+               if isinstance(entry, dict) and isinstance(entry.get("alias"), str)}
+    chosen = [(provider.primary, "the default")]
+    chosen += [(reference, "a fallback") for reference in _get(defaults.get("model"), "fallbacks") or []]
+    for reference, where in chosen:
+        reference = aliases.get(reference, reference) or ""
+        prefix, _, model_id = reference.partition("/")
+        if prefix.strip().lower() == provider.id.lower() and model_id:
+            spelled = reference if reference in case.served else model_id
+            named.setdefault(spelled, []).append(where)
+    if case.reference is not None:
+        model = match_model(case.models, case.reference, provider.id)
+        named.setdefault(model.id if model else case.reference, []).append("--model")
+    return named
+
+
+def _check_references(case):
+    """Compare the ids that the settings name with those served."""
+    named = _references(case)
+    for model_id, wheres in named.items():
+        if model_id in case.served:
+            continue
+        rooted = [row["id"] for row in case.rows if isinstance(row.get("root"), str)
+                  and model_id in (row["root"], row["root"].rstrip("/").rsplit("/", 1)[-1])]
+        error = model_not_served(case.provider.base_url, model_id, list(case.served), " (%s)" % ", ".join(wheres))
+        right = rooted[0] if rooted else nearest(model_id, case.served)
+        if right:
+            error.hint = "write %s in place of %s%s" % (right, model_id, ": the server serves it by that id" if rooted else "")
+        yield _found(error)
+    served = ["%s (%s)" % (model_id, ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
+    if served:
+        yield _passed("served: " + _listed(served))
+    elif not named:
+        yield _passed("the settings name no model of %s" % case.provider.id)
+
+
+def _check_limits(case):
+    """Compare the windows that the settings state with the server's own."""
+    faults = []
+    for model in declared_models(case.provider):
+        limit = case.served.get(model.id)
+        facts = {"model": model.key, "served": limit, "field": "contextWindow"}
+        if limit is None:
+            continue
+        for field, declared in (("contextWindow", model.context_window), ("contextTokens", model.context_tokens)):
+            if declared is not None and declared > limit:
+                faults.append(fail("context-too-large", **dict(facts, field=field, declared=declared)))
+        if model.context_window is not None and model.context_window < limit / 2:
+            faults.append(fail("context-too-small", declared=model.context_window, lost=limit - model.context_window, **facts))
+        if _stated_max_tokens(case.provider, model) and model.max_tokens > limit - LEAST_PROMPT:
+            faults.append(fail("max-tokens-too-large", declared=model.max_tokens,
+                               right=min(DEFAULT_MAX_TOKENS, max(1, limit // 2)), **facts))
+    for model in _chosen_models(case):
+        if (case.served[model.id] or AGENT_PROMPT) < AGENT_PROMPT:
+            faults.append(fail("context-below-agent", model=model.key, served=case.served[model.id]))
+    for fault in faults:
+        yield _found(fault)
+    if not faults:
+        yield _passed("what the settings state fits the server")
+
+
+def _stated_max_tokens(provider, model):
+    return provider.max_tokens is not None or any("maxTokens" in row for row in provider.models if row["id"] == model.id)
+
+
+def _chosen_models(case):
+    """Return the served Models to look at: --model, else those the settings name, else the first served."""
+    served = [model for model in case.models if model.id in case.served]
+    if case.reference is not None:
+        chosen = match_model(served, case.reference, case.provider.id)
+        return [chosen] if chosen else []
+    named = _references(case)
+    return [model for model in served if model.id in named] or served[:1]
+
+
+def _check_template(case):
+    """Let /tokenize try the chat template with each role, and count a prompt exactly."""
+    user = {"role": "user", "content": "Hi"}
+    for model in _chosen_models(case):
+        reply = _tokenize(case, model, [user])
+        count = _count(reply)
+        if count is None:
+            yield Finding("", "skip", "http-error", "/tokenize answers HTTP %d, so the roles are not tried" % reply.status)
+            return
+        taken = []
+        for role, fix, needed in (
+                ("system", "start vLLM with a template that takes it: --chat-template FILE", True),
+                ("developer", "leave it to be sent as system: compat: { supportsDeveloperRole: false }",
+                 bool(model.compat.get("supportsDeveloperRole") and model.reasoning))):
+            reply = _tokenize(case, model, [{"role": role, "content": "Be brief."}, user])
+            if _count(reply) is not None:
+                taken.append(role)
+                continue
+            words = server_words(reply.body[:100000].decode("utf-8", "replace"))
+            error = fail("template-role", model=model.key, role=role, words=": " + words if words else "", fix=fix)
+            yield _found(error, "fail" if needed else "warn")
+        if taken:
+            yield _passed("%s: the chat template takes %s; a prompt of one word is %s, estimated as %d" % (
+                model.key, " and ".join(taken), _plural(count, "token"), estimate_tokens({"messages": [user]})))
+
+
+def _tokenize(case, model, messages):
+    return case.ask(case.beside("/tokenize"), request_headers(case.provider, model), {"model": model.id, "messages": messages})
+
+
+def _count(reply):
+    """Return the number of tokens in an answer of /tokenize, or None."""
+    try:
+        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
+    except ValueError:
+        count = None
+    return count if reply.status == 200 and isinstance(count, int) else None
+
+
+def _check_load(case):
+    reply = case.ask(case.beside("/metrics"), {})
+    gauges = parse_metrics(reply.body.decode("utf-8", "replace")) if reply.status == 200 else {}
+    if not gauges:
+        yield Finding("", "skip", "http-error", "/metrics is not open (HTTP %d)" % reply.status)
+        return
+    words = ["%d requests %s" % (gauges[name], name) for name in ("running", "waiting") if name in gauges]
+    words += ["KV cache %.0f %% full" % (100 * gauges["cache"])] if "cache" in gauges else []
+    yield _passed("/metrics: " + ", ".join(words))
+
+
+def parse_metrics(text):
+    """Return {"running": n, "waiting": n, "cache": share of 1} of vLLM's /metrics, as far as they are there.
+
+    Requests of several engines are added up; of their caches the fullest counts.
+    """
+    gauges = {}
+    for name, value in re.findall(r"(?m)^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc|"
+                                  r"gpu_cache_usage_perc)(?:\{.*\})? ([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?)", text):
+        if name.startswith("num_requests_"):
+            gauges[name[13:]] = gauges.get(name[13:], 0) + float(value)
+        else:
+            gauges["cache"] = max(gauges.get("cache", 0.0), float(value))
+    return gauges
+
+
+def _check_exposed(case):
+    """Say what a key does not guard; found without trying it."""
+    url = re.match(r"[^/]+//[^/]+", case.provider.base_url).group(0)
+    if not case.enforced:
+        yield _passed("no key is enforced: whoever reaches the port may use the server")
+    elif is_loopback(split_url(url).host) or case.version is None:
+        yield _passed("the key guards what can be reached" if case.version is None else "only this host reaches the server")
+    else:
+        reply = case.ask(case.beside("/openapi.json"), {})
+        hidden = reply.status != 200                 # then the version tells: every vLLM has /invocations
+        paths = ["/invocations, which runs the model,"] if hidden or b'"/invocations"' in reply.body else []
+        paths += ["/metrics"] if case.ask(case.beside("/metrics"), {}).status == 200 else []
+        yield _found(fail("exposed", url=url, paths=" and ".join(paths + ["/version"])))
+
+
+# With --probe: completions.
+
+class _Tap(Exchange):
+    """An Exchange that keeps the pieces of its answer and when they came: [(seconds since the start, bytes)]."""
+
+    def chunks(self):
+        self.pieces = []
+        for data in super(_Tap, self).chunks():
+            self.pieces.append((time.monotonic() - self._started, data))
+            yield data
+
+
+def _probe_models(case):
+    """Probe each chosen model in a thread of its own; yield what is found as each is done."""
+    import queue
+    import threading
+    done = queue.Queue()
+
+    def run(model):
+        try:
+            done.put(list(_probe(case, model)))
+        except BaseException as error:               # carried over to the thread that waits
+            done.put(error)
+
+    models = _chosen_models(case)
+    for model in models:
+        thread = threading.Thread(target=run, args=(model,))
+        thread.daemon = True
+        thread.start()
+    for _ in models:
+        found = done.get()
+        if isinstance(found, BaseException):
+            raise found
+        for finding in found:
+            yield finding
+
+
+def _probe(case, model):
+    """Yield what one tiny completion, and one with a tool, show of a model."""
+    try:
+        tap, answer = _complete(case, model, {"messages": [{"role": "user", "content": "Count from one to twenty."}]})
+    except Error as error:
+        yield _found(_probe_error(error))
+        return
+    for finding in _judge_stream(model, tap, answer):
+        yield finding
+    if model.compat.get("supportsTools") is False:
+        return
+    function = {"name": _PROBE_TOOL, "description": "The current time in a city.",
+                "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
+    try:
+        _, answer = _complete(case, model, {
+            "messages": [{"role": "user", "content": "What time is it in Paris? Call the tool."}],
+            "tools": [{"type": "function", "function": function}]})
+    except Error as error:
+        yield _found(_probe_error(error), "warn" if error.cause == "tools-disabled" else None)
+        return
+    yield _judge_tools(model, answer)
+
+
+def _complete(case, model, body):
+    """Return (the _Tap, the Answer) of one small streamed completion, shaped as OpenClaw shapes it. Raises Error."""
+    body = shape_request(dict(body, max_tokens=PROBE_TOKENS, temperature=0), model, case.thinking).body
+    url = case.provider.base_url + "/chat/completions"
+    headers, data = request_headers(case.provider, model), json.dumps(body).encode("ascii")
+    assembler, first = Assembler(), None
+    with _Tap("POST", url, headers, data, case.route(None, PROBE_TIMEOUT_S)) as tap:
+        if tap.status != 200:
+            reply = Reply(tap.status, tap.reason, tap.headers, tap.read(ANSWER_LIMIT), tap.proxy)
+            raise completion_error(url, reply, case.provider, model)
+        try:
+            for delta in read_answer(tap, case.provider, model):
+                if first is None and (delta.content or delta.reasoning or delta.tool_calls):
+                    first = tap.pieces[-1][0]
+                assembler.add(delta)
+        except ServerError as error:
+            if error.cause not in ("not-openai", "answer-broken", "answer-too-large"):
+                raise
+            raise fail("stream-broken", url=url, detail=error.facts.get("detail") or error.message)
+    answer = assembler.answer({"first_token_s": first, "total_s": tap.pieces[-1][0]})
+    broken = _stream_fault(b"".join(data for _, data in tap.pieces), answer)
+    if broken:
+        raise fail("stream-broken", url=url, detail=broken)
+    tap.asked_usage = "stream_options" in body
+    return tap, answer
+
+
+def _stream_fault(raw, answer):
+    """Return what is wrong with a stream that could be read all the same, or None."""
+    if raw.lstrip()[:1] == b"{":
+        return "a stream was asked for, and JSON without `data:` came"
+    if answer.finish_reason is None:
+        return "no chunk gives a finish reason"
+    return None if b"[DONE]" in raw[-4096:] else "it ended without [DONE]"
+
+
+def _probe_error(error):
+    if error.cause == "chat-failed":
+        error.hint = "the words are the server's own; its log says more"
+    return error
+
+
+def _judge_stream(model, tap, answer):
+    """Yield what a whole stream shows: usage, buffering, an answer or none, and how fast it was."""
+    usage, total_s = answer.usage, answer.timings["total_s"]
+    if usage is None and tap.asked_usage:
+        yield _found(fail("usage-missing", model=model.key))
+    burst_s = total_s - tap.pieces[0][0]
+    raw = b"".join(data for _, data in tap.pieces)
+    if tap.pieces[0][0] >= BUFFERED_AFTER_S and burst_s < 0.01 and raw.count(b"\ndata:") >= 8:
+        yield _found(fail("stream-buffered", model=model.key, seconds=total_s))
+    if not answer.content:
+        cut = answer.finish_reason == "length"
+        found = _found(empty_answer(model, answer), "warn" if cut else "fail")
+        yield found._replace(fix="none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS) if cut else found
+    words = ["connected in %.1f ms" % (1000 * tap.seconds["connect"]), "headers %.2f s" % tap.seconds["headers"], statistics(answer)]
+    field = re.search(br'"(reasoning(?:_content)?)": ?"[^"]', raw)
+    if field:
+        words.append("it reasons, in the field %s" % field.group(1).decode("ascii"))
+    yield _passed("%s: %s" % (model.key, ", ".join(words)))
+
+
+def _judge_tools(model, answer):
+    """Return the Finding for an answer to a request with a tool."""
+    detail = None
+    for call in answer.tool_calls:
+        try:
+            loads_untrusted(call["function"]["arguments"] or "{}")
+        except ValueError:
+            if answer.finish_reason != "length":
+                detail = "its arguments are no JSON"
+    marker = re.search(_TOOL_TEXT, answer.content)
+    if marker and not answer.tool_calls:
+        detail = "%s in the content" % marker.group(0)
+    if detail:
+        return _found(fail("tool-parser-mismatch", model=model.key, detail=detail, parser=tool_parser(model.root or model.id)))
+    return _passed("%s: tools are taken; %s" % (model.key, "it called one" if answer.tool_calls else "it answered without a call"))
+
+
+# (check, what the case must hold for it to run, function), in the order they run. The
+# first seven can stop a diagnosis: what they find decides the exit status.
+_CHECKS = (
+    ("settings", None, _check_settings), ("provider", "sound", _check_provider), ("key", "sound", _check_key),
+    ("base-url", "sound", _check_base_url), ("connect", "usable", _check_connect), ("http", "connected", _check_http),
+    ("auth", "answered", _check_auth), ("version", "connected", _check_version), ("health", "connected", _check_health),
+    ("models", "rows", _check_models), ("references", "rows", _check_references), ("limits", "rows", _check_limits),
+    ("template", "rows", _check_template), ("load", "rows", _check_load), ("exposed", "rows", _check_exposed),
+)
+_PROBES = (("probe", "rows", _probe_models),)
 
 
 # ----------------------------------------------------------------------------
@@ -3626,7 +4485,7 @@ class Console(object):
         self.err("error: " + error.message)
         if error.hint:
             self.err("  " + error.hint)
-        if error.exit_status in (1, 4, 5) and error.cause:
+        if error.exit_status in (1, 3, 4, 5) and error.cause:
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
@@ -4256,6 +5115,87 @@ def _take_turn(options, provider, model, fields, messages, line, console):
         console.report(error)
 
 
+def _add_doctor_parser(verb):
+    verb.add_argument("--probe", action="store_true", help="let each model answer: a few tokens, and once with a tool")
+    verb.add_argument("--json", action="store_true", help="print the findings as one JSON object")
+    _add_model_options(verb)
+    _add_server_options(verb)
+
+
+def _cmd_doctor(options, env, console):
+    settings = read_settings(options.config, env)
+    key = _read_key(options.api_key_file, console) if options.api_key_file else None
+    asked = named_servers(settings, options.provider, options.base_url)
+    for name, url in asked:
+        try:
+            hide_secrets(console, settings, resolve_provider(settings, name, url, key, options.ca_file))
+        except Error:
+            pass                                     # what is wrong will be a finding
+
+    def examine(name, url):
+        findings = []
+        for finding in diagnose(settings, name, url, key, options.ca_file, options.model, options.thinking,
+                                options.probe, options.timeout):
+            findings.append(finding)
+            if finding.check == "probe" and not options.json:
+                console.err("%s: %s" % (finding.check, finding.summary))
+        return findings
+
+    reports = in_parallel(examine, asked)
+    if options.json:
+        console.out_json({"ok": all(finding.status != "fail" for findings in reports for finding in findings),
+                          "findings": [dict(finding._asdict(), **({"server": url or name} if len(asked) > 1 else {}))
+                                       for (name, url), findings in zip(asked, reports) for finding in findings]})
+        return max(diagnosis_status(findings) for findings in reports)
+    for (name, url), findings in zip(asked, reports):
+        if len(asked) > 1:
+            console.out("== %s" % (url or name))
+        for line in format_findings(findings, lambda text: visible(redact(text, console.secrets))):
+            console.out(line)
+    return max(diagnosis_status(findings) for findings in reports)
+
+
+_REPORT_WIDTH = 80
+_COMMAND = r"(?:^|(?<=: ))(?:export |vllm |--|getent |proxy_buffering|openclaw_vllm\.py ).*"      # in a fix
+
+
+def format_findings(findings, safe):
+    """Return the lines of the report of `doctor`, verdict first; `safe` makes a text fit to be shown.
+
+    At most 80 columns, but nothing to be pasted is ever broken.
+    """
+    causes = {status: [finding.cause for finding in findings if finding.status == status] for status in ("fail", "warn")}
+    failed, warned = _plural(len(causes["fail"]), "failure"), _plural(len(causes["warn"]), "warning")
+    verdict = "%s: %s; %s" % (failed, ", ".join(collections.OrderedDict.fromkeys(causes["fail"])), warned)
+    lines = _wrapped(verdict if causes["fail"] else "nothing failed; " + warned, "", "  ")
+    for finding in findings:
+        head = "%-4s  %-10s  " % ("FAIL" if finding.status == "fail" else finding.status, finding.check)
+        lines += _wrapped(safe(finding.summary), head, " " * len(head))
+        if finding.fix:
+            lines += _fix_lines(safe(finding.fix))
+    return lines
+
+
+def _wrapped(text, head, indent):
+    """Wrap a text to the width of a report; no word, and nothing in braces, is broken."""
+    import textwrap
+    text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), " ".join(text.split()))
+    lines = textwrap.wrap(text, _REPORT_WIDTH, initial_indent=head, subsequent_indent=indent,
+                          break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
+
+
+def _fix_lines(fix):
+    """Return the lines of a fix: words first, then what is to be pasted, whole and on a line of its own."""
+    fix, _, remark = fix.partition("    (")
+    command = re.search(_COMMAND, fix)
+    words = fix[:command.start()].rstrip(": ") if command else fix
+    words = "; ".join(text for text in (words, remark.rstrip(")")) if text)
+    indent = " " * 18
+    lines = _wrapped("fix: " + words, indent, indent + " " * 5)
+    return lines + [indent + " " * 5 + command.group(0)] if command else lines
+
+
 def _add_request_parser(verb):
     form = verb.add_mutually_exclusive_group()
     form.add_argument("--explain", action="store_true", help="say on standard error what was changed, and why")
@@ -4438,6 +5378,7 @@ def _cmd_demo(options, env, console):
 
 _VERBS = (
     ("list", _add_list_parser, _cmd_list, "list the models OpenClaw would offer"),
+    ("doctor", _add_doctor_parser, _cmd_doctor, "say what is wrong between OpenClaw's settings and the server"),
     ("chat", _add_chat_parser, _cmd_chat, "talk to a model"),
     ("request", _add_request_parser, _cmd_request, "print the body that would be sent for the one on standard input"),
     ("config", _add_config_parser, _cmd_config, "write or check OpenClaw's provider block"),
