@@ -324,8 +324,8 @@ def line_and_column(text, pos):
 
 
 def json_number(digits):
-    """Return the integer of a JSON text; past 400 digits the float (int() is quadratic, and refuses)."""
-    return int(digits) if len(digits) <= 400 else float(digits)
+    """Return the integer of a JSON text; past 300 digits the float, so that any integer fits one."""
+    return int(digits) if len(digits) <= 300 else float(digits)
 
 
 def json5_loads(text):
@@ -446,7 +446,7 @@ def _json5_scalar(text, kind, start, end, wanted):
     if digits in _JSON5_WORDS:
         return sign * _JSON5_WORDS[digits]
     if digits[:2] in ("0x", "0X"):
-        return sign * int(digits, 16)
+        return sign * (int(digits, 16) if len(digits) <= 250 else math.inf)      # above 2 ** 992
     return sign * (json_number(digits) if digits.isdigit() else float(digits))
 
 
@@ -796,8 +796,11 @@ def _located(sources, trees, file, path, problem):
     """Return an Issue with the line and column of a key path, or of the nearest key above it."""
     if file not in sources:
         return Issue(path, problem, file, None, None)
-    for name in sources:
-        trees[name] = trees.get(name) or json5_tree(sources[name])
+    try:
+        for name in sources:
+            trees[name] = trees.get(name) or json5_tree(sources[name])
+    except Json5Error:                               # plain JSON that is nested deeper than JSON5 may be
+        return Issue(path, problem, file, None, None)
     found, pos = _locate(trees, file, trees[file], path.split(".") if path else [])
     line, column = line_and_column(sources[found], pos)
     return Issue(path, problem, found, line, column)
