@@ -1283,7 +1283,7 @@ def parse_auth_profiles(text, provider):
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
         if str(_get(profile, "provider")).strip().lower() != provider.lower():
             continue
-        key = profile.get({"api_key": "key", "token": "token"}.get(profile.get("type"), ""))
+        key = profile.get({"api_key": "key", "token": "token"}.get(str(profile.get("type")), ""))
         if isinstance(key, str) and key.strip():
             return Credential("auth profile %s" % name, Secret(key.strip()))
     return None
