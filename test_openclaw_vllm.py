@@ -587,5 +587,375 @@ class Settings(Case):
         self.assertEqual(json.loads(self.run_main("config", "--check", "--json").out), {"valid": True, "issues": [], "warnings": []})
 
 
+# ----------------------------------------------------------------------------
+# Provider
+# ----------------------------------------------------------------------------
+
+def block(**fields):
+    """Return a config with one vllm provider block; its model "m" is declared."""
+    return {"models": {"providers": {"vllm": dict({"models": [{"id": "m", "name": "m"}]}, **fields)}}}
+
+
+class Provider(Case):
+
+    STORE = "create table config_machine_state(state_key TEXT PRIMARY KEY, value_json TEXT, updated_at_ms INTEGER)"
+    PROFILE = {"version": 1, "profiles": {"vllm:default": {"type": "api_key", "provider": "vllm", "key": " sk-profile "}}}
+
+    def store(self, profiles, strict=False, journal=None):
+        """Write OpenClaw's SQLite store; return the connection, left open for a WAL."""
+        self.write(".openclaw/state/x", "")
+        connection = sqlite3.connect(self.path(".openclaw", "state", "openclaw.sqlite"))
+        self.addCleanup(connection.close)
+        if journal:
+            connection.execute("pragma journal_mode=" + journal)
+        connection.execute(self.STORE + (" STRICT" if strict else ""))
+        connection.execute("insert into config_machine_state values('authProfiles.store', ?, 1)", (json.dumps(profiles),))
+        connection.commit()
+        if not journal:
+            connection.close()
+        return connection
+
+    def test_opt_in(self):
+        self.assertEqual(self.provider().refusal.cause, "not-opted-in")
+        self.assertEqual(self.provider(env={"VLLM_API_KEY": " \t"}).refusal.cause, "not-opted-in")
+        self.assertIsNone(self.provider(env={"VLLM_API_KEY": "k"}).refusal)
+        self.assertIsNone(self.provider(base_url="http://127.0.0.1:1/v1").refusal)
+        self.assertIsNone(self.provider(block()).refusal)
+        self.assertEqual(self.provider({"plugins": {"entries": {"vllm": {"enabled": False}}}}, {"VLLM_API_KEY": "k"}).refusal.cause,
+                         "provider-disabled")
+        with mock.patch("socket.socket", side_effect=AssertionError("a socket was opened")):
+            self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1, err="plugins.entries.vllm.enabled is false")
+
+    def test_discovery_and_requests_order_their_credentials_differently(self):
+        sources = {"environment": "sk-env", "profile": "sk-profile", "config": "sk-config"}
+        for present, discovery, request in (
+                ("", None, None), ("config", "config", "config"), ("environment", "environment", "environment"), ("profile", "profile", "profile"),
+                ("environment config", "environment", "environment"), ("profile config", "profile", "profile"),
+                ("environment profile", "environment", "profile"), ("environment profile config", "environment", "profile")):
+            with self.subTest(present=present):
+                profiles = {"profiles": {"p": {"type": "token", "provider": "VLLM", "token": "sk-profile"}}} if "profile" in present else {}
+                self.write(".openclaw/agents/main/agent/auth-profiles.json", profiles)
+                found = self.provider(block(apiKey="sk-config") if "config" in present else block(),
+                                      {"VLLM_API_KEY": "sk-env"} if "environment" in present else {})
+                self.assertEqual([found.discovery_key and found.discovery_key.key, found.request_key and found.request_key.key],
+                                 [sources.get(discovery), sources.get(request)])
+                self.assertEqual(self.provider(api_key="sk-option\n").request_key.key, "sk-option")
+
+    def test_key_forms_of_the_config(self):
+        secret = {"source": "env", "provider": "default", "id": "MY_KEY"}
+        env = {"MY_KEY": " sk-mine ", "OTHER": "x"}
+        for value, key, cause in (
+                (" sk-literal ", "sk-literal", None), ("${MY_KEY}", "sk-mine", None), ("$MY_KEY", "sk-mine", None), ("pre-${OTHER}", "pre-x", None),
+                ("MY_KEY", "MY_KEY", None), ("$my_key", "$my_key", None), (secret, "sk-mine", None), (dict(secret, id="NONE"), None, "config-missing-variable"),
+                ("VLLM_API_KEY", None, "config-missing-variable"), ("${NONE}", None, "config-missing-variable"), ("$NONE", None, "config-missing-variable"),
+                ("a${NONE}", None, "config-missing-variable"), (dict(secret, source="file", id="/x"), None, "config-invalid"),
+                (dict(secret, source="exec", id="x"), None, "config-invalid"), ("", None, None), ("$${MY_KEY}", "${MY_KEY}", None)):
+            with self.subTest(value=value):
+                found = self.provider(block(apiKey=value), env)
+                self.assertEqual((found.request_key and found.request_key.key), key)
+                self.assertEqual(found.refusal and found.refusal.cause, cause)
+        self.assertEqual(self.provider(block(apiKey="VLLM_API_KEY"), {"VLLM_API_KEY": "sk-env"}).request_key.key, "sk-env")
+        self.assertIn("only OpenClaw resolves", self.provider(block(apiKey=dict(secret, source="exec", id="x"))).refusal.message)
+
+    def test_keys_that_cannot_be_sent(self):
+        for key, words in (("sk-\nx", "line break"), ("sk\0x", "line break"), ("sk-\u20ac", "8859"), ("a\rb", "line break")):
+            with self.subTest(key=key):
+                result = self.run_main("list", env={"VLLM_API_KEY": key})
+                self.check(result, 3, err=words)
+                self.assertNotIn(key, result.err)
+        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}, *["--api-key-file", self.write("key", "a\nb")]), 3, err="--api-key-file")
+
+    def test_key_file(self):
+        stub = self.serve(rows("m"))
+        self.check(self.run_main("list", "--base-url", stub.url, "--api-key-file", self.write("key", " sk-file\n")), 0)
+        self.check(self.run_main("list", "--base-url", stub.url, "--api-key-file", "-", stdin="sk-stdin\n"), 0)
+        self.assertEqual([request.headers["authorization"] for request in stub.requests], ["Bearer sk-file", "Bearer sk-stdin"])
+        for path, words in ((self.path("none"), "cannot be read"), (self.home, "directory"), (self.write("blank", " \n"), "holds no key")):
+            self.check(self.run_main("list", "--api-key-file", path), 2, err=words)
+        self.check(self.run_main("request", "--api-key-file", "-", stdin="sk-stdin"), 2, err="the body comes on standard input")
+
+    @unittest.skipIf(sqlite3 is None, "no sqlite3")
+    def test_profiles_from_the_sqlite_store(self):
+        strict = sqlite3.sqlite_version_info >= (3, 37)
+        for name, arguments in (("plain", {}), ("strict", {"strict": strict}), ("wal", {"journal": "wal"}), ("strict wal", {"strict": strict, "journal": "wal"})):
+            with self.subTest(name=name):
+                self.home = tempfile.mkdtemp(dir=self.home, prefix="a %20#?b" if os.name != "nt" else "a")
+                self.store(self.PROFILE, **arguments)
+                before = sorted(os.listdir(self.path(".openclaw", "state")))
+                found = self.provider()
+                self.assertEqual((found.request_key.key, found.request_key.source), ("sk-profile", "auth profile vllm:default"))
+                self.assertEqual(sorted(os.listdir(self.path(".openclaw", "state"))), before)
+
+    @unittest.skipIf(sqlite3 is None, "no sqlite3")
+    def test_a_store_that_cannot_be_read_is_said_or_passed_over(self):
+        path = self.path(".openclaw", "state", "openclaw.sqlite")
+        for content, words in ((b"", None), (b"SQLite format 3\0" + b"\xff" * 5000, "auth profiles not read"), (b"no database" * 100, "SQLite"), (None, None)):
+            with self.subTest(content=content and content[:20]):
+                if content is None:                      # a database without the table
+                    os.remove(path)
+                    connection = sqlite3.connect(path)
+                    connection.execute("create table other(x)")
+                    connection.close()
+                else:
+                    self.write(".openclaw/state/openclaw.sqlite", content)
+                settings = self.settings()
+                found = vllm.resolve_provider(settings)
+                self.assertEqual(found.refusal.cause, "not-opted-in")
+                self.assertEqual([words in warning.message for warning in settings.warnings], [True] if words else [])
+
+    def test_without_sqlite3_it_says_so_and_reads_the_older_files(self):
+        self.write(".openclaw/state/openclaw.sqlite", b"x")
+        self.write(".openclaw/agents/main/agent/auth-profiles.json", self.PROFILE)
+        with mock.patch.dict(sys.modules, {"sqlite3": None}):
+            settings = self.settings()
+            self.assertEqual(vllm.resolve_provider(settings).request_key.key, "sk-profile")
+            self.assertIn("no sqlite3", settings.warnings[0].message)
+
+    def test_profiles_of_older_installs(self):
+        for text, key in (
+                ("", None), ("[]", None), ("{", None), ("[" * 99999, None), ('{"profiles": []}', None), ('{"profiles": {"a": 7}}', None),
+                ('{"profiles": {"a": {"provider": "vllm", "type": "api_key"}}}', None), ('{"profiles": {"a": {"provider": "vllm", "type": "oauth", "key": "k"}}}', None),
+                ('{"profiles": {"a": {"provider": "vllm", "type": ["x"], "key": "k"}}}', None),
+                ('{"profiles": {"a": {"provider": "vllm", "type": "api_key", "key": 7}}}', None),
+                ('{"profiles": {"a": {"provider": "other", "type": "api_key", "key": "x"}, "b": {"provider": "vLLM", "type": "token", "token": "k"}}}', "k"),
+                ('{"profiles": {"z": {"provider": "vllm", "type": "api_key", "key": "first"}, '
+                 '"vllm:default": {"provider": "vllm", "type": "api_key", "key": "second"}}}', "first")):
+            with self.subTest(text=text[:90]):
+                self.write(".openclaw/agents/main/agent/auth-profiles.json", text)
+                found = self.provider().request_key
+                self.assertEqual(found and found.key, key)
+
+    def test_base_url_forms(self):
+        for url, expected in (
+                ("http://h:1/v1", "http://h:1/v1"), ("http://h/v1///", "http://h/v1"), (" https://h/v1 ", "https://h/v1"), ("HTTP://h", "HTTP://h"),
+                ("http://[::1]:8000/v1", "http://[::1]:8000/v1"), ("http://h/a/b/v1", "http://h/a/b/v1"),
+                ("http://h/v1/models", "endpoint-in-base-url"), ("http://h/v1/chat/completions/", "endpoint-in-base-url"),
+                ("http://h/v1/completions", "endpoint-in-base-url"), ("", "bad-base-url"), ("h:8000", "bad-base-url"), ("ftp://h", "bad-base-url"),
+                ("http://", "bad-base-url"), ("http://u:secretpw@h/v1", "bad-base-url"), ("http://h/v1?key=x", "bad-base-url"), ("http://h/v1#x", "bad-base-url"),
+                ("http://h:0/v1", "bad-base-url"), ("http://h:70000/v1", "bad-base-url"), ("http://h:x/v1", "bad-base-url"), ("http://a b/v1", "bad-base-url"),
+                ("http://h\n/v1", "bad-base-url"), ("http://[::1/v1", "bad-base-url"), ("http://h\\@x/v1", "bad-base-url"), ("http://h:%s" % ("1" * 9999), "bad-base-url")):
+            with self.subTest(url=url[:60]):
+                if expected.lower().startswith("http"):
+                    self.assertEqual(self.provider(base_url=url).base_url, expected)
+                    continue
+                with self.assertRaises(vllm.ConfigError) as raised:
+                    self.provider(base_url=url)
+                self.assertEqual((raised.exception.cause, raised.exception.exit_status), (expected, 3))
+                self.assertNotIn("secretpw", raised.exception.message + raised.exception.hint)
+
+    def test_base_url_sources(self):
+        option, variable, written = "http://option/v1", "http://variable/v1", "http://block/v1"
+        for config, env, chosen, expected, where, discover in (
+                ({}, {}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default", True), ({}, {"VLLM_BASE_URL": variable}, None, variable, "VLLM_BASE_URL", True),
+                ({}, {"VLLM_BASE_URL": " "}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default", True),
+                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, None, written, "models.providers.vllm.baseUrl", False),
+                (block(), {"VLLM_BASE_URL": variable}, None, vllm.DEFAULT_BASE_URL, "models.providers.vllm.baseUrl", False),
+                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, option, option, "--base-url", True),
+                (block(baseUrl="http://${HOST}:8000/v1"), {"HOST": "gpu"}, None, "http://gpu:8000/v1", "models.providers.vllm.baseUrl", False)):
+            with self.subTest(where=where, expected=expected):
+                found = self.provider(config, env, base_url=chosen)
+                self.assertEqual((found.base_url, found.where, found.discover), (expected, where, discover))
+        with self.assertRaises(vllm.Error) as raised:
+            self.provider(block(baseUrl="http://${HOST}:8000/v1"))
+        self.assertEqual(raised.exception.cause, "config-missing-variable")
+
+    def test_headers_and_request_auth(self):
+        env = {"VLLM_API_KEY": "sk-env", "TOKEN": "t0ken"}
+        for fields, expected in (
+                ({}, {"Authorization": "Bearer sk-env"}), ({"headers": {"X-A": "1"}}, {"Authorization": "Bearer sk-env", "X-A": "1"}),
+                ({"headers": {"authorization": "Basic ${TOKEN}"}}, {"authorization": "Basic t0ken"}),
+                ({"headers": {"X-A": "1"}, "request": {"headers": {"x-a": "2", "X-B": {"source": "env", "provider": "default", "id": "TOKEN"}}}},
+                 {"Authorization": "Bearer sk-env", "x-a": "2", "X-B": "t0ken"}),
+                ({"request": {"auth": {"mode": "authorization-bearer", "token": "$TOKEN"}}}, {"Authorization": "Bearer t0ken"}),
+                ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "${TOKEN}"}}}, {"Authorization": "Bearer sk-env", "X-Key": "t0ken"}),
+                ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "v", "prefix": "Key "}}},
+                 {"Authorization": "Bearer sk-env", "X-Key": "Key v"}),
+                ({"request": {"auth": {"mode": "provider-default"}}}, {"Authorization": "Bearer sk-env"}),
+                ({"models": [{"id": "m", "name": "m", "headers": {"X-A": "model"}}], "headers": {"x-a": "block"}},
+                 {"Authorization": "Bearer sk-env", "X-A": "model"})):
+            with self.subTest(fields=fields):
+                found = self.provider(block(**fields), env)
+                self.assertEqual(vllm.request_headers(found, vllm.find_model(found, "m")), expected)
+                self.assertEqual(vllm.discovery_headers(found)["Authorization"], "Bearer sk-env")
+                self.assertNotIn("authorization", vllm.discovery_headers(found))
+        for headers in ({"X-A": "a\nb"}, {"X A": "1"}, {"X-A:": "1"}, {"": "1"}, {"X\r\nEvil": "1"}):
+            with self.subTest(headers=headers):
+                if headers != {"": "1"}:
+                    self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
+        unset = self.provider(block(headers={"X-A": "${NONE}"}))
+        self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
+
+    def test_provider_ids(self):
+        config = {"models": {"providers": {"vLLM": {"models": [{"id": "a", "name": "a"}]}, "Gpu.box": {"baseUrl": "http://h/v1", "models": [{"id": "b", "name": "b"}]},
+                                           "claude": {"api": "anthropic-messages", "models": []}}}}
+        self.configure(config)
+        self.assertEqual([model.key for model in vllm.list_models(self.provider())], ["vllm/a"])
+        self.assertEqual([model.key for model in vllm.list_models(self.provider(provider="gpu.BOX"))], ["gpu.box/b"])
+        self.check(self.run_main("list", "--provider", "none"), 2, err="the config has: Gpu.box, claude, vLLM")
+        self.check(self.run_main("list", "--provider", "claude"), 3, err="anthropic-messages")
+        self.assertIsNone(self.provider(provider="gpu.box", env={"VLLM_API_KEY": "sk-env"}).request_key)
+
+    def test_repr_hides_keys(self):
+        self.assertNotIn("sk-env", repr(self.provider(block(headers={"X": "sk-header"}), {"VLLM_API_KEY": "sk-env"})._replace(env={})))
+
+
+# ----------------------------------------------------------------------------
+# Models and list
+# ----------------------------------------------------------------------------
+
+class Models(Case):
+
+    def discovered(self, *found):
+        return vllm.discovered_models(vllm.parse_model_list({"data": list(found)}), self.provider())
+
+    def test_rows_without_a_usable_id_are_skipped_and_the_first_of_equal_ones_stays(self):
+        found = self.discovered({"id": " a ", "n": 1}, {"id": "a", "max_model_len": 5}, {"id": ""}, {"id": " "}, {"id": 7}, {"id": None}, {}, 7, None, [], {"id": "b"})
+        self.assertEqual([(model.id, model.context_window) for model in found], [("a", 128000), ("b", 128000)])
+        for payload in (None, [], 7, {}, {"data": None}, {"data": {}}, {"data": "x"}):
+            with self.subTest(payload=payload):
+                self.assertRaises(ValueError, vllm.parse_model_list, payload)
+        self.assertEqual(vllm.parse_model_list({"data": []}), [])
+
+    def test_context_windows(self):
+        for row, expected in (
+                ({"max_model_len": 40960}, 40960), ({"max_model_len": 1.9e3}, 1900), ({"max_model_len": "40960"}, None), ({"max_model_len": True}, None),
+                ({"max_model_len": 0}, None), ({"max_model_len": -1}, None), ({"max_model_len": 0.5}, None), ({"max_model_len": math.inf}, None), ({"max_model_len": math.nan}, None),
+                ({"max_model_len": None}, None), ({}, None), ({"context_size": 3, "max_model_len": 4}, 3), ({"context_window": 2, "context_size": 3}, 2),
+                ({"context_length": 1, "context_window": 2}, 1), ({"context_length": "1", "max_model_len": 4}, 4), ({"meta": {"n_ctx_train": 9}, "context_length": 1}, 9),
+                ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1), ({"meta": []}, None), ({"meta": {"n_ctx_train": [9]}}, None)):
+            with self.subTest(row=row):
+                self.assertEqual(vllm.row_context(row), expected)
+
+    def test_a_lora_row_takes_its_direct_parents_context(self):
+        found = self.discovered({"id": "base", "max_model_len": 4096}, {"id": "lora", "parent": " base ", "root": "/l"}, {"id": "own", "parent": "base", "max_model_len": 99},
+                                {"id": "grand", "parent": "lora"}, {"id": "self", "parent": "self"}, {"id": "lost", "parent": "none"}, {"id": "odd", "parent": 7, "root": 7})
+        self.assertEqual([(model.id, model.context_window) for model in found],
+                         [("base", 4096), ("lora", 4096), ("own", 99), ("grand", 128000), ("self", 128000), ("lost", 128000), ("odd", 128000)])
+        self.assertEqual([(model.parent, model.root) for model in found][1::5], [("base", "/l"), (None, None)])
+
+    def test_names_that_reason(self):
+        for model_id, expected in (("DeepSeek-R1", True), ("Qwen3-Thinking", True), ("reasoner", True), ("qwen3-8b", False), ("QwQ", False)):
+            self.assertEqual(self.discovered({"id": model_id})[0].reasoning, expected, model_id)
+
+    def test_keys_and_tags(self):
+        config = {"agents": {"defaults": {
+            "model": {"primary": "fast", "fallbacks": ["other/x", "vllm/b"]}, "imageModel": "VLLM/c",
+            "models": {"vllm/org/a": {"alias": "fast"}, "Vllm/b": {}, "vllm/*": {}}}}}
+        provider = self.provider(config, {"VLLM_API_KEY": "k"})
+        rows_found = vllm.parse_model_list({"data": [{"id": name} for name in ("org/a", "b", "c", "vllm/d")]})
+        found = vllm.discovered_models(rows_found, provider)
+        self.assertEqual([(model.key, model.tags) for model in found], [
+            ("vllm/org/a", ("default", "configured", "alias:fast")), ("vllm/b", ("fallback#2", "configured")), ("vllm/c", ("image",)), ("vllm/d", ())])
+        for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"), ("b", "b"), ("VLLM/b", "b"), ("d", "vllm/d"), ("vllm/d", "vllm/d"),
+                                    ("vllm/vllm/d", None), ("B", None), ("x/b", None), ("", None)):
+            model = vllm.match_model(found, reference, "vllm")
+            self.assertEqual(model and model.id, expected, reference)
+        for defaults, expected in (({"model": "vllm/m2"}, ["vllm/m2"]), ({}, ["vllm/m1"]), ({"model": {"fallbacks": []}}, ["vllm/m1"])):
+            self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m1", "name": "1"}, {"id": "m2", "name": "2"}]}}}, "agents": {"defaults": defaults}})
+            self.assertEqual([model.key for model in vllm.list_models(self.provider()) if "default" in model.tags], expected)
+
+    def test_which_server_is_asked_and_what_is_merged(self):
+        served = self.serve(rows("m", "lora", max_model_len=4096, root="/r"))
+        row = {"id": "m", "name": "Mine", "maxTokens": 99}
+        wildcard = {"agents": {"defaults": {"models": {"vLLM/*": {}}}}}
+        for mode, name, extra, expected in (
+                (None, "explicit", {}, [("vllm/m", "Mine", None, "declared")]),
+                (None, "wildcard", wildcard, [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
+                ("merge", "merge", wildcard, [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
+                ("replace", "replace", wildcard, [("vllm/m", "Mine", None, "declared")])):
+            with self.subTest(name=name):
+                config = dict(block(baseUrl=served.url, models=[row]), **extra)
+                config["models"].update({"mode": mode} if mode else {})
+                before = len(served.requests)
+                found = vllm.list_models(self.provider(config))
+                self.assertEqual([(model.key, model.name, model.context_window, model.source) for model in found], expected)
+                self.assertEqual(len(served.requests) - before, 1 if len(expected) > 1 else 0)
+                self.assertEqual(found[-1].max_tokens, 99)
+        self.assertEqual(vllm.list_models(self.provider(dict(config, models={}), {"VLLM_API_KEY": "k", "VLLM_BASE_URL": served.url}))[0].key, "vllm/lora")
+        self.assertEqual((served.requests[0].target, served.requests[0].headers.get("authorization")), ("/v1/models", None))
+        self.assertEqual(served.requests[-1].headers["authorization"], "Bearer k")
+
+    def test_unknown_reference_names_the_nearest(self):
+        url = self.serve(rows("Qwen/Qwen3-8B", "llama")).url
+        provider = self.provider(base_url=url)
+        for reference, words in (("vllm/Qwen/Qwen3-8", "did you mean --model Qwen/Qwen3-8B ?"), ("zzz", "the server has: Qwen/Qwen3-8B, llama")):
+            with self.assertRaises(vllm.ServerError) as raised:
+                vllm.find_model(provider, reference)
+            self.assertEqual((raised.exception.cause, raised.exception.hint), ("model-not-served", words))
+        self.assertEqual(vllm.find_model(provider).id, "Qwen/Qwen3-8B")
+
+
+class List(Case):
+
+    def test_json_contract(self):
+        url = self.serve(reply({"data": [{"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None}, {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
+        self.configure({"agents": {"defaults": {"model": "vllm/Qwen/Qwen3-8B"}}})
+        result = self.run_main("list", "--json", "--base-url", url)
+        self.assertEqual(json.loads(result.out), {"count": 2, "models": [
+            {"key": "vllm/l", "name": "l", "input": "text", "contextWindow": 40960, "local": True, "available": True, "tags": [], "source": "discovered",
+             "maxTokens": 8192, "reasoning": False, "parent": "Qwen/Qwen3-8B"},
+            {"key": "vllm/Qwen/Qwen3-8B", "name": "Qwen/Qwen3-8B", "input": "text", "contextWindow": 40960, "local": True, "available": True, "tags": ["default"],
+             "source": "discovered", "maxTokens": 8192, "reasoning": False, "root": "q"}]})
+        self.declare("http://gpu.example/v1", input=["text", "image"], contextTokens=2048)
+        row = json.loads(self.run_main("list", "--json").out)["models"][0]
+        self.assertEqual((row["input"], row["local"], row["contextTokens"], row["source"]), ("text+image", False, 2048, "declared"))
+
+    def test_plain_and_table(self):
+        url = self.serve(rows("b", "a/x")).url
+        self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out, "vllm/a/x\nvllm/b\n")
+        self.assertEqual(self.run_main("list", "--base-url", url).out.splitlines(),
+                         ["Model     Input  Ctx   Local  Auth  Tags", "vllm/a/x  text   4096  yes    no", "vllm/b    text   4096  yes    no"])
+
+    def test_table_fits_and_aligns_wide_characters(self):
+        provider = self.provider()
+        names = ["\u6a21\u578b" * 20, "e\u0301" * 30, "plain", "\U0001f600x", "x" * 200]
+        models = vllm.discovered_models([{"id": name, "max_model_len": 4096} for name in names], provider)
+        for width in (None, 40, 60, 80, 120):
+            lines = vllm.format_table(models, provider, width)
+            widths = [vllm.display_width(line) for line in lines]
+            with self.subTest(width=width):
+                self.assertEqual(len(lines), 6)
+                self.assertTrue(width is None or max(widths) <= width, widths)
+                starts = {vllm.display_width(line[:line.index("text")]) for line in lines[1:] if "text" in line}
+                self.assertEqual(len(starts), 1)
+        for text, width in (("abc", 3), ("\u6a21", 2), ("e\u0301", 1), ("\uff21", 2), ("", 0), ("\u00fc", 1)):
+            self.assertEqual(vllm.display_width(text), width)
+
+    def test_control_characters_are_made_visible(self):
+        hostile = "a\x1b[31m\x07\r\nb\u202ec\u200b\x9b\x7f\u2028d\x00\t"
+        url = self.serve(reply(json.dumps({"data": [{"id": hostile}, {"id": "\ud800x"}, {"id": "ok"}]}))).url
+        for form in ("--json", "--plain", "--verbose"):
+            with self.subTest(form=form):
+                result = self.run_main("list", form, "--base-url", url)
+                self.check(result, 0)
+                self.assertIsNone(re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b\u2028\ud800]", result.out + result.err))
+                self.assertEqual(len(json.loads(result.out)["models"]) if form == "--json" else 3, 3)
+
+    def test_ten_thousand_rows_are_listed(self):
+        url = self.serve(reply({"data": [{"id": "org/model-%d" % number, "max_model_len": 4096} for number in range(10000)]})).url
+        self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out.count("\n"), 10000)
+
+    def test_reasons_and_exit_statuses(self):
+        closed = self.serve(b"")
+        closed.close()
+        for answer, status, words in (
+                (reply({"data": []}), 1, "the server offers no models"), (reply({"data": [{"id": 7}]}), 1, "no models"),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "the server wants a key and none was sent"), (reply("", "403 Forbidden"), 5, "403"),
+                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"), (reply("", "503 Service Unavailable"), 4, "not ready"),
+                (reply("x", "500 Oops"), 4, "HTTP 500 Oops: x"), (reply(b""), 4, "it is empty"), (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
+                (reply("{"), 4, "it is no JSON"), (reply({"data": None}), 4, 'a list under "data"'), (reply(b"\xff{}"), 4, "not UTF-8"), (reply("[" * 100000), 4, "nested too deep"),
+                (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"), (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
+                (reply("{}", "204 No Content"), 4, "204"), (reply({"data": [{"id": "m", "max_model_len": 10 ** 350}]}), 0, "")):
+            with self.subTest(answer=answer[:60], words=words):
+                self.check(self.run_main("list", "--base-url", self.serve(answer).url), status, err=words)
+        self.check(self.run_main("list"), 1, err="export VLLM_API_KEY=vllm-local")
+        self.check(self.run_main("list", "--base-url", closed.url), 4, err="vllm serve MODEL --port %d" % closed.address[1])
+        self.check(self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url, env={"VLLM_API_KEY": "Bearer sk-abcdef"}), 5, err='it begins with "Bearer "')
+        self.configure({"models": {"providers": {"vllm": {"models": []}}}})
+        self.check(self.run_main("list"), 1, err="declares no models")
+        self.check(self.run_main("list", "--timeout", "0"), 2)
+        self.check(self.run_main("list", "--json", "--nonsense"), 2, err="--nonsense")
+
+
 if __name__ == "__main__":
     unittest.main()
