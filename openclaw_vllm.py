@@ -1573,6 +1573,8 @@ def shape_request(body, model, thinking=None):
         if name != "store":
             changes.append(Change(name, "changed" if name in shaped else "added", "params.extra_body"))
             shaped[name] = value
+    if shaped.get("stream") is not True and shaped.pop("stream_options", None) is not None:
+        changes.append(Change("stream_options", "dropped", "it goes with stream: true only"))
     return Shaped(shaped, changes, warnings)
 
 
