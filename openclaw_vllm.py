@@ -37,6 +37,7 @@ DEFAULT_MAX_TOKENS = 8192            # tokens
 DISCOVERY_TIMEOUT_S = 5.0            # the whole exchange, as OpenClaw has it
 CONNECT_TIMEOUT_S = 10.0             # one connection for a completion
 SILENCE_TIMEOUT_S = 300.0            # between two reads of a completion: a slow model is no failure
+LONGEST_TIMEOUT_S = 1e6              # what every platform's sockets can count
 MODEL_LIST_LIMIT = 16 * 1024 * 1024  # bytes of /v1/models, as OpenClaw has it
 ANSWER_LIMIT = 64 * 1024 * 1024      # bytes of one unstreamed completion
 EVENT_LIMIT = 16 * 1024 * 1024       # bytes of one server-sent event
@@ -2588,7 +2589,7 @@ def send_chat(provider, model, body, timeout_s=None):
     if provider.refusal is not None:
         raise provider.refusal
     url = provider.base_url + "/chat/completions"
-    silence_s = timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S
+    silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
     route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, None)
     data = json.dumps(body).encode("ascii")
     with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
@@ -3008,7 +3009,7 @@ def _build_parser(console, argv):
 def _seconds(text):
     """Return a number of seconds above 0; argparse words the ValueError."""
     value = float(text)
-    if not 0 < value < 1e6:
+    if not 0 < value < LONGEST_TIMEOUT_S:
         raise ValueError(text)
     return value
 
