@@ -2385,7 +2385,8 @@ def no_proxy_covers(entries, target):
     """Tell whether a NO_PROXY text covers a Url."""
     host = target.host.lower()
     for entry in re.split(r"[\s,]+", entries.lower()):
-        name, _, port = entry.rpartition(":") if re.search(r"[^:]:[0-9]+\Z", entry) else (entry, "", "")
+        with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
+        name, port = with_port.groups() if with_port else (entry, "")
         if not entry or (port and int(port) != target.port):
             continue
         name = name.strip("[]")
