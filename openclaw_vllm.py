@@ -1891,8 +1891,9 @@ class EventDecoder(object):
 
     def feed(self, data):
         """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr and data[:1] == b"\n":
-            data = data[1:]
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data[1:] if data[:1] == b"\n" else data
         if data:
             self._after_cr = data.endswith(b"\r")
         if b"\r" in data:
@@ -1940,6 +1941,8 @@ def decode_delta(payload):
     """
     choices = payload.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    if choice.get("index"):                          # a chunk of another choice
+        choice = {}
     piece = choice.get("delta") or choice.get("message") or {}
     if not isinstance(piece, dict):
         piece = {}
@@ -1992,15 +1995,17 @@ class Assembler(object):
                 self._last[name] = value
 
     def _add_call(self, position, piece):
-        index = piece.get("index", position)
+        index = piece["index"] if isinstance(piece.get("index"), int) else position
+        call_id = piece["id"] if isinstance(piece.get("id"), str) else None
         call = self._calls[self._slots[index]] if index in self._slots else None
-        if call is None or (piece.get("id") and call["id"] and piece["id"] != call["id"]):
+        if call is None or (call_id and call["id"] and call_id != call["id"]):
             call = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
             self._slots[index] = len(self._calls)
             self._calls.append(call)
-        call["id"] = piece.get("id") or call["id"]
+        call["id"] = call_id or call["id"]
         function = piece.get("function") if isinstance(piece.get("function"), dict) else {}
-        call["function"]["name"] = call["function"]["name"] or function.get("name") or ""
+        if isinstance(function.get("name"), str):
+            call["function"]["name"] = call["function"]["name"] or function["name"]
         arguments = function.get("arguments") or ""
         call["function"]["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments)
 
