@@ -200,13 +200,15 @@ class Stub(object):
 
 
 def read_request(sock):
-    """Return the Request a socket brings, or None when it ends before."""
+    """Return the Request a socket brings (of a TLS hello one that says so), or None when it ends before."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = sock.recv(65536)
         if not more:
             return None
         data += more
+        if data[:1] == b"\x16":
+            return Request("TLS", "", {}, None)
     head, _, body = data.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
@@ -221,7 +223,7 @@ def reply(body, status="200 OK", **headers):
     if not isinstance(body, (bytes, str)):
         body = json.dumps(body)
     body = body if isinstance(body, bytes) else body.encode("utf-8")
-    lines = dict({"Content-Type": "application/json", "Content-Length": len(body)}, **headers)
+    lines = dict({"Content_Type": "application/json", "Content_Length": len(body)}, **headers)
     head = ["HTTP/1.1 " + status]
     head += ["%s: %s" % (name.replace("_", "-"), value) for name, value in lines.items() if value is not None]
     return "\r\n".join(head + ["", ""]).encode("latin-1") + body
@@ -1278,6 +1280,421 @@ class Releases(Case):
             with self.subTest(name=name):
                 shaped = shape(body, level, compat=compat, **model)
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")), (accepted, used))
+
+
+# ----------------------------------------------------------------------------
+# Answers
+# ----------------------------------------------------------------------------
+
+def decode(data, size=None):
+    """Return the events of a stream, fed in pieces of `size` bytes."""
+    decoder = vllm.EventDecoder()
+    pieces = [data] if size is None else [data[start:start + size] for start in range(0, len(data), size)]
+    return [event for piece in pieces for event in decoder.feed(piece)]
+
+
+def assemble(*payloads):
+    """Return the Answer of some chunk objects."""
+    assembler = vllm.Assembler()
+    for payload in payloads:
+        assembler.add(vllm.decode_delta(payload))
+    return assembler.answer()
+
+
+def call_piece(index=0, call_id=None, name=None, arguments=None):
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    return {key: value for key, value in (("index", index), ("id", call_id), ("function", function)) if value is not None}
+
+
+class Answers(unittest.TestCase):
+
+    STREAMS = (          # the WHATWG rules: what comes, the events it makes
+        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]), ("data: a\r\rdata: b\r\r", ["a", "b"]), ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
+        ("data: a\r\n\ndata: b\n\r\ndata: c\n\n", ["a", "b", "c"]), ("data: a\n\r\ndata: b\r\r\ndata: c\r\n\r", ["a", "b", "c"]), ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
+        ("\n\r\n\rdata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]), ("data\n\n", [""]), ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
+        ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]), ("event: error\ndata: a\n\ndata: b\n\n", [("error", "a"), "b"]), ("event: x\n\ndata: a\n\n", ["a"]),
+        ("event: x\nevent: y\ndata: a\n\n", [("y", "a")]), ("\ufeffdata: a\n\n", ["a"]), ("\ufeff\ufeffdata: a\n\ndata: b\n\n", ["b"]), ("data: \ufeffa\n\n", ["\ufeffa"]),
+        ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]), ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []), ("data: a\r", []),
+        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []), ("data : a\n\n", []), ("data: a\n\ndata: unended", ["a"]), ("data: a\0b\n\n", ["a\0b"]),
+    )
+
+    def test_events_cut_at_every_byte(self):
+        for text, expected in self.STREAMS:
+            data = text.encode("utf-8")
+            expected = [event if isinstance(event, tuple) else ("", event) for event in expected]
+            for size in [None] + list(range(1, len(data) + 1)):
+                with self.subTest(text=text, size=size):
+                    self.assertEqual(decode(data, size), expected)
+            for cut in range(len(data)):
+                decoder = vllm.EventDecoder()
+                self.assertEqual(decoder.feed(data[:cut]) + decoder.feed(b"") + decoder.feed(data[cut:]), expected, (text, cut))
+
+    def test_bytes_that_are_no_utf8_are_replaced(self):
+        self.assertEqual(decode(b"data: \xff\xfe\n\n"), [("", "\ufffd\ufffd")])
+
+    def test_an_event_without_end_is_refused(self):
+        with mock.patch.object(vllm, "EVENT_LIMIT", 1000):
+            self.assertRaises(ValueError, decode, b"data: " + b"x" * 2000, 100)
+
+    def test_deltas(self):
+        for piece, expected in (
+                ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}), ({"content": [{"text": "a"}, {"x": 1}, 7, {"text": "b"}]}, {"content": "ab"}),
+                ({"reasoning_content": "r"}, {"reasoning": "r"}), ({"reasoning": "r"}, {"reasoning": "r"}), ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
+                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece(), 7, None]}, {"tool_calls": [call_piece()]}), ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
+                ({"function_call": {"name": "f"}}, {"tool_calls": [call_piece(0, None, "f")]}), ({"function_call": 7}, {}), ([], {}), (7, {}), (None, {})):
+            for field in ("delta", "message"):
+                with self.subTest(piece=piece, field=field):
+                    self.assertEqual(vllm.decode_delta({"choices": [{"index": 0, field: piece}]}), vllm.Delta(**dict({"tool_calls": ()}, **expected)))
+        for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]}, {"choices": [{}]}, {"usage": 7}, {"choices": [{"index": 1, "delta": {"content": "second"}}]}):
+            with self.subTest(payload=payload):
+                self.assertEqual(vllm.decode_delta(payload), vllm.Delta())
+        self.assertEqual(vllm.decode_delta({"choices": [{"delta": {}, "finish_reason": "stop"}]}).finish_reason, "stop")
+        self.assertEqual(vllm.decode_delta({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": "2", "total_tokens": 3}}).usage, vllm.Usage(1, None, 3))
+
+    def test_tool_calls_are_assembled(self):
+        for name, pieces, expected in (
+                ("in pieces", [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')], [call_piece(0, None, None, ": 1}")]], [("a", "f", '{"x": 1}')]),
+                ("in parallel", [[call_piece(0, "a", "f", "{")], [call_piece(1, "b", "g", "{")], [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]], [("a", "f", "{}"), ("b", "g", "{}")]),
+                ("same index, new id", [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")], [call_piece(0, None, None, " ")]], [("a", "f", "{}"), ("b", "g", "{} ")]),
+                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]], [("a", "f", "{}")]), ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]], [("a", "f", "{}")]),
+                ("without index", [[call_piece(None, "a", "f", "{}"), call_piece(None, "b", "g", "{}")]], [("a", "f", "{}"), ("b", "g", "{}")]),
+                ("arguments as an object", [[call_piece(0, "a", "f", {"x": 1})]], [("a", "f", '{"x": 1}')]), ("indices out of order", [[call_piece(5, "a", "f", "{}")], [call_piece(2, "b", "g", "{}")]], [("a", "f", "{}"), ("b", "g", "{}")]),
+                ("odd shapes", [[{"index": [], "id": 7, "function": 8}], [{"index": {}, "function": {"name": [], "arguments": 9}}]], [(None, "", "9")])):
+            with self.subTest(name=name):
+                answer = assemble(*[chunk(tool_calls=piece) for piece in pieces])
+                self.assertEqual([(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in answer.tool_calls], expected)
+                self.assertEqual({call["type"] for call in answer.tool_calls}, {"function"})
+        legacy = assemble(chunk(function_call={"name": "f", "arguments": "{"}), chunk(function_call={"arguments": "}"}))
+        self.assertEqual(legacy.tool_calls, [{"id": None, "type": "function", "function": {"name": "f", "arguments": "{}"}}])
+
+    def test_an_answer_is_assembled(self):
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"), chunk(reasoning_content="ink"), chunk("a"), chunk("b"), chunk(finish="stop"), {"choices": [], "usage": usage})
+        self.assertEqual(answer[:7], ("c1", "m", "ab", "think", [], "stop", vllm.Usage(3, 2, 5)))
+
+    def test_the_servers_words(self):
+        for text, expected in (
+                ('{"error": {"message": "no\\n such", "code": 404}}', "no such"), ('{"error": "Unauthorized"}', "Unauthorized"), ('{"object": "error", "message": "m"}', "m"),
+                ('{"detail": "Not Found"}', "Not Found"), ('{"detail": [{"loc": ["x"]}]}', '[{"loc": ["x"]}]'), ('{"error": {"code": 1}}', '{"code": 1}'), ("{}", "{}"), ("[]", "[]"), ("", ""),
+                ("<html><style>x</style><h1>502</h1> Bad</html>", "502 Bad"), ("plain\r\ntext", "plain text"), ('"x"', '"x"'), ('{"error": null, "message": "m"}', "m")):
+            with self.subTest(text=text):
+                self.assertEqual(vllm.server_words(text), expected)
+        self.assertEqual((len(vllm.server_words("x " * 99999)), vllm.server_words("x" * 9999)[-1]), (300, "\u2026"))
+        vllm.server_words("[" * 99999)
+
+
+class Streams(Case):
+    """Answers as they come over a connection."""
+
+    def ask(self, step, body=HI, **options):
+        """Return (text of the deltas, the error that ended them or None)."""
+        self.declare(self.serve(step).url)
+        said, error = [], None
+        try:
+            for delta in vllm.stream_chat(self.provider(), body, **options):
+                said.append(delta.content)
+        except vllm.Error as raised:
+            error = raised
+        return "".join(said), error
+
+    def test_how_answers_end(self):
+        done, stop = chunk("b"), chunk(finish="stop")
+        for name, step, text, cause in (
+                ("done", sse(chunk("a"), done, stop), "ab", None), ("no finish reason", sse(chunk("a")), "a", None), ("no [DONE]", sse(chunk("a"), stop, done=False), "a", None),
+                ("neither", sse(chunk("a"), done=False), "a", "stream-broken"), ("cut event", sse(chunk("a"), done=False) + b"data: {", "a", "stream-broken"), ("no events", sse(done=False), "", "stream-broken"),
+                ("only comments", sse(done=False) + b": x\n\n", "", "stream-broken"), ("after [DONE]", sse(stop) + b"data: nonsense\n\n", "", None), ("no JSON", sse(chunk("a"), "nonsense"), "a", "stream-broken"),
+                ("nested too deep", sse(chunk("a"), "[" * 100000), "a", "stream-broken"), ("odd events", sse(7, [], "null", "true", chunk("a"), stop), "a", None),
+                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}), "a", "stream-broken"), ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "", "stream-broken"),
+                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}), "a", "stream-broken"), ("error that is a text", sse({"error": "boom"}), "", "stream-broken"),
+                ("key refused inside", sse({"error": {"message": "x", "code": 401}}), "", "no-key"), ("plain JSON", reply({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}), "whole", None),
+                ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "", "stream-broken"), ("empty", reply(b""), "", "stream-broken"), ("blank", reply(b"\n\n \n"), "", "stream-broken"),
+                ("HTML", reply("<html></html>"), "", "not-openai"), ("broken JSON", reply('{"choices": ['), "", "not-openai"), ("no choices", reply({"data": []}), "", "not-openai"), ("a list", reply([1]), "", "not-openai"),
+                ("short by length", reply("data: {}\n\n", Content_Length=99), "", "answer-broken"), ("chunked and cut", reply("5\r\ndata:", Content_Length=None, Transfer_Encoding="chunked"), "", "answer-broken"),
+                ("text", reply("hello"), "", "stream-broken")):
+            with self.subTest(name=name):
+                said, error = self.ask(step)
+                self.assertEqual((said, error and error.cause), (text, cause))
+                self.assertTrue(error is None or error.exit_status in (4, 5))
+                if name.endswith("error event"):
+                    self.assertIn("engine died", error.message)
+
+    def test_a_stream_arrives_whole_however_it_is_cut(self):
+        data = sse(chunk("a\u6a21"), chunk("b"), chunk(finish="stop"))
+        for size in (1, 7, 64):
+            def step(sock, _, __, size=size):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for start in range(0, len(data), size):
+                    sock.sendall(data[start:start + size])
+            self.assertEqual(self.ask(step), ("a\u6a21b", None))
+        body = data.partition(b"\r\n\r\n")[2]
+        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece) for piece in (body[:9], body[9:40], body[40:])) + b"0\r\nTrailer: x\r\n\r\n"
+        self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")), ("a\u6a21b", None))
+        self.assertEqual(self.ask(reply(gzip.compress(body), Content_Encoding="gzip")), ("a\u6a21b", None))
+
+    def test_the_first_delta_is_there_before_the_second_is_sent(self):
+        first = threading.Event()
+
+        def step(sock, _, __):
+            sock.sendall(sse(chunk("a"), done=False))
+            if first.wait(WAIT_S):
+                sock.sendall(b"data: [DONE]\n\n")
+
+        self.declare(self.serve(step).url)
+        deltas = vllm.stream_chat(self.provider(), HI)
+        self.assertEqual(next(deltas).content, "a")
+        first.set()
+        self.assertEqual(list(deltas), [])
+
+    def test_dropping_the_iterator_closes_the_connection(self):
+        stub = self.serve(then_watch(sse(chunk("a"), done=False)))
+        self.declare(stub.url)
+        deltas = vllm.stream_chat(self.provider(), HI)
+        self.assertEqual(next(deltas).content, "a")
+        self.assertFalse(stub.gone.is_set())
+        deltas.close()
+        self.assertTrue(stub.gone.wait(WAIT_S))
+
+    def test_module_chat(self):
+        url = self.demo(KEY)
+        self.declare(url, KEY, id="demo-alias")
+        answer = vllm.chat(self.provider(), {"messages": [{"role": "user", "content": "hello there"}], "stream": False})
+        self.assertEqual((answer.content, answer.finish_reason, answer.usage.total_tokens), ("You said: hello there", "stop", 9))
+        self.assertLessEqual(answer.timings["first_token_s"], answer.timings["total_s"])
+        with self.assertRaises(vllm.UsageError):
+            vllm.chat(self.provider(), {"model": "demo-alias"})
+        self.declare(url, "wrong", id="demo-alias")
+        with self.assertRaises(vllm.KeyRefused) as raised:
+            vllm.chat(self.provider(), HI)
+        self.assertEqual((raised.exception.cause, raised.exception.exit_status), ("bad-key", 5))
+
+
+# ----------------------------------------------------------------------------
+# Transport
+# ----------------------------------------------------------------------------
+
+class Transport(Case):
+
+    def check_list(self, step, status, words, *options, **given):
+        stub = step if isinstance(step, Stub) else self.serve(step)
+        self.check(self.run_main("list", "--base-url", stub.url, *options, **given), status, err=words)
+        return stub
+
+    def test_answers_that_are_no_http(self):
+        for name, data, words in (
+                ("nothing", b"", "the connection was closed waiting for the answer"), ("garbage", b"\x00\xff garbage\r\n\r\n", "does not speak HTTP"), ("no version", b"HELLO 200 OK\r\n\r\n", "does not speak HTTP"),
+                ("half a status line", b"HTTP/1.1 20", "4"), ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"), ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
+                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"), ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
+                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "no valid HTTP"), ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"), ("status 199", reply("", "199 Early"), "HTTP 199"),
+                ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"), ("bad length", reply('{"data": []}', Content_Length="x"), "no models"), ("negative length", reply('{"data": []}', Content_Length=-5), "no models"),
+                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"), ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked"), ""),
+                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"), ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"),
+                ("bad gzip", reply("{}", Content_Encoding="gzip"), "gzip coding is damaged"), ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "try the other scheme: https")):
+            with self.subTest(name=name):
+                result = self.run_main("list", "--base-url", self.serve(data).url)
+                self.check(result, 1 if words == "no models" else 4, err=words)
+
+    def test_interim_answers_are_passed_over(self):
+        self.check_list(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + rows("m"), 0, "")
+
+    def test_codings(self):
+        listed = json.dumps({"data": [{"id": "m"}]}).encode("ascii")
+        for name, body, coding in (("gzip", gzip.compress(listed), "gzip"), ("x-gzip", gzip.compress(listed), "X-GZIP"), ("identity", listed, "identity")):
+            with self.subTest(name=name):
+                self.check_list(reply(body, Content_Encoding=coding), 0, "")
+        self.check_list(reply(gzip.compress(b" " * (40 << 20)), Content_Encoding="gzip"), 4, "larger than 16777216 bytes")
+
+    def test_byte_cap(self):
+        with mock.patch.object(vllm, "MODEL_LIST_LIMIT", 1000):
+            self.check_list(reply(b" " * 1001), 4, "larger than 1000 bytes")
+            self.check_list(reply(rows("m").partition(b"\r\n\r\n")[2].ljust(1000)), 0, "")
+
+    def drip(self, data, gap_s):
+        """Return a step that sends a byte at a time, forever."""
+        def step(sock, _, stub):
+            sock.sendall(data)
+            while not stub.ending.wait(gap_s):
+                sock.sendall(b" ")
+        return step
+
+    def test_a_dripping_server_is_cut_off_at_the_deadline(self):
+        for name, data in (("body", reply(b"", Content_Length=9999)), ("headers", b"HTTP/1.1 200 OK\r\nX: "), ("status line", b"HTTP/1.1 200 ")):
+            with self.subTest(name=name):
+                self.check_list(self.drip(data, 0.02), 4, "timed out", "--timeout", "0.2")
+
+    def test_silence_is_timed_apart_from_a_slow_answer(self):
+        self.declare(self.serve(self.drip(sse(chunk("a"), done=False), 9)).url)
+        self.check(self.run_main("chat", "hi", "--timeout", "0.2"), 4, out="a\n", err="timed out in the middle of the answer")
+
+        def slow(sock, _, stub):
+            sock.sendall(sse(done=False))
+            for _ in range(12):
+                stub.ending.wait(0.05)                   # 0.6 s in all, more than the time allowed for silence
+                sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
+            sock.sendall(b"data: [DONE]\n\n")
+
+        self.declare(self.serve(slow).url)
+        self.check(self.run_main("chat", "hi", "--timeout", "0.4"), 0, out="a" * 12)
+
+    def test_timeouts_of_the_config(self):
+        for seconds in (1, 1e9, 1e300):
+            self.declare(self.serve(sse(chunk("a"))).url, block={"timeoutSeconds": seconds})
+            self.check(self.run_main("chat", "hi"), 0, out="a\n")
+
+    def test_redirects_are_told_and_not_followed(self):
+        target = self.serve(rows("m"))
+        for status, location, right in (("301 Moved", target.url + "/models", "baseUrl: " + target.url), ("307 X", "/gw/v1/models?x=y", "/gw/v1"), ("308 X", "https://h/v1/models/", "baseUrl: https://h/v1"),
+                                        ("302 X", None, "nowhere"), ("303 X", "http://[", "the address the server names"), ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
+            with self.subTest(location=location):
+                self.check_list(reply("", status, Location=location), 4, right, env={"VLLM_API_KEY": KEY})
+        self.declare(self.serve(reply("", "307 X", Location=target.url + "/chat/completions")).url, KEY)
+        self.check(self.run_main("chat", "hi"), 4, err="redirects are not followed")
+        self.assertEqual(target.requests, [])
+
+    def test_requests_are_plain(self):
+        stub = self.check_list(rows("m"), 0, "", env={"VLLM_API_KEY": KEY})
+        request = stub.requests[0]
+        self.assertEqual((request.method, request.target), ("GET", "/v1/models"))
+        self.assertEqual(request.headers, {"host": "127.0.0.1:%d" % stub.address[1], "accept": "application/json, text/event-stream", "accept-encoding": "identity",
+                                           "connection": "close", "user-agent": "python", "authorization": "Bearer " + KEY})
+        stub = self.serve(rows("m"))
+        self.check(self.run_main("list", "--base-url", stub.origin + "/\u00fc/v1"), 0)
+        self.assertEqual(stub.requests[0].target, "/%C3%BC/v1/models")
+
+    def test_loopback_is_never_proxied(self):
+        proxy = self.serve(rows("evil"))
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            self.check_list(rows("m"), 0, "", env={name: proxy.origin})
+        self.assertEqual(proxy.requests, [])
+
+    def test_which_proxy(self):
+        for env, url, expected in (
+                ({}, "http://h/v1", None), ({"http_proxy": "p:1"}, "http://h/v1", "http://p:1"), ({"HTTP_PROXY": "http://p:1/"}, "http://h/v1", "http://p:1/"), ({"HTTP_PROXY": "http://p:1"}, "https://h/v1", None),
+                ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"), ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"), ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
+                ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None), ({"http_proxy": " "}, "http://h", None), ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None)):
+            with self.subTest(env=env, url=url):
+                self.assertEqual(vllm.proxy_for(vllm.split_url(url), env), expected)
+        for proxy in ("socks5://p:1", "https://p:1", "http://u:secretpw@p:1", "http://p:x"):
+            with self.assertRaises(vllm.ConfigError) as raised:
+                vllm.proxy_for(vllm.split_url("http://h/v1"), {"http_proxy": proxy})
+            self.assertNotIn("secretpw", raised.exception.message)
+
+    def test_no_proxy(self):
+        for entries, url, expected in (
+                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True), ("a,h b", "http://h", True), ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False), ("h", "http://xh", False),
+                ("example.com", "http://gpu.example.com", True), (".example.com", "http://gpu.example.com", True), ("*.example.com", "http://gpu.example.com", True), ("example.com", "http://myexample.com", False),
+                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False), ("h:80", "http://h", True), ("10.0.0.0/8", "http://10.1.2.3", True), ("10.0.0.0/8", "http://11.1.2.3", False), ("10.1.2.3/8", "http://10.9.9.9", True),
+                ("10.1.2.3", "http://10.1.2.3", True), ("10.0.0.0/8", "http://ten.example", False), ("10.0.0.0/99", "http://10.1.2.3", False), ("fd00::/8", "http://[fd00::1]:8000", True), ("fd00::/8", "http://[fe00::1]", False),
+                ("fd00::1", "http://[fd00::1]", True), ("[fd00::1]:8000", "http://[fd00::1]:8000", True), ("[fd00::1]:8000", "http://[fd00::1]:8001", False), ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
+                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False), (",", "http://h", False), ("/", "http://1.2.3.4", False)):
+            with self.subTest(entries=entries, url=url):
+                self.assertEqual(vllm.no_proxy_covers(entries, vllm.split_url(url)), expected)
+
+    def test_http_through_a_proxy(self):
+        proxy = self.serve(rows("m"))
+        env = {"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}
+        self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0, out="vllm/m")
+        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]), ("http://gpu.example:8000/v1/models", "gpu.example:8000"))
+        for answer, words in ((reply("", "502 Bad Gateway"), "NO_PROXY=gpu.example"), (reply("", "407 Auth"), "answered in place of the server")):
+            self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": self.serve(answer).origin}), 4, err=words)
+        gone = self.serve(b"")
+        gone.close()
+        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4, err="refuses connections")
+
+    def test_names_that_do_not_resolve(self):
+        with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(-2, "Name or service not known")):
+            self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4, err="'nowhere.invalid' does not resolve")
+        for host in ("a" * 64, "a..b", "\u00fc" * 70):
+            self.check(self.run_main("list", "--base-url", "http://%s/v1" % host, "--timeout", "5"), 4)
+        stop = threading.Event()
+        self.addCleanup(stop.set)
+        with mock.patch("socket.getaddrinfo", side_effect=lambda *_: stop.wait(WAIT_S)):
+            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout", "0.1"), 4, err="timed out looking up the host")
+
+    @unittest.skipUnless(socket.has_ipv6, "no IPv6")
+    def test_ipv6(self):
+        try:
+            stub = self.serve(rows("m"), host="::1")
+        except OSError as error:
+            self.skipTest(str(error))
+        self.check_list(stub, 0, "")
+        self.assertEqual(stub.requests[0].headers["host"], "[::1]:%d" % stub.address[1])
+
+
+# A certificate for localhost and 127.0.0.1 that signs itself, and its key: they guard nothing.
+CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBdzCCAR2gAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
+c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
+CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOSrXFX7FqMbbxOP
+2+mEvDPie9ln9vMDnh7z8F1gGlaRKsCozw/rsLXdRStvEYiajfLwBgX8N1lUlFn5
+mRG2dvajXjBcMA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgKEMBoGA1Ud
+EQQTMBGCCWxvY2FsaG9zdIcEfwAAATAdBgNVHQ4EFgQUpvCp0QRc2gkULCySWR9g
+SKXAOOQwCgYIKoZIzj0EAwIDSAAwRQIhAOAk0u/ueMERrScPkzpIkjlS7ky9oHNR
+shFS6IowVCLlAiBSXZreB+ys/k39tdeV0bfETuS8wmUyv6tElz55O7B0pA==
+-----END CERTIFICATE-----
+"""
+CERTIFICATE_KEY = """-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg7HL/Sy0EEq+QYBqp
+olOGeKT9wmc7qRfGu5ptITwtNdChRANCAATkq1xV+xajG28Tj9vphLwz4nvZZ/bz
+A54e8/BdYBpWkSrAqM8P67C13UUrbxGImo3y8AYF/DdZVJRZ+ZkRtnb2
+-----END PRIVATE KEY-----
+"""
+
+
+class Tls(Case):
+
+    def setUp(self):
+        super(Tls, self).setUp()
+        try:
+            import ssl
+        except ImportError:
+            self.skipTest("no ssl")
+        self.authority = self.write("ca.pem", CERTIFICATE)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if hasattr(ssl, "PROTOCOL_TLS_SERVER") else ssl.PROTOCOL_TLS)
+        self.context.load_cert_chain(self.authority, self.write("key.pem", CERTIFICATE_KEY))
+
+    def test_authorities(self):
+        stub = self.serve(rows("m"), tls=self.context)
+        self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 0, out="vllm/m")
+        self.check(self.run_main("list", "--base-url", stub.url, env={"SSL_CERT_FILE": self.authority}), 0, out="vllm/m")
+        self.check(self.run_main("list", "--base-url", stub.url, env={"VLLM_API_KEY": KEY}), 4, err="--ca-file CA.pem")
+        self.assertEqual(len(stub.requests), 2)
+        for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3, err="cannot be used")
+
+    def test_the_wrong_scheme(self):
+        self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4, err="try the other scheme: http:")
+        self.check(self.run_main("list", "--base-url", self.serve(reply("The plain HTTP request was sent to HTTPS port", "400 Bad Request")).url), 4, err="the other scheme: https:")
+
+    def test_a_certificate_for_another_host(self):
+        stub = self.serve(rows("m"), tls=self.context)
+        with mock.patch("socket.getaddrinfo", return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
+            self.check(self.run_main("list", "--base-url", "https://other.example:%d/v1" % stub.address[1], "--ca-file", self.authority), 4, err="is not trusted")
+        self.assertEqual(stub.requests, [])
+
+    def test_tunnel(self):
+        target = self.serve(rows("m"), tls=self.context)
+
+        def tunnel(sock, request, _):
+            self.assertEqual((request.method, request.headers), ("CONNECT", {"host": request.target}))
+            with contextlib.closing(socket.create_connection(target.address, WAIT_S)) as other:
+                sock.sendall(b"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\n")
+                pairs = {sock: other, other: sock}
+                while pairs:
+                    for ready in select.select(list(pairs), [], [], WAIT_S)[0]:
+                        data = ready.recv(65536)
+                        if not data:
+                            return
+                        pairs[ready].sendall(data)
+
+        proxy = self.serve(tunnel)
+        # "localhost." is in the certificate's eyes localhost; loopback is told apart before, so the name is mocked away.
+        with mock.patch.object(vllm, "is_loopback", return_value=False):
+            result = self.run_main("list", "--base-url", target.url, "--ca-file", self.authority, env={"HTTPS_PROXY": proxy.origin, "VLLM_API_KEY": KEY})
+            self.check(result, 0, out="vllm/m")
+            self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
+            refusing = self.serve(reply("", "403 Forbidden"))
+            self.check(self.run_main("list", "--base-url", target.url, env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4, err="refuses the tunnel: HTTP 403")
+        self.assertEqual([request.headers.get("authorization") for request in proxy.requests + refusing.requests + target.requests], [None, None, "Bearer " + KEY])
 
 
 if __name__ == "__main__":
