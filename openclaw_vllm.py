@@ -2271,6 +2271,8 @@ class Exchange(object):
         while expected is None or got < expected:
             try:
                 data = self.response.read1(65536 if expected is None else min(65536, expected - got))
+            except ValueError:                       # older Pythons, at a chunk of negative size
+                raise fail("answer-broken", url=self.url, detail="its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
@@ -2314,7 +2316,7 @@ class Exchange(object):
             if self.proxy:
                 return self._captured("it refuses connections")
             return refused_error(self.url)
-        if isinstance(error, OSError) and type(error).__module__ == "ssl":
+        if type(error).__module__ == "ssl":          # a CertificateError of Python 3.6 is no OSError
             return _tls_error(error, facts)
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
