@@ -2633,8 +2633,7 @@ def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
     text = reply.body[:100000].decode("utf-8", "replace")
     facts = {"url": url, "status": reply.status, "words": ": " + server_words(text), "model": model.id}
-    refused = re.search(r"extra_forbidden.{0,40}?'loc': (?:\('body', |'body\.)'?([\w.]+(?:', '[\w.]+'|', \d+)*)|"
-                        r"'loc': \('body', '([^)]*)'\), 'msg': 'Extra inputs are not permitted'", text)
+    refused = re.search(r"'loc': (?:\(([^)]{1,300})\)|'([^']{1,300})'), 'msg': 'Extra inputs are not permitted'", text)
     if reply.status in (400, 422) and refused:
         field = re.findall(r"[A-Za-z_]+", refused.group(1) or refused.group(2))[-1]
         switch = _COMPAT_SWITCHES.get(field)
