@@ -3604,7 +3604,10 @@ class Console(object):
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
         text = json.dumps(value, indent=indent, ensure_ascii=not _is_utf8(self.stdout))
-        text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
+        self.out_exact(re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text))
+
+    def out_exact(self, text):
+        """Write to standard output what another program reads: nothing but known secrets is changed."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         self.write(self.stdout, text + "\n")
@@ -4295,24 +4298,22 @@ def _cmd_request(options, env, console):
         for change in shaped.changes:
             console.err("%-22s %-8s %s" % (change.field, change.action, change.reason))
     if options.curl:
-        console.out(curl_command(provider, model, shaped.body))
+        console.out_exact(curl_command(provider, model, shaped.body))
     else:
         console.out_json(shaped.body)
     return 0
 
 
 def curl_command(provider, model, body):
-    """Return a shell command that sends a shaped body; secrets are left as variables."""
+    """Return a shell command that sends a shaped body; the key and all headers of the config are left as variables."""
     import shlex
     lines = ["curl -sS -N %s" % shlex.quote(provider.base_url + "/chat/completions"),
              "-H 'Content-Type: application/json'"]
     for name, value in request_headers(provider, model).items():
         if name == "Authorization" and provider.request_key is not None and value == "Bearer " + provider.request_key.key:
             lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
-        elif isinstance(value, Secret) and name.lower() != "user-agent":
-            lines.append('-H "%s: $%s"' % (name, re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
         else:
-            lines.append("-H %s" % shlex.quote("%s: %s" % (name, value)))
+            lines.append('-H %s"$%s"' % (shlex.quote(name + ": "), re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
     lines.append("--data-binary %s" % shlex.quote(json.dumps(body)))
     return " \\\n  ".join(lines)
 
