@@ -2114,8 +2114,9 @@ def server_words(text):
 
 def excerpt(text, limit=300):
     """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
+    whole = len(text) <= 20 * limit
     text = " ".join(text[:20 * limit].split())
-    return text if len(text) <= limit else text[:limit - 1] + "…"
+    return text if whole and len(text) <= limit else text[:limit - 1] + "…"
 
 
 def is_error_payload(payload):
@@ -3561,11 +3562,25 @@ def _escape(char):
 
 
 def redact(text, secrets):
-    """Return a text with every known secret, bearer token and URL password replaced by ***."""
+    """Return a text with every known secret, bearer token and URL password replaced by ***.
+
+    A secret that was cut off before "…" goes too, as far as it is there.
+    """
     for secret in secrets:
         text = text.replace(secret, "***")
+    if "…" in text:
+        text = "…".join([_without_beginning(part, secrets) for part in text.split("…")])
     text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
+
+
+def _without_beginning(text, secrets):
+    """Return a text whose end, where it is the beginning of a secret, is replaced by ***."""
+    for secret in secrets:
+        for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
+            if text.endswith(secret[:size]):
+                return text[:-size] + "***"
+    return text
 
 
 class OutputFailed(Exception):
@@ -3685,9 +3700,9 @@ class LiveText(object):
         return visible(text[:len(text) - keep])
 
     def end(self):
-        """Return what was held back."""
+        """Return what was held back, unless it is most of a secret."""
         held, self._held = self._held, ""
-        return visible(held)
+        return visible(_without_beginning(held, self._secrets))
 
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
