@@ -136,9 +136,14 @@ class Case(unittest.TestCase):
 
 
 def program(env, argv, **given):
-    """Start the program (or the build OPENCLAW_VLLM_COMMAND names) and return its Popen."""
+    """Start the program (or the build OPENCLAW_VLLM_COMMAND names) and return its Popen.
+
+    `through` is a redirection that a shell applies to it.
+    """
     chosen = os.environ.get("OPENCLAW_VLLM_COMMAND")
     command = shlex.split(chosen) if chosen else [sys.executable, os.path.join(HERE, "openclaw_vllm.py")]
+    if "through" in given:
+        command = ["sh", "-c", 'exec "$@" ' + given.pop("through"), "sh"] + command
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     streams.update(given)
@@ -1718,6 +1723,443 @@ class Tls(Case):
             refusing = self.serve(reply("", "403 Forbidden"))
             self.check(self.run_main("list", "--base-url", target.url, env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4, err="refuses the tunnel: HTTP 403")
         self.assertEqual([request.headers.get("authorization") for request in proxy.requests + refusing.requests + target.requests], [None, None, "Bearer " + KEY])
+
+
+# ----------------------------------------------------------------------------
+# Chat and request
+# ----------------------------------------------------------------------------
+
+class Chat(Case):
+
+    def ask(self, *argv, **given):
+        """Run `chat` against a stub with a declared model; return (Result, the body it was sent)."""
+        stub = self.serve(*given.pop("script", (sse(chunk("Hi"), chunk(finish="stop")),)))
+        self.declare(stub.url, **given.pop("row", {}))
+        result = self.run_main("chat", *argv, **given)
+        return result, stub.requests[0].body if stub.requests else None
+
+    def test_prompt(self):
+        for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"), (["Sum up:"], "text\n", "Sum up:\n\ntext"), (["a"], b"\xef\xbb\xbfb", "a\n\nb"), ([], "\u6a21\n\nx", "\u6a21\n\nx")):
+            with self.subTest(argv=argv, stdin=stdin):
+                result, body = self.ask(stdin=stdin, *argv)
+                self.check(result, 0, out="Hi\n")
+                self.assertEqual(body, dict(DEFAULT_BODY, messages=[{"role": "user", "content": expected}]))
+        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "no UTF-8 (byte 0)")):
+            result, body = self.ask(stdin=stdin)
+            self.check(result, 2, err=words)
+            self.assertIsNone(body)
+
+    def test_options(self):
+        image = self.write("a.png", b"\x89PNG\r\n\x1a\n")
+        tools, schema = self.write("tools.json", "[%s, // one\n]" % json.dumps(TOOL)), self.write("schema.json", {"type": "object"})
+        pictured = [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+        for argv, row, expected in (
+                (["--system", "Be brief."], {}, {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "x"}]}), (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
+                (["--temperature", "0"], {}, {"temperature": 0}), (["--param", "top_k=20", "--param", 'stop="E=D"'], {}, {"top_k": 20, "stop": "E=D"}), (["--no-stream"], {}, {"stream": False, "stream_options": None}),
+                (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}), (["--schema", schema], {}, {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}}),
+                (["--image", image], {"input": ["text", "image"]}, {"messages": [{"role": "user", "content": pictured}]}),
+                (["--image", "https://h/a.png"], {"input": ["text", "image"]}, {"messages": [{"role": "user", "content": [pictured[0], {"type": "image_url", "image_url": {"url": "https://h/a.png"}}]}]}),
+                (["--thinking", "high"], {"reasoning": True, "compat": {"supportsReasoningEffort": True}}, {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}), (["--model", "m"], {}, {})):
+            with self.subTest(argv=argv):
+                result, body = self.ask("x", row=row, script=(reply({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}),), *argv)
+                self.check(result, 0, out="Hi\n")
+                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]), **expected)
+                self.assertEqual(body, {name: value for name, value in expected.items() if value is not None})
+        for argv in (["--param", "x"], ["--param", "=1"], ["--param", "x=y"], ["--tools", schema], ["--tools", self.path("none")], ["--schema", tools], ["--schema", self.write("s", "{")], ["--image", image],
+                     ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
+            with self.subTest(argv=argv):
+                result, body = self.ask("x", *argv)
+                self.check(result, 2)
+                self.assertIsNone(body)
+        for path in (schema, self.path("none"), self.home):
+            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2, err="--image")
+
+    def test_streams_of_output(self):
+        calls = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
+        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"), usage),)
+        result = self.ask("x", script=script)[0]
+        self.assertEqual((result.status, result.out), (0, 'Hi\nf({"x": 1})\n'))
+        self.assertRegex(result.err, r"\Ahmm\n3 prompt \+ 2 completion tokens, first token [0-9.]+ s, .*[0-9.]+ s in all, finish reason tool_calls\n\Z")
+        self.assertEqual(self.ask("x", "--quiet", script=script)[0], (0, 'Hi\nf({"x": 1})\n', ""))
+        value = json.loads(self.ask("x", "--json", script=script)[0].out)
+        self.assertEqual(sorted(value.pop("timings")), ["first_token_s", "total_s"])
+        self.assertEqual(value, {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm", "finish_reason": "tool_calls", "tool_calls": [dict(CALL, function={"name": "f", "arguments": '{"x": 1}'})],
+                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
+        self.assertIsNone(json.loads(self.ask("x", "--json")[0].out)["usage"])
+
+    def test_empty_and_broken_answers(self):
+        for events, status, out, words in (
+                ([chunk(reasoning="hm"), chunk(finish="length")], 0, "", "used up by reasoning"), ([chunk(reasoning="hm"), chunk(finish="stop")], 0, "", "--reasoning-parser"), ([chunk(finish="stop")], 0, "", "finish reason stop"),
+                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"), ([chunk("a"), "x"], 4, "a\n", "no JSON")):
+            with self.subTest(events=events):
+                result = self.ask("x", script=(sse(*events),))[0]
+                self.check(result, status, err=words)
+                self.assertEqual(result.out, out)
+
+    def test_text_from_the_server_cannot_steer_the_terminal(self):
+        result = self.ask("x", script=(sse(chunk("a\x1b[2J\tb\n\u202e\x9b", reasoning="\x1b]0;x\x07"), chunk(tool_calls=[call_piece(0, "c", "\x1bf", "\x1b")])),))[0]
+        self.assertEqual(result.out, "a\\x1b[2J\tb\n\\u202e\\x9b\n\\x1bf(\\x1b)\n")
+        self.assertNotIn("\x1b", result.err)
+
+    def test_errors_keep_the_servers_words_and_name_the_next_step(self):
+        def forbidden(*location):
+            return "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', 'input': 1}]" % (location,)
+
+        for answer, status, words, step in (
+                (reply({"error": {"message": "The model `m` does not exist. Valid aliases: `mm`, `x`", "code": 404}}, "404 Not Found"), 4, "does not exist", "did you mean --model mm ?"),
+                (reply({"object": "error", "message": "This model's maximum context length is 2048 tokens."}, "400 Bad"), 4, "2048 tokens", "--max-tokens"),
+                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"), 4, "at least 1", "shorten the prompt"),
+                (reply({"object": "error", "message": forbidden("body", "stream_options")}, "400 Bad"), 4, "'stream_options'", "compat: { supportsUsageInStreaming: false }"),
+                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")}, "400 Bad"), 4, "'max_completion_tokens'", 'maxTokensField: "max_tokens"'),
+                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function", "strict")}, "400 Bad"), 4, "'strict'", "supportsStrictMode: false"),
+                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4, "'top_k'", "leave the field out"),
+                (reply({"error": {"message": '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'}}, "400 Bad"), 4, "requires", "--enable-auto-tool-choice --tool-call-parser hermes"),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized", "export VLLM_API_KEY=THE-KEY"), (reply("", "503 Service Unavailable"), 4, "503", "not ready"),
+                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found", "check the base URL"), (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway", "doctor --probe --model vllm/m"),
+                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "", "doctor")):
+            with self.subTest(words=words, step=step):
+                result = self.ask("x", script=(answer,))[0]
+                self.check(result, status, err=words)
+                self.assertIn(step, result.err)
+                self.assertLess(len(result.err), 1000)
+        gone = reply({"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError"}, "404 Not Found")
+        self.check(self.ask("x", script=(gone, rows("m2")))[0], 4, err="did you mean --model m2 ?")
+        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url", self.serve(rows("m2")).url), 4, err="did you mean --model m2 ?")
+
+    def test_ctrl_c(self):
+        with mock.patch.object(vllm, "send_chat", side_effect=KeyboardInterrupt):
+            self.check(self.ask("x")[0], 130)
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_ctrl_c_stops_the_answer_of_a_process(self):
+        stub = self.serve(then_watch(sse(chunk("partial"), done=False)))
+        self.declare(stub.url)
+        with program(self.env(), ["chat", "x"]) as process:
+            process.stdin.close()
+            self.assertEqual(process.stdout.read(7), b"partial")
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(WAIT_S), 130)
+            self.assertNotIn(b"Traceback", process.stderr.read())
+        self.assertTrue(stub.gone.wait(WAIT_S))
+
+
+@unittest.skipIf(os.name == "nt", "no pseudo-terminals")
+class Conversation(Case):
+    """`chat` without a prompt, on a pseudo-terminal."""
+
+    def start(self, *script):
+        import pty
+        stub = self.serve(*script)
+        self.declare(stub.url)
+        self.master, slave = pty.openpty()
+        self.addCleanup(os.close, self.master)
+        process = program(self.env({"TERM": "dumb"}), ["chat", "--system", "S"], stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
+        self.addCleanup(process.wait, WAIT_S)
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        self.said = b""
+        self.await_text("> ")
+        return process, stub
+
+    def await_text(self, text):
+        """Read what the terminal shows until `text` comes; return it."""
+        while text.encode("utf-8") not in self.said:
+            self.assertTrue(select.select([self.master], [], [], WAIT_S)[0], "nothing more after %r" % self.said)
+            try:
+                self.said += os.read(self.master, 65536)
+            except OSError:                              # the other end is closed
+                self.fail("ended after %r" % self.said)
+        seen, _, self.said = self.said.partition(text.encode("utf-8"))
+        return seen.decode("utf-8")
+
+    def type(self, line, answer):
+        os.write(self.master, line.encode("utf-8") + b"\n")
+        for text in (answer, "> ") if answer else ("> ",):
+            self.await_text(text)
+
+    def test_history_commands_and_end(self):
+        said = sse(chunk("Yes."), chunk(finish="stop"))
+        process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said, rows("m", "other"), said)
+        self.type("one", "Yes.")
+        self.type("two", "Yes.")
+        self.type("/reset", "")
+        self.type("/system T", "")
+        self.type("three", "Yes.")
+        self.type("four", "boom")
+        self.type("five", "Yes.")
+        self.type("/model other", "now vllm/other")
+        self.type("/help", "Ctrl-D ends")
+        self.type("six", "Yes.")
+        os.write(self.master, b"/exit\n")
+        self.assertEqual(process.wait(WAIT_S), 0)
+        bodies = [request.body for request in stub.requests if request.body]
+        self.assertEqual([" ".join(message["content"] for message in body["messages"]) for body in bodies],
+                         ["S one", "S one Yes. two", "T three", "T three Yes. four", "T three Yes. five", "T three Yes. five Yes. six"])
+        self.assertEqual(bodies[-1]["model"], "other")
+
+    def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
+        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), sse(chunk("whole"), chunk(finish="stop")))
+        os.write(self.master, b"one\n")
+        self.await_text("partial")
+        process.send_signal(signal.SIGINT)
+        self.await_text("stopped")
+        self.await_text("> ")
+        self.assertTrue(stub.gone.wait(WAIT_S))
+        self.type("two", "whole")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+        self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]], ["S", "two"])
+
+
+class RequestVerb(Case):
+
+    def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
+        self.declare("http://gpu.example/v1", KEY)
+        with mock.patch("socket.socket", side_effect=AssertionError("a socket was opened")), mock.patch("socket.getaddrinfo", side_effect=AssertionError):
+            for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
+                result = self.run_main("request", stdin=json.dumps(body))
+                self.assertEqual((result.status, json.loads(result.out), result.err), (0, DEFAULT_BODY, ""))
+            result = self.run_main("request", "--explain", "--thinking", "high", stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[], messages=[{"role": "developer", "content": "x"}])))
+            self.check(self.run_main("request", stdin=json.dumps({"messages": [dict(USER, content="a" * 20000)]})), 0, err="warning: the prompt takes about")
+        self.check(result, 0)
+        for line in ("store +dropped", "stream +added", "stream_options +added", "max_completion_tokens +moved +from max_tokens", "max_completion_tokens +clamped +asked for 999", "tools +dropped", "messages +changed"):
+            self.assertRegex(result.err, "(?m)^" + line)
+
+    def test_bodies_that_are_none(self):
+        self.declare("http://gpu.example/v1")
+        for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff", '{"model": 7, "messages": []}', '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
+            with self.subTest(stdin=stdin[:40]):
+                result = self.run_main("request", stdin=stdin)
+                self.check(result, 2)
+                self.assertEqual(result.out, "")
+
+    def test_an_undeclared_model_is_looked_up(self):
+        stub = self.serve(rows("served"))
+        result = self.run_main("request", "--base-url", stub.url, stdin=json.dumps(HI))
+        self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target), ("served", "/v1/models"))
+
+    TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
+
+    def test_curl_command_is_quoted(self):
+        headers = {"X-`id`": "header-value-1", "User-Agent": "my-agent/1"}
+        self.declare("http://gpu.example/v1", KEY, block={"headers": headers}, headers={"X-Model": "header-value-2"})
+        result = self.run_main("request", "--curl", stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        words = shlex.split(result.out)
+        self.assertEqual(words[:3] + words[-2:-1], ["curl", "-sS", "-N", "--data-binary"])
+        self.assertEqual(json.loads(words[-1])["messages"][0]["content"], self.TRICKY)
+        self.assertIn('"Authorization: Bearer $VLLM_API_KEY"', result.out)
+        for text in (KEY, "header-value", "my-agent", "***"):
+            self.assertNotIn(text, result.out)
+        self.assertEqual(sorted(word for word in words if word.startswith(("X-", "User-")))[1:], ["X-Model: $HEADER_X_MODEL", "X-`id`: $HEADER_X__ID_"])
+
+    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
+    def test_curl_command_runs_as_printed(self):
+        stub = self.serve(sse(chunk("Hi")))
+        self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}})
+        result = self.run_main("request", "--curl", stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "HEADER_X__ID_": "header-value-1"}
+        said = subprocess.check_output(["sh", "-c", result.out], env=env, timeout=WAIT_S)
+        self.assertIn(b"[DONE]", said)
+        request = stub.requests[0]
+        self.assertEqual((request.target, request.body["messages"][0]["content"]), ("/v1/chat/completions", self.TRICKY))
+        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")], ["Bearer " + KEY, "header-value-1", "application/json"])
+
+
+# ----------------------------------------------------------------------------
+# Keys and output
+# ----------------------------------------------------------------------------
+
+class Redaction(Case):
+
+    FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"], ["chat", "x", "--json"], ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"], ["config", "--check"])
+
+    def check_hidden(self, answer, forms=FORMS, rounds=1):
+        """Check that no form shows the key, or most of it, when the server answers so."""
+        for form in forms:
+            stub = self.serve(answer)
+            for options in ([], ["--verbose"]):
+                target = ["--base-url", stub.url] if form[0] != "chat" else []
+                self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
+                result = self.run_main(*form + options + target, stdin=json.dumps(HI) if form[0] == "request" else "", env={"MY_KEY": KEY})
+                with self.subTest(form=form + options, result=result):
+                    self.assertNotIn(KEY[:10], result.out + result.err)
+                    self.assertNotIn("Traceback", result.err)
+
+    def test_a_server_that_echoes_the_key_in_every_text(self):
+        bearer = "Bearer " + KEY
+        texts = (KEY, bearer, "a%sb" % KEY, "%s%s" % (KEY, KEY), "%s\u2026%s" % (bearer, bearer))
+        for text in texts:
+            self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}], "id": text, "model": text, "choices": [{"finish_reason": text, "message": {
+                "content": text, "reasoning": text, "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]}}]}))
+        for status in ("401 No", "404 %s" % KEY, "500 " + bearer, "302 X", "503 %s" % bearer):
+            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer}, {"detail": [bearer]}, "<p>%s</p>" % bearer, {"error": {"message": "The model `%s` does not exist. Valid aliases: `%s`" % (KEY, KEY)}}):
+                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer, Via=KEY), (["list"], ["chat", "x"]))
+
+    def test_a_key_cut_by_an_excerpt(self):
+        for padding in list(range(270, 300, 4)) + [78, 70, 5990, 5985]:
+            for fill in ("x" * padding, " " * (padding - 300) + "x" * min(padding, 300) if padding > 300 else "x " * (padding // 2)):
+                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}}, "500 " + fill[:70] + KEY, Server=fill + KEY), (["list"], ["chat", "x"]))
+
+    def test_a_key_cut_across_chunks(self):
+        for pieces in ([KEY[:1], KEY[1:]], [KEY[:9], KEY[9:]], [KEY[:-1], KEY[-1:]], list(KEY), ["x" + KEY[:5], KEY[5:] + KEY[:5], KEY[5:]], [KEY[:3], KEY[:3], KEY[3:]]):
+            self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]), (["chat", "x"], ["chat", "x", "--json"], ["chat", "x", "--no-stream"]))
+        live = vllm.LiveText(["secret-1"])
+        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "", "secret-")] + [live.end()], ["a ", "second", " ", "***", "", "", "***"])
+        self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
+
+    def test_a_wrong_key_and_its_neighbours(self):
+        stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
+        for key in ("Bearer " + KEY, "'%s'" % KEY, KEY + " " + KEY, "${%s}" % KEY):
+            result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": key})
+            self.check(result, 5, err="VLLM_API_KEY (the environment)")
+            self.assertNotIn(KEY, result.err)
+        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://user:%s@h/v1" % KEY, "models": []}}}})
+        self.assertNotIn(KEY, self.run_main("list").err + self.run_main("config", "--check").err)
+
+    def test_the_documented_stand_in_is_no_secret(self):
+        self.check(self.run_main("list", env={"VLLM_API_KEY": ""}), 1, err="VLLM_API_KEY=vllm-local")
+        self.assertEqual(vllm.redact("http://u:pw@h Bearer abcdefg secret", ["secret"]), "http://***@h Bearer *** ***")
+
+
+class Output(Case):
+
+    def test_any_encoding_of_the_terminal(self):
+        url = self.serve(rows("mod\u00e8le-\u6a21\U0001f600")).url
+        for encoding in ("ascii", "latin-1", "cp1252", "utf-8"):
+            for form in ("--json", "--plain", "--verbose"):
+                with self.subTest(encoding=encoding, form=form):
+                    result = self.run_main("list", form, "--base-url", url, encoding=encoding)
+                    self.check(result, 0)
+                    self.assertIn("\\u6a21" if encoding != "utf-8" else "\u6a21", result.out)
+        self.assertEqual(json.loads(self.run_main("list", "--json", "--base-url", url, encoding="ascii").out)["models"][0]["name"], "mod\u00e8le-\u6a21\U0001f600")
+
+    def test_a_process_in_the_c_locale(self):
+        url = self.serve(rows("mod\u00e8le")).url
+        result = self.program("list", "--plain", "--base-url", url, env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+        self.check(result, 0, out="vllm/mod")
+
+    def test_streams_that_fail(self):
+        class Full(io.StringIO):
+            def write(self, text):
+                raise OSError(28, "No space left on device")
+
+        class Gone(io.StringIO):
+            def write(self, text):
+                raise BrokenPipeError(32, "Broken pipe")
+
+        closed = io.StringIO()
+        closed.close()
+        self.declare("http://h/v1")
+        for stream, status in ((Full(), 1), (Gone(), 0), (closed, 1)):
+            err = io.StringIO()
+            self.assertEqual(vllm.main(["list"], self.env(), io.StringIO(), stream, err), status)
+            self.assertEqual("cannot write" in err.getvalue(), status == 1)
+
+    @unittest.skipIf(os.name == "nt", "needs sh")
+    def test_processes_whose_output_fails(self):
+        self.declare("http://h/v1")
+        for redirection, status, words in ((">&-", 1, "closed"), (">/dev/full", 1, "No space left"), ("2>&-", 0, ""), (">&- 2>&-", 1, ""), ("<&-", 0, "")):
+            if "/dev/full" in redirection and not os.path.exists("/dev/full"):
+                continue
+            with self.subTest(redirection=redirection):
+                result = self.program("list", through=redirection)
+                self.check(result, status, err=words)
+                self.assertNotIn("Exception ignored", result.err)
+
+    def test_a_process_whose_reader_has_gone(self):
+        reading = threading.Event()
+        stub = self.serve(lambda sock, *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number for number in range(9999)])))
+        with program(self.env(), ["list", "--base-url", stub.url]) as process:
+            process.stdin.close()
+            process.stdout.close()
+            reading.set()
+            self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
+
+    def test_colour_only_on_a_terminal_that_wants_it(self):
+        class Terminal(io.StringIO):
+            def isatty(self):
+                return True
+
+        self.declare(self.serve(sse(chunk(reasoning="hm"), chunk("Hi"))).url)
+        for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+            err = Terminal()
+            self.assertEqual(vllm.main(["chat", "x"], self.env(env), io.StringIO(), io.StringIO(), err), 0)
+            self.assertEqual("\x1b[2mhm\x1b[0m" in err.getvalue(), coloured)
+
+    def test_no_argument_makes_main_exit(self):
+        self.declare("http://h/v1")
+        verbs = [row[0] for row in vllm._VERBS]
+        for argv, status in [([verb, "--help"], 0) for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
+                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0), ([], 2), (["nonsense"], 2), (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
+                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2), ([""], 2), (["list", "--json", "--config", "\0"], 1)]:
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, status)
+                self.assertEqual(bool(result.out), status == 0)
+                self.assertTrue(status == 0 or result.err)
+
+    def test_the_program_itself(self):
+        self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
+        self.check(self.program("nonsense"), 2)
+        url = self.demo(KEY)
+        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-", stdin=KEY), 0, out="vllm/demo-alias\n")
+        self.check(self.program("list", "--base-url", url), 5, err="--api-key")
+        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet", env={"VLLM_API_KEY": KEY}, stdin="hello"), 0, out="You said: hello\n")
+
+    def test_demo(self):
+        result = self.run_main("demo")
+        self.check(result, 0, out="vllm/demo/Qwen3-8B", err="demo --serve --port 8000")
+        with contextlib.closing(socket.socket()) as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen(1)
+            self.check(self.run_main("demo", "--port", str(taken.getsockname()[1])), 4, err="leave --port away")
+        self.check(self.run_main("demo", "--port", "99999"), 4)
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_demo_serves_until_ctrl_c(self):
+        with program(self.env(), ["demo", "--serve", "--api-key-file", self.write("key", KEY)]) as process:
+            process.stdin.close()
+            url = re.search(r"http://\S+", process.stdout.readline().decode("utf-8")).group(0)
+            self.check(self.run_main("list", "--plain", "--base-url", url, env={"VLLM_API_KEY": KEY}), 0, out="vllm/demo-sql-lora")
+            self.check(self.run_main("list", "--plain", "--base-url", url), 5)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(WAIT_S), 130)
+
+    def test_the_demo_answers_as_vllm_does(self):
+        for method, path, body, status, has in (
+                ("GET", "/health", None, 200, None), ("GET", "/version", None, 200, "version"), ("GET", "/nothing", None, 404, "detail"), ("POST", "/tokenize", dict(HI, model="demo-alias"), 200, "count"),
+                ("POST", "/v1/chat/completions", dict(HI, model="demo-alias"), 200, "choices"), ("POST", "/v1/chat/completions", dict(HI, model="none"), 404, "error"), ("POST", "/v1/chat/completions", None, 400, "error"),
+                ("POST", "/v1/chat/completions", {"messages": [7]}, 400, "error"), ("GET", "/v1/models", None, 200, "data")):
+            answer = vllm.demo_reply(method, path, None, body)
+            self.assertEqual((answer[0], has is None or has in answer[1]), (status, True), (method, path, body))
+        self.assertEqual(vllm.demo_reply("GET", "/v1/models", "Bearer x", None, "k")[:2], (401, {"error": "Unauthorized"}))
+        self.assertEqual(vllm.demo_reply("GET", "/health", None, None, "k")[0], 200)
+
+
+class Module(unittest.TestCase):
+
+    def test_importing_loads_nothing_heavy_and_reads_nothing(self):
+        heavy = "urllib.request ssl http.server http.client sqlite3 typing dataclasses tempfile threading socket argparse concurrent.futures base64 subprocess".split()
+        code = ("import sys; sys.path.insert(0, %r); before = set(sys.modules)\n"
+                "import os, builtins; os.environ = None\n"
+                "import openclaw_vllm\n"
+                "print(sorted(set(%r) & (set(sys.modules) - before)))" % (HERE, heavy))
+        self.assertEqual(subprocess.check_output([sys.executable, "-B", "-c", code]).decode("ascii").strip(), "[]")
+
+    def test_everything_promised_is_there_and_documented(self):
+        for name in vllm.__all__:
+            with self.subTest(name=name):
+                if name != "diagnose" or hasattr(vllm, name):
+                    self.assertTrue(getattr(vllm, name).__doc__ or sys.flags.optimize > 1)
+
+    def test_errors_have_one_root_a_hint_and_an_exit_status(self):
+        for name, row in vllm.CAUSES.items():
+            error = vllm.fail(name, seconds=1.0)
+            self.assertIsInstance(error, vllm.Error)
+            self.assertEqual(error.cause, name)
+            self.assertIn(error.exit_status, (1, 2, 3, 4, 5))
+            self.assertEqual(error.exit_status, row.exit_status or 1)
 
 
 # ----------------------------------------------------------------------------
