@@ -529,6 +529,8 @@ def read_settings(config_path=None, env=None):
     path = _expand_home(path, env)
     sources, config, issues, warnings = {}, {}, [], []
     try:
+        if "\0" in (path or ""):
+            raise fail("config-invalid", where=repr(path), problem="a NUL character in its path")
         if path is not None and os.path.lexists(path):
             config = _load_config(path, env, sources)
         elif config_path:
