@@ -3610,8 +3610,13 @@ class Console(object):
         self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
 
     def err(self, text):
-        """Write lines about the run to standard error."""
-        self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
+        """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
+        try:
+            self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
+            if self.stderr is not None:
+                self.stderr.flush()
+        except (OutputFailed, OSError, ValueError):
+            pass
 
     def detail(self, text):
         """Write a line to standard error with --verbose."""
@@ -3658,14 +3663,16 @@ class Console(object):
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
-        """Flush both streams, that a failure shows here and not at the interpreter's end."""
-        for stream in (self.stdout, self.stderr):
+        """Flush both streams, that a failure of standard output shows here and not at the interpreter's end."""
+        for stream in (self.stderr, self.stdout):
             try:
                 if stream is not None:
                     stream.flush()
-            except BrokenPipeError:
-                raise
             except (OSError, ValueError) as error:
+                if stream is self.stderr:
+                    continue
+                if isinstance(error, BrokenPipeError):
+                    raise
                 raise OutputFailed(getattr(error, "strerror", None) or str(error))
 
 
@@ -3724,7 +3731,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
         console.flush()
         return status
     except KeyboardInterrupt:
-        console.write(console.stderr, "\n")
+        console.err("")
         return 130
     except BrokenPipeError:                          # the reader has what it wanted
         _abandon(console.stdout)
