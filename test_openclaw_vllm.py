@@ -2059,11 +2059,13 @@ class Output(Case):
     @unittest.skipIf(os.name == "nt", "needs sh")
     def test_processes_whose_output_fails(self):
         self.declare("http://h/v1")
-        for redirection, status, words in ((">&-", 1, "closed"), (">/dev/full", 1, "No space left"), ("2>&-", 0, ""), (">&- 2>&-", 1, ""), ("<&-", 0, "")):
+        for verb, redirection, status, words in (
+                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"), ("list", "2>&-", 0, ""), ("list", ">&- 2>&-", 1, ""), ("list", "<&-", 0, ""),
+                ("chat", "2>&-", 2, ""), ("chat", "2>/dev/full", 2, ""), ("chat", "<&-", 2, "no prompt")):
             if "/dev/full" in redirection and not os.path.exists("/dev/full"):
                 continue
-            with self.subTest(redirection=redirection):
-                result = self.program("list", through=redirection)
+            with self.subTest(verb=verb, redirection=redirection):
+                result = self.program(verb, through=redirection)
                 self.check(result, status, err=words)
                 self.assertNotIn("Exception ignored", result.err)
 
@@ -2092,7 +2094,7 @@ class Output(Case):
         verbs = [row[0] for row in vllm._VERBS]
         for argv, status in [([verb, "--help"], 0) for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
                 (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0), ([], 2), (["nonsense"], 2), (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
-                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2), ([""], 2), (["list", "--json", "--config", "\0"], 1)]:
+                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2), ([""], 2), (["list", "--json", "--config", "\0"], 3)]:
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
                 self.check(result, status)
