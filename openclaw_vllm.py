@@ -3568,12 +3568,18 @@ def redact(text, secrets):
 
     A secret that was cut off before "…" goes too, as far as it is there.
     """
-    for secret in secrets:
-        text = text.replace(secret, "***")
+    text = without_secrets(text, secrets)
     if "…" in text:
         text = "…".join([_without_beginning(part, secrets) for part in text.split("…")])
     text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
+
+
+def without_secrets(text, secrets):
+    """Return a text with every whole secret replaced by ***."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 def _without_beginning(text, secrets):
@@ -3625,14 +3631,17 @@ class Console(object):
 
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
-        text = json.dumps(value, indent=indent, ensure_ascii=not _is_utf8(self.stdout))
-        self.out_exact(re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text))
+        pieces = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout)).iterencode(value)
+        while True:                                  # in batches: the whole text at once would double the memory
+            text = "".join(itertools.islice(pieces, 5000))
+            text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
+            self.write(self.stdout, without_secrets(text, self.secrets) or "\n")
+            if not text:
+                return
 
     def out_exact(self, text):
         """Write to standard output what another program reads: nothing but known secrets is changed."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        self.write(self.stdout, text + "\n")
+        self.write(self.stdout, without_secrets(text, self.secrets) + "\n")
 
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode."""
@@ -3696,9 +3705,7 @@ class LiveText(object):
 
     def feed(self, text):
         """Return what can be shown now; holds back an end that may begin a secret."""
-        text = self._held + text
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = without_secrets(self._held + text, self._secrets)
         keep = 0
         for secret in self._secrets:
             for size in range(min(len(secret) - 1, len(text)), keep, -1):
@@ -3977,11 +3984,10 @@ def list_row(model, provider, servers=None):
 
     `servers` are the base URLs that have the model, where several were asked.
     """
-    row = collections.OrderedDict([
-        ("key", model.key), ("name", model.name), ("input", "+".join(model.input)),
-        ("contextWindow", model.context_window), ("local", is_loopback(split_url(model.base_url).host)),
-        ("available", provider.refusal is None), ("tags", list(model.tags)), ("source", model.source),
-        ("maxTokens", model.max_tokens), ("reasoning", model.reasoning)])
+    row = {"key": model.key, "name": model.name, "input": "+".join(model.input),
+           "contextWindow": model.context_window, "local": is_loopback(split_url(model.base_url).host),
+           "available": provider.refusal is None, "tags": list(model.tags), "source": model.source,
+           "maxTokens": model.max_tokens, "reasoning": model.reasoning}
     for name, value in (("contextTokens", model.context_tokens), ("parent", model.parent), ("root", model.root)):
         if value is not None:
             row[name] = value
