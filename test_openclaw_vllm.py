@@ -284,29 +284,41 @@ class Json5(unittest.TestCase):
         ("'\\x41\\u0042\\b\\f\\n\\r\\t\\v\\0\\'\\\"\\\\\\/\\q'", "AB\b\f\n\r\t\x0b\0'\"\\/q"),
         ("'a\\\nb\\\r\nc\\\rd\\\u2028e'", "abcde"), ("'\u2028\u2029'", "\u2028\u2029"), ("'\"' // '", '"'),
         ("'\\uD83D\\uDE00'", "\U0001f600"), ('"\\ud83d\\ude00"', "\U0001f600"), ("'\U0001f600'", "\U0001f600"),
-        ("{\u00fc: 1, $_a9: 2, \\u0061b: 3, a\u200c: 4, \u30d1: 5}", {"\u00fc": 1, "$_a9": 2, "ab": 3, "a\u200c": 4, "\u30d1": 5}),
+        ("{\u00fc: 1, $_a9: 2, \\u0061b: 3, a\u200c: 4, \u30d1: 5}",
+         {"\u00fc": 1, "$_a9": 2, "ab": 3, "a\u200c": 4, "\u30d1": 5}),
         ("{null: 1, Infinity: 2, true: 3}", {"null": 1, "Infinity": 2, "true": 3}),
         ("{__proto__: 1, '': 2}", {"__proto__": 1, "": 2}), ("{a: 1, a: 2}", {"a": 2}),
         ("\ufeff{}", {}), ("\ufeff{a: 1}", {"a": 1}), ("\u00a0\u3000\x0b[\u2029]", []),
-        ("9" * 250, int("9" * 250)), ("9" * 305, 1e305), ("[" + "9" * 5000 + "]", [math.inf]), ("[-" + "9" * 5000 + ",]", [-math.inf]),
-        ("[0x" + "f" * 5000 + "]", [math.inf]), ("1e999", math.inf), ("[" * 150 + "]" * 150, None), ("[" * 150 + "]," * 149 + "]", None),
+        ("9" * 250, int("9" * 250)), ("9" * 305, 1e305), ("[" + "9" * 5000 + "]", [math.inf]),
+        ("[-" + "9" * 5000 + ",]", [-math.inf]),
+        ("[0x" + "f" * 5000 + "]", [math.inf]), ("1e999", math.inf), ("[" * 150 + "]" * 150, None),
+        ("[" * 150 + "]," * 149 + "]", None),
         (b'{"a": "\xc3\xbc"}', {"a": "\u00fc"}), (b"\xef\xbb\xbf{a: 1}", {"a": 1}),
     )
     REFUSED = (         # text, line, column, what the error says
-        ("", 1, 1, "expected a value"), ("  // only a comment\n", 2, 1, "expected a value"), ("1 2", 1, 3, "the end of the text"),
-        ("{a: 1} x", 1, 8, "the end of the text"), ("[1", 1, 3, "',' or ']'"), ("{a: 1", 1, 6, "',' or '}'"), ("{a", 1, 3, "':'"),
+        ("", 1, 1, "expected a value"), ("  // only a comment\n", 2, 1, "expected a value"),
+        ("1 2", 1, 3, "the end of the text"),
+        ("{a: 1} x", 1, 8, "the end of the text"), ("[1", 1, 3, "',' or ']'"), ("{a: 1", 1, 6, "',' or '}'"),
+        ("{a", 1, 3, "':'"),
         ("{a:", 1, 4, "a value"), ("{", 1, 2, "a key or '}'"), ("{,}", 1, 2, "a key or '}'"), ("[,]", 1, 2, "a value or ']'"),
         ("[1,,2]", 1, 4, "a value or ']'"), ("{a: 1,,}", 1, 7, "a key"), ("{a 1}", 1, 4, "':'"), ("{1: 2}", 1, 2, "a key"),
-        ("{a: }", 1, 5, "a value"), ("[}", 1, 2, "']'"), ("{]", 1, 2, "'}'"), ("]", 1, 1, "a value"), ("[1:2]", 1, 3, "',' or ']'"),
+        ("{a: }", 1, 5, "a value"), ("[}", 1, 2, "']'"), ("{]", 1, 2, "'}'"), ("]", 1, 1, "a value"),
+        ("[1:2]", 1, 3, "',' or ']'"),
         ("{\n  a: 1\n  b: 2}", 3, 3, "',' or '}'"), ("{\r\n\r\n a: x}", 3, 5, "a value"), ("{\r\r a: x}", 3, 5, "a value"),
-        ("'abc", 1, 1, "does not end"), ("'a\nb'", 1, 1, "does not end"), ("\"a'", 1, 1, "does not end"), ("[\n/* x", 2, 1, "does not end"),
-        ("/", 1, 1, "'/'"), ("#", 1, 1, "'#'"), ("01", 1, 2, "the end of the text"), ("0x", 1, 2, "the end of the text"), (".", 1, 1, "'.'"),
-        ("1e", 1, 2, "the end of the text"), ("- 1", 1, 1, "'-'"), ("--1", 1, 1, "'-'"), ("nul", 1, 1, "a value"), ("True", 1, 1, "a value"),
+        ("'abc", 1, 1, "does not end"), ("'a\nb'", 1, 1, "does not end"), ("\"a'", 1, 1, "does not end"),
+        ("[\n/* x", 2, 1, "does not end"),
+        ("/", 1, 1, "'/'"), ("#", 1, 1, "'#'"), ("01", 1, 2, "the end of the text"), ("0x", 1, 2, "the end of the text"),
+        (".", 1, 1, "'.'"),
+        ("1e", 1, 2, "the end of the text"), ("- 1", 1, 1, "'-'"), ("--1", 1, 1, "'-'"), ("nul", 1, 1, "a value"),
+        ("True", 1, 1, "a value"),
         ("'\\x4'", 1, 2, "escape"), ("'\\u12'", 1, 2, "escape"), ("'\\1'", 1, 2, "escape"), ("'\\01'", 1, 2, "escape"),
-        ("'ab\\u12g4'", 1, 4, "escape"), ("{a\\u002d: 1}", 1, 2, "quotes"), ("{9a: 1}", 1, 2, "a key"), ("{a-b: 1}", 1, 3, "'-'"),
+        ("'ab\\u12g4'", 1, 4, "escape"), ("{a\\u002d: 1}", 1, 2, "quotes"), ("{9a: 1}", 1, 2, "a key"),
+        ("{a-b: 1}", 1, 3, "'-'"),
         ('["\\ud83d"]', 1, 2, "surrogate"), ("['\\uDE00 x']", 1, 2, "surrogate"), ("{'\\ud800': 1}", 1, 2, "surrogate"),
-        ("{a:\0 1}", 1, 4, "NUL"), ('["\0"]', 1, 3, "NUL"), ("[1,\n" + "[" * 300, 2, 200, "nested"), ("[" * 100000, 1, 201, "nested"),
-        ("{a:" * 100000, 1, 601, "nested"), (b'{"a":\n "\xff"}', 2, 3, "0xff"), (b"\xfe\xff\x00{", 1, 1, "0xfe"), (b"\xed\xa0\x80", 1, 1, "UTF-8"),
+        ("{a:\0 1}", 1, 4, "NUL"), ('["\0"]', 1, 3, "NUL"), ("[1,\n" + "[" * 300, 2, 200, "nested"),
+        ("[" * 100000, 1, 201, "nested"),
+        ("{a:" * 100000, 1, 601, "nested"), (b'{"a":\n "\xff"}', 2, 3, "0xff"), (b"\xfe\xff\x00{", 1, 1, "0xfe"),
+        (b"\xed\xa0\x80", 1, 1, "UTF-8"),
     )
 
     def test_accepts_json5_with_its_value(self):
@@ -392,9 +404,11 @@ class Settings(Case):
                 ("empty.json", "", "expected a value"), ("comment.json", "// nothing\n", "expected a value"),
                 ("array.json", "[]", "expected an object"), ("text.json", "'x'", "expected an object"),
                 ("null.json", "null", "expected an object"), ("bytes.json", b'{"a": "\xff"}', "UTF-8"),
-                ("utf16.json", "{}".encode("utf-16"), "UTF-8"), ("nul.json", "{\0}", "NUL"), ("deep.json", "[" * 99999, "nested"),
+                ("utf16.json", "{}".encode("utf-16"), "UTF-8"), ("nul.json", "{\0}", "NUL"),
+                ("deep.json", "[" * 99999, "nested"),
                 ("deepjson.json", "[" * 900 + "]" * 900, ""), ("lone.json", '{"a": "\\ud800"}', "surrogate"),
-                ("cut.json", '{"models": {', "a key"), ("big.json", None, "larger than"), ("dir.json/x", "", "it is a directory")):
+                ("cut.json", '{"models": {', "a key"), ("big.json", None, "larger than"),
+                ("dir.json/x", "", "it is a directory")):
             with self.subTest(name=name):
                 if content is not None:
                     self.write(name, content)
@@ -424,8 +438,10 @@ class Settings(Case):
 
     def test_dotenv_lines(self):
         for line, expected in (
-                ("A=b", {"A": "b"}), (" export A = b # c", {"A": "b"}), ("A='b # c'", {"A": "b # c"}), ('A="b\\nc"', {"A": "b\nc"}),
-                ("A='b\\nc'", {"A": "b\\nc"}), ("A=`b`", {"A": "b"}), ("A=", {"A": ""}), ("# A=b", {}), ("A: b", {"A": "b"}), ("A", {}),
+                ("A=b", {"A": "b"}), (" export A = b # c", {"A": "b"}), ("A='b # c'", {"A": "b # c"}),
+                ('A="b\\nc"', {"A": "b\nc"}),
+                ("A='b\\nc'", {"A": "b\\nc"}), ("A=`b`", {"A": "b"}), ("A=", {"A": ""}), ("# A=b", {}), ("A: b", {"A": "b"}),
+                ("A", {}),
                 ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}), ("A=1\nA=2", {"A": "2"}), ('A="b\nc"\nD=e', {"A": "b\nc", "D": "e"}),
                 ("A=b=c", {"A": "b=c"}), ("A.b-c=d", {"A.b-c": "d"}), ('A="b', {"A": '"b'})):
             with self.subTest(line=line):
@@ -448,7 +464,8 @@ class Settings(Case):
         env = {"A": "1", "B": "${A}", "_C": "$${A}", "EMPTY": ""}
         for text, expected, missing in (
                 ("x${A}y", "x1y", None), ("${A}${A}", "11", None), ("${B}", "${A}", None), ("${_C}", "$${A}", None),
-                ("$${A}", "${A}", None), ("$$${A}", "$${A}", None), ("${lower}", "${lower}", None), ("${A:-x}", "${A:-x}", None),
+                ("$${A}", "${A}", None), ("$$${A}", "$${A}", None), ("${lower}", "${lower}", None),
+                ("${A:-x}", "${A:-x}", None),
                 ("$A", "$A", None), ("${}", "${}", None), ("${A", "${A", None), ("${1A}", "${1A}", None),
                 ("${NONE}", "${NONE}", "NONE"), ("${A}${EMPTY}", "1${EMPTY}", "EMPTY"), ("$${NONE}", "${NONE}", None)):
             with self.subTest(text=text):
@@ -489,10 +506,14 @@ class Settings(Case):
         with contextlib.suppress(OSError, NotImplementedError):
             os.symlink(outside, self.path(".openclaw", "link.json"))
         for include, words in (
-                ("'../outside/o.json'", "lies outside"), (json.dumps(outside), "lies outside"), ("'../.openclaw-evil/e.json'", "lies outside"),
-                ("'sub/../../outside/o.json'", "lies outside"), ("'loop.json'", "include each other"), ("'openclaw.json'", "include each other"),
-                ("'bad.json'", "expected a value"), ("'none.json'", "cannot be read"), ("'.'", "directory"), ("'a\\0b'", "null"), ("7", "expected a path"),
-                ("['bad.json', 7]", "expected a value"), ("[7]", "expected a path"), ("null", "expected a path"), ("'d0.json'", "more than 10 levels"),
+                ("'../outside/o.json'", "lies outside"), (json.dumps(outside), "lies outside"),
+                ("'../.openclaw-evil/e.json'", "lies outside"),
+                ("'sub/../../outside/o.json'", "lies outside"), ("'loop.json'", "include each other"),
+                ("'openclaw.json'", "include each other"),
+                ("'bad.json'", "expected a value"), ("'none.json'", "cannot be read"), ("'.'", "directory"),
+                ("'a\\0b'", "null"), ("7", "expected a path"),
+                ("['bad.json', 7]", "expected a value"), ("[7]", "expected a path"), ("null", "expected a path"),
+                ("'d0.json'", "more than 10 levels"),
                 ("'list.json', beside: 1", "need an object"), ("'big.json'", "larger than")):
             with self.subTest(include=include):
                 issue = self.settings("{$include: %s}" % include).issues[0]
@@ -501,23 +522,28 @@ class Settings(Case):
         self.assertEqual(self.settings("{$include: 'd2.json'}").issues, [])
         if os.path.islink(self.path(".openclaw", "link.json")):
             self.assertIn("lies outside", self.settings("{$include: 'link.json'}").issues[0].message)
-        allowed = self.settings("{$include: '../outside/o.json'}", {"OPENCLAW_INCLUDE_ROOTS": os.pathsep.join(["", "~/outside"])})
+        allowed = self.settings("{$include: '../outside/o.json'}",
+                                {"OPENCLAW_INCLUDE_ROOTS": os.pathsep.join(["", "~/outside"])})
         self.assertEqual((allowed.config, allowed.issues), ({"o": 1}, []))
 
     ROW = "models.providers.vllm.models.0."
     FAULTS = (           # the vllm block, the key path of the fault (None: valid), words
-        ("{}", None, ""), ("{baseUrl: 'http://h/v1', apiKey: 'k', api: 'openai-completions', timeoutSeconds: 5, models: []}", None, ""),
-        ("{baseUrl: ''}", "baseUrl", "a non-empty text"), ("{baseUrl: 7}", "baseUrl", "found 7"), ("{baseUrl: 'h:8000'}", "baseUrl", "http"),
+        ("{}", None, ""),
+        ("{baseUrl: 'http://h/v1', apiKey: 'k', api: 'openai-completions', timeoutSeconds: 5, models: []}", None, ""),
+        ("{baseUrl: ''}", "baseUrl", "a non-empty text"), ("{baseUrl: 7}", "baseUrl", "found 7"),
+        ("{baseUrl: 'h:8000'}", "baseUrl", "http"),
         ("{baseUrl: 'ftp://h'}", "baseUrl", "http"), ("{baseUrl: 'http://u:p@h/v1'}", "baseUrl", "password"),
         ("{baseUrl: 'http://h/v1?x'}", "baseUrl", "query"), ("{baseUrl: 'http://h:99999/v1'}", "baseUrl", "port"),
         ("{apiKey: 7}", "apiKey", "a text or {source"), ("{apiKey: {source: 'env', provider: 'default', id: 'A_B'}}", None, ""),
-        ("{apiKey: {source: 'env', provider: 'default', id: 'lower'}}", "apiKey.id", "variable"), ("{apiKey: {source: 'vault'}}", "apiKey", "source"),
+        ("{apiKey: {source: 'env', provider: 'default', id: 'lower'}}", "apiKey.id", "variable"),
+        ("{apiKey: {source: 'vault'}}", "apiKey", "source"),
         ("{apiKey: {source: 'env', id: 'A'}}", "apiKey.provider", "non-empty"), ("{api: 'grpc'}", "api", "expected one of"),
         ("{timeoutSeconds: 0}", "timeoutSeconds", "above 0"), ("{timeoutSeconds: 1.5}", "timeoutSeconds", "whole number"),
         ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"), ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
         ("{models: {}}", "models", "expected an array"), ("{models: [7]}", "models.0", "expected an object"),
         ("{models: [{id: 'm', name: 'm'}]}", None, ""), ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "found nothing"), ("{models: [{id: 'm'}]}", "models.0.name", "found nothing"),
+        ("{models: [{name: 'm'}]}", "models.0.id", "found nothing"),
+        ("{models: [{id: 'm'}]}", "models.0.name", "found nothing"),
         ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens", "above 0"),
@@ -526,10 +552,14 @@ class Settings(Case):
         ("{models: [{id: 'm', name: 'm', reasoning: 'yes'}]}", "models.0.reasoning", "boolean"),
         ("{models: [{id: 'm', name: 'm', compat: {maxTokensField: 'max'}}]}", "models.0.compat.maxTokensField", "max_tokens"),
         ("{models: [{id: 'm', name: 'm', compat: {supportsTools: 1}}]}", "models.0.compat.supportsTools", "boolean"),
-        ("{models: [{id: 'm', name: 'm', headers: {a: 1}}]}", "models.0.headers.a", "a text"), ("{headers: {a: []}}", "headers.a", "text"),
-        ("{headers: []}", "headers", "expected an object"), ("{request: {auth: {mode: 'magic'}}}", "request.auth.mode", "expected one of"),
-        ("{request: {auth: {mode: 'header', value: 'x'}}}", "request.auth.headerName", "nothing"), ("null", "", "expected an object"),
-        ("{request: {auth: {mode: 'authorization-bearer'}}}", "request.auth.token", "nothing"), ("[]", "", "expected an object"),
+        ("{models: [{id: 'm', name: 'm', headers: {a: 1}}]}", "models.0.headers.a", "a text"),
+        ("{headers: {a: []}}", "headers.a", "text"),
+        ("{headers: []}", "headers", "expected an object"),
+        ("{request: {auth: {mode: 'magic'}}}", "request.auth.mode", "expected one of"),
+        ("{request: {auth: {mode: 'header', value: 'x'}}}", "request.auth.headerName", "nothing"),
+        ("null", "", "expected an object"),
+        ("{request: {auth: {mode: 'authorization-bearer'}}}", "request.auth.token", "nothing"),
+        ("[]", "", "expected an object"),
     )
 
     def test_schema_faults_carry_path_line_and_column(self):
@@ -539,7 +569,8 @@ class Settings(Case):
                 if path is None:
                     self.assertEqual(issues, [])
                     continue
-                self.assertEqual([issue.path for issue in issues], [".".join(["models.providers.vllm"] + ([path] if path else []))])
+                self.assertEqual([issue.path for issue in issues],
+                                 [".".join(["models.providers.vllm"] + ([path] if path else []))])
                 self.assertIn(words, issues[0].message)
                 self.assertEqual(issues[0].line, 3)
                 if "nothing" not in words:
@@ -547,11 +578,16 @@ class Settings(Case):
                     self.assertGreaterEqual(issues[0].column, 2 + (block.index(keyed) if keyed in block else 0))
 
     def test_faults_elsewhere_in_the_config(self):
-        for text, path in (("{models: 7}", "models"), ("{models: {mode: 'add'}}", "models.mode"), ("{models: {mode: 0x%s}}" % ("f" * 9000), "models.mode"),
-                           ("{models: {providers: []}}", "models.providers"), ("{agents: {defaults: {model: 7}}}", "agents.defaults.model"),
-                           ("{agents: {defaults: {model: {primary: 7}}}}", "agents.defaults.model.primary"), ("{agents: 'x'}", "agents"),
-                           ("{agents: {defaults: {model: {fallbacks: ['a', 7]}}}}", "agents.defaults.model.fallbacks.1"), ("{env: null}", "env"),
-                           ("{agents: {defaults: {models: {'vllm/m': 7}}}}", "agents.defaults.models.vllm/m"), ("{env: {vars: {A: 1}}}", "env.vars.A")):
+        for text, path in (("{models: 7}", "models"), ("{models: {mode: 'add'}}", "models.mode"),
+                           ("{models: {mode: 0x%s}}" % ("f" * 9000), "models.mode"),
+                           ("{models: {providers: []}}", "models.providers"),
+                           ("{agents: {defaults: {model: 7}}}", "agents.defaults.model"),
+                           ("{agents: {defaults: {model: {primary: 7}}}}", "agents.defaults.model.primary"),
+                           ("{agents: 'x'}", "agents"),
+                           ("{agents: {defaults: {model: {fallbacks: ['a', 7]}}}}", "agents.defaults.model.fallbacks.1"),
+                           ("{env: null}", "env"),
+                           ("{agents: {defaults: {models: {'vllm/m': 7}}}}", "agents.defaults.models.vllm/m"),
+                           ("{env: {vars: {A: 1}}}", "env.vars.A")):
             with self.subTest(text=text[:60]):
                 issues = self.settings(text).issues
                 self.assertEqual([(issue.path, issue.line) for issue in issues], [(path, 1)])
@@ -562,12 +598,14 @@ class Settings(Case):
         found = self.settings(config).issues
         inner = self.path(".openclaw", "p.json5")
         self.assertEqual([(issue.path, issue.file, issue.line, issue.column) for issue in found],
-                         [("models.providers.vllm.baseUrl", inner, 3, 14), ("models.providers.my.gpu.timeoutSeconds", inner, 4, 31),
+                         [("models.providers.vllm.baseUrl", inner, 3, 14),
+                          ("models.providers.my.gpu.timeoutSeconds", inner, 4, 31),
                           ("models.mode", self.path(".openclaw", "openclaw.json"), 2, 44)])
 
     def test_unknown_keys_are_warnings_that_name_the_nearest(self):
         for text, path, words in (
-                ("{models: {providers: {vllm: {baseURL: 'http://h'}}}}", "models.providers.vllm.baseURL", "did you mean baseUrl?"),
+                ("{models: {providers: {vllm: {baseURL: 'http://h'}}}}", "models.providers.vllm.baseURL",
+                 "did you mean baseUrl?"),
                 ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', contextwindow: 1}]}}}}",
                  "models.providers.vllm.models.0.contextwindow", "contextWindow"),
                 ("{models: {qqqq: 1}}", "models.qqqq", "does not know the key 'qqqq'"), ("{models: {$schema: 'x'}}", None, ""),
@@ -591,12 +629,14 @@ class Settings(Case):
         verdict = self.run_main("config", "--check", "--json")
         value = json.loads(verdict.out)
         self.assertEqual((verdict.status, sorted(value)), (3, ["issues", "valid", "warnings"]))
-        self.assertEqual((value["issues"][0]["path"], value["issues"][0]["line"], value["issues"][0]["column"]), (self.ROW + "id", 2, 19))
+        self.assertEqual((value["issues"][0]["path"], value["issues"][0]["line"], value["issues"][0]["column"]),
+                         (self.ROW + "id", 2, 19))
         self.assertEqual(value["warnings"][0]["path"], self.ROW + "nmae")
         self.check(self.run_main("config", "--check"), 3, err="openclaw.json:2:19: %sid: expected" % self.ROW)
         self.configure("{}")
         self.check(self.run_main("config", "--check"), 0, out="valid")
-        self.assertEqual(json.loads(self.run_main("config", "--check", "--json").out), {"valid": True, "issues": [], "warnings": []})
+        self.assertEqual(json.loads(self.run_main("config", "--check", "--json").out),
+                         {"valid": True, "issues": [], "warnings": []})
 
 
 # ----------------------------------------------------------------------------
@@ -633,7 +673,8 @@ class Provider(Case):
         self.assertIsNone(self.provider(env={"VLLM_API_KEY": "k"}).refusal)
         self.assertIsNone(self.provider(base_url="http://127.0.0.1:1/v1").refusal)
         self.assertIsNone(self.provider(block()).refusal)
-        self.assertEqual(self.provider({"plugins": {"entries": {"vllm": {"enabled": False}}}}, {"VLLM_API_KEY": "k"}).refusal.cause,
+        self.assertEqual(self.provider({"plugins": {"entries": {"vllm": {"enabled": False}}}},
+                                       {"VLLM_API_KEY": "k"}).refusal.cause,
                          "provider-disabled")
         with mock.patch("socket.socket", side_effect=AssertionError("a socket was opened")):
             self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1, err="plugins.entries.vllm.enabled is false")
@@ -641,11 +682,13 @@ class Provider(Case):
     def test_discovery_and_requests_order_their_credentials_differently(self):
         sources = {"environment": "sk-env", "profile": "sk-profile", "config": "sk-config"}
         for present, discovery, request in (
-                ("", None, None), ("config", "config", "config"), ("environment", "environment", "environment"), ("profile", "profile", "profile"),
+                ("", None, None), ("config", "config", "config"), ("environment", "environment", "environment"),
+                ("profile", "profile", "profile"),
                 ("environment config", "environment", "environment"), ("profile config", "profile", "profile"),
                 ("environment profile", "environment", "profile"), ("environment profile config", "environment", "profile")):
             with self.subTest(present=present):
-                profiles = {"profiles": {"p": {"type": "token", "provider": "VLLM", "token": "sk-profile"}}} if "profile" in present else {}
+                profiles = {"profiles": {"p": {"type": "token", "provider": "VLLM",
+                                               "token": "sk-profile"}}} if "profile" in present else {}
                 self.write(".openclaw/agents/main/agent/auth-profiles.json", profiles)
                 found = self.provider(block(apiKey="sk-config") if "config" in present else block(),
                                       {"VLLM_API_KEY": "sk-env"} if "environment" in present else {})
@@ -657,17 +700,22 @@ class Provider(Case):
         secret = {"source": "env", "provider": "default", "id": "MY_KEY"}
         env = {"MY_KEY": " sk-mine ", "OTHER": "x"}
         for value, key, cause in (
-                (" sk-literal ", "sk-literal", None), ("${MY_KEY}", "sk-mine", None), ("$MY_KEY", "sk-mine", None), ("pre-${OTHER}", "pre-x", None),
-                ("MY_KEY", "MY_KEY", None), ("$my_key", "$my_key", None), (secret, "sk-mine", None), (dict(secret, id="NONE"), None, "config-missing-variable"),
-                ("VLLM_API_KEY", None, "config-missing-variable"), ("${NONE}", None, "config-missing-variable"), ("$NONE", None, "config-missing-variable"),
+                (" sk-literal ", "sk-literal", None), ("${MY_KEY}", "sk-mine", None), ("$MY_KEY", "sk-mine", None),
+                ("pre-${OTHER}", "pre-x", None),
+                ("MY_KEY", "MY_KEY", None), ("$my_key", "$my_key", None), (secret, "sk-mine", None),
+                (dict(secret, id="NONE"), None, "config-missing-variable"),
+                ("VLLM_API_KEY", None, "config-missing-variable"), ("${NONE}", None, "config-missing-variable"),
+                ("$NONE", None, "config-missing-variable"),
                 ("a${NONE}", None, "config-missing-variable"), (dict(secret, source="file", id="/x"), None, "config-invalid"),
-                (dict(secret, source="exec", id="x"), None, "config-invalid"), ("", None, None), ("$${MY_KEY}", "${MY_KEY}", None)):
+                (dict(secret, source="exec", id="x"), None, "config-invalid"), ("", None, None),
+                ("$${MY_KEY}", "${MY_KEY}", None)):
             with self.subTest(value=value):
                 found = self.provider(block(apiKey=value), env)
                 self.assertEqual((found.request_key and found.request_key.key), key)
                 self.assertEqual(found.refusal and found.refusal.cause, cause)
         self.assertEqual(self.provider(block(apiKey="VLLM_API_KEY"), {"VLLM_API_KEY": "sk-env"}).request_key.key, "sk-env")
-        self.assertIn("only OpenClaw resolves", self.provider(block(apiKey=dict(secret, source="exec", id="x"))).refusal.message)
+        self.assertIn("only OpenClaw resolves",
+                      self.provider(block(apiKey=dict(secret, source="exec", id="x"))).refusal.message)
 
     def test_keys_that_cannot_be_sent(self):
         for key, words in (("sk-\nx", "line break"), ("sk\0x", "line break"), ("sk-\u20ac", "8859"), ("a\rb", "line break")):
@@ -675,21 +723,24 @@ class Provider(Case):
                 result = self.run_main("list", env={"VLLM_API_KEY": key})
                 self.check(result, 3, err=words)
                 self.assertNotIn(key, result.err)
-        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}, *["--api-key-file", self.write("key", "a\nb")]), 3, err="--api-key-file")
+        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}, *["--api-key-file", self.write("key", "a\nb")]), 3,
+                   err="--api-key-file")
 
     def test_key_file(self):
         stub = self.serve(rows("m"))
         self.check(self.run_main("list", "--base-url", stub.url, "--api-key-file", self.write("key", " sk-file\n")), 0)
         self.check(self.run_main("list", "--base-url", stub.url, "--api-key-file", "-", stdin="sk-stdin\n"), 0)
         self.assertEqual([request.headers["authorization"] for request in stub.requests], ["Bearer sk-file", "Bearer sk-stdin"])
-        for path, words in ((self.path("none"), "cannot be read"), (self.home, "directory"), (self.write("blank", " \n"), "holds no key")):
+        for path, words in ((self.path("none"), "cannot be read"), (self.home, "directory"),
+                            (self.write("blank", " \n"), "holds no key")):
             self.check(self.run_main("list", "--api-key-file", path), 2, err=words)
         self.check(self.run_main("request", "--api-key-file", "-", stdin="sk-stdin"), 2, err="the body comes on standard input")
 
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_profiles_from_the_sqlite_store(self):
         strict = sqlite3.sqlite_version_info >= (3, 37)
-        for name, arguments in (("plain", {}), ("strict", {"strict": strict}), ("wal", {"journal": "wal"}), ("strict wal", {"strict": strict, "journal": "wal"})):
+        for name, arguments in (("plain", {}), ("strict", {"strict": strict}), ("wal", {"journal": "wal"}),
+                                ("strict wal", {"strict": strict, "journal": "wal"})):
             with self.subTest(name=name):
                 self.home = tempfile.mkdtemp(dir=self.home, prefix="a %20#?b" if os.name != "nt" else "a")
                 self.store(self.PROFILE, **arguments)
@@ -701,7 +752,8 @@ class Provider(Case):
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_a_store_that_cannot_be_read_is_said_or_passed_over(self):
         path = self.path(".openclaw", "state", "openclaw.sqlite")
-        for content, words in ((b"", None), (b"SQLite format 3\0" + b"\xff" * 5000, "auth profiles not read"), (b"no database" * 100, "SQLite"), (None, None)):
+        for content, words in ((b"", None), (b"SQLite format 3\0" + b"\xff" * 5000, "auth profiles not read"),
+                               (b"no database" * 100, "SQLite"), (None, None)):
             with self.subTest(content=content and content[:20]):
                 if content is None:                      # a database without the table
                     os.remove(path)
@@ -725,11 +777,14 @@ class Provider(Case):
 
     def test_profiles_of_older_installs(self):
         for text, key in (
-                ("", None), ("[]", None), ("{", None), ("[" * 99999, None), ('{"profiles": []}', None), ('{"profiles": {"a": 7}}', None),
-                ('{"profiles": {"a": {"provider": "vllm", "type": "api_key"}}}', None), ('{"profiles": {"a": {"provider": "vllm", "type": "oauth", "key": "k"}}}', None),
+                ("", None), ("[]", None), ("{", None), ("[" * 99999, None), ('{"profiles": []}', None),
+                ('{"profiles": {"a": 7}}', None),
+                ('{"profiles": {"a": {"provider": "vllm", "type": "api_key"}}}', None),
+                ('{"profiles": {"a": {"provider": "vllm", "type": "oauth", "key": "k"}}}', None),
                 ('{"profiles": {"a": {"provider": "vllm", "type": ["x"], "key": "k"}}}', None),
                 ('{"profiles": {"a": {"provider": "vllm", "type": "api_key", "key": 7}}}', None),
-                ('{"profiles": {"a": {"provider": "other", "type": "api_key", "key": "x"}, "b": {"provider": "vLLM", "type": "token", "token": "k"}}}', "k"),
+                ('{"profiles": {"a": {"provider": "other", "type": "api_key", "key": "x"}, '
+                 '"b": {"provider": "vLLM", "type": "token", "token": "k"}}}', "k"),
                 ('{"profiles": {"z": {"provider": "vllm", "type": "api_key", "key": "first"}, '
                  '"vllm:default": {"provider": "vllm", "type": "api_key", "key": "second"}}}', "first")):
             with self.subTest(text=text[:90]):
@@ -739,13 +794,18 @@ class Provider(Case):
 
     def test_base_url_forms(self):
         for url, expected in (
-                ("http://h:1/v1", "http://h:1/v1"), ("http://h/v1///", "http://h/v1"), (" https://h/v1 ", "https://h/v1"), ("HTTP://h", "HTTP://h"),
+                ("http://h:1/v1", "http://h:1/v1"), ("http://h/v1///", "http://h/v1"), (" https://h/v1 ", "https://h/v1"),
+                ("HTTP://h", "HTTP://h"),
                 ("http://[::1]:8000/v1", "http://[::1]:8000/v1"), ("http://h/a/b/v1", "http://h/a/b/v1"),
                 ("http://h/v1/models", "endpoint-in-base-url"), ("http://h/v1/chat/completions/", "endpoint-in-base-url"),
-                ("http://h/v1/completions", "endpoint-in-base-url"), ("", "bad-base-url"), ("h:8000", "bad-base-url"), ("ftp://h", "bad-base-url"),
-                ("http://", "bad-base-url"), ("http://u:secretpw@h/v1", "bad-base-url"), ("http://h/v1?key=x", "bad-base-url"), ("http://h/v1#x", "bad-base-url"),
-                ("http://h:0/v1", "bad-base-url"), ("http://h:70000/v1", "bad-base-url"), ("http://h:x/v1", "bad-base-url"), ("http://a b/v1", "bad-base-url"),
-                ("http://h\n/v1", "bad-base-url"), ("http://[::1/v1", "bad-base-url"), ("http://h\\@x/v1", "bad-base-url"), ("http://h:%s" % ("1" * 9999), "bad-base-url")):
+                ("http://h/v1/completions", "endpoint-in-base-url"), ("", "bad-base-url"), ("h:8000", "bad-base-url"),
+                ("ftp://h", "bad-base-url"),
+                ("http://", "bad-base-url"), ("http://u:secretpw@h/v1", "bad-base-url"), ("http://h/v1?key=x", "bad-base-url"),
+                ("http://h/v1#x", "bad-base-url"),
+                ("http://h:0/v1", "bad-base-url"), ("http://h:70000/v1", "bad-base-url"), ("http://h:x/v1", "bad-base-url"),
+                ("http://a b/v1", "bad-base-url"),
+                ("http://h\n/v1", "bad-base-url"), ("http://[::1/v1", "bad-base-url"), ("http://h\\@x/v1", "bad-base-url"),
+                ("http://h:%s" % ("1" * 9999), "bad-base-url")):
             with self.subTest(url=url[:60]):
                 if expected.lower().startswith("http"):
                     self.assertEqual(self.provider(base_url=url).base_url, expected)
@@ -758,12 +818,14 @@ class Provider(Case):
     def test_base_url_sources(self):
         option, variable, written = "http://option/v1", "http://variable/v1", "http://block/v1"
         for config, env, chosen, expected, where, discover in (
-                ({}, {}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default", True), ({}, {"VLLM_BASE_URL": variable}, None, variable, "VLLM_BASE_URL", True),
+                ({}, {}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default", True),
+                ({}, {"VLLM_BASE_URL": variable}, None, variable, "VLLM_BASE_URL", True),
                 ({}, {"VLLM_BASE_URL": " "}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default", True),
                 (block(baseUrl=written), {"VLLM_BASE_URL": variable}, None, written, "models.providers.vllm.baseUrl", False),
                 (block(), {"VLLM_BASE_URL": variable}, None, vllm.DEFAULT_BASE_URL, "models.providers.vllm.baseUrl", False),
                 (block(baseUrl=written), {"VLLM_BASE_URL": variable}, option, option, "--base-url", True),
-                (block(baseUrl="http://${HOST}:8000/v1"), {"HOST": "gpu"}, None, "http://gpu:8000/v1", "models.providers.vllm.baseUrl", False)):
+                (block(baseUrl="http://${HOST}:8000/v1"), {"HOST": "gpu"}, None, "http://gpu:8000/v1",
+                 "models.providers.vllm.baseUrl", False)):
             with self.subTest(where=where, expected=expected):
                 found = self.provider(config, env, base_url=chosen)
                 self.assertEqual((found.base_url, found.where, found.discover), (expected, where, discover))
@@ -774,12 +836,15 @@ class Provider(Case):
     def test_headers_and_request_auth(self):
         env = {"VLLM_API_KEY": "sk-env", "TOKEN": "t0ken"}
         for fields, expected in (
-                ({}, {"Authorization": "Bearer sk-env"}), ({"headers": {"X-A": "1"}}, {"Authorization": "Bearer sk-env", "X-A": "1"}),
+                ({}, {"Authorization": "Bearer sk-env"}),
+                ({"headers": {"X-A": "1"}}, {"Authorization": "Bearer sk-env", "X-A": "1"}),
                 ({"headers": {"authorization": "Basic ${TOKEN}"}}, {"authorization": "Basic t0ken"}),
-                ({"headers": {"X-A": "1"}, "request": {"headers": {"x-a": "2", "X-B": {"source": "env", "provider": "default", "id": "TOKEN"}}}},
+                ({"headers": {"X-A": "1"},
+                  "request": {"headers": {"x-a": "2", "X-B": {"source": "env", "provider": "default", "id": "TOKEN"}}}},
                  {"Authorization": "Bearer sk-env", "x-a": "2", "X-B": "t0ken"}),
                 ({"request": {"auth": {"mode": "authorization-bearer", "token": "$TOKEN"}}}, {"Authorization": "Bearer t0ken"}),
-                ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "${TOKEN}"}}}, {"Authorization": "Bearer sk-env", "X-Key": "t0ken"}),
+                ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "${TOKEN}"}}},
+                 {"Authorization": "Bearer sk-env", "X-Key": "t0ken"}),
                 ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "v", "prefix": "Key "}}},
                  {"Authorization": "Bearer sk-env", "X-Key": "Key v"}),
                 ({"request": {"auth": {"mode": "provider-default"}}}, {"Authorization": "Bearer sk-env"}),
@@ -798,7 +863,8 @@ class Provider(Case):
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
 
     def test_provider_ids(self):
-        config = {"models": {"providers": {"vLLM": {"models": [{"id": "a", "name": "a"}]}, "Gpu.box": {"baseUrl": "http://h/v1", "models": [{"id": "b", "name": "b"}]},
+        config = {"models": {"providers": {"vLLM": {"models": [{"id": "a", "name": "a"}]},
+                                           "Gpu.box": {"baseUrl": "http://h/v1", "models": [{"id": "b", "name": "b"}]},
                                            "claude": {"api": "anthropic-messages", "models": [{"id": "c", "name": "c"}]}}}}
         self.configure(config)
         self.assertEqual([model.key for model in vllm.list_models(self.provider())], ["vllm/a"])
@@ -809,7 +875,8 @@ class Provider(Case):
         self.assertIsNone(self.provider(provider="gpu.box", env={"VLLM_API_KEY": "sk-env"}).request_key)
 
     def test_repr_hides_keys(self):
-        self.assertNotIn("sk-env", repr(self.provider(block(headers={"X": "sk-header"}), {"VLLM_API_KEY": "sk-env"})._replace(env={})))
+        self.assertNotIn("sk-env",
+                         repr(self.provider(block(headers={"X": "sk-header"}), {"VLLM_API_KEY": "sk-env"})._replace(env={})))
 
 
 # ----------------------------------------------------------------------------
@@ -822,7 +889,8 @@ class Models(Case):
         return vllm.discovered_models(vllm.parse_model_list({"data": list(found)}), self.provider())
 
     def test_rows_without_a_usable_id_are_skipped_and_the_first_of_equal_ones_stays(self):
-        found = self.discovered({"id": " a ", "n": 1}, {"id": "a", "max_model_len": 5}, {"id": ""}, {"id": " "}, {"id": 7}, {"id": None}, {}, 7, None, [], {"id": "b"})
+        found = self.discovered({"id": " a ", "n": 1}, {"id": "a", "max_model_len": 5}, {"id": ""}, {"id": " "}, {"id": 7},
+                                {"id": None}, {}, 7, None, [], {"id": "b"})
         self.assertEqual([(model.id, model.context_window) for model in found], [("a", 128000), ("b", 128000)])
         for payload in (None, [], 7, {}, {"data": None}, {"data": {}}, {"data": "x"}):
             with self.subTest(payload=payload):
@@ -831,23 +899,32 @@ class Models(Case):
 
     def test_context_windows(self):
         for row, expected in (
-                ({"max_model_len": 40960}, 40960), ({"max_model_len": 1.9e3}, 1900), ({"max_model_len": "40960"}, None), ({"max_model_len": True}, None),
-                ({"max_model_len": 0}, None), ({"max_model_len": -1}, None), ({"max_model_len": 0.5}, None), ({"max_model_len": math.inf}, None), ({"max_model_len": math.nan}, None),
-                ({"max_model_len": None}, None), ({}, None), ({"context_size": 3, "max_model_len": 4}, 3), ({"context_window": 2, "context_size": 3}, 2),
-                ({"context_length": 1, "context_window": 2}, 1), ({"context_length": "1", "max_model_len": 4}, 4), ({"meta": {"n_ctx_train": 9}, "context_length": 1}, 9),
-                ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1), ({"meta": []}, None), ({"meta": {"n_ctx_train": [9]}}, None)):
+                ({"max_model_len": 40960}, 40960), ({"max_model_len": 1.9e3}, 1900), ({"max_model_len": "40960"}, None),
+                ({"max_model_len": True}, None),
+                ({"max_model_len": 0}, None), ({"max_model_len": -1}, None), ({"max_model_len": 0.5}, None),
+                ({"max_model_len": math.inf}, None), ({"max_model_len": math.nan}, None),
+                ({"max_model_len": None}, None), ({}, None), ({"context_size": 3, "max_model_len": 4}, 3),
+                ({"context_window": 2, "context_size": 3}, 2),
+                ({"context_length": 1, "context_window": 2}, 1), ({"context_length": "1", "max_model_len": 4}, 4),
+                ({"meta": {"n_ctx_train": 9}, "context_length": 1}, 9),
+                ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1), ({"meta": []}, None),
+                ({"meta": {"n_ctx_train": [9]}}, None)):
             with self.subTest(row=row):
                 self.assertEqual(vllm.row_context(row), expected)
 
     def test_a_lora_row_takes_its_direct_parents_context(self):
-        found = self.discovered({"id": "base", "max_model_len": 4096}, {"id": "lora", "parent": " base ", "root": "/l"}, {"id": "own", "parent": "base", "max_model_len": 99},
-                                {"id": "grand", "parent": "lora"}, {"id": "self", "parent": "self"}, {"id": "lost", "parent": "none"}, {"id": "odd", "parent": 7, "root": 7})
+        found = self.discovered({"id": "base", "max_model_len": 4096}, {"id": "lora", "parent": " base ", "root": "/l"},
+                                {"id": "own", "parent": "base", "max_model_len": 99},
+                                {"id": "grand", "parent": "lora"}, {"id": "self", "parent": "self"},
+                                {"id": "lost", "parent": "none"}, {"id": "odd", "parent": 7, "root": 7})
         self.assertEqual([(model.id, model.context_window) for model in found],
-                         [("base", 4096), ("lora", 4096), ("own", 99), ("grand", 128000), ("self", 128000), ("lost", 128000), ("odd", 128000)])
+                         [("base", 4096), ("lora", 4096), ("own", 99), ("grand", 128000), ("self", 128000), ("lost", 128000),
+                          ("odd", 128000)])
         self.assertEqual([(model.parent, model.root) for model in found][1::5], [("base", "/l"), (None, None)])
 
     def test_names_that_reason(self):
-        for model_id, expected in (("DeepSeek-R1", True), ("Qwen3-Thinking", True), ("reasoner", True), ("qwen3-8b", False), ("QwQ", False)):
+        for model_id, expected in (("DeepSeek-R1", True), ("Qwen3-Thinking", True), ("reasoner", True), ("qwen3-8b", False),
+                                   ("QwQ", False)):
             self.assertEqual(self.discovered({"id": model_id})[0].reasoning, expected, model_id)
 
     def test_keys_and_tags(self):
@@ -858,13 +935,18 @@ class Models(Case):
         rows_found = vllm.parse_model_list({"data": [{"id": name} for name in ("org/a", "b", "c", "vllm/d")]})
         found = vllm.discovered_models(rows_found, provider)
         self.assertEqual([(model.key, model.tags) for model in found], [
-            ("vllm/org/a", ("default", "configured", "alias:fast")), ("vllm/b", ("fallback#2", "configured")), ("vllm/c", ("image",)), ("vllm/d", ())])
-        for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"), ("b", "b"), ("VLLM/b", "b"), ("d", "vllm/d"), ("vllm/d", "vllm/d"),
+            ("vllm/org/a", ("default", "configured", "alias:fast")), ("vllm/b", ("fallback#2", "configured")),
+            ("vllm/c", ("image",)), ("vllm/d", ())])
+        for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"), ("b", "b"), ("VLLM/b", "b"),
+                                    ("d", "vllm/d"), ("vllm/d", "vllm/d"),
                                     ("vllm/vllm/d", None), ("B", None), ("x/b", None), ("", None)):
             model = vllm.match_model(found, reference, "vllm")
             self.assertEqual(model and model.id, expected, reference)
-        for defaults, expected in (({"model": "vllm/m2"}, ["vllm/m2"]), ({}, ["vllm/m1"]), ({"model": {"fallbacks": []}}, ["vllm/m1"])):
-            self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m1", "name": "1"}, {"id": "m2", "name": "2"}]}}}, "agents": {"defaults": defaults}})
+        for defaults, expected in (({"model": "vllm/m2"}, ["vllm/m2"]), ({}, ["vllm/m1"]),
+                                   ({"model": {"fallbacks": []}}, ["vllm/m1"])):
+            self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m1", "name": "1"},
+                                                                         {"id": "m2", "name": "2"}]}}},
+                                                                         "agents": {"defaults": defaults}})
             self.assertEqual([model.key for model in vllm.list_models(self.provider()) if "default" in model.tags], expected)
 
     def test_which_server_is_asked_and_what_is_merged(self):
@@ -884,14 +966,17 @@ class Models(Case):
                 self.assertEqual([(model.key, model.name, model.context_window, model.source) for model in found], expected)
                 self.assertEqual(len(served.requests) - before, 1 if len(expected) > 1 else 0)
                 self.assertEqual(found[-1].max_tokens, 99)
-        self.assertEqual(vllm.list_models(self.provider(dict(config, models={}), {"VLLM_API_KEY": "k", "VLLM_BASE_URL": served.url}))[0].key, "vllm/lora")
+        self.assertEqual(vllm.list_models(self.provider(dict(config, models={}),
+                                                        {"VLLM_API_KEY": "k", "VLLM_BASE_URL": served.url}))[0].key,
+                                                        "vllm/lora")
         self.assertEqual((served.requests[0].target, served.requests[0].headers.get("authorization")), ("/v1/models", None))
         self.assertEqual(served.requests[-1].headers["authorization"], "Bearer k")
 
     def test_unknown_reference_names_the_nearest(self):
         url = self.serve(rows("Qwen/Qwen3-8B", "llama")).url
         provider = self.provider(base_url=url)
-        for reference, words in (("vllm/Qwen/Qwen3-8", "did you mean --model Qwen/Qwen3-8B ?"), ("zzz", "the server has: Qwen/Qwen3-8B, llama")):
+        for reference, words in (("vllm/Qwen/Qwen3-8", "did you mean --model Qwen/Qwen3-8B ?"),
+                                 ("zzz", "the server has: Qwen/Qwen3-8B, llama")):
             with self.assertRaises(vllm.ServerError) as raised:
                 vllm.find_model(provider, reference)
             self.assertEqual((raised.exception.cause, raised.exception.hint), ("model-not-served", words))
@@ -911,30 +996,36 @@ class List(Case):
                          [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]), ("vllm/b", two.url, [one.url])])
         self.check(self.run_main("list", "--strict", *urls), 4, out="on 2 servers", err="connection refused")
         self.check(self.run_main("chat", "hi", *urls), 2, err="one server")
-        self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m", "name": "m"}]}, "b": {"models": [{"id": "n", "name": "n"}]}, "c": {"api": "ollama"}}}})
+        self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m", "name": "m"}]},
+                                                 "b": {"models": [{"id": "n", "name": "n"}]}, "c": {"api": "ollama"}}}})
         self.check(self.run_main("list", "--plain", "--provider", "all"), 0, out="b/n\nvllm/m\n")
         self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2, err="do not go together")
         self.declare(gone.url)
         self.check(self.run_main("list", "--plain", "--base-url", gone.url), 0, out="vllm/m\n", err="connection refused")
 
     def test_json_contract(self):
-        url = self.serve(reply({"data": [{"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None}, {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
+        url = self.serve(reply({"data": [{"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
+                                         {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
         self.configure({"agents": {"defaults": {"model": "vllm/Qwen/Qwen3-8B"}}})
         result = self.run_main("list", "--json", "--base-url", url)
         self.assertEqual(json.loads(result.out), {"count": 2, "models": [
-            {"key": "vllm/l", "name": "l", "input": "text", "contextWindow": 40960, "local": True, "available": True, "tags": [], "source": "discovered",
+            {"key": "vllm/l", "name": "l", "input": "text", "contextWindow": 40960, "local": True, "available": True,
+             "tags": [], "source": "discovered",
              "maxTokens": 8192, "reasoning": False, "parent": "Qwen/Qwen3-8B"},
-            {"key": "vllm/Qwen/Qwen3-8B", "name": "Qwen/Qwen3-8B", "input": "text", "contextWindow": 40960, "local": True, "available": True, "tags": ["default"],
+            {"key": "vllm/Qwen/Qwen3-8B", "name": "Qwen/Qwen3-8B", "input": "text", "contextWindow": 40960, "local": True,
+             "available": True, "tags": ["default"],
              "source": "discovered", "maxTokens": 8192, "reasoning": False, "root": "q"}]})
         self.declare("http://gpu.example/v1", input=["text", "image"], contextTokens=2048)
         row = json.loads(self.run_main("list", "--json").out)["models"][0]
-        self.assertEqual((row["input"], row["local"], row["contextTokens"], row["source"]), ("text+image", False, 2048, "declared"))
+        self.assertEqual((row["input"], row["local"], row["contextTokens"], row["source"]),
+                         ("text+image", False, 2048, "declared"))
 
     def test_plain_and_table(self):
         url = self.serve(rows("b", "a/x")).url
         self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out, "vllm/a/x\nvllm/b\n")
         self.assertEqual(self.run_main("list", "--base-url", url).out.splitlines(),
-                         ["Model     Input  Ctx   Local  Auth  Tags", "vllm/a/x  text   4096  yes    no", "vllm/b    text   4096  yes    no"])
+                         ["Model     Input  Ctx   Local  Auth  Tags", "vllm/a/x  text   4096  yes    no",
+                          "vllm/b    text   4096  yes    no"])
 
     def test_table_fits_and_aligns_wide_characters(self):
         provider = self.provider()
@@ -962,7 +1053,8 @@ class List(Case):
                 self.assertEqual(len(json.loads(result.out)["models"]) if form == "--json" else 3, 3)
 
     def test_ten_thousand_rows_are_listed(self):
-        url = self.serve(reply({"data": [{"id": "org/model-%d" % number, "max_model_len": 4096} for number in range(10000)]})).url
+        url = self.serve(reply({"data": [{"id": "org/model-%d" % number,
+                                          "max_model_len": 4096} for number in range(10000)]})).url
         self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out.count("\n"), 10000)
 
     def test_reasons_and_exit_statuses(self):
@@ -970,17 +1062,23 @@ class List(Case):
         closed.close()
         for answer, status, words in (
                 (reply({"data": []}), 1, "the server offers no models"), (reply({"data": [{"id": 7}]}), 1, "no models"),
-                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "the server wants a key and none was sent"), (reply("", "403 Forbidden"), 5, "403"),
-                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"), (reply("", "503 Service Unavailable"), 4, "not ready"),
-                (reply("x", "500 Oops"), 4, "HTTP 500 Oops: x"), (reply(b""), 4, "it is empty"), (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
-                (reply("{"), 4, "it is no JSON"), (reply({"data": None}), 4, 'a list under "data"'), (reply(b"\xff{}"), 4, "not UTF-8"), (reply("[" * 100000), 4, "nested too deep"),
-                (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"), (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "the server wants a key and none was sent"),
+                (reply("", "403 Forbidden"), 5, "403"),
+                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
+                (reply("", "503 Service Unavailable"), 4, "not ready"),
+                (reply("x", "500 Oops"), 4, "HTTP 500 Oops: x"), (reply(b""), 4, "it is empty"),
+                (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
+                (reply("{"), 4, "it is no JSON"), (reply({"data": None}), 4, 'a list under "data"'),
+                (reply(b"\xff{}"), 4, "not UTF-8"), (reply("[" * 100000), 4, "nested too deep"),
+                (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
+                (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
                 (reply("{}", "204 No Content"), 4, "204"), (reply({"data": [{"id": "m", "max_model_len": 10 ** 350}]}), 0, "")):
             with self.subTest(answer=answer[:60], words=words):
                 self.check(self.run_main("list", "--base-url", self.serve(answer).url), status, err=words)
         self.check(self.run_main("list"), 1, err="export VLLM_API_KEY=vllm-local")
         self.check(self.run_main("list", "--base-url", closed.url), 4, err="vllm serve MODEL --port %d" % closed.address[1])
-        self.check(self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url, env={"VLLM_API_KEY": "Bearer sk-abcdef"}), 5, err='it begins with "Bearer "')
+        self.check(self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url,
+                                 env={"VLLM_API_KEY": "Bearer sk-abcdef"}), 5, err='it begins with "Bearer "')
         self.configure({"models": {"providers": {"vllm": {"models": []}}}})
         self.check(self.run_main("list"), 1, err="declares no models")
         self.check(self.run_main("list", "--timeout", "0"), 2)
@@ -992,13 +1090,16 @@ class List(Case):
 # ----------------------------------------------------------------------------
 
 URL = "http://127.0.0.1:8000/v1"
-MODEL = vllm.Model(id="m", name="m", provider="vllm", base_url=URL, input=("text",), context_window=4096, context_tokens=None, max_tokens=256,
-                   reasoning=False, source="declared", parent=None, root=None, tags=(), compat={}, headers={}, params={}, thinking=None)
+MODEL = vllm.Model(id="m", name="m", provider="vllm", base_url=URL, input=("text",), context_window=4096, context_tokens=None,
+                   max_tokens=256,
+                   reasoning=False, source="declared", parent=None, root=None, tags=(), compat={}, headers={}, params={},
+                   thinking=None)
 USER = {"role": "user", "content": "hi"}
 HI = {"messages": [USER]}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True, "stream_options": {"include_usage": True}, "max_completion_tokens": 256}
+DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True, "stream_options": {"include_usage": True},
+                "max_completion_tokens": 256}
 
 
 def shape(body, level=None, **fields):
@@ -1016,10 +1117,12 @@ class Requests(Case):
     def test_default_body(self):
         self.assertEqual(shape(HI), DEFAULT_BODY)
         self.assertEqual(shape(dict(HI, model="x")), DEFAULT_BODY)
-        self.assertEqual(shape(dict(HI, stream=False)), {"model": "m", "messages": [USER], "stream": False, "max_completion_tokens": 256})
+        self.assertEqual(shape(dict(HI, stream=False)),
+                         {"model": "m", "messages": [USER], "stream": False, "max_completion_tokens": 256})
 
     def test_fields_never_sent(self):
-        for field in ("store", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "verbosity", "metadata", "reasoning"):
+        for field in ("store", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "verbosity",
+                      "metadata", "reasoning"):
             shaped = vllm.shape_request(dict(HI, **{field: "x"}), MODEL)
             self.assertEqual(shaped.body, DEFAULT_BODY, field)
             self.assertIn((field, "dropped"), [change[:2] for change in shaped.changes])
@@ -1027,7 +1130,8 @@ class Requests(Case):
             self.assertEqual(shape(dict(HI, **{field: None})), DEFAULT_BODY, field)
 
     def test_harmless_fields_pass_through(self):
-        fields = {"top_k": 1, "min_p": 0.1, "repetition_penalty": 1.1, "structured_outputs": {"choice": ["a"]}, "logit_bias": {"1": 2}, "temperature": 0, "stop": ["a"],
+        fields = {"top_k": 1, "min_p": 0.1, "repetition_penalty": 1.1, "structured_outputs": {"choice": ["a"]},
+                  "logit_bias": {"1": 2}, "temperature": 0, "stop": ["a"],
                   "top_p": 1, "n": 1, "seed": 0, "user": "u", "logprobs": True, "unheard_of": [1]}
         self.assertEqual(shape(dict(HI, **fields)), dict(DEFAULT_BODY, **fields))
         self.assertEqual(shape(dict(HI, chat_template_kwargs={"a": 1}))["chat_template_kwargs"], {"a": 1})
@@ -1040,30 +1144,43 @@ class Requests(Case):
     def test_streaming_fields(self):
         off = {"supportsUsageInStreaming": False}
         self.check_table((
-            ({}, {}, {"include_usage": True}), ({"stream": True}, {}, {"include_usage": True}), ({"stream": False}, {}, None), ({}, off, None),
-            ({"stream": False, "stream_options": {"include_usage": True}}, {}, None), ({"stream_options": {"include_usage": True}}, off, None),
+            ({}, {}, {"include_usage": True}), ({"stream": True}, {}, {"include_usage": True}), ({"stream": False}, {}, None),
+            ({}, off, None),
+            ({"stream": False, "stream_options": {"include_usage": True}}, {}, None),
+            ({"stream_options": {"include_usage": True}}, off, None),
             ({"stream": "no"}, {}, {"include_usage": True})),
-            lambda fields, compat, expected: self.assertEqual(shape(dict(HI, **fields), compat=compat).get("stream_options"), expected))
+            lambda fields, compat,
+            expected: self.assertEqual(shape(dict(HI, **fields), compat=compat).get("stream_options"), expected))
         shaped = shape(HI, params={"extra_body": {"stream": False}})
         self.assertEqual((shaped["stream"], "stream_options" in shaped), (False, False))
 
     def test_budget_clamp(self):
         def check(fields, model, field, expected, warned=False):
             shaped = vllm.shape_request(dict(HI, **fields), MODEL._replace(**model))
-            self.assertEqual({name: shaped.body[name] for name in ("max_tokens", "max_completion_tokens") if name in shaped.body}, {field: expected})
+            self.assertEqual({name: shaped.body[name] for name in ("max_tokens",
+                                                                   "max_completion_tokens") if name in shaped.body},
+                                                                   {field: expected})
             self.assertEqual(bool(shaped.warnings), warned)
 
         new, old = "max_completion_tokens", "max_tokens"
         long = {"messages": [{"role": "user", "content": "a" * 4000}]}                  # 4000 / 4 x 1.25 = 1250 tokens
         self.check_table((
-            ({}, {}, new, 256), ({"max_tokens": 7}, {}, new, 7), ({new: 7}, {}, new, 7), ({"max_tokens": 7, new: 8}, {}, new, 8), ({new: 9999}, {}, new, 256),
-            ({new: 7}, {"compat": {"maxTokensField": "max_tokens"}}, old, 7), ({}, {"compat": {"maxTokensField": "max_tokens"}}, old, 256),
-            ({}, {"params": {"maxTokens": 5}}, new, 5), ({}, {"params": {"max_tokens": 5}}, new, 5), ({}, {"params": {new: 5}}, new, 5), ({}, {"params": {"maxTokens": 999}}, new, 256),
-            ({new: 7}, {"params": {"maxTokens": 5}}, new, 7), ({}, {"max_tokens": None, "context_window": 128000}, new, 8192), ({}, {"max_tokens": None, "context_window": None}, new, 8192),
-            ({new: 0}, {}, new, 256), ({new: "x"}, {}, new, 256), ({new: True}, {}, new, 256), ({new: 7.9}, {}, new, 7), ({new: math.inf}, {}, new, 256),
-            (long, {"max_tokens": 9999}, new, 4096 - 1250 - 1), (dict(long, max_tokens=5000), {"max_tokens": 9999}, new, 2845), (long, {}, new, 256),
-            (long, {"max_tokens": 9999, "context_tokens": 2000}, new, 749), (long, {"context_window": 1267}, new, 16), (long, {"context_window": 1266}, new, 15, True),
-            (long, {"context_window": 1251}, new, 1, True), (long, {"context_window": 100}, new, 1, True), (long, {"context_window": None}, new, 256)), check)
+            ({}, {}, new, 256), ({"max_tokens": 7}, {}, new, 7), ({new: 7}, {}, new, 7),
+            ({"max_tokens": 7, new: 8}, {}, new, 8), ({new: 9999}, {}, new, 256),
+            ({new: 7}, {"compat": {"maxTokensField": "max_tokens"}}, old, 7),
+            ({}, {"compat": {"maxTokensField": "max_tokens"}}, old, 256),
+            ({}, {"params": {"maxTokens": 5}}, new, 5), ({}, {"params": {"max_tokens": 5}}, new, 5),
+            ({}, {"params": {new: 5}}, new, 5), ({}, {"params": {"maxTokens": 999}}, new, 256),
+            ({new: 7}, {"params": {"maxTokens": 5}}, new, 7), ({}, {"max_tokens": None, "context_window": 128000}, new, 8192),
+            ({}, {"max_tokens": None, "context_window": None}, new, 8192),
+            ({new: 0}, {}, new, 256), ({new: "x"}, {}, new, 256), ({new: True}, {}, new, 256), ({new: 7.9}, {}, new, 7),
+            ({new: math.inf}, {}, new, 256),
+            (long, {"max_tokens": 9999}, new, 4096 - 1250 - 1), (dict(long, max_tokens=5000), {"max_tokens": 9999}, new, 2845),
+            (long, {}, new, 256),
+            (long, {"max_tokens": 9999, "context_tokens": 2000}, new, 749), (long, {"context_window": 1267}, new, 16),
+            (long, {"context_window": 1266}, new, 15, True),
+            (long, {"context_window": 1251}, new, 1, True), (long, {"context_window": 100}, new, 1, True),
+            (long, {"context_window": None}, new, 256)), check)
         warning = vllm.shape_request(long, MODEL._replace(context_window=1260)).warnings[0]
         for number in ("1250", "1260", "9 are left"):
             self.assertIn(number, warning)
@@ -1072,10 +1189,14 @@ class Requests(Case):
         part = {"type": "image_url", "image_url": {"url": "data:" + "x" * 999}}
         serialized = len(json.dumps([CALL], separators=(",", ":")))
         for message, extra, characters in (
-                ({"content": "a" * 16}, {}, 16), ({"content": "\u6a21" * 4}, {}, 16), ({"content": "\uff21" * 4}, {}, 16), ({"content": "\U00020000" * 4}, {}, 16),
-                ({"content": "\U0001f600" * 8}, {}, 16), ({"content": "\u00e9" * 16}, {}, 16), ({"content": "\uac00\ua000\uf900\uffe0\u2e80"}, {}, 20), ({"content": "\u2e7f\uff61"}, {}, 2),
-                ({"content": None}, {}, 0), ({"content": [{"type": "text", "text": "a" * 16}, part]}, {}, 8016), ({"content": "", "reasoning_content": "a" * 8, "reasoning": "b" * 8}, {}, 16),
-                ({"content": "", "tool_calls": [CALL]}, {}, serialized), ({"content": ""}, {"tools": [CALL]}, serialized), ({"content": ""}, {"response_format": {"type": "x"}}, 12),
+                ({"content": "a" * 16}, {}, 16), ({"content": "\u6a21" * 4}, {}, 16), ({"content": "\uff21" * 4}, {}, 16),
+                ({"content": "\U00020000" * 4}, {}, 16),
+                ({"content": "\U0001f600" * 8}, {}, 16), ({"content": "\u00e9" * 16}, {}, 16),
+                ({"content": "\uac00\ua000\uf900\uffe0\u2e80"}, {}, 20), ({"content": "\u2e7f\uff61"}, {}, 2),
+                ({"content": None}, {}, 0), ({"content": [{"type": "text", "text": "a" * 16}, part]}, {}, 8016),
+                ({"content": "", "reasoning_content": "a" * 8, "reasoning": "b" * 8}, {}, 16),
+                ({"content": "", "tool_calls": [CALL]}, {}, serialized), ({"content": ""}, {"tools": [CALL]}, serialized),
+                ({"content": ""}, {"response_format": {"type": "x"}}, 12),
                 ({"content": "\ud800" * 4}, {}, 4)):
             with self.subTest(message=message, extra=extra):
                 self.assertEqual(vllm.estimate_tokens(dict({"messages": [message]}, **extra)), math.ceil(characters * 1.25 / 4))
@@ -1084,23 +1205,31 @@ class Requests(Case):
         developer, system = {"role": "developer", "content": "x"}, {"role": "system", "content": "x"}
         text, image = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "u"}}
         omitted = {"type": "text", "text": "(image omitted: model does not support images)"}
-        tool, called = {"role": "tool", "tool_call_id": "c1", "content": "r"}, {"role": "assistant", "content": "", "tool_calls": [CALL]}
+        tool, called = {"role": "tool", "tool_call_id": "c1", "content": "r"}, {"role": "assistant", "content": "",
+                                                                                "tool_calls": [CALL]}
         empty = dict(CALL, function={"name": "f", "arguments": ""})
         self.check_table((
-            ([developer], {}, [system]), ([developer], {"compat": {"supportsDeveloperRole": True}}, [system]), ([developer], {"reasoning": True}, [system]),
+            ([developer], {}, [system]), ([developer], {"compat": {"supportsDeveloperRole": True}}, [system]),
+            ([developer], {"reasoning": True}, [system]),
             ([developer], {"compat": {"supportsDeveloperRole": True}, "reasoning": True}, [developer]),
             ([dict(USER, content=[text, image, image, text])], {}, [dict(USER, content=[text, omitted, text])]),
             ([dict(USER, content=[image, text, image])], {}, [dict(USER, content=[omitted, text, omitted])]),
             ([dict(USER, content=[text, image])], {"input": ("text", "image")}, [dict(USER, content=[text, image])]),
             ([dict(USER, content=[text, text])], {"compat": {"requiresStringContent": True}}, [dict(USER, content="a\na")]),
-            ([dict(USER, content=[text, image])], {"compat": {"requiresStringContent": True}, "input": ("text", "image")}, [dict(USER, content=[text, image])]),
-            ([dict(USER, content=[text, image])], {"compat": {"requiresStringContent": True}}, [dict(USER, content="a\n" + omitted["text"])]),
-            ([dict(USER, name="n", x=1), tool], {"compat": {"strictMessageKeys": True}}, [USER, {"role": "tool", "content": "r"}]),
-            ([called, tool], {"compat": {"requiresToolResultName": True}}, [called, dict(tool, name="f")]), ([called, tool], {}, [called, tool]),
+            ([dict(USER, content=[text, image])], {"compat": {"requiresStringContent": True}, "input": ("text", "image")},
+             [dict(USER, content=[text, image])]),
+            ([dict(USER, content=[text, image])], {"compat": {"requiresStringContent": True}},
+             [dict(USER, content="a\n" + omitted["text"])]),
+            ([dict(USER, name="n", x=1), tool], {"compat": {"strictMessageKeys": True}},
+             [USER, {"role": "tool", "content": "r"}]),
+            ([called, tool], {"compat": {"requiresToolResultName": True}}, [called, dict(tool, name="f")]),
+            ([called, tool], {}, [called, tool]),
             ([called, dict(tool, name="g")], {"compat": {"requiresToolResultName": True}}, [called, dict(tool, name="g")]),
-            ([called, tool, USER], {"compat": {"requiresAssistantAfterToolResult": True}}, [called, tool, {"role": "assistant", "content": "I have processed the tool results."}, USER]),
+            ([called, tool, USER], {"compat": {"requiresAssistantAfterToolResult": True}},
+             [called, tool, {"role": "assistant", "content": "I have processed the tool results."}, USER]),
             ([called, tool, called], {"compat": {"requiresAssistantAfterToolResult": True}}, [called, tool, called]),
-            ([{"role": "assistant", "tool_calls": [empty]}], {}, [{"role": "assistant", "content": None, "tool_calls": [CALL]}])),
+            ([{"role": "assistant", "tool_calls": [empty]}], {},
+             [{"role": "assistant", "content": None, "tool_calls": [CALL]}])),
             lambda messages, model, expected: self.assertEqual(shape({"messages": messages}, **model)["messages"], expected))
 
     def test_tools(self):
@@ -1108,14 +1237,21 @@ class Requests(Case):
         strict = [dict(TOOL, function=dict(TOOL["function"], strict=True))]
         choice = {"type": "function", "function": {"name": "f"}}
         self.check_table((
-            ({"tools": [TOOL]}, {}, [TOOL], "auto"), ({"tools": named[::-1]}, {}, named, "auto"), ({"tools": [TOOL], "tool_choice": "required"}, {}, [TOOL], "required"),
-            ({"tools": [TOOL], "tool_choice": choice}, {}, [TOOL], choice), ({"tools": [TOOL], "tool_choice": "none"}, {}, [TOOL], "none"), ({"tools": []}, {}, None, None),
-            ({"tools": [], "tool_choice": "auto"}, {}, None, None), ({"tool_choice": "auto"}, {}, None, None), ({"tools": [TOOL]}, {"supportsTools": False}, None, None),
-            ({"tools": [TOOL], "tool_choice": "required"}, {"supportsTools": False}, None, None), ({"tools": strict}, {}, [TOOL], "auto"), ({"tools": 7}, {}, None, None),
-            ({"tools": strict}, {"supportsStrictMode": True}, [dict(TOOL, function=dict(TOOL["function"], strict=False))], "auto"),
-            ({"tools": [7, {"function": 8}, {"function": {"name": 9}}]}, {}, [7, {"function": 8}, {"function": {"name": 9}}], "auto")),
+            ({"tools": [TOOL]}, {}, [TOOL], "auto"), ({"tools": named[::-1]}, {}, named, "auto"),
+            ({"tools": [TOOL], "tool_choice": "required"}, {}, [TOOL], "required"),
+            ({"tools": [TOOL], "tool_choice": choice}, {}, [TOOL], choice),
+            ({"tools": [TOOL], "tool_choice": "none"}, {}, [TOOL], "none"), ({"tools": []}, {}, None, None),
+            ({"tools": [], "tool_choice": "auto"}, {}, None, None), ({"tool_choice": "auto"}, {}, None, None),
+            ({"tools": [TOOL]}, {"supportsTools": False}, None, None),
+            ({"tools": [TOOL], "tool_choice": "required"}, {"supportsTools": False}, None, None),
+            ({"tools": strict}, {}, [TOOL], "auto"), ({"tools": 7}, {}, None, None),
+            ({"tools": strict}, {"supportsStrictMode": True}, [dict(TOOL, function=dict(TOOL["function"], strict=False))],
+             "auto"),
+            ({"tools": [7, {"function": 8}, {"function": {"name": 9}}]}, {}, [7, {"function": 8}, {"function": {"name": 9}}],
+             "auto")),
             lambda fields, compat, tools, choice: self.assertEqual(
-                (lambda shaped: (shaped.get("tools"), shaped.get("tool_choice")))(shape(dict(HI, **fields), compat=compat)), (tools, choice)))
+                (lambda shaped: (shaped.get("tools"), shaped.get("tool_choice")))(shape(dict(HI, **fields), compat=compat)),
+                (tools, choice)))
 
     def test_thinking(self):
         template = {"thinkingFormat": "qwen-chat-template"}
@@ -1128,57 +1264,86 @@ class Requests(Case):
 
         def check(compat, level, expected, **model):
             for asked, effort, default in ((level, None, None), (None, level, None), (None, None, level)):
-                shaped = shape(dict(HI, reasoning_effort=effort), asked, compat=compat, **dict({"reasoning": True, "thinking": default}, **model))
-                self.assertEqual({name: value for name, value in shaped.items() if name not in DEFAULT_BODY}, expected, (asked, effort, default))
+                shaped = shape(dict(HI, reasoning_effort=effort), asked, compat=compat,
+                               **dict({"reasoning": True, "thinking": default}, **model))
+                self.assertEqual({name: value for name, value in shaped.items() if name not in DEFAULT_BODY}, expected,
+                                 (asked, effort, default))
 
         for compat, level, expected in (
-                ({}, "high", {}), (template, None, kwargs(False)), (template, "off", kwargs(False)), (template, "none", kwargs(False)), (template, "low", kwargs(True)), (template, "on", kwargs(True)),
-                ({"thinkingFormat": "qwen"}, None, {"enable_thinking": False}), ({"thinkingFormat": "qwen"}, "high", {"enable_thinking": True}),
-                ({"thinkingFormat": "deepseek"}, "off", {"thinking": {"type": "disabled"}}), ({"thinkingFormat": "deepseek"}, "low", {"thinking": {"type": "enabled"}}),
-                (efforts, None, {"reasoning_effort": "medium"}), (efforts, "HIGH ", {"reasoning_effort": "high"}), (efforts, "off", {"reasoning_effort": "none"}),
-                (dict(efforts, **template), "low", kwargs(True)), (few, None, {"reasoning_effort": "low"}), (few, "xhigh", {"reasoning_effort": "high"}), (few, "minimal", {"reasoning_effort": "low"}),
-                (few, "off", {}), (mapped, "high", {"reasoning_effort": "max"}), (mapped, "off", {"reasoning_effort": "minimal"}), (mapped, "low", {}), (mapped, "medium", {"reasoning_effort": "medium"})):
+                ({}, "high", {}), (template, None, kwargs(False)), (template, "off", kwargs(False)),
+                (template, "none", kwargs(False)), (template, "low", kwargs(True)), (template, "on", kwargs(True)),
+                ({"thinkingFormat": "qwen"}, None, {"enable_thinking": False}),
+                ({"thinkingFormat": "qwen"}, "high", {"enable_thinking": True}),
+                ({"thinkingFormat": "deepseek"}, "off", {"thinking": {"type": "disabled"}}),
+                ({"thinkingFormat": "deepseek"}, "low", {"thinking": {"type": "enabled"}}),
+                (efforts, None, {"reasoning_effort": "medium"}), (efforts, "HIGH ", {"reasoning_effort": "high"}),
+                (efforts, "off", {"reasoning_effort": "none"}),
+                (dict(efforts, **template), "low", kwargs(True)), (few, None, {"reasoning_effort": "low"}),
+                (few, "xhigh", {"reasoning_effort": "high"}), (few, "minimal", {"reasoning_effort": "low"}),
+                (few, "off", {}), (mapped, "high", {"reasoning_effort": "max"}),
+                (mapped, "off", {"reasoning_effort": "minimal"}), (mapped, "low", {}),
+                (mapped, "medium", {"reasoning_effort": "medium"})):
             with self.subTest(compat=compat, level=level):
                 check(compat, level, expected)
                 check(compat, level, {}, reasoning=False)
         nemotron = {"chat_template_kwargs": {"enable_thinking": False, "force_nonempty_content": True}}
-        for model_id, level, reasoning, expected in (("nvidia/Nemotron-3-Nano", "off", True, nemotron), ("x/nemotron-3", None, True, nemotron), ("x/nemotron-3", None, False, {}),
+        for model_id, level, reasoning, expected in (("nvidia/Nemotron-3-Nano", "off", True, nemotron),
+                                                     ("x/nemotron-3", None, True, nemotron), ("x/nemotron-3", None, False, {}),
                                                      ("x/nemotron-3", "high", True, {}), ("x/nemotron-30b", "off", True, {}),
-                                                     ("DeepSeek-V4-Flash", "off", True, {"chat_template_kwargs": {"thinking": False, "enable_thinking": False}}),
-                                                     ("deepseek_v4", "high", True, {"chat_template_kwargs": {"thinking": True, "enable_thinking": True, "reasoning_effort": "high"}})):
+                                                     ("DeepSeek-V4-Flash", "off", True,
+                                                      {"chat_template_kwargs": {"thinking": False, "enable_thinking": False}}),
+                                                     ("deepseek_v4", "high", True,
+                                                      {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
+                                                                                "reasoning_effort": "high"}})):
             shaped = shape(HI, level, id=model_id, reasoning=reasoning)
-            self.assertEqual({name: value for name, value in shaped.items() if name not in DEFAULT_BODY}, expected, (model_id, level))
+            self.assertEqual({name: value for name, value in shaped.items() if name not in DEFAULT_BODY}, expected,
+                             (model_id, level))
 
     def test_the_level_comes_from_the_option_then_the_body_then_the_settings(self):
         model = MODEL._replace(reasoning=True, compat={"supportsReasoningEffort": True}, thinking="minimal")
         self.assertEqual(vllm.shape_request(dict(HI, reasoning_effort="low"), model, "high").body["reasoning_effort"], "high")
         self.assertEqual(vllm.shape_request(dict(HI, reasoning_effort="low"), model).body["reasoning_effort"], "low")
         self.assertEqual(vllm.shape_request(HI, model).body["reasoning_effort"], "minimal")
-        for defaults, expected in (({"thinkingDefault": "high"}, "high"), ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "low"),
-                                   ({"params": {"thinking": "low"}, "models": {"VLLM/m": {"params": {"thinking": "off"}}}}, "off"), ({"thinkingDefault": 7}, None), ({}, None)):
+        for defaults, expected in (({"thinkingDefault": "high"}, "high"),
+                                   ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "low"),
+                                   ({"params": {"thinking": "low"}, "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
+                                    "off"), ({"thinkingDefault": 7}, None), ({}, None)):
             self.assertEqual(vllm.find_model(self.provider(dict(block(), agents={"defaults": defaults}))).thinking, expected)
 
     def test_params(self):
         self.check_table((
-            ({"temperature": 0.5, "topP": 0.9, "seed": 0, "stop": "END"}, {}, {"temperature": 0.5, "top_p": 0.9, "seed": 0, "stop": ["END"]}),
-            ({"top_p": 0.9, "stop": ["a", "b"], "parallelToolCalls": False}, {}, {"top_p": 0.9, "stop": ["a", "b"], "parallel_tool_calls": False}),
+            ({"temperature": 0.5, "topP": 0.9, "seed": 0, "stop": "END"}, {},
+             {"temperature": 0.5, "top_p": 0.9, "seed": 0, "stop": ["END"]}),
+            ({"top_p": 0.9, "stop": ["a", "b"], "parallelToolCalls": False}, {},
+             {"top_p": 0.9, "stop": ["a", "b"], "parallel_tool_calls": False}),
             ({"frequencyPenalty": 1, "presence_penalty": 2, "response_format": {"type": "json_object"}}, {},
              {"frequency_penalty": 1, "presence_penalty": 2, "response_format": {"type": "json_object"}}),
-            ({"temperature": 0.5}, {"temperature": 0}, {"temperature": 0}), ({"unknown": 1, "store": True, "thinking": "low", "temperature": None}, {}, {}),
-            ({"chat_template_kwargs": {"a": 1}}, {"chat_template_kwargs": {"a": 2, "b": 3}}, {"chat_template_kwargs": {"a": 1, "b": 3}}),
-            ({"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}, {}, {"top_k": 1, "temperature": 2}),
-            ({"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}, {}, {"chat_template_kwargs": {"x": 1}}), ({"extra_body": 7}, {}, {})),
-            lambda params, fields, expected: self.assertEqual(shape(dict(HI, **fields), params=params), dict(DEFAULT_BODY, **expected)))
-        config = dict(block(), agents={"defaults": {"params": {"seed": 1, "temperature": 1}, "models": {"vllm/m": {"params": {"temperature": 2}}}}})
+            ({"temperature": 0.5}, {"temperature": 0}, {"temperature": 0}),
+            ({"unknown": 1, "store": True, "thinking": "low", "temperature": None}, {}, {}),
+            ({"chat_template_kwargs": {"a": 1}}, {"chat_template_kwargs": {"a": 2, "b": 3}},
+             {"chat_template_kwargs": {"a": 1, "b": 3}}),
+            ({"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}, {},
+             {"top_k": 1, "temperature": 2}),
+            ({"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}, {},
+             {"chat_template_kwargs": {"x": 1}}), ({"extra_body": 7}, {}, {})),
+            lambda params, fields,
+            expected: self.assertEqual(shape(dict(HI, **fields), params=params), dict(DEFAULT_BODY, **expected)))
+        config = dict(block(),
+                      agents={"defaults": {"params": {"seed": 1, "temperature": 1},
+                                           "models": {"vllm/m": {"params": {"temperature": 2}}}}})
         self.assertEqual(vllm.find_model(self.provider(config)).params, {"seed": 1, "temperature": 2})
 
     def test_shaping_changes_nothing_it_was_given_and_settles_at_once(self):
-        compat = {"thinkingFormat": "qwen-chat-template", "requiresToolResultName": True, "requiresAssistantAfterToolResult": True, "requiresStringContent": True}
+        compat = {"thinkingFormat": "qwen-chat-template", "requiresToolResultName": True,
+                  "requiresAssistantAfterToolResult": True, "requiresStringContent": True}
         params = {"stop": "x", "chat_template_kwargs": {"k": 1}, "extra_body": {"top_k": 1}}
         model = MODEL._replace(compat=compat, params=params, reasoning=True, context_window=400)
-        body = {"store": True, "reasoning_effort": "high", "tools": [dict(TOOL, function=dict(TOOL["function"], strict=True))], "messages": [
-            {"role": "developer", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]},
-            {"role": "assistant", "tool_calls": [dict(CALL, function={"name": "f", "arguments": ""})]}, {"role": "tool", "tool_call_id": "c1", "content": "r"}, USER]}
+        body = {"store": True, "reasoning_effort": "high", "tools": [dict(TOOL, function=dict(TOOL["function"], strict=True))],
+                "messages": [
+            {"role": "developer", "content": [{"type": "text", "text": "a"}]},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]},
+            {"role": "assistant", "tool_calls": [dict(CALL, function={"name": "f", "arguments": ""})]},
+            {"role": "tool", "tool_call_id": "c1", "content": "r"}, USER]}
         before = copy.deepcopy((body, model))
         first = vllm.shape_request(body, model, "high")
         self.assertEqual((body, model), before)
@@ -1189,8 +1354,11 @@ class Requests(Case):
 # What vLLM's releases accept
 # ----------------------------------------------------------------------------
 
-RELEASES = ("0.3.3 0.4.0 0.4.1 0.4.2 0.4.3 0.5.0 0.5.1 0.5.5 0.6.0 0.6.3 0.6.4 0.6.4.post1 0.6.5 0.7.3 0.8.2 0.8.3 0.9.2 0.10.0 0.10.1 0.10.2 0.11.0 0.12.0 "
-            "0.14.1 0.15.1 0.16.0 0.17.1 0.18.0 0.19.1 0.20.0 0.20.2 0.21.0 0.24.0 0.28.0 0.31.0 0.32.0 0.33.0").split()
+RELEASES = """
+    0.3.3 0.4.0 0.4.1 0.4.2 0.4.3 0.5.0 0.5.1 0.5.5 0.6.0 0.6.3 0.6.4 0.6.4.post1 0.6.5 0.7.3 0.8.2
+    0.8.3 0.9.2 0.10.0 0.10.1 0.10.2 0.11.0 0.12.0 0.14.1 0.15.1 0.16.0 0.17.1 0.18.0 0.19.1 0.20.0
+    0.20.2 0.21.0 0.24.0 0.28.0 0.31.0 0.32.0 0.33.0
+""".split()
 
 
 def version(text):
@@ -1202,7 +1370,8 @@ def efforts_of(*efforts):
 
 
 def choice_of(*choices):
-    return lambda body: (body.get("tool_choice") if isinstance(body.get("tool_choice"), str) else "named" if "tool_choice" in body else None) in choices
+    return lambda body: (body.get("tool_choice") if isinstance(body.get("tool_choice"),
+                                                               str) else "named" if "tool_choice" in body else None) in choices
 
 
 def format_of(kind):
@@ -1213,14 +1382,19 @@ def messages_with(wanted):
     return lambda body: any(wanted(message) for message in body["messages"])
 
 
-KNOWN_FIELDS = set("model messages stream max_tokens temperature top_p frequency_penalty presence_penalty stop seed user logit_bias n top_k min_p repetition_penalty "
-                   "stream_options max_completion_tokens reasoning_effort parallel_tool_calls chat_template_kwargs response_format tools tool_choice".split())
+KNOWN_FIELDS = set("""
+    model messages stream max_tokens temperature top_p frequency_penalty presence_penalty stop seed user
+    logit_bias n top_k min_p repetition_penalty stream_options max_completion_tokens reasoning_effort
+    parallel_tool_calls chat_template_kwargs response_format tools tool_choice
+""".split())
 UNKNOWN = "0 ignored, 0.4.2 refused, 0.6.5 ignored"
 
 # Measured on 50 releases: a use of a field, and since which release it is used, ignored or refused (HTTP 400).
 ACCEPTANCE = (
-    ("stream_options", lambda body: "stream_options" in body and body.get("stream") is True, "0 ignored, 0.4.2 refused, 0.5 used"),
-    ("stream_options without stream", lambda body: "stream_options" in body and body.get("stream") is not True, "0 ignored, 0.4.2 refused"),
+    ("stream_options", lambda body: "stream_options" in body and body.get("stream") is True,
+     "0 ignored, 0.4.2 refused, 0.5 used"),
+    ("stream_options without stream", lambda body: "stream_options" in body and body.get("stream") is not True,
+     "0 ignored, 0.4.2 refused"),
     ("max_completion_tokens", lambda body: "max_completion_tokens" in body, "0 ignored, 0.4.2 refused, 0.6.4 used"),
     ("an unknown field", lambda body: set(body) - KNOWN_FIELDS, UNKNOWN),
     ("reasoning_effort", efforts_of("low", "medium", "high"), UNKNOWN + ", 0.10.1 used"),
@@ -1231,16 +1405,21 @@ ACCEPTANCE = (
     ("json_object", format_of("json_object"), "0 used"),
     ("json_schema", format_of("json_schema"), "0 refused, 0.6 used"),
     ("tools", lambda body: body.get("tools"), "0 ignored, 0.4.2 refused, 0.5 used"),
-    ("no tools", lambda body: body.get("tools") == [], "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.5 used, 0.20 refused"),
+    ("no tools", lambda body: body.get("tools") == [],
+     "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.5 used, 0.20 refused"),
     ("tool_choice none", choice_of("none"), "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.4 used"),
     ("tool_choice required", choice_of("required"), "0 ignored, 0.4.2 refused, 0.8.3 used"),
     ("tool_choice named", choice_of("named"), "0 ignored, 0.4.2 refused, 0.5 used"),
-    ("strict", lambda body: any("strict" in tool["function"] for tool in body.get("tools") or ()), "0 ignored, 0.4.2 refused, 0.6.5 used"),
+    ("strict", lambda body: any("strict" in tool["function"] for tool in body.get("tools") or ()),
+     "0 ignored, 0.4.2 refused, 0.6.5 used"),
     ("an explicit null", lambda body: None in body.values(), "0 ignored, 0.4.2 refused"),
     ("developer", messages_with(lambda message: message["role"] == "developer"), "0 used, 0.4.2 refused, 0.4.3 used"),
     ("a message key", messages_with(lambda message: set(message) - {"role", "content", "tool_calls", "tool_call_id"}), UNKNOWN),
-    ("a call without content", messages_with(lambda message: "tool_calls" in message and "content" not in message), "0 refused"),
-    ("arguments that are no JSON", messages_with(lambda message: any(not call["function"]["arguments"] for call in message.get("tool_calls") or ())), "0 refused"),
+    ("a call without content", messages_with(lambda message: "tool_calls" in message and "content" not in message),
+     "0 refused"),
+    ("arguments that are no JSON",
+     messages_with(lambda message: any(not call["function"]["arguments"] for call in message.get("tool_calls") or ())),
+     "0 refused"),
     ("five stop texts", lambda body: len(body.get("stop") or ()) > 4, "0 used, 0.28 refused"),
     ("temperature above 2", lambda body: body.get("temperature", 0) > 2, "0 used, 0.24 refused"),
 )
@@ -1251,7 +1430,8 @@ def verdicts(body, release):
     found = {}
     for name, uses, history in ACCEPTANCE:
         if uses(body):
-            found[name] = [since.split()[1] for since in history.split(", ") if version(since.split()[0]) <= version(release)][-1]
+            steps = [step.split() for step in history.split(", ")]
+            found[name] = [verdict for first, verdict in steps if version(first) <= version(release)][-1]
     return found
 
 
@@ -1271,40 +1451,53 @@ class Releases(Case):
     FIRST = RELEASES[0]
 
     def test_the_default_body_is_accepted_as_documented(self):
-        for name, compat, expected in (("default", {}, "0.6.4"), ("max_tokens", self.OLD, "0.5.0"), ("no usage either", self.OLDEST, self.FIRST)):
-            for prompt in (HI, dict(HI, messages=[{"role": "developer", "content": "x"}, USER]), dict(HI, store=True, verbosity="low", stop=None, tools=[], tool_choice="auto")):
+        for name, compat, expected in (("default", {}, "0.6.4"), ("max_tokens", self.OLD, "0.5.0"),
+                                       ("no usage either", self.OLDEST, self.FIRST)):
+            for prompt in (HI, dict(HI, messages=[{"role": "developer", "content": "x"}, USER]),
+                           dict(HI, store=True, verbosity="low", stop=None, tools=[], tool_choice="auto")):
                 with self.subTest(name=name, prompt=prompt):
                     self.assertEqual(since(shape(prompt, compat=compat), "used", "ignored"), expected)
         self.assertEqual(since(shape(HI), "used"), "0.6.4")
 
     def test_the_table_tells_the_unshaped_body_apart(self):
-        self.assertEqual(verdicts(dict(HI, store=True, stream_options={}), "0.6.4"), {"an unknown field": "refused", "stream_options without stream": "refused"})
+        self.assertEqual(verdicts(dict(HI, store=True, stream_options={}), "0.6.4"),
+                         {"an unknown field": "refused", "stream_options without stream": "refused"})
         self.assertIsNone(since(dict(HI, tools=[]), "used", "ignored"))
 
     def test_sampling_fields_are_used_by_every_release(self):
-        params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1, "presencePenalty": 1, "response_format": {"type": "json_object"}}
+        params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1, "presencePenalty": 1,
+                  "response_format": {"type": "json_object"}}
         passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {}, "n": 1}
         self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=params), "used"), self.FIRST)
 
     def test_other_fields_are_used_from_the_release_the_table_says(self):
         strict = dict(TOOL, function=dict(TOOL["function"], strict=True))
-        called = {"messages": [USER, {"role": "assistant", "tool_calls": [dict(CALL, function={"name": "f", "arguments": ""})]}, {"role": "tool", "tool_call_id": "c1", "content": "r"}]}
+        called = {"messages": [USER, {"role": "assistant", "tool_calls": [dict(CALL, function={"name": "f", "arguments": ""})]},
+                               {"role": "tool", "tool_call_id": "c1", "content": "r"}]}
         reasoning = {"reasoning": True}
         effort = dict(self.OLDEST, supportsReasoningEffort=True)
         for name, body, compat, model, level, accepted, used in (
-                ("tools", dict(HI, tools=[strict]), self.OLD, {}, None, "0.5.0", "0.5.0"), ("a tool's result", dict(called, tools=[TOOL]), self.OLD, {}, None, "0.5.0", "0.5.0"),
+                ("tools", dict(HI, tools=[strict]), self.OLD, {}, None, "0.5.0", "0.5.0"),
+                ("a tool's result", dict(called, tools=[TOOL]), self.OLD, {}, None, "0.5.0", "0.5.0"),
                 ("strict tools", dict(HI, tools=[strict]), dict(self.OLD, supportsStrictMode=True), {}, None, "0.6.5", "0.6.5"),
-                ("no tools after all", dict(HI, tools=[TOOL], tool_choice="required"), dict(self.OLDEST, supportsTools=False), {}, None, self.FIRST, self.FIRST),
-                ("required", dict(HI, tools=[TOOL], tool_choice="required"), {}, {}, None, "0.8.3", "0.8.3"), ("none", dict(HI, tools=[TOOL], tool_choice="none"), {}, {}, None, "0.6.4", "0.6.4"),
-                ("named", dict(HI, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {}, None, "0.5.0", "0.5.0"),
+                ("no tools after all", dict(HI, tools=[TOOL], tool_choice="required"), dict(self.OLDEST, supportsTools=False),
+                 {}, None, self.FIRST, self.FIRST),
+                ("required", dict(HI, tools=[TOOL], tool_choice="required"), {}, {}, None, "0.8.3", "0.8.3"),
+                ("none", dict(HI, tools=[TOOL], tool_choice="none"), {}, {}, None, "0.6.4", "0.6.4"),
+                ("named", dict(HI, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
+                 None, "0.5.0", "0.5.0"),
                 ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None, "0.6.0", "0.6.0"),
                 ("schema", dict(HI, response_format={"type": "json_schema"}), self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"), reasoning, "high", "0.5.1", "0.5.1"),
+                ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"), reasoning, "high", "0.5.1",
+                 "0.5.1"),
                 ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high", "0.6.5", None),
-                ("effort", HI, effort, reasoning, "high", "0.6.5", "0.10.1"), ("no effort", HI, effort, reasoning, "off", "0.18.0", "0.18.0"),
+                ("effort", HI, effort, reasoning, "high", "0.6.5", "0.10.1"),
+                ("no effort", HI, effort, reasoning, "off", "0.18.0", "0.18.0"),
                 ("much effort", HI, effort, reasoning, "xhigh", "0.21.0", "0.21.0"),
-                ("known efforts", HI, dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning, "xhigh", "0.6.5", "0.10.1"),
-                ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST, reasoning, "high", self.FIRST, self.FIRST)):
+                ("known efforts", HI, dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning, "xhigh",
+                 "0.6.5", "0.10.1"),
+                ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST, reasoning, "high", self.FIRST,
+                 self.FIRST)):
             with self.subTest(name=name):
                 shaped = shape(body, level, compat=compat, **model)
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")), (accepted, used))
@@ -1337,13 +1530,20 @@ def call_piece(index=0, call_id=None, name=None, arguments=None):
 class Answers(unittest.TestCase):
 
     STREAMS = (          # the WHATWG rules: what comes, the events it makes
-        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]), ("data: a\r\rdata: b\r\r", ["a", "b"]), ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
-        ("data: a\r\n\ndata: b\n\r\ndata: c\n\n", ["a", "b", "c"]), ("data: a\n\r\ndata: b\r\r\ndata: c\r\n\r", ["a", "b", "c"]), ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
-        ("\n\r\n\rdata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]), ("data\n\n", [""]), ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
-        ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]), ("event: error\ndata: a\n\ndata: b\n\n", [("error", "a"), "b"]), ("event: x\n\ndata: a\n\n", ["a"]),
-        ("event: x\nevent: y\ndata: a\n\n", [("y", "a")]), ("\ufeffdata: a\n\n", ["a"]), ("\ufeff\ufeffdata: a\n\ndata: b\n\n", ["b"]), ("data: \ufeffa\n\n", ["\ufeffa"]),
-        ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]), ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []), ("data: a\r", []),
-        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []), ("data : a\n\n", []), ("data: a\n\ndata: unended", ["a"]), ("data: a\0b\n\n", ["a\0b"]),
+        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]), ("data: a\r\rdata: b\r\r", ["a", "b"]),
+        ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
+        ("data: a\r\n\ndata: b\n\r\ndata: c\n\n", ["a", "b", "c"]),
+        ("data: a\n\r\ndata: b\r\r\ndata: c\r\n\r", ["a", "b", "c"]), ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
+        ("\n\r\n\rdata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]), ("data\n\n", [""]),
+        ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
+        ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]),
+        ("event: error\ndata: a\n\ndata: b\n\n", [("error", "a"), "b"]), ("event: x\n\ndata: a\n\n", ["a"]),
+        ("event: x\nevent: y\ndata: a\n\n", [("y", "a")]), ("\ufeffdata: a\n\n", ["a"]),
+        ("\ufeff\ufeffdata: a\n\ndata: b\n\n", ["b"]), ("data: \ufeffa\n\n", ["\ufeffa"]),
+        ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
+        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []), ("data: a\r", []),
+        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []), ("data : a\n\n", []),
+        ("data: a\n\ndata: unended", ["a"]), ("data: a\0b\n\n", ["a\0b"]),
     )
 
     def test_events_cut_at_every_byte(self):
@@ -1366,45 +1566,70 @@ class Answers(unittest.TestCase):
 
     def test_deltas(self):
         for piece, expected in (
-                ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}), ({"content": [{"text": "a"}, {"x": 1}, 7, {"text": "b"}]}, {"content": "ab"}),
-                ({"reasoning_content": "r"}, {"reasoning": "r"}), ({"reasoning": "r"}, {"reasoning": "r"}), ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
-                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece(), 7, None]}, {"tool_calls": [call_piece()]}), ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
-                ({"function_call": {"name": "f"}}, {"tool_calls": [call_piece(0, None, "f")]}), ({"function_call": 7}, {}), ([], {}), (7, {}), (None, {})):
+                ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}),
+                ({"content": [{"text": "a"}, {"x": 1}, 7, {"text": "b"}]}, {"content": "ab"}),
+                ({"reasoning_content": "r"}, {"reasoning": "r"}), ({"reasoning": "r"}, {"reasoning": "r"}),
+                ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
+                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece(), 7, None]}, {"tool_calls": [call_piece()]}),
+                ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
+                ({"function_call": {"name": "f"}}, {"tool_calls": [call_piece(0, None, "f")]}), ({"function_call": 7}, {}),
+                ([], {}), (7, {}), (None, {})):
             for field in ("delta", "message"):
                 with self.subTest(piece=piece, field=field):
-                    self.assertEqual(vllm.decode_delta({"choices": [{"index": 0, field: piece}]}), vllm.Delta(**dict({"tool_calls": ()}, **expected)))
-        for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]}, {"choices": [{}]}, {"usage": 7}, {"choices": [{"index": 1, "delta": {"content": "second"}}]}):
+                    self.assertEqual(vllm.decode_delta({"choices": [{"index": 0, field: piece}]}),
+                                     vllm.Delta(**dict({"tool_calls": ()}, **expected)))
+        for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]}, {"choices": [{}]},
+                        {"usage": 7}, {"choices": [{"index": 1, "delta": {"content": "second"}}]}):
             with self.subTest(payload=payload):
                 self.assertEqual(vllm.decode_delta(payload), vllm.Delta())
         self.assertEqual(vllm.decode_delta({"choices": [{"delta": {}, "finish_reason": "stop"}]}).finish_reason, "stop")
-        self.assertEqual(vllm.decode_delta({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": "2", "total_tokens": 3}}).usage, vllm.Usage(1, None, 3))
+        self.assertEqual(vllm.decode_delta({"choices": [],
+                                            "usage": {"prompt_tokens": 1, "completion_tokens": "2", "total_tokens": 3}}).usage,
+                                            vllm.Usage(1, None, 3))
 
     def test_tool_calls_are_assembled(self):
         for name, pieces, expected in (
-                ("in pieces", [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')], [call_piece(0, None, None, ": 1}")]], [("a", "f", '{"x": 1}')]),
-                ("in parallel", [[call_piece(0, "a", "f", "{")], [call_piece(1, "b", "g", "{")], [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]], [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("same index, new id", [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")], [call_piece(0, None, None, " ")]], [("a", "f", "{}"), ("b", "g", "{} ")]),
-                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]], [("a", "f", "{}")]), ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]], [("a", "f", "{}")]),
-                ("without index", [[call_piece(None, "a", "f", "{}"), call_piece(None, "b", "g", "{}")]], [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("arguments as an object", [[call_piece(0, "a", "f", {"x": 1})]], [("a", "f", '{"x": 1}')]), ("indices out of order", [[call_piece(5, "a", "f", "{}")], [call_piece(2, "b", "g", "{}")]], [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("odd shapes", [[{"index": [], "id": 7, "function": 8}], [{"index": {}, "function": {"name": [], "arguments": 9}}]], [(None, "", "9")])):
+                ("in pieces",
+                 [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')], [call_piece(0, None, None, ": 1}")]],
+                 [("a", "f", '{"x": 1}')]),
+                ("in parallel",
+                 [[call_piece(0, "a", "f", "{")], [call_piece(1, "b", "g", "{")],
+                  [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]], [("a", "f", "{}"), ("b", "g", "{}")]),
+                ("same index, new id",
+                 [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")], [call_piece(0, None, None, " ")]],
+                 [("a", "f", "{}"), ("b", "g", "{} ")]),
+                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]], [("a", "f", "{}")]),
+                ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]], [("a", "f", "{}")]),
+                ("without index", [[call_piece(None, "a", "f", "{}"), call_piece(None, "b", "g", "{}")]],
+                 [("a", "f", "{}"), ("b", "g", "{}")]),
+                ("arguments as an object", [[call_piece(0, "a", "f", {"x": 1})]], [("a", "f", '{"x": 1}')]),
+                ("indices out of order", [[call_piece(5, "a", "f", "{}")], [call_piece(2, "b", "g", "{}")]],
+                 [("a", "f", "{}"), ("b", "g", "{}")]),
+                ("odd shapes",
+                 [[{"index": [], "id": 7, "function": 8}], [{"index": {}, "function": {"name": [], "arguments": 9}}]],
+                 [(None, "", "9")])):
             with self.subTest(name=name):
                 answer = assemble(*[chunk(tool_calls=piece) for piece in pieces])
-                self.assertEqual([(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in answer.tool_calls], expected)
+                self.assertEqual([(call["id"], call["function"]["name"],
+                                   call["function"]["arguments"]) for call in answer.tool_calls], expected)
                 self.assertEqual({call["type"] for call in answer.tool_calls}, {"function"})
         legacy = assemble(chunk(function_call={"name": "f", "arguments": "{"}), chunk(function_call={"arguments": "}"}))
         self.assertEqual(legacy.tool_calls, [{"id": None, "type": "function", "function": {"name": "f", "arguments": "{}"}}])
 
     def test_an_answer_is_assembled(self):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"), chunk(reasoning_content="ink"), chunk("a"), chunk("b"), chunk(finish="stop"), {"choices": [], "usage": usage})
+        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"), chunk(reasoning_content="ink"),
+                          chunk("a"), chunk("b"), chunk(finish="stop"), {"choices": [], "usage": usage})
         self.assertEqual(answer[:7], ("c1", "m", "ab", "think", [], "stop", vllm.Usage(3, 2, 5)))
 
     def test_the_servers_words(self):
         for text, expected in (
-                ('{"error": {"message": "no\\n such", "code": 404}}', "no such"), ('{"error": "Unauthorized"}', "Unauthorized"), ('{"object": "error", "message": "m"}', "m"),
-                ('{"detail": "Not Found"}', "Not Found"), ('{"detail": [{"loc": ["x"]}]}', '[{"loc": ["x"]}]'), ('{"error": {"code": 1}}', '{"code": 1}'), ("{}", "{}"), ("[]", "[]"), ("", ""),
-                ("<html><style>x</style><h1>502</h1> Bad</html>", "502 Bad"), ("plain\r\ntext", "plain text"), ('"x"', '"x"'), ('{"error": null, "message": "m"}', "m")):
+                ('{"error": {"message": "no\\n such", "code": 404}}', "no such"), ('{"error": "Unauthorized"}', "Unauthorized"),
+                ('{"object": "error", "message": "m"}', "m"),
+                ('{"detail": "Not Found"}', "Not Found"), ('{"detail": [{"loc": ["x"]}]}', '[{"loc": ["x"]}]'),
+                ('{"error": {"code": 1}}', '{"code": 1}'), ("{}", "{}"), ("[]", "[]"), ("", ""),
+                ("<html><style>x</style><h1>502</h1> Bad</html>", "502 Bad"), ("plain\r\ntext", "plain text"), ('"x"', '"x"'),
+                ('{"error": null, "message": "m"}', "m")):
             with self.subTest(text=text):
                 self.assertEqual(vllm.server_words(text), expected)
         self.assertEqual((len(vllm.server_words("x " * 99999)), vllm.server_words("x" * 9999)[-1]), (300, "\u2026"))
@@ -1428,16 +1653,28 @@ class Streams(Case):
     def test_how_answers_end(self):
         done, stop = chunk("b"), chunk(finish="stop")
         for name, step, text, cause in (
-                ("done", sse(chunk("a"), done, stop), "ab", None), ("no finish reason", sse(chunk("a")), "a", None), ("no [DONE]", sse(chunk("a"), stop, done=False), "a", None),
-                ("neither", sse(chunk("a"), done=False), "a", "stream-broken"), ("cut event", sse(chunk("a"), done=False) + b"data: {", "a", "stream-broken"), ("no events", sse(done=False), "", "stream-broken"),
-                ("only comments", sse(done=False) + b": x\n\n", "", "stream-broken"), ("after [DONE]", sse(stop) + b"data: nonsense\n\n", "", None), ("no JSON", sse(chunk("a"), "nonsense"), "a", "stream-broken"),
-                ("nested too deep", sse(chunk("a"), "[" * 100000), "a", "stream-broken"), ("odd events", sse(7, [], "null", "true", chunk("a"), stop), "a", None),
-                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}), "a", "stream-broken"), ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "", "stream-broken"),
-                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}), "a", "stream-broken"), ("error that is a text", sse({"error": "boom"}), "", "stream-broken"),
-                ("key refused inside", sse({"error": {"message": "x", "code": 401}}), "", "no-key"), ("plain JSON", reply({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}), "whole", None),
-                ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "", "stream-broken"), ("empty", reply(b""), "", "stream-broken"), ("blank", reply(b"\n\n \n"), "", "stream-broken"),
-                ("HTML", reply("<html></html>"), "", "not-openai"), ("broken JSON", reply('{"choices": ['), "", "not-openai"), ("no choices", reply({"data": []}), "", "not-openai"), ("a list", reply([1]), "", "not-openai"),
-                ("short by length", reply("data: {}\n\n", Content_Length=99), "", "answer-broken"), ("chunked and cut", reply("5\r\ndata:", Content_Length=None, Transfer_Encoding="chunked"), "", "answer-broken"),
+                ("done", sse(chunk("a"), done, stop), "ab", None), ("no finish reason", sse(chunk("a")), "a", None),
+                ("no [DONE]", sse(chunk("a"), stop, done=False), "a", None),
+                ("neither", sse(chunk("a"), done=False), "a", "stream-broken"),
+                ("cut event", sse(chunk("a"), done=False) + b"data: {", "a", "stream-broken"),
+                ("no events", sse(done=False), "", "stream-broken"),
+                ("only comments", sse(done=False) + b": x\n\n", "", "stream-broken"),
+                ("after [DONE]", sse(stop) + b"data: nonsense\n\n", "", None),
+                ("no JSON", sse(chunk("a"), "nonsense"), "a", "stream-broken"),
+                ("nested too deep", sse(chunk("a"), "[" * 100000), "a", "stream-broken"),
+                ("odd events", sse(7, [], "null", "true", chunk("a"), stop), "a", None),
+                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}), "a", "stream-broken"),
+                ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "", "stream-broken"),
+                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}), "a", "stream-broken"),
+                ("error that is a text", sse({"error": "boom"}), "", "stream-broken"),
+                ("key refused inside", sse({"error": {"message": "x", "code": 401}}), "", "no-key"),
+                ("plain JSON", reply({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}), "whole", None),
+                ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "", "stream-broken"),
+                ("empty", reply(b""), "", "stream-broken"), ("blank", reply(b"\n\n \n"), "", "stream-broken"),
+                ("HTML", reply("<html></html>"), "", "not-openai"), ("broken JSON", reply('{"choices": ['), "", "not-openai"),
+                ("no choices", reply({"data": []}), "", "not-openai"), ("a list", reply([1]), "", "not-openai"),
+                ("short by length", reply("data: {}\n\n", Content_Length=99), "", "answer-broken"),
+                ("chunked and cut", reply("5\r\ndata:", Content_Length=None, Transfer_Encoding="chunked"), "", "answer-broken"),
                 ("text", reply("hello"), "", "stream-broken")):
             with self.subTest(name=name):
                 said, error = self.ask(step)
@@ -1455,7 +1692,8 @@ class Streams(Case):
                     sock.sendall(data[start:start + size])
             self.assertEqual(self.ask(step), ("a\u6a21b", None))
         body = data.partition(b"\r\n\r\n")[2]
-        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece) for piece in (body[:9], body[9:40], body[40:])) + b"0\r\nTrailer: x\r\n\r\n"
+        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece) for piece in (body[:9], body[9:40],
+                                                                                   body[40:])) + b"0\r\nTrailer: x\r\n\r\n"
         self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")), ("a\u6a21b", None))
         self.assertEqual(self.ask(reply(gzip.compress(body), Content_Encoding="gzip")), ("a\u6a21b", None))
 
@@ -1486,7 +1724,8 @@ class Streams(Case):
         url = self.demo(KEY)
         self.declare(url, KEY, id="demo-alias")
         answer = vllm.chat(self.provider(), {"messages": [{"role": "user", "content": "hello there"}], "stream": False})
-        self.assertEqual((answer.content, answer.finish_reason, answer.usage.total_tokens), ("You said: hello there", "stop", 9))
+        self.assertEqual((answer.content, answer.finish_reason, answer.usage.total_tokens),
+                         ("You said: hello there", "stop", 9))
         self.assertLessEqual(answer.timings["first_token_s"], answer.timings["total_s"])
         with self.assertRaises(vllm.UsageError):
             vllm.chat(self.provider(), {"model": "demo-alias"})
@@ -1509,14 +1748,27 @@ class Transport(Case):
 
     def test_answers_that_are_no_http(self):
         for name, data, words in (
-                ("nothing", b"", "the connection was closed waiting for the answer"), ("garbage", b"\x00\xff garbage\r\n\r\n", "does not speak HTTP"), ("no version", b"HELLO 200 OK\r\n\r\n", "does not speak HTTP"),
-                ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"), ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"), ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
-                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"), ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "no valid HTTP"), ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"), ("status 199", reply("", "199 Early"), "HTTP 199"),
-                ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"), ("bad length", reply('{"data": []}', Content_Length="x"), "no models"), ("negative length", reply('{"data": []}', Content_Length=-5), "no models"),
-                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"), ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked"), ""),
-                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"), ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"),
-                ("bad gzip", reply("{}", Content_Encoding="gzip"), "gzip coding is damaged"), ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "try the other scheme: https")):
+                ("nothing", b"", "the connection was closed waiting for the answer"),
+                ("garbage", b"\x00\xff garbage\r\n\r\n", "does not speak HTTP"),
+                ("no version", b"HELLO 200 OK\r\n\r\n", "does not speak HTTP"),
+                ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"),
+                ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
+                ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
+                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
+                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
+                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "no valid HTTP"),
+                ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
+                ("status 199", reply("", "199 Early"), "HTTP 199"),
+                ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
+                ("bad length", reply('{"data": []}', Content_Length="x"), "no models"),
+                ("negative length", reply('{"data": []}', Content_Length=-5), "no models"),
+                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"),
+                ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked"), ""),
+                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"),
+                ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"),
+                 "closed in the middle"),
+                ("bad gzip", reply("{}", Content_Encoding="gzip"), "gzip coding is damaged"),
+                ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "try the other scheme: https")):
             with self.subTest(name=name):
                 result = self.run_main("list", "--base-url", self.serve(data).url)
                 self.check(result, 1 if words == "no models" else 4, err=words)
@@ -1526,7 +1778,8 @@ class Transport(Case):
 
     def test_codings(self):
         listed = json.dumps({"data": [{"id": "m"}]}).encode("ascii")
-        for name, body, coding in (("gzip", gzip.compress(listed), "gzip"), ("x-gzip", gzip.compress(listed), "X-GZIP"), ("identity", listed, "identity")):
+        for name, body, coding in (("gzip", gzip.compress(listed), "gzip"), ("x-gzip", gzip.compress(listed), "X-GZIP"),
+                                   ("identity", listed, "identity")):
             with self.subTest(name=name):
                 self.check_list(reply(body, Content_Encoding=coding), 0, "")
         self.check_list(reply(gzip.compress(b" " * (40 << 20)), Content_Encoding="gzip"), 4, "larger than 16777216 bytes")
@@ -1545,7 +1798,8 @@ class Transport(Case):
         return step
 
     def test_a_dripping_server_is_cut_off_at_the_deadline(self):
-        for name, data in (("body", reply(b"", Content_Length=9999)), ("headers", b"HTTP/1.1 200 OK\r\nX: "), ("status line", b"HTTP/1.1 200 ")):
+        for name, data in (("body", reply(b"", Content_Length=9999)), ("headers", b"HTTP/1.1 200 OK\r\nX: "),
+                           ("status line", b"HTTP/1.1 200 ")):
             with self.subTest(name=name):
                 self.check_list(self.drip(data, 0.02), 4, "timed out", "--timeout", "0.2")
 
@@ -1570,8 +1824,11 @@ class Transport(Case):
 
     def test_redirects_are_told_and_not_followed(self):
         target = self.serve(rows("m"))
-        for status, location, right in (("301 Moved", target.url + "/models", "baseUrl: " + target.url), ("307 X", "/gw/v1/models?x=y", "/gw/v1"), ("308 X", "https://h/v1/models/", "baseUrl: https://h/v1"),
-                                        ("302 X", None, "nowhere"), ("303 X", "http://[", "the address the server names"), ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
+        for status, location, right in (("301 Moved", target.url + "/models", "baseUrl: " + target.url),
+                                        ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
+                                        ("308 X", "https://h/v1/models/", "baseUrl: https://h/v1"),
+                                        ("302 X", None, "nowhere"), ("303 X", "http://[", "the address the server names"),
+                                        ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
             with self.subTest(location=location):
                 self.check_list(reply("", status, Location=location), 4, right, env={"VLLM_API_KEY": KEY})
         self.declare(self.serve(reply("", "307 X", Location=target.url + "/chat/completions")).url, KEY)
@@ -1582,7 +1839,9 @@ class Transport(Case):
         stub = self.check_list(rows("m"), 0, "", env={"VLLM_API_KEY": KEY})
         request = stub.requests[0]
         self.assertEqual((request.method, request.target), ("GET", "/v1/models"))
-        self.assertEqual(request.headers, {"host": "127.0.0.1:%d" % stub.address[1], "accept": "application/json, text/event-stream", "accept-encoding": "identity",
+        self.assertEqual(request.headers,
+                         {"host": "127.0.0.1:%d" % stub.address[1], "accept": "application/json, text/event-stream",
+                          "accept-encoding": "identity",
                                            "connection": "close", "user-agent": "python", "authorization": "Bearer " + KEY})
         stub = self.serve(rows("m"))
         self.check(self.run_main("list", "--base-url", stub.origin + "/\u00fc/v1"), 0)
@@ -1596,9 +1855,14 @@ class Transport(Case):
 
     def test_which_proxy(self):
         for env, url, expected in (
-                ({}, "http://h/v1", None), ({"http_proxy": "p:1"}, "http://h/v1", "http://p:1"), ({"HTTP_PROXY": "http://p:1/"}, "http://h/v1", "http://p:1/"), ({"HTTP_PROXY": "http://p:1"}, "https://h/v1", None),
-                ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"), ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"), ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
-                ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None), ({"http_proxy": " "}, "http://h", None), ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None)):
+                ({}, "http://h/v1", None), ({"http_proxy": "p:1"}, "http://h/v1", "http://p:1"),
+                ({"HTTP_PROXY": "http://p:1/"}, "http://h/v1", "http://p:1/"),
+                ({"HTTP_PROXY": "http://p:1"}, "https://h/v1", None),
+                ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
+                ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
+                ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
+                ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None), ({"http_proxy": " "}, "http://h", None),
+                ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None)):
             with self.subTest(env=env, url=url):
                 self.assertEqual(vllm.proxy_for(vllm.split_url(url), env), expected)
         for proxy in ("socks5://p:1", "https://p:1", "http://u:secretpw@p:1", "http://p:x"):
@@ -1608,12 +1872,20 @@ class Transport(Case):
 
     def test_no_proxy(self):
         for entries, url, expected in (
-                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True), ("a,h b", "http://h", True), ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False), ("h", "http://xh", False),
-                ("example.com", "http://gpu.example.com", True), (".example.com", "http://gpu.example.com", True), ("*.example.com", "http://gpu.example.com", True), ("example.com", "http://myexample.com", False),
-                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False), ("h:80", "http://h", True), ("10.0.0.0/8", "http://10.1.2.3", True), ("10.0.0.0/8", "http://11.1.2.3", False), ("10.1.2.3/8", "http://10.9.9.9", True),
-                ("10.1.2.3", "http://10.1.2.3", True), ("10.0.0.0/8", "http://ten.example", False), ("10.0.0.0/99", "http://10.1.2.3", False), ("fd00::/8", "http://[fd00::1]:8000", True), ("fd00::/8", "http://[fe00::1]", False),
-                ("fd00::1", "http://[fd00::1]", True), ("[fd00::1]:8000", "http://[fd00::1]:8000", True), ("[fd00::1]:8000", "http://[fd00::1]:8001", False), ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
-                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False), (",", "http://h", False), ("/", "http://1.2.3.4", False)):
+                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True), ("a,h b", "http://h", True),
+                ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False), ("h", "http://xh", False),
+                ("example.com", "http://gpu.example.com", True), (".example.com", "http://gpu.example.com", True),
+                ("*.example.com", "http://gpu.example.com", True), ("example.com", "http://myexample.com", False),
+                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False), ("h:80", "http://h", True),
+                ("10.0.0.0/8", "http://10.1.2.3", True), ("10.0.0.0/8", "http://11.1.2.3", False),
+                ("10.1.2.3/8", "http://10.9.9.9", True),
+                ("10.1.2.3", "http://10.1.2.3", True), ("10.0.0.0/8", "http://ten.example", False),
+                ("10.0.0.0/99", "http://10.1.2.3", False), ("fd00::/8", "http://[fd00::1]:8000", True),
+                ("fd00::/8", "http://[fe00::1]", False),
+                ("fd00::1", "http://[fd00::1]", True), ("[fd00::1]:8000", "http://[fd00::1]:8000", True),
+                ("[fd00::1]:8000", "http://[fd00::1]:8001", False), ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
+                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False), (",", "http://h", False),
+                ("/", "http://1.2.3.4", False)):
             with self.subTest(entries=entries, url=url):
                 self.assertEqual(vllm.no_proxy_covers(entries, vllm.split_url(url)), expected)
 
@@ -1621,22 +1893,28 @@ class Transport(Case):
         proxy = self.serve(rows("m"))
         env = {"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}
         self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0, out="vllm/m")
-        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]), ("http://gpu.example:8000/v1/models", "gpu.example:8000"))
-        for answer, words in ((reply("", "502 Bad Gateway"), "NO_PROXY=gpu.example"), (reply("", "407 Auth"), "answered in place of the server")):
-            self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": self.serve(answer).origin}), 4, err=words)
+        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
+                         ("http://gpu.example:8000/v1/models", "gpu.example:8000"))
+        for answer, words in ((reply("", "502 Bad Gateway"), "NO_PROXY=gpu.example"),
+                              (reply("", "407 Auth"), "answered in place of the server")):
+            self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
+                                     env={"http_proxy": self.serve(answer).origin}), 4, err=words)
         gone = self.serve(b"")
         gone.close()
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4, err="refuses connections")
+        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4,
+                   err="refuses connections")
 
     def test_names_that_do_not_resolve(self):
         with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(-2, "Name or service not known")):
-            self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4, err="'nowhere.invalid' does not resolve")
+            self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
+                       err="'nowhere.invalid' does not resolve")
         for host in ("a" * 64, "a..b", "\u00fc" * 70):
             self.check(self.run_main("list", "--base-url", "http://%s/v1" % host, "--timeout", "5"), 4)
         stop = threading.Event()
         self.addCleanup(stop.set)
         with mock.patch("socket.getaddrinfo", side_effect=lambda *_: stop.wait(WAIT_S)):
-            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout", "0.1"), 4, err="timed out looking up the host")
+            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout", "0.1"), 4,
+                       err="timed out looking up the host")
 
     @unittest.skipUnless(socket.has_ipv6, "no IPv6")
     def test_ipv6(self):
@@ -1690,13 +1968,17 @@ class Tls(Case):
             self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3, err="cannot be used")
 
     def test_the_wrong_scheme(self):
-        self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4, err="try the other scheme: http:")
-        self.check(self.run_main("list", "--base-url", self.serve(reply("The plain HTTP request was sent to HTTPS port", "400 Bad Request")).url), 4, err="the other scheme: https:")
+        self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
+                   err="try the other scheme: http:")
+        self.check(self.run_main("list", "--base-url",
+                                 self.serve(reply("The plain HTTP request was sent to HTTPS port", "400 Bad Request")).url), 4,
+                                 err="the other scheme: https:")
 
     def test_a_certificate_for_another_host(self):
         stub = self.serve(rows("m"), tls=self.context)
         with mock.patch("socket.getaddrinfo", return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
-            self.check(self.run_main("list", "--base-url", "https://other.example:%d/v1" % stub.address[1], "--ca-file", self.authority), 4, err="is not trusted")
+            self.check(self.run_main("list", "--base-url", "https://other.example:%d/v1" % stub.address[1], "--ca-file",
+                                     self.authority), 4, err="is not trusted")
         self.assertEqual(stub.requests, [])
 
     def test_tunnel(self):
@@ -1717,12 +1999,16 @@ class Tls(Case):
         proxy = self.serve(tunnel)
         # "localhost." is in the certificate's eyes localhost; loopback is told apart before, so the name is mocked away.
         with mock.patch.object(vllm, "is_loopback", return_value=False):
-            result = self.run_main("list", "--base-url", target.url, "--ca-file", self.authority, env={"HTTPS_PROXY": proxy.origin, "VLLM_API_KEY": KEY})
+            result = self.run_main("list", "--base-url", target.url, "--ca-file", self.authority,
+                                   env={"HTTPS_PROXY": proxy.origin, "VLLM_API_KEY": KEY})
             self.check(result, 0, out="vllm/m")
             self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
             refusing = self.serve(reply("", "403 Forbidden"))
-            self.check(self.run_main("list", "--base-url", target.url, env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4, err="refuses the tunnel: HTTP 403")
-        self.assertEqual([request.headers.get("authorization") for request in proxy.requests + refusing.requests + target.requests], [None, None, "Bearer " + KEY])
+            self.check(self.run_main("list", "--base-url", target.url,
+                                     env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4,
+                                     err="refuses the tunnel: HTTP 403")
+        requests = proxy.requests + refusing.requests + target.requests
+        self.assertEqual([request.headers.get("authorization") for request in requests], [None, None, "Bearer " + KEY])
 
 
 # ----------------------------------------------------------------------------
@@ -1739,7 +2025,9 @@ class Chat(Case):
         return result, stub.requests[0].body if stub.requests else None
 
     def test_prompt(self):
-        for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"), (["Sum up:"], "text\n", "Sum up:\n\ntext"), (["a"], b"\xef\xbb\xbfb", "a\n\nb"), ([], "\u6a21\n\nx", "\u6a21\n\nx")):
+        for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"),
+                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"), (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
+                                      ([], "\u6a21\n\nx", "\u6a21\n\nx")):
             with self.subTest(argv=argv, stdin=stdin):
                 result, body = self.ask(stdin=stdin, *argv)
                 self.check(result, 0, out="Hi\n")
@@ -1751,21 +2039,36 @@ class Chat(Case):
 
     def test_options(self):
         image = self.write("a.png", b"\x89PNG\r\n\x1a\n")
-        tools, schema = self.write("tools.json", "[%s, // one\n]" % json.dumps(TOOL)), self.write("schema.json", {"type": "object"})
-        pictured = [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+        tools, schema = self.write("tools.json", "[%s, // one\n]" % json.dumps(TOOL)), self.write("schema.json",
+                                                                                                  {"type": "object"})
+        pictured = [{"type": "text", "text": "x"},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
         for argv, row, expected in (
-                (["--system", "Be brief."], {}, {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "x"}]}), (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
-                (["--temperature", "0"], {}, {"temperature": 0}), (["--param", "top_k=20", "--param", 'stop="E=D"'], {}, {"top_k": 20, "stop": "E=D"}), (["--no-stream"], {}, {"stream": False, "stream_options": None}),
-                (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}), (["--schema", schema], {}, {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}}),
+                (["--system", "Be short."], {},
+                 {"messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": "x"}]}),
+                 (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
+                (["--temperature", "0"], {}, {"temperature": 0}),
+                (["--param", "top_k=20", "--param", 'stop="E=D"'], {}, {"top_k": 20, "stop": "E=D"}),
+                (["--no-stream"], {}, {"stream": False, "stream_options": None}),
+                (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}),
+                (["--schema", schema], {},
+                 {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}}),
                 (["--image", image], {"input": ["text", "image"]}, {"messages": [{"role": "user", "content": pictured}]}),
-                (["--image", "https://h/a.png"], {"input": ["text", "image"]}, {"messages": [{"role": "user", "content": [pictured[0], {"type": "image_url", "image_url": {"url": "https://h/a.png"}}]}]}),
-                (["--thinking", "high"], {"reasoning": True, "compat": {"supportsReasoningEffort": True}}, {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}), (["--model", "m"], {}, {})):
+                (["--image", "https://h/a.png"], {"input": ["text", "image"]},
+                 {"messages": [{"role": "user",
+                                "content": [pictured[0], {"type": "image_url", "image_url": {"url": "https://h/a.png"}}]}]}),
+                (["--thinking", "high"], {"reasoning": True, "compat": {"supportsReasoningEffort": True}},
+                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}), (["--model", "m"], {}, {})):
             with self.subTest(argv=argv):
-                result, body = self.ask("x", row=row, script=(reply({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}),), *argv)
+                result, body = self.ask("x", row=row,
+                                        script=(reply({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}),),
+                                        *argv)
                 self.check(result, 0, out="Hi\n")
                 expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]), **expected)
                 self.assertEqual(body, {name: value for name, value in expected.items() if value is not None})
-        for argv in (["--param", "x"], ["--param", "=1"], ["--param", "x=y"], ["--tools", schema], ["--tools", self.path("none")], ["--schema", tools], ["--schema", self.write("s", "{")], ["--image", image],
+        for argv in (["--param", "x"], ["--param", "=1"], ["--param", "x=y"], ["--tools", schema],
+                     ["--tools", self.path("none")], ["--schema", tools], ["--schema", self.write("s", "{")],
+                     ["--image", image],
                      ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", *argv)
@@ -1780,17 +2083,23 @@ class Chat(Case):
         script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"), usage),)
         result = self.ask("x", script=script)[0]
         self.assertEqual((result.status, result.out), (0, 'Hi\nf({"x": 1})\n'))
-        self.assertRegex(result.err, r"\Ahmm\n3 prompt \+ 2 completion tokens, first token [0-9.]+ s, .*[0-9.]+ s in all, finish reason tool_calls\n\Z")
+        self.assertRegex(result.err,
+                         r"\Ahmm\n3 prompt \+ 2 completion tokens, first token [0-9.]+ s, "
+                         r".*[0-9.]+ s in all, finish reason tool_calls\n\Z")
         self.assertEqual(self.ask("x", "--quiet", script=script)[0], (0, 'Hi\nf({"x": 1})\n', ""))
         value = json.loads(self.ask("x", "--json", script=script)[0].out)
         self.assertEqual(sorted(value.pop("timings")), ["first_token_s", "total_s"])
-        self.assertEqual(value, {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm", "finish_reason": "tool_calls", "tool_calls": [dict(CALL, function={"name": "f", "arguments": '{"x": 1}'})],
+        self.assertEqual(value,
+                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm", "finish_reason": "tool_calls",
+                          "tool_calls": [dict(CALL, function={"name": "f", "arguments": '{"x": 1}'})],
                                  "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
         self.assertIsNone(json.loads(self.ask("x", "--json")[0].out)["usage"])
 
     def test_empty_and_broken_answers(self):
         for events, status, out, words in (
-                ([chunk(reasoning="hm"), chunk(finish="length")], 0, "", "used up by reasoning"), ([chunk(reasoning="hm"), chunk(finish="stop")], 0, "", "--reasoning-parser"), ([chunk(finish="stop")], 0, "", "finish reason stop"),
+                ([chunk(reasoning="hm"), chunk(finish="length")], 0, "", "used up by reasoning"),
+                ([chunk(reasoning="hm"), chunk(finish="stop")], 0, "", "--reasoning-parser"),
+                ([chunk(finish="stop")], 0, "", "finish reason stop"),
                 ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"), ([chunk("a"), "x"], 4, "a\n", "no JSON")):
             with self.subTest(events=events):
                 result = self.ask("x", script=(sse(*events),))[0]
@@ -1798,7 +2107,9 @@ class Chat(Case):
                 self.assertEqual(result.out, out)
 
     def test_text_from_the_server_cannot_steer_the_terminal(self):
-        result = self.ask("x", script=(sse(chunk("a\x1b[2J\tb\n\u202e\x9b", reasoning="\x1b]0;x\x07"), chunk(tool_calls=[call_piece(0, "c", "\x1bf", "\x1b")])),))[0]
+        result = self.ask("x",
+                          script=(sse(chunk("a\x1b[2J\tb\n\u202e\x9b", reasoning="\x1b]0;x\x07"),
+                                      chunk(tool_calls=[call_piece(0, "c", "\x1bf", "\x1b")])),))[0]
         self.assertEqual(result.out, "a\\x1b[2J\tb\n\\u202e\\x9b\n\\x1bf(\\x1b)\n")
         self.assertNotIn("\x1b", result.err)
 
@@ -1807,16 +2118,27 @@ class Chat(Case):
             return "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', 'input': 1}]" % (location,)
 
         for answer, status, words, step in (
-                (reply({"error": {"message": "The model `m` does not exist. Valid aliases: `mm`, `x`", "code": 404}}, "404 Not Found"), 4, "does not exist", "did you mean --model mm ?"),
-                (reply({"object": "error", "message": "This model's maximum context length is 2048 tokens."}, "400 Bad"), 4, "2048 tokens", "--max-tokens"),
-                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"), 4, "at least 1", "shorten the prompt"),
-                (reply({"object": "error", "message": forbidden("body", "stream_options")}, "400 Bad"), 4, "'stream_options'", "compat: { supportsUsageInStreaming: false }"),
-                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")}, "400 Bad"), 4, "'max_completion_tokens'", 'maxTokensField: "max_tokens"'),
-                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function", "strict")}, "400 Bad"), 4, "'strict'", "supportsStrictMode: false"),
-                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4, "'top_k'", "leave the field out"),
-                (reply({"error": {"message": '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'}}, "400 Bad"), 4, "requires", "--enable-auto-tool-choice --tool-call-parser hermes"),
-                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized", "export VLLM_API_KEY=THE-KEY"), (reply("", "503 Service Unavailable"), 4, "503", "not ready"),
-                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found", "check the base URL"), (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway", "doctor --probe --model vllm/m"),
+                (reply({"error": {"message": "The model `m` does not exist. Valid aliases: `mm`, `x`", "code": 404}},
+                       "404 Not Found"), 4, "does not exist", "did you mean --model mm ?"),
+                (reply({"object": "error", "message": "This model's maximum context length is 2048 tokens."}, "400 Bad"), 4,
+                 "2048 tokens", "--max-tokens"),
+                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"), 4, "at least 1",
+                 "shorten the prompt"),
+                (reply({"object": "error", "message": forbidden("body", "stream_options")}, "400 Bad"), 4, "'stream_options'",
+                 "compat: { supportsUsageInStreaming: false }"),
+                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")}, "400 Bad"), 4,
+                 "'max_completion_tokens'", 'maxTokensField: "max_tokens"'),
+                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function", "strict")}, "400 Bad"), 4,
+                 "'strict'", "supportsStrictMode: false"),
+                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4, "'top_k'",
+                 "leave the field out"),
+                (reply({"error": {"message": '"auto" tool choice requires --enable-auto-tool-choice and '
+                                             '--tool-call-parser to be set'}}, "400 Bad"),
+                 4, "requires", "--enable-auto-tool-choice --tool-call-parser hermes"),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized", "export VLLM_API_KEY=THE-KEY"),
+                (reply("", "503 Service Unavailable"), 4, "503", "not ready"),
+                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found", "check the base URL"),
+                (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway", "doctor --probe --model vllm/m"),
                 (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "", "doctor")):
             with self.subTest(words=words, step=step):
                 result = self.ask("x", script=(answer,))[0]
@@ -1825,7 +2147,8 @@ class Chat(Case):
                 self.assertLess(len(result.err), 1000)
         gone = reply({"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError"}, "404 Not Found")
         self.check(self.ask("x", script=(gone, rows("m2")))[0], 4, err="did you mean --model m2 ?")
-        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url", self.serve(rows("m2")).url), 4, err="did you mean --model m2 ?")
+        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url", self.serve(rows("m2")).url), 4,
+                   err="did you mean --model m2 ?")
 
     def test_ctrl_c(self):
         with mock.patch.object(vllm, "send_chat", side_effect=KeyboardInterrupt):
@@ -1880,7 +2203,8 @@ class Conversation(Case):
 
     def test_history_commands_and_end(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said, rows("m", "other"), said)
+        process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said,
+                                   rows("m", "other"), said)
         self.type("one", "Yes.")
         self.type("two", "Yes.")
         self.type("/reset", "")
@@ -1895,7 +2219,8 @@ class Conversation(Case):
         self.assertEqual(process.wait(WAIT_S), 0)
         bodies = [request.body for request in stub.requests if request.body]
         self.assertEqual([" ".join(message["content"] for message in body["messages"]) for body in bodies],
-                         ["S one", "S one Yes. two", "T three", "T three Yes. four", "T three Yes. five", "T three Yes. five Yes. six"])
+                         ["S one", "S one Yes. two", "T three", "T three Yes. four", "T three Yes. five",
+                          "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
@@ -1916,19 +2241,26 @@ class RequestVerb(Case):
 
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
         self.declare("http://gpu.example/v1", KEY)
-        with mock.patch("socket.socket", side_effect=AssertionError("a socket was opened")), mock.patch("socket.getaddrinfo", side_effect=AssertionError):
+        unwanted = AssertionError("a socket was opened")
+        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo", side_effect=unwanted):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
                 result = self.run_main("request", stdin=json.dumps(body))
                 self.assertEqual((result.status, json.loads(result.out), result.err), (0, DEFAULT_BODY, ""))
-            result = self.run_main("request", "--explain", "--thinking", "high", stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[], messages=[{"role": "developer", "content": "x"}])))
-            self.check(self.run_main("request", stdin=json.dumps({"messages": [dict(USER, content="a" * 20000)]})), 0, err="warning: the prompt takes about")
+            result = self.run_main("request", "--explain", "--thinking", "high",
+                                   stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[],
+                                                         messages=[{"role": "developer", "content": "x"}])))
+            self.check(self.run_main("request", stdin=json.dumps({"messages": [dict(USER, content="a" * 20000)]})), 0,
+                       err="warning: the prompt takes about")
         self.check(result, 0)
-        for line in ("store +dropped", "stream +added", "stream_options +added", "max_completion_tokens +moved +from max_tokens", "max_completion_tokens +clamped +asked for 999", "tools +dropped", "messages +changed"):
+        for line in ("store +dropped", "stream +added", "stream_options +added",
+                     "max_completion_tokens +moved +from max_tokens", "max_completion_tokens +clamped +asked for 999",
+                     "tools +dropped", "messages +changed"):
             self.assertRegex(result.err, "(?m)^" + line)
 
     def test_bodies_that_are_none(self):
         self.declare("http://gpu.example/v1")
-        for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff", '{"model": 7, "messages": []}', '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
+        for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff", '{"model": 7, "messages": []}',
+                      '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
             with self.subTest(stdin=stdin[:40]):
                 result = self.run_main("request", stdin=stdin)
                 self.check(result, 2)
@@ -1951,7 +2283,8 @@ class RequestVerb(Case):
         self.assertIn('"Authorization: Bearer $VLLM_API_KEY"', result.out)
         for text in (KEY, "header-value", "my-agent", "***"):
             self.assertNotIn(text, result.out)
-        self.assertEqual(sorted(word for word in words if word.startswith(("X-", "User-")))[1:], ["X-Model: $HEADER_X_MODEL", "X-`id`: $HEADER_X__ID_"])
+        self.assertEqual(sorted(word for word in words if word.startswith(("X-", "User-")))[1:],
+                         ["X-Model: $HEADER_X_MODEL", "X-`id`: $HEADER_X__ID_"])
 
     @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
     def test_curl_command_runs_as_printed(self):
@@ -1963,7 +2296,8 @@ class RequestVerb(Case):
         self.assertIn(b"[DONE]", said)
         request = stub.requests[0]
         self.assertEqual((request.target, request.body["messages"][0]["content"]), ("/v1/chat/completions", self.TRICKY))
-        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")], ["Bearer " + KEY, "header-value-1", "application/json"])
+        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")],
+                         ["Bearer " + KEY, "header-value-1", "application/json"])
 
 
 # ----------------------------------------------------------------------------
@@ -1972,7 +2306,8 @@ class RequestVerb(Case):
 
 class Redaction(Case):
 
-    FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"], ["chat", "x", "--json"], ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"], ["config", "--check"])
+    FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"], ["chat", "x", "--json"],
+             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"], ["config", "--check"])
 
     def check_hidden(self, answer, forms=FORMS, rounds=1):
         """Check that no form shows the key, or most of it, when the server answers so."""
@@ -1981,7 +2316,8 @@ class Redaction(Case):
             for options in ([], ["--verbose"]):
                 target = ["--base-url", stub.url] if form[0] != "chat" else []
                 self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
-                result = self.run_main(*form + options + target, stdin=json.dumps(HI) if form[0] == "request" else "", env={"MY_KEY": KEY})
+                result = self.run_main(*form + options + target, stdin=json.dumps(HI) if form[0] == "request" else "",
+                                       env={"MY_KEY": KEY})
                 with self.subTest(form=form + options, result=result):
                     self.assertNotIn(KEY[:10], result.out + result.err)
                     self.assertNotIn("Traceback", result.err)
@@ -1990,22 +2326,31 @@ class Redaction(Case):
         bearer = "Bearer " + KEY
         texts = (KEY, bearer, "a%sb" % KEY, "%s%s" % (KEY, KEY), "%s\u2026%s" % (bearer, bearer))
         for text in texts:
-            self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}], "id": text, "model": text, "choices": [{"finish_reason": text, "message": {
-                "content": text, "reasoning": text, "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]}}]}))
+            self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}], "id": text, "model": text,
+                                     "choices": [{"finish_reason": text, "message": {
+                "content": text, "reasoning": text,
+                "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]}}]}))
         for status in ("401 No", "404 %s" % KEY, "500 " + bearer, "302 X", "503 %s" % bearer):
-            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer}, {"detail": [bearer]}, "<p>%s</p>" % bearer, {"error": {"message": "The model `%s` does not exist. Valid aliases: `%s`" % (KEY, KEY)}}):
-                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer, Via=KEY), (["list"], ["chat", "x"]))
+            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer}, {"detail": [bearer]}, "<p>%s</p>" % bearer,
+                         {"error": {"message": "The model `%s` does not exist. Valid aliases: `%s`" % (KEY, KEY)}}):
+                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer, Via=KEY),
+                                  (["list"], ["chat", "x"]))
 
     def test_a_key_cut_by_an_excerpt(self):
         for padding in list(range(270, 300, 4)) + [78, 70, 5990, 5985]:
-            for fill in ("x" * padding, " " * (padding - 300) + "x" * min(padding, 300) if padding > 300 else "x " * (padding // 2)):
-                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}}, "500 " + fill[:70] + KEY, Server=fill + KEY), (["list"], ["chat", "x"]))
+            for fill in ("x" * padding,
+                         " " * (padding - 300) + "x" * min(padding, 300) if padding > 300 else "x " * (padding // 2)):
+                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}}, "500 " + fill[:70] + KEY,
+                                        Server=fill + KEY), (["list"], ["chat", "x"]))
 
     def test_a_key_cut_across_chunks(self):
-        for pieces in ([KEY[:1], KEY[1:]], [KEY[:9], KEY[9:]], [KEY[:-1], KEY[-1:]], list(KEY), ["x" + KEY[:5], KEY[5:] + KEY[:5], KEY[5:]], [KEY[:3], KEY[:3], KEY[3:]]):
-            self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]), (["chat", "x"], ["chat", "x", "--json"], ["chat", "x", "--no-stream"]))
+        for pieces in ([KEY[:1], KEY[1:]], [KEY[:9], KEY[9:]], [KEY[:-1], KEY[-1:]], list(KEY),
+                       ["x" + KEY[:5], KEY[5:] + KEY[:5], KEY[5:]], [KEY[:3], KEY[:3], KEY[3:]]):
+            self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]),
+                              (["chat", "x"], ["chat", "x", "--json"], ["chat", "x", "--no-stream"]))
         live = vllm.LiveText(["secret-1"])
-        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "", "secret-")] + [live.end()], ["a ", "second", " ", "***", "", "", "***"])
+        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "", "secret-")] + [live.end()],
+                         ["a ", "second", " ", "***", "", "", "***"])
         self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
 
     def test_a_wrong_key_and_its_neighbours(self):
@@ -2032,11 +2377,13 @@ class Output(Case):
                     result = self.run_main("list", form, "--base-url", url, encoding=encoding)
                     self.check(result, 0)
                     self.assertIn("\\u6a21" if encoding != "utf-8" else "\u6a21", result.out)
-        self.assertEqual(json.loads(self.run_main("list", "--json", "--base-url", url, encoding="ascii").out)["models"][0]["name"], "mod\u00e8le-\u6a21\U0001f600")
+        self.assertEqual(json.loads(self.run_main("list", "--json", "--base-url", url,
+                                                  encoding="ascii").out)["models"][0]["name"], "mod\u00e8le-\u6a21\U0001f600")
 
     def test_a_process_in_the_c_locale(self):
         url = self.serve(rows("mod\u00e8le")).url
-        result = self.program("list", "--plain", "--base-url", url, env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+        result = self.program("list", "--plain", "--base-url", url,
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
         self.check(result, 0, out="vllm/mod")
 
     def test_streams_that_fail(self):
@@ -2060,7 +2407,8 @@ class Output(Case):
     def test_processes_whose_output_fails(self):
         self.declare("http://h/v1")
         for verb, redirection, status, words in (
-                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"), ("list", "2>&-", 0, ""), ("list", ">&- 2>&-", 1, ""), ("list", "<&-", 0, ""),
+                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"), ("list", "2>&-", 0, ""),
+                ("list", ">&- 2>&-", 1, ""), ("list", "<&-", 0, ""),
                 ("chat", "2>&-", 2, ""), ("chat", "2>/dev/full", 2, ""), ("chat", "<&-", 2, "no prompt")):
             if "/dev/full" in redirection and not os.path.exists("/dev/full"):
                 continue
@@ -2071,7 +2419,8 @@ class Output(Case):
 
     def test_a_process_whose_reader_has_gone(self):
         reading = threading.Event()
-        stub = self.serve(lambda sock, *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number for number in range(9999)])))
+        stub = self.serve(lambda sock,
+                          *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number for number in range(9999)])))
         with program(self.env(), ["list", "--base-url", stub.url]) as process:
             process.stdin.close()
             process.stdout.close()
@@ -2093,8 +2442,10 @@ class Output(Case):
         self.declare("http://h/v1")
         verbs = [row[0] for row in vllm._VERBS]
         for argv, status in [([verb, "--help"], 0) for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
-                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0), ([], 2), (["nonsense"], 2), (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
-                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2), ([""], 2), (["list", "--json", "--config", "\0"], 3)]:
+                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0), ([], 2), (["nonsense"], 2),
+                (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
+                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2), ([""], 2),
+                (["list", "--json", "--config", "\0"], 3)]:
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
                 self.check(result, status)
@@ -2105,9 +2456,11 @@ class Output(Case):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
         self.check(self.program("nonsense"), 2)
         url = self.demo(KEY)
-        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-", stdin=KEY), 0, out="vllm/demo-alias\n")
+        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-", stdin=KEY), 0,
+                   out="vllm/demo-alias\n")
         self.check(self.program("list", "--base-url", url), 5, err="--api-key")
-        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet", env={"VLLM_API_KEY": KEY}, stdin="hello"), 0, out="You said: hello\n")
+        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet", env={"VLLM_API_KEY": KEY},
+                                stdin="hello"), 0, out="You said: hello\n")
 
     def test_demo(self):
         result = self.run_main("demo")
@@ -2123,15 +2476,19 @@ class Output(Case):
         with program(self.env(), ["demo", "--serve", "--api-key-file", self.write("key", KEY)]) as process:
             process.stdin.close()
             url = re.search(r"http://\S+", process.stdout.readline().decode("utf-8")).group(0)
-            self.check(self.run_main("list", "--plain", "--base-url", url, env={"VLLM_API_KEY": KEY}), 0, out="vllm/demo-sql-lora")
+            self.check(self.run_main("list", "--plain", "--base-url", url, env={"VLLM_API_KEY": KEY}), 0,
+                       out="vllm/demo-sql-lora")
             self.check(self.run_main("list", "--plain", "--base-url", url), 5)
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.wait(WAIT_S), 130)
 
     def test_the_demo_answers_as_vllm_does(self):
         for method, path, body, status, has in (
-                ("GET", "/health", None, 200, None), ("GET", "/version", None, 200, "version"), ("GET", "/nothing", None, 404, "detail"), ("POST", "/tokenize", dict(HI, model="demo-alias"), 200, "count"),
-                ("POST", "/v1/chat/completions", dict(HI, model="demo-alias"), 200, "choices"), ("POST", "/v1/chat/completions", dict(HI, model="none"), 404, "error"), ("POST", "/v1/chat/completions", None, 400, "error"),
+                ("GET", "/health", None, 200, None), ("GET", "/version", None, 200, "version"),
+                ("GET", "/nothing", None, 404, "detail"), ("POST", "/tokenize", dict(HI, model="demo-alias"), 200, "count"),
+                ("POST", "/v1/chat/completions", dict(HI, model="demo-alias"), 200, "choices"),
+                ("POST", "/v1/chat/completions", dict(HI, model="none"), 404, "error"),
+                ("POST", "/v1/chat/completions", None, 400, "error"),
                 ("POST", "/v1/chat/completions", {"messages": [7]}, 400, "error"), ("GET", "/v1/models", None, 200, "data")):
             answer = vllm.demo_reply(method, path, None, body)
             self.assertEqual((answer[0], has is None or has in answer[1]), (status, True), (method, path, body))
@@ -2142,7 +2499,8 @@ class Output(Case):
 class Module(unittest.TestCase):
 
     def test_importing_loads_nothing_heavy_and_reads_nothing(self):
-        heavy = "urllib.request ssl http.server http.client sqlite3 typing dataclasses tempfile threading socket argparse concurrent.futures base64 subprocess".split()
+        heavy = ("urllib.request ssl http.server http.client sqlite3 typing dataclasses tempfile "
+                 "threading socket argparse concurrent.futures base64 subprocess").split()
         code = ("import sys; sys.path.insert(0, %r); before = set(sys.modules)\n"
                 "import os, builtins; os.environ = None\n"
                 "import openclaw_vllm\n"
