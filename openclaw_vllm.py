@@ -38,6 +38,7 @@ DEFAULT_MAX_TOKENS = 8192            # tokens
 DISCOVERY_TIMEOUT_S = 5.0            # the whole exchange, as OpenClaw has it
 CONNECT_TIMEOUT_S = 10.0             # one connection for a completion
 SILENCE_TIMEOUT_S = 300.0            # between two reads of a completion: a slow model is no failure
+LONGEST_TIMEOUT_S = 1e6              # what every platform's sockets can count
 MODEL_LIST_LIMIT = 16 * 1024 * 1024  # bytes of /v1/models, as OpenClaw has it
 ANSWER_LIMIT = 64 * 1024 * 1024      # bytes of one unstreamed completion
 EVENT_LIMIT = 16 * 1024 * 1024       # bytes of one server-sent event
@@ -325,8 +326,8 @@ def line_and_column(text, pos):
 
 
 def json_number(digits):
-    """Return the integer of a JSON text; past 400 digits the float (int() is quadratic, and refuses)."""
-    return int(digits) if len(digits) <= 400 else float(digits)
+    """Return the integer of a JSON text; past 300 digits the float, so that any integer fits one."""
+    return int(digits) if len(digits) <= 300 else float(digits)
 
 
 def json5_loads(text):
@@ -447,7 +448,7 @@ def _json5_scalar(text, kind, start, end, wanted):
     if digits in _JSON5_WORDS:
         return sign * _JSON5_WORDS[digits]
     if digits[:2] in ("0x", "0X"):
-        return sign * int(digits, 16)
+        return sign * (int(digits, 16) if len(digits) <= 250 else math.inf)      # above 2 ** 992
     return sign * (json_number(digits) if digits.isdigit() else float(digits))
 
 
@@ -529,6 +530,8 @@ def read_settings(config_path=None, env=None):
     path = _expand_home(path, env)
     sources, config, issues, warnings = {}, {}, [], []
     try:
+        if "\0" in (path or ""):
+            raise fail("config-invalid", where=repr(path), problem="a NUL character in its path")
         if path is not None and os.path.lexists(path):
             config = _load_config(path, env, sources)
         elif config_path:
@@ -797,8 +800,11 @@ def _located(sources, trees, file, path, problem):
     """Return an Issue with the line and column of a key path, or of the nearest key above it."""
     if file not in sources:
         return Issue(path, problem, file, None, None)
-    for name in sources:
-        trees[name] = trees.get(name) or json5_tree(sources[name])
+    try:
+        for name in sources:
+            trees[name] = trees.get(name) or json5_tree(sources[name])
+    except Json5Error:                               # plain JSON that is nested deeper than JSON5 may be
+        return Issue(path, problem, file, None, None)
     found, pos = _locate(trees, file, trees[file], path.split(".") if path else [])
     line, column = line_and_column(sources[found], pos)
     return Issue(path, problem, found, line, column)
@@ -1308,7 +1314,7 @@ def parse_auth_profiles(text, provider):
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
         if str(_get(profile, "provider")).strip().lower() != provider.lower():
             continue
-        key = profile.get({"api_key": "key", "token": "token"}.get(profile.get("type"), ""))
+        key = profile.get({"api_key": "key", "token": "token"}.get(str(profile.get("type")), ""))
         if isinstance(key, str) and key.strip():
             return Credential("auth profile %s" % name, Secret(key.strip()))
     return None
@@ -1654,6 +1660,8 @@ def _shape(body, model, thinking):
         if name != "store":
             changes.append(Change(name, "changed" if name in shaped else "added", "params.extra_body"))
             shaped[name] = value
+    if shaped.get("stream") is not True and shaped.pop("stream_options", None) is not None:
+        changes.append(Change("stream_options", "dropped", "it goes with stream: true only"))
     return Shaped(shaped, changes, warnings)
 
 
@@ -1969,8 +1977,9 @@ class EventDecoder(object):
 
     def feed(self, data):
         """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr and data[:1] == b"\n":
-            data = data[1:]
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data[1:] if data[:1] == b"\n" else data
         if data:
             self._after_cr = data.endswith(b"\r")
         if b"\r" in data:
@@ -2018,6 +2027,8 @@ def decode_delta(payload):
     """
     choices = payload.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    if choice.get("index"):                          # a chunk of another choice
+        choice = {}
     piece = choice.get("delta") or choice.get("message") or {}
     if not isinstance(piece, dict):
         piece = {}
@@ -2071,12 +2082,13 @@ class Assembler(object):
 
     def _add_call(self, position, piece):
         index = piece["index"] if isinstance(piece.get("index"), int) else position
+        call_id = piece["id"] if isinstance(piece.get("id"), str) else None
         call = self._calls[self._slots[index]] if index in self._slots else None
-        if call is None or (piece.get("id") and call["id"] and piece["id"] != call["id"]):
+        if call is None or (call_id and call["id"] and call_id != call["id"]):
             call = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
             self._slots[index] = len(self._calls)
             self._calls.append(call)
-        call["id"] = piece.get("id") or call["id"]
+        call["id"] = call_id or call["id"]
         function = piece.get("function") if isinstance(piece.get("function"), dict) else {}
         name, arguments = function.get("name"), function.get("arguments") or ""
         if isinstance(name, str) and not call["function"]["name"]:
@@ -2116,8 +2128,9 @@ def server_words(text):
 
 def excerpt(text, limit=300):
     """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
+    whole = len(text) <= 20 * limit
     text = " ".join(text[:20 * limit].split())
-    return text if len(text) <= limit else text[:limit - 1] + "…"
+    return text if whole and len(text) <= limit else text[:limit - 1] + "…"
 
 
 def is_error_payload(payload):
@@ -2274,6 +2287,8 @@ class Exchange(object):
         while expected is None or got < expected:
             try:
                 data = self.response.read1(65536 if expected is None else min(65536, expected - got))
+            except ValueError:                       # older Pythons, at a chunk of negative size
+                raise fail("answer-broken", url=self.url, detail="its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
@@ -2317,7 +2332,7 @@ class Exchange(object):
             if self.proxy:
                 return self._captured("it refuses connections")
             return refused_error(self.url)
-        if isinstance(error, OSError) and type(error).__module__ == "ssl":
+        if type(error).__module__ == "ssl":          # a CertificateError of Python 3.6 is no OSError
             return _tls_error(error, facts)
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
@@ -2465,7 +2480,8 @@ def no_proxy_covers(entries, target):
     """Tell whether a NO_PROXY text covers a Url."""
     host = target.host.lower()
     for entry in re.split(r"[\s,]+", entries.lower()):
-        name, _, port = entry.rpartition(":") if re.search(r"[^:]:[0-9]+\Z", entry) else (entry, "", "")
+        with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
+        name, port = with_port.groups() if with_port else (entry, "")
         if not entry or (port and int(port) != target.port):
             continue
         name = name.strip("[]")
@@ -2639,8 +2655,7 @@ def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
     text = reply.body[:100000].decode("utf-8", "replace")
     facts = {"url": url, "status": reply.status, "words": ": " + server_words(text), "model": model.id}
-    refused = re.search(r"extra_forbidden.{0,40}?'loc': (?:\('body', |'body\.)'?([\w.]+(?:', '[\w.]+'|', \d+)*)|"
-                        r"'loc': \('body', '([^)]*)'\), 'msg': 'Extra inputs are not permitted'", text)
+    refused = re.search(r"'loc': (?:\(([^)]{1,300})\)|'([^']{1,300})'), 'msg': 'Extra inputs are not permitted'", text)
     if reply.status in (400, 422) and refused:
         field = re.findall(r"[A-Za-z_]+", refused.group(1) or refused.group(2))[-1]
         switch = _COMPAT_SWITCHES.get(field)
@@ -2703,7 +2718,7 @@ def send_chat(provider, model, body, timeout_s=None):
     if provider.refusal is not None:
         raise provider.refusal
     url = provider.base_url + "/chat/completions"
-    silence_s = timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S
+    silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
     route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, None)
     data = encode_body(body)
     with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
@@ -4408,11 +4423,31 @@ def _escape(char):
 
 
 def redact(text, secrets):
-    """Return a text with every known secret, bearer token and URL password replaced by ***."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
+    """Return a text with every known secret, bearer token and URL password replaced by ***.
+
+    A secret that was cut off before "…" goes too, as far as it is there.
+    """
+    text = without_secrets(text, secrets)
+    if "…" in text:
+        text = "…".join([_without_beginning(part, secrets) for part in text.split("…")])
     text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
+
+
+def without_secrets(text, secrets):
+    """Return a text with every whole secret replaced by ***."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _without_beginning(text, secrets):
+    """Return a text whose end, where it is the beginning of a secret, is replaced by ***."""
+    for secret in secrets:
+        for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
+            if text.endswith(secret[:size]):
+                return text[:-size] + "***"
+    return text
 
 
 class OutputFailed(Exception):
@@ -4440,8 +4475,13 @@ class Console(object):
         self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
 
     def err(self, text):
-        """Write lines about the run to standard error."""
-        self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
+        """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
+        try:
+            self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
+            if self.stderr is not None:
+                self.stderr.flush()
+        except (OutputFailed, OSError, ValueError):
+            pass
 
     def detail(self, text):
         """Write a line to standard error with --verbose."""
@@ -4454,11 +4494,13 @@ class Console(object):
         while True:                                  # in batches: the whole text at once would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-            for secret in self.secrets:
-                text = text.replace(secret, "***")
-            self.write(self.stdout, text or "\n")
+            self.write(self.stdout, without_secrets(text, self.secrets) or "\n")
             if not text:
                 return
+
+    def out_exact(self, text):
+        """Write to standard output what another program reads: nothing but known secrets is changed."""
+        self.write(self.stdout, without_secrets(text, self.secrets) + "\n")
 
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode."""
@@ -4489,14 +4531,16 @@ class Console(object):
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
-        """Flush both streams, that a failure shows here and not at the interpreter's end."""
-        for stream in (self.stdout, self.stderr):
+        """Flush both streams, that a failure of standard output shows here and not at the interpreter's end."""
+        for stream in (self.stderr, self.stdout):
             try:
                 if stream is not None:
                     stream.flush()
-            except BrokenPipeError:
-                raise
             except (OSError, ValueError) as error:
+                if stream is self.stderr:
+                    continue
+                if isinstance(error, BrokenPipeError):
+                    raise
                 raise OutputFailed(getattr(error, "strerror", None) or str(error))
 
 
@@ -4520,9 +4564,7 @@ class LiveText(object):
 
     def feed(self, text):
         """Return what can be shown now; holds back an end that may begin a secret."""
-        text = self._held + text
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = without_secrets(self._held + text, self._secrets)
         keep = 0
         for secret in self._secrets:
             for size in range(min(len(secret) - 1, len(text)), keep, -1):
@@ -4533,9 +4575,9 @@ class LiveText(object):
         return visible(text[:len(text) - keep])
 
     def end(self):
-        """Return what was held back."""
+        """Return what was held back, unless it is most of a secret."""
         held, self._held = self._held, ""
-        return visible(held)
+        return visible(_without_beginning(held, self._secrets))
 
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
@@ -4555,7 +4597,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
         console.flush()
         return status
     except KeyboardInterrupt:
-        console.write(console.stderr, "\n")
+        console.err("")
         return 130
     except BrokenPipeError:                          # the reader has what it wanted
         _abandon(console.stdout)
@@ -4654,7 +4696,7 @@ def _verb_parser(verb, console):
 def _seconds(text):
     """Return a number of seconds above 0; argparse words the ValueError."""
     value = float(text)
-    if not 0 < value < 1e6:
+    if not 0 < value < LONGEST_TIMEOUT_S:
         raise ValueError(text)
     return value
 
@@ -5226,24 +5268,22 @@ def _cmd_request(options, env, console):
         for change in shaped.changes:
             console.err("%-22s %-8s %s" % (change.field, change.action, change.reason))
     if options.curl:
-        console.out(curl_command(provider, model, shaped.body))
+        console.out_exact(curl_command(provider, model, shaped.body))
     else:
         console.out_json(shaped.body)
     return 0
 
 
 def curl_command(provider, model, body):
-    """Return a shell command that sends a shaped body; secrets are left as variables."""
+    """Return a shell command that sends a shaped body; the key and all headers of the config are left as variables."""
     import shlex
     lines = ["curl -sS -N %s" % shlex.quote(provider.base_url + "/chat/completions"),
              "-H 'Content-Type: application/json'"]
     for name, value in request_headers(provider, model).items():
         if name == "Authorization" and provider.request_key is not None and value == "Bearer " + provider.request_key.key:
             lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
-        elif isinstance(value, Secret) and name.lower() != "user-agent":
-            lines.append('-H "%s: $%s"' % (name, re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
         else:
-            lines.append("-H %s" % shlex.quote("%s: %s" % (name, value)))
+            lines.append('-H %s"$%s"' % (shlex.quote(name + ": "), re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
     lines.append("--data-binary %s" % shlex.quote(json.dumps(body)))
     return " \\\n  ".join(lines)
 
