@@ -1805,17 +1805,17 @@ class Transport(Case):
 
     def test_silence_is_timed_apart_from_a_slow_answer(self):
         self.declare(self.serve(self.drip(sse(chunk("a"), done=False), 9)).url)
-        self.check(self.run_main("chat", "hi", "--timeout", "0.2"), 4, out="a\n", err="timed out in the middle of the answer")
+        self.check(self.run_main("chat", "hi", "--timeout", "0.5"), 4, out="a\n", err="timed out in the middle of the answer")
 
         def slow(sock, _, stub):
             sock.sendall(sse(done=False))
-            for _ in range(12):
-                stub.ending.wait(0.05)                   # 0.6 s in all, more than the time allowed for silence
+            for _ in range(22):
+                stub.ending.wait(0.05)                   # 1.1 s in all, more than the time allowed for silence
                 sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
             sock.sendall(b"data: [DONE]\n\n")
 
         self.declare(self.serve(slow).url)
-        self.check(self.run_main("chat", "hi", "--timeout", "0.4"), 0, out="a" * 12)
+        self.check(self.run_main("chat", "hi", "--timeout", "1"), 0, out="a" * 22)
 
     def test_timeouts_of_the_config(self):
         for seconds in (1, 1e9, 1e300):
