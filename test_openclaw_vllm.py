@@ -1,0 +1,600 @@
+"""Tests of openclaw_vllm: under fire (hostile servers), fuzz targets, every Python.
+
+Standard library only; every server is on loopback, on a port of its own.
+OPENCLAW_VLLM_FUZZ=SECONDS runs the fuzz targets longer, OPENCLAW_VLLM_COMMAND
+names the command to test in place of this interpreter and the file beside this one.
+"""
+import base64
+import collections
+import gzip
+import io
+import itertools
+import json
+import math
+import ntpath
+import os
+import random
+import re
+import shlex
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.parse
+import zipfile
+import zlib
+from unittest import mock
+
+import openclaw_vllm as tool
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FILE = os.path.join(HERE, "openclaw_vllm.py")
+KEY = 'sk-fire"7/Kp+Zq\\Wd=Gx9vT2~mN4'       # differs in each of its spellings: plain, JSON, URL, base64
+OTHER_KEY = "hdr-8Hq2/Lw+5Rz=1Yc"             # of a header that the config adds
+
+
+# ----------------------------------------------------------------------------
+# Helpers
+# ----------------------------------------------------------------------------
+
+def run_main(arguments, env=None, stdin="", encoding="utf-8"):
+    """Run the command line in this process: (status, standard output, standard error)."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="") for _ in range(2)]
+    status = tool.main(arguments, env or {}, io.StringIO(stdin), *streams)
+    texts = []
+    for stream in streams:
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode(encoding))
+    return (status,) + tuple(texts)
+
+
+def spellings(key):
+    """Every way a key might be echoed, each of which must be hidden."""
+    data = key.encode("latin-1")
+    return [key, json.dumps(key)[1:-1], urllib.parse.quote(key), urllib.parse.quote(key, safe=""),
+            base64.b64encode(data).decode("ascii"), base64.urlsafe_b64encode(data).decode("ascii"),
+            base64.b64encode(b"user:" + data).decode("ascii"), base64.b64encode(b"me:" + data).decode("ascii")]
+
+
+def leaks(text, keys=(KEY, OTHER_KEY)):
+    """Return what of some keys stands in a text: any 12 characters in a row of any spelling."""
+    windows = {spelling[start:start + 12] for key in keys for spelling in spellings(key)[:6]
+               for start in range(len(spelling) - 11)}
+    return sorted(window for window in windows if window in text)
+
+
+# What must not reach a terminal: C0 but for tab and newline, C1, marks of direction, surrogates.
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+# ----------------------------------------------------------------------------
+# Under fire: a server that misbehaves on purpose
+# ----------------------------------------------------------------------------
+
+STALL, RESET = "stall", "reset"
+Drip = collections.namedtuple("Drip", "data")            # a byte at a time, for ever
+Forever = collections.namedtuple("Forever", "data")      # as fast as it is taken, for ever
+Ask = collections.namedtuple("Ask", "listing streamed key other elsewhere")
+
+
+class FireServer(object):
+    """Plays one script to every connection: bytes to send, or STALL, RESET, Drip, Forever.
+
+    `script(ask)` returns the actions for a request (an Ask); with `unread` the
+    request is not even read. `sent` counts bytes, `asked` requests.
+    """
+
+    def __init__(self, script=None, unread=False, elsewhere=""):
+        self.script, self.unread, self.elsewhere = script, unread, elsewhere
+        self.sent = self.asked = 0
+        self.over = threading.Event()
+        self.peers = []
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(64)
+        self.origin = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        with socket.create_connection(self.listener.getsockname()):
+            self.thread.join(10)
+        self.listener.close()
+        for peer, thread in self.peers:
+            thread.join(10)
+            peer.close()
+
+    def _accept(self):
+        while True:
+            peer, _ = self.listener.accept()
+            if self.over.is_set():
+                return peer.close()
+            peer.settimeout(10)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            thread = threading.Thread(target=self._play, args=(peer,), daemon=True)
+            self.peers.append((peer, thread))
+            thread.start()
+
+    def _play(self, peer):
+        try:
+            self.asked += 1
+            for action in self.script(None if self.unread else self._read_request(peer)):
+                if action == STALL:
+                    self.over.wait(60)
+                elif action == RESET:
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                elif isinstance(action, Drip):
+                    for byte in itertools.cycle(action.data):
+                        self._send(peer, bytes([byte]))
+                        if self.over.wait(0.04):
+                            return
+                elif isinstance(action, Forever):
+                    block = action.data * (1 + 65536 // len(action.data))
+                    while not self.over.is_set():
+                        self._send(peer, block)
+                else:
+                    self._send(peer, action)
+        except OSError:
+            pass                                     # the tool has hung up, as it may
+        finally:
+            peer.close()
+
+    def _send(self, peer, data):
+        peer.sendall(data)
+        self.sent += len(data)
+
+    def _read_request(self, peer):
+        stream = peer.makefile("rb")
+        try:
+            line = stream.readline().decode("latin-1")
+            fields = {}
+            for field in iter(stream.readline, b"\r\n"):
+                if not field:
+                    break
+                name, _, value = field.decode("latin-1").partition(":")
+                fields[name.lower()] = value.strip()
+            body = json.loads(stream.read(int(fields.get("content-length") or 0)).decode("utf-8") or "{}")
+        finally:
+            stream.close()
+        return Ask(line.startswith("GET"), body.get("stream") is True, fields.get("authorization", "")[7:],
+                   fields.get("x-other", ""), self.elsewhere)
+
+
+def json_bytes(value, **options):
+    return json.dumps(value, **options).encode("utf-8", "surrogatepass")
+
+
+def chunk_value(content="hello", **more):
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": "stop"}
+    return dict({"id": "c", "model": "m", "choices": [choice],
+                 "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}, **more)
+
+
+def event(value):
+    return b"data: " + (value if isinstance(value, bytes) else json_bytes(value)) + b"\n\n"
+
+
+def payload(ask, text="hello"):
+    """Return the body of a good answer, with `text` in each text field of it."""
+    if ask.listing:
+        return json_bytes({"object": "list", "data": [{"id": "m" if text == "hello" else text, "root": text, "parent": text,
+                                                       "max_model_len": 4096, "owned_by": text}]})
+    call = {"index": 0, "id": text, "type": text, "function": {"name": text, "arguments": text}}
+    if text == "hello":
+        piece = {"content": text}
+    else:
+        piece = {"role": text, "content": text, "reasoning": text, "tool_calls": [call], "refusal": text}
+    value = {"id": text, "object": text, "model": text, "usage": chunk_value()["usage"],
+             "choices": [{"index": 0, "finish_reason": "stop" if text == "hello" else text,
+                          "delta" if ask.streamed else "message": piece}]}
+    return event(value) + event(b"[DONE]") if ask.streamed else json_bytes(value)
+
+
+def answer(body, status="200 OK", fields=(), length=True):
+    """Return the bytes of a whole HTTP answer; fields are "Name: value" texts."""
+    lines = ["HTTP/1.1 " + status, "Content-Type: application/json"] + list(fields)
+    lines += ["Content-Length: %d" % len(body)] if length else []
+    return "\r\n".join(lines + ["", ""]).encode("utf-8", "surrogateescape") + body
+
+
+def good(ask, *fields):
+    return answer(payload(ask), fields=fields)
+
+
+CHUNKED = answer(b"", fields=["Transfer-Encoding: chunked"], length=False)
+OPEN = answer(b"", length=False)                 # a body that ends with the connection
+
+
+def chunked(data):
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def half(data):
+    return data[:len(data) // 2]
+
+
+def json_or_stream(ask, value):
+    """Return an answer of any JSON value, as an event for who asked for a stream."""
+    text = value if isinstance(value, bytes) else json_bytes(value)
+    return answer(event(text) + event(b"[DONE]") if ask.streamed else text)
+
+
+def wrong_types(ask, value):
+    """Return an answer that is right but for its types: `value` stands in every field of every level."""
+    answers = []
+    call = {"index": value, "id": value, "type": value, "function": {"name": value, "arguments": value}}
+    piece = {"content": value, "reasoning": value, "reasoning_content": value, "tool_calls": [call, value, {"function": value}]}
+    for fields in (piece, dict(piece, tool_calls=value, function_call=value), value):
+        answers.append({"id": value, "model": value, "usage": value, "error": None,
+                        "choices": [{"delta": fields, "message": fields, "finish_reason": value}]})
+    counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), value)
+    answers += [dict(chunk_value(), usage=counts), dict(chunk_value(), choices=value), dict(chunk_value(), choices=[value])]
+    if ask.listing:
+        row = dict.fromkeys(("root", "parent", "max_model_len", "context_length", "meta", "created"), value)
+        return answer(json_bytes({"object": value, "data": [dict(row, id="m"), dict(row, id=value), value]}))
+    if ask.streamed:
+        return answer(b"".join(event(item) for item in answers) + event(chunk_value()) + event(b"[DONE]"))
+    return answer(json_bytes(answers[0]))
+
+
+def echo(ask, status="400 Bad Request", shape="%s"):
+    """Return an error that repeats, in every spelling, the keys it was sent."""
+    words = " ".join(shape % text for key in (ask.key, ask.other) if key for text in spellings(key))
+    fields = ["Server: " + ask.key, "Location: http://127.0.0.1:9/" + ask.key, "Via: " + ask.other]
+    return answer(json_bytes({"error": {"message": words}}), status, fields)
+
+
+def cut_stream(ask):
+    """Return a good answer that says the key, the text of which is cut at every possible place."""
+    if not ask.streamed:
+        return answer(payload(ask, ask.key))
+    events = [event(chunk_value(part)) for cut in range(1, len(ask.key)) for part in (ask.key[:cut], ask.key[cut:], " ")]
+    events += [event({"choices": [{"delta": {"reasoning": letter}}]}) for letter in ask.key + " "]
+    return answer(b"".join(events) + event(b"[DONE]"))
+
+
+def bomb():
+    """Return gzip data of 512 MB of spaces: one deflated block, repeated."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    first = packer.compress(b" " * 1048576) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(b" " * 1048576) + packer.flush(zlib.Z_FULL_FLUSH)
+    return first + block * 511
+
+
+EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e\u2066evil\x00\x7f\x85\r\x08\ud800"
+EVIL_FIELD = "\x1b]0;pwned\x07\x1b[2J\x9b31mevil\x7f\x08"
+DEEP = b"[" * 100000 + b"]" * 100000
+DEEP_ERROR = b'{"error": {"message": ' + b"[" * 900 + b"]" * 900 + b"}}"
+ESCAPED_EVIL = json.dumps(EVIL).encode("ascii")
+PADDED = [("x" * padding + "%s") for padding in range(250, 300, 3)]      # around the place where error texts are cut
+
+# name: (statuses promised of `list`, of `chat`, script). The tool must end, with one of them, whatever comes.
+FIRE = collections.OrderedDict([
+    # silence in each phase
+    ("stall on accept", ("4", "4", lambda ask: [STALL])),
+    ("stall after the request", ("4", "4", lambda ask: [STALL])),
+    ("stall in the status line", ("4", "4", lambda ask: [b"HTTP/1.1 20", STALL])),
+    ("stall in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nContent-Type: app", STALL])),
+    ("stall before the body", ("4", "4", lambda ask: [good(ask)[:-len(payload(ask))], STALL])),
+    ("stall in the body", ("4", "4", lambda ask: [good(ask)[:-9], STALL])),
+    ("stall in a chunk size", ("4", "4", lambda ask: [CHUNKED, b"1", STALL])),
+    ("stall in a chunk", ("4", "4", lambda ask: [CHUNKED, b"ff\r\n", payload(ask)[:9], STALL])),
+    ("stall in the stream", ("4", "4", lambda ask: [OPEN, half(payload(ask)), STALL])),
+    ("stall before [DONE]", ("4", "4", lambda ask: [OPEN, event(chunk_value()), STALL])),
+    ("stall of an error's body", ("4", "4", lambda ask: [answer(b"{}", "500 Oops")[:-1], STALL])),
+    ("stall after a 100", ("4", "4", lambda ask: [b"HTTP/1.1 100 Continue\r\n\r\n", STALL])),
+    # a byte at a time
+    ("drip in the status line", ("4", "4", lambda ask: [b"HTTP/1.1 200 ", Drip(b"O")])),
+    ("drip in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: ", Drip(b"b")])),
+    ("drip of headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\n", Drip(b"A:b\r\n")])),
+    ("drip in the body", ("4", "4", lambda ask: [answer(b"{", length=False), Drip(b" ")])),
+    ("drip in a body of stated length", ("4", "4", lambda ask: [answer(b" " * 100000)[:-100000], Drip(b" ")])),
+    ("drip in a chunk size", ("4", "4", lambda ask: [CHUNKED, Drip(b"0")])),
+    ("drip in a chunk extension", ("4", "4", lambda ask: [CHUNKED, b"5;", Drip(b"a")])),
+    ("drip of chunks", ("4", "4", lambda ask: [CHUNKED, Drip(b"1\r\n \r\n")])),
+    ("drip in the stream", ("4", "4", lambda ask: [OPEN, b"data: {", Drip(b" ")])),
+    ("drip in the trailers", ("4", "4", lambda ask: [CHUNKED, chunked(b"data: {"), b"0\r\nA: ", Drip(b"b")])),
+    ("drip of an error's body", ("4", "4", lambda ask: [answer(b"", "500 Oops", length=False), Drip(b"a")])),
+    ("drip of 1xx", ("4", "4", lambda ask: [Drip(b"HTTP/1.1 100 C\r\n\r\n")])),
+    # reset and early close in each phase
+    ("reset on accept", ("4", "4", lambda ask: [RESET])),
+    ("reset after the request", ("4", "4", lambda ask: [RESET])),
+    ("reset in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: ", RESET])),
+    ("reset in the body", ("4", "4", lambda ask: [good(ask)[:-9], RESET])),
+    ("reset in the stream", ("4", "4", lambda ask: [OPEN, half(payload(ask)), RESET])),
+    ("close on accept", ("4", "4", lambda ask: [])),
+    ("close after the request", ("4", "4", lambda ask: [])),
+    ("close in the status line", ("4", "4", lambda ask: [b"HTTP/1"])),
+    ("close in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: b"])),
+    ("close in the body", ("4", "4", lambda ask: [good(ask)[:-9]])),
+    ("close in a chunk", ("4", "4", lambda ask: [CHUNKED, b"ffff\r\n", half(payload(ask))])),
+    ("close in the stream", ("4", "4", lambda ask: [OPEN, half(payload(ask))])),
+    ("close in an event", ("4", "4", lambda ask: [OPEN, b'data: {"choices": [{"delta": {"content": "a"}}]}\n\nda'])),
+    # no end
+    ("endless headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\n", Forever(b"X-A: b\r\n")])),
+    ("endless header line", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: ", Forever(b"b")])),
+    ("endless status line", ("4", "4", lambda ask: [b"HTTP/1.1 200 ", Forever(b"O")])),
+    ("endless body", ("4", "4", lambda ask: [answer(b'{"data": [', length=False), Forever(b"1,")])),
+    ("endless white space", ("4", "4", lambda ask: [OPEN, Forever(b" \n")])),
+    ("endless stream", ("4", "4", lambda ask: [OPEN, Forever(event({"choices": [{"delta": {"content": "a" * 500}}]}))])),
+    ("endless tool call", ("4", "4", lambda ask: [OPEN, Forever(event(
+        {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "a"}}]}}]}))])),
+    ("endless comments", ("4", "4", lambda ask: [OPEN, Forever(b": keep-alive\n\n")])),
+    ("endless event", ("4", "4", lambda ask: [OPEN, b"data: ", Forever(b"a")])),
+    ("endless lines of one event", ("4", "4", lambda ask: [OPEN, Forever(b"data: a\n")])),
+    ("endless chunk", ("4", "4", lambda ask: [CHUNKED, b"ffffffffffff\r\n", Forever(b"{")])),
+    ("endless small chunks", ("4", "4", lambda ask: [CHUNKED, chunked(b"{"), Forever(b"2\r\n  \r\n")])),
+    ("endless trailers", ("4", "4", lambda ask: [CHUNKED, chunked(b"{"), b"0\r\n", Forever(b"A: b\r\n")])),
+    ("endless error", ("4", "4", lambda ask: [answer(b"", "500 Oops", length=False), Forever(b"<")])),
+    ("endless 401", ("45", "45", lambda ask: [answer(b"", "401 No", length=False), Forever(b"no ")])),
+    ("storm of 100", ("4", "4", lambda ask: [Forever(b"HTTP/1.1 100 Continue\r\n\r\n")])),
+    ("storm of 103", ("4", "4", lambda ask: [Forever(b"HTTP/1.1 103 Early Hints\r\n\r\n")])),
+    # lies about lengths, wrong chunking
+    ("one 100 first", ("0", "0", lambda ask: [b"HTTP/1.1 100 Continue\r\n\r\n", good(ask)])),
+    ("length too long", ("4", "04", lambda ask: [good(ask, "Content-Length: 99999")])),
+    ("length too short", ("4", "4", lambda ask: [good(ask, "Content-Length: 9")])),
+    ("length zero", ("4", "4", lambda ask: [good(ask, "Content-Length: 0")])),
+    ("length negative", ("04", "04", lambda ask: [good(ask, "Content-Length: -5")])),
+    ("length garbage", ("04", "04", lambda ask: [good(ask, "Content-Length: many")])),
+    ("length of 5000 digits", ("04", "04", lambda ask: [good(ask, "Content-Length: " + "9" * 5000)])),
+    ("length underscored", ("04", "04", lambda ask: [good(ask, "Content-Length: 1_0")])),
+    ("two lengths", ("4", "4", lambda ask: [good(ask, "Content-Length: 3", "Content-Length: 7")])),
+    ("length and chunked", ("04", "04", lambda ask: [
+        answer(b"", fields=["Transfer-Encoding: chunked", "Content-Length: 3"], length=False)
+        + chunked(payload(ask)) + b"0\r\n\r\n"])),
+    ("chunk size bad", ("4", "4", lambda ask: [CHUNKED, b"zz\r\n", payload(ask)])),
+    ("chunk size empty", ("4", "4", lambda ask: [CHUNKED, b"\r\n", payload(ask)])),
+    ("chunk size negative", ("04", "04", lambda ask: [CHUNKED, b"-5\r\n", payload(ask), b"\r\n0\r\n\r\n"])),
+    ("chunk size of 5000 digits", ("4", "04", lambda ask: [CHUNKED, b"9" * 5000, b"\r\n", payload(ask)])),
+    ("chunk size line too long", ("4", "4", lambda ask: [CHUNKED, b"5;" + b"a" * 70000, b"\r\n"])),
+    ("chunk without its CRLF", ("04", "04", lambda ask: [CHUNKED, chunked(payload(ask))[:-2], b"0\r\n\r\n"])),
+    ("no last chunk", ("4", "04", lambda ask: [CHUNKED, chunked(payload(ask))])),
+    ("chunks of one byte", ("0", "0", lambda ask: [
+        CHUNKED, b"".join(chunked(bytes([byte])) for byte in payload(ask)), b"0\r\nTrailer: a\r\n\r\n"])),
+    # no HTTP, or much of it
+    ("garbage", ("4", "4", lambda ask: [bytes(range(256)) * 8])),
+    ("garbage status", ("4", "4", lambda ask: [b"HTTP/1.1 abc OK\r\n\r\n", payload(ask)])),
+    ("status of 5000 digits", ("4", "4", lambda ask: [b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n"])),
+    ("status 99", ("4", "4", lambda ask: [answer(payload(ask), "99 Low")])),
+    ("status 999", ("4", "4", lambda ask: [answer(payload(ask), "999 High")])),
+    ("HTTP/0.9", ("4", "4", lambda ask: [payload(ask)])),
+    ("HTTP/2", ("4", "4", lambda ask: [b"HTTP/2.0 200 OK\r\n\r\n", payload(ask)])),
+    ("SSH", ("4", "4", lambda ask: [b"SSH-2.0-OpenSSH_9.6\r\n"])),
+    ("a TLS alert", ("4", "4", lambda ask: [b"\x15\x03\x01\x00\x02\x02\x46"])),
+    ("a bare newline", ("4", "4", lambda ask: [b"\n\n\n"])),
+    ("huge header line", ("4", "4", lambda ask: [good(ask, "X-A: " + "b" * 70000)])),
+    ("200 headers", ("4", "4", lambda ask: [good(ask, *["X-%d: b" % number for number in range(200)])])),
+    ("headers without colons", ("04", "04", lambda ask: [good(ask, "nonsense", ": nameless", " folded")])),
+    ("unknown coding", ("4", "4", lambda ask: [answer(b"\x00\x01", fields=["Content-Encoding: zstd"])])),
+    ("gzip though not asked", ("0", "0", lambda ask: [answer(gzip.compress(payload(ask)), fields=["Content-Encoding: gzip"])])),
+    ("gzip damaged", ("4", "4", lambda ask: [answer(gzip.compress(payload(ask))[:12] + b"\xff" * 50,
+                                                    fields=["Content-Encoding: gzip"])])),
+    ("gzip cut off", ("4", "4", lambda ask: [answer(gzip.compress(payload(ask))[:-20], fields=["Content-Encoding: gzip"])])),
+    ("gzip bomb", ("4", "4", lambda ask: [answer(bomb(), fields=["Content-Encoding: gzip"])])),
+    ("Set-Cookie", ("0", "0", lambda ask: [good(ask, "Set-Cookie: a=b; Domain=127.0.0.1")])),
+    # statuses
+    ("204", ("4", "4", lambda ask: [answer(b"", "204 No Content")])),
+    ("206", ("4", "4", lambda ask: [answer(payload(ask), "206 Partial Content")])),
+    ("304", ("4", "4", lambda ask: [answer(b"", "304 Not Modified")])),
+    ("401", ("5", "5", lambda ask: [echo(ask, "401 Unauthorized")])),
+    ("403", ("5", "5", lambda ask: [echo(ask, "403 Forbidden")])),
+    ("404 in HTML", ("4", "4", lambda ask: [answer(b"<html><script>alert(1)</script><h1>No", "404 Not Found")])),
+    ("407", ("4", "4", lambda ask: [echo(ask, "407 Proxy Authentication Required")])),
+    ("429", ("4", "4", lambda ask: [echo(ask, "429 Too Many Requests")])),
+    ("500 with the Authorization header", ("4", "4", lambda ask: [echo(ask, "500 Oops", "Authorization: Bearer %s")])),
+    ("503 without a body", ("4", "4", lambda ask: [answer(b"", "503 Service Unavailable")])),
+    ("redirect to another origin", ("4", "4", lambda ask: [
+        answer(b"", "302 Found", ["Location: %s/v1/models" % ask.elsewhere])])),
+    ("redirect 308", ("4", "4", lambda ask: [
+        answer(b"", "308 Permanent Redirect", ["Location: %s/v1/chat/completions" % ask.elsewhere])])),
+    ("redirect to a file", ("4", "4", lambda ask: [answer(b"", "301 Moved", ["Location: file:///etc/passwd"])])),
+    ("redirect to nowhere", ("4", "4", lambda ask: [answer(b"", "301 Moved", ["Location: http://[::1"])])),
+    ("redirect without a place", ("4", "4", lambda ask: [answer(b"", "307 Moved")])),
+    ("redirect with a password", ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: http://u:%s@h/" % KEY])])),
+    ("redirect with 60 kB", ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: http://h/" + "a" * 60000])])),
+    # JSON that is none, or too much
+    ("an empty body", ("4", "4", lambda ask: [answer(b"")])),
+    ("JSON of 100,000 levels", ("4", "4", lambda ask: [json_or_stream(ask, DEEP)])),
+    ("JSON of 900 levels in an error", ("4", "4", lambda ask: [answer(DEEP_ERROR, "500 Oops")])),
+    ("JSON of 900 levels in a good answer", ("4", "4", lambda ask: [json_or_stream(ask, DEEP_ERROR)])),
+    ("JSON of 900 levels as arguments", ("4", "4", lambda ask: [json_or_stream(
+        ask, b'{"choices": [{"%s": {"tool_calls": [{"function": {"name": "f", "arguments": %s}}]}, "finish_reason": "stop"}]}'
+        % (b"delta" if ask.streamed else b"message", DEEP[:900] + DEEP[-900:]))])),
+    ("JSON of 900 levels as id", ("14", "04", lambda ask: [json_or_stream(
+        ask, b'{"data": [], "choices": [{"finish_reason": "stop"}], "id": ' + DEEP[:900] + DEEP[-900:] + b"}")])),
+    ("duplicate keys", ("0", "0", lambda ask: [json_or_stream(
+        ask, b'{"data": 1, "data": [{"id": 1, "id": "m"}], "choices": 2, "choices": [{"finish_reason": "stop"}]}')])),
+    ("NaN and Infinity", ("0", "0", lambda ask: [json_or_stream(
+        ask, b'{"data": [{"id": "m", "max_model_len": NaN}, {"id": "n", "max_model_len": Infinity}], "id": NaN, '
+             b'"usage": {"prompt_tokens": NaN, "completion_tokens": -Infinity}, "choices": [{"finish_reason": "stop"}]}')])),
+    ("integers of 2 MB", ("04", "04", lambda ask: [json_or_stream(
+        ask, b'{"data": [{"id": "m", "max_model_len": 1%s}], "choices": [{"finish_reason": "stop"}]}' % (b"0" * 2000000))])),
+    ("integers of 350 digits", ("0", "0", lambda ask: [json_or_stream(
+        ask, b'{"data": [{"id": "m", "max_model_len": 1%s}], "choices": [{"delta": {"content": "a"}, "message": {"content": "a"},'
+             b'"finish_reason": "stop"}], "usage": {"completion_tokens": 1%s}}' % (b"0" * 350, b"0" * 350))])),
+    ("lone surrogates", ("0", "0", lambda ask: [answer(payload(ask, "a\ud800b\udfffc"))])),
+    ("no UTF-8", ("4", "04", lambda ask: [answer(payload(ask).replace(b"hello", b"h\xff\xc0\x80\xed\xa0\x80llo"))])),
+    ("UTF-16", ("4", "4", lambda ask: [answer(payload(ask).decode("ascii").encode("utf-16"))])),
+    ("a byte-order mark", ("0", "04", lambda ask: [answer(b"\xef\xbb\xbf" + payload(ask))])),
+    ("NULs", ("4", "4", lambda ask: [answer(b"\0" * 5000)])),
+    ("an HTML page", ("4", "4", lambda ask: [answer(b"<!doctype html><title>Welcome</title>")])),
+    ("unclosed tags", ("4", "4", lambda ask: [answer(b"<script" * 14000, "500 Oops")])),
+    ("angle brackets", ("4", "4", lambda ask: [answer(b"<" * 100000, "500 Oops")])),
+    ("null", ("4", "4", lambda ask: [answer(b"null")])),
+    ("an empty list", ("4", "4", lambda ask: [answer(b"[]")])),
+    ("data null", ("4", "04", lambda ask: [json_or_stream(ask, {"data": None})])),
+    ("no models, no choices", ("1", "04", lambda ask: [json_or_stream(ask, {"data": [], "choices": []})])),
+    ("an error with status 200", ("4", "4", lambda ask: [json_or_stream(ask, {"error": {"message": EVIL, "code": 400}})])),
+    ("an error with a wrong code", ("4", "4", lambda ask: [json_or_stream(ask, {"error": {"message": ["a"], "code": True}})])),
+    ("many models", ("0", "0", lambda ask: [
+        answer(json_bytes({"data": [{"id": "m%d" % number} for number in range(20000)]})) if ask.listing else good(ask)])),
+    # types
+    ("numbers in every field", ("01", "04", lambda ask: [wrong_types(ask, 7)])),
+    ("null in every field", ("01", "04", lambda ask: [wrong_types(ask, None)])),
+    ("lists in every field", ("01", "04", lambda ask: [wrong_types(ask, [[1], "a"])])),
+    ("objects in every field", ("01", "04", lambda ask: [wrong_types(ask, {"id": {"a": 1}})])),
+    ("texts in every field", ("01", "04", lambda ask: [wrong_types(ask, "text")])),
+    ("booleans in every field", ("01", "04", lambda ask: [wrong_types(ask, True)])),
+    ("negative numbers in every field", ("01", "04", lambda ask: [wrong_types(ask, -1.5)])),
+    # the terminal
+    ("escapes in every field", ("0", "0", lambda ask: [answer(payload(ask, EVIL))])),
+    ("raw escapes in every field", ("4", "04", lambda ask: [answer(payload(ask, EVIL).replace(b"\\u001b", b"\x1b"))])),
+    ("escapes in an error", ("4", "4", lambda ask: [
+        answer(b'{"error": {"message": %s}}' % ESCAPED_EVIL, "500 " + EVIL_FIELD, ["Server: " + EVIL_FIELD])])),
+    ("escapes in a refusal", ("5", "5", lambda ask: [answer(EVIL_FIELD.encode("latin-1"), "401 " + EVIL_FIELD)])),
+    ("escapes in a redirect", ("4", "4", lambda ask: [
+        answer(b"", "302 Found", ["Location: http://h/" + EVIL_FIELD, "Server: " + EVIL_FIELD])])),
+    ("escapes in the status line", ("4", "4", lambda ask: [b"HTTP/1.1 200\x1b[2J OK\r\n\r\n"])),
+    ("escapes in a bad event", ("4", "4", lambda ask: [answer(b"data: \x1b[2J\xc2\x9b31m\r\n\r\n")])),
+    # the key
+    ("the key in every field", ("0", "0", lambda ask: [answer(payload(ask, ask.key))])),
+    ("every spelling in every field", ("0", "0", lambda ask: [answer(payload(ask, " ".join(spellings(ask.key)))) if ask.key
+                                                             else good(ask)])),
+    ("the key cut across events", ("0", "0", lambda ask: [cut_stream(ask)])),
+    ("the key in a bad event", ("4", "4", lambda ask: [answer(b"data: " + b"x" * 60 + ask.key.encode() + b"\n\n")])),
+    ("the key in the status line", ("4", "4", lambda ask: [answer(b"", "500 " + "y" * 45 + ask.key)])),
+    ("the key in no HTTP", ("4", "4", lambda ask: [ask.key.encode("latin-1") + b"\r\n\r\n"])),
+    ("the key as a Location", ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: /" + urllib.parse.quote(ask.key)])])),
+    ("the key as aliases", ("4", "4", lambda ask: [answer(
+        b"{\"error\": {\"message\": \"The model `x` does not exist. Valid aliases: `%s`\"}}"
+        % json.dumps(ask.key)[1:-1].encode(), "404 Not Found")])),
+    ("a context error of 1 MB", ("4", "4", lambda ask: [answer(
+        json_bytes({"message": "maximum context length is 9 tokens " + ask.key * 30000}), "400 Bad")])),
+] + [("the key where texts are cut: %d" % len(padding), ("4", "4", lambda ask, padding=padding: [
+    echo(ask, "500 Oops", padding)])) for padding in PADDED])
+
+UNREAD = ("stall on accept", "reset on accept", "close on accept")
+CAPS = {"MODEL_LIST_LIMIT": 2200000, "ANSWER_LIMIT": 2200000, "EVENT_LIMIT": 2200000, "STREAM_LIMIT": 2500000}
+HASTY = ("stall", "drip", "endless", "storm")        # what ends by its timeout is given a short one
+SLACK = 12 * 1048576                   # what the kernel holds between two sockets of one machine
+PATIENCE_S = 90                        # for the whole table; a run that hangs would take for ever
+
+
+def offers(verb, option):
+    """Tell whether the command line has a verb with an option."""
+    return any(row[0] == verb for row in tool._VERBS) and option in run_main([verb, "--help"])[1]
+
+
+def verbs_under_fire():
+    """Return [(arguments, column of the promise or the statuses themselves)] of every verb that opens a connection."""
+    found = [(["list"], 0), (["list", "--json"], 0), (["chat", "hi"], 1), (["chat", "hi", "--no-stream"], 1),
+             (["chat", "hi", "--json"], 1)]
+    if offers("doctor", "--probe"):
+        found += [(["doctor"], "0145"), (["doctor", "--probe", "--json"], "0145")]
+    if offers("config", "--dry-run"):
+        found.append((["config", "--dry-run"], "0145"))
+    return found
+
+
+class UnderFireTest(unittest.TestCase):
+    """Every verb against every misbehaving server: status, time, memory, no traceback, no escape, no key."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.verbs = verbs_under_fire()
+        self.outcomes = []           # (case, arguments, promise, status or exception, output, bytes sent)
+
+    def write_config(self, name, origin, listing=False):
+        """Write a config: with a declared model (its server is asked for no list), or one that only lists."""
+        path = os.path.join(self.folder, "%s-%d.json" % (name, listing))
+        block = {"baseUrl": origin + "/v1", "apiKey": KEY, "headers": {"X-Other": OTHER_KEY},
+                 "models": [] if listing else [{"id": "m", "name": "m", "contextWindow": 4096, "maxTokens": 64}]}
+        asked = {"vllm/*": {}} if listing else {}
+        with open(path, "w") as target:
+            json.dump({"models": {"providers": {"vllm": block}}, "agents": {"defaults": {"models": asked}}}, target)
+        return path
+
+    def fire(self, number, name, elsewhere):
+        promises = FIRE[name]
+        timeout = "0.4" if name.startswith(HASTY) else "60"
+        with FireServer(promises[2], name in UNREAD, elsewhere) as server:
+            for arguments, column in self.verbs:
+                before = server.sent
+                path = self.write_config(number, server.origin, arguments[0] == "list")
+                try:
+                    status, out, err = run_main(arguments + ["--config", path, "--timeout", timeout])
+                except BaseException as error:       # a traceback, for the user
+                    status, out, err = error, "", ""
+                promised = column if isinstance(column, str) else promises[column]
+                self.outcomes.append((name, arguments, promised, status, out + err, server.sent - before))
+
+    def test_every_verb_survives_every_server(self):
+        names = collections.deque(enumerate(FIRE))
+
+        def work():
+            while names:
+                number, name = names.popleft()
+                self.fire(number, name, elsewhere.origin)
+
+        with mock.patch.multiple(tool, **CAPS), FireServer(lambda ask: [good(ask)]) as elsewhere:
+            threads = [threading.Thread(target=work, daemon=True) for _ in range(24)]
+            for thread in threads:
+                thread.start()
+            until = time.monotonic() + PATIENCE_S
+            for thread in threads:
+                thread.join(max(0, until - time.monotonic()))
+            alive = any(thread.is_alive() for thread in threads)
+        done = collections.Counter(outcome[0] for outcome in self.outcomes)
+        self.assertEqual([name for name in FIRE if done[name] < len(self.verbs)], [], "these hang" if alive else "")
+        self.assertEqual(elsewhere.asked, 0, "a redirect was followed")
+        for name, arguments, promised, status, text, sent in self.outcomes:
+            with self.subTest(server=name, arguments=arguments):
+                self.assertIn(str(status), list(promised), "%r\n%s" % (status, text[:2000]))
+                self.assertEqual(leaks(text), [])
+                self.assertEqual(UNSAFE.findall(text), [])
+                self.assertNotIn("Traceback", text)
+                self.assertLess(sent, max(CAPS.values()) + SLACK)
+                if status in (4, 5) and arguments[0] in ("list", "chat"):
+                    self.assertIn("error: ", text)
+                    self.assertLess(len(text), 2000 if arguments[0] == "list" else CAPS["STREAM_LIMIT"])
+
+    def test_what_the_module_raises_holds_no_key(self):
+        for name in [name for name in FIRE if "key" in name or name[:3].isdigit()]:
+            with self.subTest(server=name), FireServer(FIRE[name][2], elsewhere="http://127.0.0.1:9") as server:
+                provider = tool.resolve_provider(tool.load_settings(self.write_config(0, server.origin), {}))
+                for act in (lambda: tool.discover_models(provider, 5),
+                            lambda: tool.chat(provider, {"messages": []}, timeout_s=5)):
+                    try:
+                        act()
+                    except tool.Error as error:
+                        facts = [value for key, value in error.facts.items()]
+                        self.assertEqual(leaks("%s %s %s %r" % (error, error.hint, facts, error)), [])
+
+    def test_a_row_that_is_cut_to_fit_the_terminal_shows_no_part_of_the_key(self):
+        rows = [{"id": "a" * padding + KEY, "max_model_len": 5} for padding in range(30)]
+        with FireServer(lambda ask: [answer(json_bytes({"data": rows}))]) as server:
+            with mock.patch.object(tool, "is_terminal", lambda stream: True), \
+                    mock.patch.object(shutil, "get_terminal_size", lambda *_: os.terminal_size((40, 20))):
+                status, out, _ = run_main(["list", "--base-url", server.origin + "/v1"], {"VLLM_API_KEY": KEY})
+        self.assertEqual((status, leaks(out)), (0, []))
+
+    def test_the_server_itself_is_sound(self):
+        with FireServer(lambda ask: [good(ask)]) as server:
+            for arguments, _ in self.verbs:
+                with self.subTest(arguments=arguments):
+                    path = self.write_config(0, server.origin, arguments[0] == "list")
+                    self.assertEqual(run_main(arguments + ["--config", path])[0], 0)
+
+    @unittest.skipUnless(os.path.exists("/proc/self/status"), "needs the memory of one process")
+    def test_memory_stays_bounded(self):
+        for name in ("gzip bomb", "endless small chunks", "endless stream", "integers of 2 MB"):
+            for arguments in (["list"], ["chat", "hi"]):
+                with self.subTest(server=name, arguments=arguments), FireServer(FIRE[name][2]) as server:
+                    path = self.write_config(0, server.origin, arguments == ["list"])
+                    code = ("import sys, openclaw_vllm as tool\ntool.STREAM_LIMIT = 1 << 24\ntool.main(sys.argv[1:])\n"
+                            "tool.os.write(3, open('/proc/self/status', 'rb').read())")
+                    status = subprocess.check_output(
+                        ["sh", "-c", '"$@" 3>&1 >/dev/null 2>&1', "sh", sys.executable, "-c", code] + arguments
+                        + ["--config", path, "--timeout", "2"], cwd=HERE, stdin=subprocess.DEVNULL)
+                    peak_kb = int(re.search(rb"VmHWM:\s*([0-9]+) kB", status).group(1))
+                    self.assertLess(peak_kb, 150 * 1024)
