@@ -37,11 +37,12 @@ DEFAULT_CONTEXT_WINDOW = 128000      # tokens; what OpenClaw assumes of a row th
 DEFAULT_MAX_TOKENS = 8192            # tokens
 DISCOVERY_TIMEOUT_S = 5.0            # the whole exchange, as OpenClaw has it
 CONNECT_TIMEOUT_S = 10.0             # one connection for a completion
-SILENCE_TIMEOUT_S = 300.0            # between two reads of a completion: a slow model is no failure
+SILENCE_TIMEOUT_S = 300.0            # between two events of a completion: a slow model is no failure
 LONGEST_TIMEOUT_S = 1e6              # what every platform's sockets can count
 MODEL_LIST_LIMIT = 16 * 1024 * 1024  # bytes of /v1/models, as OpenClaw has it
 ANSWER_LIMIT = 64 * 1024 * 1024      # bytes of one unstreamed completion
 EVENT_LIMIT = 16 * 1024 * 1024       # bytes of one server-sent event
+STREAM_LIMIT = 256 * 1024 * 1024     # bytes of one streamed completion: a million tokens and more
 CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
 INCLUDE_DEPTH = 10
@@ -214,6 +215,42 @@ class Secret(str):
         return "Secret('***')"
 
 
+_SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
+_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
+
+
+def spellings(secret):
+    """Return the texts by which a secret may be echoed, longest first; none for one that is too short or public.
+
+    Plain, in JSON, URL-quoted, in base64 (inside more text, too); of a header's
+    value such as "Bearer KEY" also those of what stands behind the first word.
+    """
+    import binascii
+    found = set()
+    for text in {str(secret), str(secret).split(None, 1)[-1] if secret.strip() else ""}:
+        if len(text) < _SHORTEST_SECRET or text in _PUBLIC_KEYS:
+            continue
+        quoted = json.dumps(text)[1:-1]
+        found.update((text, quoted, quoted.replace("/", "\\/")))
+        data = text.encode("utf-8", "surrogatepass")
+        for safe in (b"-._~", b"-._~/"):
+            url = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or byte in safe else "%%%02X" % byte for byte in data)
+            found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
+        for before in range(3):                      # where in its three bytes of base64 the secret may begin
+            coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
+            coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
+            found.update((coded, coded.replace("+", "-").replace("/", "_")))
+    return sorted(found, key=lambda text: (-len(text), text))
+
+
+def redact(text, secrets):
+    """Return a text with every known secret, bearer token and URL password replaced by ***."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
+    return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
+
+
 Issue = collections.namedtuple("Issue", "path message file line column")
 Issue.__doc__ = "One fault of a settings file; `path` is the key path, line and column count from 1 or are None."
 
@@ -326,8 +363,22 @@ def line_and_column(text, pos):
 
 
 def json_number(digits):
-    """Return the integer of a JSON text; past 300 digits the float, so that any integer fits one."""
-    return int(digits) if len(digits) <= 300 else float(digits)
+    """Return the integer of a JSON text; past 300 digits the float (int() is quadratic, and refuses).
+
+    So every integer read is also a finite float.
+    """
+    return int(digits) if len(digits.lstrip("-")) <= 300 else float(digits)
+
+
+def is_deep(text, value):
+    """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
+    if text.count("{") + text.count("[") <= JSON_DEPTH:
+        return False
+    containers = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(JSON_DEPTH):
+        containers = [item for outer in containers for item in (outer.values() if isinstance(outer, dict) else outer)
+                      if isinstance(item, (dict, list))]
+    return bool(containers)
 
 
 def json5_loads(text):
@@ -341,7 +392,9 @@ def json5_loads(text):
         text = _decode_utf8(bytes(text))
     if "\\ud" not in text and "\\uD" not in text:     # json.loads would let a lone surrogate through
         try:
-            return json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
+            value = json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
+            if not is_deep(text, value):
+                return value
         except (ValueError, RecursionError):
             pass
     return json5_tree(text).value
@@ -1592,7 +1645,7 @@ def match_model(models, reference, provider):
 def model_not_served(url, model_id, served, words=""):
     """Return the error for a model the server does not have, with the nearest it has."""
     near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
-    fix = "did you mean --model %s ?" % near if near else "the server has: %s" % (", ".join(served[:8]) or "none")
+    fix = "did you mean --model %s ?" % near if near else "the server has: " + excerpt(", ".join(served[:8]) or "none")
     return fail("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
@@ -2040,8 +2093,12 @@ def decode_delta(payload):
     return Delta(content if isinstance(content, str) else _joined_parts(content),
                  reasoning if isinstance(reasoning, str) else "",
                  [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else (),
-                 choice.get("finish_reason") if isinstance(choice.get("finish_reason"), str) else None,
-                 decode_usage(payload.get("usage")), payload.get("id"), payload.get("model"))
+                 _text_or_none(choice.get("finish_reason")),
+                 decode_usage(payload.get("usage")), _text_or_none(payload.get("id")), _text_or_none(payload.get("model")))
+
+
+def _text_or_none(value):
+    return value if isinstance(value, str) else None
 
 
 def _joined_parts(content):
@@ -2082,7 +2139,7 @@ class Assembler(object):
 
     def _add_call(self, position, piece):
         index = piece["index"] if isinstance(piece.get("index"), int) else position
-        call_id = piece["id"] if isinstance(piece.get("id"), str) else None
+        call_id = _text_or_none(piece.get("id"))
         call = self._calls[self._slots[index]] if index in self._slots else None
         if call is None or (call_id and call["id"] and call_id != call["id"]):
             call = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
@@ -2102,28 +2159,34 @@ class Assembler(object):
                       last["finish_reason"], last["usage"], timings or {"first_token_s": None, "total_s": None})
 
 
-def loads_untrusted(text):
-    """Return the JSON value of a text from outside. Raises ValueError, whatever it holds."""
+def loads_untrusted(text, decode=None):
+    """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
+
+    Nested so deep that to handle it might overflow the stack is refused, too.
+    """
     try:
-        return json.loads(text, parse_int=json_number)
+        value = decode(text) if decode else json.loads(text, parse_int=json_number)
     except RecursionError:
         raise ValueError("nested too deep")
+    if is_deep(text, value):
+        raise ValueError("nested more than %d levels deep" % JSON_DEPTH)
+    return value
 
 
-def server_words(text):
+def server_words(text, secrets=()):
     """Return what a server says in an error body, in one line: each shape that vLLM has used, else the text.
 
     {"error": {"message"}}, {"error": "…"}, {"object": "error", "message"}, {"detail": …}.
     """
     try:
         payload = loads_untrusted(text)
-    except ValueError:
-        return excerpt(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text))
+    except ValueError:                               # not all of it: unclosed tags cost their number squared
+        return excerpt(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", redact(text, secrets)[:10000]))
     for value in (_get(payload, "error", "message"), _get(payload, "error"), _get(payload, "message"),
                   _get(payload, "detail")):
         if value:
-            return excerpt(value if isinstance(value, str) else json.dumps(value))
-    return excerpt(text)
+            return excerpt(redact(value if isinstance(value, str) else json.dumps(value), secrets))
+    return excerpt(redact(text, secrets))
 
 
 def excerpt(text, limit=300):
@@ -2146,30 +2209,40 @@ Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
 seconds to connect, of silence between two reads, and in all (None: no end)."""
 
-Reply = collections.namedtuple("Reply", "status reason headers body proxy")
-Reply.__doc__ = "One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or None."
+Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
+Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
+None, `secrets` the texts to hide in what the server says."""
+Reply.__new__.__defaults__ = (None, ())
 
 
 class _Wire(io.RawIOBase):
-    """A connected socket as http.client sees it, each read and write bounded by silence and deadline.
+    """A connected socket as http.client sees it, bounded by silence and deadline.
 
-    A timeout of the socket alone would let a server drip a byte at a time for ever.
+    Silence lasts until `progress` is reported: bytes alone are none, or a server
+    could drip one at a time for ever.
     """
 
     def __init__(self, sock, silence_s, deadline):
         super(_Wire, self).__init__()
-        self.sock, self.silence_s, self.deadline = sock, silence_s, deadline
+        self.sock, self.silence_s = sock, silence_s
+        self.deadline = math.inf if deadline is None else deadline
+        self.progress()
+
+    def progress(self):
+        """Take note that the other side has got on: its time starts anew."""
+        self.until = min(self.deadline, time.monotonic() + self.silence_s)
 
     def readable(self):
         return True
 
     def readinto(self, buffer):
-        self.sock.settimeout(_patience(self.silence_s, self.deadline))
+        self.sock.settimeout(_patience(self.silence_s, self.until))
         return self.sock.recv_into(buffer)
 
     def sendall(self, data):
-        self.sock.settimeout(_patience(self.silence_s, self.deadline))
+        self.sock.settimeout(_patience(self.silence_s, self.until))
         self.sock.sendall(data)
+        self.progress()
 
     def makefile(self, mode, buffering=None):
         return io.BufferedReader(self, 65536)
@@ -2199,6 +2272,7 @@ class Exchange(object):
 
     def __init__(self, method, url, headers, body, route):
         self.url, self.route, self.sock = url, route, None
+        self.secrets = [text for value in headers.values() if isinstance(value, Secret) for text in spellings(value)]
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self.phase = "before connecting"
@@ -2207,7 +2281,7 @@ class Exchange(object):
         self._started = time.monotonic()
         self._deadline = None if route.total_s is None else self._started + route.total_s
         try:
-            wire = self._connect()
+            self._wire = wire = self._connect()
             self.seconds["connect"] = time.monotonic() - self._started
             connection = http.client.HTTPConnection(self.target.host, self.target.port)
             connection.sock = wire
@@ -2217,16 +2291,28 @@ class Exchange(object):
             self.response = connection.getresponse()
             self.seconds["headers"] = time.monotonic() - self._started
             self.phase = "in the middle of the answer"
+            wire.progress()
         except BaseException as error:
             self.close()
             raise self._error(error)
-        self.status, self.reason, self.headers = self.response.status, self.response.reason, self.response.headers
+        self.status, self.reason = self.response.status, self.hidden(self.response.reason)
+        self.headers = http.client.HTTPMessage()
+        for name, value in self.response.headers.items():
+            self.headers[name] = self.hidden(value)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.close()
+
+    def hidden(self, text):
+        """Return a text of the server with every secret that was sent to it hidden."""
+        return redact(text, self.secrets)
+
+    def progress(self):
+        """Take note that a useful piece of the answer has come: the next may take as long again."""
+        self._wire.progress()
 
     def close(self):
         """Close the connection; a server that was still generating stops."""
@@ -2311,13 +2397,12 @@ class Exchange(object):
 
     def read(self, limit):
         """Return the whole body. Raises ServerError when it is longer than `limit` bytes."""
-        parts, size = [], 0
+        body = bytearray()                           # a list of small chunks would take many times their size
         for data in self.chunks():
-            size += len(data)
-            if size > limit:
+            body += data
+            if len(body) > limit:
                 raise fail("answer-too-large", url=self.url, limit=limit)
-            parts.append(data)
-        return b"".join(parts)
+        return bytes(body)
 
     def _error(self, error):
         """Return the Error that a network exception means; anything else comes back as it is."""
@@ -2341,7 +2426,8 @@ class Exchange(object):
         if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
             return fail("answer-broken", detail="the connection was closed " + self.phase, **facts)
         if isinstance(error, http.client.HTTPException):
-            return fail("answer-broken", detail="no valid HTTP: %s" % (error or type(error).__name__), **facts)
+            return fail("answer-broken", detail="no valid HTTP: " + (excerpt(self.hidden(str(error)), 80) or type(error).__name__),
+                        **facts)
         if isinstance(error, OSError):
             return fail("unreachable", detail=error.strerror or str(error), **facts)
         return error
@@ -2500,7 +2586,8 @@ def no_proxy_covers(entries, target):
 def fetch(method, url, headers, body, route, limit):
     """Return the Reply to one request, the body read whole. Raises ServerError."""
     with Exchange(method, url, headers, body, route) as exchange:
-        return Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(limit), exchange.proxy)
+        return Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(limit), exchange.proxy,
+                     exchange.secrets)
 
 
 def bearer(credential):
@@ -2591,10 +2678,19 @@ def layer(headers):
     return " (answered by %s)" % excerpt(", ".join(named), 80) if named and named != ["uvicorn"] else ""
 
 
+def reply_words(reply):
+    """Return (the text of an error body, what it says in one line), secrets that were sent hidden.
+
+    Hidden here and not only where it is printed: a text that is cut may end inside a key.
+    """
+    text = reply.body[:100000].decode("utf-8", "replace")
+    return redact(text, reply.secrets), server_words(text, reply.secrets)
+
+
 def http_error(url, reply, credential):
     """Return the error that a status other than 200 means for a GET, or for any request to do with the key."""
-    status, text = reply.status, reply.body[:100000].decode("utf-8", "replace")
-    words = server_words(text)
+    status = reply.status
+    text, words = reply_words(reply)
     facts = {"url": url, "status": status, "reason": excerpt(reply.reason or "", 60), "layer": layer(reply.headers),
              "words": ": " + words if words else ""}
     if status in (401, 403) and not (reply.proxy and split_url(url).scheme == "http" and "Via" in reply.headers):
@@ -2602,7 +2698,7 @@ def http_error(url, reply, credential):
             return fail("no-key", **facts)
         return fail("bad-key", source=credential.source, suspect=key_suspicion(credential.key), **facts)
     if 300 <= status < 400:
-        location = reply.headers.get("Location") or "nowhere"
+        location = excerpt(reply.headers.get("Location") or "nowhere", 200)
         return fail("redirect", location=location, right=_redirect_base(url, location), **facts)
     if "plain HTTP request was sent to HTTPS port" in text:
         return fail("scheme-mismatch", scheme="http", right="https" + url[4:], url=url)
@@ -2626,6 +2722,8 @@ def _redirect_base(url, location):
     except ValueError:
         return "the address the server names"
     target = target.split("?")[0].rstrip("/")
+    if not re.match("https?://", target):
+        return "the address the server names"
     for suffix in ("/chat/completions", "/models"):
         if target.endswith(suffix):
             return target[:-len(suffix)]
@@ -2653,8 +2751,8 @@ _COMPAT_SWITCHES = {
 
 def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
-    text = reply.body[:100000].decode("utf-8", "replace")
-    facts = {"url": url, "status": reply.status, "words": ": " + server_words(text), "model": model.id}
+    text, words = reply_words(reply)
+    facts = {"url": url, "status": reply.status, "words": ": " + words, "model": model.id}
     refused = re.search(r"'loc': (?:\(([^)]{1,300})\)|'([^']{1,300})'), 'msg': 'Extra inputs are not permitted'", text)
     if reply.status in (400, 422) and refused:
         field = re.findall(r"[A-Za-z_]+", refused.group(1) or refused.group(2))[-1]
@@ -2723,7 +2821,8 @@ def send_chat(provider, model, body, timeout_s=None):
     data = encode_body(body)
     with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
         if exchange.status != 200:
-            reply = Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(ANSWER_LIMIT), exchange.proxy)
+            reply = Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(ANSWER_LIMIT), exchange.proxy,
+                          exchange.secrets)
             raise completion_error(url, reply, provider, model)
         for delta in read_answer(exchange, provider, model):
             yield delta
@@ -2754,13 +2853,11 @@ def read_answer(exchange, provider, model):
 
 
 def _read_whole(exchange, first, chunks, provider, model):
-    parts, size = [first], len(first)
+    text = bytearray(first)
     for data in chunks:
-        parts.append(data)
-        size += len(data)
-        if size > ANSWER_LIMIT:
+        text += data
+        if len(text) > ANSWER_LIMIT:
             raise fail("answer-too-large", url=exchange.url, limit=ANSWER_LIMIT)
-    text = b"".join(parts)
     try:
         payload = loads_untrusted(text.decode("utf-8", "replace"))
     except ValueError:
@@ -2775,9 +2872,14 @@ def _read_whole(exchange, first, chunks, provider, model):
 
 def _read_events(exchange, first, chunks, provider, model):
     decoder = EventDecoder()
-    loads = json.JSONDecoder(parse_int=json_number).decode
-    finished = False
+    decode = json.JSONDecoder(parse_int=json_number).decode
+    finished, size = False, 0
     for data in itertools.chain((first,), chunks):
+        size += len(data)
+        if size > STREAM_LIMIT:
+            raise fail("answer-too-large", url=exchange.url, limit=STREAM_LIMIT)
+        if b"\n" in data:                            # a comment is a sign of life as much as an event
+            exchange.progress()
         try:
             events = decoder.feed(data)
         except ValueError as error:
@@ -2786,9 +2888,9 @@ def _read_events(exchange, first, chunks, provider, model):
             if text == "[DONE]":
                 return
             try:
-                payload = loads(text)
-            except (ValueError, RecursionError):
-                raise fail("stream-broken", url=exchange.url, detail="an event is no JSON: " + excerpt(text, 80))
+                payload = loads_untrusted(text, decode)
+            except ValueError:
+                raise fail("stream-broken", url=exchange.url, detail="an event is no JSON: " + excerpt(exchange.hidden(text), 80))
             if kind == "error" or is_error_payload(payload):
                 raise _error_inside(exchange, text.encode("utf-8", "replace"), payload, provider, model)
             if isinstance(payload, dict):
@@ -2802,10 +2904,10 @@ def _read_events(exchange, first, chunks, provider, model):
 def _error_inside(exchange, text, payload, provider, model):
     """Return the error for an error object that came with HTTP 200, whole or in the middle of a stream."""
     code = _get(payload, "error", "code") or _get(payload, "code")
-    reply = Reply(code if isinstance(code, int) else 500, "", exchange.headers, text, exchange.proxy)
+    reply = Reply(code if isinstance(code, int) else 500, "", exchange.headers, text, exchange.proxy, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
-        return fail("stream-broken", url=exchange.url, detail="the server says: " + server_words(text.decode("utf-8", "replace")))
+        return fail("stream-broken", url=exchange.url, detail="the server says: " + reply_words(reply)[1])
     return error
 
 
@@ -4409,8 +4511,6 @@ def demo_server(port=0, key=None):
 
 # What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
 _UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-_SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
-_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
 
 
 def visible(text):
@@ -4420,18 +4520,6 @@ def visible(text):
 
 def _escape(char):
     return ("\\x%02x" if ord(char) < 256 else "\\u%04x") % ord(char)
-
-
-def redact(text, secrets):
-    """Return a text with every known secret, bearer token and URL password replaced by ***.
-
-    A secret that was cut off before "…" goes too, as far as it is there.
-    """
-    text = without_secrets(text, secrets)
-    if "…" in text:
-        text = "…".join([_without_beginning(part, secrets) for part in text.split("…")])
-    text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
-    return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
 
 
 def without_secrets(text, secrets):
@@ -4463,11 +4551,8 @@ class Console(object):
         self.verbose = False
 
     def hide(self, texts):
-        """Remember texts that must never be shown, and their JSON spelling."""
-        known = set(self.secrets)
-        for text in texts:
-            if len(text) >= _SHORTEST_SECRET and text not in _PUBLIC_KEYS:
-                known.update((str(text), json.dumps(str(text))[1:-1]))
+        """Remember texts that must never be shown, in any spelling."""
+        known = set(self.secrets).union(*(spellings(text) for text in texts))
         self.secrets = sorted(known, key=len, reverse=True)
 
     def out(self, text):
@@ -4494,7 +4579,8 @@ class Console(object):
         while True:                                  # in batches: the whole text at once would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-            self.write(self.stdout, without_secrets(text, self.secrets) or "\n")
+            text = without_secrets(text, [json.dumps(secret)[1:-1] for secret in self.secrets] + self.secrets)
+            self.write(self.stdout, text or "\n")
             if not text:
                 return
 
@@ -4561,16 +4647,13 @@ class LiveText(object):
 
     def __init__(self, secrets):
         self._secrets, self._held = secrets, ""
+        self._begun = {secret[:size] for secret in secrets for size in range(1, len(secret))}
+        self._longest = max(map(len, secrets)) - 1 if secrets else 0
 
     def feed(self, text):
         """Return what can be shown now; holds back an end that may begin a secret."""
         text = without_secrets(self._held + text, self._secrets)
-        keep = 0
-        for secret in self._secrets:
-            for size in range(min(len(secret) - 1, len(text)), keep, -1):
-                if text.endswith(secret[:size]):
-                    keep = size
-                    break
+        keep = next((size for size in range(min(self._longest, len(text)), 0, -1) if text[-size:] in self._begun), 0)
         self._held = text[len(text) - keep:]
         return visible(text[:len(text) - keep])
 
@@ -4820,7 +4903,10 @@ def _cmd_list(options, env, console):
         for model, _ in rows:
             console.out(model.key)
     elif rows:
-        for line in format_table(rows, servers if len(outcomes) > 1 else None, _columns(console)):
+        def show(text):
+            return visible(redact(text, console.secrets))
+
+        for line in format_table(rows, servers if len(outcomes) > 1 else None, _columns(console), show):
             console.out(line)
     console.flush()
     for provider, error in failures:
@@ -4856,11 +4942,11 @@ def list_row(model, provider, servers=None):
     return row
 
 
-def format_table(rows, servers=None, width=None):
+def format_table(rows, servers=None, width=None, show=visible):
     """Return the lines of the table of `list` for (Model, Provider) rows.
 
     `servers` {model id: [base URL]} adds a column where several were asked;
-    with a `width` in columns, long ids are cut to fit.
+    with a `width` in columns, long ids are cut to fit, after `show` has made them safe.
     """
     several = servers is not None
     cells = [["Model", "Input", "Ctx", "Local", "Auth"] + ["Server"] * several + ["Tags"]]
@@ -4868,9 +4954,9 @@ def format_table(rows, servers=None, width=None):
         tags = list(model.tags)
         if several and len(servers[model.id]) > 1:
             tags.append("on %d servers" % len(servers[model.id]))
-        cells.append([visible(model.key), "+".join(model.input), str(model.context_tokens or model.context_window or "-"),
+        cells.append([show(model.key), "+".join(model.input), str(model.context_tokens or model.context_window or "-"),
                       "yes" if is_loopback(split_url(model.base_url).host) else "no",
-                      "yes" if provider.request_key else "no"] + [model.base_url] * several + [visible(",".join(tags))])
+                      "yes" if provider.request_key else "no"] + [model.base_url] * several + [show(",".join(tags))])
     sizes = [max(display_width(row[column]) for row in cells) for column in range(len(cells[0]))]
     if width is not None:
         spare = width - sum(sizes[1:-1]) - 2 * (len(sizes) - 1) - min(sizes[-1], 12)
@@ -4899,6 +4985,7 @@ def _padded(text, size):
 def _cut(text, size):
     if display_width(text) <= size:
         return text
+    text = text[:4 * size]                           # which combining characters could make endless
     while display_width(text) > size - 1:
         text = text[:-1]
     return text + "…"
@@ -5077,7 +5164,7 @@ def empty_answer(model, answer):
     elif answer.reasoning:
         detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
     else:
-        detail, fix = "finish reason %s" % answer.finish_reason, "try again, or another prompt"
+        detail, fix = "finish reason " + excerpt(answer.finish_reason or "none", 40), "try again, or another prompt"
     return fail("empty-answer", model=model.key, detail=detail, fix=fix)
 
 
@@ -5094,7 +5181,7 @@ def statistics(answer):
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
-        parts.append("finish reason %s" % answer.finish_reason)
+        parts.append("finish reason " + excerpt(answer.finish_reason, 40))
     return ", ".join(parts)
 
 
