@@ -2233,7 +2233,7 @@ class Exchange(object):
             if self.proxy:
                 return self._captured("it refuses connections")
             return refused_error(self.url)
-        if isinstance(error, OSError) and type(error).__module__ == "ssl":
+        if type(error).__module__ == "ssl":              # CertificateError of Python 3.6 is no OSError
             return _tls_error(error, facts)
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
@@ -2775,7 +2775,8 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     for name, needs, check in _CHECKS + (_PROBES if probe else ()):
         if needs is not None and getattr(case, needs) is None:
             yield Finding(name, "skip", case.stopped, "not checked")
-        elif case.left() <= 0:
+        elif case.left() <= 0 and check is not _check_http:      # which opens no connection
+            case.stopped = case.stopped or "timeout"
             yield Finding(name, "skip", "timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
         else:
             for finding in _run_check(case, check):
