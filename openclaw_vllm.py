@@ -2856,6 +2856,7 @@ def describe_certificate(der):
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
+PROBE_LIMIT = 4 * 1024 * 1024        # bytes of an answer of so many tokens
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
@@ -3299,27 +3300,25 @@ def _check_models(case):
         yield _found(fail("no-models", where=case.provider.base_url, problem="the server offers no models",
                           fix="start vLLM with a model: vllm serve MODEL"))
         return
-    own = {row["id"]: row_context(row) for row in case.rows}
-    case.served = {row["id"]: own[row["id"]] or own.get(row.get("parent")) for row in case.rows}
-    declared = declared_models(case.provider)
-    case.models = merge_models(declared, discovered_models(case.rows, case.provider), case.provider)
-    groups = alias_groups(case.rows)
+    found, own = discovered_models(case.rows, case.provider), {row["id"]: row_context(row) for row in case.rows}
+    case.served = {model.id: own[model.id] or own.get(model.parent) for model in found}
+    case.models = merge_models(declared_models(case.provider), found, case.provider)
     words = []
-    for ids in groups:
+    for ids in alias_groups(found):
         also = " (also %s)" % _listed(ids[1:]) if len(ids) > 1 else ""
-        words.append("%s%s, %s" % (ids[0], also, "%d tokens" % case.served[ids[0]] if case.served[ids[0]] else "no limit stated"))
-    adapters = ["%s on %s" % (row["id"], row["parent"]) for row in case.rows if row.get("parent")]
+        limit = case.served[ids[0]]
+        words.append("%s%s, %s" % (ids[0], also, "%d tokens" % limit if limit else "no limit stated"))
     words[6:] = ["and %d more" % (len(words) - 6)] if len(words) > 6 else []
+    adapters = ["%s on %s" % (model.id, model.parent) for model in found if model.parent]
     yield _passed("; ".join(words + (["LoRA: %s" % _listed(adapters)] if adapters else [])))
 
 
-def alias_groups(rows):
-    """Return the ids of server rows that are no LoRA adapters, those with the same root together: [[id, …], …]."""
+def alias_groups(models):
+    """Return the ids of discovered Models that are no LoRA adapters, those with the same root together: [[id, …], …]."""
     groups = collections.OrderedDict()
-    for row in rows:
-        if not row.get("parent"):
-            root = row.get("root")
-            groups.setdefault(root if isinstance(root, str) else row["id"], []).append(row["id"])
+    for model in models:
+        if not model.parent:
+            groups.setdefault(model.root or model.id, []).append(model.id)
     return list(groups.values())
 
 
@@ -3449,7 +3448,7 @@ def _check_load(case):
     if not gauges:
         yield Finding("", "skip", "http-error", "/metrics is not open (HTTP %d)" % reply.status)
         return
-    words = ["%d requests %s" % (gauges[name], name) for name in ("running", "waiting") if name in gauges]
+    words = ["%.0f requests %s" % (gauges[name], name) for name in ("running", "waiting") if name in gauges]
     words += ["KV cache %.0f %% full" % (100 * gauges["cache"])] if "cache" in gauges else []
     yield _passed("/metrics: " + ", ".join(words))
 
@@ -3490,9 +3489,12 @@ class _Tap(Exchange):
     """An Exchange that keeps the pieces of its answer and when they came: [(seconds since the start, bytes)]."""
 
     def chunks(self):
-        self.pieces = []
+        self.pieces, size = [], 0
         for data in super(_Tap, self).chunks():
             self.pieces.append((time.monotonic() - self._started, data))
+            size += len(data)
+            if size > PROBE_LIMIT:
+                raise fail("answer-too-large", url=self.url, limit=PROBE_LIMIT)
             yield data
 
 

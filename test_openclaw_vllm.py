@@ -1501,6 +1501,26 @@ class DoctorTest(unittest.TestCase):
             self.declare(url, reasoning=True, compat={"supportsDeveloperRole": True})
             self.assertIn("supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
 
+    def test_odd_answers_beside_the_main_ones_break_nothing(self):
+        odd = [dict(MODEL, parent=["x"], root={"y": 1}), dict(MODEL, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
+        changes = {"/version": (200, {}, b"[1]"), "/health": (404, {}, b""), "/tokenize": (200, {}, b"[[]]"),
+                   "/metrics": (200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n")}
+        with loopback(healthy(changes, models=odd)) as (url, _):
+            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+            self.assertEqual(status, 0, findings)
+            self.assertNotIn("\x1b", run(["doctor", "--base-url", url + "/v1"], self.env)[1])
+
+    def test_a_side_entrance_that_hangs_stops_nothing(self):
+        def hang(request):
+            over.wait(10)
+            return 200, {}, b""
+
+        over = threading.Event()
+        with loopback(healthy({"/metrics": hang})) as (url, _):
+            found = self.assert_warns("timeout", "--base-url", url + "/v1", "--timeout", "0.2")
+            over.set()
+        self.assertIn("/metrics", found["summary"])
+
     # with --probe
 
     def probe(self, answer, tools=None, **row):
