@@ -2212,7 +2212,6 @@ seconds to connect, of silence between two reads, and in all (None: no end)."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
 Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
 None, `secrets` the texts to hide in what the server says."""
-Reply.__new__.__defaults__ = (None, ())
 
 
 class _Wire(io.RawIOBase):
@@ -2404,6 +2403,10 @@ class Exchange(object):
                 raise fail("answer-too-large", url=self.url, limit=limit)
         return bytes(body)
 
+    def reply(self, limit):
+        """Return the whole answer as a Reply. Raises as `read` does."""
+        return Reply(self.status, self.reason, self.headers, self.read(limit), self.proxy, self.secrets)
+
     def _error(self, error):
         """Return the Error that a network exception means; anything else comes back as it is."""
         import http.client
@@ -2586,8 +2589,7 @@ def no_proxy_covers(entries, target):
 def fetch(method, url, headers, body, route, limit):
     """Return the Reply to one request, the body read whole. Raises ServerError."""
     with Exchange(method, url, headers, body, route) as exchange:
-        return Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(limit), exchange.proxy,
-                     exchange.secrets)
+        return exchange.reply(limit)
 
 
 def bearer(credential):
@@ -2821,9 +2823,7 @@ def send_chat(provider, model, body, timeout_s=None):
     data = encode_body(body)
     with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
         if exchange.status != 200:
-            reply = Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(ANSWER_LIMIT), exchange.proxy,
-                          exchange.secrets)
-            raise completion_error(url, reply, provider, model)
+            raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
         for delta in read_answer(exchange, provider, model):
             yield delta
 
@@ -2973,6 +2973,7 @@ def describe_certificate(der):
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
+PROBE_LIMIT = 4 * 1024 * 1024        # bytes of an answer of so many tokens
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
@@ -3012,7 +3013,8 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     for name, needs, check in _CHECKS + (_PROBES if probe else ()):
         if needs is not None and getattr(case, needs) is None:
             yield Finding(name, "skip", case.stopped, "not checked")
-        elif case.left() <= 0:
+        elif case.left() <= 0 and check is not _check_http:      # which opens no connection
+            case.stopped = case.stopped or "timeout"
             yield Finding(name, "skip", "timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
         else:
             for finding in _run_check(case, check):
@@ -3072,8 +3074,7 @@ class _Case(object):
         data = None if body is None else json.dumps(body).encode("ascii")
         with Exchange("GET" if body is None else "POST", url, headers, data, self.route(env)) as exchange:
             self.seconds = exchange.seconds
-            return Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(MODEL_LIST_LIMIT),
-                         exchange.proxy)
+            return exchange.reply(MODEL_LIST_LIMIT)
 
     def ask_models(self, env=None):
         """Return the rows of {base URL}/models. Raises as `fetch_model_rows` does."""
@@ -3415,27 +3416,25 @@ def _check_models(case):
         yield _found(fail("no-models", where=case.provider.base_url, problem="the server offers no models",
                           fix="start vLLM with a model: vllm serve MODEL"))
         return
-    own = {row["id"]: row_context(row) for row in case.rows}
-    case.served = {row["id"]: own[row["id"]] or own.get(row.get("parent")) for row in case.rows}
-    declared = declared_models(case.provider)
-    case.models = merge_models(declared, discovered_models(case.rows, case.provider), case.provider)
-    groups = alias_groups(case.rows)
+    found, own = discovered_models(case.rows, case.provider), {row["id"]: row_context(row) for row in case.rows}
+    case.served = {model.id: own[model.id] or own.get(model.parent) for model in found}
+    case.models = merge_models(declared_models(case.provider), found, case.provider)
     words = []
-    for ids in groups:
+    for ids in alias_groups(found):
         also = " (also %s)" % _listed(ids[1:]) if len(ids) > 1 else ""
-        words.append("%s%s, %s" % (ids[0], also, "%d tokens" % case.served[ids[0]] if case.served[ids[0]] else "no limit stated"))
-    adapters = ["%s on %s" % (row["id"], row["parent"]) for row in case.rows if row.get("parent")]
+        limit = case.served[ids[0]]
+        words.append("%s%s, %s" % (ids[0], also, "%d tokens" % limit if limit else "no limit stated"))
     words[6:] = ["and %d more" % (len(words) - 6)] if len(words) > 6 else []
+    adapters = ["%s on %s" % (model.id, model.parent) for model in found if model.parent]
     yield _passed("; ".join(words + (["LoRA: %s" % _listed(adapters)] if adapters else [])))
 
 
-def alias_groups(rows):
-    """Return the ids of server rows that are no LoRA adapters, those with the same root together: [[id, …], …]."""
+def alias_groups(models):
+    """Return the ids of discovered Models that are no LoRA adapters, those with the same root together: [[id, …], …]."""
     groups = collections.OrderedDict()
-    for row in rows:
-        if not row.get("parent"):
-            root = row.get("root")
-            groups.setdefault(root if isinstance(root, str) else row["id"], []).append(row["id"])
+    for model in models:
+        if not model.parent:
+            groups.setdefault(model.root or model.id, []).append(model.id)
     return list(groups.values())
 
 
@@ -3538,7 +3537,7 @@ def _check_template(case):
             if _count(reply) is not None:
                 taken.append(role)
                 continue
-            words = server_words(reply.body[:100000].decode("utf-8", "replace"))
+            words = reply_words(reply)[1]
             error = fail("template-role", model=model.key, role=role, words=": " + words if words else "", fix=fix)
             yield _found(error, "fail" if needed else "warn")
         if taken:
@@ -3565,7 +3564,7 @@ def _check_load(case):
     if not gauges:
         yield Finding("", "skip", "http-error", "/metrics is not open (HTTP %d)" % reply.status)
         return
-    words = ["%d requests %s" % (gauges[name], name) for name in ("running", "waiting") if name in gauges]
+    words = ["%.0f requests %s" % (gauges[name], name) for name in ("running", "waiting") if name in gauges]
     words += ["KV cache %.0f %% full" % (100 * gauges["cache"])] if "cache" in gauges else []
     yield _passed("/metrics: " + ", ".join(words))
 
@@ -3606,9 +3605,12 @@ class _Tap(Exchange):
     """An Exchange that keeps the pieces of its answer and when they came: [(seconds since the start, bytes)]."""
 
     def chunks(self):
-        self.pieces = []
+        self.pieces, size = [], 0
         for data in super(_Tap, self).chunks():
             self.pieces.append((time.monotonic() - self._started, data))
+            size += len(data)
+            if size > PROBE_LIMIT:
+                raise fail("answer-too-large", url=self.url, limit=PROBE_LIMIT)
             yield data
 
 
@@ -3668,8 +3670,7 @@ def _complete(case, model, body):
     assembler, first = Assembler(), None
     with _Tap("POST", url, headers, data, case.route(None, PROBE_TIMEOUT_S)) as tap:
         if tap.status != 200:
-            reply = Reply(tap.status, tap.reason, tap.headers, tap.read(ANSWER_LIMIT), tap.proxy)
-            raise completion_error(url, reply, case.provider, model)
+            raise completion_error(url, tap.reply(ANSWER_LIMIT), case.provider, model)
         try:
             for delta in read_answer(tap, case.provider, model):
                 if first is None and (delta.content or delta.reasoning or delta.tool_calls):

@@ -5,13 +5,16 @@ They need no network but loopback, no GPU and nothing installed. Most call
 `main` in this process; a few run the program, and then OPENCLAW_VLLM_COMMAND
 (a command line, split as a shell would) can name another build of it.
 """
+import base64
 import collections
 import contextlib
 import copy
 import difflib
 import errno
 import gzip
+import http.server
 import io
+import itertools
 import json
 import math
 import os
@@ -22,13 +25,19 @@ import shlex
 import shutil
 import signal
 import socket
+import socketserver
+import ssl
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
+import urllib.parse
 import warnings
+import zlib
 from unittest import mock
 
 import openclaw_vllm as vllm
@@ -3460,6 +3469,1288 @@ while rounds < 20 or (rounds < 150 and time.monotonic() < ends):
 assert len(seen) == 2, "no writer got anywhere"
 print("whole")
 """
+
+
+# ----------------------------------------------------------------------------
+# Doctor: servers to talk to
+# ----------------------------------------------------------------------------
+
+LOOPBACK_PEM = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjSTWfb4QLzkGaWo1
+4qycdk91Nj3HP9ot17vYY1fteZ+hRANCAATE8kuc3HI+jjiJsgwUme2X0/olXo1g
+aQlirV33ZqpD4mrH46gx8zjZX/JiOIWnWwrUXq9GxeVuWtL6FKEE02ha
+-----END PRIVATE KEY-----
+-----BEGIN LOOPBACK_PEM-----
+MIIBnzCCAUSgAwIBAgIBAjAKBggqhkjOPQQDAjAtMQ0wCwYDVQQKDARUZXN0MRww
+GgYDVQQDDBN2bGxtIHRlc3QgYXV0aG9yaXR5MCAXDTIwMDEwMTAwMDAwMFoYDzIx
+MjAwMTAxMDAwMDAwWjAtMQ0wCwYDVQQKDARUZXN0MRwwGgYDVQQDDBN2bGxtIHRl
+c3QgYXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAExPJLnNxyPo44
+ibIMFJntl9P6JV6NYGkJYq1d92aqQ+Jqx+OoMfM42V/yYjiFp1sK1F6vRsXlblrS
++hShBNNoWqNTMFEwDwYDVR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMA4G
+A1UdDwEB/wQEAwIChDAdBgNVHQ4EFgQUh+xgCD6aeblMeyrzRoEc0lBIOW0wCgYI
+KoZIzj0EAwIDSQAwRgIhAOoyz5nPCqOpXEqBlC8hqHl48ai2OrIAJClK75n/DrSA
+AiEAqRGb/+Jmmi0OKYAqt0WSMrSeSi7QoCLhHKa0upO+O2M=
+-----END LOOPBACK_PEM-----
+"""
+# A self-signed authority and its key, made for these tests and used nowhere else; good for 127.0.0.1 until 2120.
+
+
+class Asked(object):
+    """One request as a Loopback server got it."""
+
+    def __init__(self, method, path, headers, body):
+        self.method, self.path, self.headers, self.body = method, path, headers, body
+        self.key = headers.get("Authorization")
+
+    def json(self):
+        return json.loads(self.body.decode("utf-8")) if self.body else None
+
+
+@contextlib.contextmanager
+def loopback(answer, tls=False):
+    """Serve on a free port of 127.0.0.1; yield (base URL, [Asked]).
+
+    `answer(request)` returns (status, headers, body): bytes, a JSON object, or an
+    iterable of bytes that ends with the connection.
+    """
+    requests = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def handle_any(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            request = Asked(self.command, self.path, self.headers, body)
+            requests.append(request)
+            status, headers, body = answer(request)
+            if isinstance(body, dict):
+                body = json.dumps(body).encode("ascii")
+            self.send_response_only(status)
+            headers = dict(headers, **({"Content-Length": str(len(body))} if isinstance(body, bytes) else {}))
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            for piece in [body] if isinstance(body, bytes) else body:
+                self.wfile.write(piece)
+
+        do_GET = do_POST = do_CONNECT = handle_any
+
+    class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+        def handle_error(self, *_):
+            pass                                     # a client that hung up, as many here do
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = server_context().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    with running(server):
+        yield "http%s://127.0.0.1:%d" % ("s" if tls else "", server.server_address[1]), requests
+
+
+def server_context():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "both.pem")
+        write(path, LOOPBACK_PEM)
+        context.load_cert_chain(path)
+    return context
+
+
+@contextlib.contextmanager
+def running(server):
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextlib.contextmanager
+def raw_server(converse):
+    """Serve a socket on a free port; `converse(connection, over)` gets each connection in a thread.
+
+    `over` is an Event that is set when the test is. Yield the base URL.
+    """
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            try:
+                converse(self.request, over)
+            except OSError:
+                pass
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+    server = Server(("127.0.0.1", 0), Handler)
+    with running(server):
+        try:
+            yield "http://127.0.0.1:%d" % server.server_address[1]
+        finally:
+            over.set()
+
+
+def write(path, text):
+    with open(path, "w") as target:
+        target.write(text)
+
+
+@contextlib.contextmanager
+def names(**hosts):
+    """Let host names of the test resolve: {name with _ for a dot: address, or None for a name that does not}."""
+    table = {name.replace("_", "."): address for name, address in hosts.items()}
+    real = socket.getaddrinfo
+
+    def look_up(host, *rest, **options):
+        if host in table and table[host] is None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(table.get(host, host), *rest, **options)
+
+    with mock.patch("socket.getaddrinfo", look_up):
+        yield
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def run(argv, env=None, stdin=""):
+    """Run the command line in this process: (exit status, standard output, standard error)."""
+    out, err = io.StringIO(), io.StringIO()
+    status = vllm.main(argv, env or {}, io.StringIO(stdin), out, err)
+    return status, out.getvalue(), err.getvalue()
+
+
+QWEN_ROW = {"id": "qwen", "object": "model", "root": "Qwen/Qwen3-8B", "parent": None, "max_model_len": 40960}
+
+
+def healthy(changes=None, models=(QWEN_ROW,), key=None):
+    """Return an `answer` for a loopback server that behaves like a healthy vLLM.
+
+    `changes` {path: (status, headers, body) or function of the request} replaces answers.
+    """
+    usual = {
+        "/v1/models": (200, {}, {"object": "list", "data": list(models)}),
+        "/version": (200, {}, {"version": "0.32.0"}),
+        "/health": (200, {}, b""),
+        "/metrics": (200, {}, b"vllm:num_requests_running{engine=\"0\"} 2.0\nvllm:num_requests_running{engine=\"1\"} 1.0\n"
+                              b"vllm:num_requests_waiting{engine=\"0\"} 0.0\nvllm:kv_cache_usage_perc{engine=\"0\"} 0.25\n"),
+        "/openapi.json": (200, {}, {"paths": {"/invocations": {}, "/v1/models": {}}}),
+        "/tokenize": (200, {}, {"count": 9, "max_model_len": 40960, "tokens": []}),
+        "/v1/chat/completions": lambda request: (200, {"Content-Type": "text/event-stream"}, stream(request)),
+    }
+    usual.update(changes or {})
+
+    def answer(request):
+        if key and request.path.startswith("/v1") and request.key != "Bearer " + key:
+            return 401, {}, {"error": "Unauthorized"}
+        found = usual.get(request.path, (404, {}, {"detail": "Not Found"}))
+        return found(request) if callable(found) else found
+
+    return answer
+
+
+def stream(request, texts=("1", " 2", " 3"), finish="stop", usage=True, done=True, **delta):
+    """Return the pieces of a stream as vLLM sends them."""
+    chunks = [{"choices": [{"index": 0, "delta": dict({"content": text}, **delta)}]} for text in texts]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    if usage:
+        chunks.append({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}})
+    return ([b"data: " + json.dumps(dict(chunk, id="c1", model="qwen")).encode("ascii") + b"\n\n" for chunk in chunks]
+            + ([b"data: [DONE]\n\n"] if done else []))
+
+
+def refused(message, status=400):
+    return status, {}, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
+
+
+# ----------------------------------------------------------------------------
+# Config editing
+# ----------------------------------------------------------------------------
+
+# The two explicit examples of the documentation page.
+
+
+class DoctorTest(unittest.TestCase):
+    """`doctor` names each cause, and no other, against servers that truly behave so."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.env = {"OPENCLAW_STATE_DIR": self.folder, "VLLM_API_KEY": "vllm-local"}
+
+    def configure(self, config):
+        write(os.path.join(self.folder, "openclaw.json"), config if isinstance(config, str) else json.dumps(config))
+
+    def declare(self, url, defaults=None, **row):
+        """Write a config with one declared model at the server `url`."""
+        block = {"baseUrl": url + "/v1", "models": [dict({"id": "qwen", "name": "Qwen"}, **row)]}
+        self.configure({"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
+
+    def doctor(self, *argv):
+        """Return (exit status, [finding]) of `doctor --json`, its shape checked."""
+        status, out, err = run(["doctor", "--json"] + list(argv), self.env)
+        report = json.loads(out)
+        self.assertEqual(set(report), {"ok", "findings"})
+        self.assertEqual(report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
+        for finding in report["findings"]:
+            self.assertEqual(set(finding), {"check", "status", "cause", "summary", "fix"})
+            self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
+            self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
+        self.assertEqual(err, "")
+        return status, report["findings"]
+
+    def assert_fails(self, cause, exit_status, *argv):
+        """Assert that `cause` is the one failure named; return its finding."""
+        status, findings = self.doctor(*argv)
+        failed = [finding for finding in findings if finding["status"] == "fail"]
+        self.assertEqual([finding["cause"] for finding in failed], [cause], failed)
+        self.assertEqual(status, exit_status)
+        self.assertTrue(failed[0]["fix"])
+        return failed[0]
+
+    def assert_warns(self, cause, *argv):
+        """Assert that `cause` is the one warning and nothing fails; return its finding."""
+        status, findings = self.doctor(*argv)
+        warned = [finding for finding in findings if finding["status"] in ("fail", "warn")]
+        self.assertEqual([(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned)
+        self.assertEqual(status, 0)
+        return warned[0]
+
+    def checked(self, check, *argv):
+        """Return the findings of one check."""
+        return [finding for finding in self.doctor(*argv)[1] if finding["check"] == check]
+
+    # healthy
+
+    def test_a_healthy_server_has_nothing_wrong(self):
+        for key in (None, "sk-secret-of-the-test"):
+            self.env["VLLM_API_KEY"] = key or "vllm-local"
+            for more in ([], ["--probe"]):
+                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (url, requests):
+                    status, findings = self.doctor("--base-url", url + "/v1", *more)
+                    self.assertEqual((status, {finding["status"] for finding in findings}), (0, {"ok"}), findings)
+                    posts = {request.path for request in requests if request.method == "POST"}
+                    self.assertEqual(posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
+
+    def test_the_server_is_described(self):
+        models = [QWEN_ROW, dict(QWEN_ROW, id="alias"),
+                  {"id": "sql", "root": "/adapters/sql", "parent": "qwen", "max_model_len": None}]
+        with loopback(healthy(models=models)) as (url, _):
+            findings = {finding["check"]: finding["summary"] for finding in self.doctor("--base-url", url + "/v1")[1]}
+        for check, words in (("version", "vLLM 0.32.0"), ("models", "qwen (also alias), 40960 tokens; LoRA: sql on qwen"),
+                             ("template", "system and developer; a prompt of one word is 9 tokens"),
+                             ("load", "3 requests running, 0 requests waiting, KV cache 25 % full"),
+                             ("key", "VLLM_API_KEY (the environment)"), ("provider", "implicit")):
+            self.assertIn(words, findings[check])
+
+    # the settings
+
+    def test_settings_that_stop_it(self):
+        provider = {"baseUrl": "http://127.0.0.1:9/v1", "models": []}
+        config = {"models": {"providers": {"vllm": provider}}}
+        for cause, status, changes in (
+                ("config-invalid", 3, "{,"),
+                ("config-invalid", 3, {"models": []}),
+                ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
+                ("config-missing-variable", 1, dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
+                ("config-missing-variable", 1, dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
+                ("endpoint-in-base-url", 3,
+                 dict(config, models={"providers": {"vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}})),
+                ("not-opted-in", 1, {})):
+            with self.subTest(cause=cause, changes=changes):
+                self.configure(changes)
+                if cause in ("config-missing-variable", "not-opted-in"):
+                    self.env.pop("VLLM_API_KEY", None)
+                else:
+                    self.env["VLLM_API_KEY"] = "vllm-local"
+                with mock.patch.object(vllm, "Exchange", side_effect=AssertionError("a connection")):
+                    found = self.assert_fails(cause, status)
+                if cause == "endpoint-in-base-url":
+                    self.assertIn("http://h/v1", found["fix"])
+                if cause == "config-missing-variable":
+                    self.assertIn("export ", found["fix"])
+
+    def test_a_base_url_or_key_that_cannot_be_used(self):
+        for url in ("gpu:8000/v1", "ftp://gpu/v1", "http://gpu/v1?x=1", "http://gpu/v1#x", "http://me:secret@gpu/v1"):
+            with self.subTest(url=url):
+                self.assertNotIn("secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
+        self.env["VLLM_API_KEY"] = "sk-two\nlines"
+        self.assertNotIn("sk-two", str(self.assert_fails("bad-key", 5)))
+
+    def test_settings_to_be_warned_of(self):
+        with loopback(healthy()) as (url, _):
+            block = {"baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
+            self.configure({"models": {"providers": {"vllm": block}}})
+            found = self.assert_warns("config-unknown-key")
+            self.assertIn("openclaw.json:1:", found["summary"])
+            self.assertEqual(found["fix"], "rename it to apiKey")
+            self.configure({"models": {"providers": {"vllm": {"baseUrl": url + "/v1", "models": []},
+                                                     "other": {"baseUrl": "http://h", "apiKey": "${OTHER}"}}}})
+            self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
+
+    def test_keys_that_disagree_are_named_and_never_shown(self):
+        with loopback(healthy()) as (url, _):
+            write(os.path.join(self.folder, ".env"), "VLLM_API_KEY=short-two\n")
+            self.configure({"models": {"providers": {"vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}}})
+            found = self.assert_warns("bad-key")
+        for words in ("VLLM_API_KEY (the environment)", "models.providers.vllm.apiKey", ".env"):
+            self.assertIn(words, found["summary"])
+        self.assertNotIn("short-", str(found))
+
+    def test_a_base_url_of_our_own_variable(self):
+        with loopback(healthy()) as (url, _):
+            self.env["VLLM_BASE_URL"] = url + "/v1"
+            self.assertIn("OpenClaw does not read", self.checked("base-url")[0]["summary"])
+            self.declare(url)
+            self.env["VLLM_BASE_URL"] = "http://127.0.0.1:9/v1"
+            self.assertIn("stands above VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
+
+    # the way to the server
+
+    def test_a_name_that_does_not_resolve(self):
+        with names(gpu_example=None):
+            self.assertIn("gpu.example", self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
+
+    def test_nothing_listens(self):
+        port = free_port()
+        found = self.assert_fails("connection-refused", 4, "--base-url", "http://127.0.0.1:%d/v1" % port)
+        self.assertIn("vllm serve QWEN_ROW --port %d" % port, found["fix"])
+
+    def test_a_server_that_still_loads(self):
+        with socket.socket() as bound:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # as vLLM does
+            bound.bind(("127.0.0.1", 0))
+            self.assert_fails("server-loading", 4, "--base-url", "http://127.0.0.1:%d/v1" % bound.getsockname()[1])
+        for models in ((200, {}, {"data": [QWEN_ROW]}), (503, {}, b"")):
+            with self.subTest(models=models[0]), loopback(healthy({"/health": (503, {}, b""), "/v1/models": models})) as (url, _):
+                self.assert_fails("server-loading", 1 if models[0] == 200 else 4, "--base-url", url + "/v1")
+
+    def test_only_one_address_family_answers(self):
+        try:
+            with socket.socket(socket.AF_INET6) as sock:
+                sock.bind(("::1", 0))
+        except OSError:
+            self.skipTest("no IPv6 here")
+        with loopback(healthy()) as (url, _):
+            found = self.assert_fails("wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
+            self.assertIn(url + "/v1", found["fix"])
+            both = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
+                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(url.rsplit(":", 1)[1])))]
+            real = socket.getaddrinfo
+            with mock.patch("socket.getaddrinfo", lambda host, *rest: both if host == "localhost" else real(host, *rest)):
+                found = self.assert_warns("wrong-address-family", "--base-url", url.replace("127.0.0.1", "localhost") + "/v1")
+            self.assertIn(url + "/v1", found["fix"])
+
+    def test_a_proxy_in_the_way(self):
+        broken = (502, {"Via": "1.1 squid"}, b"<html>Bad Gateway</html>")
+        for proxy_answer in (lambda request: broken, None):
+            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
+                with loopback(proxy_answer or healthy()) as (proxy, _):
+                    self.env["HTTP_PROXY"] = proxy if proxy_answer else "http://127.0.0.1:%d" % free_port()
+                    self.env["NO_PROXY"] = "10.0.0.0/8"
+                    there = url.replace("127.0.0.1", "gpu.example") + "/v1"
+                    found = self.assert_fails("proxy-captured", 4, "--base-url", there)
+                    self.assertIn("NO_PROXY=10.0.0.0/8,gpu.example", found["fix"])
+
+    def test_a_proxy_that_is_needed(self):
+        with names(gpu_example="127.0.0.1"), loopback(lambda request: healthy()(
+                Asked(request.method, request.path.replace("http://gpu.example:%d" % port, ""), request.headers, b""))) as (
+                    proxy, _):
+            port = free_port()
+            self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
+            found = self.assert_fails("proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
+            self.assertIn("export NO_PROXY=10.0.0.0/8", found["fix"])
+            self.assertNotIn(".example", found["fix"])
+
+    def test_the_other_scheme(self):
+        with loopback(healthy()) as (url, requests):
+            self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
+            self.assertIn(url + "/v1", found["fix"])
+            self.assertEqual({request.key for request in requests}, {None})
+        with loopback(healthy(), tls=True) as (url, requests):
+            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
+            self.assertIn(url + "/v1", found["fix"])
+            self.assertEqual(requests, [])
+
+    def test_a_certificate_that_is_not_trusted(self):
+        with loopback(healthy(), tls=True) as (url, requests):
+            found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
+            self.assertIn("issued by vllm test authority, valid from 2020-01-01 to 2120-01-01", found["summary"])
+            self.assertIn("--ca-file", found["fix"])
+            self.assertEqual(requests, [])
+            path = os.path.join(self.folder, "ca.pem")
+            write(path, LOOPBACK_PEM)
+            self.assertEqual(self.doctor("--base-url", url + "/v1", "--ca-file", path)[0], 0)
+            self.assert_fails("tls-untrusted", 4, "--base-url", url.replace("127.0.0.1", "localhost") + "/v1", "--ca-file", path)
+
+    # what answers
+
+    def test_a_redirect_is_reported_and_not_followed(self):
+        with loopback(healthy()) as (right, followed):
+            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (url, _):
+                found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
+        self.assertIn(right + "/v1", found["fix"])
+        self.assertEqual(followed, [])
+
+    def test_a_base_url_without_v1(self):
+        page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
+        for name, changes, base, key in (("404", {}, "", None), ("a page", {"/models": page}, "", None),
+                                         ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
+            with self.subTest(name), loopback(healthy(changes, key=key)) as (url, _):
+                self.assertIn(url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"])
+
+    def test_something_else_answers(self):
+        for cause, answer, words in (
+                ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
+                ("not-openai", (200, {}, {"models": []}), "data"),
+                ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
+                ("http-error", (404, {}, {"detail": "Not Found"}), "404")):
+            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (url, _):
+                self.assertIn(words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
+
+        def speak(connection, over):
+            connection.recv(100)
+            connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+        with raw_server(speak) as url:
+            self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
+
+    def test_keys_that_are_refused(self):
+        for key, words in ((None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
+                           ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
+            with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, requests):
+                self.env.pop("VLLM_API_KEY", None)
+                self.env.update({"VLLM_API_KEY": key} if key else {})
+                found = self.assert_fails("bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
+                self.assertIn(words, found["summary"])
+                self.assertNotIn("sk-", found["summary"])
+
+    def test_the_key_of_requests_is_tried_too(self):
+        with loopback(healthy(key="sk-right-one")) as (url, _):
+            self.env["VLLM_API_KEY"] = "sk-right-one"
+            block = {"baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"}, "models": []}
+            self.configure({"models": {"providers": {"vllm": block}}})
+            self.assertIn("Authorization header", self.assert_fails("bad-key", 5)["summary"])
+
+    def test_a_key_that_the_server_ignores(self):
+        with loopback(healthy()) as (url, _):
+            self.env["VLLM_API_KEY"] = "sk-0123456789abcdef"
+            self.assert_warns("key-ignored", "--base-url", url + "/v1")
+            self.env["VLLM_API_KEY"] = "vllm-local"
+            self.assertIn("enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
+
+    def test_what_the_key_does_not_guard(self):
+        self.env["VLLM_API_KEY"] = "sk-right-one"
+        with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_example="127.0.0.1"):
+            self.doctor("--base-url", url + "/v1")
+            self.assertNotIn("/openapi.json", [request.path for request in requests])
+            found = self.assert_warns("exposed", "--base-url", url.replace("127.0.0.1", "gpu.example") + "/v1")
+            self.assertIn("/invocations", found["summary"])
+            self.assertNotIn("/invocations", [request.path for request in requests])
+
+    # models
+
+    def test_no_models(self):
+        with loopback(healthy(models=[])) as (url, _):
+            self.assert_fails("no-models", 1, "--base-url", url + "/v1")
+
+    def test_models_that_are_not_served(self):
+        with loopback(healthy()) as (url, _):
+            self.declare(url, id="qwem")
+            self.assertIn("write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
+            self.declare(url, id="Qwen/Qwen3-8B")
+            self.assertIn("write qwen in place", self.assert_fails("model-not-served", 1)["fix"])
+            for choice in ({"primary": "vllm/other"}, {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
+                self.declare(url, {"model": choice})
+                self.assertIn("other", self.assert_fails("model-not-served", 1)["summary"])
+            self.declare(url)
+            self.assertIn("--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
+
+    def test_windows_that_do_not_fit(self):
+        for cause, row in (("context-too-large", {"contextWindow": 40961}), ("context-too-large", {"contextTokens": 128000}),
+                           ("max-tokens-too-large", {"maxTokens": 40960})):
+            with self.subTest(row=row), loopback(healthy()) as (url, _):
+                self.declare(url, **row)
+                self.assertIn("40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
+        with loopback(healthy()) as (url, _):
+            self.declare(url, contextWindow=20000)
+            self.assertIn("20960 tokens", self.assert_warns("context-too-small")["summary"])
+            self.declare(url, contextWindow=40960, maxTokens=8192)
+            self.assertEqual(self.doctor()[0], 0)
+        with loopback(healthy(models=[dict(QWEN_ROW, max_model_len=16384)])) as (url, _):
+            self.declare(url, contextWindow=16384)
+            self.assert_warns("context-below-agent")
+
+    def test_a_template_that_refuses_a_role(self):
+        def refuse(role):
+            def tokenize(request):
+                roles = [message["role"] for message in request.json()["messages"]]
+                return refused("%s role not supported" % role) if role in roles else (200, {}, {"count": 5})
+            return tokenize
+
+        with loopback(healthy({"/tokenize": refuse("system")})) as (url, _):
+            self.assertIn("system role not supported", self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
+        with loopback(healthy({"/tokenize": refuse("developer")})) as (url, _):
+            self.assert_warns("template-role", "--base-url", url + "/v1")
+            self.declare(url, reasoning=True, compat={"supportsDeveloperRole": True})
+            self.assertIn("supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
+
+    def test_odd_answers_beside_the_main_ones_break_nothing(self):
+        odd = [dict(QWEN_ROW, parent=["x"], root={"y": 1}), dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
+        changes = {"/version": (200, {}, b"[1]"), "/health": (404, {}, b""), "/tokenize": (200, {}, b"[[]]"),
+                   "/metrics": (200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n")}
+        with loopback(healthy(changes, models=odd)) as (url, _):
+            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+            self.assertEqual(status, 0, findings)
+            self.assertNotIn("\x1b", run(["doctor", "--base-url", url + "/v1"], self.env)[1])
+
+    def test_a_side_entrance_that_hangs_stops_nothing(self):
+        def hang(request):
+            over.wait(10)
+            return 200, {}, b""
+
+        over = threading.Event()
+        with loopback(healthy({"/metrics": hang})) as (url, _):
+            found = self.assert_warns("timeout", "--base-url", url + "/v1", "--timeout", "0.2")
+            over.set()
+        self.assertIn("/metrics", found["summary"])
+
+    # with --probe
+
+    def probe(self, answer, tools=None, **row):
+        """Return a context manager for a server whose completions, and those with tools, are answered so."""
+        def complete(request):
+            with_tools = "tools" in request.json()
+            return (tools or (lambda request: (200, {}, stream(request))))(request) if with_tools else answer(request)
+
+        return loopback(healthy({"/v1/chat/completions": complete}, **row))
+
+    def test_completions_that_fail(self):
+        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
+                 "'msg': 'Extra inputs are not permitted', 'input': {}}]")
+        whole = {"id": "c1", "choices": [{"message": {"content": "1"}, "finish_reason": "stop"}]}
+        chunk = b'{"choices": [{"delta": {"content": "1"}}]}\n'
+        error = b'data: {"error": {"message": "the engine died", "code": 500}}\n\n'
+        for name, cause, answer, words in (
+                ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
+                ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
+                ("an error event", "stream-broken", (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
+                 "the engine died"),
+                ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
+                ("no finish reason", "stream-broken", (200, {}, stream(None, finish=None)), "finish reason"),
+                ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
+                ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
+                ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
+                ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "no JSON"),
+                ("cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]), "of 5000 bytes"),
+                ("nothing", "stream-broken", (200, {}, b""), "empty"),
+                ("HTTP 200 with an error", "stream-broken", (200, {}, {"error": {"message": "no luck"}}), "no luck"),
+                ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
+                ("all in reasoning", "empty-answer", (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning")):
+            with self.subTest(name), self.probe(lambda request: answer) as (url, requests):
+                self.assertIn(words, self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
+
+    def test_completions_to_be_warned_of(self):
+        for cause, answer in (
+                ("usage-missing", (200, {}, stream(None, usage=False))),
+                ("empty-answer", (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm")))):
+            with self.subTest(cause), self.probe(lambda request: answer) as (url, _):
+                self.assert_warns(cause, "--base-url", url + "/v1", "--probe")
+
+    def test_a_stream_that_something_buffers(self):
+        def late(request):
+            threading.Event().wait(vllm.BUFFERED_AFTER_S + 0.02)     # a buffer is a wait and then a burst
+            return 200, {}, b"".join(stream(request, texts="123456789"))
+
+        with mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1), self.probe(late) as (url, _):
+            self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
+
+    def test_tools(self):
+        no_tools = refused('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
+        call = {"index": 0, "id": "x", "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
+        halved = dict(call, function=dict(call["function"], arguments='{"city": "Paris"'))
+        as_text = '<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}\n</tool_call>'
+
+        def answered(*texts, **delta):
+            return lambda request: (200, {}, stream(request, texts=texts, **delta))
+
+        plain = answered("1")
+        with self.probe(plain, lambda request: no_tools) as (url, _):
+            self.assertIn("--tool-call-parser hermes", self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
+        for text in (as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13], "[get_current_time(city='Paris')]"):
+            with self.subTest(text=text), self.probe(plain, answered(text)) as (url, _):
+                self.assertIn("hermes", self.assert_fails("tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"])
+        with self.probe(plain, answered("", tool_calls=[halved], finish="tool_calls")) as (url, _):
+            self.assert_fails("tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")
+        with self.probe(plain, answered("", tool_calls=[call], finish="tool_calls")) as (url, _):
+            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+            self.assertIn("it called one", findings[-1]["summary"])
+
+    def test_each_model_that_is_named_is_probed(self):
+        models = [QWEN_ROW, dict(QWEN_ROW, id="second"), dict(QWEN_ROW, id="third")]
+        with loopback(healthy(models=models)) as (url, requests):
+            self.declare(url, {"model": {"primary": "vllm/second"}})
+            self.doctor("--probe")
+            probed = {request.json()["model"] for request in requests if request.path == "/v1/chat/completions"}
+            self.assertEqual(probed, {"qwen", "second"})
+            del requests[:]
+            self.doctor("--probe", "--model", "third")
+            probed = {request.json()["model"] for request in requests if request.path == "/v1/chat/completions"}
+            self.assertEqual(probed, {"third"})
+
+    # bounds
+
+    def test_servers_that_hang_are_given_up(self):
+        def silent(connection, over):
+            over.wait()
+
+        def drip(connection, over):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.02):
+                connection.sendall(b"x")
+
+        def endless(connection, over):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n{")
+            while not over.wait(0.02):
+                connection.sendall(b" ")
+
+        for converse, phase in ((silent, "waiting for the answer to begin"), (drip, "waiting for the answer to begin"),
+                                (endless, "in the middle of the answer")):
+            with self.subTest(converse.__name__), raw_server(converse) as url:
+                found = self.assert_fails("timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
+                self.assertIn(phase, found["summary"])
+
+    def test_a_stream_that_never_ends_is_given_up(self):
+        def endless(request):
+            while True:
+                yield stream(request)[0]
+                threading.Event().wait(0.02)
+
+        with self.probe(lambda request: (200, {}, endless(request))) as (url, _):
+            found = self.assert_fails("timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
+        self.assertIn("in the middle of the answer", found["summary"])
+
+    def test_the_whole_diagnosis_is_bounded(self):
+        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(lambda connection, over: over.wait()) as url:
+            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+        self.assertEqual({finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
+
+    # the report
+
+    def test_the_report_fits_a_terminal_and_can_be_pasted(self):
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            status, out, err = run(["doctor", "--base-url", "http://127.0.0.1:%d/v1" % bound.getsockname()[1]], self.env)
+        lines = out.splitlines()
+        self.assertEqual((status, err), (4, ""))
+        self.assertEqual(lines[0], "1 failure: server-loading; 0 warnings")
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertTrue(re.search(r"(?s)FAIL  connect .* fix: wait", out))
+        command = "vllm serve %s --port 8000" % ("x" * 90)
+        report = vllm.format_findings([vllm.Finding("connect", "fail", "dns", "gone", "start it: %s    (soon)" % command)], str)
+        self.assertEqual(report[-2:], [" " * 18 + "fix: start it; soon", " " * 23 + command])
+
+    def test_a_probe_shows_progress_and_hides_the_key(self):
+        self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+        echo = refused("no such thing as sk-secret-of-the-test \x1b[31m")
+        with self.probe(lambda request: echo) as (url, _):
+            status, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"], self.env)
+        self.assertIn("probe: ", err)
+        for text in (out, err):
+            self.assertNotIn("sk-secret", text)
+            self.assertNotIn("\x1b", text)
+
+    def test_other_verbs_point_to_doctor(self):
+        for argv in (["list"], ["chat", "hi"], ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
+            with self.subTest(argv):
+                self.env.pop("VLLM_API_KEY", None)
+                status, _, err = run(argv, self.env)
+                self.assertNotEqual(status, 0)
+                self.assertTrue(err.splitlines()[-1].endswith("openclaw_vllm.py doctor"))
+
+
+# ----------------------------------------------------------------------------
+# Under fire: hostile servers, fuzzing, every Python
+# ----------------------------------------------------------------------------
+
+FIRE_KEY = 'sk-fire"7/Kp+Zq\\Wd=Gx9vT2~mN4'       # differs in each of its spellings: plain, JSON, URL, base64
+OTHER_KEY = "hdr-8Hq2/Lw+5Rz=1Yc"             # of a header that the config adds
+
+
+# ----------------------------------------------------------------------------
+# Helpers
+# ----------------------------------------------------------------------------
+
+def run_main(arguments, env=None, stdin="", encoding="utf-8"):
+    """Run the command line in this process: (status, standard output, standard error)."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="") for _ in range(2)]
+    status = vllm.main(arguments, env or {}, io.StringIO(stdin), *streams)
+    texts = []
+    for stream in streams:
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode(encoding))
+    return (status,) + tuple(texts)
+
+
+def spellings(key):
+    """Every way a key might be echoed, each of which must be hidden."""
+    data = key.encode("latin-1")
+    return [key, json.dumps(key)[1:-1], urllib.parse.quote(key), urllib.parse.quote(key, safe=""),
+            base64.b64encode(data).decode("ascii"), base64.urlsafe_b64encode(data).decode("ascii"),
+            base64.b64encode(b"user:" + data).decode("ascii"), base64.b64encode(b"me:" + data).decode("ascii")]
+
+
+def leaks(text, keys=(FIRE_KEY, OTHER_KEY)):
+    """Return what of some keys stands in a text: any 12 characters in a row of any spelling."""
+    windows = {spelling[start:start + 12] for key in keys for spelling in spellings(key)[:6]
+               for start in range(len(spelling) - 11)}
+    return sorted(window for window in windows if window in text)
+
+
+# What must not reach a terminal: C0 but for tab and newline, C1, marks of direction, surrogates.
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+# ----------------------------------------------------------------------------
+# Under fire: a server that misbehaves on purpose
+# ----------------------------------------------------------------------------
+
+STALL, RESET = "stall", "reset"
+Drip = collections.namedtuple("Drip", "data")            # a byte at a time, for ever
+Forever = collections.namedtuple("Forever", "data")      # as fast as it is taken, for ever
+Ask = collections.namedtuple("Ask", "listing streamed key other elsewhere")
+
+
+class FireServer(object):
+    """Plays one script to every connection: bytes to send, or STALL, RESET, Drip, Forever.
+
+    `script(ask)` returns the actions for a request (an Ask); with `unread` the
+    request is not even read. `sent` counts bytes, `asked` requests.
+    """
+
+    def __init__(self, script=None, unread=False, elsewhere=""):
+        self.script, self.unread, self.elsewhere = script, unread, elsewhere
+        self.sent = self.asked = 0
+        self.over = threading.Event()
+        self.peers = []
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(64)
+        self.origin = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        with socket.create_connection(self.listener.getsockname()):
+            self.thread.join(10)
+        self.listener.close()
+        for peer, thread in self.peers:
+            thread.join(10)
+            peer.close()
+
+    def _accept(self):
+        while True:
+            peer, _ = self.listener.accept()
+            if self.over.is_set():
+                return peer.close()
+            peer.settimeout(10)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            thread = threading.Thread(target=self._play, args=(peer,), daemon=True)
+            self.peers.append((peer, thread))
+            thread.start()
+
+    def _play(self, peer):
+        try:
+            self.asked += 1
+            for action in self.script(None if self.unread else self._read_request(peer)):
+                if action == STALL:
+                    self.over.wait(60)
+                elif action == RESET:
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                elif isinstance(action, Drip):
+                    for byte in itertools.cycle(action.data):
+                        self._send(peer, bytes([byte]))
+                        if self.over.wait(0.04):
+                            return
+                elif isinstance(action, Forever):
+                    block = action.data * (1 + 65536 // len(action.data))
+                    while not self.over.is_set():
+                        self._send(peer, block)
+                else:
+                    self._send(peer, action)
+        except OSError:
+            pass                                     # the tool has hung up, as it may
+        finally:
+            peer.close()
+
+    def _send(self, peer, data):
+        peer.sendall(data)
+        self.sent += len(data)
+
+    def _read_request(self, peer):
+        stream = peer.makefile("rb")
+        try:
+            line = stream.readline().decode("latin-1")
+            fields = {}
+            for field in iter(stream.readline, b"\r\n"):
+                if not field:
+                    break
+                name, _, value = field.decode("latin-1").partition(":")
+                fields[name.lower()] = value.strip()
+            body = json.loads(stream.read(int(fields.get("content-length") or 0)).decode("utf-8") or "{}")
+        finally:
+            stream.close()
+        return Ask(line.startswith("GET"), body.get("stream") is True, fields.get("authorization", "")[7:],
+                   fields.get("x-other", ""), self.elsewhere)
+
+
+def json_bytes(value, **options):
+    return json.dumps(value, **options).encode("utf-8", "surrogatepass")
+
+
+def chunk_value(content="hello", **more):
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": "stop"}
+    return dict({"id": "c", "model": "m", "choices": [choice],
+                 "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}, **more)
+
+
+def event(value):
+    return b"data: " + (value if isinstance(value, bytes) else json_bytes(value)) + b"\n\n"
+
+
+def payload(ask, text="hello"):
+    """Return the body of a good answer, with `text` in each text field of it."""
+    if ask.listing:
+        return json_bytes({"object": "list", "data": [{"id": "m" if text == "hello" else text, "root": text, "parent": text,
+                                                       "max_model_len": 4096, "owned_by": text}]})
+    call = {"index": 0, "id": text, "type": text, "function": {"name": text, "arguments": text}}
+    if text == "hello":
+        piece = {"content": text}
+    else:
+        piece = {"role": text, "content": text, "reasoning": text, "tool_calls": [call], "refusal": text}
+    value = {"id": text, "object": text, "model": text, "usage": chunk_value()["usage"],
+             "choices": [{"index": 0, "finish_reason": "stop" if text == "hello" else text,
+                          "delta" if ask.streamed else "message": piece}]}
+    return event(value) + event(b"[DONE]") if ask.streamed else json_bytes(value)
+
+
+def answer(body, status="200 OK", fields=(), length=True):
+    """Return the bytes of a whole HTTP answer; fields are "Name: value" texts."""
+    lines = ["HTTP/1.1 " + status, "Content-Type: application/json"] + list(fields)
+    lines += ["Content-Length: %d" % len(body)] if length else []
+    return "\r\n".join(lines + ["", ""]).encode("utf-8", "surrogateescape") + body
+
+
+def good(ask, *fields):
+    return answer(payload(ask), fields=fields)
+
+
+CHUNKED = answer(b"", fields=["Transfer-Encoding: chunked"], length=False)
+OPEN = answer(b"", length=False)                 # a body that ends with the connection
+
+
+def chunked(data):
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def half(data):
+    return data[:len(data) // 2]
+
+
+def json_or_stream(ask, value):
+    """Return an answer of any JSON value, as an event for who asked for a stream."""
+    text = value if isinstance(value, bytes) else json_bytes(value)
+    return answer(event(text) + event(b"[DONE]") if ask.streamed else text)
+
+
+def wrong_types(ask, value):
+    """Return an answer that is right but for its types: `value` stands in every field of every level."""
+    answers = []
+    call = {"index": value, "id": value, "type": value, "function": {"name": value, "arguments": value}}
+    piece = {"content": value, "reasoning": value, "reasoning_content": value, "tool_calls": [call, value, {"function": value}]}
+    for fields in (piece, dict(piece, tool_calls=value, function_call=value), value):
+        answers.append({"id": value, "model": value, "usage": value, "error": None,
+                        "choices": [{"delta": fields, "message": fields, "finish_reason": value}]})
+    counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), value)
+    answers += [dict(chunk_value(), usage=counts), dict(chunk_value(), choices=value), dict(chunk_value(), choices=[value])]
+    if ask.listing:
+        row = dict.fromkeys(("root", "parent", "max_model_len", "context_length", "meta", "created"), value)
+        return answer(json_bytes({"object": value, "data": [dict(row, id="m"), dict(row, id=value), value]}))
+    if ask.streamed:
+        return answer(b"".join(event(item) for item in answers) + event(chunk_value()) + event(b"[DONE]"))
+    return answer(json_bytes(answers[0]))
+
+
+def echo(ask, status="400 Bad Request", shape="%s"):
+    """Return an error that repeats, in every spelling, the keys it was sent."""
+    words = " ".join(shape % text for key in (ask.key, ask.other) if key for text in spellings(key))
+    fields = ["Server: " + ask.key, "Location: http://127.0.0.1:9/" + ask.key, "Via: " + ask.other]
+    return answer(json_bytes({"error": {"message": words}}), status, fields)
+
+
+def cut_stream(ask):
+    """Return a good answer that says the key, the text of which is cut at every possible place."""
+    if not ask.streamed:
+        return answer(payload(ask, ask.key))
+    events = [event(chunk_value(part)) for cut in range(1, len(ask.key)) for part in (ask.key[:cut], ask.key[cut:], " ")]
+    events += [event({"choices": [{"delta": {"reasoning": letter}}]}) for letter in ask.key + " "]
+    return answer(b"".join(events) + event(b"[DONE]"))
+
+
+def bomb():
+    """Return gzip data of 512 MB of spaces: one deflated block, repeated."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    first = packer.compress(b" " * 1048576) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(b" " * 1048576) + packer.flush(zlib.Z_FULL_FLUSH)
+    return first + block * 511
+
+
+EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e\u2066evil\x00\x7f\x85\r\x08\ud800"
+EVIL_FIELD = "\x1b]0;pwned\x07\x1b[2J\x9b31mevil\x7f\x08"
+DEEP = b"[" * 100000 + b"]" * 100000
+DEEP_ERROR = b'{"error": {"message": ' + b"[" * 900 + b"]" * 900 + b"}}"
+ESCAPED_EVIL = json.dumps(EVIL).encode("ascii")
+PADDED = [("x" * padding + "%s") for padding in range(250, 300, 3)]      # around the place where error texts are cut
+
+# name: (statuses promised of `list`, of `chat`, script). The tool must end, with one of them, whatever comes.
+FIRE = collections.OrderedDict([
+    # silence in each phase
+    ("stall on accept", ("4", "4", lambda ask: [STALL])),
+    ("stall after the request", ("4", "4", lambda ask: [STALL])),
+    ("stall in the status line", ("4", "4", lambda ask: [b"HTTP/1.1 20", STALL])),
+    ("stall in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nContent-Type: app", STALL])),
+    ("stall before the body", ("4", "4", lambda ask: [good(ask)[:-len(payload(ask))], STALL])),
+    ("stall in the body", ("4", "4", lambda ask: [good(ask)[:-9], STALL])),
+    ("stall in a chunk size", ("4", "4", lambda ask: [CHUNKED, b"1", STALL])),
+    ("stall in a chunk", ("4", "4", lambda ask: [CHUNKED, b"ff\r\n", payload(ask)[:9], STALL])),
+    ("stall in the stream", ("4", "4", lambda ask: [OPEN, half(payload(ask)), STALL])),
+    ("stall before [DONE]", ("4", "4", lambda ask: [OPEN, event(chunk_value()), STALL])),
+    ("stall of an error's body", ("4", "4", lambda ask: [answer(b"{}", "500 Oops")[:-1], STALL])),
+    ("stall after a 100", ("4", "4", lambda ask: [b"HTTP/1.1 100 Continue\r\n\r\n", STALL])),
+    # a byte at a time
+    ("drip in the status line", ("4", "4", lambda ask: [b"HTTP/1.1 200 ", Drip(b"O")])),
+    ("drip in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: ", Drip(b"b")])),
+    ("drip of headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\n", Drip(b"A:b\r\n")])),
+    ("drip in the body", ("4", "4", lambda ask: [answer(b"{", length=False), Drip(b" ")])),
+    ("drip in a body of stated length", ("4", "4", lambda ask: [answer(b" " * 100000)[:-100000], Drip(b" ")])),
+    ("drip in a chunk size", ("4", "4", lambda ask: [CHUNKED, Drip(b"0")])),
+    ("drip in a chunk extension", ("4", "4", lambda ask: [CHUNKED, b"5;", Drip(b"a")])),
+    ("drip of chunks", ("4", "4", lambda ask: [CHUNKED, Drip(b"1\r\n \r\n")])),
+    ("drip in the stream", ("4", "4", lambda ask: [OPEN, b"data: {", Drip(b" ")])),
+    ("drip in the trailers", ("4", "4", lambda ask: [CHUNKED, chunked(b"data: {"), b"0\r\nA: ", Drip(b"b")])),
+    ("drip of an error's body", ("4", "4", lambda ask: [answer(b"", "500 Oops", length=False), Drip(b"a")])),
+    ("drip of 1xx", ("4", "4", lambda ask: [Drip(b"HTTP/1.1 100 C\r\n\r\n")])),
+    # reset and early close in each phase
+    ("reset on accept", ("4", "4", lambda ask: [RESET])),
+    ("reset after the request", ("4", "4", lambda ask: [RESET])),
+    ("reset in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: ", RESET])),
+    ("reset in the body", ("4", "4", lambda ask: [good(ask)[:-9], RESET])),
+    ("reset in the stream", ("4", "4", lambda ask: [OPEN, half(payload(ask)), RESET])),
+    ("close on accept", ("4", "4", lambda ask: [])),
+    ("close after the request", ("4", "4", lambda ask: [])),
+    ("close in the status line", ("4", "4", lambda ask: [b"HTTP/1"])),
+    ("close in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: b"])),
+    ("close in the body", ("4", "4", lambda ask: [good(ask)[:-9]])),
+    ("close in a chunk", ("4", "4", lambda ask: [CHUNKED, b"ffff\r\n", half(payload(ask))])),
+    ("close in the stream", ("4", "4", lambda ask: [OPEN, half(payload(ask))])),
+    ("close in an event", ("4", "4", lambda ask: [OPEN, b'data: {"choices": [{"delta": {"content": "a"}}]}\n\nda'])),
+    # no end
+    ("endless headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\n", Forever(b"X-A: b\r\n")])),
+    ("endless header line", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: ", Forever(b"b")])),
+    ("endless status line", ("4", "4", lambda ask: [b"HTTP/1.1 200 ", Forever(b"O")])),
+    ("endless body", ("4", "4", lambda ask: [answer(b'{"data": [', length=False), Forever(b"1,")])),
+    ("endless white space", ("4", "4", lambda ask: [OPEN, Forever(b" \n")])),
+    ("endless stream", ("4", "4", lambda ask: [OPEN, Forever(event({"choices": [{"delta": {"content": "a" * 500}}]}))])),
+    ("endless tool call", ("4", "4", lambda ask: [OPEN, Forever(event(
+        {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "a"}}]}}]}))])),
+    ("endless comments", ("4", "4", lambda ask: [OPEN, Forever(b": keep-alive\n\n")])),
+    ("endless event", ("4", "4", lambda ask: [OPEN, b"data: ", Forever(b"a")])),
+    ("endless lines of one event", ("4", "4", lambda ask: [OPEN, Forever(b"data: a\n")])),
+    ("endless chunk", ("4", "4", lambda ask: [CHUNKED, b"ffffffffffff\r\n", Forever(b"{")])),
+    ("endless small chunks", ("4", "4", lambda ask: [CHUNKED, chunked(b"{"), Forever(b"2\r\n  \r\n")])),
+    ("endless trailers", ("4", "4", lambda ask: [CHUNKED, chunked(b"{"), b"0\r\n", Forever(b"A: b\r\n")])),
+    ("endless error", ("4", "4", lambda ask: [answer(b"", "500 Oops", length=False), Forever(b"<")])),
+    ("endless 401", ("45", "45", lambda ask: [answer(b"", "401 No", length=False), Forever(b"no ")])),
+    ("storm of 100", ("4", "4", lambda ask: [Forever(b"HTTP/1.1 100 Continue\r\n\r\n")])),
+    ("storm of 103", ("4", "4", lambda ask: [Forever(b"HTTP/1.1 103 Early Hints\r\n\r\n")])),
+    # lies about lengths, wrong chunking
+    ("one 100 first", ("0", "0", lambda ask: [b"HTTP/1.1 100 Continue\r\n\r\n", good(ask)])),
+    ("length too long", ("4", "04", lambda ask: [good(ask, "Content-Length: 99999")])),
+    ("length too short", ("4", "4", lambda ask: [good(ask, "Content-Length: 9")])),
+    ("length zero", ("4", "4", lambda ask: [good(ask, "Content-Length: 0")])),
+    ("length negative", ("04", "04", lambda ask: [good(ask, "Content-Length: -5")])),
+    ("length garbage", ("04", "04", lambda ask: [good(ask, "Content-Length: many")])),
+    ("length of 5000 digits", ("04", "04", lambda ask: [good(ask, "Content-Length: " + "9" * 5000)])),
+    ("length underscored", ("04", "04", lambda ask: [good(ask, "Content-Length: 1_0")])),
+    ("two lengths", ("4", "4", lambda ask: [good(ask, "Content-Length: 3", "Content-Length: 7")])),
+    ("length and chunked", ("04", "04", lambda ask: [
+        answer(b"", fields=["Transfer-Encoding: chunked", "Content-Length: 3"], length=False)
+        + chunked(payload(ask)) + b"0\r\n\r\n"])),
+    ("chunk size bad", ("4", "4", lambda ask: [CHUNKED, b"zz\r\n", payload(ask)])),
+    ("chunk size empty", ("4", "4", lambda ask: [CHUNKED, b"\r\n", payload(ask)])),
+    ("chunk size negative", ("04", "04", lambda ask: [CHUNKED, b"-5\r\n", payload(ask), b"\r\n0\r\n\r\n"])),
+    ("chunk size of 5000 digits", ("4", "04", lambda ask: [CHUNKED, b"9" * 5000, b"\r\n", payload(ask)])),
+    ("chunk size line too long", ("4", "4", lambda ask: [CHUNKED, b"5;" + b"a" * 70000, b"\r\n"])),
+    ("chunk without its CRLF", ("04", "04", lambda ask: [CHUNKED, chunked(payload(ask))[:-2], b"0\r\n\r\n"])),
+    ("no last chunk", ("4", "04", lambda ask: [CHUNKED, chunked(payload(ask))])),
+    ("chunks of one byte", ("0", "0", lambda ask: [
+        CHUNKED, b"".join(chunked(bytes([byte])) for byte in payload(ask)), b"0\r\nTrailer: a\r\n\r\n"])),
+    # no HTTP, or much of it
+    ("garbage", ("4", "4", lambda ask: [bytes(range(256)) * 8])),
+    ("garbage status", ("4", "4", lambda ask: [b"HTTP/1.1 abc OK\r\n\r\n", payload(ask)])),
+    ("status of 5000 digits", ("4", "4", lambda ask: [b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n"])),
+    ("status 99", ("4", "4", lambda ask: [answer(payload(ask), "99 Low")])),
+    ("status 999", ("4", "4", lambda ask: [answer(payload(ask), "999 High")])),
+    ("HTTP/0.9", ("4", "4", lambda ask: [payload(ask)])),
+    ("HTTP/2", ("4", "4", lambda ask: [b"HTTP/2.0 200 OK\r\n\r\n", payload(ask)])),
+    ("SSH", ("4", "4", lambda ask: [b"SSH-2.0-OpenSSH_9.6\r\n"])),
+    ("a TLS alert", ("4", "4", lambda ask: [b"\x15\x03\x01\x00\x02\x02\x46"])),
+    ("a bare newline", ("4", "4", lambda ask: [b"\n\n\n"])),
+    ("huge header line", ("4", "4", lambda ask: [good(ask, "X-A: " + "b" * 70000)])),
+    ("200 headers", ("4", "4", lambda ask: [good(ask, *["X-%d: b" % number for number in range(200)])])),
+    ("headers without colons", ("04", "04", lambda ask: [good(ask, "nonsense", ": nameless", " folded")])),
+    ("unknown coding", ("4", "4", lambda ask: [answer(b"\x00\x01", fields=["Content-Encoding: zstd"])])),
+    ("gzip though not asked", ("0", "0", lambda ask: [answer(gzip.compress(payload(ask)), fields=["Content-Encoding: gzip"])])),
+    ("gzip damaged", ("4", "4", lambda ask: [answer(gzip.compress(payload(ask))[:12] + b"\xff" * 50,
+                                                    fields=["Content-Encoding: gzip"])])),
+    ("gzip cut off", ("4", "4", lambda ask: [answer(gzip.compress(payload(ask))[:-20], fields=["Content-Encoding: gzip"])])),
+    ("gzip bomb", ("4", "4", lambda ask: [answer(bomb(), fields=["Content-Encoding: gzip"])])),
+    ("Set-Cookie", ("0", "0", lambda ask: [good(ask, "Set-Cookie: a=b; Domain=127.0.0.1")])),
+    # statuses
+    ("204", ("4", "4", lambda ask: [answer(b"", "204 No Content")])),
+    ("206", ("4", "4", lambda ask: [answer(payload(ask), "206 Partial Content")])),
+    ("304", ("4", "4", lambda ask: [answer(b"", "304 Not Modified")])),
+    ("401", ("5", "5", lambda ask: [echo(ask, "401 Unauthorized")])),
+    ("403", ("5", "5", lambda ask: [echo(ask, "403 Forbidden")])),
+    ("404 in HTML", ("4", "4", lambda ask: [answer(b"<html><script>alert(1)</script><h1>No", "404 Not Found")])),
+    ("407", ("4", "4", lambda ask: [echo(ask, "407 Proxy Authentication Required")])),
+    ("429", ("4", "4", lambda ask: [echo(ask, "429 Too Many Requests")])),
+    ("500 with the Authorization header", ("4", "4", lambda ask: [echo(ask, "500 Oops", "Authorization: Bearer %s")])),
+    ("503 without a body", ("4", "4", lambda ask: [answer(b"", "503 Service Unavailable")])),
+    ("redirect to another origin", ("4", "4", lambda ask: [
+        answer(b"", "302 Found", ["Location: %s/v1/models" % ask.elsewhere])])),
+    ("redirect 308", ("4", "4", lambda ask: [
+        answer(b"", "308 Permanent Redirect", ["Location: %s/v1/chat/completions" % ask.elsewhere])])),
+    ("redirect to a file", ("4", "4", lambda ask: [answer(b"", "301 Moved", ["Location: file:///etc/passwd"])])),
+    ("redirect to nowhere", ("4", "4", lambda ask: [answer(b"", "301 Moved", ["Location: http://[::1"])])),
+    ("redirect without a place", ("4", "4", lambda ask: [answer(b"", "307 Moved")])),
+    ("redirect with a password", ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: http://u:%s@h/" % FIRE_KEY])])),
+    ("redirect with 60 kB", ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: http://h/" + "a" * 60000])])),
+    # JSON that is none, or too much
+    ("an empty body", ("4", "4", lambda ask: [answer(b"")])),
+    ("JSON of 100,000 levels", ("4", "4", lambda ask: [json_or_stream(ask, DEEP)])),
+    ("JSON of 900 levels in an error", ("4", "4", lambda ask: [answer(DEEP_ERROR, "500 Oops")])),
+    ("JSON of 900 levels in a good answer", ("4", "4", lambda ask: [json_or_stream(ask, DEEP_ERROR)])),
+    ("JSON of 900 levels as arguments", ("4", "4", lambda ask: [json_or_stream(
+        ask, b'{"choices": [{"%s": {"tool_calls": [{"function": {"name": "f", "arguments": %s}}]}, "finish_reason": "stop"}]}'
+        % (b"delta" if ask.streamed else b"message", DEEP[:900] + DEEP[-900:]))])),
+    ("JSON of 900 levels as id", ("14", "04", lambda ask: [json_or_stream(
+        ask, b'{"data": [], "choices": [{"finish_reason": "stop"}], "id": ' + DEEP[:900] + DEEP[-900:] + b"}")])),
+    ("duplicate keys", ("0", "0", lambda ask: [json_or_stream(
+        ask, b'{"data": 1, "data": [{"id": 1, "id": "m"}], "choices": 2, "choices": [{"finish_reason": "stop"}]}')])),
+    ("NaN and Infinity", ("0", "0", lambda ask: [json_or_stream(
+        ask, b'{"data": [{"id": "m", "max_model_len": NaN}, {"id": "n", "max_model_len": Infinity}], "id": NaN, '
+             b'"usage": {"prompt_tokens": NaN, "completion_tokens": -Infinity}, "choices": [{"finish_reason": "stop"}]}')])),
+    ("integers of 2 MB", ("04", "04", lambda ask: [json_or_stream(
+        ask, b'{"data": [{"id": "m", "max_model_len": 1%s}], "choices": [{"finish_reason": "stop"}]}' % (b"0" * 2000000))])),
+    ("integers of 350 digits", ("0", "0", lambda ask: [json_or_stream(
+        ask, b'{"data": [{"id": "m", "max_model_len": 1%s}], "choices": [{"delta": {"content": "a"}, "message": {"content": "a"},'
+             b'"finish_reason": "stop"}], "usage": {"completion_tokens": 1%s}}' % (b"0" * 350, b"0" * 350))])),
+    ("lone surrogates", ("0", "0", lambda ask: [answer(payload(ask, "a\ud800b\udfffc"))])),
+    ("no UTF-8", ("4", "04", lambda ask: [answer(payload(ask).replace(b"hello", b"h\xff\xc0\x80\xed\xa0\x80llo"))])),
+    ("UTF-16", ("4", "4", lambda ask: [answer(payload(ask).decode("ascii").encode("utf-16"))])),
+    ("a byte-order mark", ("0", "04", lambda ask: [answer(b"\xef\xbb\xbf" + payload(ask))])),
+    ("NULs", ("4", "4", lambda ask: [answer(b"\0" * 5000)])),
+    ("an HTML page", ("4", "4", lambda ask: [answer(b"<!doctype html><title>Welcome</title>")])),
+    ("unclosed tags", ("4", "4", lambda ask: [answer(b"<script" * 14000, "500 Oops")])),
+    ("angle brackets", ("4", "4", lambda ask: [answer(b"<" * 100000, "500 Oops")])),
+    ("null", ("4", "4", lambda ask: [answer(b"null")])),
+    ("an empty list", ("4", "4", lambda ask: [answer(b"[]")])),
+    ("data null", ("4", "04", lambda ask: [json_or_stream(ask, {"data": None})])),
+    ("no models, no choices", ("1", "04", lambda ask: [json_or_stream(ask, {"data": [], "choices": []})])),
+    ("an error with status 200", ("4", "4", lambda ask: [json_or_stream(ask, {"error": {"message": EVIL, "code": 400}})])),
+    ("an error with a wrong code", ("4", "4", lambda ask: [json_or_stream(ask, {"error": {"message": ["a"], "code": True}})])),
+    ("many models", ("0", "0", lambda ask: [
+        answer(json_bytes({"data": [{"id": "m%d" % number} for number in range(20000)]})) if ask.listing else good(ask)])),
+    # types
+    ("numbers in every field", ("01", "04", lambda ask: [wrong_types(ask, 7)])),
+    ("null in every field", ("01", "04", lambda ask: [wrong_types(ask, None)])),
+    ("lists in every field", ("01", "04", lambda ask: [wrong_types(ask, [[1], "a"])])),
+    ("objects in every field", ("01", "04", lambda ask: [wrong_types(ask, {"id": {"a": 1}})])),
+    ("texts in every field", ("01", "04", lambda ask: [wrong_types(ask, "text")])),
+    ("booleans in every field", ("01", "04", lambda ask: [wrong_types(ask, True)])),
+    ("negative numbers in every field", ("01", "04", lambda ask: [wrong_types(ask, -1.5)])),
+    # the terminal
+    ("escapes in every field", ("0", "0", lambda ask: [answer(payload(ask, EVIL))])),
+    ("raw escapes in every field", ("4", "04", lambda ask: [answer(payload(ask, EVIL).replace(b"\\u001b", b"\x1b"))])),
+    ("escapes in an error", ("4", "4", lambda ask: [
+        answer(b'{"error": {"message": %s}}' % ESCAPED_EVIL, "500 " + EVIL_FIELD, ["Server: " + EVIL_FIELD])])),
+    ("escapes in a refusal", ("5", "5", lambda ask: [answer(EVIL_FIELD.encode("latin-1"), "401 " + EVIL_FIELD)])),
+    ("escapes in a redirect", ("4", "4", lambda ask: [
+        answer(b"", "302 Found", ["Location: http://h/" + EVIL_FIELD, "Server: " + EVIL_FIELD])])),
+    ("escapes in the status line", ("4", "4", lambda ask: [b"HTTP/1.1 200\x1b[2J OK\r\n\r\n"])),
+    ("escapes in a bad event", ("4", "4", lambda ask: [answer(b"data: \x1b[2J\xc2\x9b31m\r\n\r\n")])),
+    # the key
+    ("the key in every field", ("0", "0", lambda ask: [answer(payload(ask, ask.key))])),
+    ("every spelling in every field", ("0", "0", lambda ask: [answer(payload(ask, " ".join(spellings(ask.key)))) if ask.key
+                                                             else good(ask)])),
+    ("the key cut across events", ("0", "0", lambda ask: [cut_stream(ask)])),
+    ("the key in a bad event", ("4", "4", lambda ask: [answer(b"data: " + b"x" * 60 + ask.key.encode() + b"\n\n")])),
+    ("the key in the status line", ("4", "4", lambda ask: [answer(b"", "500 " + "y" * 45 + ask.key)])),
+    ("the key in no HTTP", ("4", "4", lambda ask: [ask.key.encode("latin-1") + b"\r\n\r\n"])),
+    ("the key as a Location", ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: /" + urllib.parse.quote(ask.key)])])),
+    ("the key as aliases", ("4", "4", lambda ask: [answer(
+        b"{\"error\": {\"message\": \"The model `x` does not exist. Valid aliases: `%s`\"}}"
+        % json.dumps(ask.key)[1:-1].encode(), "404 Not Found")])),
+    ("a context error of 1 MB", ("4", "4", lambda ask: [answer(
+        json_bytes({"message": "maximum context length is 9 tokens " + ask.key * 30000}), "400 Bad")])),
+] + [("the key where texts are cut: %d" % len(padding), ("4", "4", lambda ask, padding=padding: [
+    echo(ask, "500 Oops", padding)])) for padding in PADDED])
+
+UNREAD = ("stall on accept", "reset on accept", "close on accept")
+CAPS = {"MODEL_LIST_LIMIT": 2200000, "ANSWER_LIMIT": 2200000, "EVENT_LIMIT": 2200000, "STREAM_LIMIT": 2500000}
+HASTY = ("stall", "drip", "endless", "storm")        # what ends by its timeout is given a short one
+SLACK = 12 * 1048576                   # what the kernel holds between two sockets of one machine
+PATIENCE_S = 90                        # for the whole table; a run that hangs would take for ever
+
+
+def offers(verb, option):
+    """Tell whether the command line has a verb with an option."""
+    return any(row[0] == verb for row in vllm._VERBS) and option in run_main([verb, "--help"])[1]
+
+
+def verbs_under_fire():
+    """Return [(arguments, column of the promise or the statuses themselves)] of every verb that opens a connection."""
+    found = [(["list"], 0), (["list", "--json"], 0), (["chat", "hi"], 1), (["chat", "hi", "--no-stream"], 1),
+             (["chat", "hi", "--json"], 1)]
+    if offers("doctor", "--probe"):
+        found += [(["doctor"], "0145"), (["doctor", "--probe", "--json"], "0145")]
+    if offers("config", "--dry-run"):
+        found.append((["config", "--dry-run"], "0145"))
+    return found
+
+
+class UnderFireTest(unittest.TestCase):
+    """Every verb against every misbehaving server: status, time, memory, no traceback, no escape, no key."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.verbs = verbs_under_fire()
+        self.outcomes = []           # (case, arguments, promise, status or exception, output, bytes sent)
+
+    def write_config(self, name, origin, listing=False):
+        """Write a config: with a declared model (its server is asked for no list), or one that only lists."""
+        path = os.path.join(self.folder, "%s-%d.json" % (name, listing))
+        block = {"baseUrl": origin + "/v1", "apiKey": FIRE_KEY, "headers": {"X-Other": OTHER_KEY},
+                 "models": [] if listing else [{"id": "m", "name": "m", "contextWindow": 4096, "maxTokens": 64}]}
+        asked = {"vllm/*": {}} if listing else {}
+        with open(path, "w") as target:
+            json.dump({"models": {"providers": {"vllm": block}}, "agents": {"defaults": {"models": asked}}}, target)
+        return path
+
+    def fire(self, number, name, elsewhere):
+        promises = FIRE[name]
+        timeout = "0.4" if name.startswith(HASTY) else "60"
+        with FireServer(promises[2], name in UNREAD, elsewhere) as server:
+            for arguments, column in self.verbs:
+                before = server.sent
+                path = self.write_config(number, server.origin, arguments[0] == "list")
+                try:
+                    status, out, err = run_main(arguments + ["--config", path, "--timeout", timeout])
+                except BaseException as error:       # a traceback, for the user
+                    status, out, err = error, "", ""
+                promised = column if isinstance(column, str) else promises[column]
+                self.outcomes.append((name, arguments, promised, status, out + err, server.sent - before))
+
+    def test_every_verb_survives_every_server(self):
+        names = collections.deque(enumerate(FIRE))
+
+        def work():
+            while names:
+                number, name = names.popleft()
+                self.fire(number, name, elsewhere.origin)
+
+        with mock.patch.multiple(vllm, **CAPS), FireServer(lambda ask: [good(ask)]) as elsewhere:
+            threads = [threading.Thread(target=work, daemon=True) for _ in range(24)]
+            for thread in threads:
+                thread.start()
+            until = time.monotonic() + PATIENCE_S
+            for thread in threads:
+                thread.join(max(0, until - time.monotonic()))
+            alive = any(thread.is_alive() for thread in threads)
+        done = collections.Counter(outcome[0] for outcome in self.outcomes)
+        self.assertEqual([name for name in FIRE if done[name] < len(self.verbs)], [], "these hang" if alive else "")
+        self.assertEqual(elsewhere.asked, 0, "a redirect was followed")
+        for name, arguments, promised, status, text, sent in self.outcomes:
+            with self.subTest(server=name, arguments=arguments):
+                self.assertIn(str(status), list(promised), "%r\n%s" % (status, text[:2000]))
+                self.assertEqual(leaks(text), [])
+                self.assertEqual(UNSAFE.findall(text), [])
+                self.assertNotIn("Traceback", text)
+                self.assertLess(sent, max(CAPS.values()) + SLACK)
+                if status in (4, 5) and arguments[0] in ("list", "chat"):
+                    self.assertIn("error: ", text)
+                    self.assertLess(len(text), 2000 if arguments[0] == "list" else CAPS["STREAM_LIMIT"])
+
+    def test_what_the_module_raises_holds_no_key(self):
+        for name in [name for name in FIRE if "key" in name or name[:3].isdigit()]:
+            with self.subTest(server=name), FireServer(FIRE[name][2], elsewhere="http://127.0.0.1:9") as server:
+                provider = vllm.resolve_provider(vllm.load_settings(self.write_config(0, server.origin), {}))
+                for act in (lambda: vllm.discover_models(provider, 5),
+                            lambda: vllm.chat(provider, {"messages": []}, timeout_s=5)):
+                    try:
+                        act()
+                    except vllm.Error as error:
+                        facts = [value for key, value in error.facts.items()]
+                        self.assertEqual(leaks("%s %s %s %r" % (error, error.hint, facts, error)), [])
+
+    def test_a_row_that_is_cut_to_fit_the_terminal_shows_no_part_of_the_key(self):
+        rows = [{"id": "a" * padding + FIRE_KEY, "max_model_len": 5} for padding in range(30)]
+        with FireServer(lambda ask: [answer(json_bytes({"data": rows}))]) as server:
+            with mock.patch.object(vllm, "is_terminal", lambda stream: True), \
+                    mock.patch.object(shutil, "get_terminal_size", lambda *_: os.terminal_size((40, 20))):
+                status, out, _ = run_main(["list", "--base-url", server.origin + "/v1"], {"VLLM_API_KEY": FIRE_KEY})
+        self.assertEqual((status, leaks(out)), (0, []))
+
+    def test_the_server_itself_is_sound(self):
+        with FireServer(lambda ask: [good(ask)]) as server:
+            for arguments, _ in self.verbs:
+                with self.subTest(arguments=arguments):
+                    path = self.write_config(0, server.origin, arguments[0] == "list")
+                    self.assertEqual(run_main(arguments + ["--config", path])[0], 0)
+
+    @unittest.skipUnless(os.path.exists("/proc/self/status"), "needs the memory of one process")
+    def test_memory_stays_bounded(self):
+        for name in ("gzip bomb", "endless small chunks", "endless stream", "integers of 2 MB"):
+            for arguments in (["list"], ["chat", "hi"]):
+                with self.subTest(server=name, arguments=arguments), FireServer(FIRE[name][2]) as server:
+                    path = self.write_config(0, server.origin, arguments == ["list"])
+                    code = ("import sys, openclaw_vllm as tool\ntool.STREAM_LIMIT = 1 << 24\ntool.main(sys.argv[1:])\n"
+                            "vllm.os.write(3, open('/proc/self/status', 'rb').read())")
+                    status = subprocess.check_output(
+                        ["sh", "-c", '"$@" 3>&1 >/dev/null 2>&1', "sh", sys.executable, "-c", code] + arguments
+                        + ["--config", path, "--timeout", "2"], cwd=HERE, stdin=subprocess.DEVNULL)
+                    peak_kb = int(re.search(rb"VmHWM:\s*([0-9]+) kB", status).group(1))
+                    self.assertLess(peak_kb, 150 * 1024)
 
 
 if __name__ == "__main__":
