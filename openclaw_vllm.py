@@ -3081,6 +3081,11 @@ class _Case(object):
         url = self.provider.base_url + "/models"
         return model_rows(url, self.ask(url, discovery_headers(self.provider), None, env), self.provider.discovery_key)
 
+    def shown(self, text, limit=100):
+        """Return what a server named, keys hidden before it is cut: half a key is a key told, too."""
+        values = [credential.key for credential in self.provider.credentials] + list(self.provider.headers.values())
+        return excerpt(redact(text, [spelling for value in values for spelling in spellings(value)]), limit)
+
     def beside(self, path):
         """Return the URL of what vLLM answers beside /v1, such as /health."""
         return re.sub(r"/v1\Z", "", self.provider.base_url) + path
@@ -3391,7 +3396,7 @@ def _check_version(case):
     except ValueError:
         pass
     if reply.status == 200 and isinstance(case.version, str):
-        yield _passed("vLLM %s" % excerpt(case.version, 40))
+        yield _passed("vLLM %s" % case.shown(case.version, 40))
         return
     case.version = None
     yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer(reply.headers))
@@ -3421,11 +3426,11 @@ def _check_models(case):
     case.models = merge_models(declared_models(case.provider), found, case.provider)
     words = []
     for ids in alias_groups(found):
-        also = " (also %s)" % _listed(ids[1:]) if len(ids) > 1 else ""
+        also = " (also %s)" % _listed(map(case.shown, ids[1:])) if len(ids) > 1 else ""
         limit = case.served[ids[0]]
-        words.append("%s%s, %s" % (ids[0], also, "%d tokens" % limit if limit else "no limit stated"))
+        words.append("%s%s, %s" % (case.shown(ids[0]), also, "%d tokens" % limit if limit else "no limit stated"))
     words[6:] = ["and %d more" % (len(words) - 6)] if len(words) > 6 else []
-    adapters = ["%s on %s" % (model.id, model.parent) for model in found if model.parent]
+    adapters = ["%s on %s" % (case.shown(model.id), case.shown(model.parent)) for model in found if model.parent]
     yield _passed("; ".join(words + (["LoRA: %s" % _listed(adapters)] if adapters else [])))
 
 
@@ -3470,10 +3475,12 @@ def _check_references(case):
                   and model_id in (row["root"], row["root"].rstrip("/").rsplit("/", 1)[-1])]
         error = model_not_served(case.provider.base_url, model_id, list(case.served), " (%s)" % ", ".join(wheres))
         right = rooted[0] if rooted else nearest(model_id, case.served)
+        error.hint = "the server has: " + _listed(map(case.shown, case.served))
         if right:
-            error.hint = "write %s in place of %s%s" % (right, model_id, ": the server serves it by that id" if rooted else "")
+            error.hint = "write %s in place of %s%s" % (
+                case.shown(right), model_id, ": the server serves it by that id" if rooted else "")
         yield _found(error)
-    served = ["%s (%s)" % (model_id, ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
+    served = ["%s (%s)" % (case.shown(model_id), ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
     if served:
         yield _passed("served: " + _listed(served))
     elif not named:
@@ -5165,8 +5172,14 @@ def empty_answer(model, answer):
     elif answer.reasoning:
         detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
     else:
-        detail, fix = "finish reason " + excerpt(answer.finish_reason or "none", 40), "try again, or another prompt"
+        detail, fix = finish_words(answer), "try again, or another prompt"
     return fail("empty-answer", model=model.key, detail=detail, fix=fix)
+
+
+def finish_words(answer):
+    """Return words for an Answer's finish reason; one too long for a reason is not cut: it may hold the key."""
+    reason = answer.finish_reason or "none"
+    return "finish reason " + (reason if len(reason) <= 40 else "unknown")
 
 
 def statistics(answer):
@@ -5182,7 +5195,7 @@ def statistics(answer):
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
-        parts.append("finish reason " + excerpt(answer.finish_reason, 40))
+        parts.append(finish_words(answer))
     return ", ".join(parts)
 
 
@@ -5286,7 +5299,7 @@ def _cmd_doctor(options, env, console):
 
 
 _REPORT_WIDTH = 80
-_COMMAND = r"(?:^|(?<=: ))(?:export |vllm |--|getent |proxy_buffering|openclaw_vllm\.py ).*"      # in a fix
+_COMMAND = r"(?:^|(?<=: ))(?:export |vllm |--|getent |proxy_buffering|python3 |openclaw_vllm ).*"      # in a fix
 
 
 def format_findings(findings, safe):

@@ -3481,7 +3481,7 @@ MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjSTWfb4QLzkGaWo1
 4qycdk91Nj3HP9ot17vYY1fteZ+hRANCAATE8kuc3HI+jjiJsgwUme2X0/olXo1g
 aQlirV33ZqpD4mrH46gx8zjZX/JiOIWnWwrUXq9GxeVuWtL6FKEE02ha
 -----END PRIVATE KEY-----
------BEGIN LOOPBACK_PEM-----
+-----BEGIN CERTIFICATE-----
 MIIBnzCCAUSgAwIBAgIBAjAKBggqhkjOPQQDAjAtMQ0wCwYDVQQKDARUZXN0MRww
 GgYDVQQDDBN2bGxtIHRlc3QgYXV0aG9yaXR5MCAXDTIwMDEwMTAwMDAwMFoYDzIx
 MjAwMTAxMDAwMDAwWjAtMQ0wCwYDVQQKDARUZXN0MRwwGgYDVQQDDBN2bGxtIHRl
@@ -3491,7 +3491,7 @@ ibIMFJntl9P6JV6NYGkJYq1d92aqQ+Jqx+OoMfM42V/yYjiFp1sK1F6vRsXlblrS
 A1UdDwEB/wQEAwIChDAdBgNVHQ4EFgQUh+xgCD6aeblMeyrzRoEc0lBIOW0wCgYI
 KoZIzj0EAwIDSQAwRgIhAOoyz5nPCqOpXEqBlC8hqHl48ai2OrIAJClK75n/DrSA
 AiEAqRGb/+Jmmi0OKYAqt0WSMrSeSi7QoCLhHKa0upO+O2M=
------END LOOPBACK_PEM-----
+-----END CERTIFICATE-----
 """
 # A self-signed authority and its key, made for these tests and used nowhere else; good for 127.0.0.1 until 2120.
 
@@ -3827,7 +3827,7 @@ class DoctorTest(unittest.TestCase):
     def test_nothing_listens(self):
         port = free_port()
         found = self.assert_fails("connection-refused", 4, "--base-url", "http://127.0.0.1:%d/v1" % port)
-        self.assertIn("vllm serve QWEN_ROW --port %d" % port, found["fix"])
+        self.assertIn("vllm serve MODEL --port %d" % port, found["fix"])
 
     def test_a_server_that_still_loads(self):
         with socket.socket() as bound:
@@ -4163,6 +4163,9 @@ class DoctorTest(unittest.TestCase):
         command = "vllm serve %s --port 8000" % ("x" * 90)
         report = vllm.format_findings([vllm.Finding("connect", "fail", "dns", "gone", "start it: %s    (soon)" % command)], str)
         self.assertEqual(report[-2:], [" " * 18 + "fix: start it; soon", " " * 23 + command])
+        mend = "set it, or run: %s config --write" % vllm.TOOL
+        self.assertEqual(vllm.format_findings([vllm.Finding("limits", "fail", "dns", "gone", mend)], str)[-1].strip(),
+                         vllm.TOOL + " config --write")
 
     def test_a_probe_shows_progress_and_hides_the_key(self):
         self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
@@ -4173,6 +4176,18 @@ class DoctorTest(unittest.TestCase):
         for text in (out, err):
             self.assertNotIn("sk-secret", text)
             self.assertNotIn("\x1b", text)
+
+    def test_a_key_that_a_server_tells_is_hidden_before_it_is_cut(self):
+        key = self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+        for padding in range(0, 120, 7):
+            told = "x" * padding + key
+            changes = {"/version": (200, {}, {"version": told}),
+                       "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
+            rows = [dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"), dict(QWEN_ROW, id="lora", parent=told)]
+            with self.subTest(padding), loopback(healthy(changes, models=rows)) as (url, _):
+                for more in ([], ["--json"], ["--model", "other"]):
+                    _, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
+                    self.assertNotIn("sk-sec", out + err)
 
     def test_other_verbs_point_to_doctor(self):
         for argv in (["list"], ["chat", "hi"], ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
