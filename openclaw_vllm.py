@@ -2993,7 +2993,7 @@ def describe_certificate(der):
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-PROBE_LIMIT = 4 * 1024 * 1024        # bytes of an answer of so many tokens
+SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the model list; /openapi.json has 300 kB
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
@@ -3094,7 +3094,7 @@ class _Case(object):
         data = None if body is None else json.dumps(body).encode("ascii")
         with Exchange("GET" if body is None else "POST", url, headers, data, self.route(env)) as exchange:
             self.seconds = exchange.seconds
-            return exchange.reply(MODEL_LIST_LIMIT)
+            return exchange.reply(MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT)
 
     def ask_models(self, env=None):
         """Return the rows of {base URL}/models. Raises as `fetch_model_rows` does."""
@@ -3636,8 +3636,8 @@ class _Tap(Exchange):
         for data in super(_Tap, self).chunks():
             self.pieces.append((time.monotonic() - self._started, data))
             size += len(data)
-            if size > PROBE_LIMIT:
-                raise fail("answer-too-large", url=self.url, limit=PROBE_LIMIT)
+            if size > SIDE_LIMIT:
+                raise fail("answer-too-large", url=self.url, limit=SIDE_LIMIT)
             yield data
 
 
