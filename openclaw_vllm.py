@@ -366,9 +366,9 @@ def json_number(digits):
     return int(digits) if len(digits.lstrip("-")) <= 300 else float(digits)
 
 
-def is_deep(text, value):
-    """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
-    if text.count("{") + text.count("[") <= JSON_DEPTH:
+def is_deep(value, text=None):
+    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep; its text makes the answer quick."""
+    if text is not None and text.count("{") + text.count("[") <= JSON_DEPTH:
         return False
     containers = [value] if isinstance(value, (dict, list)) else []
     for _ in range(JSON_DEPTH):
@@ -389,7 +389,7 @@ def json5_loads(text):
     if "\\ud" not in text and "\\uD" not in text:     # json.loads would let a lone surrogate through
         try:
             value = json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
-            if not is_deep(text, value):
+            if not is_deep(value, text):
                 return value
         except (ValueError, RecursionError):
             pass
@@ -587,6 +587,8 @@ def read_settings(config_path=None, env=None):
         issues.append(_issue_of(error, path))
     except RecursionError:
         issues.append(Issue("", "nested too deep", path, None, None))
+    if not issues and is_deep(config):               # which includes may make of files that are not
+        issues.append(Issue("", "nested more than %d levels deep" % JSON_DEPTH, path, None, None))
     if not issues and not isinstance(config, dict):
         issues.append(Issue("", "expected an object at the top, found %s" % _json_type(config), path, 1, 1))
     if issues:
@@ -601,7 +603,8 @@ def read_settings(config_path=None, env=None):
     for key_path, name in itertools.islice(missing.items(), MAX_ISSUES):
         problem = "the variable %s is not set; what uses it will not work" % name
         warnings.append(_located(sources, trees, path, key_path, problem))
-    for key_path, problem, severe in itertools.islice(_schema_faults(config), MAX_ISSUES):
+    for key_path, problem, severe in sorted(_schema_faults(config), key=lambda fault: not fault[2])[:MAX_ISSUES]:
+        problem = problem if isinstance(problem, str) else unknown_key(*problem)
         (issues if severe else warnings).append(_located(sources, trees, path, key_path, problem))
     return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources, issues, warnings)
 
@@ -860,7 +863,7 @@ def _locate(trees, file, node, keys):
     if not keys or not node.items:
         return best
     if isinstance(node.value, list):
-        index = int(keys[0]) if keys[0].isdigit() else len(node.items)
+        index = int(keys[0]) if re.match("[0-9]{1,9}\\Z", keys[0]) else len(node.items)
         return _locate(trees, file, node.items[index], keys[1:]) if index < len(node.items) else best
     for used in range(len(keys), 0, -1):
         name = ".".join(keys[:used])
@@ -943,7 +946,10 @@ _RULES = {
 
 
 def _schema_faults(config):
-    """Yield (key path, problem, severe) of everything in a config that OpenClaw would refuse."""
+    """Yield (key path, problem, severe) of everything in a config that OpenClaw would refuse.
+
+    The problem of an unknown key is the arguments of `unknown_key`, whose words take time.
+    """
     for fault in _faults(config, _SCHEMA, ""):
         yield fault
     providers = _get(config, "models", "providers")
@@ -973,7 +979,7 @@ def _faults(value, rule, path):
         if inner is not None:
             faults += _faults(item, inner, _join(path, key))
         elif "..." not in rule and key != "$schema":
-            faults.append((_join(path, key), unknown_key(key, rule), False))
+            faults.append((_join(path, key), (key, rule), False))
     for key, inner in rule.items():
         if isinstance(inner, str) and inner.endswith(", required") and key not in value:
             faults.append((_join(path, key), "expected %s, found nothing" % inner, True))
@@ -1176,7 +1182,7 @@ def split_url(url):
     scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
     if "@" in place:
         return _bad_url("it holds a user name or password; use VLLM_API_KEY or headers for credentials")
-    found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]*))?\Z", place)
+    found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
     if not found:
         return _bad_url("its host is missing or malformed")
     port = int(found.group(2) or (443 if scheme == "https" else 80))
@@ -1276,10 +1282,11 @@ def _request_headers(settings, block, path):
                 text = "Bearer " + text
             text = (auth.get("prefix") or "") + text if leaf == "value" else text
             set_header(headers, name, Secret(text))
-    for name, value in headers.items():
-        wrong = header_problem(value) or (None if re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) else "no header name")
-        if wrong:
-            raise fail("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
+    for sent in [headers] + [row.get("headers") or {} for row in block.get("models") or []]:
+        for name, value in sent.items():
+            wrong = header_problem(value) or (None if re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) else "no header name")
+            if wrong:
+                raise fail("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
     return headers, problem
 
 
@@ -1353,9 +1360,10 @@ def parse_auth_profiles(text, provider):
     except (ValueError, RecursionError):
         return None
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
-        if str(_get(profile, "provider")).strip().lower() != provider.lower():
+        owner, kind = _get(profile, "provider"), _get(profile, "type")
+        if not isinstance(owner, str) or owner.strip().lower() != provider.lower():
             continue
-        key = profile.get({"api_key": "key", "token": "token"}.get(profile.get("type"), ""))
+        key = profile.get({"api_key": "key", "token": "token"}.get(kind if isinstance(kind, str) else "", ""))
         if isinstance(key, str) and key.strip():
             return Credential("auth profile %s" % name, Secret(key.strip()))
     return None
@@ -1765,8 +1773,9 @@ def _shape_message(message, model, names, changes):
             message["content"] = ""
         message["tool_calls"] = [_shape_tool_call(call, names, changes) for call in message["tool_calls"]]
     if role == "tool" and compat.get("requiresToolResultName") and not message.get("name"):
-        if names.get(message.get("tool_call_id")):
-            message["name"] = names[message["tool_call_id"]]
+        name = names.get(_text_or_none(message.get("tool_call_id")))
+        if name:
+            message["name"] = name
             changes.append(Change("messages", "changed", "compat.requiresToolResultName: the tool's name added"))
     return message
 
@@ -1837,7 +1846,7 @@ def _shape_tool(tool, model, changes):
 def _apply_thinking(shaped, model, thinking, changes):
     """Turn the thinking level into the fields of the model's thinking format."""
     asked = shaped.pop("reasoning_effort", None)
-    level = _level(thinking or asked or model.thinking)
+    level = _level(thinking or _text_or_none(asked) or model.thinking)
     wanted = _thinking_fields(model, level)
     kwargs = dict(wanted.pop("chat_template_kwargs", {}))
     if kwargs:
@@ -1990,8 +1999,9 @@ class EventDecoder(object):
 
     def feed(self, data):
         """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr and data[:1] == b"\n":
-            data = data[1:]
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data[1:] if data[:1] == b"\n" else data
         if data:
             self._after_cr = data.endswith(b"\r")
         if b"\r" in data:
@@ -2125,7 +2135,7 @@ def loads_untrusted(text, decode=None):
         value = decode(text) if decode else json.loads(text, parse_int=json_number)
     except RecursionError:
         raise ValueError("nested too deep")
-    if is_deep(text, value):
+    if is_deep(value, text):
         raise ValueError("nested more than %d levels deep" % JSON_DEPTH)
     return value
 
@@ -2953,11 +2963,19 @@ class OutputFailed(Exception):
     """Standard output took no more: the OSError that said so."""
 
 
+class _Nowhere(io.TextIOBase):
+    """Stands in for a standard error that is closed."""
+
+    def write(self, text):
+        return len(text)
+
+
 class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
+        self.stdin, self.stdout, self.env = stdin, stdout, env
+        self.stderr = _Nowhere() if stderr is None else stderr
         self.secrets = []
         self.verbose = False
 
@@ -2988,20 +3006,29 @@ class Console(object):
         self.write(self.stdout, text + "\n")
 
     def write(self, stream, text):
-        """Write text as it is, in whatever the stream can encode."""
+        """Write text as it is, in whatever the stream can encode.
+
+        Raises OutputFailed or BrokenPipeError for standard output; of standard
+        error's failures there is nobody left to tell.
+        """
         if stream is None:
-            if stream is self.stdout:
-                raise OutputFailed("it is closed")
-            return
+            raise OutputFailed("it is closed")
         try:
-            stream.write(text)
+            self._attempt(stream, stream.write, text)
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        except BrokenPipeError:
+            self._attempt(stream, stream.write, text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def _attempt(self, stream, act, *arguments):
+        try:
+            act(*arguments)
+        except UnicodeEncodeError:
             raise
-        except (OSError, ValueError) as error:       # full, or closed
-            raise OutputFailed(getattr(error, "strerror", None) or str(error))
+        except (OSError, ValueError) as error:       # full, closed, or nobody reads
+            if stream is self.stdout and isinstance(error, BrokenPipeError):
+                raise
+            if stream is self.stdout:
+                raise OutputFailed(getattr(error, "strerror", None) or str(error))
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
@@ -3018,13 +3045,8 @@ class Console(object):
     def flush(self):
         """Flush both streams, that a failure shows here and not at the interpreter's end."""
         for stream in (self.stdout, self.stderr):
-            try:
-                if stream is not None:
-                    stream.flush()
-            except BrokenPipeError:
-                raise
-            except (OSError, ValueError) as error:
-                raise OutputFailed(getattr(error, "strerror", None) or str(error))
+            if stream is not None:
+                self._attempt(stream, stream.flush)
 
 
 def _is_utf8(stream):
@@ -3523,7 +3545,7 @@ class _Display(object):
 
     def _write(self, part, text):
         stream = self._console.stdout if part == "content" else self._console.stderr
-        if text and stream is not None:
+        if text:
             before, after = self._dim if part == "reasoning" else ("", "")
             self._console.write(stream, before + text + after)
             self._line_open[part] = not text.endswith("\n")
