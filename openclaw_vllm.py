@@ -229,7 +229,7 @@ def spellings(secret):
         quoted = json.dumps(text)[1:-1]
         found.update((text, quoted, quoted.replace("/", "\\/")))
         data = text.encode("utf-8", "surrogatepass")
-        for safe in (b"-._~", b"-._~/"):
+        for safe in (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*"):      # as various languages quote
             url = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or byte in safe else "%%%02X" % byte for byte in data)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
         for before in range(3):                      # where in its three bytes of base64 the secret may begin
@@ -735,8 +735,7 @@ def _include_target(name, path, chain, roots):
 
 
 def _inside(path, root):
-    root = os.path.abspath(root)
-    path = os.path.abspath(path)
+    root, path = (os.path.normcase(os.path.abspath(place)) for place in (root, path))
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
@@ -2334,10 +2333,13 @@ class Exchange(object):
         if (self.headers.get("Content-Encoding") or "identity").strip().lower() in ("gzip", "x-gzip", "deflate"):
             import zlib
             inflate = zlib.decompressobj(47)         # either format, told apart by its header
-        expected, got = self.response.length, 0      # read1 of older Pythons does not count down
+        got = 0                                      # read1 of older Pythons does not count down
+        expected = None if self.response.length is None else min(self.response.length, sys.maxsize)
         while expected is None or got < expected:
             try:
                 data = self.response.read1(65536 if expected is None else min(65536, expected - got))
+            except ValueError:                           # what Python 3.6 makes of a negative chunk size
+                raise fail("answer-broken", url=self.url, detail="no valid HTTP: a bad chunk size")
             except BaseException as error:
                 raise self._error(error)
             if not data:
@@ -3044,9 +3046,13 @@ class Console(object):
 
     def flush(self):
         """Flush both streams, that a failure shows here and not at the interpreter's end."""
-        for stream in (self.stdout, self.stderr):
-            if stream is not None:
-                self._attempt(stream, stream.flush)
+        if self.stdout is not None:
+            self._attempt(self.stdout, self.stdout.flush)
+        self.flush_errors()
+
+    def flush_errors(self):
+        """Flush standard error; never fails."""
+        self._attempt(self.stderr, self.stderr.flush)
 
 
 def _is_utf8(stream):
@@ -3099,17 +3105,18 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
             console.report(error)
             status = error.exit_status
         console.flush()
-        return status
     except KeyboardInterrupt:
         console.write(console.stderr, "\n")
-        return 130
+        status = 130
     except BrokenPipeError:                          # the reader has what it wanted
         _abandon(console.stdout)
-        return 0
+        status = 0
     except OutputFailed as error:
         _abandon(console.stdout)
         console.err("error: cannot write to standard output: %s" % error)
-        return 1
+        status = 1
+    console.flush_errors()                           # before Python 3.9 a line alone flushes only terminals
+    return status
 
 
 def _abandon(stream):
@@ -3167,8 +3174,11 @@ def _parser(console, prog, description, epilog=None):
     import argparse
 
     class Parser(argparse.ArgumentParser):
-        def _print_message(self, message, file=None):
-            console.write(console.stderr if file is sys.stderr else console.stdout, message or "")
+        def print_help(self, file=None):
+            console.write(console.stdout, self.format_help())
+
+        def _print_message(self, message, file=None):       # usage and errors; not by sys.stderr, which may be None
+            console.write(console.stderr, message or "")
 
     def formatter(prog):
         columns = console.env.get("COLUMNS") or ""

@@ -278,7 +278,7 @@ EVIL_FIELD = "\x1b]0;pwned\x07\x1b[2J\x9b31mevil\x7f\x08"
 DEEP = b"[" * 100000 + b"]" * 100000
 DEEP_ERROR = b'{"error": {"message": ' + b"[" * 900 + b"]" * 900 + b"}}"
 ESCAPED_EVIL = json.dumps(EVIL).encode("ascii")
-PADDED = [("x" * padding + "%s") for padding in range(250, 300, 3)]      # around the place where error texts are cut
+PADDED = [("x" * padding + "%s") for padding in range(250, 300, 8)]      # around the place where error texts are cut
 
 # name: (statuses promised of `list`, of `chat`, script). The tool must end, with one of them, whatever comes.
 FIRE = collections.OrderedDict([
@@ -517,15 +517,19 @@ class UnderFireTest(unittest.TestCase):
             json.dump({"models": {"providers": {"vllm": block}}, "agents": {"defaults": {"models": asked}}}, target)
         return path
 
+    def asked(self, name):
+        """Return the rows of `verbs` to run against a server; what it keeps busy long, only by one row a verb and form."""
+        return [row for row in self.verbs if not (name.startswith(("endless", "storm")) and row[0] in (
+            ["list", "--json"], ["chat", "hi", "--json"]))]
+
     def fire(self, number, name, elsewhere):
         promises = FIRE[name]
-        timeout = "0.25" if name.startswith(HASTY) else "60"
         with FireServer(promises[2], name in UNREAD, elsewhere) as server:
-            for arguments, column in self.verbs:
+            for arguments, column in self.asked(name):
                 before = server.sent
                 path = self.write_config(number, server.origin, arguments[0] == "list")
                 try:
-                    status, out, err = run_main(arguments + ["--config", path, "--timeout", timeout])
+                    status, out, err = run_main(arguments + ["--config", path, "--timeout", "0.25" if name.startswith(HASTY) else "60"])
                 except BaseException as error:       # a traceback, for the user
                     status, out, err = error, "", ""
                 promised = column if isinstance(column, str) else promises[column]
@@ -548,7 +552,7 @@ class UnderFireTest(unittest.TestCase):
                 thread.join(max(0, until - time.monotonic()))
             alive = any(thread.is_alive() for thread in threads)
         done = collections.Counter(outcome[0] for outcome in self.outcomes)
-        self.assertEqual([name for name in FIRE if done[name] < len(self.verbs)], [], "these hang" if alive else "")
+        self.assertEqual([name for name in FIRE if done[name] < len(self.asked(name))], [], "these hang" if alive else "")
         self.assertEqual(elsewhere.asked, 0, "a redirect was followed")
         for name, arguments, promised, status, text, sent in self.outcomes:
             with self.subTest(server=name, arguments=arguments):
@@ -590,17 +594,16 @@ class UnderFireTest(unittest.TestCase):
 
     @unittest.skipUnless(os.path.exists("/proc/self/status"), "needs the memory of one process")
     def test_memory_stays_bounded(self):
-        for name in ("gzip bomb", "endless small chunks", "endless stream"):
-            for arguments in (["list"], ["chat", "hi"]):
-                with self.subTest(server=name, arguments=arguments), FireServer(FIRE[name][2]) as server:
-                    path = self.write_config(0, server.origin, arguments == ["list"])
-                    code = ("import sys, openclaw_vllm as tool\ntool.STREAM_LIMIT = 1 << 23\ntool.main(sys.argv[1:])\n"
-                            "tool.os.write(3, open('/proc/self/status', 'rb').read())")
-                    status = subprocess.check_output(
-                        ["sh", "-c", '"$@" 3>&1 >/dev/null 2>&1', "sh", sys.executable, "-c", code] + arguments
-                        + ["--config", path, "--timeout", "1"], cwd=HERE, stdin=subprocess.DEVNULL)
-                    peak_kb = int(re.search(rb"VmHWM:\s*([0-9]+) kB", status).group(1))
-                    self.assertLess(peak_kb, 150 * 1024)
+        for name, arguments in (("gzip bomb", ["list"]), ("endless small chunks", ["list"]), ("endless stream", ["chat", "hi"])):
+            with self.subTest(server=name, arguments=arguments), FireServer(FIRE[name][2]) as server:
+                path = self.write_config(0, server.origin, arguments == ["list"])
+                code = ("import sys, openclaw_vllm as tool\ntool.STREAM_LIMIT = 1 << 23\ntool.main(sys.argv[1:])\n"
+                        "tool.os.write(3, open('/proc/self/status', 'rb').read())")
+                status = subprocess.check_output(
+                    ["sh", "-c", '"$@" 3>&1 >/dev/null 2>&1', "sh", sys.executable, "-c", code] + arguments
+                    + ["--config", path, "--timeout", "1"], cwd=HERE, stdin=subprocess.DEVNULL)
+                peak_kb = int(re.search(rb"VmHWM:\s*([0-9]+) kB", status).group(1))
+                self.assertLess(peak_kb, 150 * 1024)
 
 
 # ----------------------------------------------------------------------------
@@ -964,3 +967,237 @@ class FuzzTest(unittest.TestCase):
             outcome(tool.edit_json5, text, [(["models", "providers", "vllm"], any_json(rng))], kinds=tool.Error)
 
         self.fuzz("edits", case)
+
+
+# ----------------------------------------------------------------------------
+# Every Python, every surrounding
+# ----------------------------------------------------------------------------
+
+COMMAND = os.environ.get("OPENCLAW_VLLM_COMMAND")
+A_BODY = b'{"messages": [{"role": "user", "content": "hi"}]}'
+
+
+def run_tool(arguments, env=None, stdin=b"", command=None, cwd=None):
+    """Run the command line as a process: (status, standard output, standard error), bytes.
+
+    `env` is all of its environment, but for what Windows cannot do without.
+    """
+    command = command or (shlex.split(COMMAND) if COMMAND else [sys.executable, "-B", FILE])
+    env = dict({name: os.environ[name] for name in ("SYSTEMROOT", "PATH") if name in os.environ}, **(env or {}))
+    child = subprocess.Popen(command + arguments, env=env, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        out, err = child.communicate(stdin, timeout=60)
+    finally:
+        child.kill()
+        child.wait()
+    return child.returncode, out, err
+
+
+def without(*modules):
+    """Return the command that runs the file in a Python that lacks some modules."""
+    code = ("import sys, runpy; sys.modules.update(dict.fromkeys(%r)); sys.argv = sys.argv[1:]; "
+            "runpy.run_path(sys.argv[0], run_name='__main__')" % (modules,))
+    return [sys.executable, "-B", "-c", code, FILE]
+
+
+class EveryPythonTest(unittest.TestCase):
+    """The file as a process: interpreter flags, locales, streams, homes, modules and places it may meet."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = tool.demo_server(0, KEY)
+        cls.thread = threading.Thread(target=cls.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        cls.thread.start()
+        cls.url = "http://127.0.0.1:%d/v1" % cls.server.server_address[1]
+        cls.listing = ["list", "--plain", "--base-url", cls.url]
+        cls.keys = b"vllm/demo-alias%svllm/demo-sql-lora%svllm/demo/qwen3-8b" % ((os.linesep.encode(),) * 2)
+        cls.keys = cls.keys.replace(b"qwen3-8b", b"Qwen3-8B") + os.linesep.encode()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.shutdown()
+        cls.server.server_close()
+        cls.thread.join()
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def check_listing(self, env=None, command=None, cwd=None, stdin=b"", err=b""):
+        """List the demo's models in a surrounding; it must work, and say nothing else than `err`."""
+        result = run_tool(self.listing, dict({"VLLM_API_KEY": KEY}, **(env or {})), stdin, command, cwd)
+        self.assertEqual(result[:2], (0, self.keys), result)
+        self.assertEqual(result[2] == b"", err == b"", result)
+        self.assertIn(err, result[2])
+
+    @unittest.skipIf(COMMAND, "flags are the interpreter's")
+    def test_interpreter_flags(self):
+        for flags in (["-I", "-S"], ["-OO"], ["-O", "-E", "-s", "-u"], ["-bb", "-W", "error", "-X", "dev"]):
+            command = [sys.executable, "-B"] + flags + [FILE]
+            with self.subTest(flags=flags):
+                self.check_listing(command=command)
+                env = {"VLLM_API_KEY": KEY}
+                chat = run_tool(["chat", "hi", "--quiet", "--base-url", self.url], env, command=command)
+                self.assertEqual(chat, (0, b"You said: hi" + os.linesep.encode(), b""))
+        command = [sys.executable, "-B", "-bb", "-W", "error", FILE]
+        more = ["request", "--model", "demo-alias", "--base-url", self.url]
+        self.assertEqual(run_tool(more, {"VLLM_API_KEY": KEY}, A_BODY, command)[::2], (0, b""))
+        self.assertEqual(run_tool(["list"], {"HOME": self.folder}, command=command)[0], 1)
+        self.assertEqual(run_tool(["nonsense"], {}, command=command)[0], 2)
+
+    def test_locales(self):
+        for env in ({"LC_ALL": "C"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+                    {"PYTHONIOENCODING": "cp1252"}):
+            with self.subTest(env=env):
+                self.check_listing(env)
+                status, out, err = run_tool(["chat", "--json", "--base-url", self.url], dict(env, VLLM_API_KEY=KEY),
+                                            "gr\u00fc\u00df \u6f22 \U0001f600".encode("utf-8"))
+                self.assertEqual(status, 0, err)
+                encoding = env.get("PYTHONIOENCODING", "utf-8")
+                self.assertEqual(json.loads(out.decode(encoding))["content"], "You said: gr\u00fc\u00df \u6f22 \U0001f600")
+
+    @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
+    def test_streams_that_fail(self):
+        tool_command = shlex.split(COMMAND) if COMMAND else [sys.executable, "-B", FILE]
+        full = os.path.exists("/dev/full")
+        for redirection, statuses, words in (
+                (">&-", (1,), b"cannot write to standard output"), (">/dev/full", (1,) if full else (0,), b"cannot write" if full else b""),
+                (">&- 2>&-", (1,), b""), (">/dev/full 2>/dev/full", (1,), b""), ("2>&-", (0,), b""), ("2>/dev/full", (0,), b""),
+                ("<&-", (0,), b"")):
+            for arguments in (self.listing, ["--help"], ["chat", "hi", "--base-url", self.url])[:3 if words else 2]:
+                with self.subTest(streams=redirection, arguments=arguments):
+                    status, _, err = run_tool(arguments, {"VLLM_API_KEY": KEY},
+                                              command=["sh", "-c", 'exec "$@" ' + redirection, "sh"] + tool_command)
+                    self.assertIn(status, statuses, err)
+                    self.assertIn(words, err)
+                    self.assertNotIn(b"Traceback", err)
+
+    def test_an_error_keeps_its_status_when_nobody_can_be_told(self):
+        class Full(io.StringIO):
+            def write(self, text):
+                raise OSError(28, "No space left on device")
+
+        class Broken(io.StringIO):
+            def write(self, text):
+                raise BrokenPipeError(32, "Broken pipe")
+
+        for stream in (Full(), Broken()):
+            with self.subTest(stream=type(stream).__name__):
+                self.assertEqual(tool.main(["list"], {}, io.StringIO(), io.StringIO(), stream), 1)
+                self.assertEqual(tool.main(["list", "--base-url", "http://127.0.0.1:1"], {}, io.StringIO(), io.StringIO(), stream), 4)
+        self.assertEqual(tool.main(["--version"], {}, io.StringIO(), Broken(), io.StringIO()), 0)
+        self.assertEqual(tool.main(["--version"], {}, io.StringIO(), Full(), io.StringIO()), 1)
+
+    @unittest.skipUnless(os.name == "posix", "needs POSIX pipes")
+    def test_a_broken_pipe_is_no_error(self):
+        for arguments in (self.listing, ["chat", "hi", "--base-url", self.url], ["--help"]):
+            with self.subTest(arguments=arguments):
+                read_end, write_end = os.pipe()
+                os.close(read_end)
+                command = (shlex.split(COMMAND) if COMMAND else [sys.executable, "-B", FILE]) + arguments
+                try:
+                    child = subprocess.Popen(command, env={"VLLM_API_KEY": KEY, "PATH": os.environ["PATH"]}, stdin=subprocess.DEVNULL,
+                                             stdout=write_end, stderr=subprocess.PIPE)
+                finally:
+                    os.close(write_end)
+                err = child.communicate(timeout=60)[1]
+                self.assertEqual(child.returncode, 0, err)
+                self.assertNotIn(b"rror", err)
+
+    def test_homes(self):
+        file = os.path.join(self.folder, "file")
+        with open(file, "w") as target:
+            target.write("x")
+        closed = os.path.join(self.folder, "closed")
+        os.mkdir(closed)
+        os.chmod(closed, 0)
+        for env in ({}, {"HOME": ""}, {"HOME": file}, {"HOME": closed}, {"HOME": os.path.join(self.folder, "missing")}, {"HOME": "/"},
+                    {"HOME": "relative"}, {"OPENCLAW_STATE_DIR": file}, {"OPENCLAW_HOME": closed}, {"HOME": "/\u6f22\u00e9"}):
+            with self.subTest(env=env):
+                self.assertEqual(run_main(self.listing, dict(env, VLLM_API_KEY=KEY))[0], 0)
+        self.check_listing({})
+        self.check_listing({"HOME": file})
+
+    @unittest.skipIf(COMMAND, "a binary brings its modules along")
+    def test_missing_modules(self):
+        state = os.path.join(self.folder, "state")
+        os.mkdir(state)
+        with open(os.path.join(state, "openclaw.sqlite"), "wb") as target:
+            target.write(b"no database")
+        env = {"OPENCLAW_STATE_DIR": self.folder}
+        self.check_listing(command=without("ssl", "_ssl"))
+        self.check_listing(command=without("sqlite3", "_sqlite3"))
+        self.check_listing(env, without("sqlite3", "_sqlite3"), err=b"no sqlite3")
+        self.check_listing(env, err=b"auth profiles not read")
+        with socket.socket() as listener:                # there the handshake would begin
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            status, _, err = run_tool(["list", "--base-url", "https://127.0.0.1:%d/v1" % listener.getsockname()[1]],
+                                      {"VLLM_API_KEY": KEY}, command=without("ssl", "_ssl"))
+        self.assertEqual(status, 4, err)
+        self.assertIn(b"no ssl module", err)
+        self.check_listing(command=without("readline", "zlib", "gzip", "bz2", "lzma", "ctypes", "curses", "_curses", "tty", "pwd"))
+
+    def test_no_writable_directory(self):
+        missing = os.path.join(self.folder, "missing")
+        env = {"TMPDIR": missing, "TEMP": missing, "TMP": missing, "HOME": missing, "PYTHONDONTWRITEBYTECODE": "1"}
+        self.check_listing(env, cwd="/proc" if os.path.isdir("/proc/self") else os.path.abspath(os.sep))
+        self.assertEqual(os.listdir(self.folder), [])
+
+    @unittest.skipIf(COMMAND, "these are places of the file")
+    def test_places_to_run_from(self):
+        with open(FILE, "rb") as source:
+            data = source.read()
+        places = {"with spaces": os.path.join(self.folder, "a folder", "openclaw_vllm.py"),
+                  "renamed": os.path.join(self.folder, "vllm-tool"), "odd name": os.path.join(self.folder, "-é'\"$x.py")}
+        for name, path in places.items():
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as target:
+                target.write(data)
+            with self.subTest(place=name):
+                self.check_listing(command=[sys.executable, "-B", path])
+        archive = os.path.join(self.folder, "app.zip")
+        with zipfile.ZipFile(archive, "w") as target:
+            target.writestr("__main__.py", data)
+        with self.subTest(place="zip"):
+            self.check_listing(command=[sys.executable, "-B", archive])
+            self.assertEqual(run_tool(["--version", "--verbose"], command=[sys.executable, "-B", archive])[::2], (0, b""))
+        with self.subTest(place="standard input"):
+            self.check_listing(command=[sys.executable, "-B", "-"], stdin=data)
+            self.assertEqual(run_tool(["--version", "--verbose"], stdin=data, command=[sys.executable, "-B", "-"])[::2], (0, b""))
+        with self.subTest(place="a module run by name"):
+            self.check_listing(command=[sys.executable, "-B", "-m", "openclaw_vllm"], cwd=HERE)
+        with self.subTest(place="a link"):
+            link = os.path.join(self.folder, "link")
+            try:
+                os.symlink(FILE, link)
+            except (OSError, NotImplementedError):
+                return
+            self.check_listing(command=[sys.executable, "-B", link])
+
+    def test_paths_as_on_windows(self):
+        with mock.patch.object(tool.os, "path", ntpath), mock.patch.object(tool.os, "sep", "\\"), \
+                mock.patch.object(tool.os, "pathsep", ";"):
+            home = {"USERPROFILE": "C:\\Users\\me"}
+            self.assertEqual(tool.state_directory(home), "C:\\Users\\me\\.openclaw")
+            self.assertEqual(tool.state_directory(dict(home, OPENCLAW_STATE_DIR="~\\claw")), "C:\\Users\\me\\claw")
+            self.assertEqual(tool.state_directory(dict(home, OPENCLAW_HOME="D:\\x")), "D:\\x\\.openclaw")
+            self.assertEqual(tool.include_target("./sub/a.json5", "C:\\c\\openclaw.json"), "C:\\c\\sub\\a.json5")
+            self.assertEqual(tool.include_target("D:/a.json5", "C:\\c\\openclaw.json"), "D:\\a.json5")
+            self.assertTrue(tool._inside("C:\\c\\sub\\a.json5", "C:\\c"))
+            self.assertTrue(tool._inside("c:\\C\\sub\\a.json5", "C:\\c"))
+            self.assertFalse(tool._inside("C:\\cc\\a.json5", "C:\\c"))
+            self.assertFalse(tool._inside("D:\\c\\a.json5", "C:\\c"))
+
+    def test_consoles_as_on_windows(self):
+        for encoding in ("cp437", "cp1252", "cp932", "ascii"):
+            with self.subTest(encoding=encoding):
+                status, out, _ = run_main(self.listing, {"VLLM_API_KEY": KEY}, encoding=encoding)
+                self.assertEqual((status, out.split()), (0, self.keys.decode().split()))
+                status, out, err = run_main(["chat", "\u6f22\U0001f600\u00e9", "--base-url", self.url], {"VLLM_API_KEY": KEY}, encoding=encoding)
+                self.assertEqual(status, 0, err)
+                self.assertIn("You said: ", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
