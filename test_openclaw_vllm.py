@@ -365,12 +365,12 @@ FIRE = collections.OrderedDict([
         CHUNKED, b"".join(chunked(bytes([byte])) for byte in payload(ask)), b"0\r\nTrailer: a\r\n\r\n"])),
     # no HTTP, or much of it
     ("garbage", ("4", "4", lambda ask: [bytes(range(256)) * 8])),
-    ("garbage status", ("4", "4", lambda ask: [b"HTTP/1.1 abc OK\r\n\r\n", payload(ask)])),
+    ("garbage status", ("4", "4", lambda ask: [b"HTTP/1.1 abc OK\r\n\r\n{}"])),
     ("status of 5000 digits", ("4", "4", lambda ask: [b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n"])),
     ("status 99", ("4", "4", lambda ask: [answer(payload(ask), "99 Low")])),
     ("status 999", ("4", "4", lambda ask: [answer(payload(ask), "999 High")])),
     ("HTTP/0.9", ("4", "4", lambda ask: [payload(ask)])),
-    ("HTTP/2", ("4", "4", lambda ask: [b"HTTP/2.0 200 OK\r\n\r\n", payload(ask)])),
+    ("HTTP/2", ("4", "4", lambda ask: [b"HTTP/2.0 200 OK\r\n\r\n{}"])),
     ("SSH", ("4", "4", lambda ask: [b"SSH-2.0-OpenSSH_9.6\r\n"])),
     ("a TLS alert", ("4", "4", lambda ask: [b"\x15\x03\x01\x00\x02\x02\x46"])),
     ("a bare newline", ("4", "4", lambda ask: [b"\n\n\n"])),
@@ -584,6 +584,19 @@ class UnderFireTest(unittest.TestCase):
                     mock.patch.object(shutil, "get_terminal_size", lambda *_: os.terminal_size((40, 20))):
                 status, out, _ = run_main(["list", "--base-url", server.origin + "/v1"], {"VLLM_API_KEY": KEY})
         self.assertEqual((status, leaks(out)), (0, []))
+
+    def test_tls_and_proxies_that_misbehave(self):
+        names = ("stall on accept", "reset on accept", "close on accept", "garbage", "garbage status", "HTTP/2", "SSH", "a TLS alert",
+                 "drip in the headers", "endless header line", "endless headers", "storm of 100")
+        for name in names:
+            with FireServer(FIRE[name][2], unread=True) as server:
+                proxied = {"http_proxy": server.origin, "https_proxy": server.origin}
+                for url, env in (("https" + server.origin[4:], {}), ("http://192.0.2.1", proxied), ("https://192.0.2.1", proxied)):
+                    with self.subTest(server=name, url=url.partition(":")[0], env=env):
+                        status, out, err = run_main(["list", "--base-url", url + "/v1", "--timeout", "0.2"],
+                                                    dict(env, VLLM_API_KEY=KEY))
+                        self.assertEqual((status, out), (4, ""), err)
+                        self.assertEqual((leaks(err), UNSAFE.findall(err)), ([], []))
 
     def test_the_server_itself_is_sound(self):
         with FireServer(lambda ask: [good(ask)]) as server:
