@@ -38,7 +38,7 @@ DEFAULT_MAX_TOKENS = 8192            # tokens
 DISCOVERY_TIMEOUT_S = 5.0            # the whole exchange, as OpenClaw has it
 CONNECT_TIMEOUT_S = 10.0             # one connection for a completion
 SILENCE_TIMEOUT_S = 300.0            # between two events of a completion: a slow model is no failure
-LONGEST_WAIT_S = 1e6                 # what every platform's sockets take as a timeout
+LONGEST_TIMEOUT_S = 1e6              # what every platform's sockets can count
 MODEL_LIST_LIMIT = 16 * 1024 * 1024  # bytes of /v1/models, as OpenClaw has it
 ANSWER_LIMIT = 64 * 1024 * 1024      # bytes of one unstreamed completion
 EVENT_LIMIT = 16 * 1024 * 1024       # bytes of one server-sent event
@@ -111,7 +111,10 @@ CAUSES = {
     "not-opted-in": Cause(1, "no key, so {provider} is not opted in: {variable} is unset and there is no auth profile",
                           "export {variable}=vllm-local    (any value does when the server enforces no key)"),
     "config-invalid": Cause(3, "{where}: {problem}", "mend that line, then check: {tool} config --check"),
-    "config-unknown-key": Cause(3, "{path}: OpenClaw 2026.9 does not know the key {key!r}", "{fix}"),
+    "config-unknown-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
+    "config-not-written": Cause(3, "{where}: not written: {problem}", "{fix}"),
+    "config-included": Cause(3, "{where}: {place} comes from the included file {included}, which is left alone",
+                             "put the block into {included} by hand; this prints it: {tool} config"),
     "config-missing-variable": Cause(1, "{path} uses ${{{variable}}}, which is not set",
                                      "export {variable}=…    (or put it into {dotenv})"),
     "provider-disabled": Cause(1, "plugins.entries.vllm.enabled is false in {file}",
@@ -121,13 +124,13 @@ CAUSES = {
     "dns": Cause(4, "{url}: the host name {host!r} does not resolve ({detail})",
                  "check the spelling of the host, or use its address: getent hosts {host}"),
     "connection-refused": Cause(4, "{url}: connection refused, nothing listens there", "{start}"),
-    "server-loading": Cause(4, "{url}: the server has its port but does not answer yet: it is still loading the model",
-                            "wait until the server logs that its startup is complete, then try again"),
+    "server-loading": Cause(4, "{url}: {detail}: the server is still loading its model",
+                            "wait until its log says that startup is complete; if it stays so, that log says why"),
     "wrong-address-family": Cause(4, "{url}: only {answers} answers, {refuses} does not",
                                   "use the address that answers: {right}"),
     "unreachable": Cause(4, "{url}: {detail}", "check the address, the route to it and the firewall"),
     "timeout": Cause(4, "{url}: timed out {phase} ({seconds:g} s)", "{fix}"),
-    "proxy-captured": Cause(4, "{url}: the proxy {proxy} of the environment answered in place of the server ({detail})",
+    "proxy-captured": Cause(4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
                             "export NO_PROXY={no_proxy}"),
     "scheme-mismatch": Cause(4, "{url}: the port does not speak {scheme}", "try the other scheme: {right}"),
     "tls-untrusted": Cause(4, "{url}: the certificate of {host} is not trusted: {detail}",
@@ -148,7 +151,8 @@ CAUSES = {
                     "export {variable}=THE-KEY    (the value the server was started with: --api-key)"),
     "bad-key": Cause(5, "{url}: HTTP {status}{words}: the server refused the key from {source}{suspect}",
                      "set the key the server was started with: export {variable}=THE-KEY"),
-    "key-ignored": Cause(0, "{url} answers without the key too: the server enforces none", ""),
+    "key-ignored": Cause(0, "{url} answers without the key too: the server enforces none",
+                         "to have it enforced, start vLLM with: --api-key THE-KEY"),
     "no-models": Cause(1, "{where}: {problem}", "{fix}"),
     "model-not-served": Cause(4, "{url}: the server has no model {model!r}{words}", "{fix}"),
     "context-exceeded": Cause(4, "{url}: the prompt and its answer do not fit the context of {model}{words}",
@@ -263,7 +267,7 @@ Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 
 Provider = collections.namedtuple(
-    "Provider", "id base_url explicit discover discovery_key request_key credentials refusal headers "
+    "Provider", "id base_url api explicit discover discovery_key request_key credentials refusal headers "
                 "models max_tokens context_window timeout_s defaults primary env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
@@ -366,17 +370,6 @@ def json_number(digits):
     return int(digits) if len(digits.lstrip("-")) <= 300 else float(digits)
 
 
-def is_deep(value, text=None):
-    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep; its text makes the answer quick."""
-    if text is not None and text.count("{") + text.count("[") <= JSON_DEPTH:
-        return False
-    containers = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(JSON_DEPTH):
-        containers = [item for outer in containers for item in (outer.values() if isinstance(outer, dict) else outer)
-                      if isinstance(item, (dict, list))]
-    return bool(containers)
-
-
 def json5_loads(text):
     """Return the value of a JSON5 text (str, or UTF-8 bytes).
 
@@ -388,9 +381,7 @@ def json5_loads(text):
         text = _decode_utf8(bytes(text))
     if "\\ud" not in text and "\\uD" not in text:     # json.loads would let a lone surrogate through
         try:
-            value = json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
-            if not is_deep(value, text):
-                return value
+            return json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
         except (ValueError, RecursionError):
             pass
     return json5_tree(text).value
@@ -497,7 +488,7 @@ def _json5_scalar(text, kind, start, end, wanted):
     if digits in _JSON5_WORDS:
         return sign * _JSON5_WORDS[digits]
     if digits[:2] in ("0x", "0X"):
-        return sign * (int(digits, 16) if len(digits) <= 250 else math.inf)      # as json_number
+        return sign * (int(digits, 16) if len(digits) <= 250 else math.inf)      # above 2 ** 992
     return sign * (json_number(digits) if digits.isdigit() else float(digits))
 
 
@@ -579,6 +570,8 @@ def read_settings(config_path=None, env=None):
     path = _expand_home(path, env)
     sources, config, issues, warnings = {}, {}, [], []
     try:
+        if "\0" in (path or ""):
+            raise fail("config-invalid", where=repr(path), problem="a NUL character in its path")
         if path is not None and os.path.lexists(path):
             config = _load_config(path, env, sources)
         elif config_path:
@@ -587,8 +580,6 @@ def read_settings(config_path=None, env=None):
         issues.append(_issue_of(error, path))
     except RecursionError:
         issues.append(Issue("", "nested too deep", path, None, None))
-    if not issues and is_deep(config):               # which includes may make of files that are not
-        issues.append(Issue("", "nested more than %d levels deep" % JSON_DEPTH, path, None, None))
     if not issues and not isinstance(config, dict):
         issues.append(Issue("", "expected an object at the top, found %s" % _json_type(config), path, 1, 1))
     if issues:
@@ -849,8 +840,11 @@ def _located(sources, trees, file, path, problem):
     """Return an Issue with the line and column of a key path, or of the nearest key above it."""
     if file not in sources:
         return Issue(path, problem, file, None, None)
-    for name in sources:
-        trees[name] = trees.get(name) or json5_tree(sources[name])
+    try:
+        for name in sources:
+            trees[name] = trees.get(name) or json5_tree(sources[name])
+    except Json5Error:                               # plain JSON that is nested deeper than JSON5 may be
+        return Issue(path, problem, file, None, None)
     found, pos = _locate(trees, file, trees[file], path.split(".") if path else [])
     line, column = line_and_column(sources[found], pos)
     return Issue(path, problem, found, line, column)
@@ -1070,14 +1064,11 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     """
     spelled, block = find_block(settings.config, provider)
     name = DEFAULT_PROVIDER if spelled.strip().lower() == DEFAULT_PROVIDER else spelled
-    if block is None and name != DEFAULT_PROVIDER:
+    if block is None and name != DEFAULT_PROVIDER and base_url is None:
         known = sorted(_get(settings.config, "models", "providers") or {})
         raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
     path = "models.providers.%s" % spelled
-    api = (block or {}).get("api") or "openai-completions"
-    if api != "openai-completions":
-        raise ConfigError("%s.api is %s; only openai-completions is spoken here" % (path, api), cause="config-invalid")
     url, where = _choose_base_url(settings, block, path, base_url)
     defaults = _get(settings.config, "agents", "defaults") or {}
     wildcard = any(key.lower() == name.lower() + "/*" for key in defaults.get("models") or {})
@@ -1087,7 +1078,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     headers, header_problem = _request_headers(settings, block or {}, path)
     refusal = _refusal(settings, name, block, credentials, problem or header_problem, base_url)
     return Provider(
-        id=name, base_url=url, explicit=block is not None, discover=asked,
+        id=name, base_url=url, api=(block or {}).get("api") or "openai-completions", explicit=block is not None, discover=asked,
         discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
         request_key=_first(credentials, ("option", "profile", "environment", "config")),
         credentials=[credential for _, credential in credentials], refusal=refusal, headers=headers,
@@ -1103,17 +1094,23 @@ def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_fil
     "all" stands for every openai-completions block of the config. Raises as
     `resolve_provider` does.
     """
+    return [resolve_provider(settings, name, url, api_key, ca_file)
+            for name, url in named_servers(settings, providers, base_urls)]
+
+
+def named_servers(settings, providers, base_urls):
+    """Return [(provider id, base URL or None)] for repeated --provider and --base-url. Raises UsageError."""
+    blocks = _get(settings.config, "models", "providers") or {}
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
-        blocks = _get(settings.config, "models", "providers") or {}
         spoken = [key for key, block in blocks.items() if block.get("api", "openai-completions") == "openai-completions"]
-        names += spoken if name == "all" and find_block(settings.config, "all")[1] is None else [name]
+        names += spoken if name == "all" and "all" not in blocks else [name]
     if not names:
         raise UsageError("--provider all: %s has no openai-completions block" % (settings.path or "the config"),
                          "name servers with --base-url")
     if base_urls and len(names) > 1:
         raise UsageError("several --provider and --base-url do not go together", "name the servers one way")
-    return [resolve_provider(settings, name, url, api_key, ca_file) for name in names for url in base_urls or [None]]
+    return [(name, url) for name in names for url in base_urls or [None]]
 
 
 def find_block(config, provider):
@@ -1205,7 +1202,7 @@ def _credentials(settings, provider, block, path, api_key):
     found = []
     if api_key is not None:
         found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
-    if provider == DEFAULT_PROVIDER and settings.variables.get("VLLM_API_KEY", "").strip():
+    if (provider == DEFAULT_PROVIDER or block is None) and settings.variables.get("VLLM_API_KEY", "").strip():
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
         found.append(("environment", Credential(source, Secret(settings.variables["VLLM_API_KEY"].strip()))))
     profile = auth_profile(settings, provider)
@@ -1359,10 +1356,10 @@ def parse_auth_profiles(text, provider):
     except (ValueError, RecursionError):
         return None
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
-        owner, kind = _get(profile, "provider"), _get(profile, "type")
+        owner = _get(profile, "provider")
         if not isinstance(owner, str) or owner.strip().lower() != provider.lower():
             continue
-        key = profile.get({"api_key": "key", "token": "token"}.get(kind if isinstance(kind, str) else "", ""))
+        key = profile.get({"api_key": "key", "token": "token"}.get(str(profile.get("type")), ""))
         if isinstance(key, str) and key.strip():
             return Credential("auth profile %s" % name, Secret(key.strip()))
     return None
@@ -1511,6 +1508,22 @@ def _tags(provider, key, entry):
     return tuple(tags)
 
 
+def stated_models(rows, provider):
+    """Return the Models of server rows as `discovered_models` does, but with no window where none is stated."""
+    own = {row["id"]: row_context(row) for row in rows}
+    return [model if own[model.id] or own.get(model.parent) else model._replace(context_window=None)
+            for model in discovered_models(rows, provider)]
+
+
+def thinking_evidence(model_id):
+    """Return (compat, reason) for an id that names a family whose template takes enable_thinking, else None."""
+    if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
+        return {"thinkingFormat": "qwen-chat-template"}, "by its name: Qwen3 templates take enable_thinking"
+    if re.search(_REASONING_NAME, model_id):
+        return None, "by its name"
+    return None
+
+
 def merge_models(declared, discovered, provider):
     """Return declared and discovered Models as one list; what a declared row leaves out is discovered."""
     served = {model.id: model for model in discovered}
@@ -1571,11 +1584,16 @@ def list_everywhere(providers, timeout_s=None):
         except Error as error:
             return provider, [] if provider.refusal else declared_models(provider), error
 
-    if len(providers) == 1:
-        return [ask(providers[0])]
+    return in_parallel(ask, [(provider,) for provider in providers])
+
+
+def in_parallel(function, calls):
+    """Return [function(*call) for call in calls], all at once in threads; one call stays in this thread."""
+    if len(calls) == 1:
+        return [function(*calls[0])]
     import concurrent.futures
-    with concurrent.futures.ThreadPoolExecutor(min(len(providers), 256)) as pool:
-        return list(pool.map(ask, providers))
+    with concurrent.futures.ThreadPoolExecutor(min(len(calls), 256)) as pool:
+        return list(pool.map(lambda call: function(*call), calls))
 
 
 def find_model(provider, reference=None, timeout_s=None):
@@ -1585,6 +1603,9 @@ def find_model(provider, reference=None, timeout_s=None):
     model, else the first declared, else the first served. Raises as
     `discover_models` does, and ServerError (model-not-served) for an unknown one.
     """
+    if provider.api != "openai-completions":
+        raise ConfigError("models.providers.%s.api is %s: only openai-completions is spoken here" % (provider.id, provider.api),
+                          cause="config-invalid")
     reference = reference or _own_primary(provider)
     declared = declared_models(provider)
     found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
@@ -1616,7 +1637,8 @@ def match_model(models, reference, provider):
 def model_not_served(url, model_id, served, words=""):
     """Return the error for a model the server does not have, with the nearest it has."""
     near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
-    fix = "did you mean --model %s ?" % near if near else "the server has: " + excerpt(", ".join(served[:8]) or "none")
+    short = [other for other in served if len(other) <= 100]       # whole or not at all: half a key could not be redacted
+    fix = "did you mean --model %s ?" % near if near else "the server has: " + (", ".join(short[:8]) or "none")
     return fail("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
@@ -1633,12 +1655,14 @@ _NATIVE_FIELDS = {
     "reasoning": "the OpenAI reasoning payload is not vLLM's", "prediction": "it is OpenAI's own",
     "web_search_options": "it is OpenAI's own", "modalities": "it is OpenAI's own", "audio": "it is OpenAI's own",
 }
-_PARAMS = {          # body field -> the names agents.defaults params may give it
-    "temperature": ("temperature",), "top_p": ("topP", "top_p"), "seed": ("seed",), "stop": ("stop",),
-    "frequency_penalty": ("frequencyPenalty", "frequency_penalty"),
-    "presence_penalty": ("presencePenalty", "presence_penalty"),
-    "response_format": ("responseFormat", "response_format"),
-    "parallel_tool_calls": ("parallelToolCalls", "parallel_tool_calls"),
+# Body field -> the names that agents.defaults params may give it, and what it must be to count.
+_PARAMS = {
+    "temperature": (("temperature",), (int, float)), "top_p": (("topP", "top_p"), (int, float)),
+    "seed": (("seed",), int), "stop": (("stop",), (str, list)),
+    "frequency_penalty": (("frequencyPenalty", "frequency_penalty"), (int, float)),
+    "presence_penalty": (("presencePenalty", "presence_penalty"), (int, float)),
+    "response_format": (("responseFormat", "response_format"), dict),
+    "parallel_tool_calls": (("parallelToolCalls", "parallel_tool_calls"), bool),
 }
 _MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
 _IMAGE_PARTS = ("image_url", "input_image")
@@ -1682,6 +1706,8 @@ def _shape(body, model, thinking):
         if name != "store":
             changes.append(Change(name, "changed" if name in shaped else "added", "params.extra_body"))
             shaped[name] = value
+    if shaped.get("stream") is not True and shaped.pop("stream_options", None) is not None:
+        changes.append(Change("stream_options", "dropped", "it goes with stream: true only"))
     return Shaped(shaped, changes, warnings)
 
 
@@ -1719,9 +1745,9 @@ def _param(params, *names):
 
 
 def _apply_params(shaped, model, changes):
-    for field, names in _PARAMS.items():
+    for field, (names, kind) in _PARAMS.items():
         value = _param(model.params, *names)
-        if value is not None and field not in shaped:
+        if field not in shaped and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
             shaped[field] = [value] if field == "stop" and isinstance(value, str) else value
             changes.append(Change(field, "added", "agents.defaults params"))
 
@@ -1889,7 +1915,7 @@ def _thinking_fields(model, level):
     fields = {}
     if form == "deepseek":
         fields["thinking"] = {"type": "disabled" if level == "off" else "enabled"}
-    if model.compat.get("supportsReasoningEffort"):
+    if model.compat.get("supportsReasoningEffort") and not (form == "deepseek" and level == "off"):
         effort = _effort(model.compat, level)
         if effort:
             fields["reasoning_effort"] = effort
@@ -1904,7 +1930,7 @@ def _effort(compat, level):
     if level in mapping:
         return mapping[level]
     supported = compat.get("supportedReasoningEfforts")
-    if not supported or level in supported:
+    if supported is None or level in supported:
         return level
     if level == "none" or level not in _EFFORTS:
         return None
@@ -2048,6 +2074,8 @@ def decode_delta(payload):
     """
     choices = payload.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    if choice.get("index"):                          # a chunk of another choice
+        choice = {}
     piece = choice.get("delta") or choice.get("message") or {}
     if not isinstance(piece, dict):
         piece = {}
@@ -2105,8 +2133,8 @@ class Assembler(object):
 
     def _add_call(self, position, piece):
         index = piece["index"] if isinstance(piece.get("index"), int) else position
-        call = self._calls[self._slots[index]] if index in self._slots else None
         call_id = _text_or_none(piece.get("id"))
+        call = self._calls[self._slots[index]] if index in self._slots else None
         if call is None or (call_id and call["id"] and call_id != call["id"]):
             call = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
             self._slots[index] = len(self._calls)
@@ -2134,9 +2162,20 @@ def loads_untrusted(text, decode=None):
         value = decode(text) if decode else json.loads(text, parse_int=json_number)
     except RecursionError:
         raise ValueError("nested too deep")
-    if is_deep(value, text):
+    if is_deep(text, value):
         raise ValueError("nested more than %d levels deep" % JSON_DEPTH)
     return value
+
+
+def is_deep(text, value):
+    """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
+    if text.count("{") + text.count("[") <= JSON_DEPTH:
+        return False
+    containers = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(JSON_DEPTH):
+        containers = [item for outer in containers for item in (outer.values() if isinstance(outer, dict) else outer)
+                      if isinstance(item, (dict, list))]
+    return bool(containers)
 
 
 def server_words(text, secrets=()):
@@ -2157,8 +2196,9 @@ def server_words(text, secrets=()):
 
 def excerpt(text, limit=300):
     """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
+    whole = len(text) <= 20 * limit
     text = " ".join(text[:20 * limit].split())
-    return text if len(text) <= limit else text[:limit - 1] + "…"
+    return text if whole and len(text) <= limit else text[:limit - 1] + "…"
 
 
 def is_error_payload(payload):
@@ -2177,7 +2217,6 @@ seconds to connect, of silence between two reads, and in all (None: no end)."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
 Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
 None, `secrets` the texts to hide in what the server says."""
-Reply.__new__.__defaults__ = (None, ())
 
 
 class _Wire(io.RawIOBase):
@@ -2242,9 +2281,9 @@ class Exchange(object):
         self.proxy = proxy_for(self.target, route.env)
         self.phase = "before connecting"
         self.seconds = {}
+        import http.client
         self._started = time.monotonic()
         self._deadline = None if route.total_s is None else self._started + route.total_s
-        import http.client
         try:
             self._wire = wire = self._connect()
             self.seconds["connect"] = time.monotonic() - self._started
@@ -2316,7 +2355,8 @@ class Exchange(object):
             raise self._captured("it refuses the tunnel: HTTP %d" % response.status)
 
     def _captured(self, detail):
-        return fail("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host, detail=detail)
+        return fail("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
+                    way="stands in the way", detail=detail)
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -2338,8 +2378,8 @@ class Exchange(object):
         while expected is None or got < expected:
             try:
                 data = self.response.read1(65536 if expected is None else min(65536, expected - got))
-            except ValueError:                           # what Python 3.6 makes of a negative chunk size
-                raise fail("answer-broken", url=self.url, detail="no valid HTTP: a bad chunk size")
+            except ValueError:                       # older Pythons, at a chunk of negative size
+                raise fail("answer-broken", url=self.url, detail="its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
@@ -2369,6 +2409,10 @@ class Exchange(object):
                 raise fail("answer-too-large", url=self.url, limit=limit)
         return bytes(body)
 
+    def reply(self, limit):
+        """Return the whole answer as a Reply. Raises as `read` does."""
+        return Reply(self.status, self.reason, self.headers, self.read(limit), self.proxy, self.secrets)
+
     def _error(self, error):
         """Return the Error that a network exception means; anything else comes back as it is."""
         import http.client
@@ -2382,7 +2426,7 @@ class Exchange(object):
             if self.proxy:
                 return self._captured("it refuses connections")
             return refused_error(self.url)
-        if isinstance(error, OSError) and type(error).__module__ == "ssl":
+        if type(error).__module__ == "ssl":          # a CertificateError of Python 3.6 is no OSError
             return _tls_error(error, facts)
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
@@ -2531,7 +2575,8 @@ def no_proxy_covers(entries, target):
     """Tell whether a NO_PROXY text covers a Url."""
     host = target.host.lower()
     for entry in re.split(r"[\s,]+", entries.lower()):
-        name, _, port = entry.rpartition(":") if re.search(r"[^:]:[0-9]+\Z", entry) else (entry, "", "")
+        with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
+        name, port = with_port.groups() if with_port else (entry, "")
         if not entry or (port and int(port) != target.port):
             continue
         name = name.strip("[]")
@@ -2550,8 +2595,7 @@ def no_proxy_covers(entries, target):
 def fetch(method, url, headers, body, route, limit):
     """Return the Reply to one request, the body read whole. Raises ServerError."""
     with Exchange(method, url, headers, body, route) as exchange:
-        return Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(limit), exchange.proxy,
-                     exchange.secrets)
+        return exchange.reply(limit)
 
 
 def bearer(credential):
@@ -2582,13 +2626,18 @@ def fetch_model_rows(provider, timeout_s=None):
     limit_s = timeout_s or DISCOVERY_TIMEOUT_S
     url = provider.base_url + "/models"
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
-    reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
+    return model_rows(url, fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT),
+                      provider.discovery_key)
+
+
+def model_rows(url, reply, credential):
+    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
     if reply.status != 200:
-        raise http_error(url, reply, provider.discovery_key)
+        raise http_error(url, reply, credential)
     try:
         payload = loads_untrusted(reply.body.decode("utf-8-sig"))
         if is_error_payload(payload):
-            raise http_error(url, reply, provider.discovery_key)
+            raise http_error(url, reply, credential)
         return parse_model_list(payload)
     except UnicodeDecodeError:
         detail = "it is not UTF-8"
@@ -2601,6 +2650,34 @@ def _what_it_is(body):
     if not body.strip():
         return "it is empty"
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
+
+
+def server_root(base_url):
+    """Return the place of vLLM's own endpoints (/version, /health, /tokenize): the base URL without /v1."""
+    return base_url[:-3] if base_url.endswith("/v1") else base_url
+
+
+def probe_thinking(provider, model_id, timeout_s=None):
+    """Ask the chat template whether enable_thinking matters to it: (compat, reason), or None.
+
+    Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
+    """
+    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    url = server_root(provider.base_url) + "/tokenize"
+    counts = []
+    for enabled in (True, False):
+        body = encode_body({"model": model_id, "messages": [{"role": "user", "content": "hi"}],
+                            "chat_template_kwargs": {"enable_thinking": enabled}})
+        reply = fetch("POST", url, discovery_headers(provider), body,
+                      Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s), MODEL_LIST_LIMIT)
+        try:
+            counts.append(_get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count"))
+        except ValueError:
+            counts.append(None)
+    if None in counts or counts[0] == counts[1]:
+        return None
+    return ({"thinkingFormat": "qwen-chat-template"},
+            "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
 
 
 def layer(headers):
@@ -2634,7 +2711,8 @@ def http_error(url, reply, credential):
     if "plain HTTP request was sent to HTTPS port" in text:
         return fail("scheme-mismatch", scheme="http", right="https" + url[4:], url=url)
     if reply.proxy and status in (403, 407, 502, 503, 504):
-        return fail("proxy-captured", proxy=reply.proxy, no_proxy=split_url(url).host, detail="HTTP %d" % status, **facts)
+        return fail("proxy-captured", proxy=reply.proxy, no_proxy=split_url(url).host,
+                    way="answered in place of the server", detail="HTTP %d" % status, **facts)
     if status == 503:
         fix = "the server is not ready, or its engine is down: wait, and look at its log"
     elif status == 404:
@@ -2683,8 +2761,7 @@ def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
     text, words = reply_words(reply)
     facts = {"url": url, "status": reply.status, "words": ": " + words, "model": model.id}
-    refused = re.search(r"extra_forbidden.{0,40}?'loc': (?:\('body', |'body\.)'?([\w.]+(?:', '[\w.]+'|', \d+)*)|"
-                        r"'loc': \('body', '([^)]*)'\), 'msg': 'Extra inputs are not permitted'", text)
+    refused = re.search(r"'loc': (?:\(([^)]{1,300})\)|'([^']{1,300})'), 'msg': 'Extra inputs are not permitted'", text)
     if reply.status in (400, 422) and refused:
         field = re.findall(r"[A-Za-z_]+", refused.group(1) or refused.group(2))[-1]
         switch = _COMPAT_SWITCHES.get(field)
@@ -2747,14 +2824,12 @@ def send_chat(provider, model, body, timeout_s=None):
     if provider.refusal is not None:
         raise provider.refusal
     url = provider.base_url + "/chat/completions"
-    silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_WAIT_S)
+    silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
     route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, None)
     data = encode_body(body)
     with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
         if exchange.status != 200:
-            reply = Reply(exchange.status, exchange.reason, exchange.headers, exchange.read(ANSWER_LIMIT), exchange.proxy,
-                          exchange.secrets)
-            raise completion_error(url, reply, provider, model)
+            raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
         for delta in read_answer(exchange, provider, model):
             yield delta
 
@@ -2840,6 +2915,1499 @@ def _error_inside(exchange, text, payload, provider, model):
     if error.cause in ("chat-failed", "http-error"):
         return fail("stream-broken", url=exchange.url, detail="the server says: " + reply_words(reply)[1])
     return error
+
+
+def answers_at(host, port, patience_s):
+    """Tell whether something accepts a connection at an address; it is closed at once."""
+    import socket
+    try:
+        _connect_first(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), patience_s, None).close()
+        return True
+    except OSError:
+        return False
+
+
+def port_is_bound(target, patience_s):
+    """Tell whether a port of this host is taken although nothing listens: vLLM binds before it loads.
+
+    A bind without SO_REUSEADDR finds out and is undone at once; the addresses
+    of other hosts cannot be bound and so say no.
+    """
+    import socket
+    for family, kind, protocol, _, address in _addresses(target.host, target.port, patience_s):
+        try:
+            with socket.socket(family, kind, protocol) as sock:
+                sock.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
+    return False
+
+
+def peer_certificate(target, patience_s):
+    """Return the certificate (DER) of a TLS server, unverified and only to be described; b"" if it shows none."""
+    import ssl
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
+            sock.settimeout(patience_s)
+            with context.wrap_socket(sock, server_hostname=target.host) as tls:
+                return tls.getpeercert(True) or b""
+    except OSError:
+        return b""
+
+
+def describe_certificate(der):
+    """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as they are found; pure."""
+    dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
+    if len(dates) < 2:
+        return ""
+    first, last = ["%s-%s-%s" % (text[:-4], text[-4:-2], text[-2:])
+                   for text in ((b"20" + found.group(1) if found.group(1) else found.group(2)).decode("ascii")
+                                for found in dates)]
+    names = [der[found.end():found.end() + ord(found.group(1))] for found in      # CN or O; the issuer's come first
+             re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.DOTALL)]
+    issuer = "issued by %s, " % names[-1].decode("utf-8", "replace") if names else ""
+    return " (%svalid from %s to %s)" % (issuer, first, last)
+
+
+# ----------------------------------------------------------------------------
+# Doctor: one small function per check
+# ----------------------------------------------------------------------------
+
+DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
+PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
+PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
+PROBE_LIMIT = 4 * 1024 * 1024        # bytes of an answer of so many tokens
+AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
+LEAST_PROMPT = 64                    # tokens; a system line and a question
+BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
+_PROBE_TOOL = "get_current_time"
+_TOOL_TEXT = (r"<tool_call>|<function=|<\|python_tag\|>|\[TOOL_CALLS\]|<\|tool|"
+              r"\{\s*\"name\"\s*:\s*\"" + _PROBE_TOOL + r"|\[" + _PROBE_TOOL + r"\(")
+
+# What the transport tells apart and the contract of `doctor --json` does not.
+_CONTRACT_CAUSES = {"bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
+                    "answer-broken": "not-openai", "answer-too-large": "not-openai", "context-exceeded": "chat-failed"}
+_KEY_CAUSES = ("no-key", "bad-key")
+_CONNECT_CAUSES = ("dns", "connection-refused", "server-loading", "wrong-address-family", "unreachable",
+                   "proxy-captured", "scheme-mismatch", "tls-untrusted", "tls-failed")
+_CONNECT_PHASES = ("before connecting", "looking up the host", "connecting", "in the TLS handshake",
+                   "waiting for the proxy")
+
+
+def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
+             model=None, thinking=None, probe=False, timeout_s=None):
+    """Yield a Finding for everything looked at between OpenClaw's settings and the server.
+
+    `settings` are those of `read_settings`: what is wrong with them is a finding
+    too. Nothing is generated and nothing but GETs and /tokenize is sent unless
+    `probe`. `model` and `thinking` choose what is probed; `timeout_s` bounds each
+    exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
+    """
+    case = _Case(settings, timeout_s, model, thinking)
+    if not settings.issues:
+        case.sound = True
+        try:
+            case.provider = resolve_provider(settings, provider_id, base_url, api_key, ca_file)
+            case.error = case.provider.refusal
+        except UsageError:
+            raise
+        except Error as error:
+            case.error = error
+    for name, needs, check in _CHECKS + (_PROBES if probe else ()):
+        if needs is not None and getattr(case, needs) is None:
+            yield Finding(name, "skip", case.stopped, "not checked")
+        elif case.left() <= 0 and check is not _check_http:      # which opens no connection
+            case.stopped = case.stopped or "timeout"
+            yield Finding(name, "skip", "timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
+        else:
+            for finding in _run_check(case, check):
+                if finding.status == "fail":
+                    case.stopped = case.stopped or finding.cause
+                yield finding._replace(check=name)
+
+
+def _run_check(case, check):
+    try:
+        for finding in check(case):
+            yield finding
+    except Error as error:                           # a side entrance that failed; the main one did not
+        yield _found(error, "warn")
+
+
+def diagnosis_status(findings):
+    """Return the exit status for Findings: 3 to 5 when settings, server or key stopped it, 1 for other failures."""
+    failed = [finding for finding in findings if finding.status == "fail"]
+    gates = [name for name, _, _ in _CHECKS[:7]]
+    stopped = [CAUSES[finding.cause].exit_status for finding in failed if finding.check in gates]
+    return stopped[0] if stopped else 1 if failed else 0
+
+
+class _Case(object):
+    """What the checks of one diagnosis know so far; each fills in what later ones need.
+
+    `sound` (settings without issues), `usable` (the provider may be asked),
+    `connected`, `answered` (a model list or a 401) and `rows` are None until that
+    is known to be so; checks name what they need. `served` is {id: context in tokens or None}, `error` what stopped the first
+    request, `enforced` whether the server wants the key.
+    """
+
+    def __init__(self, settings, timeout_s, reference, thinking):
+        self.settings, self.timeout_s, self.reference, self.thinking = settings, timeout_s, reference, thinking
+        self.sound = self.usable = self.connected = self.answered = self.rows = None
+        self.provider = self.error = self.stopped = self.version = None
+        self.enforced = False
+        self.served, self.models, self.seconds = {}, [], {}
+        self._deadline = time.monotonic() + DIAGNOSIS_S
+
+    def left(self):
+        """Return the seconds left of the whole diagnosis."""
+        return self._deadline - time.monotonic()
+
+    def patience(self, default_s=DISCOVERY_TIMEOUT_S):
+        """Return the seconds that one exchange may take now."""
+        return max(0.01, min(self.timeout_s or default_s, self.left()))
+
+    def route(self, env=None, default_s=DISCOVERY_TIMEOUT_S):
+        """Return the Route of one exchange; `env` stands in for the environment that names proxies."""
+        limit_s = self.patience(default_s)
+        return Route(self.provider.env if env is None else env, self.provider.ca_file, limit_s, limit_s, limit_s)
+
+    def ask(self, url, headers, body=None, env=None):
+        """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError."""
+        data = None if body is None else json.dumps(body).encode("ascii")
+        with Exchange("GET" if body is None else "POST", url, headers, data, self.route(env)) as exchange:
+            self.seconds = exchange.seconds
+            return exchange.reply(MODEL_LIST_LIMIT)
+
+    def ask_models(self, env=None):
+        """Return the rows of {base URL}/models. Raises as `fetch_model_rows` does."""
+        url = self.provider.base_url + "/models"
+        return model_rows(url, self.ask(url, discovery_headers(self.provider), None, env), self.provider.discovery_key)
+
+    def beside(self, path):
+        """Return the URL of what vLLM answers beside /v1, such as /health."""
+        return re.sub(r"/v1\Z", "", self.provider.base_url) + path
+
+
+def _passed(summary, fix=""):
+    return Finding("", "ok", None, summary, fix)
+
+
+def _found(error, status=None):
+    """Return the Finding of an Error; a cause with exit status 0 is a warning."""
+    cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
+    return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.hint)
+
+
+def _plural(count, noun):
+    return "%d %s%s" % (count, noun, "" if count == 1 else "s")
+
+
+def _listed(names, limit=6):
+    """Return names in one text, at most `limit` of them."""
+    names = list(names)
+    return ", ".join(names[:limit]) + (", and %d more" % (len(names) - limit) if len(names) > limit else "")
+
+
+# The settings side.
+
+def _check_settings(case):
+    settings = case.settings
+    for issue in settings.issues:
+        yield _found(issue_error([issue]))
+    if settings.issues:
+        return
+    if not settings.exists:
+        yield _passed("%s does not exist: an empty config" % settings.path)
+    else:
+        yield _passed("%s: valid" % _listed(settings.sources))
+    failed_path = case.error.facts.get("path") if case.error is not None else None
+    for issue in collections.OrderedDict.fromkeys(settings.warnings):
+        if issue.path in settings.missing:
+            if issue.path != failed_path:
+                yield _found(fail("config-missing-variable", path=issue.path, variable=settings.missing[issue.path],
+                                  dotenv=_dotenv_path(settings)), "warn")
+        elif issue.path:
+            near = re.search(r"did you mean (.+)\?", issue.message)
+            yield _found(fail("config-unknown-key", where=issue_place(issue), path=issue.path, problem=issue.message,
+                              fix="rename it to %s" % near.group(1) if near else "remove it, if OpenClaw refuses it"))
+        else:
+            yield _found(fail("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
+
+
+def _settings_error(case, check):
+    """Return what resolving the provider failed with, if that is for `check` to report."""
+    error = case.error
+    if error is None:
+        return None
+    if error.cause == "config-missing-variable":
+        place = "base-url" if error.facts["path"].endswith("baseUrl") else "key"
+    else:
+        place = {"not-opted-in": "key", "bad-key-form": "key", "bad-base-url": "base-url",
+                 "endpoint-in-base-url": "base-url"}.get(error.cause, "provider")
+    return error if place == check else None
+
+
+def _check_provider(case):
+    """Say which provider it is, and why its server is asked for models or not."""
+    error, provider = _settings_error(case, "provider"), case.provider
+    if error is not None:
+        yield _found(error)
+    elif provider is None:
+        yield Finding("", "skip", case.error.cause, "not known before its key and base URL are")
+    elif not provider.explicit:
+        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its models" % provider.id)
+    else:
+        yield _passed("%s: explicit, models.providers.%s declares %s; %s" % (
+            provider.id, provider.id, _plural(len(provider.models), "model"),
+            "the server is asked for more" if provider.discover else "OpenClaw takes these alone and asks no server"))
+
+
+def _check_key(case):
+    """Name the key's source and what it shadows; never the key."""
+    error, provider = _settings_error(case, "key"), case.provider
+    if error is not None:
+        yield _found(error)
+        return
+    winner = provider.request_key if provider is not None else None
+    if winner is None:
+        yield _passed("none is set, and none is sent")
+        return
+    found = list(provider.credentials)
+    if provider.id == DEFAULT_PROVIDER:
+        found += [Credential("VLLM_API_KEY (%s)" % label, layer["VLLM_API_KEY"].strip())
+                  for label, layer in case.settings.layers if layer.get("VLLM_API_KEY", "").strip()]
+    others = collections.OrderedDict((other.source, other.key) for other in found if other.source != winner.source)
+    summary = winner.source + ("; it shadows %s" % _listed(others) if others else "")
+    differing = [source for source, key in others.items() if key != winner.key]
+    if not differing or winner.source.startswith("--"):
+        yield _passed(summary)
+    else:
+        yield Finding("", "warn", "bad-key", "%s, but not every one is the same key" % summary,
+                      "keep one of them, or make them equal")
+
+
+def _check_base_url(case):
+    """Say where the base URL comes from; the last look at the settings before the network."""
+    error, provider = _settings_error(case, "base-url"), case.provider
+    if error is not None:
+        yield _found(error)
+        return
+    case.usable = True if case.error is None else None
+    if provider is None:
+        yield Finding("", "skip", case.error.cause, "not checked")
+        return
+    chosen = _set(case.settings.variables.get("VLLM_BASE_URL"))
+    note, fix = "", ""
+    if provider.where == "VLLM_BASE_URL":
+        note = "; OpenClaw does not read that variable"
+        fix = "for OpenClaw, write it into the config: %s config --write" % TOOL
+    elif chosen and chosen.rstrip("/") != provider.base_url:
+        note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
+    yield _passed("%s (from %s)%s" % (provider.base_url, provider.where, note), fix)
+
+
+# The way to the server. The first request is the one OpenClaw sends; when it
+# fails, each _explain_… below may know better what that means.
+
+def _check_connect(case):
+    try:
+        case.rows = case.ask_models()
+    except Error as error:
+        case.error = error
+        for explain in _EXPLANATIONS:
+            try:
+                case.error = explain(case, case.error) or case.error
+            except Error:
+                pass                                 # what it tried failed too, which explains nothing
+    error = case.error
+    if error is not None and (error.cause in _CONNECT_CAUSES
+                              or (error.cause == "timeout" and error.facts["phase"] in _CONNECT_PHASES)):
+        yield _found(error)
+        return
+    case.connected = True
+    target = split_url(case.provider.base_url)
+    proxy = proxy_for(target, case.provider.env)
+    took = " in %.1f ms" % (1000 * case.seconds["connect"]) if "connect" in case.seconds else ""
+    yield _passed("connected%s%s" % (took, " through the proxy %s" % proxy if proxy else ""))
+    if target.host == "localhost":
+        open_to = {host: answers_at(host, target.port, case.patience()) for host in _loopbacks(target.port)}
+        if len(set(open_to.values())) == 2:
+            hosts = sorted(open_to, key=open_to.get)
+            yield _found(_wrong_family(case, hosts[0], hosts[-1]), "warn")
+
+
+def _loopbacks(port):
+    """Return the addresses that localhost means on this host."""
+    return {entry[4][0] for entry in _addresses("localhost", port, 0)}
+
+
+def _wrong_family(case, refuses, answers):
+    base = split_url(case.provider.base_url)
+    right = "%s://%s:%d%s" % (base.scheme, _bracketed(answers), base.port, base.path)
+    return fail("wrong-address-family", url=case.provider.base_url, answers=answers, refuses=refuses, right=right)
+
+
+def _explain_refusal(case, error):
+    """A refused connection: the other loopback address answers, or the port is taken by a server that loads."""
+    if error.cause != "connection-refused":
+        return None
+    target = split_url(case.provider.base_url)
+    for other in ("127.0.0.1", "::1") if is_loopback(target.host) else ():
+        if other != target.host and answers_at(other, target.port, case.patience()):
+            return _wrong_family(case, target.host, other)
+    if port_is_bound(target, case.patience()):
+        return fail("server-loading", url=error.facts["url"],
+                    detail="nothing answers, yet the port is taken (as it is for a minute after a server's end)")
+    return None
+
+
+def _explain_unready(case, error):
+    """HTTP 503: vLLM's own /health says so too."""
+    if error.cause == "http-error" and error.facts["status"] == 503:
+        return _engine_down(case, case.ask(case.beside("/health"), {}))
+    return None
+
+
+def _engine_down(case, reply):
+    """Return the error that an answer of /health means, or None."""
+    url = case.beside("/health")
+    return fail("server-loading", url=url, detail="HTTP 503, so the engine is not up") if reply.status == 503 else None
+
+
+def _explain_route(case, error):
+    """The proxy of the environment stands in the way, or NO_PROXY keeps it away from where it is needed."""
+    target, env = split_url(case.provider.base_url), case.provider.env
+    listed = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    if error.cause == "proxy-captured" and "proxy" not in error.facts:
+        return None                                  # no proxy that could be used
+    proxy = proxy_for(target, env)
+    if proxy:
+        other = {name: value for name, value in env.items() if not name.lower().endswith("_proxy")}
+        way, no_proxy = "stands in the way: directly, the server answers", ",".join(filter(None, (listed, target.host)))
+    elif error.cause in ("dns", "connection-refused", "unreachable", "timeout"):
+        other = {name: value for name, value in env.items() if name.lower() != "no_proxy"}
+        proxy = proxy_for(target, other)
+        way = "is needed, and NO_PROXY keeps it from being used: through it, the server answers"
+        no_proxy = ",".join(entry for entry in re.split(r"[\s,]+", listed) if not no_proxy_covers(entry, target))
+    if not proxy:
+        return None
+    try:
+        case.ask_models(other)
+    except Error as outcome:
+        if outcome.cause not in _KEY_CAUSES or error.cause in _KEY_CAUSES:
+            return None
+    return fail("proxy-captured", url=error.facts.get("url"), proxy=proxy, no_proxy=no_proxy or '""', way=way,
+                detail=excerpt(error.facts.get("detail") or error.message, 80))
+
+
+def _explain_scheme(case, error):
+    """Something else than the scheme's protocol: try the other one, without the key."""
+    if error.cause not in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed") or "layer" in error.facts:
+        return None
+    scheme, rest = case.provider.base_url.split(":", 1)
+    right = ("http:" if scheme.lower() == "https" else "https:") + rest
+    try:
+        case.ask(right + "/models", {})
+    except Error as outcome:
+        if outcome.cause != "tls-untrusted":         # a certificate, trusted or not, is TLS
+            return None
+    return fail("scheme-mismatch", url=case.provider.base_url, scheme=scheme, right=right)
+
+
+def _explain_certificate(case, error):
+    """A certificate that is not trusted: whose, and from when to when."""
+    target = split_url(case.provider.base_url)
+    if error.cause != "tls-untrusted" or "url" not in error.facts or proxy_for(target, case.provider.env):
+        return None
+    described = describe_certificate(peer_certificate(target, case.patience()))
+    return fail("tls-untrusted", **dict(error.facts, detail=error.facts["detail"] + described)) if described else None
+
+
+def _explain_path(case, error):
+    """Not found, or a page: the base URL may lack its /v1. Same origin, so the key may go."""
+    if not (error.cause == "http-error" and error.facts["status"] in (404, 405)
+            or error.cause == "not-openai" and "layer" in error.facts):
+        return None
+    base, key = case.provider.base_url, case.provider.discovery_key
+    origin = re.match(r"[^/]+//[^/]+", base).group(0)
+    for right in collections.OrderedDict.fromkeys((base + "/v1", origin + "/v1")):
+        try:
+            if right != base:
+                url = right + "/models"
+                model_rows(url, case.ask(url, discovery_headers(case.provider)), key)
+                return fail("missing-v1", url=base, right=right)
+        except Error as outcome:
+            if outcome.cause in _KEY_CAUSES:
+                return fail("missing-v1", url=base, right=right)
+    return None
+
+
+_EXPLANATIONS = (_explain_refusal, _explain_route, _explain_scheme, _explain_certificate, _explain_unready, _explain_path)
+
+
+def _check_http(case):
+    if case.error is not None and case.error.cause not in _KEY_CAUSES:
+        yield _found(case.error)
+        return
+    case.answered = True
+    took = " after %.1f ms" % (1000 * case.seconds["headers"]) if "headers" in case.seconds else ""
+    yield _passed("%s/models answers%s" % (case.provider.base_url, took))
+
+
+def _check_auth(case):
+    """Whether the server takes the key, and whether it wants one."""
+    provider, url = case.provider, case.provider.base_url + "/models"
+    if case.error is not None:
+        try:
+            alive = case.ask(case.beside("/version"), {}).status == 200
+        except Error:
+            alive = False
+        found = _found(case.error)
+        yield found._replace(summary=found.summary + ("; /version answers, so the server itself is up" if alive else ""))
+        return
+    requests = request_headers(provider)
+    if requests != discovery_headers(provider):      # the key of completions is another one
+        reply = case.ask(url, requests)
+        if reply.status in (401, 403):
+            own = [Credential("the config's Authorization header", value.split(" ")[-1])
+                   for name, value in provider.headers.items() if name.lower() == "authorization"]
+            yield _found(http_error(url, reply, own[0] if own else provider.request_key))
+            return
+    key = provider.discovery_key
+    if key is None:
+        yield _passed("the server wants no key, and none is sent")
+        return
+    case.enforced = case.ask(url, {}).status in (401, 403)
+    if case.enforced:
+        yield _passed("the server enforces a key and takes this one")
+        return
+    ignored = fail("key-ignored", url=url)
+    likely_secret = len(key.key) >= 16 or key.key.startswith("sk-")
+    yield _found(ignored) if likely_secret else _passed(ignored.message)
+
+
+def _check_version(case):
+    reply = case.ask(case.beside("/version"), {})
+    try:
+        case.version = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "version")
+    except ValueError:
+        pass
+    if reply.status == 200 and isinstance(case.version, str):
+        yield _passed("vLLM %s" % excerpt(case.version, 40))
+        return
+    case.version = None
+    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer(reply.headers))
+
+
+def _check_health(case):
+    reply = case.ask(case.beside("/health"), {})
+    error = _engine_down(case, reply)
+    if error is not None:
+        yield _found(error, "skip" if case.stopped else None)
+    elif reply.status == 200:
+        yield _passed("/health answers")
+    else:
+        yield Finding("", "skip", "http-error", "/health answers HTTP %d" % reply.status)
+
+
+# What is served, and how the settings fit it.
+
+def _check_models(case):
+    if not case.rows:
+        case.rows = None
+        yield _found(fail("no-models", where=case.provider.base_url, problem="the server offers no models",
+                          fix="start vLLM with a model: vllm serve MODEL"))
+        return
+    found, own = discovered_models(case.rows, case.provider), {row["id"]: row_context(row) for row in case.rows}
+    case.served = {model.id: own[model.id] or own.get(model.parent) for model in found}
+    case.models = merge_models(declared_models(case.provider), found, case.provider)
+    words = []
+    for ids in alias_groups(found):
+        also = " (also %s)" % _listed(ids[1:]) if len(ids) > 1 else ""
+        limit = case.served[ids[0]]
+        words.append("%s%s, %s" % (ids[0], also, "%d tokens" % limit if limit else "no limit stated"))
+    words[6:] = ["and %d more" % (len(words) - 6)] if len(words) > 6 else []
+    adapters = ["%s on %s" % (model.id, model.parent) for model in found if model.parent]
+    yield _passed("; ".join(words + (["LoRA: %s" % _listed(adapters)] if adapters else [])))
+
+
+def alias_groups(models):
+    """Return the ids of discovered Models that are no LoRA adapters, those with the same root together: [[id, …], …]."""
+    groups = collections.OrderedDict()
+    for model in models:
+        if not model.parent:
+            groups.setdefault(model.root or model.id, []).append(model.id)
+    return list(groups.values())
+
+
+def _references(case):
+    """Return {id: [where it is named]} of the models that the settings and --model name for this provider."""
+    provider, named = case.provider, collections.OrderedDict()
+    for row in provider.models:
+        named.setdefault(row["id"], []).append("declared")
+    defaults = provider.defaults
+    aliases = {entry["alias"]: key for key, entry in (defaults.get("models") or {}).items()
+               if isinstance(entry, dict) and isinstance(entry.get("alias"), str)}
+    chosen = [(provider.primary, "the default")]
+    chosen += [(reference, "a fallback") for reference in _get(defaults.get("model"), "fallbacks") or []]
+    for reference, where in chosen:
+        reference = aliases.get(reference, reference) or ""
+        prefix, _, model_id = reference.partition("/")
+        if prefix.strip().lower() == provider.id.lower() and model_id:
+            spelled = reference if reference in case.served else model_id
+            named.setdefault(spelled, []).append(where)
+    if case.reference is not None:
+        model = match_model(case.models, case.reference, provider.id)
+        named.setdefault(model.id if model else case.reference, []).append("--model")
+    return named
+
+
+def _check_references(case):
+    """Compare the ids that the settings name with those served."""
+    named = _references(case)
+    for model_id, wheres in named.items():
+        if model_id in case.served:
+            continue
+        rooted = [row["id"] for row in case.rows if isinstance(row.get("root"), str)
+                  and model_id in (row["root"], row["root"].rstrip("/").rsplit("/", 1)[-1])]
+        error = model_not_served(case.provider.base_url, model_id, list(case.served), " (%s)" % ", ".join(wheres))
+        right = rooted[0] if rooted else nearest(model_id, case.served)
+        if right:
+            error.hint = "write %s in place of %s%s" % (right, model_id, ": the server serves it by that id" if rooted else "")
+        yield _found(error)
+    served = ["%s (%s)" % (model_id, ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
+    if served:
+        yield _passed("served: " + _listed(served))
+    elif not named:
+        yield _passed("the settings name no model of %s" % case.provider.id)
+
+
+def _check_limits(case):
+    """Compare the windows that the settings state with the server's own."""
+    faults = []
+    for model in declared_models(case.provider):
+        limit = case.served.get(model.id)
+        facts = {"model": model.key, "served": limit, "field": "contextWindow"}
+        if limit is None:
+            continue
+        for field, declared in (("contextWindow", model.context_window), ("contextTokens", model.context_tokens)):
+            if declared is not None and declared > limit:
+                faults.append(fail("context-too-large", **dict(facts, field=field, declared=declared)))
+        if model.context_window is not None and model.context_window < limit / 2:
+            faults.append(fail("context-too-small", declared=model.context_window, lost=limit - model.context_window, **facts))
+        if _stated_max_tokens(case.provider, model) and model.max_tokens > limit - LEAST_PROMPT:
+            faults.append(fail("max-tokens-too-large", declared=model.max_tokens,
+                               right=min(DEFAULT_MAX_TOKENS, max(1, limit // 2)), **facts))
+    for model in _chosen_models(case):
+        if (case.served[model.id] or AGENT_PROMPT) < AGENT_PROMPT:
+            faults.append(fail("context-below-agent", model=model.key, served=case.served[model.id]))
+    for fault in faults:
+        yield _found(fault)
+    if not faults:
+        yield _passed("what the settings state fits the server")
+
+
+def _stated_max_tokens(provider, model):
+    return provider.max_tokens is not None or any("maxTokens" in row for row in provider.models if row["id"] == model.id)
+
+
+def _chosen_models(case):
+    """Return the served Models to look at: --model, else those the settings name, else the first served."""
+    served = [model for model in case.models if model.id in case.served]
+    if case.reference is not None:
+        chosen = match_model(served, case.reference, case.provider.id)
+        return [chosen] if chosen else []
+    named = _references(case)
+    return [model for model in served if model.id in named] or served[:1]
+
+
+def _check_template(case):
+    """Let /tokenize try the chat template with each role, and count a prompt exactly."""
+    user = {"role": "user", "content": "Hi"}
+    for model in _chosen_models(case):
+        reply = _tokenize(case, model, [user])
+        count = _count(reply)
+        if count is None:
+            yield Finding("", "skip", "http-error", "/tokenize answers HTTP %d, so the roles are not tried" % reply.status)
+            return
+        taken = []
+        for role, fix, needed in (
+                ("system", "start vLLM with a template that takes it: --chat-template FILE", True),
+                ("developer", "leave it to be sent as system: compat: { supportsDeveloperRole: false }",
+                 bool(model.compat.get("supportsDeveloperRole") and model.reasoning))):
+            reply = _tokenize(case, model, [{"role": role, "content": "Be brief."}, user])
+            if _count(reply) is not None:
+                taken.append(role)
+                continue
+            words = reply_words(reply)[1]
+            error = fail("template-role", model=model.key, role=role, words=": " + words if words else "", fix=fix)
+            yield _found(error, "fail" if needed else "warn")
+        if taken:
+            yield _passed("%s: the chat template takes %s; a prompt of one word is %s, estimated as %d" % (
+                model.key, " and ".join(taken), _plural(count, "token"), estimate_tokens({"messages": [user]})))
+
+
+def _tokenize(case, model, messages):
+    return case.ask(case.beside("/tokenize"), request_headers(case.provider, model), {"model": model.id, "messages": messages})
+
+
+def _count(reply):
+    """Return the number of tokens in an answer of /tokenize, or None."""
+    try:
+        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
+    except ValueError:
+        count = None
+    return count if reply.status == 200 and isinstance(count, int) else None
+
+
+def _check_load(case):
+    reply = case.ask(case.beside("/metrics"), {})
+    gauges = parse_metrics(reply.body.decode("utf-8", "replace")) if reply.status == 200 else {}
+    if not gauges:
+        yield Finding("", "skip", "http-error", "/metrics is not open (HTTP %d)" % reply.status)
+        return
+    words = ["%.0f requests %s" % (gauges[name], name) for name in ("running", "waiting") if name in gauges]
+    words += ["KV cache %.0f %% full" % (100 * gauges["cache"])] if "cache" in gauges else []
+    yield _passed("/metrics: " + ", ".join(words))
+
+
+def parse_metrics(text):
+    """Return {"running": n, "waiting": n, "cache": share of 1} of vLLM's /metrics, as far as they are there.
+
+    Requests of several engines are added up; of their caches the fullest counts.
+    """
+    gauges = {}
+    for name, value in re.findall(r"(?m)^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc|"
+                                  r"gpu_cache_usage_perc)(?:\{.*\})? ([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?)", text):
+        if name.startswith("num_requests_"):
+            gauges[name[13:]] = gauges.get(name[13:], 0) + float(value)
+        else:
+            gauges["cache"] = max(gauges.get("cache", 0.0), float(value))
+    return gauges
+
+
+def _check_exposed(case):
+    """Say what a key does not guard; found without trying it."""
+    url = re.match(r"[^/]+//[^/]+", case.provider.base_url).group(0)
+    if not case.enforced:
+        yield _passed("no key is enforced: whoever reaches the port may use the server")
+    elif is_loopback(split_url(url).host) or case.version is None:
+        yield _passed("the key guards what can be reached" if case.version is None else "only this host reaches the server")
+    else:
+        reply = case.ask(case.beside("/openapi.json"), {})
+        hidden = reply.status != 200                 # then the version tells: every vLLM has /invocations
+        paths = ["/invocations, which runs the model,"] if hidden or b'"/invocations"' in reply.body else []
+        paths += ["/metrics"] if case.ask(case.beside("/metrics"), {}).status == 200 else []
+        yield _found(fail("exposed", url=url, paths=" and ".join(paths + ["/version"])))
+
+
+# With --probe: completions.
+
+class _Tap(Exchange):
+    """An Exchange that keeps the pieces of its answer and when they came: [(seconds since the start, bytes)]."""
+
+    def chunks(self):
+        self.pieces, size = [], 0
+        for data in super(_Tap, self).chunks():
+            self.pieces.append((time.monotonic() - self._started, data))
+            size += len(data)
+            if size > PROBE_LIMIT:
+                raise fail("answer-too-large", url=self.url, limit=PROBE_LIMIT)
+            yield data
+
+
+def _probe_models(case):
+    """Probe each chosen model in a thread of its own; yield what is found as each is done."""
+    import queue
+    import threading
+    done = queue.Queue()
+
+    def run(model):
+        try:
+            done.put(list(_probe(case, model)))
+        except BaseException as error:               # carried over to the thread that waits
+            done.put(error)
+
+    models = _chosen_models(case)
+    for model in models:
+        thread = threading.Thread(target=run, args=(model,))
+        thread.daemon = True
+        thread.start()
+    for _ in models:
+        found = done.get()
+        if isinstance(found, BaseException):
+            raise found
+        for finding in found:
+            yield finding
+
+
+def _probe(case, model):
+    """Yield what one tiny completion, and one with a tool, show of a model."""
+    try:
+        tap, answer = _complete(case, model, {"messages": [{"role": "user", "content": "Count from one to twenty."}]})
+    except Error as error:
+        yield _found(_probe_error(error))
+        return
+    for finding in _judge_stream(model, tap, answer):
+        yield finding
+    if model.compat.get("supportsTools") is False:
+        return
+    function = {"name": _PROBE_TOOL, "description": "The current time in a city.",
+                "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
+    try:
+        _, answer = _complete(case, model, {
+            "messages": [{"role": "user", "content": "What time is it in Paris? Call the tool."}],
+            "tools": [{"type": "function", "function": function}]})
+    except Error as error:
+        yield _found(_probe_error(error), "warn" if error.cause == "tools-disabled" else None)
+        return
+    yield _judge_tools(model, answer)
+
+
+def _complete(case, model, body):
+    """Return (the _Tap, the Answer) of one small streamed completion, shaped as OpenClaw shapes it. Raises Error."""
+    body = shape_request(dict(body, max_tokens=PROBE_TOKENS, temperature=0), model, case.thinking).body
+    url = case.provider.base_url + "/chat/completions"
+    headers, data = request_headers(case.provider, model), json.dumps(body).encode("ascii")
+    assembler, first = Assembler(), None
+    with _Tap("POST", url, headers, data, case.route(None, PROBE_TIMEOUT_S)) as tap:
+        if tap.status != 200:
+            raise completion_error(url, tap.reply(ANSWER_LIMIT), case.provider, model)
+        try:
+            for delta in read_answer(tap, case.provider, model):
+                if first is None and (delta.content or delta.reasoning or delta.tool_calls):
+                    first = tap.pieces[-1][0]
+                assembler.add(delta)
+        except ServerError as error:
+            if error.cause not in ("not-openai", "answer-broken", "answer-too-large"):
+                raise
+            raise fail("stream-broken", url=url, detail=error.facts.get("detail") or error.message)
+    answer = assembler.answer({"first_token_s": first, "total_s": tap.pieces[-1][0]})
+    broken = _stream_fault(b"".join(data for _, data in tap.pieces), answer)
+    if broken:
+        raise fail("stream-broken", url=url, detail=broken)
+    tap.asked_usage = "stream_options" in body
+    return tap, answer
+
+
+def _stream_fault(raw, answer):
+    """Return what is wrong with a stream that could be read all the same, or None."""
+    if raw.lstrip()[:1] == b"{":
+        return "a stream was asked for, and JSON without `data:` came"
+    if answer.finish_reason is None:
+        return "no chunk gives a finish reason"
+    return None if b"[DONE]" in raw[-4096:] else "it ended without [DONE]"
+
+
+def _probe_error(error):
+    if error.cause == "chat-failed":
+        error.hint = "the words are the server's own; its log says more"
+    return error
+
+
+def _judge_stream(model, tap, answer):
+    """Yield what a whole stream shows: usage, buffering, an answer or none, and how fast it was."""
+    usage, total_s = answer.usage, answer.timings["total_s"]
+    if usage is None and tap.asked_usage:
+        yield _found(fail("usage-missing", model=model.key))
+    burst_s = total_s - tap.pieces[0][0]
+    raw = b"".join(data for _, data in tap.pieces)
+    if tap.pieces[0][0] >= BUFFERED_AFTER_S and burst_s < 0.01 and raw.count(b"\ndata:") >= 8:
+        yield _found(fail("stream-buffered", model=model.key, seconds=total_s))
+    if not answer.content:
+        cut = answer.finish_reason == "length"
+        found = _found(empty_answer(model, answer), "warn" if cut else "fail")
+        yield found._replace(fix="none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS) if cut else found
+    words = ["connected in %.1f ms" % (1000 * tap.seconds["connect"]), "headers %.2f s" % tap.seconds["headers"], statistics(answer)]
+    field = re.search(br'"(reasoning(?:_content)?)": ?"[^"]', raw)
+    if field:
+        words.append("it reasons, in the field %s" % field.group(1).decode("ascii"))
+    yield _passed("%s: %s" % (model.key, ", ".join(words)))
+
+
+def _judge_tools(model, answer):
+    """Return the Finding for an answer to a request with a tool."""
+    detail = None
+    for call in answer.tool_calls:
+        try:
+            loads_untrusted(call["function"]["arguments"] or "{}")
+        except ValueError:
+            if answer.finish_reason != "length":
+                detail = "its arguments are no JSON"
+    marker = re.search(_TOOL_TEXT, answer.content)
+    if marker and not answer.tool_calls:
+        detail = "%s in the content" % marker.group(0)
+    if detail:
+        return _found(fail("tool-parser-mismatch", model=model.key, detail=detail, parser=tool_parser(model.root or model.id)))
+    return _passed("%s: tools are taken; %s" % (model.key, "it called one" if answer.tool_calls else "it answered without a call"))
+
+
+# (check, what the case must hold for it to run, function), in the order they run. The
+# first seven can stop a diagnosis: what they find decides the exit status.
+_CHECKS = (
+    ("settings", None, _check_settings), ("provider", "sound", _check_provider), ("key", "sound", _check_key),
+    ("base-url", "sound", _check_base_url), ("connect", "usable", _check_connect), ("http", "connected", _check_http),
+    ("auth", "answered", _check_auth), ("version", "connected", _check_version), ("health", "connected", _check_health),
+    ("models", "rows", _check_models), ("references", "rows", _check_references), ("limits", "rows", _check_limits),
+    ("template", "rows", _check_template), ("load", "rows", _check_load), ("exposed", "rows", _check_exposed),
+)
+_PROBES = (("probe", "rows", _probe_models),)
+
+
+# ----------------------------------------------------------------------------
+# Config editing: the comment-preserving writer
+# ----------------------------------------------------------------------------
+
+Noted = collections.namedtuple("Noted", "value note")
+Noted.__doc__ = "A value to write, and the comment above it that says where it comes from."
+
+Merge = collections.namedtuple("Merge", "edits unserved")
+Merge.__doc__ = """What `merge_provider` wants done: [(key path, value)], and the ids of the rows kept
+although the server has no such model."""
+
+Style = collections.namedtuple("Style", "unit newline quote key_quote colon comma pad bracket_pad "
+                                        "trailing leaves comments compact")
+Style.__doc__ = """How a JSON5 text is laid out.
+
+`unit` is one step of indentation; `key_quote` "" for bare keys; `pad` and
+`bracket_pad` stand inside the braces and brackets of one line; `trailing`: a
+comma ends the last line of a container; `leaves`: a container of scalars takes
+one line; `compact`: all is one line.
+"""
+_PAGE_STYLE = Style("  ", "\n", '"', "", ": ", ", ", " ", "", True, True, True, False)
+
+_LINE_END = "[\r\n\u2028\u2029]"
+_LINE_WIDTH = 100                    # columns a one-line container may take, unless longer ones stand beside it
+_STYLE_SAMPLE = 50                   # containers looked at to learn the style around a place
+
+
+def config_block(models, base_url, api_key_text="${VLLM_API_KEY}", evidence=None):
+    """Return the models.providers.<id> object for some Models, as OpenClaw's documentation writes it.
+
+    `evidence` is {model id: (compat object or None, reason)}: what was seen of a
+    model's thinking; the reason becomes a comment. `api_key_text` None leaves
+    apiKey out. A Model whose context_window is None gets no window.
+    """
+    evidence = evidence or {}
+    block = {"baseUrl": base_url, "apiKey": api_key_text, "api": "openai-completions",
+             "models": [_config_row(model, *evidence.get(model.id, (None, ""))) for model in models]}
+    if api_key_text is None:
+        del block["apiKey"]
+    return block
+
+
+def _config_row(model, compat, reason):
+    row = {"id": _literal(model.id), "name": _literal(model.name), "reasoning": bool(model.reasoning or compat),
+           "input": list(model.input), "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}}
+    if model.context_window is not None:
+        row["contextWindow"] = model.context_window
+        row["maxTokens"] = _written_max_tokens(model.context_window)
+    if compat:
+        row["compat"] = dict(compat)
+    if reason:
+        field = "compat" if compat else "reasoning"
+        row[field] = Noted(row[field], reason)
+    return row
+
+
+def _written_max_tokens(context_window):
+    return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
+
+
+def _literal(text):
+    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
+    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
+
+
+def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None, refresh=False,
+                   replace_base_url=False, variables=None):
+    """Return the Merge that brings a `config_block` into a config.
+
+    `config` is the file's own object, before $include and substitution;
+    `variables` what it would be substituted with, so that `id: "${MODEL}"` is
+    known for what it is. `primary` is a whole reference such as vllm/qwen.
+    What the file says stays, and rows gain what they lack; `refresh` renews
+    contextWindow and maxTokens, `replace_base_url` the base URL; `wildcard`
+    asks for discovery and adds no rows. The Merge of its own result is empty.
+    """
+    spelled, known = find_block(config, provider)
+    path = ("models", "providers", spelled)
+    edits, unserved = [], []
+
+    def plain(value):
+        return _substitute(value, variables or {}, "", {})
+
+    if known is None:
+        edits.append((path, dict(block, models=[]) if wildcard else block))
+    else:
+        for field in ("baseUrl", "apiKey", "api"):
+            if field in block and field not in known and not (field == "apiKey" and _authorizes(known)):
+                edits.append((path + (field,), block[field]))
+        if replace_base_url and "baseUrl" in known:
+            if str(plain(known["baseUrl"])).rstrip("/") != block["baseUrl"].rstrip("/"):
+                edits.append((path + ("baseUrl",), block["baseUrl"]))
+        if not wildcard:
+            row_edits, unserved = _merge_rows(path, known, block["models"], refresh, plain)
+            edits += row_edits
+    defaults = ("agents", "defaults")
+    chosen = _get(config, *defaults + ("models",)) or {}
+    pattern = provider + "/*"
+    if wildcard and pattern.lower() not in [str(key).lower() for key in chosen]:
+        edits.append((defaults + ("models", pattern), {}))
+    model = _get(config, *defaults + ("model",))
+    now = plain(model if isinstance(model, str) else _get(model, "primary"))
+    if primary is not None and not _same_key(now, primary):
+        edits.append((defaults + (("model",) if isinstance(model, str) else ("model", "primary")), _literal(primary)))
+    return Merge(edits, unserved)
+
+
+def _authorizes(known):
+    """Tell whether a provider block brings its key in another way than apiKey."""
+    headers = [name.lower() for name in _get(known, "headers") or {}]
+    return _get(known, "request", "auth") is not None or "authorization" in headers
+
+
+def _merge_rows(path, known, wanted, refresh, plain):
+    path += ("models",)
+    rows = known.get("models")
+    if rows is None:
+        return [(path, wanted)], []
+    rows = rows if isinstance(rows, list) else []        # an $include: `refuse_included` names its file
+    ids = [str(plain(_get(row, "id"))).strip() for row in rows]
+    served = {plain(row["id"]).strip(): row for row in wanted}
+    edits = []
+    for index, model_id in enumerate(ids):
+        if model_id in served:
+            edits += _row_edits(path + (index,), rows[index], served[model_id], known, refresh)
+    new = [row for model_id, row in served.items() if model_id not in ids]
+    edits += [(path + (len(rows) + count,), row) for count, row in enumerate(new)]
+    return edits, [model_id for model_id in ids if model_id not in served]
+
+
+def _row_edits(path, row, wanted, known, refresh):
+    """Return the edits that give a row of the file what it lacks; `known` is the provider block around it."""
+    sizes = ("contextWindow", "maxTokens")
+    wanted = dict(wanted)
+    if "maxTokens" in wanted and not refresh:
+        pinned = [row.get("contextTokens"), row.get("contextWindow", known.get("contextWindow"))]
+        window = min([size for size in pinned if _is_number(size)] or [wanted["contextWindow"]])
+        wanted["maxTokens"] = _written_max_tokens(window)
+    if row.get("reasoning") is False:
+        wanted.pop("compat", None)                       # a way to ask for thinking is of no use there
+    edits = []
+    for field, value in wanted.items():
+        if field not in row:
+            if field not in sizes or field not in known:
+                edits.append((path + (field,), value))
+        elif field in sizes and refresh and row[field] != value:
+            edits.append((path + (field,), value))
+        elif field == "compat":
+            edits += [(path + (field, key), item) for key, item in _bare(value).items() if key not in row[field]]
+    return edits
+
+
+def refuse_included(config, edits, path, sources):
+    """Raise ConfigError when an edit's place lies in a file that `config`, the object of `path`, includes.
+
+    It does when an object on the way is nothing but an $include, or the
+    included file has the next key too. `sources` is {file: text}.
+    """
+    for keys, _ in edits:
+        value = config
+        for depth, key in enumerate(keys):
+            included = _included_holder(value, key, path, sources)
+            if included:
+                place = ".".join(str(part) for part in keys[:depth + 1])
+                raise fail("config-included", where=path, place=place, included=included)
+            if isinstance(value, list):
+                value = value[key] if key < len(value) else None
+            else:
+                value = _get(value, key)
+
+
+def _included_holder(value, key, path, sources):
+    if isinstance(value, list):                          # one row from elsewhere may be any model
+        return next((found for row in value for found in _include_targets(row, path)), None)
+    for target in _include_targets(value, path):
+        if len(value) == 1 or _holds(target, key, sources):
+            return target
+    return None
+
+
+def _include_targets(value, path):
+    names = _get(value, "$include") or []
+    return [include_target(name, path) for name in ([names] if isinstance(names, str) else names)]
+
+
+def _holds(path, key, sources):
+    value = json5_loads(sources[path]) if path in sources else None
+    if not isinstance(value, dict):
+        return True                                      # nothing is known of it
+    names = [name.lower() for name in value]
+    return str(key).lower() in names or any(_holds(target, key, sources) for target in _include_targets(value, path))
+
+
+def edited_text(text, edits, where):
+    """Return a JSON5 text with [(key path, value)] set in it, proved to differ in nothing else.
+
+    `where` names the file. Raises ConfigError when the proof fails.
+    """
+    new_text = apply_splices(text, edit_json5(text, edits))
+    prove_edit(text, new_text, edits, where)
+    return new_text
+
+
+def apply_splices(text, splices):
+    """Return a text with each (start, end, replacement) made; they ascend and do not overlap."""
+    pieces, pos = [], 0
+    for start, end, piece in splices:
+        pieces += [text[pos:start], piece]
+        pos = end
+    return "".join(pieces + [text[pos:]])
+
+
+def prove_edit(text, new_text, edits, where):
+    """Raise ConfigError unless `new_text` is, as data, `text` with the edits made, in the same order."""
+    meant = json5_tree(text).value
+    for path, value in edits:
+        place = meant
+        for key in path[:-1]:
+            place = place[key] if isinstance(place, list) else place.setdefault(key, {})
+        if isinstance(place, list) and path[-1] == len(place):
+            place.append(None)
+        place[path[-1]] = _bare(value)
+    try:
+        found = json5_tree(new_text).value
+    except Json5Error as error:                          # its words may quote the file, so they stay here
+        raise fail("config-not-written", where=where, fix=_by_hand(),
+                   problem="the edit would make line %d no JSON5" % error.line)
+    if json.dumps(found) != json.dumps(meant):           # as texts: 1 is not True, and NaN is NaN
+        raise fail("config-not-written", where=where, problem="the edit would change more than was meant", fix=_by_hand())
+
+
+def edit_json5(text, edits):
+    """Return the splices [(start, end, replacement)] that set [(key path, value)] in a JSON5 text.
+
+    A path names keys and, in arrays, indices (one past the last appends);
+    objects are created on the way; of equal keys the last is meant. Values may
+    be Noted. Raises ConfigError where the path meets something else.
+    """
+    root = json5_tree(text)
+    is_json = bool(root.items) and _is_json(text)
+    splices, inserts, expanded = [], {}, {}
+    for path, value in edits:
+        chain = _chain(root, path)
+        node = chain[-1]
+        if len(chain) > len(path):
+            splices.append((node.start, node.end, _replacement(text, chain, value, is_json)))
+            continue
+        if node.start not in inserts:
+            inserts[node.start] = (chain, {}, _style(text, chain, is_json))
+        added = inserts[node.start][1]
+        rest = path[len(chain) - 1:]
+        for key in rest[:-1]:
+            added = added.setdefault(key, {})
+        added[rest[-1]] = value
+    for chain, added, style in inserts.values():
+        if _is_crowded(text, chain, added, style):
+            _expand(text, chain, style, expanded)
+    for start, (node, indent, style) in expanded.items():
+        added = inserts.pop(start)[1] if start in inserts else {}
+        splices += _spread(text, node, indent, added, style)
+    for chain, added, style in inserts.values():
+        splices += (_append if chain[-1].items else _fill)(text, chain, added, style)
+    return sorted(splices, key=lambda splice: splice[:2])
+
+
+def _chain(root, path):
+    """Return the Nodes along a path, from the root to the last that is there."""
+    chain = [root]
+    for depth, key in enumerate(path):
+        node = chain[-1]
+        if not isinstance(node.value, list if isinstance(key, int) else dict):
+            raise fail("config-invalid", where=".".join(str(part) for part in path[:depth]) or "the top level",
+                       problem="expected an object, found %s" % _json_type(node.value))
+        if isinstance(node.value, list):
+            children = node.items[key:key + 1]
+        else:
+            children = [child for name, _, _, child in node.items if name == key][-1:]
+        if not children:
+            break
+        chain += children
+    return chain
+
+
+def _children(node):
+    """Return [(key or index, start of the member, Node of its value)] of a container."""
+    if isinstance(node.value, dict):
+        return [(key, start, child) for key, start, _, child in node.items]
+    return [(index, child.start, child) for index, child in enumerate(node.items)]
+
+
+def _replacement(text, chain, value, is_json):
+    style = _style(text, chain[:-1], is_json)
+    if isinstance(chain[-1].value, str):
+        style = style._replace(quote=text[chain[-1].start])
+    return render_json5(value, style, _line_indent(text, chain[-1].start))
+
+
+def _is_crowded(text, chain, added, style):
+    """Tell whether what is added to a container of one line would make that line too long."""
+    node = chain[-1]
+    line = node if node.items else chain[-2] if len(chain) > 1 else None
+    if style.compact or line is None or not _is_one_line(text, line):
+        return False
+    if not node.items and text[node.start + 1:node.end - 1].strip():
+        return False                                     # the comment in there keeps its place
+    size = len(style.comma.join(_members(node, added, style, "", True)))
+    return len(_line(text, node.start)) + size > _width(text, chain)
+
+
+def _expand(text, chain, style, expanded):
+    """Note in `expanded` every container of the chain that stands on one line, with its new indentation."""
+    parent = None
+    for node in chain:
+        if _is_one_line(text, node) and node.start not in expanded and (node.items or parent in expanded):
+            outer = expanded[parent][1] + style.unit if parent in expanded else _line_indent(text, node.start)
+            expanded[node.start] = (node, outer, style)
+        parent = node.start
+
+
+def _spread(text, node, indent, added, style):
+    """Return the splices that put each member of a one-line container, and those added, on its own line."""
+    inner = style.newline + indent + style.unit
+    members = _members(node, added, style, indent + style.unit, False)
+    if not node.items:
+        return [(node.start + 1, node.end - 1, _lines(members, inner, style) + style.newline + indent)]
+    children = _children(node)
+    bounds = [start for _, start, _ in children[1:]] + [node.end - 1]
+    after = [_after(text, child.end, bound) for (_, _, child), bound in zip(children, bounds)]
+    gaps = [node.start + 1] + [comma for comma, _, _ in after[:-1]]
+    splices = [(gap, re.compile("[ \t]*").match(text, gap).end(), inner) for gap in gaps]
+    comma, at, _ = after[-1]
+    wants_comma = not comma and (members or style.trailing)
+    body = ("," if wants_comma else "") + (_lines(members, inner, style) if members else "")
+    return splices + [(at, node.end - 1, body + style.newline + indent)]
+
+
+def _lines(members, glue, style):
+    return glue + ("," + glue).join(members) + ("," if style.trailing else "")
+
+
+def _append(text, chain, added, style):
+    """Return the splices that add members behind the last one of a container."""
+    node = chain[-1]
+    _, start, last = _children(node)[-1]
+    comma, at, line_comment = _after(text, last.end, node.end - 1)
+    comma_at = last.end if line_comment else at
+    own_line = _begins_line(text, start)
+    one_line = style.compact or _is_one_line(text, node)
+    indent = _line_indent(text, start)
+    if not one_line and not own_line and not line_comment and re.search(_LINE_END, text[last.start:last.end]):
+        indent = _line_indent(text, last.end)            # `}, {`: goes on where the one before ends
+        glue = " "
+    elif not one_line:
+        if not own_line and _line_start(text, start) == _line_start(text, node.start):
+            indent += style.unit
+        glue = style.newline + indent
+    else:
+        glue = style.comma[1:]
+    if not one_line and isinstance(last.value, dict) and isinstance(node.value, list):
+        if last.items and _is_one_line(text, last):      # rows of one line each
+            lengths = [len(indent + row) for row in _members(node, added, style, indent, True)]
+            one_line = max(lengths) < _width(text, chain)
+    members = _members(node, added, style, indent, one_line)
+    body = glue + ("," + glue).join(members) + ("," if comma else "")
+    return ([] if comma else [(comma_at, comma_at, ",")]) + [(at, at, body)]
+
+
+def _fill(text, chain, added, style):
+    """Return the splices that add members to a container without any."""
+    node = chain[-1]
+    close = node.end - 1
+    indent = _line_indent(text, node.start)
+    _, at, _ = _after(text, node.start + 1, close, True)
+    if at == node.start + 1 and not re.search(_LINE_END, text[at:close]):
+        value = added if isinstance(node.value, dict) else list(added.values())
+        one_line = len(chain) > 1 and _is_one_line(text, chain[-2])
+        return [(at, close, render_json5(value, style, indent, one_line)[1:-1])]
+    inner = indent + style.unit
+    if _line_start(text, at) != _line_start(text, node.start) and _line_indent(text, at):
+        inner = _line_indent(text, at)
+    body = _lines(_members(node, added, style, inner, False), style.newline + inner, style)
+    if re.search(_LINE_END, text[at:close]):
+        return [(at, at, body)]
+    return [(at, close, body + style.newline + indent)]
+
+
+def _after(text, pos, end, all_comments=False):
+    """Return (end of the comma or None, place behind it and its comments, whether that ends in a // comment).
+
+    Comments count on the comma's own line, or all with `all_comments`;
+    text[pos:end] is what follows the last member of a container.
+    """
+    comma, at, line_comment, same_line = None, pos, False, True
+    for token in re.compile(_JSON5_TOKEN).finditer(text, pos, end):
+        words = token.group()
+        breaks = re.search(_LINE_END, words) is not None
+        if words == ",":
+            comma, at, line_comment, same_line = token.end(), token.end(), False, True
+        elif words[0] == "/" and (all_comments or (same_line and not breaks)):
+            at, line_comment = token.end(), words.startswith("//")
+        elif breaks:
+            same_line = False
+    return comma, at, line_comment
+
+
+def render_json5(value, style=_PAGE_STYLE, indent="", one_line=False):
+    """Return a value as JSON5 whose lines after the first stand at `indent`; a Noted's note becomes a comment."""
+    if isinstance(value, Noted):
+        value = value.value                              # the note stands before its key
+    if isinstance(value, str):
+        return _quoted(value, style.quote)
+    if not isinstance(value, (dict, list)):
+        return json.dumps(value)
+    left, right, pad = ("{", "}", style.pad) if isinstance(value, dict) else ("[", "]", style.bracket_pad)
+    if not value:
+        return left + right
+    items = list(value.items()) if isinstance(value, dict) else [(None, item) for item in value]
+    one_line = one_line or style.compact
+    if one_line or (style.leaves and not any(isinstance(item, (dict, list, Noted)) for _, item in items)):
+        members = [_member(key, item, style, indent, True) for key, item in items]
+        text = left + pad + style.comma.join(members) + pad + right
+        if one_line or len(indent + text) <= _LINE_WIDTH:
+            return text
+    inner = indent + style.unit
+    members = [_member(key, item, style, inner, False) for key, item in items]
+    return left + _lines(members, style.newline + inner, style) + style.newline + indent + right
+
+
+def _members(node, added, style, indent, one_line):
+    named = isinstance(node.value, dict)
+    return [_member(key if named else None, item, style, indent, one_line) for key, item in added.items()]
+
+
+def _member(key, item, style, indent, one_line):
+    text = render_json5(item, style, indent, one_line)
+    if key is not None:
+        bare = not style.key_quote and re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key)
+        text = (key if bare else _quoted(key, style.key_quote or style.quote)) + style.colon + text
+    if isinstance(item, Noted) and style.comments:
+        note = "".join(char if char.isprintable() else " " for char in item.note)[:_LINE_WIDTH].replace("*/", "* /")
+        text = ("/* %s */ " % note if one_line else "// %s%s%s" % (note, style.newline, indent)) + text
+    return text
+
+
+def _quoted(text, quote):
+    """Return a JSON5 string; what cannot be seen is escaped as JSON does it."""
+    def escape(char):
+        if char == quote or char == "\\":
+            return "\\" + char
+        return char if char.isprintable() else "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
+
+    return quote + "".join(escape(char) for char in text) + quote
+
+
+def _bare(value):
+    """Return a value without the notes in it."""
+    if isinstance(value, Noted):
+        return _bare(value.value)
+    if isinstance(value, dict):
+        return {key: _bare(item) for key, item in value.items()}
+    return [_bare(item) for item in value] if isinstance(value, list) else value
+
+
+def _style(text, chain, is_json):
+    """Return the Style around a place, the nearest example of each habit deciding."""
+    import itertools
+    near = list(itertools.islice(_neighbours(chain), _STYLE_SAMPLE))
+    objects = [item for node in near if isinstance(node.value, dict) for item in node.items]
+    strings = [text[child.start] for node in near for _, _, child in _children(node) if isinstance(child.value, str)]
+    bare_able = [text[start] for key, start, _, _ in objects if re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key)]
+    quotes = strings + [text[start] for _, start, _, _ in objects if text[start] in "\"'"] + ['"']
+    flat = [node for node in near if _is_one_line(text, node)]
+    tall = [node for node in near if _begins_line(text, _children(node)[-1][1])]
+    units = [_line_indent(text, _children(node)[-1][1])[len(_line_indent(text, node.start)):] for node in tall]
+    colons = [text[end:child.start] for _, _, end, child in objects]
+    colon = (" :" if colons[0][0] == " " else ":") + (" " if colons[0][-1] in " \t\r\n" else "") if colons else ": "
+    pads = [text[node.start + 1] == " " for node in flat if isinstance(node.value, dict)]
+    bracket_pads = [text[node.start + 1] == " " for node in flat if isinstance(node.value, list)]
+    pairs = [_children(node)[:2] for node in flat if len(node.items) > 1]
+    commas = [text[_after(text, one[2].end, two[1])[0]] == " " for one, two in pairs]
+    trailing = [_after(text, _children(node)[-1][2].end, node.end - 1)[0] is not None for node in tall]
+    compact = bool(chain[0].items) and _is_one_line(text, chain[0]) and colon == ":" and not any(pads[:1])
+    line_end = re.compile("\r\n|\r|\n").search(text, chain[-1].start) or re.search("\r\n|\r|\n", text)
+    return Style(
+        unit=next((unit for unit in units if unit), "  "), newline=line_end.group() if line_end else "\n", quote=quotes[0],
+        key_quote=bare_able[0] if bare_able and bare_able[0] in "\"'" else '"' if is_json else "",
+        colon=colon, comma=", " if (commas or [colon != ":"])[0] else ",",
+        pad=" " if (pads or [not compact])[0] else "", bracket_pad=" " if any(bracket_pads[:1]) else "",
+        trailing=(trailing or [not is_json])[0], leaves=not is_json or bool(flat),
+        comments=not is_json and not compact, compact=compact)
+
+
+def _neighbours(chain):
+    """Yield the containers with members around a place, nearest first."""
+    for node in reversed(chain):
+        nodes = [node]
+        while nodes:
+            node = nodes.pop()
+            if node.items:
+                yield node
+                nodes += [child for _, _, child in reversed(_children(node)[:_STYLE_SAMPLE])]
+
+
+def _is_json(text):
+    try:
+        json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_one_line(text, node):
+    return re.compile(_LINE_END).search(text, node.start, node.end) is None
+
+
+def _line_start(text, pos):
+    return max(text.rfind("\n", 0, pos), text.rfind("\r", 0, pos)) + 1
+
+
+def _line(text, pos):
+    """Return the line a position is on, as far as its end."""
+    return re.compile("[^\r\n]*").match(text, _line_start(text, pos)).group()
+
+
+def _line_indent(text, pos):
+    return re.match("\ufeff?([ \t]*)", _line(text, pos)).group(1)
+
+
+def _begins_line(text, pos):
+    return not text[_line_start(text, pos):pos].strip(" \t\ufeff")
+
+
+def _width(text, chain):
+    """Return how long a line may become: as long as those of the container around it, at least _LINE_WIDTH."""
+    around = chain[-2] if len(chain) > 1 else chain[-1]
+    lines = re.split("[\r\n]", text[around.start:min(around.end, around.start + 100 * _LINE_WIDTH)])
+    return max([_LINE_WIDTH] + [len(line) for line in lines])
+
+
+def write_config(path, old_text, new_text):
+    """Replace a config file, which must still hold `old_text` (None: must not exist), by `new_text`.
+
+    Atomic: at every moment the old file or the new one is there, whole; the
+    old one stays beside it as .bak. Mode and, where permitted, owner are kept;
+    a symlink's target is what is replaced; new files are 0600, new directories
+    0700. Raises ConfigError, having changed nothing in the file.
+    """
+    real = os.path.realpath(path)
+    old = None if old_text is None else old_text.encode("utf-8")
+    try:
+        if old is None:
+            _make_directories(os.path.dirname(real))
+        _check_unchanged(real, old)
+        status = None if old is None else os.stat(real)
+
+        def keep_old():
+            if old is not None:
+                _replace_file(real + ".bak", old, status)
+            _check_unchanged(real, old)
+
+        _replace_file(real, new_text.encode("utf-8"), status, keep_old)
+    except OSError as error:
+        raise fail("config-not-written", where=path, problem=error.strerror or str(error),
+                   fix=_write_advice(error.errno, os.path.dirname(real)))
+
+
+def _make_directories(directory):
+    parent = os.path.dirname(directory)
+    if not os.path.isdir(directory) and parent != directory:
+        _make_directories(parent)
+        os.mkdir(directory, 0o700)
+
+
+def _check_unchanged(path, old):
+    """Raise OSError or ConfigError unless a file holds the bytes `old` (None: is absent) and may be written."""
+    try:
+        with open(path, "r+b") as file:                  # + so that a write-protected file is refused
+            found = file.read()
+    except FileNotFoundError:
+        found = None
+    if found != old:
+        raise fail("config-not-written", where=path, problem="it was changed by someone else meanwhile",
+                   fix="look at what changed, then run it again")
+
+
+def _replace_file(path, data, status, last_step=None):
+    """Put `data` into place under `path`, with mode and owner of `status`; `last_step` runs just before."""
+    import tempfile
+    directory, name = os.path.split(path)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(".tmp", "." + name + ".", directory)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if status is not None:
+                _keep_owner_and_mode(temporary, status)
+            os.fsync(file.fileno())
+        with open(temporary, "rb") as file:
+            if file.read() != data:
+                raise OSError(errno.EIO, "what was written reads back differently")
+        if last_step is not None:
+            last_step()
+        os.replace(temporary, path)
+    except BaseException:                                # Ctrl-C too leaves nothing behind
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    _sync_directory(directory)
+
+
+def _keep_owner_and_mode(path, status):
+    import stat
+    made = os.stat(path)
+    if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
+        try:
+            os.chown(path, status.st_uid, status.st_gid)
+        except PermissionError:
+            pass                                         # only root may give files away
+    if stat.S_IMODE(made.st_mode) != stat.S_IMODE(status.st_mode):
+        os.chmod(path, stat.S_IMODE(status.st_mode))     # after chown, which takes bits away
+
+
+def _sync_directory(directory):
+    """Make a rename last through a power cut, where the system has a way to."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        pass                                             # the new file is in place all the same
+
+
+def _write_advice(code, directory):
+    """Return the next step after a write that failed with an errno."""
+    if code in (errno.EACCES, errno.EPERM):
+        step = "allow it (ls -ld %s shows who may write), then run it again" % directory
+    elif code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        step = "free some space under %s, then run it again" % directory
+    elif code in (errno.EBUSY, errno.EXDEV):
+        step = "the file seems mounted by itself, as containers do: mount its directory, then run it again"
+    else:
+        step = "mend that under %s, then run it again" % directory
+    return "%s; or %s" % (step, _by_hand())
+
+
+def _by_hand():
+    return "put the block in by hand; this prints it: %s config" % TOOL
 
 
 # ----------------------------------------------------------------------------
@@ -2961,6 +4529,22 @@ def _escape(char):
     return ("\\x%02x" if ord(char) < 256 else "\\u%04x") % ord(char)
 
 
+def without_secrets(text, secrets):
+    """Return a text with every whole secret replaced by ***."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _without_beginning(text, secrets):
+    """Return a text whose end, where it is the beginning of a secret, is replaced by ***."""
+    for secret in secrets:
+        for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
+            if text.endswith(secret[:size]):
+                return text[:-size] + "***"
+    return text
+
+
 class OutputFailed(Exception):
     """Standard output took no more: the OSError that said so."""
 
@@ -2983,7 +4567,8 @@ class Console(object):
 
     def hide(self, texts):
         """Remember texts that must never be shown, in any spelling."""
-        known = set(self.secrets).union(*(spellings(text) for text in texts))
+        found = set().union(*(spellings(text) for text in texts))
+        known = found.union(self.secrets, (json.dumps(text)[1:-1] for text in found))
         self.secrets = sorted(known, key=len, reverse=True)
 
     def out(self, text):
@@ -2991,8 +4576,13 @@ class Console(object):
         self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
 
     def err(self, text):
-        """Write lines about the run to standard error."""
-        self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
+        """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
+        try:
+            self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
+            if self.stderr is not None:
+                self.stderr.flush()
+        except (OutputFailed, OSError, ValueError):
+            pass
 
     def detail(self, text):
         """Write a line to standard error with --verbose."""
@@ -3001,11 +4591,18 @@ class Console(object):
 
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
-        text = json.dumps(value, indent=indent, ensure_ascii=not _is_utf8(self.stdout))
-        text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-        for secret in self.secrets:
-            text = text.replace(json.dumps(secret)[1:-1], "***").replace(secret, "***")
-        self.write(self.stdout, text + "\n")
+        pieces = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout)).iterencode(value)
+        while True:                                  # in batches: the whole text at once would double the memory
+            text = "".join(itertools.islice(pieces, 5000))
+            text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
+            text = without_secrets(text, self.secrets)
+            self.write(self.stdout, text or "\n")
+            if not text:
+                return
+
+    def out_exact(self, text):
+        """Write to standard output what another program reads: nothing but known secrets is changed."""
+        self.write(self.stdout, without_secrets(text, self.secrets) + "\n")
 
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode.
@@ -3041,14 +4638,14 @@ class Console(object):
         self.err("error: " + error.message)
         if error.hint:
             self.err("  " + error.hint)
-        if error.exit_status in (1, 4, 5) and error.cause:
+        if error.exit_status in (1, 3, 4, 5) and error.cause:
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
-        """Flush both streams, that a failure shows here and not at the interpreter's end."""
+        """Flush both streams, that a failure of standard output shows here and not at the interpreter's end."""
+        self.flush_errors()
         if self.stdout is not None:
             self._attempt(self.stdout, self.stdout.flush)
-        self.flush_errors()
 
     def flush_errors(self):
         """Flush standard error; never fails."""
@@ -3077,17 +4674,15 @@ class LiveText(object):
 
     def feed(self, text):
         """Return what can be shown now; holds back an end that may begin a secret."""
-        text = self._held + text
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = without_secrets(self._held + text, self._secrets)
         keep = next((size for size in range(min(self._longest, len(text)), 0, -1) if text[-size:] in self._begun), 0)
         self._held = text[len(text) - keep:]
         return visible(text[:len(text) - keep])
 
     def end(self):
-        """Return what was held back."""
+        """Return what was held back, unless it is most of a secret."""
         held, self._held = self._held, ""
-        return visible(held)
+        return visible(_without_beginning(held, self._secrets))
 
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
@@ -3106,7 +4701,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
             status = error.exit_status
         console.flush()
     except KeyboardInterrupt:
-        console.write(console.stderr, "\n")
+        console.err("")
         status = 130
     except BrokenPipeError:                          # the reader has what it wanted
         _abandon(console.stdout)
@@ -3210,7 +4805,7 @@ def _verb_parser(verb, console):
 def _seconds(text):
     """Return a number of seconds above 0; argparse words the ValueError."""
     value = float(text)
-    if not 0 < value < 1e6:
+    if not 0 < value < LONGEST_TIMEOUT_S:
         raise ValueError(text)
     return value
 
@@ -3260,13 +4855,26 @@ def _open_providers(options, env, console):
 
 
 def hide_secrets(console, settings, provider):
-    """Tell the console every key and header value that these settings hold."""
+    """Tell the console every key, token and header value that these settings hold, of any provider."""
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
     console.hide(value for name, value in settings.variables.items()
                  if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
-    for row in provider.models:
-        console.hide((row.get("headers") or {}).values())
+    console.hide(_secret_texts(settings.config, False))
+
+
+def _secret_texts(value, inside):
+    """Yield the texts under every field of a config that is named like a secret, or holds headers."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            for text in _secret_texts(item, inside or re.search("(?i)key$|token$|secret|password|^headers$|^auth$", name)):
+                yield text
+    elif isinstance(value, list):
+        for item in value:
+            for text in _secret_texts(item, inside):
+                yield text
+    elif inside and isinstance(value, str):
+        yield value
 
 
 def _read_key(path, console):
@@ -3347,11 +4955,10 @@ def list_row(model, provider, servers=None):
 
     `servers` are the base URLs that have the model, where several were asked.
     """
-    row = collections.OrderedDict([
-        ("key", model.key), ("name", model.name), ("input", "+".join(model.input)),
-        ("contextWindow", model.context_window), ("local", is_loopback(split_url(model.base_url).host)),
-        ("available", provider.refusal is None), ("tags", list(model.tags)), ("source", model.source),
-        ("maxTokens", model.max_tokens), ("reasoning", model.reasoning)])
+    row = {"key": model.key, "name": model.name, "input": "+".join(model.input),
+           "contextWindow": model.context_window, "local": is_loopback(split_url(model.base_url).host),
+           "available": provider.refusal is None, "tags": list(model.tags), "source": model.source,
+           "maxTokens": model.max_tokens, "reasoning": model.reasoning}
     for name, value in (("contextTokens", model.context_tokens), ("parent", model.parent), ("root", model.root)):
         if value is not None:
             row[name] = value
@@ -3577,7 +5184,9 @@ class _Display(object):
 def empty_answer(model, answer):
     """Return the error that words an answer without content."""
     if answer.finish_reason == "length":
-        detail, fix = "its budget of tokens was used up by reasoning", "raise --max-tokens, or pass --thinking off"
+        off = "--thinking off" if model.compat.get("thinkingFormat") else \
+            "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
+        detail, fix = "its budget of tokens was used up by reasoning", "raise --max-tokens, or pass " + off
     elif answer.reasoning:
         detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
     else:
@@ -3661,6 +5270,87 @@ def _take_turn(options, provider, model, fields, messages, line, console):
         console.report(error)
 
 
+def _add_doctor_parser(verb):
+    verb.add_argument("--probe", action="store_true", help="let each model answer: a few tokens, and once with a tool")
+    verb.add_argument("--json", action="store_true", help="print the findings as one JSON object")
+    _add_model_options(verb)
+    _add_server_options(verb)
+
+
+def _cmd_doctor(options, env, console):
+    settings = read_settings(options.config, env)
+    key = _read_key(options.api_key_file, console) if options.api_key_file else None
+    asked = named_servers(settings, options.provider, options.base_url)
+    for name, url in asked:
+        try:
+            hide_secrets(console, settings, resolve_provider(settings, name, url, key, options.ca_file))
+        except Error:
+            pass                                     # what is wrong will be a finding
+
+    def examine(name, url):
+        findings = []
+        for finding in diagnose(settings, name, url, key, options.ca_file, options.model, options.thinking,
+                                options.probe, options.timeout):
+            findings.append(finding)
+            if finding.check == "probe" and not options.json:
+                console.err("%s: %s" % (finding.check, finding.summary))
+        return findings
+
+    reports = in_parallel(examine, asked)
+    if options.json:
+        console.out_json({"ok": all(finding.status != "fail" for findings in reports for finding in findings),
+                          "findings": [dict(finding._asdict(), **({"server": url or name} if len(asked) > 1 else {}))
+                                       for (name, url), findings in zip(asked, reports) for finding in findings]})
+        return max(diagnosis_status(findings) for findings in reports)
+    for (name, url), findings in zip(asked, reports):
+        if len(asked) > 1:
+            console.out("== %s" % (url or name))
+        for line in format_findings(findings, lambda text: visible(redact(text, console.secrets))):
+            console.out(line)
+    return max(diagnosis_status(findings) for findings in reports)
+
+
+_REPORT_WIDTH = 80
+_COMMAND = r"(?:^|(?<=: ))(?:export |vllm |--|getent |proxy_buffering|openclaw_vllm\.py ).*"      # in a fix
+
+
+def format_findings(findings, safe):
+    """Return the lines of the report of `doctor`, verdict first; `safe` makes a text fit to be shown.
+
+    At most 80 columns, but nothing to be pasted is ever broken.
+    """
+    causes = {status: [finding.cause for finding in findings if finding.status == status] for status in ("fail", "warn")}
+    failed, warned = _plural(len(causes["fail"]), "failure"), _plural(len(causes["warn"]), "warning")
+    verdict = "%s: %s; %s" % (failed, ", ".join(collections.OrderedDict.fromkeys(causes["fail"])), warned)
+    lines = _wrapped(verdict if causes["fail"] else "nothing failed; " + warned, "", "  ")
+    for finding in findings:
+        head = "%-4s  %-10s  " % ("FAIL" if finding.status == "fail" else finding.status, finding.check)
+        lines += _wrapped(safe(finding.summary), head, " " * len(head))
+        if finding.fix:
+            lines += _fix_lines(safe(finding.fix))
+    return lines
+
+
+def _wrapped(text, head, indent):
+    """Wrap a text to the width of a report; no word, and nothing in braces, is broken."""
+    import textwrap
+    text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), " ".join(text.split()))
+    lines = textwrap.wrap(text, _REPORT_WIDTH, initial_indent=head, subsequent_indent=indent,
+                          break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
+
+
+def _fix_lines(fix):
+    """Return the lines of a fix: words first, then what is to be pasted, whole and on a line of its own."""
+    fix, _, remark = fix.partition("    (")
+    command = re.search(_COMMAND, fix)
+    words = fix[:command.start()].rstrip(": ") if command else fix
+    words = "; ".join(text for text in (words, remark.rstrip(")")) if text)
+    indent = " " * 18
+    lines = _wrapped("fix: " + words, indent, indent + " " * 5)
+    return lines + [indent + " " * 5 + command.group(0)] if command else lines
+
+
 def _add_request_parser(verb):
     form = verb.add_mutually_exclusive_group()
     form.add_argument("--explain", action="store_true", help="say on standard error what was changed, and why")
@@ -3691,36 +5381,90 @@ def _cmd_request(options, env, console):
         for change in shaped.changes:
             console.err("%-22s %-8s %s" % (change.field, change.action, change.reason))
     if options.curl:
-        console.out(curl_command(provider, model, shaped.body))
+        console.out_exact(curl_command(provider, model, shaped.body))
     else:
         console.out_json(shaped.body)
     return 0
 
 
 def curl_command(provider, model, body):
-    """Return a shell command that sends a shaped body; secrets are left as variables."""
+    """Return a shell command that sends a shaped body; the key and all headers of the config are left as variables."""
     import shlex
     lines = ["curl -sS -N %s" % shlex.quote(provider.base_url + "/chat/completions"),
              "-H 'Content-Type: application/json'"]
     for name, value in request_headers(provider, model).items():
         if name == "Authorization" and provider.request_key is not None and value == "Bearer " + provider.request_key.key:
             lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
-        elif isinstance(value, Secret) and name.lower() != "user-agent":
-            lines.append('-H "%s: $%s"' % (name, re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
         else:
-            lines.append("-H %s" % shlex.quote("%s: %s" % (name, value)))
+            lines.append('-H %s"$%s"' % (shlex.quote(name + ": "), re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
     lines.append("--data-binary %s" % shlex.quote(json.dumps(body)))
     return " \\\n  ".join(lines)
 
 
 def _add_config_parser(verb):
+    verb.add_argument("--write", action="store_true", help="merge the block into openclaw.json; a .bak is kept")
+    verb.add_argument("--dry-run", action="store_true", help="print what --write would change, as a unified diff")
+    verb.add_argument("--primary", metavar="MODEL", help="make this the default model")
+    verb.add_argument("--wildcard", action="store_true", help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
+    verb.add_argument("--refresh", action="store_true", help="renew contextWindow and maxTokens of rows that are there")
+    verb.add_argument("--probe", action="store_true", help="ask the chat templates whether thinking can be switched")
     verb.add_argument("--check", action="store_true", help="check openclaw.json; opens no connection")
     verb.add_argument("--json", action="store_true", help="with --check: print the verdict as JSON")
     _add_server_options(verb)
 
 
 def _cmd_config(options, env, console):
-    return _check_config(options, env, console)
+    if options.check:
+        return _check_config(options, env, console)
+    if options.json:
+        raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
+    settings, provider = _open_provider(options, env, console)
+    models = stated_models(fetch_model_rows(provider, options.timeout), provider)
+    primary = match_model(models, options.primary, provider.id) if options.primary else None
+    if options.primary and primary is None:
+        raise model_not_served(provider.base_url, options.primary, [model.id for model in models])
+    evidence = {model.id: _evidence(options, provider, model) for model in models}
+    block = config_block(models, provider.base_url, evidence={key: found for key, found in evidence.items() if found})
+    old = settings.sources.get(settings.path) if options.write or options.dry_run else None
+    text = "{}\n" if old is None else old
+    raw = json5_loads(text)
+    merge = merge_provider(raw, block, provider.id, options.wildcard, primary.key if primary else None, options.refresh,
+                           bool(options.base_url), settings.variables)
+    try:
+        refuse_included(raw, merge.edits, settings.path, settings.sources)
+        new = edited_text(text, merge.edits, settings.path)
+        return _deliver_config(options, settings.path, old, new, merge, console)
+    except ConfigError:
+        if options.write:                            # what could not be written can still be pasted
+            console.out(edited_text("{}\n", [(("models", "providers", provider.id), block)], settings.path).rstrip("\n"))
+        raise
+
+
+def _evidence(options, provider, model):
+    if not options.probe:
+        return thinking_evidence(model.id) or thinking_evidence((model.root or "").split("/")[-1])
+    return probe_thinking(provider, model.id, options.timeout) or (model.reasoning and (None, "by its name")) or None
+
+
+def _deliver_config(options, path, old, new, merge, console):
+    """Print, diff or write the new text of a config; return the exit status."""
+    if not options.write and not options.dry_run:
+        console.out(new.rstrip("\n"))
+        return 0
+    for reference in merge.unserved:
+        console.err("kept, though the server no longer has it: %s" % reference)
+    if old == new or not merge.edits:
+        console.err("%s: nothing to change" % path)
+        return 0
+    if options.dry_run:
+        import difflib
+        lines = [re.findall(r"[^\n]*\n|[^\n]+", (text or "").replace("\r\n", "\n")) for text in (old, new)]
+        for line in difflib.unified_diff(lines[0], lines[1], path, path):
+            console.out(line.rstrip("\n"))
+        return 0
+    write_config(path, old, new)
+    console.err("%s: written%s" % (path, "" if old is None else "; the old file is %s.bak" % path))
+    return 0
 
 
 def _check_config(options, env, console):
@@ -3787,6 +5531,7 @@ def _cmd_demo(options, env, console):
 
 _VERBS = (
     ("list", _add_list_parser, _cmd_list, "list the models OpenClaw would offer"),
+    ("doctor", _add_doctor_parser, _cmd_doctor, "say what is wrong between OpenClaw's settings and the server"),
     ("chat", _add_chat_parser, _cmd_chat, "talk to a model"),
     ("request", _add_request_parser, _cmd_request, "print the body that would be sent for the one on standard input"),
     ("config", _add_config_parser, _cmd_config, "write or check OpenClaw's provider block"),
