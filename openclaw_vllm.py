@@ -1609,7 +1609,7 @@ def find_model(provider, reference=None, timeout_s=None):
     reference = reference or _own_primary(provider)
     declared = declared_models(provider)
     found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
-    if found is not None and not (provider.discover and found.context_window is None):
+    if found is not None:
         return found
     models = merge_models(declared, discover_models(provider, timeout_s), provider)
     found = match_model(models, reference, provider.id) if reference else models[0]
@@ -2108,12 +2108,27 @@ def decode_usage(usage):
     return Usage(*[usage[name] if isinstance(usage.get(name), int) else None for name in Usage._fields])
 
 
+class _Text(object):
+    """A text that grows by small pieces and takes little more memory than itself."""
+
+    def __init__(self):
+        self._joined, self._pieces = [], []
+
+    def add(self, piece):
+        self._pieces.append(piece)
+        if len(self._pieces) == 1000:
+            self._joined.append("".join(self._pieces))
+            self._pieces = []
+
+    def whole(self):
+        return "".join(self._joined + self._pieces)
+
+
 class Assembler(object):
     """Collects Deltas into one Answer; holds the text once, and nothing else that grows."""
 
     def __init__(self):
-        import io
-        self._content, self._reasoning = io.StringIO(), io.StringIO()
+        self._content, self._reasoning = _Text(), _Text()
         self._calls = []
         self._slots = {}
         self._last = {"id": None, "model": None, "finish_reason": None, "usage": None}
@@ -2121,9 +2136,9 @@ class Assembler(object):
     def add(self, delta):
         """Take one Delta."""
         if delta.content:
-            self._content.write(delta.content)
+            self._content.add(delta.content)
         if delta.reasoning:
-            self._reasoning.write(delta.reasoning)
+            self._reasoning.add(delta.reasoning)
         for position, piece in enumerate(delta.tool_calls):
             self._add_call(position, piece)
         for name in self._last:
@@ -2149,7 +2164,7 @@ class Assembler(object):
     def answer(self, timings=None):
         """Return the Answer so far."""
         last = self._last
-        return Answer(last["id"], last["model"], self._content.getvalue(), self._reasoning.getvalue(), self._calls,
+        return Answer(last["id"], last["model"], self._content.whole(), self._reasoning.whole(), self._calls,
                       last["finish_reason"], last["usage"], timings or {"first_token_s": None, "total_s": None})
 
 
@@ -2426,7 +2441,8 @@ class Exchange(object):
             if self.proxy:
                 return self._captured("it refuses connections")
             return refused_error(self.url)
-        if type(error).__module__ == "ssl":          # a CertificateError of Python 3.6 is no OSError
+        ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
+        if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return _tls_error(error, facts)
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
@@ -2812,10 +2828,14 @@ def chat(provider, body, thinking=None, timeout_s=None):
     """Send a chat-completions body and return the whole Answer. Raises as `stream_chat` does."""
     started = time.monotonic()
     assembler, first = Assembler(), None
-    for delta in stream_chat(provider, body, thinking, timeout_s):
-        if first is None and (delta.content or delta.reasoning or delta.tool_calls):
-            first = time.monotonic() - started
-        assembler.add(delta)
+    deltas = stream_chat(provider, body, thinking, timeout_s)
+    try:
+        for delta in deltas:
+            if first is None and (delta.content or delta.reasoning or delta.tool_calls):
+                first = time.monotonic() - started
+            assembler.add(delta)
+    finally:
+        deltas.close()                               # at once, also where nothing counts references
     return assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
 
 
@@ -5120,13 +5140,15 @@ def _ask(options, provider, model, body, console):
     started = time.monotonic()
     assembler, first = Assembler(), None
     show = _Display(options, console)
+    deltas = send_chat(provider, model, shaped.body, options.timeout)
     try:
-        for delta in send_chat(provider, model, shaped.body, options.timeout):
+        for delta in deltas:
             if first is None and (delta.content or delta.reasoning or delta.tool_calls):
                 first = time.monotonic() - started
             assembler.add(delta)
             show.add(delta)
     finally:                                         # an answer that breaks off is shown as far as it came
+        deltas.close()
         show.end()
         answer = assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
         if options.json and (first is not None or answer.finish_reason):

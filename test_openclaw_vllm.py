@@ -670,7 +670,7 @@ class Provider(Case):
         connection = sqlite3.connect(self.path(".openclaw", "state", "openclaw.sqlite"))
         self.addCleanup(connection.close)
         if journal:
-            connection.execute("pragma journal_mode=" + journal)
+            connection.execute("pragma journal_mode=" + journal).fetchall()
         connection.execute(self.STORE + (" STRICT" if strict else ""))
         connection.execute("insert into config_machine_state values('authProfiles.store', ?, 1)", (json.dumps(profiles),))
         connection.commit()
