@@ -3483,7 +3483,7 @@ MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjSTWfb4QLzkGaWo1
 4qycdk91Nj3HP9ot17vYY1fteZ+hRANCAATE8kuc3HI+jjiJsgwUme2X0/olXo1g
 aQlirV33ZqpD4mrH46gx8zjZX/JiOIWnWwrUXq9GxeVuWtL6FKEE02ha
 -----END PRIVATE KEY-----
------BEGIN LOOPBACK_PEM-----
+-----BEGIN CERTIFICATE-----
 MIIBnzCCAUSgAwIBAgIBAjAKBggqhkjOPQQDAjAtMQ0wCwYDVQQKDARUZXN0MRww
 GgYDVQQDDBN2bGxtIHRlc3QgYXV0aG9yaXR5MCAXDTIwMDEwMTAwMDAwMFoYDzIx
 MjAwMTAxMDAwMDAwWjAtMQ0wCwYDVQQKDARUZXN0MRwwGgYDVQQDDBN2bGxtIHRl
@@ -3493,7 +3493,7 @@ ibIMFJntl9P6JV6NYGkJYq1d92aqQ+Jqx+OoMfM42V/yYjiFp1sK1F6vRsXlblrS
 A1UdDwEB/wQEAwIChDAdBgNVHQ4EFgQUh+xgCD6aeblMeyrzRoEc0lBIOW0wCgYI
 KoZIzj0EAwIDSQAwRgIhAOoyz5nPCqOpXEqBlC8hqHl48ai2OrIAJClK75n/DrSA
 AiEAqRGb/+Jmmi0OKYAqt0WSMrSeSi7QoCLhHKa0upO+O2M=
------END LOOPBACK_PEM-----
+-----END CERTIFICATE-----
 """
 # A self-signed authority and its key, made for these tests and used nowhere else; good for 127.0.0.1 until 2120.
 
@@ -3829,7 +3829,7 @@ class DoctorTest(unittest.TestCase):
     def test_nothing_listens(self):
         port = free_port()
         found = self.assert_fails("connection-refused", 4, "--base-url", "http://127.0.0.1:%d/v1" % port)
-        self.assertIn("vllm serve QWEN_ROW --port %d" % port, found["fix"])
+        self.assertIn("vllm serve MODEL --port %d" % port, found["fix"])
 
     def test_a_server_that_still_loads(self):
         with socket.socket() as bound:
