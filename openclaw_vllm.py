@@ -233,7 +233,7 @@ def spellings(secret):
         quoted = json.dumps(text)[1:-1]
         found.update((text, quoted, quoted.replace("/", "\\/")))
         data = text.encode("utf-8", "surrogatepass")
-        for safe in (b"-._~", b"-._~/"):
+        for safe in (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*"):      # as various languages quote
             url = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or byte in safe else "%%%02X" % byte for byte in data)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
         for before in range(3):                      # where in its three bytes of base64 the secret may begin
@@ -370,17 +370,6 @@ def json_number(digits):
     return int(digits) if len(digits.lstrip("-")) <= 300 else float(digits)
 
 
-def is_deep(text, value):
-    """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
-    if text.count("{") + text.count("[") <= JSON_DEPTH:
-        return False
-    containers = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(JSON_DEPTH):
-        containers = [item for outer in containers for item in (outer.values() if isinstance(outer, dict) else outer)
-                      if isinstance(item, (dict, list))]
-    return bool(containers)
-
-
 def json5_loads(text):
     """Return the value of a JSON5 text (str, or UTF-8 bytes).
 
@@ -392,9 +381,7 @@ def json5_loads(text):
         text = _decode_utf8(bytes(text))
     if "\\ud" not in text and "\\uD" not in text:     # json.loads would let a lone surrogate through
         try:
-            value = json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
-            if not is_deep(text, value):
-                return value
+            return json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
         except (ValueError, RecursionError):
             pass
     return json5_tree(text).value
@@ -607,7 +594,8 @@ def read_settings(config_path=None, env=None):
     for key_path, name in itertools.islice(missing.items(), MAX_ISSUES):
         problem = "the variable %s is not set; what uses it will not work" % name
         warnings.append(_located(sources, trees, path, key_path, problem))
-    for key_path, problem, severe in itertools.islice(_schema_faults(config), MAX_ISSUES):
+    for key_path, problem, severe in sorted(_schema_faults(config), key=lambda fault: not fault[2])[:MAX_ISSUES]:
+        problem = problem if isinstance(problem, str) else unknown_key(*problem)
         (issues if severe else warnings).append(_located(sources, trees, path, key_path, problem))
     return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources, issues, warnings)
 
@@ -738,8 +726,7 @@ def _include_target(name, path, chain, roots):
 
 
 def _inside(path, root):
-    root = os.path.abspath(root)
-    path = os.path.abspath(path)
+    root, path = (os.path.normcase(os.path.abspath(place)) for place in (root, path))
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
@@ -869,7 +856,7 @@ def _locate(trees, file, node, keys):
     if not keys or not node.items:
         return best
     if isinstance(node.value, list):
-        index = int(keys[0]) if keys[0].isdigit() else len(node.items)
+        index = int(keys[0]) if re.match("[0-9]{1,9}\\Z", keys[0]) else len(node.items)
         return _locate(trees, file, node.items[index], keys[1:]) if index < len(node.items) else best
     for used in range(len(keys), 0, -1):
         name = ".".join(keys[:used])
@@ -952,7 +939,10 @@ _RULES = {
 
 
 def _schema_faults(config):
-    """Yield (key path, problem, severe) of everything in a config that OpenClaw would refuse."""
+    """Yield (key path, problem, severe) of everything in a config that OpenClaw would refuse.
+
+    The problem of an unknown key is the arguments of `unknown_key`, whose words take time.
+    """
     for fault in _faults(config, _SCHEMA, ""):
         yield fault
     providers = _get(config, "models", "providers")
@@ -982,7 +972,7 @@ def _faults(value, rule, path):
         if inner is not None:
             faults += _faults(item, inner, _join(path, key))
         elif "..." not in rule and key != "$schema":
-            faults.append((_join(path, key), unknown_key(key, rule), False))
+            faults.append((_join(path, key), (key, rule), False))
     for key, inner in rule.items():
         if isinstance(inner, str) and inner.endswith(", required") and key not in value:
             faults.append((_join(path, key), "expected %s, found nothing" % inner, True))
@@ -1188,7 +1178,7 @@ def split_url(url):
     scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
     if "@" in place:
         return _bad_url("it holds a user name or password; use VLLM_API_KEY or headers for credentials")
-    found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]*))?\Z", place)
+    found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
     if not found:
         return _bad_url("its host is missing or malformed")
     port = int(found.group(2) or (443 if scheme == "https" else 80))
@@ -1288,10 +1278,11 @@ def _request_headers(settings, block, path):
                 text = "Bearer " + text
             text = (auth.get("prefix") or "") + text if leaf == "value" else text
             set_header(headers, name, Secret(text))
-    for name, value in headers.items():
-        wrong = header_problem(value) or (None if re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) else "no header name")
-        if wrong:
-            raise fail("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
+    for sent in [headers] + [row.get("headers") or {} for row in block.get("models") or []]:
+        for name, value in sent.items():
+            wrong = header_problem(value) or (None if re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) else "no header name")
+            if wrong:
+                raise fail("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
     return headers, problem
 
 
@@ -1365,7 +1356,8 @@ def parse_auth_profiles(text, provider):
     except (ValueError, RecursionError):
         return None
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
-        if str(_get(profile, "provider")).strip().lower() != provider.lower():
+        owner = _get(profile, "provider")
+        if not isinstance(owner, str) or owner.strip().lower() != provider.lower():
             continue
         key = profile.get({"api_key": "key", "token": "token"}.get(str(profile.get("type")), ""))
         if isinstance(key, str) and key.strip():
@@ -1645,7 +1637,8 @@ def match_model(models, reference, provider):
 def model_not_served(url, model_id, served, words=""):
     """Return the error for a model the server does not have, with the nearest it has."""
     near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
-    fix = "did you mean --model %s ?" % near if near else "the server has: " + excerpt(", ".join(served[:8]) or "none")
+    short = [other for other in served if len(other) <= 100]       # whole or not at all: half a key could not be redacted
+    fix = "did you mean --model %s ?" % near if near else "the server has: " + (", ".join(short[:8]) or "none")
     return fail("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
@@ -1805,8 +1798,9 @@ def _shape_message(message, model, names, changes):
             message["content"] = ""
         message["tool_calls"] = [_shape_tool_call(call, names, changes) for call in message["tool_calls"]]
     if role == "tool" and compat.get("requiresToolResultName") and not message.get("name"):
-        if names.get(message.get("tool_call_id")):
-            message["name"] = names[message["tool_call_id"]]
+        name = names.get(_text_or_none(message.get("tool_call_id")))
+        if name:
+            message["name"] = name
             changes.append(Change("messages", "changed", "compat.requiresToolResultName: the tool's name added"))
     return message
 
@@ -1877,7 +1871,7 @@ def _shape_tool(tool, model, changes):
 def _apply_thinking(shaped, model, thinking, changes):
     """Turn the thinking level into the fields of the model's thinking format."""
     asked = shaped.pop("reasoning_effort", None)
-    level = _level(thinking or asked or model.thinking)
+    level = _level(thinking or _text_or_none(asked) or model.thinking)
     wanted = _thinking_fields(model, level)
     kwargs = dict(wanted.pop("chat_template_kwargs", {}))
     if kwargs:
@@ -2188,6 +2182,17 @@ def loads_untrusted(text, decode=None):
     return value
 
 
+def is_deep(text, value):
+    """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
+    if text.count("{") + text.count("[") <= JSON_DEPTH:
+        return False
+    containers = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(JSON_DEPTH):
+        containers = [item for outer in containers for item in (outer.values() if isinstance(outer, dict) else outer)
+                      if isinstance(item, (dict, list))]
+    return bool(containers)
+
+
 def server_words(text, secrets=()):
     """Return what a server says in an error body, in one line: each shape that vLLM has used, else the text.
 
@@ -2383,7 +2388,8 @@ class Exchange(object):
         if (self.headers.get("Content-Encoding") or "identity").strip().lower() in ("gzip", "x-gzip", "deflate"):
             import zlib
             inflate = zlib.decompressobj(47)         # either format, told apart by its header
-        expected, got = self.response.length, 0      # read1 of older Pythons does not count down
+        got = 0                                      # read1 of older Pythons does not count down
+        expected = None if self.response.length is None else min(self.response.length, sys.maxsize)
         while expected is None or got < expected:
             try:
                 data = self.response.read1(65536 if expected is None else min(65536, expected - got))
@@ -4570,17 +4576,26 @@ class OutputFailed(Exception):
     """Standard output took no more: the OSError that said so."""
 
 
+class _Nowhere(io.TextIOBase):
+    """Stands in for a standard error that is closed."""
+
+    def write(self, text):
+        return len(text)
+
+
 class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
+        self.stdin, self.stdout, self.env = stdin, stdout, env
+        self.stderr = _Nowhere() if stderr is None else stderr
         self.secrets = []
         self.verbose = False
 
     def hide(self, texts):
         """Remember texts that must never be shown, in any spelling."""
-        known = set(self.secrets).union(*(spellings(text) for text in texts))
+        found = set().union(*(spellings(text) for text in texts))
+        known = found.union(self.secrets, (json.dumps(text)[1:-1] for text in found))
         self.secrets = sorted(known, key=len, reverse=True)
 
     def out(self, text):
@@ -4607,7 +4622,7 @@ class Console(object):
         while True:                                  # in batches: the whole text at once would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-            text = without_secrets(text, [json.dumps(secret)[1:-1] for secret in self.secrets] + self.secrets)
+            text = without_secrets(text, self.secrets)
             self.write(self.stdout, text or "\n")
             if not text:
                 return
@@ -4617,20 +4632,29 @@ class Console(object):
         self.write(self.stdout, without_secrets(text, self.secrets) + "\n")
 
     def write(self, stream, text):
-        """Write text as it is, in whatever the stream can encode."""
+        """Write text as it is, in whatever the stream can encode.
+
+        Raises OutputFailed or BrokenPipeError for standard output; of standard
+        error's failures there is nobody left to tell.
+        """
         if stream is None:
-            if stream is self.stdout:
-                raise OutputFailed("it is closed")
-            return
+            raise OutputFailed("it is closed")
         try:
-            stream.write(text)
+            self._attempt(stream, stream.write, text)
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        except BrokenPipeError:
+            self._attempt(stream, stream.write, text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def _attempt(self, stream, act, *arguments):
+        try:
+            act(*arguments)
+        except UnicodeEncodeError:
             raise
-        except (OSError, ValueError) as error:       # full, or closed
-            raise OutputFailed(getattr(error, "strerror", None) or str(error))
+        except (OSError, ValueError) as error:       # full, closed, or nobody reads
+            if stream is self.stdout and isinstance(error, BrokenPipeError):
+                raise
+            if stream is self.stdout:
+                raise OutputFailed(getattr(error, "strerror", None) or str(error))
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
@@ -4646,16 +4670,13 @@ class Console(object):
 
     def flush(self):
         """Flush both streams, that a failure of standard output shows here and not at the interpreter's end."""
-        for stream in (self.stderr, self.stdout):
-            try:
-                if stream is not None:
-                    stream.flush()
-            except (OSError, ValueError) as error:
-                if stream is self.stderr:
-                    continue
-                if isinstance(error, BrokenPipeError):
-                    raise
-                raise OutputFailed(getattr(error, "strerror", None) or str(error))
+        self.flush_errors()
+        if self.stdout is not None:
+            self._attempt(self.stdout, self.stdout.flush)
+
+    def flush_errors(self):
+        """Flush standard error; never fails."""
+        self._attempt(self.stderr, self.stderr.flush)
 
 
 def _is_utf8(stream):
@@ -4706,17 +4727,18 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
             console.report(error)
             status = error.exit_status
         console.flush()
-        return status
     except KeyboardInterrupt:
         console.err("")
-        return 130
+        status = 130
     except BrokenPipeError:                          # the reader has what it wanted
         _abandon(console.stdout)
-        return 0
+        status = 0
     except OutputFailed as error:
         _abandon(console.stdout)
         console.err("error: cannot write to standard output: %s" % error)
-        return 1
+        status = 1
+    console.flush_errors()                           # before Python 3.9 a line alone flushes only terminals
+    return status
 
 
 def _abandon(stream):
@@ -4774,8 +4796,11 @@ def _parser(console, prog, description, epilog=None):
     import argparse
 
     class Parser(argparse.ArgumentParser):
-        def _print_message(self, message, file=None):
-            console.write(console.stderr if file is sys.stderr else console.stdout, message or "")
+        def print_help(self, file=None):
+            console.write(console.stdout, self.format_help())
+
+        def _print_message(self, message, file=None):       # usage and errors; not by sys.stderr, which may be None
+            console.write(console.stderr, message or "")
 
     def formatter(prog):
         columns = console.env.get("COLUMNS") or ""
@@ -5166,7 +5191,7 @@ class _Display(object):
 
     def _write(self, part, text):
         stream = self._console.stdout if part == "content" else self._console.stderr
-        if text and stream is not None:
+        if text:
             before, after = self._dim if part == "reasoning" else ("", "")
             self._console.write(stream, before + text + after)
             self._line_open[part] = not text.endswith("\n")
