@@ -2951,16 +2951,32 @@ def port_is_bound(target, patience_s):
     """Tell whether a port of this host is taken although nothing listens: vLLM binds before it loads.
 
     A bind without SO_REUSEADDR finds out and is undone at once; the addresses
-    of other hosts cannot be bound and so say no.
+    of other hosts cannot be bound and so say no. What a connection just closed
+    leaves behind (TIME_WAIT) takes its own address only, a server mostly all.
     """
     import socket
-    for family, kind, protocol, _, address in _addresses(target.host, target.port, patience_s):
+    addresses = _addresses(target.host, target.port, patience_s)
+    if _lingers(target.port):
+        addresses = socket.getaddrinfo("127.0.0.2", target.port, 0, socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in addresses:
         try:
             with socket.socket(family, kind, protocol) as sock:
                 sock.bind(address)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return True
+    return False
+
+
+def _lingers(port):
+    """Tell whether a closed connection keeps a port of this host in TIME_WAIT, as for a minute after a server's end."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
+        try:
+            with open(table) as lines:
+                if any(re.match(r"\s*\d+: [0-9A-F]+:%04X \S+ 06 " % port, line) for line in lines):
+                    return True
+        except OSError:
+            pass
     return False
 
 
@@ -3286,7 +3302,7 @@ def _explain_refusal(case, error):
             return _wrong_family(case, target.host, other)
     if port_is_bound(target, case.patience()):
         return fail("server-loading", url=error.facts["url"],
-                    detail="nothing answers, yet the port is taken (as it is for a minute after a server's end)")
+                    detail="nothing answers, yet the port is taken")
     return None
 
 

@@ -4675,9 +4675,10 @@ class UnderFireTest(unittest.TestCase):
         return path
 
     def asked(self, number):
-        """Return the rows to run against a server: two, and one of the others in turn; in a long run all of them."""
-        turn = 2 + number % (len(VERBS_UNDER_FIRE) - 2)
-        return VERBS_UNDER_FIRE if os.environ.get("OPENCLAW_VLLM_FUZZ") else VERBS_UNDER_FIRE[:2] + VERBS_UNDER_FIRE[turn:turn + 1]
+        """Return the rows to run against a server: list or chat, and one of the others in turn; in a long run all."""
+        if os.environ.get("OPENCLAW_VLLM_FUZZ"):
+            return VERBS_UNDER_FIRE
+        return VERBS_UNDER_FIRE[number % 2], VERBS_UNDER_FIRE[2 + number % (len(VERBS_UNDER_FIRE) - 2)]
 
     def fire(self, number, name, elsewhere):
         promises = FIRE[name]
