@@ -4287,7 +4287,7 @@ class FireServer(object):
             peer, _ = self.listener.accept()
             if self.over.is_set():
                 return peer.close()
-            peer.settimeout(10)
+            peer.settimeout(2)           # what doctor sends of TLS is no request either
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             thread = threading.Thread(target=self._play, args=(peer,), daemon=True)
             self.peers.append((peer, thread))
