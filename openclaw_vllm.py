@@ -2951,16 +2951,32 @@ def port_is_bound(target, patience_s):
     """Tell whether a port of this host is taken although nothing listens: vLLM binds before it loads.
 
     A bind without SO_REUSEADDR finds out and is undone at once; the addresses
-    of other hosts cannot be bound and so say no.
+    of other hosts cannot be bound and so say no. What a connection just closed
+    leaves behind (TIME_WAIT) takes its own address only, a server mostly all.
     """
     import socket
-    for family, kind, protocol, _, address in _addresses(target.host, target.port, patience_s):
+    addresses = _addresses(target.host, target.port, patience_s)
+    if _lingers(target.port):
+        addresses = socket.getaddrinfo("127.0.0.2", target.port, 0, socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in addresses:
         try:
             with socket.socket(family, kind, protocol) as sock:
                 sock.bind(address)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return True
+    return False
+
+
+def _lingers(port):
+    """Tell whether a closed connection keeps a port of this host in TIME_WAIT, as for a minute after a server's end."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
+        try:
+            with open(table) as lines:
+                if any(re.match(r"\s*\d+: [0-9A-F]+:%04X \S+ 06 " % port, line) for line in lines):
+                    return True
+        except OSError:
+            pass
     return False
 
 
@@ -2999,7 +3015,7 @@ def describe_certificate(der):
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-PROBE_LIMIT = 4 * 1024 * 1024        # bytes of an answer of so many tokens
+SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the model list; /openapi.json has 300 kB
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
@@ -3100,12 +3116,17 @@ class _Case(object):
         data = None if body is None else json.dumps(body).encode("ascii")
         with Exchange("GET" if body is None else "POST", url, headers, data, self.route(env)) as exchange:
             self.seconds = exchange.seconds
-            return exchange.reply(MODEL_LIST_LIMIT)
+            return exchange.reply(MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT)
 
     def ask_models(self, env=None):
         """Return the rows of {base URL}/models. Raises as `fetch_model_rows` does."""
         url = self.provider.base_url + "/models"
         return model_rows(url, self.ask(url, discovery_headers(self.provider), None, env), self.provider.discovery_key)
+
+    def shown(self, text, limit=100):
+        """Return what a server named, keys hidden before it is cut: half a key is a key told, too."""
+        values = [credential.key for credential in self.provider.credentials] + list(self.provider.headers.values())
+        return excerpt(redact(text, [spelling for value in values for spelling in spellings(value)]), limit)
 
     def beside(self, path):
         """Return the URL of what vLLM answers beside /v1, such as /health."""
@@ -3281,7 +3302,7 @@ def _explain_refusal(case, error):
             return _wrong_family(case, target.host, other)
     if port_is_bound(target, case.patience()):
         return fail("server-loading", url=error.facts["url"],
-                    detail="nothing answers, yet the port is taken (as it is for a minute after a server's end)")
+                    detail="nothing answers, yet the port is taken")
     return None
 
 
@@ -3417,7 +3438,7 @@ def _check_version(case):
     except ValueError:
         pass
     if reply.status == 200 and isinstance(case.version, str):
-        yield _passed("vLLM %s" % excerpt(case.version, 40))
+        yield _passed("vLLM %s" % case.shown(case.version, 40))
         return
     case.version = None
     yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer(reply.headers))
@@ -3447,11 +3468,11 @@ def _check_models(case):
     case.models = merge_models(declared_models(case.provider), found, case.provider)
     words = []
     for ids in alias_groups(found):
-        also = " (also %s)" % _listed(ids[1:]) if len(ids) > 1 else ""
+        also = " (also %s)" % _listed(map(case.shown, ids[1:])) if len(ids) > 1 else ""
         limit = case.served[ids[0]]
-        words.append("%s%s, %s" % (ids[0], also, "%d tokens" % limit if limit else "no limit stated"))
+        words.append("%s%s, %s" % (case.shown(ids[0]), also, "%d tokens" % limit if limit else "no limit stated"))
     words[6:] = ["and %d more" % (len(words) - 6)] if len(words) > 6 else []
-    adapters = ["%s on %s" % (model.id, model.parent) for model in found if model.parent]
+    adapters = ["%s on %s" % (case.shown(model.id), case.shown(model.parent)) for model in found if model.parent]
     yield _passed("; ".join(words + (["LoRA: %s" % _listed(adapters)] if adapters else [])))
 
 
@@ -3496,10 +3517,12 @@ def _check_references(case):
                   and model_id in (row["root"], row["root"].rstrip("/").rsplit("/", 1)[-1])]
         error = model_not_served(case.provider.base_url, model_id, list(case.served), " (%s)" % ", ".join(wheres))
         right = rooted[0] if rooted else nearest(model_id, case.served)
+        error.hint = "the server has: " + _listed(map(case.shown, case.served))
         if right:
-            error.hint = "write %s in place of %s%s" % (right, model_id, ": the server serves it by that id" if rooted else "")
+            error.hint = "write %s in place of %s%s" % (
+                case.shown(right), model_id, ": the server serves it by that id" if rooted else "")
         yield _found(error)
-    served = ["%s (%s)" % (model_id, ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
+    served = ["%s (%s)" % (case.shown(model_id), ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
     if served:
         yield _passed("served: " + _listed(served))
     elif not named:
@@ -3635,8 +3658,8 @@ class _Tap(Exchange):
         for data in super(_Tap, self).chunks():
             self.pieces.append((time.monotonic() - self._started, data))
             size += len(data)
-            if size > PROBE_LIMIT:
-                raise fail("answer-too-large", url=self.url, limit=PROBE_LIMIT)
+            if size > SIDE_LIMIT:
+                raise fail("answer-too-large", url=self.url, limit=SIDE_LIMIT)
             yield data
 
 
@@ -5212,8 +5235,14 @@ def empty_answer(model, answer):
     elif answer.reasoning:
         detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
     else:
-        detail, fix = "finish reason " + excerpt(answer.finish_reason or "none", 40), "try again, or another prompt"
+        detail, fix = finish_words(answer), "try again, or another prompt"
     return fail("empty-answer", model=model.key, detail=detail, fix=fix)
+
+
+def finish_words(answer):
+    """Return words for an Answer's finish reason; one too long for a reason is not cut: it may hold the key."""
+    reason = answer.finish_reason or "none"
+    return "finish reason " + (reason if len(reason) <= 40 else "unknown")
 
 
 def statistics(answer):
@@ -5229,7 +5258,7 @@ def statistics(answer):
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
-        parts.append("finish reason " + excerpt(answer.finish_reason, 40))
+        parts.append(finish_words(answer))
     return ", ".join(parts)
 
 
@@ -5333,7 +5362,7 @@ def _cmd_doctor(options, env, console):
 
 
 _REPORT_WIDTH = 80
-_COMMAND = r"(?:^|(?<=: ))(?:export |vllm |--|getent |proxy_buffering|openclaw_vllm\.py ).*"      # in a fix
+_COMMAND = r"(?:^|(?<=: ))(?:export |vllm |--|getent |proxy_buffering|python3 |openclaw_vllm ).*"      # in a fix
 
 
 def format_findings(findings, safe):
