@@ -12,6 +12,7 @@ import copy
 import difflib
 import errno
 import gzip
+import hashlib
 import http.server
 import io
 import itertools
@@ -2521,8 +2522,7 @@ class Module(unittest.TestCase):
     def test_everything_promised_is_there_and_documented(self):
         for name in vllm.__all__:
             with self.subTest(name=name):
-                if name != "diagnose" or hasattr(vllm, name):
-                    self.assertTrue(getattr(vllm, name).__doc__ or sys.flags.optimize > 1)
+                self.assertTrue(getattr(vllm, name).__doc__ or sys.flags.optimize > 1)
 
     def test_errors_have_one_root_a_hint_and_an_exit_status(self):
         for name, row in vllm.CAUSES.items():
@@ -2531,6 +2531,60 @@ class Module(unittest.TestCase):
             self.assertEqual(error.cause, name)
             self.assertIn(error.exit_status, (1, 2, 3, 4, 5))
             self.assertEqual(error.exit_status, row.exit_status or 1)
+
+
+class Readme(Case):
+    """What the front page shows is what the program does."""
+
+    def setUp(self):
+        super(Readme, self).setUp()
+        with io.open(os.path.join(HERE, "README.md"), encoding="utf-8") as source:
+            self.text = source.read()
+
+    def test_the_first_screen_is_what_is_printed(self):
+        url = self.demo()
+        env = {"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": url}
+        shown = [line.strip() for line in self.text.splitlines()]
+        for argv in (["list"], ["chat", "Say hi"]):
+            for line in self.run_main(*argv, env=env).out.splitlines():
+                self.assertIn(line.strip(), shown)
+        report = self.run_main("doctor", env=env)
+        self.assertEqual(report.status, 0, report)
+        for line in report.out.splitlines():
+            if line.startswith(("nothing failed", "ok    key", "ok    version")):
+                self.assertIn(line.strip(), shown)
+
+    def test_the_request_that_is_explained(self):
+        body = {"messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "hi"}],
+                "max_tokens": 64, "store": True, "top_k": 20}
+        result = self.run_main("request", "--explain", "--base-url", self.demo(), stdin=json.dumps(body))
+        shown = [line.strip() for line in self.text.splitlines()]
+        self.assertEqual([line for line in result.err.splitlines() if line not in shown], [])
+
+    def test_the_module_example_runs(self):
+        code = self.text.split("```python\n")[1].split("```")[0]
+        env = self.env({"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": self.demo(), "PYTHONPATH": HERE})
+        env.update((name, os.environ[name]) for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ)
+        out = subprocess.check_output([sys.executable, "-c", code], env=env).decode("ascii")
+        self.assertIn("vllm/demo/Qwen3-8B 40960\n", out.replace("\r", ""))
+        self.assertIn("You said: Say hi", out)
+        self.assertIn("Usage(prompt_tokens=2", out)
+
+    def test_every_verb_option_and_status_is_told(self):
+        for name, add_options, _, _ in vllm._VERBS:
+            with self.subTest(verb=name):
+                self.assertIn("### %s\n" % name, self.text)
+                usage = self.run_main(name, "--help").out.split("\n\n")[0]
+                for option in re.findall(r"--[a-z-]+", usage):
+                    self.assertIn(option, self.text + "--help")
+        told = dict(re.findall(r"(?m)^\| ([0-9]+) \| (.+) \|$", self.text))
+        self.assertEqual(sorted(map(int, told)), [0, 1, 2, 3, 4, 5, 130])
+
+    def test_a_copy_can_be_verified(self):
+        result = self.run_main("--version", "--verbose")
+        with open(os.path.join(HERE, "openclaw_vllm.py"), "rb") as source:
+            digest = hashlib.sha256(source.read()).hexdigest()
+        self.assertEqual(result.out.splitlines()[:2], ["openclaw_vllm %s" % vllm.__version__, "sha256 %s" % digest])
 
 
 # ----------------------------------------------------------------------------
