@@ -203,7 +203,7 @@ def fail(cause, **facts):
 
 
 # ----------------------------------------------------------------------------
-# Value types
+# Secrets: what must never be shown
 # ----------------------------------------------------------------------------
 
 class Secret(str):
@@ -250,6 +250,10 @@ def redact(text, secrets):
     text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
 
+
+# ----------------------------------------------------------------------------
+# Value types
+# ----------------------------------------------------------------------------
 
 Issue = collections.namedtuple("Issue", "path message file line column")
 Issue.__doc__ = "One fault of a settings file; `path` is the key path, line and column count from 1 or are None."
@@ -3113,7 +3117,7 @@ class _Case(object):
 
     def ask(self, url, headers, body=None, env=None):
         """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError."""
-        data = None if body is None else json.dumps(body).encode("ascii")
+        data = None if body is None else encode_body(body)
         with Exchange("GET" if body is None else "POST", url, headers, data, self.route(env)) as exchange:
             self.seconds = exchange.seconds
             return exchange.reply(MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT)
@@ -3130,7 +3134,7 @@ class _Case(object):
 
     def beside(self, path):
         """Return the URL of what vLLM answers beside /v1, such as /health."""
-        return re.sub(r"/v1\Z", "", self.provider.base_url) + path
+        return server_root(self.provider.base_url) + path
 
 
 def _passed(summary, fix=""):
@@ -3715,7 +3719,7 @@ def _complete(case, model, body):
     """Return (the _Tap, the Answer) of one small streamed completion, shaped as OpenClaw shapes it. Raises Error."""
     body = shape_request(dict(body, max_tokens=PROBE_TOKENS, temperature=0), model, case.thinking).body
     url = case.provider.base_url + "/chat/completions"
-    headers, data = request_headers(case.provider, model), json.dumps(body).encode("ascii")
+    headers, data = request_headers(case.provider, model), encode_body(body)
     assembler, first = Assembler(), None
     with _Tap("POST", url, headers, data, case.route(None, PROBE_TIMEOUT_S)) as tap:
         if tap.status != 200:
