@@ -40,6 +40,7 @@ CONNECT_TIMEOUT_S = 10.0             # one connection for a completion
 SILENCE_TIMEOUT_S = 300.0            # between two events of a completion: a slow model is no failure
 LONGEST_TIMEOUT_S = 1e6              # what every platform's sockets can count
 MODEL_LIST_LIMIT = 16 * 1024 * 1024  # bytes of /v1/models, as OpenClaw has it
+MODEL_LIMIT = 100000                 # rows of it; more would take hundreds of megabytes
 ANSWER_LIMIT = 64 * 1024 * 1024      # bytes of one unstreamed completion
 EVENT_LIMIT = 16 * 1024 * 1024       # bytes of one server-sent event
 STREAM_LIMIT = 256 * 1024 * 1024     # bytes of one streamed completion: a million tokens and more
@@ -1416,6 +1417,8 @@ def parse_model_list(payload):
     rows = payload.get("data") if isinstance(payload, dict) else None
     if not isinstance(rows, list):
         raise ValueError("expected an object with a list under \"data\"")
+    if len(rows) > MODEL_LIMIT:
+        raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = collections.OrderedDict()
     for row in rows:
         model_id = row.get("id") if isinstance(row, dict) else None

@@ -900,6 +900,11 @@ class Models(Case):
     def discovered(self, *found):
         return vllm.discovered_models(vllm.parse_model_list({"data": list(found)}), self.provider())
 
+    def test_a_list_of_too_many_rows_is_refused(self):
+        rows = [{"id": "m"}] * (vllm.MODEL_LIMIT + 1)
+        self.assertEqual(len(vllm.parse_model_list({"data": rows[1:]})), 1)
+        self.assertRaisesRegex(ValueError, "more than 100000 models", vllm.parse_model_list, {"data": rows})
+
     def test_rows_without_a_usable_id_are_skipped_and_the_first_of_equal_ones_stays(self):
         found = self.discovered({"id": " a ", "n": 1}, {"id": "a", "max_model_len": 5}, {"id": ""}, {"id": " "}, {"id": 7},
                                 {"id": None}, {}, 7, None, [], {"id": "b"})
