@@ -474,7 +474,7 @@ def _json5_unexpected(text, start, end, wanted):
     elif text[start] in "\"'":
         found = "a string that does not end" if end - start == 1 else "a string"
     elif end - start > 1:
-        found = "a word or number"                   # not its text: it may be a key without its quotes
+        found = "a number" if text[start] in "+-.0123456789" else "a word without quotes"    # not its text: it may be a key
     else:
         found = repr(text[start:end])
     return Json5Error("expected %s, found %s" % (wanted, found) if wanted else "found " + found, text, start)
