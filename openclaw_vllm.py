@@ -5488,6 +5488,9 @@ def _cmd_config(options, env, console):
     raw = json5_loads(text)
     merge = merge_provider(raw, block, provider.id, options.wildcard, primary.key if primary else None, options.refresh,
                            bool(options.base_url), settings.variables)
+    if options.wildcard and not _get(raw, "agents", "defaults", "models"):
+        console.err("note: OpenClaw offers only what agents.defaults.models names, once it names any: "
+                    "other providers need an entry there too")
     try:
         refuse_included(raw, merge.edits, settings.path, settings.sources)
         new = edited_text(text, merge.edits, settings.path)
