@@ -4356,9 +4356,9 @@ class FireServer(object):
         try:
             self.asked += 1
             for action in self.script(None if self.unread else self._read_request(peer)):
-                if action == STALL:
+                if action is STALL:                  # not ==: with -bb bytes are not compared with a text
                     self.over.wait(60)
-                elif action == RESET:
+                elif action is RESET:
                     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 elif isinstance(action, Drip):
                     for byte in itertools.cycle(action.data):
