@@ -1338,7 +1338,7 @@ def auth_profile(settings, provider):
     agents = os.path.join(settings.state_dir, "agents")
     try:
         names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
-    except OSError:                                  # not there, nearly always
+    except (OSError, ValueError):                    # not there, nearly always; or no name of this file system
         names = []
     for agent in names:
         path = os.path.join(agents, agent, "agent", "auth-profiles.json")
