@@ -204,7 +204,7 @@ def fail(cause, **facts):
 
 
 # ----------------------------------------------------------------------------
-# Secrets: what must never be shown
+# Secrets, and text that is not safe to show
 # ----------------------------------------------------------------------------
 
 class Secret(str):
@@ -246,10 +246,38 @@ def spellings(secret):
 
 def redact(text, secrets):
     """Return a text with every known secret, bearer token and URL password replaced by ***."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
+    text = without_secrets(text, secrets)
     text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
+
+
+# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
+_UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+
+
+def visible(text):
+    """Return a text with control, direction and surrogate characters made visible as escapes."""
+    return re.sub(_UNSAFE, lambda match: _escape(match.group(0)), text)
+
+
+def _escape(char):
+    return ("\\x%02x" if ord(char) < 256 else "\\u%04x") % ord(char)
+
+
+def without_secrets(text, secrets):
+    """Return a text with every whole secret replaced by ***."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def without_beginning(text, secrets):
+    """Return a text whose end, where it is the beginning of a secret, is replaced by ***."""
+    for secret in secrets:
+        for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
+            if text.endswith(secret[:size]):
+                return text[:-size] + "***"
+    return text
 
 
 # ----------------------------------------------------------------------------
@@ -4566,35 +4594,6 @@ def demo_server(port=0, key=None):
 # Command line
 # ----------------------------------------------------------------------------
 
-# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
-_UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-
-
-def visible(text):
-    """Return a text with control, direction and surrogate characters made visible as escapes."""
-    return re.sub(_UNSAFE, lambda match: _escape(match.group(0)), text)
-
-
-def _escape(char):
-    return ("\\x%02x" if ord(char) < 256 else "\\u%04x") % ord(char)
-
-
-def without_secrets(text, secrets):
-    """Return a text with every whole secret replaced by ***."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
-
-
-def _without_beginning(text, secrets):
-    """Return a text whose end, where it is the beginning of a secret, is replaced by ***."""
-    for secret in secrets:
-        for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
-            if text.endswith(secret[:size]):
-                return text[:-size] + "***"
-    return text
-
-
 class OutputFailed(Exception):
     """Standard output took no more: the OSError that said so."""
 
@@ -4627,12 +4626,8 @@ class Console(object):
 
     def err(self, text):
         """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
-        try:
-            self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
-            if self.stderr is not None:
-                self.stderr.flush()
-        except (OutputFailed, OSError, ValueError):
-            pass
+        self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
+        self.flush_errors()
 
     def detail(self, text):
         """Write a line to standard error with --verbose."""
@@ -4732,7 +4727,7 @@ class LiveText(object):
     def end(self):
         """Return what was held back, unless it is most of a secret."""
         held, self._held = self._held, ""
-        return visible(_without_beginning(held, self._secrets))
+        return visible(without_beginning(held, self._secrets))
 
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
@@ -4760,7 +4755,6 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
         _abandon(console.stdout)
         console.err("error: cannot write to standard output: %s" % error)
         status = 1
-    console.flush_errors()                           # before Python 3.9 a line alone flushes only terminals
     return status
 
 
@@ -4803,11 +4797,11 @@ def _cmd_version(options, console):
 
 
 _EPILOG = """examples:
-  export VLLM_API_KEY=vllm-local           any value does when the server enforces no key
-  %(prog)s list                            the models, with their true context windows
-  %(prog)s chat "Say hi"                   ask the default model
-  %(prog)s doctor                          what is wrong, and what to type to mend it
-  %(prog)s config --dry-run                what would be written into openclaw.json
+  export VLLM_API_KEY=vllm-local        any value does when the server enforces no key
+  openclaw_vllm.py list                 the models, with their true context windows
+  openclaw_vllm.py chat "Say hi"        ask the default model
+  openclaw_vllm.py doctor               what is wrong, and what to type to mend it
+  openclaw_vllm.py config --dry-run     what would be written into openclaw.json
 
 exit status: 0 done, 1 nothing to show or a check failed, 2 wrong usage, 3 the
 configuration, 4 the server, 5 the server refused the key, 130 interrupted
@@ -4840,7 +4834,6 @@ def _top_parser(console):
     parser.add_argument("--version", action="store_true", help="print the version (with --verbose this file's digest)")
     parser.add_argument("--verbose", action="store_true", help="with --version: the digest and the Python")
     parser.add_argument("verb", metavar="VERB", nargs="?", choices=[name for name, _, _, _ in _VERBS])
-
     return parser
 
 
