@@ -427,57 +427,45 @@ def json5_tree(text):
     """
     if "\0" in text:
         raise Json5Error("a NUL character", text, text.index("\0"))
-    open_nodes = []          # [(start, value, items)] of the containers around the position
-    keys = []                # the key each open object waits to give a value to: (key, start, end)
+    frames = [[0, [], [], None]]     # the text, then each open container: [start, value, items, key in waiting]
     wanted = "a value"
-    root = None
     for kind, start, end in _json5_tokens(text):
         token = text[start:end]
-        closes = token in ("}", "]") and kind == "mark"
-        node = None
-        if wanted.startswith("a key") and not closes:
-            if kind == "string":
-                keys.append((_json5_string(text, start, end), start, end))
-            elif kind == "word":
-                keys.append((_json5_identifier(text, start, end), start, end))
-            else:
-                raise _json5_unexpected(text, start, end, wanted)
+        if kind == "mark" and wanted.endswith("or '%s'" % token) and token in "}]":
+            opened, value, items, _ = frames.pop()
+            wanted = _json5_attach(frames, Node(opened, end, value, items))
+        elif wanted == "a key or '}'" and kind in ("string", "word"):
+            name = (_json5_string if kind == "string" else _json5_identifier)(text, start, end)
+            frames[-1][3] = (name, start, end)
             wanted = "':' after the key"
-        elif wanted.startswith("':'"):
-            if token != ":":
-                raise _json5_unexpected(text, start, end, wanted)
+        elif wanted == "':' after the key" and token == ":":
             wanted = "a value"
-        elif wanted.startswith("a value") and not closes:
-            if token == "{" or token == "[":
-                if len(open_nodes) == JSON_DEPTH:
-                    raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
-                open_nodes.append((start, {} if token == "{" else [], []))
-                wanted = "a key or '}'" if token == "{" else "a value or ']'"
-                continue
-            node = Node(start, end, _json5_scalar(text, kind, start, end, wanted), None)
-        elif token == "," and wanted.startswith("','"):
-            wanted = "a key or '}'" if isinstance(open_nodes[-1][1], dict) else "a value or ']'"
-        elif closes and wanted.endswith("or '%s'" % token):
-            opened, value, items = open_nodes.pop()
-            node = Node(opened, end, value, items)
+        elif wanted.startswith("','") and token == ",":
+            wanted = "a key or '}'" if isinstance(frames[-1][1], dict) else "a value or ']'"
+        elif wanted.startswith("a value") and token in ("{", "["):
+            if len(frames) > JSON_DEPTH:
+                raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
+            frames.append([start, {} if token == "{" else [], [], None])
+            wanted = "a key or '}'" if token == "{" else "a value or ']'"
+        elif wanted.startswith("a value") and kind != "mark":
+            wanted = _json5_attach(frames, Node(start, end, _json5_scalar(text, kind, start, end, wanted), None))
         else:
             raise _json5_unexpected(text, start, end, wanted)
-        if node is None:
-            continue
-        if not open_nodes:
-            root, wanted = node, "the end of the text"
-        elif isinstance(open_nodes[-1][1], dict):
-            key, key_start, key_end = keys.pop()
-            open_nodes[-1][1][key] = node.value
-            open_nodes[-1][2].append((key, key_start, key_end, node))
-            wanted = "',' or '}'"
-        else:
-            open_nodes[-1][1].append(node.value)
-            open_nodes[-1][2].append(node)
-            wanted = "',' or ']'"
     if wanted != "the end of the text":
         raise _json5_unexpected(text, len(text), len(text), wanted)
-    return root
+    return frames[0][2][0]
+
+
+def _json5_attach(frames, node):
+    """Give a finished Node to the container around it; return what may follow."""
+    _, value, items, key = frames[-1]
+    if isinstance(value, dict):
+        value[key[0]] = node.value
+        items.append(key + (node,))
+        return "',' or '}'"
+    value.append(node.value)
+    items.append(node)
+    return "',' or ']'" if len(frames) > 1 else "the end of the text"
 
 
 def _json5_tokens(text):
