@@ -429,26 +429,26 @@ def json5_tree(text):
         raise Json5Error("a NUL character", text, text.index("\0"))
     frames = [[0, [], [], None]]     # the text, then each open container: [start, value, items, key in waiting]
     wanted = "a value"
-    for kind, start, end in _json5_tokens(text):
-        token = text[start:end]
-        if kind == "mark" and wanted.endswith("or '%s'" % token) and token in "}]":
-            opened, value, items, _ = frames.pop()
-            wanted = _json5_attach(frames, Node(opened, end, value, items))
+    for kind, token, start, end in _json5_tokens(text):
+        value_next = wanted.startswith("a value")
+        if value_next and kind != "mark":
+            wanted = _json5_attach(frames, Node(start, end, _json5_scalar(text, kind, token, start, wanted), None))
         elif wanted == "a key or '}'" and kind in ("string", "word"):
-            name = (_json5_string if kind == "string" else _json5_identifier)(text, start, end)
+            name = (_json5_string if kind == "string" else _json5_identifier)(text, token, start)
             frames[-1][3] = (name, start, end)
             wanted = "':' after the key"
-        elif wanted == "':' after the key" and token == ":":
+        elif token == ":" and wanted == "':' after the key":
             wanted = "a value"
-        elif wanted.startswith("','") and token == ",":
+        elif token == "," and wanted.startswith("','"):
             wanted = "a key or '}'" if isinstance(frames[-1][1], dict) else "a value or ']'"
-        elif wanted.startswith("a value") and token in ("{", "["):
+        elif value_next and token in "{[":
             if len(frames) > JSON_DEPTH:
                 raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
             frames.append([start, {} if token == "{" else [], [], None])
             wanted = "a key or '}'" if token == "{" else "a value or ']'"
-        elif wanted.startswith("a value") and kind != "mark":
-            wanted = _json5_attach(frames, Node(start, end, _json5_scalar(text, kind, start, end, wanted), None))
+        elif token in "}]" and wanted.endswith("or '%s'" % token):
+            opened, value, items, _ = frames.pop()
+            wanted = _json5_attach(frames, Node(opened, end, value, items))
         else:
             raise _json5_unexpected(text, start, end, wanted)
     if wanted != "the end of the text":
@@ -469,17 +469,17 @@ def _json5_attach(frames, node):
 
 
 def _json5_tokens(text):
-    """Yield (kind, start, end) of every token that is not white space or a comment."""
-    match = re.compile(_JSON5_TOKEN).match       # re caches; compiled only when JSON5 is met
-    pos, size = 0, len(text)
-    while pos < size:
-        found = match(text, pos)
-        if found is None:
-            raise _json5_unexpected(text, pos, pos + 1, None)
-        end = found.end()
-        if found.lastgroup != "trivia":
-            yield found.lastgroup, pos, end
+    """Yield (kind, token, start, end) of everything in a text that is not white space or a comment."""
+    pos = 0
+    for found in re.compile(_JSON5_TOKEN).finditer(text):        # re caches; compiled only when JSON5 is met
+        start, end = found.span()
+        if start != pos:
+            break
         pos = end
+        if found.lastgroup != "trivia":
+            yield found.lastgroup, found.group(), start, end
+    if pos < len(text):
+        raise _json5_unexpected(text, pos, pos + 1, None)
 
 
 def _json5_unexpected(text, start, end, wanted):
@@ -496,14 +496,13 @@ def _json5_unexpected(text, start, end, wanted):
     return Json5Error("expected %s, found %s" % (wanted, found) if wanted else "found " + found, text, start)
 
 
-def _json5_scalar(text, kind, start, end, wanted):
-    token = text[start:end]
+def _json5_scalar(text, kind, token, start, wanted):
     if kind == "string":
-        return _json5_string(text, start, end)
+        return _json5_string(text, token, start)
     if kind == "word" and token in _JSON5_WORDS:
         return _JSON5_WORDS[token]
     if kind != "number":
-        raise _json5_unexpected(text, start, end, wanted)
+        raise _json5_unexpected(text, start, start + len(token), wanted)
     digits = token.lstrip("+-")
     sign = -1 if token[0] == "-" else 1
     if digits in _JSON5_WORDS:
@@ -513,8 +512,8 @@ def _json5_scalar(text, kind, start, end, wanted):
     return sign * (json_number(digits) if digits.isdigit() else float(digits))
 
 
-def _json5_string(text, start, end):
-    raw = text[start + 1:end - 1]
+def _json5_string(text, token, start):
+    raw = token[1:-1]
     if "\\" not in raw:
         return raw
 
@@ -534,9 +533,9 @@ def _json5_string(text, start, end):
         raise Json5Error("a lone surrogate in a string", text, start)
 
 
-def _json5_identifier(text, start, end):
+def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
-    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), text[start:end])
+    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
     plain = name.replace("$", "_").replace("\u200c", "_").replace("\u200d", "_")
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
         raise Json5Error("%r is no key; put it in quotes" % name, text, start)
@@ -2096,22 +2095,27 @@ def decode_delta(payload):
     `function_call`, and only the first choice.
     """
     choices = payload.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    if choice.get("index"):                          # a chunk of another choice
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict) or choice.get("index"):      # nothing, or a chunk of another choice
         choice = {}
-    piece = choice.get("delta") or choice.get("message") or {}
+    piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    content = piece.get("content")
+    content, finish, usage = piece.get("content"), choice.get("finish_reason"), payload.get("usage")
     reasoning = piece.get("reasoning") or piece.get("reasoning_content")
+    return Delta(content if isinstance(content, str) else _joined_parts(content) if content else "",
+                 reasoning if isinstance(reasoning, str) else "",
+                 _call_pieces(piece) if "tool_calls" in piece or "function_call" in piece else (),
+                 None if finish is None else _text_or_none(finish), None if usage is None else decode_usage(usage),
+                 _text_or_none(payload.get("id")), _text_or_none(payload.get("model")))
+
+
+def _call_pieces(piece):
+    """Return the objects among a delta's tool_calls; the legacy function_call counts as the first."""
     calls = piece.get("tool_calls")
     if not calls and isinstance(piece.get("function_call"), dict):
         calls = [{"index": 0, "function": piece["function_call"]}]
-    return Delta(content if isinstance(content, str) else _joined_parts(content),
-                 reasoning if isinstance(reasoning, str) else "",
-                 [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else (),
-                 _text_or_none(choice.get("finish_reason")),
-                 decode_usage(payload.get("usage")), _text_or_none(payload.get("id")), _text_or_none(payload.get("model")))
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else ()
 
 
 def _text_or_none(value):
