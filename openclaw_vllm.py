@@ -5339,18 +5339,23 @@ def _cmd_doctor(options, env, console):
                 console.err("%s: %s" % (finding.check, finding.summary))
         return findings
 
-    reports = in_parallel(examine, asked)
+    reports = [(url or name, findings) for (name, url), findings in zip(asked, in_parallel(examine, asked))]
+    reports.sort(key=lambda report: diagnosis_status(report[1]))         # what failed stands last, where it is read
+    several = len(reports) > 1
     if options.json:
-        console.out_json({"ok": all(finding.status != "fail" for findings in reports for finding in findings),
-                          "findings": [dict(finding._asdict(), **({"server": url or name} if len(asked) > 1 else {}))
-                                       for (name, url), findings in zip(asked, reports) for finding in findings]})
-        return max(diagnosis_status(findings) for findings in reports)
-    for (name, url), findings in zip(asked, reports):
-        if len(asked) > 1:
-            console.out("== %s" % (url or name))
+        console.out_json({"ok": not any(finding.status == "fail" for _, findings in reports for finding in findings),
+                          "findings": [dict(finding._asdict(), **({"server": server} if several else {}))
+                                       for server, findings in reports for finding in findings]})
+        return diagnosis_status(reports[-1][1])
+    if several:
+        failed = [server for server, findings in reports if diagnosis_status(findings)]
+        console.out("%d of %d servers failed%s" % (len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
+    for server, findings in reports:
+        if several:
+            console.out("\n== %s" % server)
         for line in format_findings(findings, lambda text: visible(redact(text, console.secrets))):
             console.out(line)
-    return max(diagnosis_status(findings) for findings in reports)
+    return diagnosis_status(reports[-1][1])
 
 
 _REPORT_WIDTH = 80

@@ -3885,6 +3885,18 @@ class DoctorTest(unittest.TestCase):
         with names(gpu_example=None):
             self.assertIn("gpu.example", self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
 
+    def test_several_servers_with_what_failed_last(self):
+        dead = "http://127.0.0.1:%d/v1" % free_port()
+        with loopback(healthy()) as (url, _):
+            argv = ["doctor", "--base-url", dead, "--base-url", url + "/v1"]
+            status, out, _ = run(argv)
+            self.assertEqual((status, out.splitlines()[0]), (4, "1 of 2 servers failed: " + dead))
+            self.assertLess(out.index("== " + url), out.index("== " + dead))
+            status, out, _ = run(argv + ["--json"])
+        found = json.loads(out)
+        self.assertEqual((status, found["ok"], {finding["server"] for finding in found["findings"]}), (4, False, {dead, url + "/v1"}))
+        self.assertEqual([finding["cause"] for finding in found["findings"] if finding["status"] == "fail"], ["connection-refused"])
+
     def test_nothing_listens(self):
         port = free_port()
         found = self.assert_fails("connection-refused", 4, "--base-url", "http://127.0.0.1:%d/v1" % port)
