@@ -2318,9 +2318,11 @@ class Exchange(object):
 
     def __init__(self, method, url, headers, body, route):
         self.url, self.route, self.sock = url, route, None
-        self.secrets = [text for value in headers.values() if isinstance(value, Secret) for text in spellings(value)]
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
+        self._to_proxy = proxy_headers(self.target, route.env)
+        sent = list(headers.values()) + list(self._to_proxy.values())
+        self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
         self.phase = "before connecting"
         self.seconds = {}
         import http.client
@@ -2332,6 +2334,8 @@ class Exchange(object):
             connection = http.client.HTTPConnection(self.target.host, self.target.port)
             connection.sock = wire
             self.phase = "sending the request"
+            if self.target.scheme == "http":
+                headers = dict(headers, **self._to_proxy)
             connection.request(method, self._request_target(), body, _all_headers(headers, body))
             self.phase = "waiting for the answer to begin"
             self.response = connection.getresponse()
@@ -2390,7 +2394,9 @@ class Exchange(object):
         self.phase = "waiting for the proxy"
         wire = _Wire(self.sock, self.route.connect_s, self._deadline)
         place = "%s:%d" % (_bracketed(self.target.host), self.target.port)
-        wire.sendall(("CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (place, place)).encode("ascii"))
+        fields = [("Host", place)] + sorted(self._to_proxy.items())
+        lines = ["CONNECT %s HTTP/1.1" % place] + ["%s: %s" % field for field in fields]
+        wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
         response = http.client.HTTPResponse(wire, method="CONNECT")
         response.begin()
         if response.status != 200:
@@ -2589,21 +2595,16 @@ def refused_error(url):
 
 
 def proxy_for(target, env):
-    """Return the URL of the proxy that the environment names for a Url, or None.
+    """Return the URL of the proxy that the environment names for a Url, without its password, or None.
 
     Lower-case names win; loopback is never proxied; NO_PROXY takes hosts,
     domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
     proxy that is not http://.
     """
-    if is_loopback(target.host):
+    setting = _proxy_setting(target, env)
+    if setting is None:
         return None
-    found = None
-    for name in (target.scheme + "_proxy", "all_proxy"):
-        upper = None if name == "http_proxy" and env.get("REQUEST_METHOD") else env.get(name.upper())   # CGI: "httpoxy"
-        found = found or _set(env.get(name)) or _set(upper)
-    if not found or no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target):
-        return None
-    url = found if "://" in found else "http://" + found
+    url = re.sub(r"//[^/]*@", "//", setting if "://" in setting else "http://" + setting)
     try:
         if split_url(url).scheme == "http":
             return url
@@ -2612,6 +2613,28 @@ def proxy_for(target, env):
         problem = "only http:// proxies are spoken to" if "begin with" in str(error) else str(error)
     raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
                       "export NO_PROXY=%s    (to reach the server directly)" % target.host, "proxy-captured")
+
+
+def _proxy_setting(target, env):
+    """Return the text of the proxy variable that counts for a Url, or None."""
+    if is_loopback(target.host):
+        return None
+    found = None
+    for name in (target.scheme + "_proxy", "all_proxy"):
+        upper = None if name == "http_proxy" and env.get("REQUEST_METHOD") else env.get(name.upper())   # CGI: "httpoxy"
+        found = found or _set(env.get(name)) or _set(upper)
+    covered = no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target)
+    return None if covered else found
+
+
+def proxy_headers(target, env):
+    """Return the headers that a proxy with a user name and password in its URL wants (RFC 7617), else {}."""
+    named = re.match(r"(?:\w+://)?([^/]*)@", _proxy_setting(target, env) or "")
+    if not named:
+        return {}
+    import base64
+    from urllib.parse import unquote_to_bytes
+    return {"Proxy-Authorization": Secret("Basic " + base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii"))}
 
 
 def no_proxy_covers(entries, target):
@@ -4761,6 +4784,7 @@ def _abandon(stream):
 def run(argv, env, console):
     """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
     console.hide(value for name, value in env.items() if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
+    console.hide(re.findall(r":([^:@/]+)@", " ".join(value for name, value in env.items() if name.lower().endswith("_proxy"))))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
     parser = _top_parser(console) if verb is None else _verb_parser(verb, console)
     try:

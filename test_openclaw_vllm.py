@@ -1879,10 +1879,11 @@ class Transport(Case):
                 ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
                 ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
                 ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None), ({"http_proxy": " "}, "http://h", None),
-                ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None)):
+                ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None),
+                ({"http_proxy": "http://u:p%40w@p:1"}, "http://h/v1", "http://p:1")):
             with self.subTest(env=env, url=url):
                 self.assertEqual(vllm.proxy_for(vllm.split_url(url), env), expected)
-        for proxy in ("socks5://p:1", "https://p:1", "http://u:secretpw@p:1", "http://p:x"):
+        for proxy in ("socks5://p:1", "https://p:1", "https://u:secretpw@p:1", "http://u:secretpw@p:x"):
             with self.assertRaises(vllm.ConfigError) as raised:
                 vllm.proxy_for(vllm.split_url("http://h/v1"), {"http_proxy": proxy})
             self.assertNotIn("secretpw", raised.exception.message)
@@ -1912,6 +1913,14 @@ class Transport(Case):
         self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0, out="vllm/m")
         self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
                          ("http://gpu.example:8000/v1/models", "gpu.example:8000"))
+        locked = self.serve(rows("m"), reply("no, not aladdin:open%20sesame", "407 Auth"))
+        env = {"http_proxy": locked.origin.replace("//", "//aladdin:open%20sesame@")}
+        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", "--api-key-file", self.write("key", KEY), env=env), 0)
+        self.assertEqual(locked.requests[0].headers["proxy-authorization"], "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+        refused = self.run_main("list", "--base-url", "http://gpu.example/v1", "--verbose", env=env)
+        self.check(refused, 4, err="answered in place of the server")
+        for secret in ("sesame", "YWxhZGRpbjpvcGVuIHNlc2FtZQ"):
+            self.assertNotIn(secret, refused.err)
         for answer, words in ((reply("", "502 Bad Gateway"), "NO_PROXY=gpu.example"),
                               (reply("", "407 Auth"), "answered in place of the server")):
             self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
@@ -2002,7 +2011,8 @@ class Tls(Case):
         target = self.serve(rows("m"), tls=self.context)
 
         def tunnel(sock, request, _):
-            self.assertEqual((request.method, request.headers), ("CONNECT", {"host": request.target}))
+            self.assertEqual((request.method, request.headers), ("CONNECT", {
+                "host": request.target, "proxy-authorization": "Basic dTpw"}))
             with contextlib.closing(socket.create_connection(target.address, WAIT_S)) as other:
                 sock.sendall(b"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\n")
                 pairs = {sock: other, other: sock}
@@ -2017,7 +2027,7 @@ class Tls(Case):
         # "localhost." is in the certificate's eyes localhost; loopback is told apart before, so the name is mocked away.
         with mock.patch.object(vllm, "is_loopback", return_value=False):
             result = self.run_main("list", "--base-url", target.url, "--ca-file", self.authority,
-                                   env={"HTTPS_PROXY": proxy.origin, "VLLM_API_KEY": KEY})
+                                   env={"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"), "VLLM_API_KEY": KEY})
             self.check(result, 0, out="vllm/m")
             self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
             refusing = self.serve(reply("", "403 Forbidden"))
