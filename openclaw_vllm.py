@@ -257,6 +257,8 @@ _UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u
 
 def visible(text):
     """Return a text with control, direction and surrogate characters made visible as escapes."""
+    if text.replace("\n", "").isprintable():         # none of them is; spares compiling the pattern
+        return text
     return re.sub(_UNSAFE, lambda match: _escape(match.group(0)), text)
 
 
@@ -4654,7 +4656,8 @@ class Console(object):
         pieces = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout)).iterencode(value)
         while True:                                  # in batches: the whole text at once would double the memory
             text = "".join(itertools.islice(pieces, 5000))
-            text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
+            if not text.replace("\n", "").isprintable():
+                text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
             text = without_secrets(text, self.secrets)
             self.write(self.stdout, text or "\n")
             if not text:
@@ -4784,7 +4787,8 @@ def _abandon(stream):
 def run(argv, env, console):
     """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
     console.hide(value for name, value in env.items() if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
-    console.hide(re.findall(r":([^:@/]+)@", " ".join(value for name, value in env.items() if name.lower().endswith("_proxy"))))
+    proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
+    console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
     parser = _top_parser(console) if verb is None else _verb_parser(verb, console)
     try:
