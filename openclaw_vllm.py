@@ -2141,16 +2141,21 @@ class _Text(object):
     """A text that grows by small pieces and takes little more memory than itself."""
 
     def __init__(self):
-        self._joined, self._pieces = [], []
+        self._text, self._pieces = "", []
 
     def add(self, piece):
         self._pieces.append(piece)
         if len(self._pieces) == 1000:
-            self._joined.append("".join(self._pieces))
-            self._pieces = []
+            self._fold()
+
+    def _fold(self):
+        text, self._text = self._text, None          # no second reference: CPython lengthens it where it stands
+        text += "".join(self._pieces)
+        self._text, self._pieces = text, []
 
     def whole(self):
-        return "".join(self._joined + self._pieces)
+        self._fold()
+        return self._text
 
 
 class Assembler(object):
@@ -5344,6 +5349,7 @@ def _take_turn(options, provider, model, fields, messages, line, console):
 def _add_doctor_parser(verb):
     verb.add_argument("--probe", action="store_true", help="let each model answer: a few tokens, and once with a tool")
     verb.add_argument("--json", action="store_true", help="print the findings as one JSON object")
+    verb.add_argument("--strict", action="store_true", help="with several servers: fail when one of them fails")
     _add_model_options(verb)
     _add_server_options(verb)
 
@@ -5370,11 +5376,12 @@ def _cmd_doctor(options, env, console):
     reports = [(url or name, findings) for (name, url), findings in zip(asked, in_parallel(examine, asked))]
     reports.sort(key=lambda report: diagnosis_status(report[1]))         # what failed stands last, where it is read
     several = len(reports) > 1
+    status = diagnosis_status(reports[-1 if options.strict else 0][1])
     if options.json:
         console.out_json({"ok": not any(finding.status == "fail" for _, findings in reports for finding in findings),
                           "findings": [dict(finding._asdict(), **({"server": server} if several else {}))
                                        for server, findings in reports for finding in findings]})
-        return diagnosis_status(reports[-1][1])
+        return status
     if several:
         failed = [server for server, findings in reports if diagnosis_status(findings)]
         console.out("%d of %d servers failed%s" % (len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
@@ -5383,7 +5390,7 @@ def _cmd_doctor(options, env, console):
             console.out("\n== %s" % server)
         for line in format_findings(findings, lambda text: visible(redact(text, console.secrets))):
             console.out(line)
-    return diagnosis_status(reports[-1][1])
+    return status
 
 
 _REPORT_WIDTH = 80

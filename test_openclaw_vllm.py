@@ -1577,6 +1577,21 @@ class Answers(unittest.TestCase):
     def test_bytes_that_are_no_utf8_are_replaced(self):
         self.assertEqual(decode(b"data: \xff\xfe\n\n"), [("", "\ufffd\ufffd")])
 
+    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
+    def test_an_answer_takes_no_more_memory_than_its_text(self):
+        import tracemalloc
+        assembler, count = vllm.Assembler(), 200000
+        tracemalloc.start()
+        try:
+            for number in range(count):
+                assembler.add(vllm.Delta(" word%d" % (number % 997)))
+            content = assembler.answer().content
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        self.assertTrue(content.startswith(" word0 word1") and content.count(" ") == count)
+        self.assertLess(peak, 1.25 * len(content))
+
     def test_an_event_without_end_is_refused(self):
         with mock.patch.object(vllm, "EVENT_LIMIT", 1000):
             self.assertRaises(ValueError, decode, b"data: " + b"x" * 2000, 100)
@@ -3900,9 +3915,11 @@ class DoctorTest(unittest.TestCase):
         with loopback(healthy()) as (url, _):
             argv = ["doctor", "--base-url", dead, "--base-url", url + "/v1"]
             status, out, _ = run(argv)
-            self.assertEqual((status, out.splitlines()[0]), (4, "1 of 2 servers failed: " + dead))
+            self.assertEqual((status, out.splitlines()[0]), (0, "1 of 2 servers failed: " + dead))
+            self.assertEqual(run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
+            self.assertEqual(run(["doctor", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
             self.assertLess(out.index("== " + url), out.index("== " + dead))
-            status, out, _ = run(argv + ["--json"])
+            status, out, _ = run(argv + ["--json", "--strict"])
         found = json.loads(out)
         self.assertEqual((status, found["ok"], {finding["server"] for finding in found["findings"]}), (4, False, {dead, url + "/v1"}))
         self.assertEqual([finding["cause"] for finding in found["findings"] if finding["status"] == "fail"], ["connection-refused"])
