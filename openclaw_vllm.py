@@ -20,16 +20,13 @@ import os
 import re
 import sys
 import time
-
 __version__ = "1.0.0"
-
 __all__ = [
     "Answer", "ConfigError", "Delta", "Error", "Finding", "KeyRefused", "Model", "NothingToShow",
     "Provider", "ServerError", "Settings", "Usage", "UsageError",
     "chat", "diagnose", "discover_models", "json5_loads", "list_everywhere", "list_models", "load_settings",
     "resolve_provider", "resolve_providers", "shape_request", "stream_chat",
 ]
-
 TOOL = "openclaw_vllm" if getattr(sys, "frozen", False) else "python3 openclaw_vllm.py"     # in hints to paste
 DEFAULT_PROVIDER = "vllm"
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
@@ -103,9 +100,7 @@ class KeyRefused(Error):
 
 
 _ERRORS = {kind.exit_status: kind for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)}
-
 Cause = collections.namedtuple("Cause", "exit_status summary fix")
-
 # One row a cause: what `list`, `chat` and `doctor` say of it. Names in braces are facts
 # of the moment. The codes are those of `doctor --json`.
 CAUSES = {
@@ -142,9 +137,9 @@ CAUSES = {
     "missing-v1": Cause(4, "{url}: not found there, but {right}/models answers", "set baseUrl to {right}"),
     "endpoint-in-base-url": Cause(3, "{where} ends in {suffix}, which is an endpoint and no base URL",
                                   "set baseUrl to {right}"),
-    "not-openai": Cause(4, "{url}: the answer is no OpenAI-style JSON: {detail}{layer}",
+    "not-openai": Cause(4, "{url}: the answer is no OpenAI-style JSON: {detail}{answered_by}",
                         "check that the base URL is that of a vLLM server and ends in /v1"),
-    "http-error": Cause(4, "{url}: HTTP {status} {reason}{words}{layer}", "{fix}"),
+    "http-error": Cause(4, "{url}: HTTP {status} {reason}{words}{answered_by}", "{fix}"),
     "answer-broken": Cause(4, "{url}: {detail}", "try again; if it stays so, look at the server's log"),
     "answer-too-large": Cause(4, "{url}: the answer is larger than {limit} bytes",
                               "check that the base URL is that of a vLLM server"),
@@ -193,7 +188,7 @@ class _Facts(dict):
         return ""
 
 
-def fail(cause, **facts):
+def error_for(cause, **facts):
     """Return the error for a row of CAUSES, worded with `facts`; raise what it returns."""
     row = CAUSES[cause]
     facts.setdefault("tool", TOOL)
@@ -204,7 +199,7 @@ def fail(cause, **facts):
 
 
 # ----------------------------------------------------------------------------
-# Secrets, and text that is not safe to show
+# Secrets, and text from outside
 # ----------------------------------------------------------------------------
 
 class Secret(str):
@@ -246,7 +241,7 @@ def spellings(secret):
 
 def redact(text, secrets):
     """Return a text with every known secret, bearer token and URL password replaced by ***."""
-    text = without_secrets(text, secrets)
+    text = redact_known(text, secrets)
     text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
 
@@ -266,7 +261,7 @@ def _escape(char):
     return ("\\x%02x" if ord(char) < 256 else "\\u%04x") % ord(char)
 
 
-def without_secrets(text, secrets):
+def redact_known(text, secrets):
     """Return a text with every whole secret replaced by ***."""
     for secret in secrets:
         text = text.replace(secret, "***")
@@ -282,38 +277,41 @@ def without_beginning(text, secrets):
     return text
 
 
+def excerpt(text, limit=300):
+    """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
+    whole = len(text) <= 20 * limit
+    text = " ".join(text[:20 * limit].split())
+    return text if whole and len(text) <= limit else text[:limit - 1] + "…"
+
+
 # ----------------------------------------------------------------------------
 # Value types
 # ----------------------------------------------------------------------------
 
 Issue = collections.namedtuple("Issue", "path message file line column")
 Issue.__doc__ = "One fault of a settings file; `path` is the key path, line and column count from 1 or are None."
-
 Settings = collections.namedtuple(
-    "Settings", "path exists config variables layers missing state_dir sources issues warnings")
+    "Settings", "path exists config variables layers unset_variables state_dir sources issues warnings")
 Settings.__doc__ = """What OpenClaw would know at this moment.
 
 `config` is the object of openclaw.json, included and substituted; `variables`
 the merged environment; `layers` the same as [(label, {name: value})], first
-one wins; `missing` {key path: variable name}; `sources` {file: text}.
+one wins; `unset_variables` {key path: variable name}; `sources` {file: text}.
 """
-
 Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
-
 Provider = collections.namedtuple(
-    "Provider", "id base_url api explicit discover discovery_key request_key credentials refusal headers "
+    "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal headers "
                 "models max_tokens context_window timeout_s defaults primary env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
-`explicit`: a models.providers block exists; `discover`: its server is asked for
+`explicit`: a models.providers block exists; `asks_server`: its server is asked for
 models; the keys are Credentials or None; `refusal` is the Error that keeps it
 from being asked, or None; `headers` go with completions; `models` are the
 declared rows; `timeout_s` is the provider's own or None; `defaults` is
 agents.defaults and `primary` its default model; `env` names proxies and
 authorities; `where` says where the base URL comes from, `file` is the config.
 """
-
 Model = collections.namedtuple(
     "Model", "id name provider base_url input context_window context_tokens max_tokens reasoning "
              "source parent root tags compat headers params thinking")
@@ -324,25 +322,19 @@ Windows are in tokens, None where unset; `input` is a tuple of modalities;
 agents.defaults that apply to it.
 """
 Model.key = property(lambda self: model_key(self.provider, self.id), doc="The reference OpenClaw prints: vllm/<id>.")
-
 Change = collections.namedtuple("Change", "field action reason")
 Change.__doc__ = "One thing `shape_request` did: action is dropped, added, moved, changed or clamped."
-
 Shaped = collections.namedtuple("Shaped", "body changes warnings")
 Shaped.__doc__ = "What `shape_request` returns: the finished body, a list of Change, a list of texts."
-
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
-
 Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model")
 Delta.__doc__ = """One piece of an answer: texts ("" when none), raw tool-call pieces (a list), and
 finish_reason, usage (Usage), id, model or None."""
 Delta.__new__.__defaults__ = ("", "", (), None, None, None, None)
-
 Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls finish_reason usage timings")
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
 "arguments"}}; `timings` {"first_token_s", "total_s"} in seconds."""
-
 Finding = collections.namedtuple("Finding", "check status cause summary fix")
 Finding.__doc__ = "What one check of `diagnose` found; status is ok, warn, fail or skip, cause a code of CAUSES or None."
 Finding.__new__.__defaults__ = ("ok", None, "", "")
@@ -369,10 +361,8 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
 """
-
 # White space of the specification (ECMA-262 adds the Zs category and the byte-order mark).
 _JSON5_SPACE = "\t\n\x0b\x0c\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-
 _JSON5_TOKEN = (
     "(?P<trivia>[" + _JSON5_SPACE + "]+"
     "|//[^\n\r\u2028\u2029]*"
@@ -553,7 +543,7 @@ def _decode_utf8(data):
 
 
 # ----------------------------------------------------------------------------
-# Settings: paths, .env, environment, substitution, $include, validation
+# Settings: paths, .env, environment, substitution, $include
 # ----------------------------------------------------------------------------
 
 def load_settings(config_path=None, env=None):
@@ -574,7 +564,7 @@ def issue_error(issues):
     problem = ("%s: %s" % (first.path, first.message)) if first.path else first.message
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
-    return fail("config-invalid", where=issue_place(first), problem=problem, issues=issues)
+    return error_for("config-invalid", where=issue_place(first), problem=problem, issues=issues)
 
 
 def issue_place(issue):
@@ -586,14 +576,14 @@ def read_settings(config_path=None, env=None):
     """Return Settings whose `issues` say what is wrong; never raises for what a file holds."""
     env = dict(os.environ if env is None else env)
     state_dir = state_directory(env)
-    path = config_path or _set(env.get("OPENCLAW_CONFIG_PATH"))
+    path = config_path or env_setting(env.get("OPENCLAW_CONFIG_PATH"))
     if path is None and state_dir is not None:
         path = os.path.join(state_dir, "openclaw.json")
     path = _expand_home(path, env)
     sources, config, issues, warnings = {}, {}, [], []
     try:
         if "\0" in (path or ""):
-            raise fail("config-invalid", where=repr(path), problem="a NUL character in its path")
+            raise error_for("config-invalid", where=repr(path), problem="a NUL character in its path")
         if path is not None and os.path.lexists(path):
             config = _load_config(path, env, sources)
         elif config_path:
@@ -624,21 +614,21 @@ def read_settings(config_path=None, env=None):
 
 def state_directory(env):
     """Return OpenClaw's state directory, or None where there is no home directory."""
-    chosen = _set(env.get("OPENCLAW_STATE_DIR"))
+    chosen = env_setting(env.get("OPENCLAW_STATE_DIR"))
     if chosen:
         return _expand_home(chosen, env)
-    home = _expand_home(_set(env.get("OPENCLAW_HOME")), env) or _home(env)
+    home = _expand_home(env_setting(env.get("OPENCLAW_HOME")), env) or _home(env)
     return os.path.join(home, ".openclaw") if home else None
 
 
-def _set(value):
+def env_setting(value):
     """Return a setting of the environment, or None when OpenClaw counts it as unset."""
     value = (value or "").strip()
     return None if value in ("", "undefined", "null") else value
 
 
 def _home(env):
-    return _set(env.get("HOME")) or _set(env.get("USERPROFILE"))
+    return env_setting(env.get("HOME")) or env_setting(env.get("USERPROFILE"))
 
 
 def _expand_home(path, env):
@@ -657,15 +647,15 @@ def read_text(path, limit):
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-            raise fail("config-invalid", where=path, problem="it is " + kind)
+            raise error_for("config-invalid", where=path, problem="it is " + kind)
         with open(path, "rb") as source:
             data = source.read(limit + 1)
     except OSError as error:
-        raise fail("config-invalid", where=path, problem="cannot be read: %s" % (error.strerror or error))
+        raise error_for("config-invalid", where=path, problem="cannot be read: %s" % (error.strerror or error))
     except ValueError as error:                      # a NUL in the path
-        raise fail("config-invalid", where=repr(path), problem=str(error))
+        raise error_for("config-invalid", where=repr(path), problem=str(error))
     if len(data) > limit:
-        raise fail("config-invalid", where=path, problem="larger than %d bytes" % limit)
+        raise error_for("config-invalid", where=path, problem="larger than %d bytes" % limit)
     try:
         return _decode_utf8(data)
     except Json5Error as error:
@@ -674,7 +664,7 @@ def read_text(path, limit):
 
 def _placed(error, path):
     """Return a Json5Error as the config error of the file it is in."""
-    return fail("config-invalid", where="%s:%d:%d" % (path, error.line, error.column), problem=error.problem,
+    return error_for("config-invalid", where="%s:%d:%d" % (path, error.line, error.column), problem=error.problem,
                 issue=Issue("", error.problem, path, error.line, error.column))
 
 
@@ -687,7 +677,7 @@ def _load_config(path, env, sources):
     """Return the config object with its $includes merged in; fills `sources` with the texts read."""
     roots = [os.path.dirname(os.path.abspath(path))]
     roots += [_expand_home(root, env) for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep)
-              if _set(root)]
+              if env_setting(root)]
     return _load_included(path, CONFIG_LIMIT, [], roots, sources)
 
 
@@ -753,7 +743,7 @@ def _inside(path, root):
 
 
 def _include_error(path, problem):
-    return fail("config-invalid", where=path, problem="$include: " + problem,
+    return error_for("config-invalid", where=path, problem="$include: " + problem,
                 issue=Issue("", "$include: " + problem, path, None, None))
 
 
@@ -895,6 +885,17 @@ def _locate(trees, file, node, keys):
     return best
 
 
+def _get(value, *keys):
+    """Return a nested value of an object, or None where the path ends early."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+# ----------------------------------------------------------------------------
+# Schema: what OpenClaw accepts
+# ----------------------------------------------------------------------------
+
 # The schema of what is read here, as far as OpenClaw 2026.9 is known to check it.
 # A name is a rule of _RULES; a dict an object (with "*": rule for any key: a record);
 # a list of one rule an array; a set the allowed texts.
@@ -981,7 +982,7 @@ def _faults(value, rule, path):
         return _rule_faults(value, rule, path)
     if isinstance(rule, set):
         allowed = isinstance(value, str) and value in rule
-        return [] if allowed else [(path, "expected one of %s, found %s" % (", ".join(sorted(rule)), _shown(value)), True)]
+        return [] if allowed else [(path, "expected one of %s, found %s" % (", ".join(sorted(rule)), _value_words(value)), True)]
     if isinstance(rule, list):
         if not isinstance(value, list):
             return [(path, "expected an array, found %s" % _json_type(value), True)]
@@ -1015,7 +1016,7 @@ def nearest(name, names):
     return folded[found[0]] if found else None
 
 
-def _shown(value):
+def _value_words(value):
     """Return words for a wrong value; never a text, which may be a key in the wrong place."""
     return json.dumps(value)[:40] if isinstance(value, (int, float)) else _json_type(value)
 
@@ -1032,7 +1033,7 @@ def _rule_faults(value, rule, path):
         return _auth_faults(value, path)
     if _RULES[rule](value):
         return []
-    return [(path, "expected %s, found %s" % (rule, _shown(value)), True)]
+    return [(path, "expected %s, found %s" % (rule, _value_words(value)), True)]
 
 
 def _secret_faults(value, path):
@@ -1065,113 +1066,9 @@ def _auth_faults(value, path):
     return absent + _faults(value, _AUTH_MODES[mode], path)
 
 
-def _get(value, *keys):
-    """Return a nested value of an object, or None where the path ends early."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
 # ----------------------------------------------------------------------------
-# Provider: opt-in, credentials, explicit and implicit resolution
+# URLs and proxies
 # ----------------------------------------------------------------------------
-
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None):
-    """Return the Provider that `settings` mean; opens no connection.
-
-    `base_url` and `api_key` stand above every other source. A provider that may
-    not be asked (not opted in, disabled, its key unusable) comes back with the
-    reason in `refusal`, which every function that opens a connection raises.
-    Raises ConfigError for a bad base URL or key, UsageError for an unknown id.
-    """
-    spelled, block = find_block(settings.config, provider)
-    name = DEFAULT_PROVIDER if spelled.strip().lower() == DEFAULT_PROVIDER else spelled
-    if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(_get(settings.config, "models", "providers") or {})
-        raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
-                         "the config has: %s" % (", ".join(known) or "none"))
-    path = "models.providers.%s" % spelled
-    url, where = _choose_base_url(settings, block, path, base_url)
-    defaults = _get(settings.config, "agents", "defaults") or {}
-    wildcard = any(key.lower() == name.lower() + "/*" for key in defaults.get("models") or {})
-    asked = block is None or base_url is not None or (
-        wildcard and _get(settings.config, "models", "mode") != "replace")
-    credentials, problem = _credentials(settings, name, block, path, api_key)
-    headers, header_problem = _request_headers(settings, block or {}, path)
-    refusal = _refusal(settings, name, block, credentials, problem or header_problem, base_url)
-    return Provider(
-        id=name, base_url=url, api=(block or {}).get("api") or "openai-completions", explicit=block is not None, discover=asked,
-        discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
-        request_key=_first(credentials, ("option", "profile", "environment", "config")),
-        credentials=[credential for _, credential in credentials], refusal=refusal, headers=headers,
-        models=(block or {}).get("models") or [], max_tokens=(block or {}).get("maxTokens"),
-        context_window=(block or {}).get("contextWindow"), timeout_s=(block or {}).get("timeoutSeconds"),
-        defaults=defaults, primary=_primary(settings.config, defaults),
-        env=settings.layers[0][1], ca_file=ca_file, where=where, file=settings.path)
-
-
-def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
-    """Return the Providers that repeated --provider and --base-url options name, in their order.
-
-    "all" stands for every openai-completions block of the config. Raises as
-    `resolve_provider` does.
-    """
-    return [resolve_provider(settings, name, url, api_key, ca_file)
-            for name, url in named_servers(settings, providers, base_urls)]
-
-
-def named_servers(settings, providers, base_urls):
-    """Return [(provider id, base URL or None)] for repeated --provider and --base-url. Raises UsageError."""
-    blocks = _get(settings.config, "models", "providers") or {}
-    names = []
-    for name in providers or [DEFAULT_PROVIDER]:
-        spoken = [key for key, block in blocks.items() if block.get("api", "openai-completions") == "openai-completions"]
-        names += spoken if name == "all" and "all" not in blocks else [name]
-    if not names:
-        raise UsageError("--provider all: %s has no openai-completions block" % (settings.path or "the config"),
-                         "name servers with --base-url")
-    if base_urls and len(names) > 1:
-        raise UsageError("several --provider and --base-url do not go together", "name the servers one way")
-    return [(name, url) for name in names for url in base_urls or [None]]
-
-
-def find_block(config, provider):
-    """Return (id as the config spells it, models.providers block or None); ids compare case-insensitively."""
-    providers = _get(config, "models", "providers") or {}
-    for name in sorted(providers, key=lambda name: name != provider):
-        if name.strip().lower() == provider.strip().lower():
-            return name, providers[name]
-    return provider.strip(), None
-
-
-def _choose_base_url(settings, block, path, option):
-    """Return (base URL without trailing slashes, where it comes from)."""
-    chosen = _set(settings.variables.get("VLLM_BASE_URL"))
-    if option is not None:
-        url, where = option, "--base-url"
-    elif block is not None:
-        url, where = block.get("baseUrl") or DEFAULT_BASE_URL, path + ".baseUrl"
-    elif chosen:
-        url, where = chosen, "VLLM_BASE_URL"
-    else:
-        url, where = DEFAULT_BASE_URL, "OpenClaw's default"
-    url = url.strip()
-    variable = settings.missing.get(where)
-    if variable and block is not None and option is None:
-        raise fail("config-missing-variable", path=where, variable=variable, dotenv=_dotenv_path(settings))
-    problem = base_url_problem(url)
-    if problem:
-        raise fail("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
-    url = url.rstrip("/")
-    for suffix in ("/chat/completions", "/completions", "/models"):
-        if url.endswith(suffix):
-            raise fail("endpoint-in-base-url", where=where, suffix=suffix, right=url[:-len(suffix)])
-    return url, where
-
-
-def _dotenv_path(settings):
-    return os.path.join(settings.state_dir or "~/.openclaw", ".env")
-
 
 def base_url_problem(url):
     """Return what makes a text no base URL (http or https, nothing behind the path), or None."""
@@ -1219,6 +1116,180 @@ def is_loopback(host):
     return host in ("localhost", "::1") or re.match(r"127(\.[0-9]{1,3}){3}\Z", host) is not None
 
 
+def _bracketed(host):
+    return "[%s]" % host if ":" in host else host
+
+
+def proxy_for(target, env):
+    """Return the URL of the proxy that the environment names for a Url, without its password, or None.
+
+    Lower-case names win; loopback is never proxied; NO_PROXY takes hosts,
+    domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
+    proxy that is not http://.
+    """
+    setting = _proxy_setting(target, env)
+    if setting is None:
+        return None
+    url = re.sub(r"//[^/]*@", "//", setting if "://" in setting else "http://" + setting)
+    try:
+        if split_url(url).scheme == "http":
+            return url
+        problem = "only http:// proxies are spoken to"
+    except ValueError as error:
+        problem = "only http:// proxies are spoken to" if "begin with" in str(error) else str(error)
+    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
+                      "export NO_PROXY=%s    (to reach the server directly)" % target.host, "proxy-captured")
+
+
+def _proxy_setting(target, env):
+    """Return the text of the proxy variable that counts for a Url, or None."""
+    if is_loopback(target.host):
+        return None
+    found = None
+    for name in (target.scheme + "_proxy", "all_proxy"):
+        upper = None if name == "http_proxy" and env.get("REQUEST_METHOD") else env.get(name.upper())   # CGI: "httpoxy"
+        found = found or env_setting(env.get(name)) or env_setting(upper)
+    covered = no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target)
+    return None if covered else found
+
+
+def proxy_headers(target, env):
+    """Return the headers that a proxy with a user name and password in its URL wants (RFC 7617), else {}."""
+    named = re.match(r"(?:\w+://)?([^/]*)@", _proxy_setting(target, env) or "")
+    if not named:
+        return {}
+    import base64
+    from urllib.parse import unquote_to_bytes
+    return {"Proxy-Authorization": Secret("Basic " + base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii"))}
+
+
+def no_proxy_covers(entries, target):
+    """Tell whether a NO_PROXY text covers a Url."""
+    host = target.host.lower()
+    for entry in re.split(r"[\s,]+", entries.lower()):
+        with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
+        name, port = with_port.groups() if with_port else (entry, "")
+        if not entry or (port and int(port) != target.port):
+            continue
+        name = name.strip("[]")
+        if entry == "*" or host == name or host.endswith("." + name.lstrip("*").lstrip(".")):
+            return True
+        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host):
+            import ipaddress
+            try:
+                if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
+                    return True
+            except ValueError:
+                continue
+    return False
+
+
+def server_root(base_url):
+    """Return the place of vLLM's own endpoints (/version, /health, /tokenize): the base URL without /v1."""
+    return base_url[:-3] if base_url.endswith("/v1") else base_url
+
+
+# ----------------------------------------------------------------------------
+# Provider: opt-in, credentials, explicit and implicit resolution
+# ----------------------------------------------------------------------------
+
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None):
+    """Return the Provider that `settings` mean; opens no connection.
+
+    `base_url` and `api_key` stand above every other source. A provider that may
+    not be asked (not opted in, disabled, its key unusable) comes back with the
+    reason in `refusal`, which every function that opens a connection raises.
+    Raises ConfigError for a bad base URL or key, UsageError for an unknown id.
+    """
+    spelled, block = find_block(settings.config, provider)
+    name = DEFAULT_PROVIDER if spelled.strip().lower() == DEFAULT_PROVIDER else spelled
+    if block is None and name != DEFAULT_PROVIDER and base_url is None:
+        known = sorted(_get(settings.config, "models", "providers") or {})
+        raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
+                         "the config has: %s" % (", ".join(known) or "none"))
+    path = "models.providers.%s" % spelled
+    url, where = _choose_base_url(settings, block, path, base_url)
+    defaults = _get(settings.config, "agents", "defaults") or {}
+    wildcard = any(key.lower() == name.lower() + "/*" for key in defaults.get("models") or {})
+    asked = block is None or base_url is not None or (
+        wildcard and _get(settings.config, "models", "mode") != "replace")
+    credentials, problem = _credentials(settings, name, block, path, api_key)
+    headers, header_problem = _request_headers(settings, block or {}, path)
+    refusal = _refusal(settings, name, block, credentials, problem or header_problem, base_url)
+    return Provider(
+        id=name, base_url=url, api=(block or {}).get("api") or "openai-completions", explicit=block is not None, asks_server=asked,
+        discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
+        request_key=_first(credentials, ("option", "profile", "environment", "config")),
+        credentials=[credential for _, credential in credentials], refusal=refusal, headers=headers,
+        models=(block or {}).get("models") or [], max_tokens=(block or {}).get("maxTokens"),
+        context_window=(block or {}).get("contextWindow"), timeout_s=(block or {}).get("timeoutSeconds"),
+        defaults=defaults, primary=_primary(settings.config, defaults),
+        env=settings.layers[0][1], ca_file=ca_file, where=where, file=settings.path)
+
+
+def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
+    """Return the Providers that repeated --provider and --base-url options name, in their order.
+
+    "all" stands for every openai-completions block of the config. Raises as
+    `resolve_provider` does.
+    """
+    return [resolve_provider(settings, name, url, api_key, ca_file)
+            for name, url in named_servers(settings, providers, base_urls)]
+
+
+def named_servers(settings, providers, base_urls):
+    """Return [(provider id, base URL or None)] for repeated --provider and --base-url. Raises UsageError."""
+    blocks = _get(settings.config, "models", "providers") or {}
+    names = []
+    for name in providers or [DEFAULT_PROVIDER]:
+        spoken = [key for key, block in blocks.items() if block.get("api", "openai-completions") == "openai-completions"]
+        names += spoken if name == "all" and "all" not in blocks else [name]
+    if not names:
+        raise UsageError("--provider all: %s has no openai-completions block" % (settings.path or "the config"),
+                         "name servers with --base-url")
+    if base_urls and len(names) > 1:
+        raise UsageError("several --provider and --base-url do not go together", "name the servers one way")
+    return [(name, url) for name in names for url in base_urls or [None]]
+
+
+def find_block(config, provider):
+    """Return (id as the config spells it, models.providers block or None); ids compare case-insensitively."""
+    providers = _get(config, "models", "providers") or {}
+    for name in sorted(providers, key=lambda name: name != provider):
+        if name.strip().lower() == provider.strip().lower():
+            return name, providers[name]
+    return provider.strip(), None
+
+
+def _choose_base_url(settings, block, path, option):
+    """Return (base URL without trailing slashes, where it comes from)."""
+    chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
+    if option is not None:
+        url, where = option, "--base-url"
+    elif block is not None:
+        url, where = block.get("baseUrl") or DEFAULT_BASE_URL, path + ".baseUrl"
+    elif chosen:
+        url, where = chosen, "VLLM_BASE_URL"
+    else:
+        url, where = DEFAULT_BASE_URL, "OpenClaw's default"
+    url = url.strip()
+    variable = settings.unset_variables.get(where)
+    if variable and block is not None and option is None:
+        raise error_for("config-missing-variable", path=where, variable=variable, dotenv=_dotenv_path(settings))
+    problem = base_url_problem(url)
+    if problem:
+        raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
+    url = url.rstrip("/")
+    for suffix in ("/chat/completions", "/completions", "/models"):
+        if url.endswith(suffix):
+            raise error_for("endpoint-in-base-url", where=where, suffix=suffix, right=url[:-len(suffix)])
+    return url, where
+
+
+def _dotenv_path(settings):
+    return os.path.join(settings.state_dir or "~/.openclaw", ".env")
+
+
 def _credentials(settings, provider, block, path, api_key):
     """Return ([(kind, Credential)] of the keys found, the error for one that is written but unusable)."""
     found = []
@@ -1236,7 +1307,7 @@ def _credentials(settings, provider, block, path, api_key):
     for _, credential in found:
         wrong = header_problem(credential.key)
         if wrong:
-            raise fail("bad-key-form", source=credential.source, problem="it holds " + wrong, what=wrong)
+            raise error_for("bad-key-form", source=credential.source, problem="it holds " + wrong, what=wrong)
     return found, None if found else problem
 
 
@@ -1257,13 +1328,13 @@ def _secret_value(settings, value, path):
     else:
         whole = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z", value.strip())
         name = whole.group(1) if whole else value.strip() if value.strip() == "VLLM_API_KEY" else None
-        name = settings.missing.get(path, name)
+        name = settings.unset_variables.get(path, name)
     if name is None:
         return value.strip(), None
     text = settings.variables.get(name, "").strip()
     if text:
         return text, None
-    return None, fail("config-missing-variable", path=path, variable=name, dotenv=_dotenv_path(settings))
+    return None, error_for("config-missing-variable", path=path, variable=name, dotenv=_dotenv_path(settings))
 
 
 def header_problem(value):
@@ -1304,7 +1375,7 @@ def _request_headers(settings, block, path):
         for name, value in sent.items():
             wrong = header_problem(value) or (None if re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) else "no header name")
             if wrong:
-                raise fail("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
+                raise error_for("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
     return headers, problem
 
 
@@ -1319,11 +1390,11 @@ def set_header(headers, name, value):
 def _refusal(settings, provider, block, credentials, problem, base_url):
     """Return the error that keeps a provider from being asked, or None."""
     if provider == DEFAULT_PROVIDER and _get(settings.config, "plugins", "entries", "vllm", "enabled") is False:
-        return fail("provider-disabled", file=settings.path)
+        return error_for("provider-disabled", file=settings.path)
     if problem is not None:
         return problem
     if block is None and not credentials and base_url is None:
-        return fail("not-opted-in", provider=provider)
+        return error_for("not-opted-in", provider=provider)
     return None
 
 
@@ -1565,83 +1636,6 @@ def merge_models(declared, discovered, provider):
     return merged + list(served.values())
 
 
-def discover_models(provider, timeout_s=None):
-    """Ask the server for its models: GET {base_url}/models -> [Model], in the server's order.
-
-    Raises ServerError, KeyRefused, or the provider's refusal; NothingToShow for an empty list.
-    """
-    rows = fetch_model_rows(provider, timeout_s)
-    if not rows:
-        raise fail("no-models", where=provider.base_url, problem="the server offers no models",
-                   fix="start vLLM with a model: vllm serve MODEL")
-    return discovered_models(rows, provider)
-
-
-def list_models(provider, timeout_s=None):
-    """Return the Models OpenClaw would offer for a provider, sorted by key.
-
-    Asks the server only where OpenClaw would. Raises as `discover_models` does,
-    and NothingToShow when nothing is declared and nothing is to be asked.
-    """
-    if provider.refusal is not None:
-        raise provider.refusal
-    models = declared_models(provider)
-    if provider.discover:
-        models = merge_models(models, discover_models(provider, timeout_s), provider)
-    if not models:
-        raise fail("no-models", where=provider.file or "the config",
-                   problem="models.providers.%s declares no models, so OpenClaw lists none and asks no server" % provider.id,
-                   fix="declare them (%s config --write), or let the server be asked: "
-                       "agents: { defaults: { models: { \"%s/*\": {} } } }" % (TOOL, provider.id))
-    return sorted(models, key=lambda model: (model.key.lower(), model.key))
-
-
-def list_everywhere(providers, timeout_s=None):
-    """Ask many servers at once: return [(Provider, [Model], Error or None)] in the order of `providers`.
-
-    A dead server costs its own rows only (declared ones stay, as in OpenClaw),
-    and all dead ones together about `timeout_s`.
-    """
-    def ask(provider):
-        try:
-            return provider, list_models(provider, timeout_s), None
-        except Error as error:
-            return provider, [] if provider.refusal else declared_models(provider), error
-
-    return in_parallel(ask, [(provider,) for provider in providers])
-
-
-def in_parallel(function, calls):
-    """Return [function(*call) for call in calls], all at once in threads; one call stays in this thread."""
-    if len(calls) == 1:
-        return [function(*calls[0])]
-    import concurrent.futures
-    with concurrent.futures.ThreadPoolExecutor(min(len(calls), 256)) as pool:
-        return list(pool.map(lambda call: function(*call), calls))
-
-
-def find_model(provider, reference=None, timeout_s=None):
-    """Return the Model a reference means; a declared one without asking the server.
-
-    `reference` is a key (vllm/<id>), an id or an alias; None means the default
-    model, else the first declared, else the first served. Raises as
-    `discover_models` does, and ServerError (model-not-served) for an unknown one.
-    """
-    if provider.api != "openai-completions":
-        raise ConfigError("models.providers.%s.api is %s: only openai-completions is spoken here" % (provider.id, provider.api),
-                          cause="config-invalid")
-    reference = reference or _own_primary(provider)
-    declared = declared_models(provider)
-    found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
-    if found is not None:
-        return found
-    models = merge_models(declared, discover_models(provider, timeout_s), provider)
-    found = match_model(models, reference, provider.id) if reference else models[0]
-    if found is not None:
-        return found
-    raise model_not_served(provider.base_url, reference, [model.id for model in models])
-
-
 def _own_primary(provider):
     primary = provider.primary
     return primary if primary and primary.lower().startswith(provider.id.lower() + "/") else None
@@ -1656,14 +1650,6 @@ def match_model(models, reference, provider):
             if wanted(model):
                 return model
     return None
-
-
-def model_not_served(url, model_id, served, words=""):
-    """Return the error for a model the server does not have, with the nearest it has."""
-    near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
-    short = [other for other in served if len(other) <= 100]       # whole or not at all: half a key could not be redacted
-    fix = "did you mean --model %s ?" % near if near else "the server has: " + (", ".join(short[:8]) or "none")
-    return fail("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
 # ----------------------------------------------------------------------------
@@ -2227,42 +2213,13 @@ def is_deep(text, value):
     return bool(containers)
 
 
-def server_words(text, secrets=()):
-    """Return what a server says in an error body, in one line: each shape that vLLM has used, else the text.
-
-    {"error": {"message"}}, {"error": "…"}, {"object": "error", "message"}, {"detail": …}.
-    """
-    try:
-        payload = loads_untrusted(text)
-    except ValueError:                               # not all of it: unclosed tags cost their number squared
-        return excerpt(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", redact(text, secrets)[:10000]))
-    for value in (_get(payload, "error", "message"), _get(payload, "error"), _get(payload, "message"),
-                  _get(payload, "detail")):
-        if value:
-            return excerpt(redact(value if isinstance(value, str) else json.dumps(value), secrets))
-    return excerpt(redact(text, secrets))
-
-
-def excerpt(text, limit=300):
-    """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
-    whole = len(text) <= 20 * limit
-    text = " ".join(text[:20 * limit].split())
-    return text if whole and len(text) <= limit else text[:limit - 1] + "…"
-
-
-def is_error_payload(payload):
-    """Tell whether an object is an error in place of an answer (some releases send it with HTTP 200)."""
-    return isinstance(payload, dict) and (bool(payload.get("error")) or payload.get("object") == "error")
-
-
 # ----------------------------------------------------------------------------
-# Transport: the only section that opens sockets
+# Connections: the only section that opens sockets
 # ----------------------------------------------------------------------------
 
 Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s")
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
 seconds to connect, of silence between two reads, and in all (None: no end)."""
-
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
 Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
 None, `secrets` the texts to hide in what the server says."""
@@ -2352,10 +2309,10 @@ class Exchange(object):
         except BaseException as error:
             self.close()
             raise self._error(error)
-        self.status, self.reason = self.response.status, self.hidden(self.response.reason)
+        self.status, self.reason = self.response.status, self.redact(self.response.reason)
         self.headers = http.client.HTTPMessage()
         for name, value in self.response.headers.items():
-            self.headers[name] = self.hidden(value)
+            self.headers[name] = self.redact(value)
 
     def __enter__(self):
         return self
@@ -2363,7 +2320,7 @@ class Exchange(object):
     def __exit__(self, *_):
         self.close()
 
-    def hidden(self, text):
+    def redact(self, text):
         """Return a text of the server with every secret that was sent to it hidden."""
         return redact(text, self.secrets)
 
@@ -2410,7 +2367,7 @@ class Exchange(object):
             raise self._captured("it refuses the tunnel: HTTP %d" % response.status)
 
     def _captured(self, detail):
-        return fail("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
+        return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
                     way="stands in the way", detail=detail)
 
     def _request_target(self):
@@ -2434,12 +2391,12 @@ class Exchange(object):
             try:
                 data = self.response.read1(65536 if expected is None else min(65536, expected - got))
             except ValueError:                       # older Pythons, at a chunk of negative size
-                raise fail("answer-broken", url=self.url, detail="its chunks are damaged")
+                raise error_for("answer-broken", url=self.url, detail="its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
                 if expected is not None:
-                    raise fail("answer-broken", url=self.url, detail="the answer ended after %d of %d bytes" % (got, expected))
+                    raise error_for("answer-broken", url=self.url, detail="the answer ended after %d of %d bytes" % (got, expected))
                 return
             got += len(data)
             for plain in self._inflated(inflate, data) if inflate else (data,):
@@ -2451,7 +2408,7 @@ class Exchange(object):
             try:
                 plain = inflate.decompress(data, 1 << 20)
             except zlib.error:
-                raise fail("answer-broken", url=self.url, detail="its gzip coding is damaged")
+                raise error_for("answer-broken", url=self.url, detail="its gzip coding is damaged")
             data = inflate.unconsumed_tail
             yield plain
 
@@ -2461,7 +2418,7 @@ class Exchange(object):
         for data in self.chunks():
             body += data
             if len(body) > limit:
-                raise fail("answer-too-large", url=self.url, limit=limit)
+                raise error_for("answer-too-large", url=self.url, limit=limit)
         return bytes(body)
 
     def reply(self, limit):
@@ -2476,7 +2433,7 @@ class Exchange(object):
         if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
             return timeout_error(self.url, self.phase, time.monotonic() - self._started)
         if isinstance(error, (socket.gaierror, UnicodeError)):
-            return fail("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
+            return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
             if self.proxy:
                 return self._captured("it refuses connections")
@@ -2486,15 +2443,15 @@ class Exchange(object):
             return _tls_error(error, facts)
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
-                return fail("scheme-mismatch", right="https" + self.url[4:], **facts)
-            return fail("not-openai", detail="what answers there does not speak HTTP", **facts)
+                return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
+            return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
         if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return fail("answer-broken", detail="the connection was closed " + self.phase, **facts)
+            return error_for("answer-broken", detail="the connection was closed " + self.phase, **facts)
         if isinstance(error, http.client.HTTPException):
-            return fail("answer-broken", detail="no valid HTTP: " + (excerpt(self.hidden(str(error)), 80) or type(error).__name__),
+            return error_for("answer-broken", detail="no valid HTTP: " + (excerpt(self.redact(str(error)), 80) or type(error).__name__),
                         **facts)
         if isinstance(error, OSError):
-            return fail("unreachable", detail=error.strerror or str(error), **facts)
+            return error_for("unreachable", detail=error.strerror or str(error), **facts)
         return error
 
 
@@ -2507,10 +2464,6 @@ def _all_headers(headers, body):
     for name, value in headers.items():
         set_header(merged, name, value)
     return merged
-
-
-def _bracketed(host):
-    return "[%s]" % host if ":" in host else host
 
 
 def _addresses(host, port, patience_s):
@@ -2566,7 +2519,7 @@ def tls_context(route):
     except ImportError:
         raise ServerError("this Python has no ssl module, so it cannot speak https",
                           "use a Python with ssl, or an http base URL", "tls-failed")
-    path = route.ca_file or _set(route.env.get("SSL_CERT_FILE"))
+    path = route.ca_file or env_setting(route.env.get("SSL_CERT_FILE"))
     try:
         return ssl.create_default_context(cafile=path)
     except (OSError, ValueError) as error:           # ssl.SSLError is an OSError
@@ -2574,424 +2527,10 @@ def tls_context(route):
                           "give a PEM file with --ca-file", "tls-untrusted")
 
 
-def _tls_error(error, facts):
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text or type(error).__name__ in ("CertificateError", "SSLCertVerificationError"):
-        detail = getattr(error, "verify_message", None) or text
-        return fail("tls-untrusted", detail=detail, **facts)
-    if re.search("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG", text):
-        return fail("scheme-mismatch", right="http" + facts["url"][5:], **facts)
-    return fail("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
-
-
-def timeout_error(url, phase, seconds):
-    """Return the error for a server that kept silent in a phase of the exchange."""
-    fix = {"looking up the host": "check the name servers of this host",
-           "connecting": "check the address, the route to it and the firewall"}
-    return fail("timeout", url=url, phase=phase, seconds=round(seconds, 1),
-                fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
-
-
-def refused_error(url):
-    """Return the error for a port that nothing listens on, with the command that would start a server."""
-    target = split_url(url)
-    start = "start the server: vllm serve MODEL --port %d" % target.port
-    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
-        start += "    (in a container: the host is host.docker.internal or host.containers.internal)"
-    return fail("connection-refused", url=url, start=start)
-
-
-def proxy_for(target, env):
-    """Return the URL of the proxy that the environment names for a Url, without its password, or None.
-
-    Lower-case names win; loopback is never proxied; NO_PROXY takes hosts,
-    domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
-    proxy that is not http://.
-    """
-    setting = _proxy_setting(target, env)
-    if setting is None:
-        return None
-    url = re.sub(r"//[^/]*@", "//", setting if "://" in setting else "http://" + setting)
-    try:
-        if split_url(url).scheme == "http":
-            return url
-        problem = "only http:// proxies are spoken to"
-    except ValueError as error:
-        problem = "only http:// proxies are spoken to" if "begin with" in str(error) else str(error)
-    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
-                      "export NO_PROXY=%s    (to reach the server directly)" % target.host, "proxy-captured")
-
-
-def _proxy_setting(target, env):
-    """Return the text of the proxy variable that counts for a Url, or None."""
-    if is_loopback(target.host):
-        return None
-    found = None
-    for name in (target.scheme + "_proxy", "all_proxy"):
-        upper = None if name == "http_proxy" and env.get("REQUEST_METHOD") else env.get(name.upper())   # CGI: "httpoxy"
-        found = found or _set(env.get(name)) or _set(upper)
-    covered = no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target)
-    return None if covered else found
-
-
-def proxy_headers(target, env):
-    """Return the headers that a proxy with a user name and password in its URL wants (RFC 7617), else {}."""
-    named = re.match(r"(?:\w+://)?([^/]*)@", _proxy_setting(target, env) or "")
-    if not named:
-        return {}
-    import base64
-    from urllib.parse import unquote_to_bytes
-    return {"Proxy-Authorization": Secret("Basic " + base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii"))}
-
-
-def no_proxy_covers(entries, target):
-    """Tell whether a NO_PROXY text covers a Url."""
-    host = target.host.lower()
-    for entry in re.split(r"[\s,]+", entries.lower()):
-        with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
-        name, port = with_port.groups() if with_port else (entry, "")
-        if not entry or (port and int(port) != target.port):
-            continue
-        name = name.strip("[]")
-        if entry == "*" or host == name or host.endswith("." + name.lstrip("*").lstrip(".")):
-            return True
-        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host):
-            import ipaddress
-            try:
-                if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
-                    return True
-            except ValueError:
-                continue
-    return False
-
-
 def fetch(method, url, headers, body, route, limit):
     """Return the Reply to one request, the body read whole. Raises ServerError."""
     with Exchange(method, url, headers, body, route) as exchange:
         return exchange.reply(limit)
-
-
-def bearer(credential):
-    """Return the headers that carry a Credential (none for None)."""
-    return {"Authorization": Secret("Bearer " + credential.key)} if credential else {}
-
-
-def discovery_headers(provider):
-    """Return the headers of a discovery request: the block's own, but Authorization is the key's."""
-    headers = {name: value for name, value in provider.headers.items() if name.lower() != "authorization"}
-    headers.update(bearer(provider.discovery_key))
-    return headers
-
-
-def request_headers(provider, model=None):
-    """Return the headers of a completion: the key's, then the block's, then the model's."""
-    headers = bearer(provider.request_key)
-    for source in (provider.headers, model.headers if model is not None else {}):
-        for name, value in source.items():
-            set_header(headers, name, value)
-    return headers
-
-
-def fetch_model_rows(provider, timeout_s=None):
-    """Return the usable rows of GET {base_url}/models. Raises ServerError, KeyRefused or the refusal."""
-    if provider.refusal is not None:
-        raise provider.refusal
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
-    url = provider.base_url + "/models"
-    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
-    return model_rows(url, fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT),
-                      provider.discovery_key)
-
-
-def model_rows(url, reply, credential):
-    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
-    if reply.status != 200:
-        raise http_error(url, reply, credential)
-    try:
-        payload = loads_untrusted(reply.body.decode("utf-8-sig"))
-        if is_error_payload(payload):
-            raise http_error(url, reply, credential)
-        return parse_model_list(payload)
-    except UnicodeDecodeError:
-        detail = "it is not UTF-8"
-    except ValueError as error:
-        detail = _what_it_is(reply.body) or "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-    raise fail("not-openai", url=url, detail=detail, layer=layer(reply.headers))
-
-
-def _what_it_is(body):
-    if not body.strip():
-        return "it is empty"
-    return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
-
-
-def server_root(base_url):
-    """Return the place of vLLM's own endpoints (/version, /health, /tokenize): the base URL without /v1."""
-    return base_url[:-3] if base_url.endswith("/v1") else base_url
-
-
-def probe_thinking(provider, model_id, timeout_s=None):
-    """Ask the chat template whether enable_thinking matters to it: (compat, reason), or None.
-
-    Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
-    """
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
-    url = server_root(provider.base_url) + "/tokenize"
-    counts = []
-    for enabled in (True, False):
-        body = encode_body({"model": model_id, "messages": [{"role": "user", "content": "hi"}],
-                            "chat_template_kwargs": {"enable_thinking": enabled}})
-        reply = fetch("POST", url, discovery_headers(provider), body,
-                      Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s), MODEL_LIST_LIMIT)
-        try:
-            counts.append(_get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count"))
-        except ValueError:
-            counts.append(None)
-    if None in counts or counts[0] == counts[1]:
-        return None
-    return ({"thinkingFormat": "qwen-chat-template"},
-            "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
-
-
-def layer(headers):
-    """Return words for what answered when it does not look like vLLM itself, else ""."""
-    named = [headers.get(name) for name in ("Server", "Via", "X-Powered-By") if headers.get(name)]
-    return " (answered by %s)" % excerpt(", ".join(named), 80) if named and named != ["uvicorn"] else ""
-
-
-def reply_words(reply):
-    """Return (the text of an error body, what it says in one line), secrets that were sent hidden.
-
-    Hidden here and not only where it is printed: a text that is cut may end inside a key.
-    """
-    text = reply.body[:100000].decode("utf-8", "replace")
-    return redact(text, reply.secrets), server_words(text, reply.secrets)
-
-
-def http_error(url, reply, credential):
-    """Return the error that a status other than 200 means for a GET, or for any request to do with the key."""
-    status = reply.status
-    text, words = reply_words(reply)
-    facts = {"url": url, "status": status, "reason": excerpt(reply.reason or "", 60), "layer": layer(reply.headers),
-             "words": ": " + words if words else ""}
-    if status in (401, 403) and not (reply.proxy and split_url(url).scheme == "http" and "Via" in reply.headers):
-        if credential is None:
-            return fail("no-key", **facts)
-        return fail("bad-key", source=credential.source, suspect=key_suspicion(credential.key), **facts)
-    if 300 <= status < 400:
-        location = excerpt(reply.headers.get("Location") or "nowhere", 200)
-        return fail("redirect", location=location, right=_redirect_base(url, location), **facts)
-    if "plain HTTP request was sent to HTTPS port" in text:
-        return fail("scheme-mismatch", scheme="http", right="https" + url[4:], url=url)
-    if reply.proxy and status in (403, 407, 502, 503, 504):
-        return fail("proxy-captured", proxy=reply.proxy, no_proxy=split_url(url).host,
-                    way="answered in place of the server", detail="HTTP %d" % status, **facts)
-    if status == 503:
-        fix = "the server is not ready, or its engine is down: wait, and look at its log"
-    elif status == 404:
-        fix = "check the base URL: for vLLM it ends in /v1"
-    else:
-        fix = "look at the server's log"
-    return fail("http-error", fix=fix, **facts)
-
-
-def _redirect_base(url, location):
-    """Return the base URL a redirect means: the place it points to without the endpoint."""
-    from urllib.parse import urljoin
-    try:
-        target = urljoin(url, location)
-    except ValueError:
-        return "the address the server names"
-    target = target.split("?")[0].rstrip("/")
-    if not re.match("https?://", target):
-        return "the address the server names"
-    for suffix in ("/chat/completions", "/models"):
-        if target.endswith(suffix):
-            return target[:-len(suffix)]
-    return target
-
-
-def key_suspicion(key):
-    """Return words for what looks wrong about a key (never the key), or ""."""
-    if re.match(r"(?i)bearer\s", key):
-        return "; it begins with \"Bearer \", which is added by itself"
-    if key[:1] in "'\"" and key[:1] == key[-1:]:
-        return "; it is in quotes"
-    if "${" in key or re.match(r"\$[A-Z_]", key):
-        return "; it holds an unexpanded ${…}"
-    return "; it holds a space" if " " in key else ""
-
-
-# The switch of a model's compat that keeps a field from being sent.
-_COMPAT_SWITCHES = {
-    "stream_options": "supportsUsageInStreaming: false", "max_completion_tokens": "maxTokensField: \"max_tokens\"",
-    "strict": "supportsStrictMode: false", "reasoning_effort": "supportsReasoningEffort: false",
-    "tools": "supportsTools: false", "tool_choice": "supportsTools: false", "developer": "supportsDeveloperRole: false",
-}
-
-
-def completion_error(url, reply, provider, model):
-    """Return the error that a refused completion means, the server's own words kept."""
-    text, words = reply_words(reply)
-    facts = {"url": url, "status": reply.status, "words": ": " + words, "model": model.id}
-    refused = re.search(r"'loc': (?:\(([^)]{1,300})\)|'([^']{1,300})'), 'msg': 'Extra inputs are not permitted'", text)
-    if reply.status in (400, 422) and refused:
-        field = re.findall(r"[A-Za-z_]+", refused.group(1) or refused.group(2))[-1]
-        switch = _COMPAT_SWITCHES.get(field)
-        return fail("unknown-field-rejected", field=field, fix="set compat: { %s } for this model in openclaw.json" % switch
-                    if switch else "leave the field out: this vLLM does not know it", **facts)
-    if "tool choice requires" in text or "--enable-auto-tool-choice" in text:
-        return fail("tools-disabled", parser=tool_parser(model.id), **facts)
-    if re.search(r"context length (?:is|of)|maximum context|max_model_len|max_tokens must be at least 1, got -|"
-                 r"longer than the maximum model length", text):
-        return fail("context-exceeded", **facts)
-    if reply.status == 404 and re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
-        served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
-        try:
-            served = served or [row["id"] for row in fetch_model_rows(provider)]
-        except Error:
-            pass                                     # the server's words are enough
-        return model_not_served(url, model.id, served, facts["words"])
-    if reply.status in (401, 403, 404, 503) or 300 <= reply.status < 400 or reply.proxy:
-        return http_error(url, reply, provider.request_key)
-    return fail("chat-failed", fix="%s doctor --probe --model %s" % (TOOL, model.key), **facts)
-
-
-def tool_parser(model_id):
-    """Return the --tool-call-parser that vLLM's documentation names for a model family."""
-    for pattern, parser in (
-            (r"qwen3?.?coder", "qwen3_xml"), (r"qwen|qwq|hermes", "hermes"), (r"llama.?4", "llama4_pythonic"),
-            (r"llama", "llama3_json"), (r"mi[sx]tral|magistral|devstral", "mistral"), (r"deepseek.?v3\.1", "deepseek_v31"),
-            (r"deepseek", "deepseek_v3"), (r"gpt.?oss", "openai"), (r"glm", "glm45"), (r"kimi", "kimi_k2"),
-            (r"granite", "granite"), (r"gemma", "pythonic"), (r"minimax", "minimax_m2"), (r"nemotron", "qwen3_coder")):
-        if re.search("(?i)" + pattern, model_id):
-            return parser
-    return "hermes"
-
-
-def stream_chat(provider, body, thinking=None, timeout_s=None):
-    """Send a chat-completions body and return an iterator of Deltas as the answer comes.
-
-    The body is shaped first (`shape_request`), for the model that body["model"]
-    names. `timeout_s` bounds silence, not the whole answer. Dropping the
-    iterator closes the connection. Raises what `find_model` raises; while it is
-    read, ServerError when the answer breaks off: what came before has been yielded.
-    """
-    model = find_model(provider, body.get("model") if isinstance(body, dict) else None)
-    return send_chat(provider, model, shape_request(body, model, thinking).body, timeout_s)
-
-
-def chat(provider, body, thinking=None, timeout_s=None):
-    """Send a chat-completions body and return the whole Answer. Raises as `stream_chat` does."""
-    started = time.monotonic()
-    assembler, first = Assembler(), None
-    deltas = stream_chat(provider, body, thinking, timeout_s)
-    try:
-        for delta in deltas:
-            if first is None and (delta.content or delta.reasoning or delta.tool_calls):
-                first = time.monotonic() - started
-            assembler.add(delta)
-    finally:
-        deltas.close()                               # at once, also where nothing counts references
-    return assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
-
-
-def send_chat(provider, model, body, timeout_s=None):
-    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused."""
-    if provider.refusal is not None:
-        raise provider.refusal
-    url = provider.base_url + "/chat/completions"
-    silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, None)
-    data = encode_body(body)
-    with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
-        if exchange.status != 200:
-            raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
-        for delta in read_answer(exchange, provider, model):
-            yield delta
-
-
-def encode_body(body):
-    """Return the bytes of a body. Raises UsageError for what JSON cannot hold."""
-    try:
-        return json.dumps(body, allow_nan=False).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError("the body cannot be sent as JSON: %s" % error, "leave NaN and Infinity out")
-
-
-def read_answer(exchange, provider, model):
-    """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
-    chunks = exchange.chunks()
-    first = b""
-    while not first.strip():
-        data = next(chunks, None)
-        if data is None:
-            raise fail("stream-broken", url=exchange.url, detail="the answer is empty")
-        first += data
-        if len(first) > EVENT_LIMIT:
-            raise fail("answer-too-large", url=exchange.url, limit=EVENT_LIMIT)
-    if first.lstrip()[:1] in (b"{", b"[", b"<"):
-        return _read_whole(exchange, first, chunks, provider, model)
-    return _read_events(exchange, first, chunks, provider, model)
-
-
-def _read_whole(exchange, first, chunks, provider, model):
-    text = bytearray(first)
-    for data in chunks:
-        text += data
-        if len(text) > ANSWER_LIMIT:
-            raise fail("answer-too-large", url=exchange.url, limit=ANSWER_LIMIT)
-    try:
-        payload = loads_untrusted(text.decode("utf-8", "replace"))
-    except ValueError:
-        payload = None
-    if is_error_payload(payload):
-        raise _error_inside(exchange, text, payload, provider, model)
-    if not isinstance(payload, dict) or not isinstance(payload.get("choices"), list):
-        raise fail("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
-                   layer=layer(exchange.headers))
-    yield decode_delta(payload)
-
-
-def _read_events(exchange, first, chunks, provider, model):
-    decoder = EventDecoder()
-    decode = json.JSONDecoder(parse_int=json_number).decode
-    finished, size = False, 0
-    for data in itertools.chain((first,), chunks):
-        size += len(data)
-        if size > STREAM_LIMIT:
-            raise fail("answer-too-large", url=exchange.url, limit=STREAM_LIMIT)
-        if b"\n" in data:                            # a comment is a sign of life as much as an event
-            exchange.progress()
-        try:
-            events = decoder.feed(data)
-        except ValueError as error:
-            raise fail("stream-broken", url=exchange.url, detail=str(error))
-        for kind, text in events:
-            if text == "[DONE]":
-                return
-            try:
-                payload = loads_untrusted(text, decode)
-            except ValueError:
-                raise fail("stream-broken", url=exchange.url, detail="an event is no JSON: " + excerpt(exchange.hidden(text), 80))
-            if kind == "error" or is_error_payload(payload):
-                raise _error_inside(exchange, text.encode("utf-8", "replace"), payload, provider, model)
-            if isinstance(payload, dict):
-                delta = decode_delta(payload)
-                finished = finished or delta.finish_reason is not None
-                yield delta
-    if not finished:
-        raise fail("stream-broken", url=exchange.url, detail="it ended without [DONE] or a finish reason")
-
-
-def _error_inside(exchange, text, payload, provider, model):
-    """Return the error for an error object that came with HTTP 200, whole or in the middle of a stream."""
-    code = _get(payload, "error", "code") or _get(payload, "code")
-    reply = Reply(code if isinstance(code, int) else 500, "", exchange.headers, text, exchange.proxy, exchange.secrets)
-    error = completion_error(exchange.url, reply, provider, model)
-    if error.cause in ("chat-failed", "http-error"):
-        return fail("stream-broken", url=exchange.url, detail="the server says: " + reply_words(reply)[1])
-    return error
 
 
 def answers_at(host, port, patience_s):
@@ -3051,6 +2590,214 @@ def peer_certificate(target, patience_s):
         return b""
 
 
+# ----------------------------------------------------------------------------
+# What a server's answer means
+# ----------------------------------------------------------------------------
+
+def model_not_served(url, model_id, served, words=""):
+    """Return the error for a model the server does not have, with the nearest it has."""
+    near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
+    short = [other for other in served if len(other) <= 100]       # whole or not at all: half a key could not be redacted
+    fix = "did you mean --model %s ?" % near if near else "the server has: " + (", ".join(short[:8]) or "none")
+    return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
+
+
+def server_words(text, secrets=()):
+    """Return what a server says in an error body, in one line: each shape that vLLM has used, else the text.
+
+    {"error": {"message"}}, {"error": "…"}, {"object": "error", "message"}, {"detail": …}.
+    """
+    try:
+        payload = loads_untrusted(text)
+    except ValueError:                               # not all of it: unclosed tags cost their number squared
+        return excerpt(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", redact(text, secrets)[:10000]))
+    for value in (_get(payload, "error", "message"), _get(payload, "error"), _get(payload, "message"),
+                  _get(payload, "detail")):
+        if value:
+            return excerpt(redact(value if isinstance(value, str) else json.dumps(value), secrets))
+    return excerpt(redact(text, secrets))
+
+
+def is_error_payload(payload):
+    """Tell whether an object is an error in place of an answer (some releases send it with HTTP 200)."""
+    return isinstance(payload, dict) and (bool(payload.get("error")) or payload.get("object") == "error")
+
+
+def _tls_error(error, facts):
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text or type(error).__name__ in ("CertificateError", "SSLCertVerificationError"):
+        detail = getattr(error, "verify_message", None) or text
+        return error_for("tls-untrusted", detail=detail, **facts)
+    if re.search("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG", text):
+        return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
+    return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
+
+
+def timeout_error(url, phase, seconds):
+    """Return the error for a server that kept silent in a phase of the exchange."""
+    fix = {"looking up the host": "check the name servers of this host",
+           "connecting": "check the address, the route to it and the firewall"}
+    return error_for("timeout", url=url, phase=phase, seconds=round(seconds, 1),
+                fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+
+
+def refused_error(url):
+    """Return the error for a port that nothing listens on, with the command that would start a server."""
+    target = split_url(url)
+    start = "start the server: vllm serve MODEL --port %d" % target.port
+    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
+        start += "    (in a container: the host is host.docker.internal or host.containers.internal)"
+    return error_for("connection-refused", url=url, start=start)
+
+
+def model_rows(url, reply, credential):
+    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
+    if reply.status != 200:
+        raise http_error(url, reply, credential)
+    try:
+        payload = loads_untrusted(reply.body.decode("utf-8-sig"))
+        if is_error_payload(payload):
+            raise http_error(url, reply, credential)
+        return parse_model_list(payload)
+    except UnicodeDecodeError:
+        detail = "it is not UTF-8"
+    except ValueError as error:
+        detail = _what_it_is(reply.body) or "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+    raise error_for("not-openai", url=url, detail=detail, answered_by=answered_by(reply.headers))
+
+
+def _what_it_is(body):
+    if not body.strip():
+        return "it is empty"
+    return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
+
+
+def answered_by(headers):
+    """Return words for what answered when it does not look like vLLM itself, else ""."""
+    named = [headers.get(name) for name in ("Server", "Via", "X-Powered-By") if headers.get(name)]
+    return " (answered by %s)" % excerpt(", ".join(named), 80) if named and named != ["uvicorn"] else ""
+
+
+def reply_words(reply):
+    """Return (the text of an error body, what it says in one line), secrets that were sent hidden.
+
+    Hidden here and not only where it is printed: a text that is cut may end inside a key.
+    """
+    text = reply.body[:100000].decode("utf-8", "replace")
+    return redact(text, reply.secrets), server_words(text, reply.secrets)
+
+
+def http_error(url, reply, credential):
+    """Return the error that a status other than 200 means for a GET, or for any request to do with the key."""
+    status = reply.status
+    text, words = reply_words(reply)
+    facts = {"url": url, "status": status, "reason": excerpt(reply.reason or "", 60), "answered_by": answered_by(reply.headers),
+             "words": ": " + words if words else ""}
+    if status in (401, 403) and not (reply.proxy and split_url(url).scheme == "http" and "Via" in reply.headers):
+        if credential is None:
+            return error_for("no-key", **facts)
+        return error_for("bad-key", source=credential.source, suspect=key_suspicion(credential.key), **facts)
+    if 300 <= status < 400:
+        location = excerpt(reply.headers.get("Location") or "nowhere", 200)
+        return error_for("redirect", location=location, right=_redirect_base(url, location), **facts)
+    if "plain HTTP request was sent to HTTPS port" in text:
+        return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], url=url)
+    if reply.proxy and status in (403, 407, 502, 503, 504):
+        return error_for("proxy-captured", proxy=reply.proxy, no_proxy=split_url(url).host,
+                    way="answered in place of the server", detail="HTTP %d" % status, **facts)
+    if status == 503:
+        fix = "the server is not ready, or its engine is down: wait, and look at its log"
+    elif status == 404:
+        fix = "check the base URL: for vLLM it ends in /v1"
+    else:
+        fix = "look at the server's log"
+    return error_for("http-error", fix=fix, **facts)
+
+
+def _redirect_base(url, location):
+    """Return the base URL a redirect means: the place it points to without the endpoint."""
+    from urllib.parse import urljoin
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        return "the address the server names"
+    target = target.split("?")[0].rstrip("/")
+    if not re.match("https?://", target):
+        return "the address the server names"
+    for suffix in ("/chat/completions", "/models"):
+        if target.endswith(suffix):
+            return target[:-len(suffix)]
+    return target
+
+
+def key_suspicion(key):
+    """Return words for what looks wrong about a key (never the key), or ""."""
+    if re.match(r"(?i)bearer\s", key):
+        return "; it begins with \"Bearer \", which is added by itself"
+    if key[:1] in "'\"" and key[:1] == key[-1:]:
+        return "; it is in quotes"
+    if "${" in key or re.match(r"\$[A-Z_]", key):
+        return "; it holds an unexpanded ${…}"
+    return "; it holds a space" if " " in key else ""
+
+
+# The switch of a model's compat that keeps a field from being sent.
+_COMPAT_SWITCHES = {
+    "stream_options": "supportsUsageInStreaming: false", "max_completion_tokens": "maxTokensField: \"max_tokens\"",
+    "strict": "supportsStrictMode: false", "reasoning_effort": "supportsReasoningEffort: false",
+    "tools": "supportsTools: false", "tool_choice": "supportsTools: false", "developer": "supportsDeveloperRole: false",
+}
+
+
+def completion_error(url, reply, provider, model):
+    """Return the error that a refused completion means, the server's own words kept."""
+    text, words = reply_words(reply)
+    facts = {"url": url, "status": reply.status, "words": ": " + words, "model": model.id}
+    refused = re.search(r"'loc': (?:\(([^)]{1,300})\)|'([^']{1,300})'), 'msg': 'Extra inputs are not permitted'", text)
+    if reply.status in (400, 422) and refused:
+        field = re.findall(r"[A-Za-z_]+", refused.group(1) or refused.group(2))[-1]
+        switch = _COMPAT_SWITCHES.get(field)
+        return error_for("unknown-field-rejected", field=field, fix="set compat: { %s } for this model in openclaw.json" % switch
+                    if switch else "leave the field out: this vLLM does not know it", **facts)
+    if "tool choice requires" in text or "--enable-auto-tool-choice" in text:
+        return error_for("tools-disabled", parser=tool_parser(model.id), **facts)
+    if re.search(r"context length (?:is|of)|maximum context|max_model_len|max_tokens must be at least 1, got -|"
+                 r"longer than the maximum model length", text):
+        return error_for("context-exceeded", **facts)
+    if reply.status == 404 and re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
+        served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
+        try:
+            served = served or [row["id"] for row in fetch_model_rows(provider)]
+        except Error:
+            pass                                     # the server's words are enough
+        return model_not_served(url, model.id, served, facts["words"])
+    if reply.status in (401, 403, 404, 503) or 300 <= reply.status < 400 or reply.proxy:
+        return http_error(url, reply, provider.request_key)
+    return error_for("chat-failed", fix="%s doctor --probe --model %s" % (TOOL, model.key), **facts)
+
+
+def tool_parser(model_id):
+    """Return the --tool-call-parser that vLLM's documentation names for a model family."""
+    for pattern, parser in (
+            (r"qwen3?.?coder", "qwen3_xml"), (r"qwen|qwq|hermes", "hermes"), (r"llama.?4", "llama4_pythonic"),
+            (r"llama", "llama3_json"), (r"mi[sx]tral|magistral|devstral", "mistral"), (r"deepseek.?v3\.1", "deepseek_v31"),
+            (r"deepseek", "deepseek_v3"), (r"gpt.?oss", "openai"), (r"glm", "glm45"), (r"kimi", "kimi_k2"),
+            (r"granite", "granite"), (r"gemma", "pythonic"), (r"minimax", "minimax_m2"), (r"nemotron", "qwen3_coder")):
+        if re.search("(?i)" + pattern, model_id):
+            return parser
+    return "hermes"
+
+
+def _error_inside(exchange, text, payload, provider, model):
+    """Return the error for an error object that came with HTTP 200, whole or in the middle of a stream."""
+    code = _get(payload, "error", "code") or _get(payload, "code")
+    reply = Reply(code if isinstance(code, int) else 500, "", exchange.headers, text, exchange.proxy, exchange.secrets)
+    error = completion_error(exchange.url, reply, provider, model)
+    if error.cause in ("chat-failed", "http-error"):
+        return error_for("stream-broken", url=exchange.url, detail="the server says: " + reply_words(reply)[1])
+    return error
+
+
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as they are found; pure."""
     dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
@@ -3063,6 +2810,276 @@ def describe_certificate(der):
              re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.DOTALL)]
     issuer = "issued by %s, " % names[-1].decode("utf-8", "replace") if names else ""
     return " (%svalid from %s to %s)" % (issuer, first, last)
+
+
+def empty_answer(model, answer):
+    """Return the error that words an answer without content."""
+    if answer.finish_reason == "length":
+        off = "--thinking off" if model.compat.get("thinkingFormat") else \
+            "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
+        detail, fix = "its budget of tokens was used up by reasoning", "raise --max-tokens, or pass " + off
+    elif answer.reasoning:
+        detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
+    else:
+        detail, fix = finish_words(answer), "try again, or another prompt"
+    return error_for("empty-answer", model=model.key, detail=detail, fix=fix)
+
+
+def finish_words(answer):
+    """Return words for an Answer's finish reason; one too long for a reason is not cut: it may hold the key."""
+    reason = answer.finish_reason or "none"
+    return "finish reason " + (reason if len(reason) <= 40 else "unknown")
+
+
+# ----------------------------------------------------------------------------
+# Client: models and completions of a server
+# ----------------------------------------------------------------------------
+
+def discover_models(provider, timeout_s=None):
+    """Ask the server for its models: GET {base_url}/models -> [Model], in the server's order.
+
+    Raises ServerError, KeyRefused, or the provider's refusal; NothingToShow for an empty list.
+    """
+    rows = fetch_model_rows(provider, timeout_s)
+    if not rows:
+        raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
+                   fix="start vLLM with a model: vllm serve MODEL")
+    return discovered_models(rows, provider)
+
+
+def list_models(provider, timeout_s=None):
+    """Return the Models OpenClaw would offer for a provider, sorted by key.
+
+    Asks the server only where OpenClaw would. Raises as `discover_models` does,
+    and NothingToShow when nothing is declared and nothing is to be asked.
+    """
+    if provider.refusal is not None:
+        raise provider.refusal
+    models = declared_models(provider)
+    if provider.asks_server:
+        models = merge_models(models, discover_models(provider, timeout_s), provider)
+    if not models:
+        raise error_for("no-models", where=provider.file or "the config",
+                   problem="models.providers.%s declares no models, so OpenClaw lists none and asks no server" % provider.id,
+                   fix="declare them (%s config --write), or let the server be asked: "
+                       "agents: { defaults: { models: { \"%s/*\": {} } } }" % (TOOL, provider.id))
+    return sorted(models, key=lambda model: (model.key.lower(), model.key))
+
+
+def list_everywhere(providers, timeout_s=None):
+    """Ask many servers at once: return [(Provider, [Model], Error or None)] in the order of `providers`.
+
+    A dead server costs its own rows only (declared ones stay, as in OpenClaw),
+    and all dead ones together about `timeout_s`.
+    """
+    def ask(provider):
+        try:
+            return provider, list_models(provider, timeout_s), None
+        except Error as error:
+            return provider, [] if provider.refusal else declared_models(provider), error
+
+    return in_parallel(ask, [(provider,) for provider in providers])
+
+
+def in_parallel(function, calls):
+    """Return [function(*call) for call in calls], all at once in threads; one call stays in this thread."""
+    if len(calls) == 1:
+        return [function(*calls[0])]
+    import concurrent.futures
+    with concurrent.futures.ThreadPoolExecutor(min(len(calls), 256)) as pool:
+        return list(pool.map(lambda call: function(*call), calls))
+
+
+def find_model(provider, reference=None, timeout_s=None):
+    """Return the Model a reference means; a declared one without asking the server.
+
+    `reference` is a key (vllm/<id>), an id or an alias; None means the default
+    model, else the first declared, else the first served. Raises as
+    `discover_models` does, and ServerError (model-not-served) for an unknown one.
+    """
+    if provider.api != "openai-completions":
+        raise ConfigError("models.providers.%s.api is %s: only openai-completions is spoken here" % (provider.id, provider.api),
+                          cause="config-invalid")
+    reference = reference or _own_primary(provider)
+    declared = declared_models(provider)
+    found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
+    if found is not None:
+        return found
+    models = merge_models(declared, discover_models(provider, timeout_s), provider)
+    found = match_model(models, reference, provider.id) if reference else models[0]
+    if found is not None:
+        return found
+    raise model_not_served(provider.base_url, reference, [model.id for model in models])
+
+
+def bearer(credential):
+    """Return the headers that carry a Credential (none for None)."""
+    return {"Authorization": Secret("Bearer " + credential.key)} if credential else {}
+
+
+def discovery_headers(provider):
+    """Return the headers of a discovery request: the block's own, but Authorization is the key's."""
+    headers = {name: value for name, value in provider.headers.items() if name.lower() != "authorization"}
+    headers.update(bearer(provider.discovery_key))
+    return headers
+
+
+def request_headers(provider, model=None):
+    """Return the headers of a completion: the key's, then the block's, then the model's."""
+    headers = bearer(provider.request_key)
+    for source in (provider.headers, model.headers if model is not None else {}):
+        for name, value in source.items():
+            set_header(headers, name, value)
+    return headers
+
+
+def fetch_model_rows(provider, timeout_s=None):
+    """Return the usable rows of GET {base_url}/models. Raises ServerError, KeyRefused or the refusal."""
+    if provider.refusal is not None:
+        raise provider.refusal
+    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    url = provider.base_url + "/models"
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    return model_rows(url, fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT),
+                      provider.discovery_key)
+
+
+def probe_thinking(provider, model_id, timeout_s=None):
+    """Ask the chat template whether enable_thinking matters to it: (compat, reason), or None.
+
+    Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
+    """
+    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    url = server_root(provider.base_url) + "/tokenize"
+    counts = []
+    for enabled in (True, False):
+        body = encode_body({"model": model_id, "messages": [{"role": "user", "content": "hi"}],
+                            "chat_template_kwargs": {"enable_thinking": enabled}})
+        reply = fetch("POST", url, discovery_headers(provider), body,
+                      Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s), MODEL_LIST_LIMIT)
+        try:
+            counts.append(_get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count"))
+        except ValueError:
+            counts.append(None)
+    if None in counts or counts[0] == counts[1]:
+        return None
+    return ({"thinkingFormat": "qwen-chat-template"},
+            "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
+
+
+def stream_chat(provider, body, thinking=None, timeout_s=None):
+    """Send a chat-completions body and return an iterator of Deltas as the answer comes.
+
+    The body is shaped first (`shape_request`), for the model that body["model"]
+    names. `timeout_s` bounds silence, not the whole answer. Dropping the
+    iterator closes the connection. Raises what `find_model` raises; while it is
+    read, ServerError when the answer breaks off: what came before has been yielded.
+    """
+    model = find_model(provider, body.get("model") if isinstance(body, dict) else None)
+    return send_chat(provider, model, shape_request(body, model, thinking).body, timeout_s)
+
+
+def chat(provider, body, thinking=None, timeout_s=None):
+    """Send a chat-completions body and return the whole Answer. Raises as `stream_chat` does."""
+    started = time.monotonic()
+    assembler, first = Assembler(), None
+    deltas = stream_chat(provider, body, thinking, timeout_s)
+    try:
+        for delta in deltas:
+            if first is None and (delta.content or delta.reasoning or delta.tool_calls):
+                first = time.monotonic() - started
+            assembler.add(delta)
+    finally:
+        deltas.close()                               # at once, also where nothing counts references
+    return assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
+
+
+def send_chat(provider, model, body, timeout_s=None):
+    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused."""
+    if provider.refusal is not None:
+        raise provider.refusal
+    url = provider.base_url + "/chat/completions"
+    silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
+    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, None)
+    data = encode_body(body)
+    with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
+        if exchange.status != 200:
+            raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
+        for delta in read_answer(exchange, provider, model):
+            yield delta
+
+
+def encode_body(body):
+    """Return the bytes of a body. Raises UsageError for what JSON cannot hold."""
+    try:
+        return json.dumps(body, allow_nan=False).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError("the body cannot be sent as JSON: %s" % error, "leave NaN and Infinity out")
+
+
+def read_answer(exchange, provider, model):
+    """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
+    chunks = exchange.chunks()
+    first = b""
+    while not first.strip():
+        data = next(chunks, None)
+        if data is None:
+            raise error_for("stream-broken", url=exchange.url, detail="the answer is empty")
+        first += data
+        if len(first) > EVENT_LIMIT:
+            raise error_for("answer-too-large", url=exchange.url, limit=EVENT_LIMIT)
+    if first.lstrip()[:1] in (b"{", b"[", b"<"):
+        return _read_whole(exchange, first, chunks, provider, model)
+    return _read_events(exchange, first, chunks, provider, model)
+
+
+def _read_whole(exchange, first, chunks, provider, model):
+    text = bytearray(first)
+    for data in chunks:
+        text += data
+        if len(text) > ANSWER_LIMIT:
+            raise error_for("answer-too-large", url=exchange.url, limit=ANSWER_LIMIT)
+    try:
+        payload = loads_untrusted(text.decode("utf-8", "replace"))
+    except ValueError:
+        payload = None
+    if is_error_payload(payload):
+        raise _error_inside(exchange, text, payload, provider, model)
+    if not isinstance(payload, dict) or not isinstance(payload.get("choices"), list):
+        raise error_for("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
+                   answered_by=answered_by(exchange.headers))
+    yield decode_delta(payload)
+
+
+def _read_events(exchange, first, chunks, provider, model):
+    decoder = EventDecoder()
+    decode = json.JSONDecoder(parse_int=json_number).decode
+    finished, size = False, 0
+    for data in itertools.chain((first,), chunks):
+        size += len(data)
+        if size > STREAM_LIMIT:
+            raise error_for("answer-too-large", url=exchange.url, limit=STREAM_LIMIT)
+        if b"\n" in data:                            # a comment is a sign of life as much as an event
+            exchange.progress()
+        try:
+            events = decoder.feed(data)
+        except ValueError as error:
+            raise error_for("stream-broken", url=exchange.url, detail=str(error))
+        for kind, text in events:
+            if text == "[DONE]":
+                return
+            try:
+                payload = loads_untrusted(text, decode)
+            except ValueError:
+                raise error_for("stream-broken", url=exchange.url, detail="an event is no JSON: " + excerpt(exchange.redact(text), 80))
+            if kind == "error" or is_error_payload(payload):
+                raise _error_inside(exchange, text.encode("utf-8", "replace"), payload, provider, model)
+            if isinstance(payload, dict):
+                delta = decode_delta(payload)
+                finished = finished or delta.finish_reason is not None
+                yield delta
+    if not finished:
+        raise error_for("stream-broken", url=exchange.url, detail="it ended without [DONE] or a finish reason")
 
 
 # ----------------------------------------------------------------------------
@@ -3079,7 +3096,6 @@ BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that ar
 _PROBE_TOOL = "get_current_time"
 _TOOL_TEXT = (r"<tool_call>|<function=|<\|python_tag\|>|\[TOOL_CALLS\]|<\|tool|"
               r"\{\s*\"name\"\s*:\s*\"" + _PROBE_TOOL + r"|\[" + _PROBE_TOOL + r"\(")
-
 # What the transport tells apart and the contract of `doctor --json` does not.
 _CONTRACT_CAUSES = {"bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
                     "answer-broken": "not-openai", "answer-too-large": "not-openai", "context-exceeded": "chat-failed"}
@@ -3127,7 +3143,7 @@ def _run_check(case, check):
         for finding in check(case):
             yield finding
     except Error as error:                           # a side entrance that failed; the main one did not
-        yield _found(error, "warn")
+        yield _finding(error, "warn")
 
 
 def diagnosis_status(findings):
@@ -3194,7 +3210,7 @@ def _passed(summary, fix=""):
     return Finding("", "ok", None, summary, fix)
 
 
-def _found(error, status=None):
+def _finding(error, status=None):
     """Return the Finding of an Error; a cause with exit status 0 is a warning."""
     cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
     return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.hint)
@@ -3215,7 +3231,7 @@ def _listed(names, limit=6):
 def _check_settings(case):
     settings = case.settings
     for issue in settings.issues:
-        yield _found(issue_error([issue]))
+        yield _finding(issue_error([issue]))
     if settings.issues:
         return
     if not settings.exists:
@@ -3224,16 +3240,16 @@ def _check_settings(case):
         yield _passed("%s: valid" % _listed(settings.sources))
     failed_path = case.error.facts.get("path") if case.error is not None else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
-        if issue.path in settings.missing:
+        if issue.path in settings.unset_variables:
             if issue.path != failed_path:
-                yield _found(fail("config-missing-variable", path=issue.path, variable=settings.missing[issue.path],
+                yield _finding(error_for("config-missing-variable", path=issue.path, variable=settings.unset_variables[issue.path],
                                   dotenv=_dotenv_path(settings)), "warn")
         elif issue.path:
             near = re.search(r"did you mean (.+)\?", issue.message)
-            yield _found(fail("config-unknown-key", where=issue_place(issue), path=issue.path, problem=issue.message,
+            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=issue.path, problem=issue.message,
                               fix="rename it to %s" % near.group(1) if near else "remove it, if OpenClaw refuses it"))
         else:
-            yield _found(fail("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
+            yield _finding(error_for("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
 
 
 def _settings_error(case, check):
@@ -3253,7 +3269,7 @@ def _check_provider(case):
     """Say which provider it is, and why its server is asked for models or not."""
     error, provider = _settings_error(case, "provider"), case.provider
     if error is not None:
-        yield _found(error)
+        yield _finding(error)
     elif provider is None:
         yield Finding("", "skip", case.error.cause, "not known before its key and base URL are")
     elif not provider.explicit:
@@ -3261,14 +3277,14 @@ def _check_provider(case):
     else:
         yield _passed("%s: explicit, models.providers.%s declares %s; %s" % (
             provider.id, provider.id, _plural(len(provider.models), "model"),
-            "the server is asked for more" if provider.discover else "OpenClaw takes these alone and asks no server"))
+            "the server is asked for more" if provider.asks_server else "OpenClaw takes these alone and asks no server"))
 
 
 def _check_key(case):
     """Name the key's source and what it shadows; never the key."""
     error, provider = _settings_error(case, "key"), case.provider
     if error is not None:
-        yield _found(error)
+        yield _finding(error)
         return
     winner = provider.request_key if provider is not None else None
     if winner is None:
@@ -3292,13 +3308,13 @@ def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
     error, provider = _settings_error(case, "base-url"), case.provider
     if error is not None:
-        yield _found(error)
+        yield _finding(error)
         return
     case.usable = True if case.error is None else None
     if provider is None:
         yield Finding("", "skip", case.error.cause, "not checked")
         return
-    chosen = _set(case.settings.variables.get("VLLM_BASE_URL"))
+    chosen = env_setting(case.settings.variables.get("VLLM_BASE_URL"))
     note, fix = "", ""
     if provider.where == "VLLM_BASE_URL":
         note = "; OpenClaw does not read that variable"
@@ -3324,7 +3340,7 @@ def _check_connect(case):
     error = case.error
     if error is not None and (error.cause in _CONNECT_CAUSES
                               or (error.cause == "timeout" and error.facts["phase"] in _CONNECT_PHASES)):
-        yield _found(error)
+        yield _finding(error)
         return
     case.connected = True
     target = split_url(case.provider.base_url)
@@ -3335,7 +3351,7 @@ def _check_connect(case):
         open_to = {host: answers_at(host, target.port, case.patience()) for host in _loopbacks(target.port)}
         if len(set(open_to.values())) == 2:
             hosts = sorted(open_to, key=open_to.get)
-            yield _found(_wrong_family(case, hosts[0], hosts[-1]), "warn")
+            yield _finding(_wrong_family(case, hosts[0], hosts[-1]), "warn")
 
 
 def _loopbacks(port):
@@ -3346,7 +3362,7 @@ def _loopbacks(port):
 def _wrong_family(case, refuses, answers):
     base = split_url(case.provider.base_url)
     right = "%s://%s:%d%s" % (base.scheme, _bracketed(answers), base.port, base.path)
-    return fail("wrong-address-family", url=case.provider.base_url, answers=answers, refuses=refuses, right=right)
+    return error_for("wrong-address-family", url=case.provider.base_url, answers=answers, refuses=refuses, right=right)
 
 
 def _explain_refusal(case, error):
@@ -3358,7 +3374,7 @@ def _explain_refusal(case, error):
         if other != target.host and answers_at(other, target.port, case.patience()):
             return _wrong_family(case, target.host, other)
     if port_is_bound(target, case.patience()):
-        return fail("server-loading", url=error.facts["url"],
+        return error_for("server-loading", url=error.facts["url"],
                     detail="nothing answers, yet the port is taken")
     return None
 
@@ -3373,7 +3389,7 @@ def _explain_unready(case, error):
 def _engine_down(case, reply):
     """Return the error that an answer of /health means, or None."""
     url = case.beside("/health")
-    return fail("server-loading", url=url, detail="HTTP 503, so the engine is not up") if reply.status == 503 else None
+    return error_for("server-loading", url=url, detail="HTTP 503, so the engine is not up") if reply.status == 503 else None
 
 
 def _explain_route(case, error):
@@ -3398,13 +3414,13 @@ def _explain_route(case, error):
     except Error as outcome:
         if outcome.cause not in _KEY_CAUSES or error.cause in _KEY_CAUSES:
             return None
-    return fail("proxy-captured", url=error.facts.get("url"), proxy=proxy, no_proxy=no_proxy or '""', way=way,
+    return error_for("proxy-captured", url=error.facts.get("url"), proxy=proxy, no_proxy=no_proxy or '""', way=way,
                 detail=excerpt(error.facts.get("detail") or error.message, 80))
 
 
 def _explain_scheme(case, error):
     """Something else than the scheme's protocol: try the other one, without the key."""
-    if error.cause not in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed") or "layer" in error.facts:
+    if error.cause not in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed") or "answered_by" in error.facts:
         return None
     scheme, rest = case.provider.base_url.split(":", 1)
     right = ("http:" if scheme.lower() == "https" else "https:") + rest
@@ -3413,7 +3429,7 @@ def _explain_scheme(case, error):
     except Error as outcome:
         if outcome.cause != "tls-untrusted":         # a certificate, trusted or not, is TLS
             return None
-    return fail("scheme-mismatch", url=case.provider.base_url, scheme=scheme, right=right)
+    return error_for("scheme-mismatch", url=case.provider.base_url, scheme=scheme, right=right)
 
 
 def _explain_certificate(case, error):
@@ -3422,13 +3438,13 @@ def _explain_certificate(case, error):
     if error.cause != "tls-untrusted" or "url" not in error.facts or proxy_for(target, case.provider.env):
         return None
     described = describe_certificate(peer_certificate(target, case.patience()))
-    return fail("tls-untrusted", **dict(error.facts, detail=error.facts["detail"] + described)) if described else None
+    return error_for("tls-untrusted", **dict(error.facts, detail=error.facts["detail"] + described)) if described else None
 
 
 def _explain_path(case, error):
     """Not found, or a page: the base URL may lack its /v1. Same origin, so the key may go."""
     if not (error.cause == "http-error" and error.facts["status"] in (404, 405)
-            or error.cause == "not-openai" and "layer" in error.facts):
+            or error.cause == "not-openai" and "answered_by" in error.facts):
         return None
     base, key = case.provider.base_url, case.provider.discovery_key
     origin = re.match(r"[^/]+//[^/]+", base).group(0)
@@ -3437,10 +3453,10 @@ def _explain_path(case, error):
             if right != base:
                 url = right + "/models"
                 model_rows(url, case.ask(url, discovery_headers(case.provider)), key)
-                return fail("missing-v1", url=base, right=right)
+                return error_for("missing-v1", url=base, right=right)
         except Error as outcome:
             if outcome.cause in _KEY_CAUSES:
-                return fail("missing-v1", url=base, right=right)
+                return error_for("missing-v1", url=base, right=right)
     return None
 
 
@@ -3449,7 +3465,7 @@ _EXPLANATIONS = (_explain_refusal, _explain_route, _explain_scheme, _explain_cer
 
 def _check_http(case):
     if case.error is not None and case.error.cause not in _KEY_CAUSES:
-        yield _found(case.error)
+        yield _finding(case.error)
         return
     case.answered = True
     took = " after %.1f ms" % (1000 * case.seconds["headers"]) if "headers" in case.seconds else ""
@@ -3464,7 +3480,7 @@ def _check_auth(case):
             alive = case.ask(case.beside("/version"), {}).status == 200
         except Error:
             alive = False
-        found = _found(case.error)
+        found = _finding(case.error)
         yield found._replace(summary=found.summary + ("; /version answers, so the server itself is up" if alive else ""))
         return
     requests = request_headers(provider)
@@ -3473,7 +3489,7 @@ def _check_auth(case):
         if reply.status in (401, 403):
             own = [Credential("the config's Authorization header", value.split(" ")[-1])
                    for name, value in provider.headers.items() if name.lower() == "authorization"]
-            yield _found(http_error(url, reply, own[0] if own else provider.request_key))
+            yield _finding(http_error(url, reply, own[0] if own else provider.request_key))
             return
     key = provider.discovery_key
     if key is None:
@@ -3483,9 +3499,9 @@ def _check_auth(case):
     if case.enforced:
         yield _passed("the server enforces a key and takes this one")
         return
-    ignored = fail("key-ignored", url=url)
+    ignored = error_for("key-ignored", url=url)
     likely_secret = len(key.key) >= 16 or key.key.startswith("sk-")
-    yield _found(ignored) if likely_secret else _passed(ignored.message)
+    yield _finding(ignored) if likely_secret else _passed(ignored.message)
 
 
 def _check_version(case):
@@ -3498,14 +3514,14 @@ def _check_version(case):
         yield _passed("vLLM %s" % case.shown(case.version, 40))
         return
     case.version = None
-    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer(reply.headers))
+    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % answered_by(reply.headers))
 
 
 def _check_health(case):
     reply = case.ask(case.beside("/health"), {})
     error = _engine_down(case, reply)
     if error is not None:
-        yield _found(error, "skip" if case.stopped else None)
+        yield _finding(error, "skip" if case.stopped else None)
     elif reply.status == 200:
         yield _passed("/health answers")
     else:
@@ -3517,7 +3533,7 @@ def _check_health(case):
 def _check_models(case):
     if not case.rows:
         case.rows = None
-        yield _found(fail("no-models", where=case.provider.base_url, problem="the server offers no models",
+        yield _finding(error_for("no-models", where=case.provider.base_url, problem="the server offers no models",
                           fix="start vLLM with a model: vllm serve MODEL"))
         return
     found, own = discovered_models(case.rows, case.provider), {row["id"]: row_context(row) for row in case.rows}
@@ -3578,7 +3594,7 @@ def _check_references(case):
         if right:
             error.hint = "write %s in place of %s%s" % (
                 case.shown(right), model_id, ": the server serves it by that id" if rooted else "")
-        yield _found(error)
+        yield _finding(error)
     served = ["%s (%s)" % (case.shown(model_id), ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
     if served:
         yield _passed("served: " + _listed(served))
@@ -3596,17 +3612,17 @@ def _check_limits(case):
             continue
         for field, declared in (("contextWindow", model.context_window), ("contextTokens", model.context_tokens)):
             if declared is not None and declared > limit:
-                faults.append(fail("context-too-large", **dict(facts, field=field, declared=declared)))
+                faults.append(error_for("context-too-large", **dict(facts, field=field, declared=declared)))
         if model.context_window is not None and model.context_window < limit / 2:
-            faults.append(fail("context-too-small", declared=model.context_window, lost=limit - model.context_window, **facts))
+            faults.append(error_for("context-too-small", declared=model.context_window, lost=limit - model.context_window, **facts))
         if _stated_max_tokens(case.provider, model) and model.max_tokens > limit - LEAST_PROMPT:
-            faults.append(fail("max-tokens-too-large", declared=model.max_tokens,
+            faults.append(error_for("max-tokens-too-large", declared=model.max_tokens,
                                right=min(DEFAULT_MAX_TOKENS, max(1, limit // 2)), **facts))
     for model in _chosen_models(case):
         if (case.served[model.id] or AGENT_PROMPT) < AGENT_PROMPT:
-            faults.append(fail("context-below-agent", model=model.key, served=case.served[model.id]))
+            faults.append(error_for("context-below-agent", model=model.key, served=case.served[model.id]))
     for fault in faults:
-        yield _found(fault)
+        yield _finding(fault)
     if not faults:
         yield _passed("what the settings state fits the server")
 
@@ -3644,8 +3660,8 @@ def _check_template(case):
                 taken.append(role)
                 continue
             words = reply_words(reply)[1]
-            error = fail("template-role", model=model.key, role=role, words=": " + words if words else "", fix=fix)
-            yield _found(error, "fail" if needed else "warn")
+            error = error_for("template-role", model=model.key, role=role, words=": " + words if words else "", fix=fix)
+            yield _finding(error, "fail" if needed else "warn")
         if taken:
             yield _passed("%s: the chat template takes %s; a prompt of one word is %s, estimated as %d" % (
                 model.key, " and ".join(taken), _plural(count, "token"), estimate_tokens({"messages": [user]})))
@@ -3702,7 +3718,7 @@ def _check_exposed(case):
         hidden = reply.status != 200                 # then the version tells: every vLLM has /invocations
         paths = ["/invocations, which runs the model,"] if hidden or b'"/invocations"' in reply.body else []
         paths += ["/metrics"] if case.ask(case.beside("/metrics"), {}).status == 200 else []
-        yield _found(fail("exposed", url=url, paths=" and ".join(paths + ["/version"])))
+        yield _finding(error_for("exposed", url=url, paths=" and ".join(paths + ["/version"])))
 
 
 # With --probe: completions.
@@ -3716,7 +3732,7 @@ class _Tap(Exchange):
             self.pieces.append((time.monotonic() - self._started, data))
             size += len(data)
             if size > SIDE_LIMIT:
-                raise fail("answer-too-large", url=self.url, limit=SIDE_LIMIT)
+                raise error_for("answer-too-large", url=self.url, limit=SIDE_LIMIT)
             yield data
 
 
@@ -3750,7 +3766,7 @@ def _probe(case, model):
     try:
         tap, answer = _complete(case, model, {"messages": [{"role": "user", "content": "Count from one to twenty."}]})
     except Error as error:
-        yield _found(_probe_error(error))
+        yield _finding(_probe_error(error))
         return
     for finding in _judge_stream(model, tap, answer):
         yield finding
@@ -3763,7 +3779,7 @@ def _probe(case, model):
             "messages": [{"role": "user", "content": "What time is it in Paris? Call the tool."}],
             "tools": [{"type": "function", "function": function}]})
     except Error as error:
-        yield _found(_probe_error(error), "warn" if error.cause == "tools-disabled" else None)
+        yield _finding(_probe_error(error), "warn" if error.cause == "tools-disabled" else None)
         return
     yield _judge_tools(model, answer)
 
@@ -3785,11 +3801,11 @@ def _complete(case, model, body):
         except ServerError as error:
             if error.cause not in ("not-openai", "answer-broken", "answer-too-large"):
                 raise
-            raise fail("stream-broken", url=url, detail=error.facts.get("detail") or error.message)
+            raise error_for("stream-broken", url=url, detail=error.facts.get("detail") or error.message)
     answer = assembler.answer({"first_token_s": first, "total_s": tap.pieces[-1][0]})
     broken = _stream_fault(b"".join(data for _, data in tap.pieces), answer)
     if broken:
-        raise fail("stream-broken", url=url, detail=broken)
+        raise error_for("stream-broken", url=url, detail=broken)
     tap.asked_usage = "stream_options" in body
     return tap, answer
 
@@ -3813,14 +3829,14 @@ def _judge_stream(model, tap, answer):
     """Yield what a whole stream shows: usage, buffering, an answer or none, and how fast it was."""
     usage, total_s = answer.usage, answer.timings["total_s"]
     if usage is None and tap.asked_usage:
-        yield _found(fail("usage-missing", model=model.key))
+        yield _finding(error_for("usage-missing", model=model.key))
     burst_s = total_s - tap.pieces[0][0]
     raw = b"".join(data for _, data in tap.pieces)
     if tap.pieces[0][0] >= BUFFERED_AFTER_S and burst_s < 0.01 and raw.count(b"\ndata:") >= 8:
-        yield _found(fail("stream-buffered", model=model.key, seconds=total_s))
+        yield _finding(error_for("stream-buffered", model=model.key, seconds=total_s))
     if not answer.content:
         cut = answer.finish_reason == "length"
-        found = _found(empty_answer(model, answer), "warn" if cut else "fail")
+        found = _finding(empty_answer(model, answer), "warn" if cut else "fail")
         yield found._replace(fix="none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS) if cut else found
     words = ["connected in %.1f ms" % (1000 * tap.seconds["connect"]), "headers %.2f s" % tap.seconds["headers"], statistics(answer)]
     field = re.search(br'"(reasoning(?:_content)?)": ?"[^"]', raw)
@@ -3842,7 +3858,7 @@ def _judge_tools(model, answer):
     if marker and not answer.tool_calls:
         detail = "%s in the content" % marker.group(0)
     if detail:
-        return _found(fail("tool-parser-mismatch", model=model.key, detail=detail, parser=tool_parser(model.root or model.id)))
+        return _finding(error_for("tool-parser-mismatch", model=model.key, detail=detail, parser=tool_parser(model.root or model.id)))
     return _passed("%s: tools are taken; %s" % (model.key, "it called one" if answer.tool_calls else "it answered without a call"))
 
 
@@ -3859,16 +3875,14 @@ _PROBES = (("probe", "rows", _probe_models),)
 
 
 # ----------------------------------------------------------------------------
-# Config editing: the comment-preserving writer
+# Config editing: the wanted value, and the text that has it
 # ----------------------------------------------------------------------------
 
 Noted = collections.namedtuple("Noted", "value note")
 Noted.__doc__ = "A value to write, and the comment above it that says where it comes from."
-
 Merge = collections.namedtuple("Merge", "edits unserved")
 Merge.__doc__ = """What `merge_provider` wants done: [(key path, value)], and the ids of the rows kept
 although the server has no such model."""
-
 Style = collections.namedtuple("Style", "unit newline quote key_quote colon comma pad bracket_pad "
                                         "trailing leaves comments compact")
 Style.__doc__ = """How a JSON5 text is laid out.
@@ -3879,7 +3893,6 @@ comma ends the last line of a container; `leaves`: a container of scalars takes
 one line; `compact`: all is one line.
 """
 _PAGE_STYLE = Style("  ", "\n", '"', "", ": ", ", ", " ", "", True, True, True, False)
-
 _LINE_END = "[\r\n\u2028\u2029]"
 _LINE_WIDTH = 100                    # columns a one-line container may take, unless longer ones stand beside it
 _STYLE_SAMPLE = 50                   # containers looked at to learn the style around a place
@@ -4022,7 +4035,7 @@ def refuse_included(config, edits, path, sources):
             included = _included_holder(value, key, path, sources)
             if included:
                 place = ".".join(str(part) for part in keys[:depth + 1])
-                raise fail("config-included", where=path, place=place, included=included)
+                raise error_for("config-included", where=path, place=place, included=included)
             if isinstance(value, list):
                 value = value[key] if key < len(value) else None
             else:
@@ -4083,10 +4096,10 @@ def prove_edit(text, new_text, edits, where):
     try:
         found = json5_tree(new_text).value
     except Json5Error as error:                          # its words may quote the file, so they stay here
-        raise fail("config-not-written", where=where, fix=_by_hand(),
+        raise error_for("config-not-written", where=where, fix=_by_hand(),
                    problem="the edit would make line %d no JSON5" % error.line)
     if json.dumps(found) != json.dumps(meant):           # as texts: 1 is not True, and NaN is NaN
-        raise fail("config-not-written", where=where, problem="the edit would change more than was meant", fix=_by_hand())
+        raise error_for("config-not-written", where=where, problem="the edit would change more than was meant", fix=_by_hand())
 
 
 def edit_json5(text, edits):
@@ -4129,7 +4142,7 @@ def _chain(root, path):
     for depth, key in enumerate(path):
         node = chain[-1]
         if not isinstance(node.value, list if isinstance(key, int) else dict):
-            raise fail("config-invalid", where=".".join(str(part) for part in path[:depth]) or "the top level",
+            raise error_for("config-invalid", where=".".join(str(part) for part in path[:depth]) or "the top level",
                        problem="expected an object, found %s" % _json_type(node.value))
         if isinstance(node.value, list):
             children = node.items[key:key + 1]
@@ -4397,6 +4410,10 @@ def _width(text, chain):
     return max([_LINE_WIDTH] + [len(line) for line in lines])
 
 
+# ----------------------------------------------------------------------------
+# Writing openclaw.json
+# ----------------------------------------------------------------------------
+
 def write_config(path, old_text, new_text):
     """Replace a config file, which must still hold `old_text` (None: must not exist), by `new_text`.
 
@@ -4420,7 +4437,7 @@ def write_config(path, old_text, new_text):
 
         _replace_file(real, new_text.encode("utf-8"), status, keep_old)
     except OSError as error:
-        raise fail("config-not-written", where=path, problem=error.strerror or str(error),
+        raise error_for("config-not-written", where=path, problem=error.strerror or str(error),
                    fix=_write_advice(error.errno, os.path.dirname(real)))
 
 
@@ -4439,7 +4456,7 @@ def _check_unchanged(path, old):
     except FileNotFoundError:
         found = None
     if found != old:
-        raise fail("config-not-written", where=path, problem="it was changed by someone else meanwhile",
+        raise error_for("config-not-written", where=path, problem="it was changed by someone else meanwhile",
                    fix="look at what changed, then run it again")
 
 
@@ -4613,7 +4630,7 @@ def demo_server(port=0, key=None):
 
 
 # ----------------------------------------------------------------------------
-# Command line
+# Console: the streams, and what a terminal may be shown
 # ----------------------------------------------------------------------------
 
 class OutputFailed(Exception):
@@ -4663,14 +4680,14 @@ class Console(object):
             text = "".join(itertools.islice(pieces, 5000))
             if not text.replace("\n", "").isprintable():
                 text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-            text = without_secrets(text, self.secrets)
+            text = redact_known(text, self.secrets)
             self.write(self.stdout, text or "\n")
             if not text:
                 return
 
     def out_exact(self, text):
         """Write to standard output what another program reads: nothing but known secrets is changed."""
-        self.write(self.stdout, without_secrets(text, self.secrets) + "\n")
+        self.write(self.stdout, redact_known(text, self.secrets) + "\n")
 
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode.
@@ -4742,7 +4759,7 @@ class LiveText(object):
 
     def feed(self, text):
         """Return what can be shown now; holds back an end that may begin a secret."""
-        text = without_secrets(self._held + text, self._secrets)
+        text = redact_known(self._held + text, self._secrets)
         keep = next((size for size in range(min(self._longest, len(text)), 0, -1) if text[-size:] in self._begun), 0)
         self._held = text[len(text) - keep:]
         return visible(text[:len(text) - keep])
@@ -4752,6 +4769,71 @@ class LiveText(object):
         held, self._held = self._held, ""
         return visible(without_beginning(held, self._secrets))
 
+
+def display_width(text):
+    """Return how many columns of a terminal a text takes: wide characters two, combining ones none."""
+    if len(text) == len(text.encode("utf-8", "surrogatepass")):
+        return len(text)
+    import unicodedata
+    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+               for char in text)
+
+
+def _padded(text, size):
+    return text + " " * (size - display_width(text))
+
+
+def _cut(text, size):
+    if display_width(text) <= size:
+        return text
+    text = text[:4 * size]                           # which combining characters could make endless
+    while display_width(text) > size - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+class _Display(object):
+    """Shows Deltas as they come: content on standard output, reasoning dimmed on standard error."""
+
+    def __init__(self, options, console):
+        self._console = console
+        self._content = None if options.json else LiveText(console.secrets)
+        self._reasoning = None if options.quiet else LiveText(console.secrets)
+        self._dim = ("\x1b[2m", "\x1b[0m") if console.colour(console.stderr) else ("", "")
+        self._line_open = {"content": False, "reasoning": False}
+
+    def add(self, delta):
+        """Show one Delta."""
+        if delta.reasoning and self._reasoning is not None:
+            self._write("reasoning", self._reasoning.feed(delta.reasoning))
+        if delta.content and self._content is not None:
+            self._close("reasoning")
+            self._write("content", self._content.feed(delta.content))
+
+    def _write(self, part, text):
+        stream = self._console.stdout if part == "content" else self._console.stderr
+        if text:
+            before, after = self._dim if part == "reasoning" else ("", "")
+            self._console.write(stream, before + text + after)
+            self._line_open[part] = not text.endswith("\n")
+            self._console.flush()
+
+    def _close(self, part):
+        live = self._content if part == "content" else self._reasoning
+        if live is not None:
+            self._write(part, live.end())
+        if self._line_open[part]:
+            self._write(part, "\n")
+
+    def end(self):
+        """Show what was held back, and end open lines."""
+        self._close("reasoning")
+        self._close("content")
+
+
+# ----------------------------------------------------------------------------
+# Verbs
+# ----------------------------------------------------------------------------
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """Run the command line and return its exit status; never calls sys.exit.
@@ -5063,28 +5145,6 @@ def format_table(rows, servers=None, width=None, show=visible):
     return lines
 
 
-def display_width(text):
-    """Return how many columns of a terminal a text takes: wide characters two, combining ones none."""
-    if len(text) == len(text.encode("utf-8", "surrogatepass")):
-        return len(text)
-    import unicodedata
-    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-               for char in text)
-
-
-def _padded(text, size):
-    return text + " " * (size - display_width(text))
-
-
-def _cut(text, size):
-    if display_width(text) <= size:
-        return text
-    text = text[:4 * size]                           # which combining characters could make endless
-    while display_width(text) > size - 1:
-        text = text[:-1]
-    return text + "…"
-
-
 def _add_chat_parser(verb):
     verb.add_argument("prompt", nargs="*", metavar="PROMPT", help="the prompt; standard input is added to it")
     verb.add_argument("--system", metavar="TEXT", help="the system message")
@@ -5210,64 +5270,6 @@ def _ask(options, provider, model, body, console):
     if not options.quiet:
         console.err(statistics(answer))
     return answer
-
-
-class _Display(object):
-    """Shows Deltas as they come: content on standard output, reasoning dimmed on standard error."""
-
-    def __init__(self, options, console):
-        self._console = console
-        self._content = None if options.json else LiveText(console.secrets)
-        self._reasoning = None if options.quiet else LiveText(console.secrets)
-        self._dim = ("\x1b[2m", "\x1b[0m") if console.colour(console.stderr) else ("", "")
-        self._line_open = {"content": False, "reasoning": False}
-
-    def add(self, delta):
-        """Show one Delta."""
-        if delta.reasoning and self._reasoning is not None:
-            self._write("reasoning", self._reasoning.feed(delta.reasoning))
-        if delta.content and self._content is not None:
-            self._close("reasoning")
-            self._write("content", self._content.feed(delta.content))
-
-    def _write(self, part, text):
-        stream = self._console.stdout if part == "content" else self._console.stderr
-        if text:
-            before, after = self._dim if part == "reasoning" else ("", "")
-            self._console.write(stream, before + text + after)
-            self._line_open[part] = not text.endswith("\n")
-            self._console.flush()
-
-    def _close(self, part):
-        live = self._content if part == "content" else self._reasoning
-        if live is not None:
-            self._write(part, live.end())
-        if self._line_open[part]:
-            self._write(part, "\n")
-
-    def end(self):
-        """Show what was held back, and end open lines."""
-        self._close("reasoning")
-        self._close("content")
-
-
-def empty_answer(model, answer):
-    """Return the error that words an answer without content."""
-    if answer.finish_reason == "length":
-        off = "--thinking off" if model.compat.get("thinkingFormat") else \
-            "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
-        detail, fix = "its budget of tokens was used up by reasoning", "raise --max-tokens, or pass " + off
-    elif answer.reasoning:
-        detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
-    else:
-        detail, fix = finish_words(answer), "try again, or another prompt"
-    return fail("empty-answer", model=model.key, detail=detail, fix=fix)
-
-
-def finish_words(answer):
-    """Return words for an Answer's finish reason; one too long for a reason is not cut: it may hold the key."""
-    reason = answer.finish_reason or "none"
-    return "finish reason " + (reason if len(reason) <= 40 else "unknown")
 
 
 def statistics(answer):

@@ -2556,7 +2556,7 @@ class Module(unittest.TestCase):
 
     def test_errors_have_one_root_a_hint_and_an_exit_status(self):
         for name, row in vllm.CAUSES.items():
-            error = vllm.fail(name, seconds=1.0)
+            error = vllm.error_for(name, seconds=1.0)
             self.assertIsInstance(error, vllm.Error)
             self.assertEqual(error.cause, name)
             self.assertIn(error.exit_status, (1, 2, 3, 4, 5))
