@@ -483,7 +483,7 @@ class Settings(Case):
             with self.subTest(text=text):
                 found = self.settings({"list": [{"deep": text}]}, env)
                 self.assertEqual(found.config["list"][0]["deep"], expected)
-                self.assertEqual(found.missing, {"list.0.deep": missing} if missing else {})
+                self.assertEqual(found.unset_variables, {"list.0.deep": missing} if missing else {})
                 self.assertEqual([issue.path for issue in found.warnings], ["list.0.deep"] if missing else [])
 
     def test_includes_merge_in_order_and_siblings_win(self):
@@ -840,7 +840,7 @@ class Provider(Case):
                  "models.providers.vllm.baseUrl", False)):
             with self.subTest(where=where, expected=expected):
                 found = self.provider(config, env, base_url=chosen)
-                self.assertEqual((found.base_url, found.where, found.discover), (expected, where, discover))
+                self.assertEqual((found.base_url, found.where, found.asks_server), (expected, where, discover))
         with self.assertRaises(vllm.Error) as raised:
             self.provider(block(baseUrl="http://${HOST}:8000/v1"))
         self.assertEqual(raised.exception.cause, "config-missing-variable")
