@@ -335,9 +335,13 @@ Delta.__new__.__defaults__ = ("", "", (), None, None, None, None)
 Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls finish_reason usage timings")
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
 "arguments"}}; `timings` {"first_token_s", "total_s"} in seconds."""
-Finding = collections.namedtuple("Finding", "check status cause summary fix")
-Finding.__doc__ = "What one check of `diagnose` found; status is ok, warn, fail or skip, cause a code of CAUSES or None."
-Finding.__new__.__defaults__ = ("ok", None, "", "")
+Finding = collections.namedtuple("Finding", "check status cause summary fix command edits")
+Finding.__doc__ = """What one check of `diagnose` found; status is ok, warn, fail or skip.
+
+`cause` is a code of CAUSES, or None for what is ok; `fix` words; `command` what a shell takes
+as it is, or None; `edits` the Edits of openclaw.json that fix it.
+"""
+Finding.__new__.__defaults__ = ("ok", None, "", "", None, ())
 
 
 # ----------------------------------------------------------------------------
@@ -5380,9 +5384,16 @@ def _cmd_doctor(options, env, console):
     several = len(reports) > 1
     status = diagnosis_status(reports[-1 if options.strict else 0][1])
     if options.json:
-        console.out_json({"ok": not any(finding.status == "fail" for _, findings in reports for finding in findings),
-                          "findings": [dict(finding._asdict(), **({"server": server} if several else {}))
-                                       for server, findings in reports for finding in findings]})
+        rows = []
+        for server, findings in reports:
+            for finding in findings:
+                row = collections.OrderedDict(finding._asdict())
+                del row["edits"]
+                if several:
+                    row["server"] = server
+                rows.append(row)
+        failed = any(row["status"] == "fail" for row in rows)
+        console.out_json({"ok": not failed, "findings": rows})
         return status
     if several:
         failed = [server for server, findings in reports if diagnosis_status(findings)]

@@ -3792,7 +3792,7 @@ class DoctorTest(unittest.TestCase):
         self.assertEqual(set(report), {"ok", "findings"})
         self.assertEqual(report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
         for finding in report["findings"]:
-            self.assertEqual(set(finding), {"check", "status", "cause", "summary", "fix"})
+            self.assertEqual(set(finding), {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
         self.assertEqual(err, "")
