@@ -40,6 +40,7 @@ MODEL_LIST_LIMIT = 16 * 1024 * 1024  # bytes of /v1/models, as OpenClaw has it
 MODEL_LIMIT = 100000                 # rows of it; more would take hundreds of megabytes
 ANSWER_LIMIT = 64 * 1024 * 1024      # bytes of one unstreamed completion
 EVENT_LIMIT = 16 * 1024 * 1024       # bytes of one server-sent event
+ANSWER_PARTS = 1000                  # tool calls of one answer, and choices
 STREAM_LIMIT = 256 * 1024 * 1024     # bytes of one streamed completion: a million tokens and more
 CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
@@ -125,7 +126,7 @@ CAUSES = {
     "wrong-address-family": Cause(4, "{url}: only {answers} answers, {refuses} does not",
                                   "use the address that answers: {right}"),
     "unreachable": Cause(4, "{url}: {detail}", "check the address, the route to it and the firewall"),
-    "timeout": Cause(4, "{url}: timed out {phase} ({seconds:g} s)", "{fix}"),
+    "timeout": Cause(4, "{url}: timed out {when} ({seconds:g} s)", "{fix}"),
     "proxy-captured": Cause(4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
                             "export NO_PROXY={no_proxy}"),
     "scheme-mismatch": Cause(4, "{url}: the port does not speak {scheme}", "try the other scheme: {right}"),
@@ -328,13 +329,14 @@ Shaped = collections.namedtuple("Shaped", "body changes warnings")
 Shaped.__doc__ = "What `shape_request` returns: the finished body, a list of Change, a list of texts."
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
-Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model")
+Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model extra")
 Delta.__doc__ = """One piece of an answer: texts ("" when none), raw tool-call pieces (a list), and
-finish_reason, usage (Usage), id, model or None."""
-Delta.__new__.__defaults__ = ("", "", (), None, None, None, None)
-Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls finish_reason usage timings")
+finish_reason, usage (Usage), id, model or None; `extra` as in Answer, of this piece, or None."""
+Delta.__new__.__defaults__ = ("", "", (), None, None, None, None, None)
+Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls finish_reason usage timings extra")
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
-"arguments"}}; `timings` {"first_token_s", "total_s"} in seconds."""
+"arguments"}}; `timings` {"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the
+server sent beyond that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}."""
 Finding = collections.namedtuple("Finding", "check status cause summary fix command edits")
 Finding.__doc__ = """What one check of `diagnose` found; status is ok, warn, fail or skip.
 
@@ -2023,6 +2025,8 @@ def _characters(text):
 # ----------------------------------------------------------------------------
 # Answers: SSE lines -> events -> deltas -> one assembled message
 # ----------------------------------------------------------------------------
+# Pure: bytes and JSON values in, values out. Whatever a server sends, each step costs in
+# proportion to its size.
 
 class EventDecoder(object):
     """Turns bytes, cut anywhere, into server-sent events; knows nothing of where they come from.
@@ -2032,33 +2036,31 @@ class EventDecoder(object):
     """
 
     def __init__(self):
-        self._rest = b""
+        self._rest = bytearray()
         self._started = False
         self._after_cr = False
 
     def feed(self, data):
         """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr and data:
-            self._after_cr = False
-            data = data[1:] if data[:1] == b"\n" else data
-        if data:
-            self._after_cr = data.endswith(b"\r")
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        text = self._rest + data if self._rest else data
+        if self._after_cr or b"\r" in data:
+            data = self._line_feeds(data)
+        searched = max(0, len(self._rest) - 1)
+        self._rest += data
         if not self._started:
-            if len(text) < 3 and b"\xef\xbb\xbf".startswith(text):
-                self._rest = text
+            if len(self._rest) < 3 and b"\xef\xbb\xbf".startswith(self._rest):
                 return []
             self._started = True
-            text = text[3:] if text.startswith(b"\xef\xbb\xbf") else text
-        blocks = text.split(b"\n\n")
+            if self._rest.startswith(b"\xef\xbb\xbf"):
+                del self._rest[:3]
+        if self._rest.find(b"\n\n", searched) < 0:
+            if len(self._rest) > EVENT_LIMIT:
+                raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
+            return []
+        blocks = self._rest.split(b"\n\n")
         self._rest = blocks.pop()
-        if len(self._rest) > EVENT_LIMIT:
-            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
         events = []
         for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block:      # what vLLM sends, nearly always
+            if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
                 events.append(("", block[6:].decode("utf-8", "replace")))
             else:
                 event = _parse_event(block.decode("utf-8", "replace"))
@@ -2066,40 +2068,79 @@ class EventDecoder(object):
                     events.append(event)
         return events
 
+    def _line_feeds(self, data):
+        """Return `data` with each line end made a line feed; a CRLF may be cut in two."""
+        if self._after_cr and data:
+            self._after_cr = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if data:
+            self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
 
 def _parse_event(block):
     """Return (type, data) of the lines of one event, or None when it carries no data."""
     kind, data = "", []
     for line in block.split("\n"):
         field, _, value = line.partition(":")
-        value = value[1:] if value.startswith(" ") else value
+        if value.startswith(" "):
+            value = value[1:]
         if field == "data":
             data.append(value)
         elif field == "event":
             kind = value
-    return (kind, "\n".join(data)) if data else None
+    if not data:
+        return None
+    return kind, "\n".join(data)
 
 
-def decode_delta(payload):
+def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
-    Reads `delta` or `message`, `reasoning` or `reasoning_content`, the legacy
-    `function_call`, and only the first choice.
+    Reads the first choice: its `delta` or `message`, `reasoning` or
+    `reasoning_content`, the legacy `function_call`. With `full`, log
+    probabilities and the other choices are kept in `extra`.
     """
+    choice, others = {}, []
     choices = payload.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict) or choice.get("index"):      # nothing, or a chunk of another choice
-        choice = {}
+    if isinstance(choices, list):
+        for item in choices:
+            if not isinstance(item, dict):
+                continue
+            if item.get("index"):
+                others.append(item)
+            elif not choice:
+                choice = item
     piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    content, finish, usage = piece.get("content"), choice.get("finish_reason"), payload.get("usage")
-    reasoning = piece.get("reasoning") or piece.get("reasoning_content")
-    return Delta(content if isinstance(content, str) else _joined_parts(content) if content else "",
-                 reasoning if isinstance(reasoning, str) else "",
-                 _call_pieces(piece) if "tool_calls" in piece or "function_call" in piece else (),
-                 None if finish is None else _text_or_none(finish), None if usage is None else decode_usage(usage),
-                 _text_or_none(payload.get("id")), _text_or_none(payload.get("model")))
+    content, reasoning = piece.get("content"), piece.get("reasoning") or piece.get("reasoning_content")
+    if not isinstance(content, str):
+        content = _joined_parts(content)
+    if not isinstance(reasoning, str):
+        reasoning = ""
+    calls = ()
+    if "tool_calls" in piece or "function_call" in piece:
+        calls = _call_pieces(piece)
+    usage, extra = payload.get("usage"), None
+    if usage or full:
+        extra = _extra_parts(usage, choice.get("logprobs"), others, full)
+        usage = decode_usage(usage)
+    return Delta(content, reasoning, calls, _text_or_none(choice.get("finish_reason")), usage or None,
+                 _text_or_none(payload.get("id")), _text_or_none(payload.get("model")), extra)
+
+
+def _extra_parts(usage, logprobs, others, full):
+    """Return what a chunk holds beyond a Delta's own fields, as {"usage", "logprobs", "choices"}, or None."""
+    extra = {}
+    if isinstance(usage, dict):
+        extra["usage"] = usage
+    if full and isinstance(logprobs, dict):
+        extra["logprobs"] = logprobs
+    if full and others:
+        extra["choices"] = [choice for choice in others if isinstance(choice["index"], int)]
+    return extra or None
 
 
 def _call_pieces(piece):
@@ -2107,24 +2148,33 @@ def _call_pieces(piece):
     calls = piece.get("tool_calls")
     if not calls and isinstance(piece.get("function_call"), dict):
         calls = [{"index": 0, "function": piece["function_call"]}]
-    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else ()
+    if not isinstance(calls, list):
+        return ()
+    return [call for call in calls if isinstance(call, dict)]
 
 
 def _text_or_none(value):
-    return value if isinstance(value, str) else None
+    if isinstance(value, str):
+        return value
+    return None
 
 
 def _joined_parts(content):
     if not isinstance(content, list):
         return ""
-    return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    texts = [part.get("text") for part in content if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def decode_usage(usage):
     """Return the Usage of a usage object, or None when there is none."""
     if not isinstance(usage, dict):
         return None
-    return Usage(*[usage[name] if isinstance(usage.get(name), int) else None for name in Usage._fields])
+    counts = [usage.get(name) for name in Usage._fields]
+    for position, count in enumerate(counts):
+        if not isinstance(count, int) or count > 1e15:       # no count, and more than a float can divide
+            counts[position] = None
+    return Usage(*counts)
 
 
 class _Text(object):
@@ -2139,7 +2189,7 @@ class _Text(object):
             self._fold()
 
     def _fold(self):
-        text, self._text = self._text, None          # no second reference: CPython lengthens it where it stands
+        text, self._text = self._text, None          # no second reference: CPython lengthens it in place
         text += "".join(self._pieces)
         self._text, self._pieces = text, []
 
@@ -2149,13 +2199,17 @@ class _Text(object):
 
 
 class Assembler(object):
-    """Collects Deltas into one Answer; holds the text once, and nothing else that grows."""
+    """Collects Deltas into one Answer; holds the text once, and nothing else that grows.
+
+    `add` raises ServerError for more tool calls or choices than ANSWER_PARTS.
+    """
 
     def __init__(self):
         self._content, self._reasoning = _Text(), _Text()
-        self._calls = []
-        self._slots = {}
-        self._last = {"id": None, "model": None, "finish_reason": None, "usage": None}
+        self._calls = []                             # [id, name, _Text of the arguments]
+        self._slots = {}                             # index of a call -> its place in _calls
+        self._id = self._model = self._finish_reason = self._usage = None
+        self._extra, self._others = {}, {}
 
     def add(self, delta):
         """Take one Delta."""
@@ -2165,40 +2219,102 @@ class Assembler(object):
             self._reasoning.add(delta.reasoning)
         for position, piece in enumerate(delta.tool_calls):
             self._add_call(position, piece)
-        for name in self._last:
-            value = getattr(delta, name)
-            if value is not None:
-                self._last[name] = value
+        if delta.id is not None:
+            self._id = delta.id
+        if delta.model is not None:
+            self._model = delta.model
+        if delta.finish_reason is not None:
+            self._finish_reason = delta.finish_reason
+        if delta.usage is not None:
+            self._usage = delta.usage
+        if delta.extra is not None:
+            self._add_extra(delta.extra)
 
     def _add_call(self, position, piece):
-        index = piece["index"] if isinstance(piece.get("index"), int) else position
+        index = piece.get("index")
+        if not isinstance(index, int):
+            index = position
         call_id = _text_or_none(piece.get("id"))
-        call = self._calls[self._slots[index]] if index in self._slots else None
-        if call is None or (call_id and call["id"] and call_id != call["id"]):
-            call = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
+        call = None
+        if index in self._slots:
+            call = self._calls[self._slots[index]]
+        if call is None or (call_id and call[0] and call_id != call[0]):
+            call = [None, "", _Text()]
             self._slots[index] = len(self._calls)
             self._calls.append(call)
-        call["id"] = call_id or call["id"]
-        function = piece.get("function") if isinstance(piece.get("function"), dict) else {}
+            _check_parts(self._calls, "tool calls")
+        call[0] = call_id or call[0]
+        function = piece.get("function")
+        if not isinstance(function, dict):
+            return
         name, arguments = function.get("name"), function.get("arguments") or ""
-        if isinstance(name, str) and not call["function"]["name"]:
-            call["function"]["name"] = name
-        call["function"]["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments)
+        if isinstance(name, str) and not call[1]:
+            call[1] = name
+        if not isinstance(arguments, str):           # some servers send the object itself
+            arguments = json.dumps(arguments)
+        call[2].add(arguments)
+
+    def _add_extra(self, extra):
+        if "usage" in extra:
+            self._extra["usage"] = extra["usage"]
+        for name, items in extra.get("logprobs", {}).items():
+            if isinstance(items, list):
+                self._extra.setdefault("logprobs", {}).setdefault(name, []).extend(items)
+        for choice in extra.get("choices", ()):
+            other = self._others.setdefault(choice["index"], Assembler())
+            _check_parts(self._others, "choices")
+            other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
 
     def answer(self, timings=None):
         """Return the Answer so far."""
-        last = self._last
-        return Answer(last["id"], last["model"], self._content.whole(), self._reasoning.whole(), self._calls,
-                      last["finish_reason"], last["usage"], timings or {"first_token_s": None, "total_s": None})
+        calls = []
+        for call_id, name, arguments in self._calls:
+            function = {"name": name, "arguments": arguments.whole()}
+            calls.append({"id": call_id, "type": "function", "function": function})
+        extra = dict(self._extra)
+        if self._others:
+            extra["choices"] = [_other_choice(index, self._others[index]) for index in sorted(self._others)]
+        return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(), calls,
+                      self._finish_reason, self._usage, dict(_NO_TIMINGS, **timings or {}), extra)
 
 
-def loads_untrusted(text, decode=None):
+_NO_TIMINGS = {"first_token_s": None, "last_token_s": None, "total_s": None}
+
+
+def _check_parts(parts, what):
+    if len(parts) > ANSWER_PARTS:
+        raise ServerError("the answer holds more than %d %s" % (ANSWER_PARTS, what),
+                          "look at what answers at the base URL", "answer-broken")
+
+
+def _other_choice(index, assembler):
+    """Return a further choice as `chat --json` prints it."""
+    answer = assembler.answer()
+    choice = {"index": index}
+    for name in ("content", "reasoning", "tool_calls", "finish_reason"):
+        choice[name] = getattr(answer, name)
+    return dict(choice, **answer.extra)
+
+
+# An event shorter than this is safe for `json.loads`: no number in it is long enough to cost
+# anything. Only longer ones need the slower guard of `json_number`.
+_SHORT_EVENT = 4000
+
+
+def loads_event(text):
+    """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
+    if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
+        return json.loads(text)
+    return loads_untrusted(text)
+
+
+def loads_untrusted(text):
     """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
 
     Nested so deep that to handle it might overflow the stack is refused, too.
     """
     try:
-        value = decode(text) if decode else json.loads(text, parse_int=json_number)
+        value = json.loads(text, parse_int=json_number)
     except RecursionError:
         raise ValueError("nested too deep")
     if is_deep(text, value):
@@ -2210,11 +2326,16 @@ def is_deep(text, value):
     """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
     if text.count("{") + text.count("[") <= JSON_DEPTH:
         return False
-    containers = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(JSON_DEPTH):
-        containers = [item for outer in containers for item in (outer.values() if isinstance(outer, dict) else outer)
-                      if isinstance(item, (dict, list))]
-    return bool(containers)
+    level = [value]
+    for _ in range(JSON_DEPTH + 1):
+        inner = []
+        for container in level:
+            if isinstance(container, dict):
+                inner += container.values()
+            elif isinstance(container, list):
+                inner += container
+        level = [item for item in inner if isinstance(item, (dict, list))]
+    return bool(level)
 
 
 # ----------------------------------------------------------------------------
@@ -2229,32 +2350,64 @@ Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `bod
 None, `secrets` the texts to hide in what the server says."""
 
 
+# Where an exchange is: the code that `Exchange.phase` and the facts of a timeout hold, and its words.
+PHASES = {
+    "resolve": "looking up the host",
+    "connect": "connecting",
+    "proxy": "waiting for the proxy",
+    "tls": "in the TLS handshake",
+    "send": "sending the request",
+    "wait": "waiting for the answer to begin",
+    "read": "in the middle of the answer",
+    "comments": "with comments only since the last event",
+}
+LIFE_FACTOR = 10                     # how often comments can prolong the wait for an event
+
+
 class _Wire(io.RawIOBase):
     """A connected socket as http.client sees it, bounded by silence and deadline.
 
     Silence lasts until `progress` is reported: bytes alone are none, or a server
-    could drip one at a time for ever.
+    could drip one at a time for ever. `before_wait` is called before each wait.
     """
 
-    def __init__(self, sock, silence_s, deadline):
+    def __init__(self, sock, silence_s, deadline, before_wait=None):
         super(_Wire, self).__init__()
-        self.sock, self.silence_s = sock, silence_s
-        self.deadline = math.inf if deadline is None else deadline
-        self.progress()
+        self.sock, self.silence_s, self.before_wait = sock, silence_s, before_wait
+        self.deadline = deadline
+        if deadline is None:
+            self.deadline = math.inf
+        self._begin_silence()
+
+    def _begin_silence(self):
+        self._since = time.monotonic()
+        self._until = self._since + self.silence_s
+        self._moved = self._alive = False
 
     def progress(self):
-        """Take note that the other side has got on: its time starts anew."""
-        self.until = min(self.deadline, time.monotonic() + self.silence_s)
+        """Take note that the other side has got on: its time starts anew with the next wait."""
+        self._moved = True
+
+    def keep_alive(self):
+        """Take note of a sign of life that is no progress: it prolongs the silence, but not for ever."""
+        self._alive = True
 
     def readable(self):
         return True
 
     def readinto(self, buffer):
-        self.sock.settimeout(_patience(self.silence_s, self.until))
+        if self.before_wait is not None:
+            self.before_wait()
+        if self._moved:
+            self._begin_silence()
+        elif self._alive:
+            self._alive = False
+            self._until = min(time.monotonic() + self.silence_s, self._since + LIFE_FACTOR * self.silence_s)
+        self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
         return self.sock.recv_into(buffer)
 
     def sendall(self, data):
-        self.sock.settimeout(_patience(self.silence_s, self.until))
+        self.sock.settimeout(_patience(self.silence_s, self.deadline))
         self.sock.sendall(data)
         self.progress()
 
@@ -2284,31 +2437,32 @@ class Exchange(object):
     `seconds` holds when it was connected and when the answer began.
     """
 
-    def __init__(self, method, url, headers, body, route):
+    def __init__(self, method, url, headers, body, route, before_wait=None):
         self.url, self.route, self.sock = url, route, None
+        self._before_wait = before_wait
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         sent = list(headers.values()) + list(self._to_proxy.values())
         self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
-        self.phase = "before connecting"
+        self.phase = "resolve"
         self.seconds = {}
         import http.client
         self._started = time.monotonic()
         self._deadline = None if route.total_s is None else self._started + route.total_s
         try:
             self._wire = wire = self._connect()
-            self.seconds["connect"] = time.monotonic() - self._started
+            self.seconds["connect"] = self.elapsed()
             connection = http.client.HTTPConnection(self.target.host, self.target.port)
             connection.sock = wire
-            self.phase = "sending the request"
+            self.phase = "send"
             if self.target.scheme == "http":
                 headers = dict(headers, **self._to_proxy)
             connection.request(method, self._request_target(), body, _all_headers(headers, body))
-            self.phase = "waiting for the answer to begin"
+            self.phase = "wait"
             self.response = connection.getresponse()
-            self.seconds["headers"] = time.monotonic() - self._started
-            self.phase = "in the middle of the answer"
+            self.seconds["headers"] = self.elapsed()
+            self.phase = "read"
             wire.progress()
         except BaseException as error:
             self.close()
@@ -2330,7 +2484,17 @@ class Exchange(object):
 
     def progress(self):
         """Take note that a useful piece of the answer has come: the next may take as long again."""
+        self.phase = "read"
         self._wire.progress()
+
+    def keep_alive(self):
+        """Take note of a comment or a line end: the server lives, but the answer has not got on."""
+        self.phase = "comments"
+        self._wire.keep_alive()
+
+    def elapsed(self):
+        """Return the seconds since the exchange began."""
+        return time.monotonic() - self._started
 
     def close(self):
         """Close the connection; a server that was still generating stops."""
@@ -2341,25 +2505,25 @@ class Exchange(object):
         """Return the _Wire to the server, through the proxy and TLS where they are asked for."""
         import socket
         via = split_url(self.proxy) if self.proxy else self.target
-        self.phase = "looking up the host"
+        self.phase = "resolve"
         addresses = _addresses(via.host, via.port, _patience(self.route.connect_s, self._deadline))
-        self.phase = "connecting"
+        self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)     # notices a peer that vanished
         if self.target.scheme == "https":
             if self.proxy:
                 self._tunnel()
-            self.phase = "in the TLS handshake"
+            self.phase = "tls"
             context = tls_context(self.route)
             self.sock.settimeout(_patience(self.route.connect_s, self._deadline))
             self.sock = context.wrap_socket(self.sock, server_hostname=self.target.host)
-        return _Wire(self.sock, self.route.silence_s, self._deadline)
+        return _Wire(self.sock, self.route.silence_s, self._deadline, self._before_wait)
 
     def _tunnel(self):
         """Ask the proxy for a tunnel to the server (RFC 9110, 9.3.6)."""
         import http.client
-        self.phase = "waiting for the proxy"
+        self.phase = "proxy"
         wire = _Wire(self.sock, self.route.connect_s, self._deadline)
         place = "%s:%d" % (_bracketed(self.target.host), self.target.port)
         fields = [("Host", place)] + sorted(self._to_proxy.items())
@@ -2435,7 +2599,7 @@ class Exchange(object):
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
         if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
-            return timeout_error(self.url, self.phase, time.monotonic() - self._started)
+            return timeout_error(self.url, self.phase, self.elapsed())
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
@@ -2450,7 +2614,7 @@ class Exchange(object):
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
             return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
         if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return error_for("answer-broken", detail="the connection was closed " + self.phase, **facts)
+            return error_for("answer-broken", detail="the connection was closed " + PHASES[self.phase], **facts)
         if isinstance(error, http.client.HTTPException):
             return error_for("answer-broken", detail="no valid HTTP: " + (excerpt(self.redact(str(error)), 80) or type(error).__name__),
                         **facts)
@@ -2638,11 +2802,11 @@ def _tls_error(error, facts):
 
 
 def timeout_error(url, phase, seconds):
-    """Return the error for a server that kept silent in a phase of the exchange."""
-    fix = {"looking up the host": "check the name servers of this host",
-           "connecting": "check the address, the route to it and the firewall"}
-    return error_for("timeout", url=url, phase=phase, seconds=round(seconds, 1),
-                fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+    """Return the error for a server that kept silent in a phase of the exchange (a code of PHASES)."""
+    fix = {"resolve": "check the name servers of this host",
+           "connect": "check the address, the route to it and the firewall"}
+    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], seconds=round(seconds, 1),
+                     fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
 
 
 def refused_error(url):
@@ -2886,12 +3050,40 @@ def list_everywhere(providers, timeout_s=None):
 
 
 def in_parallel(function, calls):
-    """Return [function(*call) for call in calls], all at once in threads; one call stays in this thread."""
+    """Return [function(*call) for call in calls], all at once; one call stays in this thread.
+
+    At most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
+    Raises what the first of the failed calls raised.
+    """
     if len(calls) == 1:
         return [function(*calls[0])]
-    import concurrent.futures
-    with concurrent.futures.ThreadPoolExecutor(min(len(calls), 256)) as pool:
-        return list(pool.map(lambda call: function(*call), calls))
+    import threading
+    outcomes = [None] * len(calls)
+    waiting = iter(enumerate(calls))
+    lock = threading.Lock()
+
+    def work():
+        while True:
+            with lock:
+                number, call = next(waiting, (None, None))
+            if number is None:
+                return
+            try:
+                outcomes[number] = function(*call), None
+            except BaseException as error:           # carried over to the thread that asked
+                outcomes[number] = None, error
+
+    threads = [threading.Thread(target=work) for _ in calls[:256]]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.5)                         # not for ever: on Windows that would hold Ctrl-C up
+    for _, error in outcomes:
+        if error is not None:
+            raise error
+    return [value for value, _ in outcomes]
 
 
 def find_model(provider, reference=None, timeout_s=None):
@@ -2985,31 +3177,88 @@ def stream_chat(provider, body, thinking=None, timeout_s=None):
 
 def chat(provider, body, thinking=None, timeout_s=None):
     """Send a chat-completions body and return the whole Answer. Raises as `stream_chat` does."""
+    return collect_answer(stream_chat(provider, body, thinking, timeout_s))
+
+
+def collect_answer(deltas, show=None):
+    """Return the Answer of an iterator of Deltas, each of which is given to `show`; closes the iterator.
+
+    The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
+    """
     started = time.monotonic()
-    assembler, first = Assembler(), None
-    deltas = stream_chat(provider, body, thinking, timeout_s)
+    assembler, timings = Assembler(), dict(_NO_TIMINGS)
     try:
         for delta in deltas:
-            if first is None and (delta.content or delta.reasoning or delta.tool_calls):
-                first = time.monotonic() - started
+            if delta.content or delta.reasoning or delta.tool_calls:
+                timings["last_token_s"] = time.monotonic() - started
+                if timings["first_token_s"] is None:
+                    timings["first_token_s"] = timings["last_token_s"]
             assembler.add(delta)
+            if show is not None:
+                show(delta)
+    except BaseException as error:
+        timings["total_s"] = time.monotonic() - started
+        error.partial = assembler.answer(timings)
+        raise
     finally:
         deltas.close()                               # at once, also where nothing counts references
-    return assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
+    timings["total_s"] = time.monotonic() - started
+    return assembler.answer(timings)
 
 
-def send_chat(provider, model, body, timeout_s=None):
-    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused."""
+class Observed(object):
+    """What `send_chat` saw of one exchange; it fills this in while the Deltas are read.
+
+    Seconds count from the start of the exchange and are None until it came that far.
+    `pieces` counts the reads that brought bytes of the answer, `events` those of its
+    stream; `framed` tells whether it was a stream, `done` whether [DONE] ended it;
+    `reasoning_field` is the name of the field that reasoning came in, or None.
+    """
+
+    def __init__(self):
+        self.connect_s = self.headers_s = self.first_piece_s = self.last_piece_s = None
+        self.pieces = self.events = 0
+        self.framed = self.done = False
+        self.reasoning_field = None
+
+    def note_piece(self, elapsed_s):
+        self.pieces += 1
+        self.last_piece_s = elapsed_s
+        if self.first_piece_s is None:
+            self.first_piece_s = elapsed_s
+
+    def note_payload(self, payload):
+        choices = payload.get("choices")
+        if not isinstance(choices, list):
+            return
+        for choice in choices:
+            piece = _get(choice, "delta") or _get(choice, "message")
+            for name in ("reasoning", "reasoning_content"):
+                if _get(piece, name):
+                    self.reasoning_field = name
+
+
+def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
+    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused.
+
+    `timeout_s` bounds the silence between two events, `total_s` the whole exchange.
+    An Observed is filled in; `before_wait` is called whenever all that came has been
+    yielded and the server is waited for: what it raises ends the exchange as it is.
+    """
     if provider.refusal is not None:
         raise provider.refusal
     url = provider.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, None)
-    data = encode_body(body)
-    with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
+    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, total_s)
+    data, headers = encode_body(body), request_headers(provider, model)
+    full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
+    with Exchange("POST", url, headers, data, route, before_wait) as exchange:
+        if observed is not None:
+            observed.connect_s = exchange.seconds["connect"]
+            observed.headers_s = exchange.seconds["headers"]
         if exchange.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
-        for delta in read_answer(exchange, provider, model):
+        for delta in read_answer(exchange, provider, model, observed, full):
             yield delta
 
 
@@ -3021,24 +3270,35 @@ def encode_body(body):
         raise UsageError("the body cannot be sent as JSON: %s" % error, "leave NaN and Infinity out")
 
 
-def read_answer(exchange, provider, model):
+def read_answer(exchange, provider, model, observed=None, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
-    first = b""
-    while not first.strip():
-        data = next(chunks, None)
-        if data is None:
-            raise error_for("stream-broken", url=exchange.url, detail="the answer is empty")
-        first += data
-        if len(first) > EVENT_LIMIT:
+    blank = 0
+    for first in chunks:
+        if first.strip():
+            break
+        exchange.keep_alive()
+        blank += len(first)
+        if blank > EVENT_LIMIT:
             raise error_for("answer-too-large", url=exchange.url, limit=EVENT_LIMIT)
+    else:
+        raise error_for("stream-broken", url=exchange.url, detail="the answer is empty")
+    chunks = itertools.chain((first,), chunks)
+    if observed is not None:
+        chunks = _noted_pieces(chunks, exchange, observed)
     if first.lstrip()[:1] in (b"{", b"[", b"<"):
-        return _read_whole(exchange, first, chunks, provider, model)
-    return _read_events(exchange, first, chunks, provider, model)
+        return _read_whole(exchange, chunks, provider, model, full)
+    return _read_events(exchange, chunks, provider, model, observed, full)
 
 
-def _read_whole(exchange, first, chunks, provider, model):
-    text = bytearray(first)
+def _noted_pieces(chunks, exchange, observed):
+    for data in chunks:
+        observed.note_piece(exchange.elapsed())
+        yield data
+
+
+def _read_whole(exchange, chunks, provider, model, full):
+    text = bytearray()
     for data in chunks:
         text += data
         if len(text) > ANSWER_LIMIT:
@@ -3049,39 +3309,51 @@ def _read_whole(exchange, first, chunks, provider, model):
         payload = None
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
-    if not isinstance(payload, dict) or not isinstance(payload.get("choices"), list):
+    if not isinstance(_get(payload, "choices"), list):
         raise error_for("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
-                   answered_by=answered_by(exchange.headers))
-    yield decode_delta(payload)
+                        answered_by=answered_by(exchange.headers))
+    yield decode_delta(payload, full)
 
 
-def _read_events(exchange, first, chunks, provider, model):
+def _read_events(exchange, chunks, provider, model, observed, full):
     decoder = EventDecoder()
-    decode = json.JSONDecoder(parse_int=json_number).decode
     finished, size = False, 0
-    for data in itertools.chain((first,), chunks):
+    if observed is not None:
+        observed.framed = True
+    for data in chunks:
         size += len(data)
         if size > STREAM_LIMIT:
             raise error_for("answer-too-large", url=exchange.url, limit=STREAM_LIMIT)
-        if b"\n" in data:                            # a comment is a sign of life as much as an event
-            exchange.progress()
         try:
             events = decoder.feed(data)
         except ValueError as error:
             raise error_for("stream-broken", url=exchange.url, detail=str(error))
+        if events:
+            exchange.progress()
+        elif b"\n" in data:                          # a comment, or the end of one of an event's lines
+            exchange.keep_alive()
         for kind, text in events:
+            if observed is not None:
+                observed.events += 1
             if text == "[DONE]":
+                if observed is not None:
+                    observed.done = True
                 return
             try:
-                payload = loads_untrusted(text, decode)
+                payload = loads_event(text)
             except ValueError:
-                raise error_for("stream-broken", url=exchange.url, detail="an event is no JSON: " + excerpt(exchange.redact(text), 80))
+                words = excerpt(exchange.redact(text), 80)
+                raise error_for("stream-broken", url=exchange.url, detail="an event is not JSON: " + words)
             if kind == "error" or is_error_payload(payload):
-                raise _error_inside(exchange, text.encode("utf-8", "replace"), payload, provider, model)
-            if isinstance(payload, dict):
-                delta = decode_delta(payload)
-                finished = finished or delta.finish_reason is not None
-                yield delta
+                data = text.encode("utf-8", "replace")
+                raise _error_inside(exchange, data, payload, provider, model)
+            if not isinstance(payload, dict):
+                continue
+            if observed is not None:
+                observed.note_payload(payload)
+            delta = decode_delta(payload, full)
+            finished = finished or delta.finish_reason is not None
+            yield delta
     if not finished:
         raise error_for("stream-broken", url=exchange.url, detail="it ended without [DONE] or a finish reason")
 
@@ -3106,8 +3378,7 @@ _CONTRACT_CAUSES = {"bad-key-form": "bad-key", "unreachable": "connection-refuse
 _KEY_CAUSES = ("no-key", "bad-key")
 _CONNECT_CAUSES = ("dns", "connection-refused", "server-loading", "wrong-address-family", "unreachable",
                    "proxy-captured", "scheme-mismatch", "tls-untrusted", "tls-failed")
-_CONNECT_PHASES = ("before connecting", "looking up the host", "connecting", "in the TLS handshake",
-                   "waiting for the proxy")
+_CONNECT_PHASES = ("resolve", "connect", "proxy", "tls")
 
 
 def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
@@ -3806,7 +4077,7 @@ def _complete(case, model, body):
             if error.cause not in ("not-openai", "answer-broken", "answer-too-large"):
                 raise
             raise error_for("stream-broken", url=url, detail=error.facts.get("detail") or error.message)
-    answer = assembler.answer({"first_token_s": first, "total_s": tap.pieces[-1][0]})
+    answer = assembler.answer({"first_token_s": first, "last_token_s": tap.pieces[-1][0], "total_s": tap.pieces[-1][0]})
     broken = _stream_fault(b"".join(data for _, data in tap.pieces), answer)
     if broken:
         raise error_for("stream-broken", url=url, detail=broken)
@@ -5249,22 +5520,17 @@ def _ask(options, provider, model, body, console):
     shaped = shape_request(body, model, options.thinking)
     for warning in shaped.warnings:
         console.err("warning: " + warning)
-    started = time.monotonic()
-    assembler, first = Assembler(), None
     show = _Display(options, console)
-    deltas = send_chat(provider, model, shaped.body, options.timeout)
     try:
-        for delta in deltas:
-            if first is None and (delta.content or delta.reasoning or delta.tool_calls):
-                first = time.monotonic() - started
-            assembler.add(delta)
-            show.add(delta)
-    finally:                                         # an answer that breaks off is shown as far as it came
-        deltas.close()
+        answer = collect_answer(send_chat(provider, model, shaped.body, options.timeout), show.add)
+    except (Error, KeyboardInterrupt) as stop:       # an answer that breaks off is shown as far as it came
         show.end()
-        answer = assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
-        if options.json and (first is not None or answer.finish_reason):
-            console.out_json(answer_json(answer))
+        if options.json and (stop.partial.finish_reason or stop.partial.timings["first_token_s"] is not None):
+            console.out_json(answer_json(stop.partial))
+        raise
+    show.end()
+    if options.json:
+        console.out_json(answer_json(answer))
     if not options.json:
         for call in answer.tool_calls:
             console.out("%s(%s)" % (call["function"]["name"], call["function"]["arguments"]))
@@ -5276,6 +5542,9 @@ def _ask(options, provider, model, body, console):
     return answer
 
 
+ONE_PIECE_S = 0.005                  # seconds; an answer that took less to come came in one piece
+
+
 def statistics(answer):
     """Return the line of statistics of an Answer: tokens, time to the first, tokens a second."""
     usage, timings = answer.usage, answer.timings
@@ -5284,8 +5553,8 @@ def statistics(answer):
         parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
     if timings["first_token_s"] is not None:
         parts.append("first token %.2f s" % timings["first_token_s"])
-        writing = timings["total_s"] - timings["first_token_s"]
-        if usage is not None and usage.completion_tokens and usage.completion_tokens > 1 and writing > 0.001:
+        writing = (timings["last_token_s"] or 0) - timings["first_token_s"]
+        if usage is not None and (usage.completion_tokens or 0) > 1 and writing > ONE_PIECE_S:
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
@@ -5296,7 +5565,13 @@ def statistics(answer):
 def answer_json(answer):
     """Return the object of `chat --json` for an Answer (the shape is a contract; see README)."""
     value = answer._asdict()
-    value["usage"] = dict(answer.usage._asdict()) if answer.usage else None
+    extra = json.loads(json.dumps(value.pop("extra")), parse_constant=lambda name: None)     # NaN is not JSON
+    usage = extra.pop("usage", None)
+    if answer.usage is not None:
+        usage = dict(usage or {}, **answer.usage._asdict())
+    value["usage"] = usage
+    value["timings"] = {name: answer.timings[name] for name in ("first_token_s", "total_s")}
+    value.update(extra)
     return value
 
 

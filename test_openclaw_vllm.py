@@ -1752,6 +1752,60 @@ class Streams(Case):
         deltas.close()
         self.assertTrue(stub.gone.wait(WAIT_S))
 
+    def test_what_is_observed_of_an_exchange(self):
+        whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
+        stop = chunk(finish="stop")
+        for name, step, expected in (
+                ("stream", sse(chunk("a"), stop), (True, True, 3, None)),
+                ("no [DONE]", sse(chunk("a"), stop, done=False), (True, False, 2, None)),
+                ("reasoning", sse(chunk(reasoning="r"), stop), (True, True, 3, "reasoning")),
+                ("old reasoning", sse(chunk(reasoning_content="r"), stop), (True, True, 3, "reasoning_content")),
+                ("whole", whole, (False, False, 0, None))):
+            with self.subTest(name=name):
+                self.declare(self.serve(step).url)
+                provider, observed = self.provider(), vllm.Observed()
+                model = vllm.find_model(provider)
+                vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY, observed=observed))
+                self.assertEqual((observed.framed, observed.done, observed.events, observed.reasoning_field), expected)
+                self.assertGreaterEqual(observed.pieces, 1)
+                self.assertLessEqual(observed.connect_s, observed.headers_s)
+                self.assertLessEqual(observed.first_piece_s, observed.last_piece_s)
+
+    def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(self):
+        self.declare(self.serve(sse(chunk("a"), chunk("b"), done=False)).url)
+        provider, seen = self.provider(), []
+        with self.assertRaises(vllm.ServerError) as raised:
+            vllm.collect_answer(vllm.stream_chat(provider, HI), seen.append)
+        self.assertEqual((raised.exception.partial.content, [delta.content for delta in seen]), ("ab", ["a", "b"]))
+
+    def test_the_whole_exchange_can_have_a_limit(self):
+        def drip(sock, _, stub):
+            sock.sendall(sse(done=False))
+            while not stub.ending.wait(0.02):
+                sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
+
+        self.declare(self.serve(drip).url)
+        provider = self.provider()
+        with self.assertRaises(vllm.ServerError) as raised:
+            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY, total_s=0.2))
+        self.assertEqual((raised.exception.cause, raised.exception.facts["phase"]), ("timeout", "read"))
+
+    def test_what_is_raised_before_a_wait_ends_the_exchange_as_it_is(self):
+        class Stop(Exception):
+            pass
+
+        def before_wait():
+            if seen:
+                raise Stop()
+
+        seen, stub = [], self.serve(then_watch(sse(chunk("a"), done=False)))
+        self.declare(stub.url)
+        provider = self.provider()
+        with self.assertRaises(Stop):
+            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
+                                               before_wait=before_wait), seen.append)
+        self.assertTrue(stub.gone.wait(WAIT_S))
+
     def test_module_chat(self):
         url = self.demo(KEY)
         self.declare(url, KEY, id="demo-alias")
@@ -2142,7 +2196,7 @@ class Chat(Case):
                 ([chunk(reasoning="hm"), chunk(finish="length")], 0, "", "used up by reasoning"),
                 ([chunk(reasoning="hm"), chunk(finish="stop")], 0, "", "--reasoning-parser"),
                 ([chunk(finish="stop")], 0, "", "finish reason stop"),
-                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"), ([chunk("a"), "x"], 4, "a\n", "no JSON")):
+                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"), ([chunk("a"), "x"], 4, "a\n", "not JSON")):
             with self.subTest(events=events):
                 result = self.ask("x", script=(sse(*events),))[0]
                 self.check(result, status, err=words)
@@ -4155,7 +4209,7 @@ class DoctorTest(unittest.TestCase):
                 ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
                 ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
                 ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
-                ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "no JSON"),
+                ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
                 ("cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]), "of 5000 bytes"),
                 ("nothing", "stream-broken", (200, {}, b""), "empty"),
                 ("HTTP 200 with an error", "stream-broken", (200, {}, {"error": {"message": "no luck"}}), "no luck"),
