@@ -1212,9 +1212,9 @@ class List(Case):
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
                 (reply("", "503 Service Unavailable"), 4, "not ready"),
-                (reply("x", "500 Oops"), 4, "HTTP 500 Oops: x"), (reply(b""), 4, "it is empty"),
+                (reply("x", "500 Oops"), 4, "HTTP 500: x"), (reply(b""), 4, "it is empty"),
                 (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
-                (reply("{"), 4, "it is no JSON"), (reply({"data": None}), 4, 'a list under "data"'),
+                (reply("{"), 4, "it is not JSON"), (reply({"data": None}), 4, 'a list under "data"'),
                 (reply(b"\xff{}"), 4, "not UTF-8"), (reply("[" * 100000), 4, "nested too deep"),
                 (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
                 (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
@@ -1881,6 +1881,60 @@ class Streams(Case):
         deltas.close()
         self.assertTrue(stub.gone.wait(WAIT_S))
 
+    def test_what_is_observed_of_an_exchange(self):
+        whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
+        stop = chunk(finish="stop")
+        for name, step, expected in (
+                ("stream", sse(chunk("a"), stop), (True, True, 3, None)),
+                ("no [DONE]", sse(chunk("a"), stop, done=False), (True, False, 2, None)),
+                ("reasoning", sse(chunk(reasoning="r"), stop), (True, True, 3, "reasoning")),
+                ("old reasoning", sse(chunk(reasoning_content="r"), stop), (True, True, 3, "reasoning_content")),
+                ("whole", whole, (False, False, 0, None))):
+            with self.subTest(name=name):
+                self.declare(self.serve(step).url)
+                provider, observed = self.provider(), vllm.Observed()
+                model = vllm.find_model(provider)
+                vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY, observed=observed))
+                self.assertEqual((observed.framed, observed.done, observed.events, observed.reasoning_field), expected)
+                self.assertGreaterEqual(observed.pieces, 1)
+                self.assertLessEqual(observed.connect_s, observed.headers_s)
+                self.assertLessEqual(observed.first_piece_s, observed.last_piece_s)
+
+    def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(self):
+        self.declare(self.serve(sse(chunk("a"), chunk("b"), done=False)).url)
+        provider, seen = self.provider(), []
+        with self.assertRaises(vllm.ServerError) as raised:
+            vllm.collect_answer(vllm.stream_chat(provider, HI), seen.append)
+        self.assertEqual((raised.exception.partial.content, [delta.content for delta in seen]), ("ab", ["a", "b"]))
+
+    def test_the_whole_exchange_can_have_a_limit(self):
+        def drip(sock, _, stub):
+            sock.sendall(sse(done=False))
+            while not stub.ending.wait(0.02):
+                sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
+
+        self.declare(self.serve(drip).url)
+        provider = self.provider()
+        with self.assertRaises(vllm.ServerError) as raised:
+            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY, total_s=0.2))
+        self.assertEqual((raised.exception.cause, raised.exception.facts["phase"]), ("timeout", "read"))
+
+    def test_what_is_raised_before_a_wait_ends_the_exchange_as_it_is(self):
+        class Stop(Exception):
+            pass
+
+        def before_wait():
+            if seen:
+                raise Stop()
+
+        seen, stub = [], self.serve(then_watch(sse(chunk("a"), done=False)))
+        self.declare(stub.url)
+        provider = self.provider()
+        with self.assertRaises(Stop):
+            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
+                                               before_wait=before_wait), seen.append)
+        self.assertTrue(stub.gone.wait(WAIT_S))
+
     def test_module_chat(self):
         url = self.demo(KEY)
         self.declare(url, KEY, id="demo-alias")
@@ -1929,7 +1983,7 @@ class Transport(Case):
                 ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"),
                  "closed in the middle"),
                 ("bad gzip", reply("{}", Content_Encoding="gzip"), "gzip coding is damaged"),
-                ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "try the other scheme: https")):
+                ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "use the other scheme: https")):
             with self.subTest(name=name):
                 result = self.run_main("list", "--base-url", self.serve(data).url)
                 self.check(result, 1 if words == "no models" else 4, err=words)
@@ -1985,9 +2039,9 @@ class Transport(Case):
 
     def test_redirects_are_told_and_not_followed(self):
         target = self.serve(rows("m"))
-        for status, location, right in (("301 Moved", target.url + "/models", "baseUrl: " + target.url),
+        for status, location, right in (("301 Moved", target.url + "/models", "baseUrl to " + target.url),
                                         ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
-                                        ("308 X", "https://h/v1/models/", "baseUrl: https://h/v1"),
+                                        ("308 X", "https://h/v1/models/", "baseUrl to https://h/v1"),
                                         ("302 X", None, "nowhere"), ("303 X", "http://[", "the address the server names"),
                                         ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
             with self.subTest(location=location):
@@ -2066,7 +2120,7 @@ class Transport(Case):
         for secret in ("sesame", "YWxhZGRpbjpvcGVuIHNlc2FtZQ"):
             self.assertNotIn(secret, refused.err)
         for answer, words in ((reply("", "502 Bad Gateway"), "NO_PROXY=gpu.example"),
-                              (reply("", "407 Auth"), "answered in place of the server")):
+                              (reply("", "407 Auth"), "put its user and password into its URL")):
             self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
                                      env={"http_proxy": self.serve(answer).origin}), 4, err=words)
         gone = self.serve(b"")
@@ -2139,7 +2193,7 @@ class Tls(Case):
 
     def test_the_wrong_scheme(self):
         self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
-                   err="try the other scheme: http:")
+                   err="use the other scheme: http:")
         self.check(self.run_main("list", "--base-url",
                                  self.serve(reply("The plain HTTP request was sent to HTTPS port", "400 Bad Request")).url), 4,
                                  err="the other scheme: https:")
@@ -2148,7 +2202,8 @@ class Tls(Case):
         stub = self.serve(rows("m"), tls=self.context)
         with mock.patch("socket.getaddrinfo", return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
             self.check(self.run_main("list", "--base-url", "https://other.example:%d/v1" % stub.address[1], "--ca-file",
-                                     self.authority), 4, err="is not trusted")
+                                     self.authority), 4,
+                       err="is not for other.example: it is for localhost, 127.0.0.1")
         self.assertEqual(stub.requests, [])
 
     def test_tunnel(self):
@@ -2177,7 +2232,7 @@ class Tls(Case):
             refusing = self.serve(reply("", "403 Forbidden"))
             self.check(self.run_main("list", "--base-url", target.url,
                                      env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4,
-                                     err="refuses the tunnel: HTTP 403")
+                                     err="answered in place of the server (HTTP 403)")
         requests = proxy.requests + refusing.requests + target.requests
         self.assertEqual([request.headers.get("authorization") for request in requests], [None, None, "Bearer " + KEY])
 
@@ -2271,7 +2326,7 @@ class Chat(Case):
                 ([chunk(reasoning="hm"), chunk(finish="length")], 0, "", "used up by reasoning"),
                 ([chunk(reasoning="hm"), chunk(finish="stop")], 0, "", "--reasoning-parser"),
                 ([chunk(finish="stop")], 0, "", "finish reason stop"),
-                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"), ([chunk("a"), "x"], 4, "a\n", "no JSON")):
+                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"), ([chunk("a"), "x"], 4, "a\n", "not JSON")):
             with self.subTest(events=events):
                 result = self.ask("x", script=(sse(*events),))[0]
                 self.check(result, status, err=words)
@@ -2296,20 +2351,20 @@ class Chat(Case):
                 (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"), 4, "at least 1",
                  "shorten the prompt"),
                 (reply({"object": "error", "message": forbidden("body", "stream_options")}, "400 Bad"), 4, "'stream_options'",
-                 "compat: { supportsUsageInStreaming: false }"),
+                 "set compat.supportsUsageInStreaming to false"),
                 (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")}, "400 Bad"), 4,
-                 "'max_completion_tokens'", 'maxTokensField: "max_tokens"'),
+                 "'max_completion_tokens'", 'set compat.maxTokensField to "max_tokens"'),
                 (reply({"object": "error", "message": forbidden("body", "tools", 0, "function", "strict")}, "400 Bad"), 4,
-                 "'strict'", "supportsStrictMode: false"),
+                 "'strict'", "set compat.supportsStrictMode to false"),
                 (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4, "'top_k'",
                  "leave the field out"),
                 (reply({"error": {"message": '"auto" tool choice requires --enable-auto-tool-choice and '
                                              '--tool-call-parser to be set'}}, "400 Bad"),
-                 4, "requires", "--enable-auto-tool-choice --tool-call-parser hermes"),
-                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized", "export VLLM_API_KEY=THE-KEY"),
+                 4, "requires", vllm.PARSER_PAGE),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized", "set VLLM_API_KEY to the key"),
                 (reply("", "503 Service Unavailable"), 4, "503", "not ready"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found", "check the base URL"),
-                (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway", "doctor --probe --model vllm/m"),
+                (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway", "what is behind it is down"),
                 (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "", "doctor")):
             with self.subTest(words=words, step=step):
                 result = self.ask("x", script=(answer,))[0]
@@ -3839,7 +3894,7 @@ class DoctorTest(unittest.TestCase):
         self.assertEqual(set(report), {"ok", "findings"})
         self.assertEqual(report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
         for finding in report["findings"]:
-            self.assertEqual(set(finding), {"check", "status", "cause", "summary", "fix"})
+            self.assertEqual(set(finding), {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
         self.assertEqual(err, "")
@@ -3981,9 +4036,8 @@ class DoctorTest(unittest.TestCase):
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # as vLLM does
             bound.bind(("127.0.0.1", 0))
             self.assert_fails("server-loading", 4, "--base-url", "http://127.0.0.1:%d/v1" % bound.getsockname()[1])
-        for models in ((200, {}, {"data": [QWEN_ROW]}), (503, {}, b"")):
-            with self.subTest(models=models[0]), loopback(healthy({"/health": (503, {}, b""), "/v1/models": models})) as (url, _):
-                self.assert_fails("server-loading", 1 if models[0] == 200 else 4, "--base-url", url + "/v1")
+        with loopback(healthy({"/health": (503, {}, b"")})) as (url, _):
+            self.assert_fails("server-loading", 1, "--base-url", url + "/v1")
 
     def test_only_one_address_family_answers(self):
         try:
@@ -4042,7 +4096,7 @@ class DoctorTest(unittest.TestCase):
             path = os.path.join(self.folder, "ca.pem")
             write(path, LOOPBACK_PEM)
             self.assertEqual(self.doctor("--base-url", url + "/v1", "--ca-file", path)[0], 0)
-            self.assert_fails("tls-untrusted", 4, "--base-url", url.replace("127.0.0.1", "localhost") + "/v1", "--ca-file", path)
+            self.assert_fails("tls-wrong-host", 4, "--base-url", url.replace("127.0.0.1", "localhost") + "/v1", "--ca-file", path)
 
     # what answers
 
@@ -4202,7 +4256,7 @@ class DoctorTest(unittest.TestCase):
                 ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
                 ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
                 ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
-                ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "no JSON"),
+                ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
                 ("cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]), "of 5000 bytes"),
                 ("nothing", "stream-broken", (200, {}, b""), "empty"),
                 ("HTTP 200 with an error", "stream-broken", (200, {}, {"error": {"message": "no luck"}}), "no luck"),
