@@ -2272,11 +2272,13 @@ def resolve_reference(text, aliases, known):
     `aliases` are {alias in lower case: key}, `known` the keys that a bare id may mean.
     """
     text = without_profile(text)
-    for name in (text.lower(), text.lower().partition("/")[2]):
-        if trimmed(name) in aliases:
-            return aliases[trimmed(name)]
+    key = reference_key(text)
+    if text.lower() in aliases:
+        return aliases[text.lower()]
+    if key and key.startswith(DEFAULT_PROVIDER + "/") and key[5:].lower() in aliases:
+        return aliases[key[5:].lower()]
     if "/" in text:
-        return reference_key(text) or text
+        return key or text
     meant = {key for key in known if key.partition("/")[2] == text}
     return meant.pop() if len(meant) == 1 else text
 

@@ -867,6 +867,143 @@ class Settings(Case):
                 issues = [vllm.dotted(issue.path) for issue in self.settings(text).issues]
                 self.assertEqual(issues, [path] if path else [])
 
+    # What a leaf of the table is in OpenClaw's JSON Schema. Its rules for the ids of secrets and
+    # the like are in no schema.
+    TEXT, MOST = {"type": "string"}, {"maximum": 2 ** 53 - 1}
+    LEAVES = {
+        "text": TEXT, "pointer": TEXT, "command": TEXT, "refresh-url": TEXT,
+        "filled": {"type": "string", "minLength": 1}, "boolean": {"type": "boolean"},
+        "text-or-null": {"type": ["string", "null"]}, "number-or-text": {"type": ["number", "string"]},
+        "number": {"type": "number"}, "positive": {"type": "number", "exclusiveMinimum": 0},
+        "count": dict(MOST, type="integer", minimum=0),
+        "whole": dict(MOST, type="integer", exclusiveMinimum=0),
+        "name": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$"},
+        "variable": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{0,127}$"},
+        "picker": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[a-z][a-z0-9-]*$"},
+        "object": {"type": "object", "propertyNames": TEXT, "additionalProperties": {}},
+    }
+    PATH = os.path.join(HERE, os.pardir, "shared", "openclaw-schema.json")
+
+    @unittest.skipUnless(os.path.isfile(PATH), "no ../shared/openclaw-schema.json to compare with")
+    def test_the_table_is_openclaws_own_schema(self):
+        with open(self.PATH, encoding="utf-8") as source:
+            schema = json.load(source)
+        shapes = vllm._parse_shapes(vllm._SHAPES)
+
+        def keys(shape):
+            return sorted(key for key, (mark, _) in shapes[shape].items() if mark != "~")
+
+        for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
+                            ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
+                            ("auth", "auth_names"), ("secrets", "secrets_names"),
+                            ("entry", "agents_entries_names")):
+            self.assertEqual(sorted(set(schema[name]) - {"default"}), keys(shape), shape)
+        self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys("plugin"))
+        self.assertEqual(sorted(schema["built_in_provider_ids"]),
+                         sorted(vllm._BUILT_IN_PROVIDERS.split()))
+        places = {"models.providers.*": "provider", "models.providers.*.models.*": "row",
+                  "models.providers.*.models.*.compat": "compat"}
+        for name, shape in places.items():
+            more = {"provider": ["models"], "row": ["compat"]}.get(shape, [])
+            self.assertEqual(sorted(list(schema[name]["properties"]) + more), keys(shape), name)
+            required = [key for key, (mark, _) in shapes[shape].items() if mark == "!"]
+            self.assertEqual(sorted(schema[name]["object"].get("required", [])), sorted(required))
+            for key, inner in schema[name]["properties"].items():
+                self.compare(inner, shapes[shape][key][1], shapes, name + "." + key)
+        for key, inner in schema["agents_defaults"].items():
+            self.compare(inner, shapes["defaults"][key][1], shapes, "agents.defaults." + key)
+            if key in schema["agents_entries_names"]:
+                self.assertEqual(shapes["entry"][key], shapes["defaults"][key])
+        del schema["models"]["properties"]["providers"]
+        self.compare(schema["models"], "models", dict(shapes, models={
+            key: rule for key, rule in shapes["models"].items() if key != "providers"}), "models")
+        self.compare(schema["env"], "env", shapes, "env")
+        self.compare(schema["agents_ownership"], shapes["agents"]["ownership"][1], shapes, "ownership")
+        for key in ("enabled", "allow", "deny"):
+            self.compare(schema["plugins"][key], shapes["plugins"][key][1], shapes, "plugins." + key)
+
+    def compare(self, schema, rule, shapes, where):
+        """Check that a rule of the table says what a JSON Schema says."""
+        branches = list(schema.get("anyOf", []))
+        branches = [inner for branch in branches for inner in branch.get("oneOf", [branch])]
+        words = [branch.get("const") for branch in branches or [schema]]
+        if schema.get("enum") or None not in words:
+            self.assertEqual(rule.strip("|").split("|"), schema.get("enum") or words, where)
+        elif branches:
+            self.assertEqual(len(rule.split("/")), len(branches), where)
+            for branch, part in zip(branches, rule.split("/")):
+                self.compare(branch, part, shapes, where)
+        elif rule in ("object", "params"):
+            self.assertEqual(schema, self.LEAVES["object"], where)
+        elif "items" in schema:
+            inner, _, bounds = rule[1:].partition("]")
+            items, least, most = schema["items"], schema.get("minItems", 0), schema.get("maxItems")
+            self.assertEqual(bounds, "%d,%d" % (least, most) if most else "", where)
+            for item in items if isinstance(items, list) else [items]:
+                self.compare(item, inner, shapes, where + "[]")
+        elif rule[0] == "*":
+            key, _, inner = rule[1:].rpartition(":")
+            self.assertEqual(schema["propertyNames"], self.LEAVES[key or "text"], where)
+            self.compare(schema["additionalProperties"], inner, shapes, where + ".*")
+        elif rule in shapes:
+            self.assertIs(schema["additionalProperties"], False, where)
+            self.assertEqual(sorted(schema["properties"]), sorted(shapes[rule]), where)
+            for key, (mark, inner) in shapes[rule].items():
+                self.assertEqual(mark == "!", key in schema.get("required", ()), where + "." + key)
+                self.compare(schema["properties"][key], inner, shapes, where + "." + key)
+        else:
+            self.assertEqual(schema, self.LEAVES[rule], where)
+
+    PAGE = os.path.join(HERE, os.pardir, "shared", "openclaw-vllm-page.txt")
+
+    @unittest.skipUnless(os.path.isfile(PAGE), "no ../shared/openclaw-vllm-page.txt to read")
+    def test_the_examples_of_openclaws_page_are_valid_and_warn_of_nothing(self):
+        with open(self.PAGE, encoding="utf-8") as source:
+            page = source.read()
+        examples = re.findall(r"(?m)^\{ agents.*\}|^\{$(?:\n.*)*?\n\}$", page)
+        self.assertEqual(len(examples), 3)
+        for text in examples:
+            found = self.settings(text, {"VLLM_API_KEY": "k"})
+            self.assertEqual((found.issues, found.warnings), ([], []))
+
+    def test_included_files_are_capped_together(self):
+        with mock.patch.object(vllm, "CONFIG_LIMIT", 9000):
+            self.write(".openclaw/a.json", {"$schema": "x" * 3000})
+            self.assertEqual(self.settings("{$include: ['a.json', 'a.json']}").issues, [])
+            self.assertIn("larger than 9000 bytes together",
+                          self.settings("{$include: ['a.json', 'a.json', 'a.json']}").issues[0].message)
+
+    def test_bounds(self):
+        for row, fault in (
+                ("contextWindow: 1.5", None), ("contextWindow: 1e-9", None), ("contextWindow: 0", "above"),
+                ("contextWindow: NaN", "NaN"), ("contextWindow: -Infinity", "-Infinity"),
+                ("contextTokens: 1.5", "whole"), ("contextTokens: 4.0", None),
+                ("contextTokens: 9007199254740991", None), ("contextTokens: 9007199254740992", "whole"),
+                ("contextTokens: true", "found true"), ("maxTokens: 1e300", None),
+                ("cost: {input: -1}", None), ("cost: {tieredPricing: [7]}", "found 7"),
+                ("cost: {tieredPricing: [{input: 1, output: 1, cacheRead: 1, cacheWrite: 1,"
+                 " range: [1]}]}", None),
+                ("cost: {tieredPricing: [{input: 1, output: 1, cacheRead: 1, cacheWrite: 1,"
+                 " range: []}]}", "array"),
+                ("compat: {reasoningEffortMap: {'': 'a'}}", "non-empty"),
+                ("compat: {reasoningEffortMap: {a: ''}}", "non-empty"),
+                ("thinkingLevelMap: {off: null}", None), ("thinkingLevelMap: {off: 1}", "or null"),
+                ("input: []", None), ("mediaInput: {image: {maxBytes: 0}}", "above 0"),
+                ("compat: {openRouterRouting: {sort: {by: 1}}}", "a text or an object"),
+                ("compat: {openRouterRouting: {max_price: {prompt: 'x', image: 2}}}", None)):
+            with self.subTest(row=row):
+                issues = self.settings("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', %s}]}}}}"
+                                       % row).issues
+                self.assertEqual(len(issues), 1 if fault else 0, issues)
+                if fault:
+                    self.assertIn(fault, issues[0].message)
+
+    def test_the_nearest_of_very_many_names_is_asked_for_few(self):
+        names = ["org/model-%d" % number for number in range(60000)]
+        with mock.patch("difflib.get_close_matches", return_value=[]) as asked:
+            self.assertIsNone(vllm.nearest("org/model", names))
+        self.assertLessEqual(len(asked.call_args[0][1]), 2000)
+
     def test_a_fault_in_deeply_nested_plain_json_is_still_told(self):
         found = self.settings('{"x": %s, "models": {"mode": "x"}}' % ("[" * 250 + "]" * 250))
         self.assertEqual([issue.path for issue in found.issues], [("models", "mode")])
@@ -1113,6 +1250,133 @@ class Provider(Case):
         unset = self.provider(block(headers={"X-A": "${NONE}"}))
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
 
+    def test_what_switches_the_plugin_off_stops_discovery_only(self):
+        wildcard = {"defaults": {"models": {"vllm/*": {}}}}
+        for plugins, off in (
+                ({"enabled": False}, "plugins.enabled is false"),
+                ({"entries": {"vllm": {"enabled": False}}}, "plugins.entries.vllm.enabled is false"),
+                ({"deny": ["x", " VLLM "]}, "plugins.deny names vllm"),
+                ({"allow": ["x"]}, "plugins.allow does not name vllm"),
+                ({"allow": []}, None), ({"allow": ["vllm"], "deny": ["x"]}, None),
+                ({"enabled": True, "entries": {"other": {"enabled": False}}}, None)):
+            with self.subTest(plugins=plugins):
+                config = dict(block(apiKey="k"), plugins=plugins, agents=wildcard)
+                found = self.provider(config)
+                self.assertEqual((found.asks_server, found.refusal, found.plugin_off),
+                                 (off is None, None, off))
+                self.assertEqual([model.id for model in vllm.declared_models(found)], ["m"])
+                implicit = self.provider({"plugins": plugins}, {"VLLM_API_KEY": "k"})
+                cause = implicit.refusal and implicit.refusal.cause
+                self.assertEqual(cause, "provider-disabled" if off else None)
+                self.assertIsNone(self.provider(base_url="http://h/v1").refusal)
+
+    WILDCARDS = (        # agents, mode, whether there is a key, whether the server is asked
+        ({"defaults": {"models": {"vllm/*": {}}}}, None, True, True),
+        ({"defaults": {"models": {"vllm/*": {}}}}, None, False, False),
+        ({"defaults": {"models": {" vLLM / * ": {}}}}, "merge", True, True),
+        ({"defaults": {"models": {"vllm/ns/*": {}}}}, None, True, True),
+        ({"defaults": {"models": {"vllm/*": {}}}}, "replace", True, False),
+        ({"defaults": {"models": {"vllm/*x": {}, "other/*": {}, "vllm/ns*": {}}}}, None, True, False),
+        ({"defaults": {"modelPolicy": {"allow": ["VLLM/*"]}}}, None, True, True),
+        ({"entries": {"a": {"models": {"vllm/*": {}}}}}, None, True, False),
+    )
+
+    def test_a_wildcard_asks_the_server_when_there_is_a_key(self):
+        for agents, mode, keyed, asked in self.WILDCARDS:
+            with self.subTest(agents=agents, mode=mode, keyed=keyed):
+                config = dict(block(**({"apiKey": "k"} if keyed else {})), agents=agents)
+                config["models"].update({"mode": mode} if mode else {})
+                self.assertEqual(self.provider(config).asks_server, asked)
+        self.assertFalse(self.provider({"models": {"mode": "replace"}}, {"VLLM_API_KEY": "k"}).asks_server)
+        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1, err='models.mode is "replace"')
+
+    def test_blocks_whose_ids_differ_in_case_are_one(self):
+        row = {"id": "m", "name": "m", "contextWindow": 5}
+        found = self.provider({"models": {"providers": {
+            "vLLM": {"baseUrl": "http://a/v1/", "apiKey": "one", "timeoutSeconds": 9, "models": [row]},
+            " VLLM": {"baseUrl": "http://b/v1", "apiKey": "two",
+                      "models": [{"id": " m", "name": "n", "reasoning": True},
+                                 {"id": "o", "name": "o", "baseUrl": "http://c/v1/"}]}}}})
+        self.assertEqual((found.base_url, found.request_key.key, found.timeout_s),
+                         ("http://b/v1", "two", 9))
+        models = vllm.declared_models(found)
+        self.assertEqual([(model.id, model.name, model.base_url, model.reasoning, model.context_window)
+                          for model in models],
+                         [("m", "m", "http://a/v1", True, 5), ("o", "o", "http://c/v1", False, None)])
+        option = vllm.declared_models(self.provider(base_url="http://d/v1"))
+        self.assertEqual({model.base_url for model in option}, {"http://d/v1"})
+
+    def test_a_rows_own_base_url_is_where_its_requests_go(self):
+        stub = self.serve(sse(chunk("a", finish="stop")))
+        self.declare("http://127.0.0.1:9/v1", baseUrl=stub.url + "/")
+        self.check(self.run_main("chat", "hi"), 0, out="a\n")
+        self.assertEqual(stub.requests[0].target, "/v1/chat/completions")
+
+    def test_windows_of_a_block_go_to_the_rows_that_have_none(self):
+        models = [{"id": "a", "name": "a"}, {"id": "b", "name": "b", "contextWindow": 7, "contextTokens": 6}]
+        found = self.provider(block(contextWindow=9, contextTokens=8, models=models))
+        self.assertEqual([(model.context_window, model.context_tokens)
+                          for model in vllm.declared_models(found)], [(9, 8), (7, 6)])
+
+    def test_layers_of_headers(self):
+        found = self.provider(block(
+            headers={"A": "block", "B": "block", "Authorization": "block"},
+            request={"headers": {"b": "request"}, "auth": {"mode": "authorization-bearer", "token": "t"}},
+            models=[{"id": "m", "name": "m", "headers": {"a": "row", "B": "row", "C": "row"}}]))
+        model = vllm.declared_models(found)[0]
+        self.assertEqual(vllm.request_headers(found, model),
+                         {"a": "row", "b": "request", "C": "row", "Authorization": "Bearer t"})
+        keyed = found._replace(discovery_key=vllm.Credential("x", "k"))
+        for provider, expected in ((found, "Bearer t"), (keyed, "Bearer k")):
+            self.assertEqual(vllm.discovery_headers(provider)["Authorization"], expected)
+
+    def test_a_key_that_would_cross_the_internet_in_the_clear_is_warned_of(self):
+        for host, exposed in (
+                ("127.0.0.1", False), ("localhost", False), ("[::1]", False), ("gpu", False),
+                ("gpu.local", False), ("gpu.lan", False), ("10.1.2.3", False), ("172.31.0.1", False),
+                ("192.168.1.50", False), ("100.100.1.1", False), ("[fd00::1]", False),
+                ("[fe80::1%eth0]", False), ("172.32.0.1", True), ("8.8.8.8", True),
+                ("[2001:4860:4860::8888]", True), ("vllm.example.com", True), ("1.2.3", True)):
+            with self.subTest(host=host):
+                url = "http://%s:8000/v1" % host
+                warning = vllm.key_exposed(self.provider(block(baseUrl=url, apiKey="sk-secret-1")))
+                self.assertEqual(warning is not None, exposed)
+                if exposed:
+                    self.assertIn("models.providers.vllm.apiKey goes to http://%s:8000 " % host, warning)
+                    self.assertNotIn("sk-secret", warning)
+                self.assertIsNone(vllm.key_exposed(self.provider(block(baseUrl=url))))
+                safe = self.provider(block(baseUrl="https://" + host, apiKey="k"))
+                self.assertIsNone(vllm.key_exposed(safe))
+
+    def test_only_secrets_are_hidden(self):
+        config = block(apiKey={"source": "env", "provider": "default", "id": "THE_VARIABLE"},
+                       headers={"X-A": "header-secret"},
+                       request={"auth": {"mode": "header", "headerName": "X-Api-Key", "value": "value-1",
+                                         "prefix": "Prefix "}},
+                       models=[{"id": "m", "name": "no-secret"}])
+        config["models"]["providers"]["other"] = {
+            "apiKey": "other-key", "baseUrl": "http://h", "models": [],
+            "request": {"tls": {"passphrase": "phrase", "ca": "no-secret"}}}
+        self.assertEqual(sorted(vllm.secret_texts(config)),
+                         ["header-secret", "other-key", "phrase", "value-1"])
+        self.configure(config)
+        result = self.run_main("config", env={"THE_VARIABLE": "resolved-key"})
+        self.assertNotIn("***", self.run_main("list", env={"THE_VARIABLE": "resolved-key"}).out + result.out)
+
+    def test_nothing_is_resolved_from_settings_with_faults(self):
+        for text in ("{models: {providers: []}}", "{models: {providers: {vllm: []}}}",
+                     "{models: {providers: {vllm: 'x'}}}", "{models: {providers: {vllm: {models: {}}}}}",
+                     "{models: {providers: {vllm: {models: ['id']}}}}",
+                     "{models: {providers: {vllm: {models: [{}]}}}}",
+                     "{models: {providers: {vllm: {baseUrl: 7}}}}", "{agents: {entries: [], defaults: 7}}",
+                     "{plugins: 7}", "{agents: {list: [7]}}"):
+            self.configure(text)
+            for verb in ("list", "chat", "request", "doctor"):
+                with self.subTest(text=text, verb=verb):
+                    result = self.run_main(verb, stdin='{"messages": []}')
+                    self.check(result, 3)
+                    self.assertRegex(result.out + result.err, r"openclaw\.json:1:[0-9]+:\s+(models|agents|plugins)")
+
     def test_provider_ids(self):
         config = {"models": {"providers": {"vLLM": {"models": [{"id": "a", "name": "a"}]},
                                            "Gpu.box": {"baseUrl": "http://h/v1", "models": [{"id": "b", "name": "b"}]},
@@ -1205,6 +1469,125 @@ class Models(Case):
                                                                          {"id": "m2", "name": "2"}]}}},
                                                                          "agents": {"defaults": defaults}})
             self.assertEqual([model.key for model in vllm.list_models(self.provider()) if "default" in model.tags], expected)
+
+    ROWS = [{"id": name, "name": name} for name in ("a", "b", "c", "ns/d", "e@20251001", "vllm/f")]
+    TAGS = (             # agents, the tags of each model that has some
+        ({}, {"a": "default"}),
+        ({"defaults": {"model": " vLLM / b @work"}}, {"b": "default"}),
+        ({"defaults": {"model": "vllm/e@20251001"}}, {"e@20251001": "default"}),
+        ({"defaults": {"model": "vllm/ns/d@p@q"}}, {"ns/d": "default"}),
+        ({"defaults": {"model": ""}}, {"a": "default"}),
+        ({"defaults": {"model": "google/gemma"}}, {}),
+        ({"defaults": {"model": "vllm/f"}}, {"vllm/f": "default"}),
+        ({"defaults": {"model": {"primary": "B", "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
+         {"b": "fallback#1", "c": "fallback#3"}),
+        ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast"]},
+                       "models": {"vllm/b": {"alias": " Fast "}}}},
+         {"a": "default", "b": "fallback#1 fallback#2 configured alias:Fast"}),
+        ({"defaults": {"imageModel": {"primary": "vllm/a", "fallbacks": ["c", "vllm/b"]}}},
+         {"a": "default image", "c": "img-fallback#1", "b": "img-fallback#2"}),
+        ({"defaults": {"models": {"vllm/*": {"alias": "x"}, "vLLM/ a": {"alias": "y"},
+                                  "vllm/a": {"alias": "z"}, "vllm/b": {"alias": " "}}}},
+         {"a": "default configured alias:z", "b": "configured"}),
+        ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
+          "entries": {"x": {"model": "vllm/c"}}}, {"c": "default"}),
+        ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
+          "entries": {"x": {"model": {"fallbacks": ["vllm/c"]}}}}, {"a": "default", "c": "fallback#1"}),
+        ({"defaults": {"models": {"vllm/a": {"alias": "one"}, "vllm/b": {}}},
+          "entries": {"x": {"model": "TWO", "models": {"vllm/a": {"alias": "two"}, "vllm/c": {}}}}},
+         {"a": "default configured alias:two", "b": "configured", "c": "configured"}),
+        ({"entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c", "default": True}}},
+         {"c": "default"}),
+        ({"ownership": "explicit", "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}},
+         {"a": "default"}),
+        ({"ownership": "explicit", "defaults": {"systemAgent": {"agentId": " X "}},
+          "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}}, {"b": "default"}),
+        ({"defaults": {"systemAgent": {"agentId": "z"}}, "entries": {"x": {"model": "vllm/b"}}},
+         {"a": "default"}),
+        ({"list": [{"id": "x", "model": "vllm/b"}, {"id": "y", "model": "vllm/c"}]}, {"b": "default"}),
+        ({"list": [{"id": "x"}, {"id": "y", "default": True, "model": "vllm/c"}]}, {"c": "default"}),
+    )
+
+    def test_tags_follow_the_default_agent_and_what_references_mean(self):
+        for agents, expected in self.TAGS:
+            with self.subTest(agents=agents):
+                config = dict(block(models=self.ROWS), agents=agents)
+                found = vllm.declared_models(self.provider(config))
+                self.assertEqual({model.id: " ".join(model.tags) for model in found if model.tags},
+                                 expected)
+
+    LAYERS = (           # the agent's settings, the defaults, the params, the level
+        ({}, {}, ({}, {}, {}, {}), None),
+        ({"params": {"a": 4}, "models": {"VLLM/m": {"params": {"a": 3}}}},
+         {"params": {"a": 1}, "models": {" vllm/m": {"params": {"a": 2}}}},
+         ({"a": 1}, {"a": 2}, {"a": 3}, {"a": 4}), None),
+        ({"thinkingDefault": "low"}, {"thinkingDefault": "high"}, ({}, {}, {}, {}), "low"),
+        ({"models": {"vllm/m": {"params": {"thinking": False}}}},
+         {"models": {"vllm/m": {"params": {"thinking": "max"}}}},
+         ({}, {"thinking": "max"}, {"thinking": False}, {}), "off"),
+        ({"models": {"vllm/m": {"params": {"thinking": 7}}}},
+         {"models": {"vllm/m": {"params": {"thinking": "disabled"}}}, "thinkingDefault": "high"},
+         ({}, {"thinking": "disabled"}, {"thinking": 7}, {}), "off"),
+        ({"params": {"thinking": "low"}}, {"params": {"thinking": "low"}, "thinkingDefault": "xhigh"},
+         ({"thinking": "low"}, {}, {}, {"thinking": "low"}), "xhigh"),
+    )
+
+    def test_layers_of_params_and_the_thinking_level(self):
+        for agent, defaults, params, level in self.LAYERS:
+            with self.subTest(agent=agent, defaults=defaults):
+                config = dict(block(), agents={"entries": {"main": agent}, "defaults": defaults})
+                model, = vllm.declared_models(self.provider(config))
+                self.assertEqual((model.params, model.thinking), (params, level))
+
+    def test_references_of_the_command_line(self):
+        config = dict(block(models=self.ROWS),
+                      agents={"defaults": {"models": {"vllm/b": {"alias": "Fast"}}}})
+        found = vllm.declared_models(self.provider(config))
+        for reference, expected in ((" fast ", "b"), ("FAST@work", "b"), ("vllm/a@work", "a"),
+                                    ("e@20251001", "e@20251001"), ("VLLM/ns/d", "ns/d"),
+                                    ("ns/d", "ns/d"), ("f", "vllm/f"), ("A", None), ("@x", None)):
+            with self.subTest(reference=reference):
+                model = vllm.match_model(found, reference, "vllm")
+                self.assertEqual(model and model.id, expected)
+
+    def test_what_declared_rows_show(self):
+        rows_written = [{"id": "\ufeff a\u2003", "name": "A", "contextWindow": 1.5},
+                        {"id": "b", "name": "B", "contextWindow": 2 ** 53 + 2, "input": []},
+                        {"id": "a", "name": "other", "maxTokens": 7, "input": ["image", "text"]},
+                        {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53},
+                        {"id": " ", "name": "blank"}]
+        found = vllm.declared_models(self.provider(block(models=rows_written)))
+        self.assertEqual([(model.id, model.name, model.context_window, model.max_tokens)
+                          for model in found],
+                         [("a", "A", None, 7), ("b", "B", None, 8192), ("\u0085c", "C", 2 ** 53, 8192)])
+        self.assertEqual([vllm.input_words(model) for model in found], ["image+text", "-", "text"])
+
+    def test_under_a_wildcard_what_a_row_leaves_out_is_discovered(self):
+        rows_written = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
+                        {"id": "half", "name": "H", "contextWindow": 0.5}]
+        provider = self.provider(dict(block(apiKey="k", models=rows_written),
+                                      agents={"defaults": {"models": {"vllm/*": {}}}}))
+        served = vllm.discovered_models([{"id": "m", "max_model_len": 9}, {"id": "think"}], provider)
+        merged = vllm.merge_models(vllm.declared_models(provider), served, provider)
+        self.assertEqual([(model.id, model.context_window, model.context_tokens) for model in merged],
+                         [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
+                          ("think", 128000, None)])
+
+    def test_parents_pass_on_what_they_state_but_not_their_training_length(self):
+        found = self.discovered({"id": "base", "meta": {"n_ctx_train": 9}, "max_model_len": 5},
+                                {"id": "lora", "parent": "base"}, {"id": "trained", "meta": {"n_ctx_train": 9}},
+                                {"id": "other", "parent": "trained"})
+        self.assertEqual([model.context_window for model in found], [9, 5, 9, 128000])
+
+    def test_local_addresses(self):
+        for host, local in (("127.0.0.1", True), ("127.9.9.9", True), ("LOCALHOST", True), ("[::1]", True),
+                            ("[::]", True), ("0.0.0.0", True), ("gpu.local", True), ("local", False),
+                            ("192.168.1.5", False), ("127.0.0.1.example", False), ("host.docker.internal", False)):
+            self.declare("https://%s/v1" % host)
+            row, = json.loads(self.run_main("list", "--json").out)["models"]
+            self.assertEqual(row["local"], local, host)
+        self.declare("https://h/v1", baseUrl="http://localhost:1/v1")
+        self.assertTrue(json.loads(self.run_main("list", "--json").out)["models"][0]["local"])
 
     def test_which_server_is_asked_and_what_is_merged(self):
         served = self.serve(rows("m", "lora", max_model_len=4096, root="/r"))
@@ -5081,6 +5464,26 @@ def mutated(rng, value, words, chance=0.08):
     return value
 
 
+def places_of(value, path=()):
+    """Yield the key path of everything in a JSON value."""
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    for key, item in items:
+        for place in places_of(item, path + (key,)):
+            yield place
+
+
+def put(value, path, item):
+    """Replace what stands at a key path, where there still is such a place."""
+    for key in path[:-1]:
+        value = value[key] if key in (value if isinstance(value, dict) else range(len(value))) else None
+        if not isinstance(value, (dict, list)):
+            return
+    if isinstance(value, dict) or path[-1] in range(len(value)):
+        value[path[-1]] = item
+
+
 def mangled(rng, text, tokens):
     """Return a text with pieces cut out, doubled, moved or put in."""
     for _ in range(rng.randrange(1, 6)):
@@ -5180,7 +5583,7 @@ REGRESSIONS = (          # (the check that found it, its input)
 class FuzzTest(unittest.TestCase):
     """Seeded cases, the same in every run; a longer run adds cases. What ever crashed is a row of REGRESSIONS."""
 
-    TARGETS = 8
+    TARGETS = 9
 
     def test_what_once_failed(self):
         _, provider = a_provider(CONFIG)
@@ -5277,6 +5680,41 @@ class FuzzTest(unittest.TestCase):
                 self.check_settings(path)
 
             self.fuzz("settings", case)
+
+    VERBS = (("list",), ("list", "--json", "--provider", "all"), ("doctor", "--json"), ("chat", "hi"),
+             ("request", "--curl"), ("request", "--explain", "--thinking", "low"), ("config",),
+             ("config", "--dry-run", "--primary", "m"), ("config", "--check", "--json"))
+    KINDS = (None, True, False, 0, 7, -1, 1.5, "", "x", "vllm/m", [], ["x"], [[]], [{}], {}, {"a": 1},
+             {"vllm": 7}, {"x": {}}, {"x": None})
+
+    def test_every_verb_on_settings_whose_fields_hold_every_type(self):
+        config = json.loads(json.dumps(CONFIG).replace("http://h:8000", "http://127.0.0.1:9"))
+        config["agents"]["entries"] = {"main": {"model": "vllm/m", "models": {"vllm/m": {"params": {}}},
+                                                "params": {}, "thinkingDefault": "low", "default": True}}
+        config["agents"]["list"] = [{"id": "a", "model": "vllm/m"}]
+        config["plugins"].update(allow=["vllm"], deny=["x"], enabled=True)
+        places = list(places_of(config))
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "openclaw.json")
+
+            def case(rng):
+                changed = copy.deepcopy(config)
+                for place in rng.sample(places, rng.choice((1, 1, 1, 2, 3))):
+                    put(changed, place, copy.deepcopy(rng.choice(self.KINDS)))
+                with open(path, "w") as target:
+                    json.dump(changed, target)
+                argv = rng.choice(self.VERBS)
+                given = ["--config", path] + (["--timeout", "1"] if argv[0] != "config" else [])
+                env = {"VLLM_API_KEY": "vllm-local"} if rng.random() < 0.5 else {}
+                out, err = io.StringIO(), io.StringIO()
+                body = '{"messages": [{"role": "user", "content": "hi"}]}'
+                status = vllm.main(list(argv) + given, env, io.StringIO(body), out, err)
+                self.assertIn(status, (0, 1, 2, 3, 4, 5), (argv, changed))
+                self.assertNotIn("Traceback", err.getvalue())
+                if status:
+                    self.assertTrue(out.getvalue() + err.getvalue(), argv)
+
+            self.fuzz("every type", case)
 
     def check_settings(self, path):
         """Read settings (which never fails), and when they are valid use all that they hold."""
