@@ -40,33 +40,44 @@ MODEL_LIST_LIMIT = 16 * 1024 * 1024  # bytes of /v1/models, as OpenClaw has it
 MODEL_LIMIT = 100000                 # rows of it; more would take hundreds of megabytes
 ANSWER_LIMIT = 64 * 1024 * 1024      # bytes of one unstreamed completion
 EVENT_LIMIT = 16 * 1024 * 1024       # bytes of one server-sent event
+ANSWER_PARTS = 1000                  # tool calls of one answer, and choices
 STREAM_LIMIT = 256 * 1024 * 1024     # bytes of one streamed completion: a million tokens and more
 CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
 INCLUDE_DEPTH = 10
 JSON_DEPTH = 200                     # levels of nesting in a JSON5 text
+CONFIG_DEPTH = 320                   # levels of nesting in a config, its included files together
 MAX_ISSUES = 100                     # faults named of one file; more help nobody
 
 
 # ----------------------------------------------------------------------------
 # Errors and exit statuses
 # ----------------------------------------------------------------------------
+# Every failure the outside world can cause is a row of CAUSES, worded there and nowhere else.
+# Nothing here looks at a server, a file or the environment.
 
 class Error(Exception):
     """Root of every error the outside world can cause.
 
-    `cause` is a code of CAUSES, `hint` the next step to take (may be empty),
-    `exit_status` what the command line exits with, `facts` what was filled in.
+    `cause` is a code of CAUSES, `hint` the next step in words (may be empty), `command` the
+    next step as a shell takes it, or None; `exit_status` is what the command line exits with,
+    `facts` what the words were filled in with.
     """
 
     exit_status = 1
 
-    def __init__(self, message, hint="", cause=None, **facts):
+    def __init__(self, message, hint="", cause=None, command=None, **facts):
         super(Error, self).__init__(message)
         self.message = message
         self.hint = hint
         self.cause = cause
+        self.command = command
         self.facts = facts
+
+    @property
+    def next_step(self):
+        """The next step in one line: the words, then the command."""
+        return ": ".join(filter(None, (self.hint, self.command)))
 
 
 class NothingToShow(Error):
@@ -94,108 +105,209 @@ class ServerError(Error):
 
 
 class KeyRefused(Error):
-    """The server answered 401 or 403."""
+    """The server, or a proxy before it, answered 401 or 403."""
 
     exit_status = 5
 
 
-_ERRORS = {kind.exit_status: kind for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)}
-Cause = collections.namedtuple("Cause", "exit_status summary fix")
-# One row a cause: what `list`, `chat` and `doctor` say of it. Names in braces are facts
-# of the moment. The codes are those of `doctor --json`.
+_ERRORS = {
+    kind.exit_status: kind
+    for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)
+}
+Cause = collections.namedtuple("Cause", "exit_status summary fix command")
+Cause.__new__.__defaults__ = ("",)
+Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
+
+`exit_status` 0 is that of a warning. `command` is for a shell, its facts quoted; "" where
+only the moment knows one (`error_for` takes it) or none is known.
+"""
+# The codes are those of `doctor --json`; those it does not have are told there as a wider one.
 CAUSES = {
-    "not-opted-in": Cause(1, "no key, so {provider} is not opted in: {variable} is unset and there is no auth profile",
-                          "export {variable}=vllm-local    (any value does when the server enforces no key)"),
-    "config-invalid": Cause(3, "{where}: {problem}", "mend that line, then check: {tool} config --check"),
+    # Settings
+    "not-opted-in": Cause(
+        1, "no key for {provider}, so OpenClaw does not use it: {variable} is not set, "
+           "and no auth profile holds one",
+        "set one; any value does when the server enforces none", "export {variable}=vllm-local"),
+    "config-invalid": Cause(
+        3, "{where}: {problem}", "fix that line, then check: {tool} config --check"),
     "config-unknown-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
+    "config-legacy-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
     "config-not-written": Cause(3, "{where}: not written: {problem}", "{fix}"),
-    "config-included": Cause(3, "{where}: {place} comes from the included file {included}, which is left alone",
-                             "put the block into {included} by hand; this prints it: {tool} config"),
-    "config-missing-variable": Cause(1, "{path} uses ${{{variable}}}, which is not set",
-                                     "export {variable}=…    (or put it into {dotenv})"),
-    "provider-disabled": Cause(1, "plugins.entries.vllm.enabled is false in {file}",
-                               "set it to true, or remove the line"),
-    "bad-base-url": Cause(3, "{where} is no usable base URL: {problem}", "use something like {example}"),
-    "bad-key-form": Cause(3, "the key of {source} cannot be sent: {problem}", "set the key again, without {what}"),
-    "dns": Cause(4, "{url}: the host name {host!r} does not resolve ({detail})",
-                 "check the spelling of the host, or use its address: getent hosts {host}"),
-    "connection-refused": Cause(4, "{url}: connection refused, nothing listens there", "{start}"),
-    "server-loading": Cause(4, "{url}: {detail}: the server is still loading its model",
-                            "wait until its log says that startup is complete; if it stays so, that log says why"),
-    "wrong-address-family": Cause(4, "{url}: only {answers} answers, {refuses} does not",
-                                  "use the address that answers: {right}"),
-    "unreachable": Cause(4, "{url}: {detail}", "check the address, the route to it and the firewall"),
-    "timeout": Cause(4, "{url}: timed out {phase} ({seconds:g} s)", "{fix}"),
-    "proxy-captured": Cause(4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
-                            "export NO_PROXY={no_proxy}"),
-    "scheme-mismatch": Cause(4, "{url}: the port does not speak {scheme}", "try the other scheme: {right}"),
-    "tls-untrusted": Cause(4, "{url}: the certificate of {host} is not trusted: {detail}",
-                           "pass the authority that signed it: --ca-file CA.pem   (or export SSL_CERT_FILE=CA.pem)"),
-    "tls-failed": Cause(4, "{url}: TLS failed: {detail}", "check the scheme and port of the base URL"),
-    "redirect": Cause(4, "{url}: answered {status} and points to {location}; redirects are not followed",
-                      "put the right address into baseUrl: {right}"),
-    "missing-v1": Cause(4, "{url}: not found there, but {right}/models answers", "set baseUrl to {right}"),
-    "endpoint-in-base-url": Cause(3, "{where} ends in {suffix}, which is an endpoint and no base URL",
-                                  "set baseUrl to {right}"),
-    "not-openai": Cause(4, "{url}: the answer is no OpenAI-style JSON: {detail}{answered_by}",
-                        "check that the base URL is that of a vLLM server and ends in /v1"),
-    "http-error": Cause(4, "{url}: HTTP {status} {reason}{words}{answered_by}", "{fix}"),
-    "answer-broken": Cause(4, "{url}: {detail}", "try again; if it stays so, look at the server's log"),
-    "answer-too-large": Cause(4, "{url}: the answer is larger than {limit} bytes",
-                              "check that the base URL is that of a vLLM server"),
-    "no-key": Cause(5, "{url}: HTTP {status}{words}: the server wants a key and none was sent",
-                    "export {variable}=THE-KEY    (the value the server was started with: --api-key)"),
-    "bad-key": Cause(5, "{url}: HTTP {status}{words}: the server refused the key from {source}{suspect}",
-                     "set the key the server was started with: export {variable}=THE-KEY"),
-    "key-ignored": Cause(0, "{url} answers without the key too: the server enforces none",
-                         "to have it enforced, start vLLM with: --api-key THE-KEY"),
+    "config-included": Cause(
+        3, "{where}: {place} comes from the included file {included}, which is never edited",
+        "put the block into {included} by hand; this prints it: {tool} config"),
+    "config-missing-variable": Cause(
+        1, "{path} uses ${{{variable}}}, which is not set",
+        "export {variable}=…    (or put it into {dotenv})"),
+    "provider-disabled": Cause(
+        1, "{problem} in {file}, so OpenClaw asks no vLLM server", "switch the plugin on again"),
+    "bad-base-url": Cause(
+        3, "{where} is not a valid base URL: {problem}", "use something like {example}"),
+    "endpoint-in-base-url": Cause(
+        3, "{where} ends in {suffix}, which is an endpoint, not a base URL",
+        "set baseUrl to {right}"),
+    "bad-key-form": Cause(
+        3, "the key from {source} cannot be sent: {problem}", "set the key again, without {what}"),
+    "wrong-api": Cause(
+        0, "{path} is {api}, so OpenClaw posts to another endpoint than /chat/completions",
+        "set it to openai-completions, or remove it"),
+    "wrong-provider": Cause(
+        1, "{path} is {reference}: OpenClaw asks another provider for it, though it is served here",
+        "write {right}"),
+    "private-network": Cause(
+        1, "{path} is false, so OpenClaw refuses to connect to {url}, a private address",
+        "remove it, or set it to true"),
+    "key-in-shell-only": Cause(
+        0, "{variable} is set in this shell only: a gateway that runs as a service does not see it",
+        "put {variable}=… into {dotenv}"),
+    "usage-off": Cause(
+        0, "{path} is false, though the server sends usage: OpenClaw then counts no context "
+           "and never compacts it",
+        "remove it, or set it to true"),
+    # The way to the server
+    "dns": Cause(
+        4, "{url}: the host name {host!r} does not resolve ({detail})",
+        "check the spelling of the host, or use its address: getent hosts {host}"),
+    "connection-refused": Cause(4, "{url}: connection refused, nothing listens there", "{fix}"),
+    "server-loading": Cause(
+        4, "{url}: {detail}: the server is still loading its model",
+        "wait until its log says that startup is complete; if it never does, the log says why"),
+    "engine-dead": Cause(
+        4, "{url}: HTTP {status}{words}: the API answers, but the engine behind it has died",
+        "restart vLLM; its log says why the engine died"),
+    "wrong-address-family": Cause(
+        4, "{url}: only {answers} answers, {refuses} does not",
+        "use the address that answers: {right}"),
+    "unreachable": Cause(
+        4, "{url}: {detail}", "check the address, the route to it and the firewall"),
+    "timeout": Cause(4, "{url}: timed out {when} after {seconds:g} s{limit}", "{fix}"),
+    "proxy-captured": Cause(
+        4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
+        "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
+    "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
+    "gateway-auth": Cause(
+        5, "{url}: HTTP {status}: a proxy before the server wants {scheme} credentials"
+           "{realm}{answered_by}",
+        "put them into headers.Authorization of the provider's block in openclaw.json"),
+    "scheme-mismatch": Cause(
+        4, "{url}: the port does not speak {scheme}", "use the other scheme: {right}"),
+    "tls-untrusted": Cause(
+        4, "{url}: the certificate of {host} is not trusted: {detail}",
+        "name the authority that signed it: --ca-file CA.pem, or SSL_CERT_FILE; OpenClaw itself "
+        "reads NODE_EXTRA_CA_CERTS"),
+    "tls-wrong-host": Cause(
+        4, "{url}: the certificate is not for {host}: {detail}",
+        "use a name that it is for in the base URL, or have it issued for {host}"),
+    "tls-failed": Cause(
+        4, "{url}: TLS failed: {detail}", "check the scheme and port of the base URL"),
+    "redirect": Cause(
+        4, "{url}: HTTP {status} points to {location}; redirects are not followed",
+        "set baseUrl to {right}"),
+    "missing-v1": Cause(
+        4, "{url}: not found there, but {right}/models answers", "set baseUrl to {right}"),
+    "not-openai": Cause(
+        4, "{url}: the answer is not OpenAI-style JSON: {detail}{answered_by}",
+        "check that the base URL is that of a vLLM server and ends in /v1"),
+    "http-error": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
+    "answer-broken": Cause(
+        4, "{url}: {detail}", "try again; if it happens again, look at the server's log"),
+    "answer-too-large": Cause(
+        4, "{url}: the answer is larger than {limit} bytes",
+        "check that the base URL is that of a vLLM server"),
+    "no-key": Cause(
+        5, "{url}: HTTP {status}{words}: the server wants a key and none was sent{answered_by}",
+        "set {variable} to the key the server was started with (--api-key)"),
+    "bad-key": Cause(
+        5, "{url}: HTTP {status}{words}: the server refused the key from {source}{suspect}"
+           "{answered_by}",
+        "set {variable} to the key the server was started with (--api-key)"),
+    "key-ignored": Cause(
+        0, "{url} answers without the key too: the server enforces none",
+        "to enforce one, start vLLM with --api-key"),
+    # Models and templates
     "no-models": Cause(1, "{where}: {problem}", "{fix}"),
     "model-not-served": Cause(4, "{url}: the server has no model {model!r}{words}", "{fix}"),
-    "context-exceeded": Cause(4, "{url}: the prompt and its answer do not fit the context of {model}{words}",
-                              "shorten the prompt, or lower --max-tokens"),
-    "context-too-large": Cause(1, "{model}: {field} is {declared}, the server's max_model_len is {served}",
-                               "set {field} to {served}, or run: {tool} config --write --refresh"),
-    "context-too-small": Cause(0, "{model}: {field} is {declared}, less than half of the server's {served}: "
-                                  "{lost} tokens of context go unused",
-                               "set {field} to {served}, or run: {tool} config --write --refresh"),
-    "max-tokens-too-large": Cause(1, "{model}: maxTokens {declared} leaves no room for a prompt in {served}",
-                                  "set maxTokens to {right} or less"),
-    "context-below-agent": Cause(0, "{model}: max_model_len {served} is small: OpenClaw's own agent prompt takes "
-                                    "about 32000 tokens", "start vLLM with a larger --max-model-len"),
-    "chat-failed": Cause(4, "{url}: HTTP {status}{words}", "{fix}"),
-    "unknown-field-rejected": Cause(4, "{url}: the server refused the field {field!r}{words}", "{fix}"),
+    "context-exceeded": Cause(4, "{url}: {problem}{words}", "{fix}"),
+    "context-too-large": Cause(
+        1, "{model}: {field} is {declared}, the server's max_model_len is {served}",
+        "set {field} to {served}"),
+    "context-too-small": Cause(
+        0, "{model}: {field} is {declared}, less than half of the server's {served}: "
+           "{lost} tokens of context go unused",
+        "set {field} to {served}"),
+    "max-tokens-too-large": Cause(
+        1, "{model}: maxTokens {declared} leaves no room for a prompt in {served}",
+        "set maxTokens to {right} or less"),
+    "context-below-agent": Cause(
+        0, "{model}: max_model_len {served} is small: OpenClaw's own agent prompt takes "
+           "about 32000 tokens",
+        "start vLLM with a larger --max-model-len"),
+    "no-chat-template": Cause(
+        4, "{url}: {model} has no chat template{words}",
+        "start vLLM with --chat-template FILE, or serve the instruct version of the model"),
+    "not-a-chat-model": Cause(
+        4, "{url}: {model} does not chat: the server embeds, ranks or transcribes{words}",
+        "serve a chat model; this one needs no row in openclaw.json"),
+    "template-role": Cause(
+        1, "{model}: the chat template refuses the role {role!r}{words}", "{fix}"),
+    "template-history": Cause(
+        1, "{model}: the chat template refuses {history}{words}", "{fix}"),
+    "exposed": Cause(
+        0, "{url}: the key guards /v1 only; {paths} answer to anyone who reaches the port",
+        "let only a reverse proxy reach the port, or close it in the firewall"),
+    # Completions
+    "chat-failed": Cause(
+        4, "{url}: HTTP {status}{words}", "the words are the server's own; its log says more"),
+    "unknown-field-rejected": Cause(
+        4, "{url}: the server does not know the field {field!r}{words}", "{fix}"),
+    "field-refused": Cause(4, "{url}: the server refuses {field}{words}", "{fix}"),
     "empty-answer": Cause(1, "{model}: the answer has no content: {detail}", "{fix}"),
-    "stream-broken": Cause(4, "{url}: the stream broke off: {detail}",
-                           "try again; if it stays so, look at the server's log and at proxies in between"),
-    "stream-buffered": Cause(0, "{model}: all chunks came together after {seconds:.1f} s: something between buffers",
-                             "in nginx: proxy_buffering off;"),
-    "usage-missing": Cause(0, "{model}: the stream carried no usage",
-                           "set compat: {{ supportsUsageInStreaming: false }} for this model"),
-    "tools-disabled": Cause(4, "{url}: the server takes no tools{words}",
-                            "start vLLM with: --enable-auto-tool-choice --tool-call-parser {parser}"),
-    "tool-parser-mismatch": Cause(1, "{model}: a tool call came back as text ({detail})",
-                                  "start vLLM with: --enable-auto-tool-choice --tool-call-parser {parser}"),
-    "template-role": Cause(1, "{model}: the chat template refuses the role {role!r}{words}", "{fix}"),
-    "exposed": Cause(0, "{url}: the key guards /v1 only; {paths} answer to anyone who reaches the port",
-                     "let only a reverse proxy or the firewall reach the port"),
+    "reasoning-in-content": Cause(
+        1, "{model}: the reasoning comes inside the answer ({detail})", "{fix}"),
+    "stream-broken": Cause(
+        4, "{url}: the stream broke off: {detail}",
+        "try again; if it happens again, look at the server's log and at proxies in between"),
+    "stream-buffered": Cause(
+        0, "{model}: all chunks came together after {seconds:.1f} s: something in between buffers",
+        "turn that off there; in nginx: proxy_buffering off;"),
+    "usage-missing": Cause(
+        0, "{model}: the stream carried no usage",
+        "set compat.supportsUsageInStreaming to false for this model"),
+    "tools-disabled": Cause(4, "{url}: the server takes no tools{words}", "{fix}"),
+    "tool-parser-mismatch": Cause(
+        1, "{model}: a tool call came back as text ({detail})", "{fix}"),
+    "tool-arguments": Cause(
+        0, "{model}: a tool call came with {detail}",
+        "upgrade vLLM, whose streaming parser may cut arguments, or use a larger model"),
 }
+# The causes of which `doctor` finds out more than the request that failed of them.
+DOCTOR_KNOWS_MORE = frozenset(
+    "not-opted-in dns connection-refused unreachable timeout proxy-captured scheme-mismatch "
+    "tls-untrusted tls-failed not-openai http-error no-key bad-key chat-failed "
+    "unknown-field-rejected stream-broken".split())
 
 
-class _Facts(dict):
-    """Facts for a template; one that nobody stated is left empty rather than an error."""
+class _Quoted(dict):
+    """Facts as a shell takes them."""
 
-    def __missing__(self, name):
-        return ""
+    def __getitem__(self, name):
+        import shlex
+        return shlex.quote(str(self.get(name, "")))
 
 
-def error_for(cause, **facts):
-    """Return the error for a row of CAUSES, worded with `facts`; raise what it returns."""
+def error_for(cause, command=None, **facts):
+    """Return the error for a row of CAUSES, worded with `facts`; raise what it returns.
+
+    A fact that nobody stated is left empty. `command` takes the place of the row's own.
+    """
     row = CAUSES[cause]
     facts.setdefault("tool", TOOL)
     facts.setdefault("variable", "VLLM_API_KEY")
-    known = _Facts(facts)
+    known = collections.defaultdict(str, facts)
+    message, hint = row.summary.format_map(known), row.fix.format_map(known)
+    command = command or row.command.format_map(_Quoted(facts)) or None
     kind = _ERRORS.get(row.exit_status, NothingToShow)
-    return kind(row.summary.format_map(known), row.fix.format_map(known), cause, **facts)
+    return kind(message, hint, cause, command, **facts)
 
 
 # ----------------------------------------------------------------------------
@@ -288,10 +400,20 @@ def excerpt(text, limit=300):
 # Value types
 # ----------------------------------------------------------------------------
 
-Issue = collections.namedtuple("Issue", "path message file line column")
-Issue.__doc__ = "One fault of a settings file; `path` is the key path, line and column count from 1 or are None."
+Issue = collections.namedtuple("Issue", "path message file line column cause successor")
+Issue.__doc__ = """One fault of a settings file.
+
+`path` is its key path, a tuple of keys and indexes; line and column count from
+1 or are None; `cause` is a code of CAUSES or None; `successor` the key path
+where the value of an unknown or legacy key belongs, where nothing stands yet.
+"""
+Issue.__new__.__defaults__ = (None,) * 5
+Fault = collections.namedtuple("Fault", "path problem severe cause successor")
+Fault.__doc__ = "An Issue before its place is known; OpenClaw refuses a severe one, and so do we."
+Fault.__new__.__defaults__ = (None,)
 Settings = collections.namedtuple(
-    "Settings", "path exists config variables layers unset_variables state_dir sources issues warnings")
+    "Settings", "path exists config variables layers unset_variables state_dir sources issues "
+                "warnings")
 Settings.__doc__ = """What OpenClaw would know at this moment.
 
 `config` is the object of openclaw.json, included and substituted; `variables`
@@ -301,16 +423,21 @@ one wins; `unset_variables` {key path: variable name}; `sources` {file: text}.
 Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 Provider = collections.namedtuple(
-    "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal headers "
-                "models max_tokens context_window timeout_s defaults primary env ca_file where file")
+    "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal "
+                "headers last_headers models max_tokens timeout_s layers references primary "
+                "plugin_off env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
 `explicit`: a models.providers block exists; `asks_server`: its server is asked for
 models; the keys are Credentials or None; `refusal` is the Error that keeps it
-from being asked, or None; `headers` go with completions; `models` are the
-declared rows; `timeout_s` is the provider's own or None; `defaults` is
-agents.defaults and `primary` its default model; `env` names proxies and
-authorities; `where` says where the base URL comes from, `file` is the config.
+from being asked, or None; `headers` go with completions, below a model's own,
+`last_headers` above them; `models` are the declared rows, ids trimmed;
+`timeout_s` is the provider's own or None; `layers` are agents.defaults and the
+default agent's entry; `references` [(tag, key)] of the default model, the
+fallbacks and the image models, `primary` the first of them or None;
+`plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
+proxies and authorities; `where` says where the base URL comes from, `file` is
+the config.
 """
 Model = collections.namedtuple(
     "Model", "id name provider base_url input context_window context_tokens max_tokens reasoning "
@@ -330,31 +457,37 @@ Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of C
 whether the context leaves less room for the answer than was wanted."""
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
-Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model")
+Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model extra")
 Delta.__doc__ = """One piece of an answer: texts ("" when none), raw tool-call pieces (a list), and
-finish_reason, usage (Usage), id, model or None."""
-Delta.__new__.__defaults__ = ("", "", (), None, None, None, None)
-Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls finish_reason usage timings")
+finish_reason, usage (Usage), id, model or None; `extra` as in Answer, of this piece, or None."""
+Delta.__new__.__defaults__ = ("", "", (), None, None, None, None, None)
+Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls finish_reason usage timings extra")
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
-"arguments"}}; `timings` {"first_token_s", "total_s"} in seconds."""
-Finding = collections.namedtuple("Finding", "check status cause summary fix")
-Finding.__doc__ = "What one check of `diagnose` found; status is ok, warn, fail or skip, cause a code of CAUSES or None."
-Finding.__new__.__defaults__ = ("ok", None, "", "")
+"arguments"}}; `timings` {"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the
+server sent beyond that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}."""
+Finding = collections.namedtuple("Finding", "check status cause summary fix command edits")
+Finding.__doc__ = """What one check of `diagnose` found; status is ok, warn, fail or skip.
+
+`cause` is a code of CAUSES, or None for what is ok; `fix` words; `command` what a shell takes
+as it is, or None; `edits` the Edits of openclaw.json that fix it.
+"""
+Finding.__new__.__defaults__ = ("ok", None, "", "", None, ())
 
 
 # ----------------------------------------------------------------------------
 # JSON5
 # ----------------------------------------------------------------------------
+# Reads a text into its value, or into the tree of its values and their places. Pure.
 
 class Json5Error(ConfigError, ValueError):
-    """A text that is no JSON5: `pos` counts characters from 0, `line` and `column` from 1."""
+    """A text that is not JSON5: `pos` counts characters from 0, `line` and `column` from 1."""
 
     def __init__(self, problem, text, pos):
         self.problem = problem
         self.pos = pos
         self.line, self.column = line_and_column(text, pos)
-        super(Json5Error, self).__init__("%s at line %d, column %d" % (problem, self.line, self.column),
-                                         cause="config-invalid")
+        where = "%s at line %d, column %d" % (problem, self.line, self.column)
+        super(Json5Error, self).__init__(where, cause="config-invalid")
 
 
 Node = collections.namedtuple("Node", "start end value items")
@@ -363,10 +496,11 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
 """
-# White space of the specification (ECMA-262 adds the Zs category and the byte-order mark).
-_JSON5_SPACE = "\t\n\x0b\x0c\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+# White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
+JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+            "\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
-    "(?P<trivia>[" + _JSON5_SPACE + "]+"
+    "(?P<trivia>[" + JS_SPACE + "]+"
     "|//[^\n\r\u2028\u2029]*"
     r"|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
     r"|(?P<mark>[{}\[\]:,])"
@@ -375,12 +509,23 @@ _JSON5_TOKEN = (
     r"|(?P<number>[+-]?(?:0[xX][0-9a-fA-F]+"
     r"|(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|[+-](?:Infinity|NaN))"
-    r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + _JSON5_SPACE + "])+)"
+    r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + JS_SPACE + "])+)"
 )
 _JSON5_ESCAPE = r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|[\s\S])"
 _JSON5_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\x0b", "0": "\0",
                   "\n": "", "\r": "", "\r\n": "", "\u2028": "", "\u2029": ""}
 _JSON5_WORDS = {"null": None, "true": True, "false": False, "Infinity": math.inf, "NaN": math.nan}
+# What the parser expects next, and the words for it.
+_VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
+_EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
+             "',' or '}'", "the end of the text")
+_AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
+_CLOSING = {(_ITEM, "]"), (_NEXT_ITEM, "]"), (_KEY, "}"), (_NEXT_KEY, "}")}
+
+
+def trimmed(text):
+    """Return a text without the white space that JavaScript's trim() takes away."""
+    return text.strip(JS_SPACE)
 
 
 def line_and_column(text, pos):
@@ -390,7 +535,7 @@ def line_and_column(text, pos):
 
 
 def json_number(digits):
-    """Return the integer of a JSON text; past 300 digits the float (int() is quadratic, and refuses).
+    """Return the integer of a JSON text; past 300 digits the float (int() is quadratic there).
 
     So every integer read is also a finite float.
     """
@@ -400,15 +545,16 @@ def json_number(digits):
 def json5_loads(text):
     """Return the value of a JSON5 text (str, or UTF-8 bytes).
 
-    Plain JSON takes the C parser's road; only what it refuses is scanned here.
-    Raises Json5Error, which is a ValueError, with line and column.
+    The text goes to `json.loads`; only what that rejects is parsed here. Raises
+    Json5Error, which is a ValueError, with line and column.
     Source: https://spec.json5.org
     """
     if isinstance(text, (bytes, bytearray)):
         text = _decode_utf8(bytes(text))
-    if "\\ud" not in text and "\\uD" not in text:     # json.loads would let a lone surrogate through
+    if "\\ud" not in text and "\\uD" not in text:     # json.loads accepts a lone surrogate
+        plain = text[1:] if text[:1] == "\ufeff" else text
         try:
-            return json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
+            return json.loads(plain, parse_int=json_number)
         except (ValueError, RecursionError):
             pass
     return json5_tree(text).value
@@ -421,51 +567,55 @@ def json5_tree(text):
     """
     if "\0" in text:
         raise Json5Error("a NUL character", text, text.index("\0"))
-    frames = [[0, [], [], None]]     # the text, then each open container: [start, value, items, key in waiting]
-    wanted = "a value"
+    frames = [[0, [], [], None]]     # the text, then the open containers: [start, value, items, key]
+    expected = _VALUE
     for kind, token, start, end in _json5_tokens(text):
-        value_next = wanted.startswith("a value")
-        if value_next and kind != "mark":
-            wanted = _json5_attach(frames, Node(start, end, _json5_scalar(text, kind, token, start, wanted), None))
-        elif wanted == "a key or '}'" and kind in ("string", "word"):
-            name = (_json5_string if kind == "string" else _json5_identifier)(text, token, start)
-            frames[-1][3] = (name, start, end)
-            wanted = "':' after the key"
-        elif token == ":" and wanted == "':' after the key":
-            wanted = "a value"
-        elif token == "," and wanted.startswith("','"):
-            wanted = "a key or '}'" if isinstance(frames[-1][1], dict) else "a value or ']'"
-        elif value_next and token in "{[":
+        if expected in (_VALUE, _ITEM) and kind != "mark":
+            value = _json5_scalar(text, kind, token, start, expected)
+            expected = _json5_attach(frames, Node(start, end, value, None))
+        elif expected in (_VALUE, _ITEM) and token in "{[":
             if len(frames) > JSON_DEPTH:
                 raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
-            frames.append([start, {} if token == "{" else [], [], None])
-            wanted = "a key or '}'" if token == "{" else "a value or ']'"
-        elif token in "}]" and wanted.endswith("or '%s'" % token):
+            if token == "{":
+                frames.append([start, {}, [], None])
+                expected = _KEY
+            else:
+                frames.append([start, [], [], None])
+                expected = _ITEM
+        elif expected == _KEY and kind in ("string", "word"):
+            read = _json5_string if kind == "string" else _json5_identifier
+            frames[-1][3] = (read(text, token, start), start, end)
+            expected = _COLON
+        elif expected == _COLON and token == ":":
+            expected = _VALUE
+        elif expected in _AFTER_COMMA and token == ",":
+            expected = _AFTER_COMMA[expected]
+        elif (expected, token) in _CLOSING:
             opened, value, items, _ = frames.pop()
-            wanted = _json5_attach(frames, Node(opened, end, value, items))
+            expected = _json5_attach(frames, Node(opened, end, value, items))
         else:
-            raise _json5_unexpected(text, start, end, wanted)
-    if wanted != "the end of the text":
-        raise _json5_unexpected(text, len(text), len(text), wanted)
+            raise _json5_unexpected(text, start, end, expected)
+    if expected != _END:
+        raise _json5_unexpected(text, len(text), len(text), expected)
     return frames[0][2][0]
 
 
 def _json5_attach(frames, node):
-    """Give a finished Node to the container around it; return what may follow."""
+    """Give a finished Node to the container around it; return what is expected next."""
     _, value, items, key = frames[-1]
     if isinstance(value, dict):
         value[key[0]] = node.value
         items.append(key + (node,))
-        return "',' or '}'"
+        return _NEXT_KEY
     value.append(node.value)
     items.append(node)
-    return "',' or ']'" if len(frames) > 1 else "the end of the text"
+    return _NEXT_ITEM if len(frames) > 1 else _END
 
 
 def _json5_tokens(text):
-    """Yield (kind, token, start, end) of everything in a text that is not white space or a comment."""
+    """Yield (kind, token, start, end) of everything but white space and comments."""
     pos = 0
-    for found in re.compile(_JSON5_TOKEN).finditer(text):        # re caches; compiled only when JSON5 is met
+    for found in re.compile(_JSON5_TOKEN).finditer(text):        # compiled only when JSON5 is met
         start, end = found.span()
         if start != pos:
             break
@@ -473,37 +623,47 @@ def _json5_tokens(text):
         if found.lastgroup != "trivia":
             yield found.lastgroup, found.group(), start, end
     if pos < len(text):
-        raise _json5_unexpected(text, pos, pos + 1, None)
+        raise _json5_unexpected(text, pos, pos + 1)
 
 
-def _json5_unexpected(text, start, end, wanted):
+def _json5_unexpected(text, start, end, expected=None):
+    """Return the error for what stands at a place; it names no word, which may be a key."""
+    found = repr(text[start:end])
     if start >= len(text):
         found = "the end of the text"
     elif text.startswith("/*", start):
         found = "a comment that does not end"
+    elif text[start] in "\"'" and end - start == 1:
+        found = "a string that does not end"
     elif text[start] in "\"'":
-        found = "a string that does not end" if end - start == 1 else "a string"
+        found = "a string"
+    elif end - start > 1 and text[start] in "+-.0123456789":
+        found = "a number"
     elif end - start > 1:
-        found = "a number" if text[start] in "+-.0123456789" else "a word without quotes"    # not its text: it may be a key
-    else:
-        found = repr(text[start:end])
-    return Json5Error("expected %s, found %s" % (wanted, found) if wanted else "found " + found, text, start)
+        found = "a word without quotes"
+    problem = "found " + found
+    if expected is not None:
+        problem = "expected %s, %s" % (_EXPECTED[expected], problem)
+    return Json5Error(problem, text, start)
 
 
-def _json5_scalar(text, kind, token, start, wanted):
+def _json5_scalar(text, kind, token, start, expected):
     if kind == "string":
         return _json5_string(text, token, start)
     if kind == "word" and token in _JSON5_WORDS:
         return _JSON5_WORDS[token]
     if kind != "number":
-        raise _json5_unexpected(text, start, start + len(token), wanted)
+        raise _json5_unexpected(text, start, start + len(token), expected)
     digits = token.lstrip("+-")
-    sign = -1 if token[0] == "-" else 1
     if digits in _JSON5_WORDS:
-        return sign * _JSON5_WORDS[digits]
-    if digits[:2] in ("0x", "0X"):
-        return sign * (int(digits, 16) if len(digits) <= 250 else math.inf)      # above 2 ** 992
-    return sign * (json_number(digits) if digits.isdigit() else float(digits))
+        value = _JSON5_WORDS[digits]
+    elif digits[:2] not in ("0x", "0X"):
+        value = json_number(digits) if digits.isdigit() else float(digits)
+    elif len(digits) <= 250:
+        value = int(digits, 16)
+    else:
+        value = math.inf                             # above 2 ** 992
+    return -value if token[0] == "-" else value
 
 
 def _json5_string(text, token, start):
@@ -532,7 +692,7 @@ def _json5_identifier(text, token, start):
     name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
     plain = name.replace("$", "_").replace("\u200c", "_").replace("\u200d", "_")
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
-        raise Json5Error("%r is no key; put it in quotes" % name, text, start)
+        raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
     return name
 
 
@@ -541,12 +701,14 @@ def _decode_utf8(data):
         return data.decode("utf-8")
     except UnicodeDecodeError as bad:
         text = data[:bad.start].decode("utf-8", "replace")
-        raise Json5Error("a byte that is no UTF-8 (0x%02x)" % data[bad.start], text, len(text))
+        raise Json5Error("a byte that is not UTF-8 (0x%02x)" % data[bad.start], text, len(text))
 
 
 # ----------------------------------------------------------------------------
 # Settings: paths, .env, environment, substitution, $include
 # ----------------------------------------------------------------------------
+# What OpenClaw would know, read once from its files and the environment. A key path is a tuple of
+# keys and indexes until it is printed. Nothing here raises for what a file holds but ConfigError.
 
 def load_settings(config_path=None, env=None):
     """Return the Settings OpenClaw would have, from files and `env` (os.environ when None).
@@ -561,9 +723,11 @@ def load_settings(config_path=None, env=None):
 
 
 def issue_error(issues):
-    """Return the ConfigError that words the first of some Issues."""
+    """Return the ConfigError that words the first of some Issues; all of them are in its facts."""
     first = issues[0]
-    problem = ("%s: %s" % (first.path, first.message)) if first.path else first.message
+    problem = first.message
+    if first.path:
+        problem = "%s: %s" % (dotted(first.path), problem)
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
     return error_for("config-invalid", where=issue_place(first), problem=problem, issues=issues)
@@ -571,7 +735,17 @@ def issue_error(issues):
 
 def issue_place(issue):
     """Return file:line:column of an Issue, or as much of it as is known."""
-    return ":".join(str(part) for part in (issue.file, issue.line, issue.column) if part is not None)
+    place = (issue.file, issue.line, issue.column)
+    return ":".join(str(part) for part in place if part is not None)
+
+
+def dotted(path):
+    """Return a key path as text, joined with dots."""
+    return ".".join(str(key) for key in path)
+
+
+def _file_error(path, problem, line=None, column=None):
+    return issue_error([Issue((), problem, path, line, column)])
 
 
 def read_settings(config_path=None, env=None):
@@ -584,34 +758,26 @@ def read_settings(config_path=None, env=None):
     path = _expand_home(path, env)
     sources, config, issues, warnings = {}, {}, [], []
     try:
-        if "\0" in (path or ""):
-            raise error_for("config-invalid", where=repr(path), problem="a NUL character in its path")
-        if path is not None and os.path.lexists(path):
+        if path is not None and _exists(path):
             config = _load_config(path, env, sources)
         elif config_path:
-            warnings.append(Issue("", "there is no such file; going on without a config", path, None, None))
+            warnings.append(Issue((), "no such file; continuing without a config", path))
     except ConfigError as error:
-        issues.append(_issue_of(error, path))
+        issues += error.facts["issues"]
     except RecursionError:
-        issues.append(Issue("", "nested too deep", path, None, None))
-    if not issues and not isinstance(config, dict):
-        issues.append(Issue("", "expected an object at the top, found %s" % _json_type(config), path, 1, 1))
-    if issues:
-        config = {}
+        issues.append(Issue((), "nested too deep", path))
     layers = _environment_layers(env, state_dir, config)
-    variables = {}
-    for _, layer in reversed(layers):
-        variables.update((name, value) for name, value in layer.items() if value.strip())
+    variables = _merged_variables(layers)
     missing = {}
-    config = _substitute(config, variables, "", missing)
-    trees = {}
-    for key_path, name in itertools.islice(missing.items(), MAX_ISSUES):
-        problem = "the variable %s is not set; what uses it will not work" % name
-        warnings.append(_located(sources, trees, path, key_path, problem))
-    for key_path, problem, severe in sorted(_schema_faults(config), key=lambda fault: not fault[2])[:MAX_ISSUES]:
-        problem = problem if isinstance(problem, str) else unknown_key(*problem)
-        (issues if severe else warnings).append(_located(sources, trees, path, key_path, problem))
-    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources, issues, warnings)
+    config = _substitute(config, variables, (), missing)
+    faults = [Fault(place, "the variable %s is not set; what uses it will not work" % name, False,
+                    "config-missing-variable")
+              for place, name in itertools.islice(missing.items(), MAX_ISSUES)]
+    faults += schema_faults(config)
+    for fault, issue in zip(faults, _located(faults, path, sources)):
+        (issues if fault.severe else warnings).append(issue)
+    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources,
+                    issues, warnings)
 
 
 def state_directory(env):
@@ -620,7 +786,7 @@ def state_directory(env):
     if chosen:
         return _expand_home(chosen, env)
     home = _expand_home(env_setting(env.get("OPENCLAW_HOME")), env) or _home(env)
-    return os.path.join(home, ".openclaw") if home else None
+    return home and os.path.join(home, ".openclaw")
 
 
 def env_setting(value):
@@ -639,6 +805,16 @@ def _expand_home(path, env):
     return path
 
 
+def _exists(path):
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):                    # reading it says what is wrong
+        pass
+    return True
+
+
 def read_text(path, limit):
     """Return the text of a regular file of at most `limit` bytes, decoded as UTF-8, line ends kept.
 
@@ -647,96 +823,109 @@ def read_text(path, limit):
     import stat
     try:
         mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise _file_error(path, "is a directory")
         if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-            raise error_for("config-invalid", where=path, problem="it is " + kind)
+            raise _file_error(path, "is not a regular file")
         with open(path, "rb") as source:
             data = source.read(limit + 1)
     except OSError as error:
-        raise error_for("config-invalid", where=path, problem="cannot be read: %s" % (error.strerror or error))
+        raise _file_error(path, "cannot be read: %s" % (error.strerror or error))
     except ValueError as error:                      # a NUL in the path
-        raise error_for("config-invalid", where=repr(path), problem=str(error))
+        raise _file_error(repr(path), str(error))
     if len(data) > limit:
-        raise error_for("config-invalid", where=path, problem="larger than %d bytes" % limit)
+        raise _file_error(path, "larger than %d bytes" % limit)
     try:
         return _decode_utf8(data)
     except Json5Error as error:
-        raise _placed(error, path)
-
-
-def _placed(error, path):
-    """Return a Json5Error as the config error of the file it is in."""
-    return error_for("config-invalid", where="%s:%d:%d" % (path, error.line, error.column), problem=error.problem,
-                issue=Issue("", error.problem, path, error.line, error.column))
-
-
-def _issue_of(error, path):
-    return error.facts.get("issue") or Issue("", error.facts.get("problem") or error.message,
-                                             error.facts.get("where") or path, None, None)
+        raise _file_error(path, error.problem, error.line, error.column)
 
 
 def _load_config(path, env, sources):
     """Return the config object with its $includes merged in; fills `sources` with the texts read."""
     roots = [os.path.dirname(os.path.abspath(path))]
-    roots += [_expand_home(root, env) for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep)
-              if env_setting(root)]
-    return _load_included(path, CONFIG_LIMIT, [], roots, sources)
+    for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
+        if env_setting(root):
+            roots.append(_expand_home(root, env))
+    config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
+    if not isinstance(config, dict):
+        raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
+    if is_nested(config, CONFIG_DEPTH):
+        raise _file_error(path, "nested too deep")
+    return config
 
 
-def _load_included(path, limit, chain, roots, sources):
-    text = read_text(path, limit)
-    sources[path] = text
-    try:
-        value = json5_loads(text)
-    except Json5Error as error:
-        raise _placed(error, path)
-    return _include(value, path, chain + [os.path.normpath(path)], roots, sources)
+class _Loader(collections.namedtuple("_Loader", "roots sources left")):
+    """Reads a config and what it includes; `left` holds how many bytes may still be included."""
 
+    __slots__ = ()
 
-def _include(value, path, chain, roots, sources):
-    """Resolve the $include of `value` and of everything in it.
+    def load(self, path, limit, chain):
+        text = read_text(path, limit)
+        self.sources[path] = text
+        try:
+            value = json5_loads(text)
+        except Json5Error as error:
+            raise _file_error(path, error.problem, error.line, error.column)
+        return self.include(value, path, chain + (os.path.normpath(path),))
 
-    Arrays join, objects merge, siblings of $include win, as in OpenClaw.
-    """
-    if isinstance(value, list):
-        return [_include(item, path, chain, roots, sources) for item in value]
-    if not isinstance(value, dict):
-        return value
-    rest = {key: _include(item, path, chain, roots, sources) for key, item in value.items() if key != "$include"}
-    if "$include" not in value:
-        return rest
-    names = value["$include"]
-    merged = {} if isinstance(names, list) else None
-    for name in names if isinstance(names, list) else [names]:
+    def include(self, value, path, chain):
+        """Resolve the $include of `value` and of everything in it.
+
+        Arrays are joined, objects merged, and siblings of $include win, as in OpenClaw.
+        """
+        if isinstance(value, list):
+            return [self.include(item, path, chain) for item in value]
+        if not isinstance(value, dict):
+            return value
+        rest = {key: self.include(item, path, chain)
+                for key, item in value.items() if key != "$include"}
+        if "$include" not in value:
+            return rest
+        names = value["$include"]
+        if isinstance(names, list):
+            merged = {}
+            for name in names:
+                merged = deep_merge(merged, self.included(name, path, chain))
+        else:
+            merged = self.included(names, path, chain)
+        if not rest:
+            return merged
+        if not isinstance(merged, dict):
+            raise _include_error(path, "keys beside $include need an object in the included file")
+        return deep_merge(merged, rest)
+
+    def included(self, name, path, chain):
+        """Return the value of one included file. Raises ConfigError."""
         if not isinstance(name, str):
-            raise _include_error(path, "expected a path or a list of paths, found %s" % _json_type(name))
-        target = _include_target(name, path, chain, roots)
-        loaded = _load_included(target, INCLUDE_LIMIT, chain, roots, sources)
-        merged = loaded if merged is None else deep_merge(merged, loaded)
-    if rest and not isinstance(merged, dict):
-        raise _include_error(path, "keys beside $include need an object in the included file")
-    return deep_merge(merged, rest) if rest else merged
+            raise _include_error(path, "expected a path or a list of paths, found " + _json_type(name))
+        target = include_target(name, path)
+        try:
+            real = os.path.realpath(target)
+            inside = any(_inside(target, root) and _inside(real, os.path.realpath(root))
+                         for root in self.roots)
+        except ValueError as error:                  # a NUL in the path
+            raise _include_error(path, str(error))
+        if not inside:
+            raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
+                                 % (name, self.roots[0]))
+        if target in chain:
+            raise _include_error(path, "the files include each other: %s"
+                                 % " -> ".join(chain + (target,)))
+        if len(chain) > INCLUDE_DEPTH:
+            raise _include_error(path, "more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
+        value = self.load(target, INCLUDE_LIMIT, chain)
+        # Opening a file costs time, however small it is.
+        self.left[0] -= len(self.sources[target]) + 1024
+        if self.left[0] < 0:
+            raise _include_error(path, "the included files are larger than %d bytes together"
+                                 % CONFIG_LIMIT)
+        return value
 
 
 def include_target(name, path):
     """Return the path that $include: `name` means in the file `path`."""
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
-
-
-def _include_target(name, path, chain, roots):
-    try:
-        target = include_target(name, path)
-        real = os.path.realpath(target)
-        inside = any(_inside(target, root) and _inside(real, os.path.realpath(root)) for root in roots)
-    except ValueError as error:                      # a NUL in the path
-        raise _include_error(path, str(error))
-    if not inside:
-        raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)" % (name, roots[0]))
-    if target in chain:
-        raise _include_error(path, "the files include each other: " + " -> ".join(chain + [target]))
-    if len(chain) > INCLUDE_DEPTH:
-        raise _include_error(path, "more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
-    return target
 
 
 def _inside(path, root):
@@ -745,8 +934,7 @@ def _inside(path, root):
 
 
 def _include_error(path, problem):
-    return error_for("config-invalid", where=path, problem="$include: " + problem,
-                issue=Issue("", "$include: " + problem, path, None, None))
+    return _file_error(path, "$include: " + problem)
 
 
 def deep_merge(base, over):
@@ -754,7 +942,9 @@ def deep_merge(base, over):
     if isinstance(base, dict) and isinstance(over, dict):
         merged = dict(base)
         for key, value in over.items():
-            merged[key] = deep_merge(base[key], value) if key in base else value
+            if key in base:
+                value = deep_merge(base[key], value)
+            merged[key] = value
         return merged
     if isinstance(base, list) and isinstance(over, list):
         return base + over
@@ -784,23 +974,29 @@ def parse_dotenv(text):
 
 
 def _environment_layers(env, state_dir, config):
-    """Return [(label, {name: value})] in the order OpenClaw asks: process, .env, the config's env.vars."""
+    """Return [(label, {name: value})] in the order OpenClaw asks: process, .env, env.vars."""
     layers = [("the environment", env)]
-    path = os.path.join(state_dir, ".env") if state_dir else None
+    path = state_dir and os.path.join(state_dir, ".env")
     if path and os.path.isfile(path):
         try:
-            layers.append((path, parse_dotenv(read_text(path, INCLUDE_LIMIT))))
+            found = parse_dotenv(read_text(path, INCLUDE_LIMIT))
         except ConfigError:
-            pass                                     # OpenClaw goes on without an unreadable .env
-    block = config.get("env")
-    declared = block.get("vars") if isinstance(block, dict) else None
+            found = {}                               # OpenClaw continues without it
+        # A name that the process sets blank hides the one of the same name here.
+        layers.append((path, {name: found[name] for name in found if env.get(name, "-").strip()}))
+    declared = _get(config, "env", "vars")
     if isinstance(declared, dict):
-        known = {}
-        for _, layer in reversed(layers):
-            known.update((name, value) for name, value in layer.items() if value.strip())
-        layers.append(("env.vars of the config", {name: _substitute(value, known, "", {})
-                                                  for name, value in declared.items() if isinstance(value, str)}))
+        known = _merged_variables(layers)
+        texts = {name: value for name, value in declared.items() if isinstance(value, str)}
+        layers.append(("env.vars of the config", _substitute(texts, known)))
     return layers
+
+
+def _merged_variables(layers):
+    merged = {}
+    for _, layer in reversed(layers):
+        merged.update((name, value) for name, value in layer.items() if value.strip())
+    return merged
 
 
 def variable_source(settings, name):
@@ -811,15 +1007,18 @@ def variable_source(settings, name):
     return None
 
 
-def _substitute(value, variables, path, missing):
-    """Replace ${NAME} in every string, in one pass; note in `missing` what is not set.
+def _substitute(value, variables, path=(), missing=None):
+    """Return a JSON value with ${NAME} replaced in every string, in one pass.
 
-    $${NAME} yields a literal ${NAME}; only [A-Z_][A-Z0-9_]* are names.
+    `missing` gains {key path: name} of what is not set. $${NAME} yields a literal ${NAME}; only
+    [A-Z_][A-Z0-9_]* are names.
     """
     if isinstance(value, dict):
-        return {key: _substitute(item, variables, _join(path, key), missing) for key, item in value.items()}
+        return {key: _substitute(item, variables, path + (key,), missing)
+                for key, item in value.items()}
     if isinstance(value, list):
-        return [_substitute(item, variables, _join(path, index), missing) for index, item in enumerate(value)]
+        return [_substitute(item, variables, path + (index,), missing)
+                for index, item in enumerate(value)]
     if not isinstance(value, str) or "$" not in value:
         return value
 
@@ -827,64 +1026,72 @@ def _substitute(value, variables, path, missing):
         escaped, name = match.groups()
         if escaped:
             return match.group(0)[1:]
-        if name not in variables:
+        if name not in variables and missing is not None:
             missing.setdefault(path, name)
         return variables.get(name, match.group(0))
 
     return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
 
 
-def _join(path, key):
-    return "%s.%s" % (path, key) if path else str(key)
+def is_nested(value, levels):
+    """Tell whether a JSON value is nested more than some levels deep."""
+    layer = [value]
+    for _ in range(levels):
+        inner = []
+        for item in layer:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        layer = inner
+    return any(isinstance(item, (dict, list)) for item in layer)
 
 
 def _json_type(value):
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, (int, float)):
-        return "a number" if math.isfinite(value) else repr(value)
-    return "an array" if isinstance(value, list) else "an object"
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "an array",
+             dict: "an object"}
+    return kinds.get(type(value), "a number")
 
 
-def _located(sources, trees, file, path, problem):
-    """Return an Issue with the line and column of a key path, or of the nearest key above it."""
-    if file not in sources:
-        return Issue(path, problem, file, None, None)
+def _located(faults, file, sources):
+    """Return the Issues of some Faults: where each stands, or the nearest key above it."""
+    trees = {}
     try:
-        for name in sources:
-            trees[name] = trees.get(name) or json5_tree(sources[name])
-    except Json5Error:                               # plain JSON that is nested deeper than JSON5 may be
-        return Issue(path, problem, file, None, None)
-    found, pos = _locate(trees, file, trees[file], path.split(".") if path else [])
-    line, column = line_and_column(sources[found], pos)
-    return Issue(path, problem, found, line, column)
+        for name in sources if faults else ():
+            trees[name] = json5_tree(sources[name])
+    except Json5Error:                               # plain JSON may be nested deeper than JSON5
+        trees = {}
+    issues = []
+    for path, problem, _, cause, successor in faults:
+        found, line, column = file, None, None
+        if file in trees:
+            found, pos = _locate(trees, file, trees[file], path)
+            line, column = line_and_column(sources[found], pos)
+        issues.append(Issue(path, problem, found, line, column, cause, successor))
+    return issues
 
 
-def _locate(trees, file, node, keys):
-    """Return (file, position) of a dotted path, following $include; keys may themselves hold dots."""
-    best = (file, node.start)
-    if not keys or not node.items:
-        return best
-    if isinstance(node.value, list):
-        index = int(keys[0]) if re.match("[0-9]{1,9}\\Z", keys[0]) else len(node.items)
-        return _locate(trees, file, node.items[index], keys[1:]) if index < len(node.items) else best
-    for used in range(len(keys), 0, -1):
-        name = ".".join(keys[:used])
-        for key, start, _, child in reversed(node.items):
-            if key == name:
-                return (file, child.start) if used == len(keys) else _locate(trees, file, child, keys[used:])
-    names = node.value.get("$include")
+def _locate(trees, file, node, path):
+    """Return (file, position) of a key path below a Node, following $include, or of what is nearest."""
+    if not path or not node.items:
+        return file, node.start
+    inside = None
+    if isinstance(node.value, dict):
+        inside = next((item[3] for item in reversed(node.items) if item[0] == path[0]), None)
+    elif isinstance(path[0], int) and path[0] < len(node.items):
+        inside = node.items[path[0]]
+    if inside is not None:
+        return _locate(trees, file, inside, path[1:])
+    names = _get(node.value, "$include")
     for name in reversed(names if isinstance(names, list) else [names]):
-        target = include_target(name, file) if isinstance(name, str) else None
+        target = name and include_target(name, file)
         if target in trees:
-            found = _locate(trees, target, trees[target], keys)
+            found = _locate(trees, target, trees[target], path)
             if found != (target, trees[target].start):
                 return found
-    return best
+    return file, node.start
 
 
 def _get(value, *keys):
@@ -897,183 +1104,458 @@ def _get(value, *keys):
 # ----------------------------------------------------------------------------
 # Schema: what OpenClaw accepts
 # ----------------------------------------------------------------------------
+# OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
-# The schema of what is read here, as far as OpenClaw 2026.9 is known to check it.
-# A name is a rule of _RULES; a dict an object (with "*": rule for any key: a record);
-# a list of one rule an array; a set the allowed texts.
-_APIS = {"openai-completions", "openai-responses", "openai-codex-responses", "openai-chatgpt-responses",
-         "anthropic-messages", "google-generative-ai", "google-vertex", "github-copilot",
-         "bedrock-converse-stream", "ollama", "azure-openai-responses"}
-_SECRET = "a text or a secret reference"
-_THINKING_FORMATS = {"openai", "openrouter", "deepseek", "together", "baseten", "zai", "qwen", "chat-template",
-                     "qwen-chat-template", "string-thinking", "ant-ling"}
-_COMPAT = {
-    "supportsStore": "a boolean", "supportsPromptCacheKey": "a boolean", "supportsDeveloperRole": "a boolean",
-    "supportsReasoningEffort": "a boolean", "supportedReasoningEfforts": ["a text"], "reasoningEffortMap": {"*": "a text or null"},
-    "supportsUsageInStreaming": "a boolean", "supportsTools": "a boolean", "supportsStrictMode": "a boolean",
-    "supportsLongCacheRetention": "a boolean", "supportsJsonSchemaResponseFormat": "a boolean",
-    "requiresStringContent": "a boolean", "strictMessageKeys": "a boolean",
-    "maxTokensField": {"max_completion_tokens", "max_tokens"}, "thinkingFormat": _THINKING_FORMATS,
-    "requiresToolResultName": "a boolean", "requiresAssistantAfterToolResult": "a boolean",
-    "requiresThinkingAsText": "a boolean", "requiresReasoningContentOnAssistantMessages": "a boolean",
-    "toolSchemaProfile": "a text", "unsupportedToolSchemaKeywords": ["a text"], "nativeWebSearchTool": "a boolean",
-    "toolCallArgumentsEncoding": "a text", "requiresMistralToolIds": "a boolean",
-    "requiresOpenAiAnthropicToolPayload": "a boolean",
+# One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
+# is a legacy form, a bare key holds anything but null, and "..." allows any other key.
+# A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
+# *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
+_SHAPES = """
+config $schema=text models=models agents=agents env=env plugins=plugins auth=auth secrets=secrets \
+ accessGroups acp approvals attachments bindings broadcast browser channels cloudWorkers commands \
+ cron desktop diagnostics discovery gateway hooks logging mcp memory messages meta nodeHost proxy \
+ security session skills surfaces talk telemetry tools transcripts tts ui update wizard \
+ worktreeAcceleration worktreeRoot
+auth order profiles
+secrets defaults egressProxy providers
+env shellEnv=shell vars=*text
+shell enabled=boolean timeoutMs=count
+plugins enabled=boolean allow=[text] deny=[text] entries=*plugin load slots
+plugin enabled=boolean hooks subagent llm config
+models mode=merge|replace providers=*provider catalogRefresh=refresh
+refresh enabled=boolean url=refresh-url
+provider baseUrl=text apiKey=SECRET \
+ auth=api-key|aws-sdk|oauth|token api=APIS maxTokens=positive timeoutSeconds=whole region=filled \
+ injectNumCtxForOpenAICompat=boolean params=object agentRuntime=runtime localService=service \
+ headers=*SECRET authHeader=boolean request=request models=[row] \
+ contextWindow~=positive contextTokens~=whole
+env-ref source!=|env provider!=name id!=variable
+file-ref source!=|file provider!=name id!=pointer
+exec-ref source!=|exec provider!=name id!=command
+store-ref source!=|store provider!=name id!=variable
+runtime id=text
+service command!=filled args=[text] cwd=filled env=*text healthUrl=filled readyTimeoutMs=whole \
+ idleStopMs=count
+request headers=*SECRET auth=default-auth/bearer-auth/header-auth \
+ proxy=env-proxy/explicit-proxy tls=tls allowPrivateNetwork=boolean
+default-auth mode!=|provider-default
+bearer-auth mode!=|authorization-bearer token!=SECRET
+header-auth mode!=|header headerName!=filled value!=SECRET \
+ prefix=text
+env-proxy mode!=|env-proxy tls=tls
+explicit-proxy mode!=|explicit-proxy url!=filled tls=tls
+tls ca=SECRET cert=SECRET \
+ key=SECRET \
+ passphrase=SECRET serverName=text insecureSkipVerify=boolean
+row id!=filled name!=filled api=APIS baseUrl=filled reasoning=boolean \
+ input=[text|image|video|audio] cost=cost contextWindow=positive contextTokens=whole \
+ maxTokens=positive thinkingLevelMap=levels params=object agentRuntime=runtime headers=*text \
+ compat=compat mediaInput=media metadataSource=|models-add
+cost input=number output=number cacheRead=number cacheWrite=number tieredPricing=[tier]
+tier input!=number output!=number cacheRead!=number cacheWrite!=number \
+ range!=[number]2,2/[number]1,1
+levels off=text-or-null minimal=text-or-null low=text-or-null medium=text-or-null \
+ high=text-or-null xhigh=text-or-null max=text-or-null
+media image=image
+image maxBytes=whole maxPixels=whole maxSidePx=whole preferredSidePx=whole \
+ tokenMode=tile|detail|provider
+compat supportsStore=boolean supportsPromptCacheKey=boolean supportsResponsesContinuation=boolean \
+ supportsDeveloperRole=boolean supportsReasoningEffort=boolean supportsTemperature=boolean \
+ supportsInstructions=boolean supportsUsageInStreaming=boolean supportsTools=boolean \
+ codeMode=preferred|capable supportsStrictMode=boolean supportsJsonSchemaResponseFormat=boolean \
+ requiresStringContent=boolean strictMessageKeys=boolean visibleReasoningDetailTypes=[filled] \
+ supportedReasoningEfforts=[filled] reasoningEffortMap=*filled:filled \
+ maxTokensField=max_completion_tokens|max_tokens \
+ thinkingFormat=openai|openrouter|deepseek|together|qwen|qwen-chat-template|zai \
+ requiresToolResultName=boolean requiresAssistantAfterToolResult=boolean \
+ requiresThinkingAsText=boolean requiresReasoningContentOnAssistantMessages=boolean \
+ toolSchemaProfile=text unsupportedToolSchemaKeywords=[filled] toolCallArgumentsEncoding=text \
+ requiresOpenAiAnthropicToolPayload=boolean openRouterRouting=openrouter \
+ vercelGatewayRouting=vercel zaiToolStream=boolean cacheControlFormat=|anthropic \
+ sendSessionAffinityHeaders=boolean sendSessionIdHeader=boolean \
+ supportsEagerToolInputStreaming=boolean supportsLongCacheRetention=boolean
+openrouter allow_fallbacks=boolean require_parameters=boolean data_collection=deny|allow \
+ zdr=boolean enforce_distillable_text=boolean order=[text] only=[text] ignore=[text] \
+ quantizations=[text] sort=text/sorting max_price=prices \
+ preferred_min_throughput=number/percentiles preferred_max_latency=number/percentiles
+sorting by=text partition=text-or-null
+prices prompt=number-or-text completion=number-or-text image=number-or-text audio=number-or-text \
+ request=number-or-text
+percentiles p50=number p75=number p90=number p99=number
+vercel only=[text] order=[text]
+agents defaults=defaults entries=*agent-id:entry ownership=|explicit list~=[listed]
+choice primary=text fallbacks=[text]
+image-choice primary=text fallbacks=[text] timeoutMs=whole
+picked alias=text params=params agentRuntime=runtime pickerRuntimes=[picker]0,8 codeMode=boolean \
+ streaming=boolean
+params qwenThinkingFormat~ ...
+policy allow=[text]
+defaults model=text/choice imageModel=text/image-choice models=*picked params=params \
+ modelPolicy=policy thinkingDefault=LEVELS reasoningDefault=off|on|stream timeoutSeconds=count \
+ authInheritance blockStreamingBreak blockStreamingChunk blockStreamingCoalesce \
+ blockStreamingDefault bootstrapMaxChars bootstrapTotalMaxChars compaction contextInjection \
+ contextLimits contextPruning cwd decisionModel elevatedDefault embeddedAgent experimental \
+ fastModeDefault heartbeat humanDelay imageMaxDimensionPx imageQuality maxConcurrent mediaMaxMb \
+ mediaModels modelSelectionScope pdfMaxMb pdfMaxPages pdfModel repoRoot sandbox sessionStore \
+ silentReply skills skipBootstrap skipOptionalBootstrapFiles startupContext subagents systemAgent \
+ toolProgressDetail typingIntervalSeconds typingMode userTimezone utilityModel verboseDefault \
+ voiceModel workspace contextTokens~ llm~
+entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
+ reasoningDefault=off|on|stream default~=boolean agentDir bootstrapMaxChars \
+ bootstrapTotalMaxChars contextInjection contextLimits cwd decisionModel description \
+ embeddedAgent experimental fastModeDefault groupChat heartbeat humanDelay identity memory name \
+ runtime sandbox skills skillsLimits subagents toolProgressDetail tools tts typingMode \
+ utilityModel verboseDefault workspace contextTokens~
+listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
+ thinkingDefault=LEVELS ...
+""".replace("SECRET", "text/env-ref/file-ref/exec-ref/store-ref").replace("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|"
+            "anthropic-messages|google-generative-ai|google-vertex|github-copilot|"
+            "bedrock-converse-stream|ollama|pi-messages|azure-openai-responses").replace(
+                "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra")
+# Leaf: what it is called, the types it has, and the test or pattern that its values pass.
+_LEAVES = {
+    "text": ("a text", (str,), None),
+    "filled": ("a non-empty text", (str,), bool),
+    "text-or-null": ("a text or null", (str, type(None)), None),
+    "number-or-text": ("a number or a text", (int, float, str), None),
+    "boolean": ("true or false", (bool,), None),
+    "object": ("an object", (dict,), None),
+    "number": ("a number", (int, float), math.isfinite),
+    "positive": ("a number above 0", (int, float), lambda value: 0 < value < math.inf),
+    "count": ("a whole number", (int, float), lambda value: value % 1 == 0 <= value < 2 ** 53),
+    "whole": ("a whole number above 0", (int, float),
+              lambda value: value % 1 == 0 < value < 2 ** 53),
+    "name": ("a name such as \"default\"", (str,), "[a-z][a-z0-9_-]{0,63}"),
+    "variable": ("the name of a variable such as VLLM_API_KEY", (str,), "[A-Z][A-Z0-9_]{0,127}"),
+    "pointer": ("\"value\" or a JSON pointer", (str,), "value|/(?:[^~]|~[01])*"),
+    "command": ("the id of a secret", (str,),
+                r"(?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}"),
+    "picker": ("the id of a runtime", (str,), r"\s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*"),
+    "agent-id": ("the id of an agent", (str,), "[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"),
+    "refresh-url": ("an https URL, or one of this host", (str,),
+                    r"https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?"),
 }
-_COST = {"input": "a number", "output": "a number", "cacheRead": "a number", "cacheWrite": "a number", "tieredPricing": "anything"}
-_MODEL_ROW = {
-    "id": "a non-empty text, required", "name": "a non-empty text, required", "api": _APIS, "baseUrl": "a non-empty text",
-    "reasoning": "a boolean", "input": [{"text", "image", "video", "audio"}], "cost": _COST,
-    "contextWindow": "a number above 0", "contextTokens": "a number above 0", "maxTokens": "a number above 0",
-    "params": "an object", "headers": {"*": "a text"}, "compat": _COMPAT, "agentRuntime": "anything",
-    "thinkingLevelMap": {"*": "a text or null"}, "metadataSource": "anything", "mediaInput": "anything",
+_BUILT_IN_PROVIDERS = """amazon-bedrock amazon-bedrock-mantle anthropic anthropic-vertex arcee
+azure-openai-responses byteplus byteplus-plan cerebras chutes claude-cli clawrouter
+cloudflare-ai-gateway codex comfy copilot-proxy dashscope deepinfra deepseek fal fireworks
+github-copilot gmi gmi-cloud gmicloud google google-antigravity google-gemini-cli google-vertex groq
+huggingface kilocode kimi kimi-coding litellm lmstudio meta microsoft-foundry minimax minimax-portal
+mistral modelstudio moonshot moonshot-ai moonshotai nvidia novita novita-ai novitaai ollama
+ollama-cloud openai opencode opencode-go openrouter qianfan qwen qwen-token-plan qwencloud sglang
+stepfun stepfun-plan synthetic tencent-tokenhub tencent-tokenplan together venice vercel-ai-gateway
+vllm volcengine volcengine-plan vydra x-ai xai xiaomi xiaomi-token-plan z.ai z-ai zai"""
+# Keys that people write, shape by shape, and where their values belong: a path from the top, or
+# with a dot before it from the object that has the key.
+_MISPLACED = """
+config providers=models.providers model=agents.defaults.model vllm=models.providers.vllm \
+ agent=agents.defaults
+models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
+ apiKey=models.providers.vllm.apiKey
+agents model=agents.defaults.model models=agents.defaults.models params=agents.defaults.params
+defaults providers=models.providers
+choice providers=models.providers fallback=.fallbacks
+provider url=.baseUrl endpoint=.baseUrl host=.baseUrl key=.apiKey token=.apiKey type=.api \
+ timeout=.timeoutSeconds
+row context_length=.contextWindow max_model_len=.contextWindow max_output_tokens=.maxTokens \
+ modalities=.input
+picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
+ maxTokens=.params.maxTokens max_tokens=.params.maxTokens seed=.params.seed stop=.params.stop \
+ thinking=.params.thinking extra_body=.params.extra_body \
+ chat_template_kwargs=.params.chat_template_kwargs
+"""
+# Legacy key: whether OpenClaw refuses it, what became of it, and where its value belongs now.
+_LEGACY = {
+    ("provider", "contextWindow"): (False, "OpenClaw moves it into the rows that have none", None),
+    ("provider", "contextTokens"): (False, "OpenClaw moves it into the rows that have none", None),
+    ("agents", "list"): (False, "OpenClaw moves it into agents.entries", None),
+    ("entry", "default"): (False, "OpenClaw moves it to agents.defaults.systemAgent.agentId", None),
+    ("entry", "contextTokens"): (False, "OpenClaw ignores it", None),
+    ("defaults", "contextTokens"): (False, "OpenClaw ignores it", None),
+    ("defaults", "llm"): (True, "its successor is models.providers.<id>.timeoutSeconds",
+                          "models.providers.vllm.timeoutSeconds"),
+    ("params", "qwenThinkingFormat"): (False, "its successor is compat.thinkingFormat of the row",
+                                       None),
 }
-_REQUEST = {"headers": {"*": _SECRET}, "auth": "a request auth", "proxy": "an object", "tls": "an object",
-            "allowPrivateNetwork": "a boolean"}
-_PROVIDER_BLOCK = {
-    "baseUrl": "a non-empty text", "apiKey": _SECRET, "auth": {"api-key", "aws-sdk", "oauth", "token"}, "api": _APIS,
-    "contextWindow": "a number above 0", "contextTokens": "a number above 0", "maxTokens": "a number above 0",
-    "timeoutSeconds": "a whole number above 0", "injectNumCtxForOpenAICompat": "a boolean", "params": "an object",
-    "headers": {"*": _SECRET}, "authHeader": "a boolean", "request": _REQUEST, "models": [_MODEL_ROW],
-    "agentRuntime": "anything", "localService": "anything", "region": "a text",
-}
-_MODELS = {"mode": {"merge", "replace"}, "providers": {"*": _PROVIDER_BLOCK}, "pricing": "anything",
-           "bedrockDiscovery": "anything", "proxy": "a text"}
-_MODEL_CHOICE = "a model reference"
-_DEFAULTS = {"model": _MODEL_CHOICE, "imageModel": _MODEL_CHOICE, "models": {"*": "an object"}, "params": "an object",
-             "...": None}
-_SCHEMA = {"models": _MODELS, "agents": {"defaults": _DEFAULTS, "...": None},
-           "env": {"vars": {"*": "a text"}, "shellEnv": "an object"}, "...": None}
+_UNKNOWN, _BOUND, _WRONG = range(3)
+_Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
+_Mismatch.__new__.__defaults__ = (None,)
 
 
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+def schema_faults(config):
+    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most. Pure.
 
-
-_RULES = {
-    "anything": lambda value: True,
-    "a boolean": lambda value: isinstance(value, bool),
-    "a text": lambda value: isinstance(value, str),
-    "a text or null": lambda value: value is None or isinstance(value, str),
-    "an object": lambda value: isinstance(value, dict),
-    "a number": _is_number,
-    "a number above 0": lambda value: _is_number(value) and value > 0,
-    "a whole number above 0": lambda value: _is_number(value) and value > 0 and value == int(value),
-    "a non-empty text": lambda value: isinstance(value, str) and value != "",
-}
-
-
-def _schema_faults(config):
-    """Yield (key path, problem, severe) of everything in a config that OpenClaw would refuse.
-
-    The problem of an unknown key is the arguments of `unknown_key`, whose words take time.
+    Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    for fault in _faults(config, _SCHEMA, ""):
-        yield fault
-    providers = _get(config, "models", "providers")
-    for name, block in providers.items() if isinstance(providers, dict) else ():
-        url = block.get("baseUrl") if isinstance(block, dict) else None
-        if isinstance(url, str) and url:
-            problem = base_url_problem(url)
-            if problem and "${" not in url:
-                yield "models.providers.%s.baseUrl" % name, problem, True
+    shapes = _parse_shapes(_SHAPES)
+    found = _mismatches(config, "config", (), shapes)
+    found.sort(key=lambda mismatch: -mismatch.level)
+    faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
+    if not found or found[0].level == _UNKNOWN:      # then all types are right
+        faults = _provider_faults(config) + _agent_faults(config) + faults
+    return faults[:MAX_ISSUES]
 
 
-def _faults(value, rule, path):
-    if isinstance(rule, str):
-        return _rule_faults(value, rule, path)
-    if isinstance(rule, set):
-        allowed = isinstance(value, str) and value in rule
-        return [] if allowed else [(path, "expected one of %s, found %s" % (", ".join(sorted(rule)), _value_words(value)), True)]
-    if isinstance(rule, list):
-        if not isinstance(value, list):
-            return [(path, "expected an array, found %s" % _json_type(value), True)]
-        return [fault for index, item in enumerate(value) for fault in _faults(item, rule[0], _join(path, index))]
+def _parse_shapes(text):
+    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~" or ""."""
+    shapes = {}
+    for line in text.split("\n"):
+        name, _, keys = line.partition(" ")
+        shapes[name] = {}
+        for key in keys.split():
+            key, _, rule = key.partition("=")
+            bare = key.rstrip("!~")
+            shapes[name][bare] = key[len(bare):], rule
+    return shapes
+
+
+def _mismatches(value, rule, path, shapes):
+    """Return the _Mismatches of a value and a rule of _SHAPES."""
+    if not rule:
+        return [] if value is not None else [_mismatch(path, "a value", value)]
+    if rule[0] == "*":
+        return _record_mismatches(value, rule, path, shapes)
+    if "/" in rule:
+        return _alternatives(value, rule, path, shapes)
+    if rule[0] == "[":
+        return _array_mismatches(value, rule, path, shapes)
+    if "|" in rule:
+        return [] if value in _choices(rule) else [_mismatch(path, _rule_words(rule, shapes), value)]
+    if rule in shapes:
+        return _object_mismatches(value, rule, path, shapes)
+    words, types, test = _LEAVES[rule]
+    if type(value) not in types:
+        return [_mismatch(path, words, value)]
+    if isinstance(test, str):
+        passed = re.match("(?:%s)\\Z" % test, value)
+    else:
+        passed = test is None or test(value)
+    return [] if passed else [_mismatch(path, words, value, _BOUND)]
+
+
+def _mismatch(path, expected, value, level=_WRONG):
+    found = _json_type(value)
+    if isinstance(value, (int, float)):              # never a text, which may be a key
+        found = json.dumps(value)[:40]
+    return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
+
+
+def _choices(rule):
+    return rule.strip("|").split("|")
+
+
+def _rule_words(rule, shapes):
+    """Return words for what a rule accepts."""
+    if "/" in rule:
+        words = collections.OrderedDict((_rule_words(part, shapes), part) for part in rule.split("/"))
+        return " or ".join(words)
+    if rule[0] == "[":
+        return "an array"
+    if "|" in rule:
+        choices = ", ".join(_choices(rule))
+        return choices if rule[0] == "|" else "one of " + choices
+    if rule not in shapes:
+        return _LEAVES[rule][0]
+    required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
+    return "{%s}" % ", ".join(required) if required else "an object"
+
+
+def _record_mismatches(value, rule, path, shapes):
     if not isinstance(value, dict):
-        return [(path, "expected an object, found %s" % _json_type(value), True)]
-    faults = []
+        return [_mismatch(path, "an object", value)]
+    key_rule, _, rule = rule[1:].rpartition(":")
+    found = []
     for key, item in value.items():
-        inner = rule.get(key, rule.get("*"))
-        if inner is not None:
-            faults += _faults(item, inner, _join(path, key))
-        elif "..." not in rule and key != "$schema":
-            faults.append((_join(path, key), (key, rule), False))
-    for key, inner in rule.items():
-        if isinstance(inner, str) and inner.endswith(", required") and key not in value:
-            faults.append((_join(path, key), "expected %s, found nothing" % inner, True))
-    return faults
+        found += _mismatches(key, key_rule or "text", path + (key,), shapes)
+        found += _mismatches(item, rule, path + (key,), shapes)
+    return found
 
 
-def unknown_key(key, known):
-    """Return the words for a key OpenClaw does not know, with the nearest it does."""
-    near = nearest(key, known)
-    return "OpenClaw 2026.9 does not know the key %r%s" % (key, "; did you mean %s?" % near if near else "")
+def _array_mismatches(value, rule, path, shapes):
+    if not isinstance(value, list):
+        return [_mismatch(path, "an array", value)]
+    rule, bounds = rule[1:].split("]")
+    if bounds:
+        least, most = bounds.split(",")
+        if not int(least) <= len(value) <= int(most):
+            return [_mismatch(path, "%s to %s items" % (least, most), len(value), _BOUND)]
+    found = []
+    for index, item in enumerate(value):
+        found += _mismatches(item, rule, path + (index,), shapes)
+    return found
+
+
+def _alternatives(value, rule, path, shapes):
+    """Return the mismatches of the one branch that fits all but a bound, else one for all of them."""
+    near = []
+    for branch in rule.split("/"):
+        found = _mismatches(value, branch, path, shapes)
+        if not found:
+            return []
+        if all(mismatch.level < _WRONG for mismatch in found):
+            near.append(found)
+    if len(near) == 1:
+        return near[0]
+    return [_mismatch(path, _rule_words(rule, shapes), value)]
+
+
+def _object_mismatches(value, shape, path, shapes):
+    if not isinstance(value, dict):
+        return [_mismatch(path, "an object", value)]
+    known = shapes[shape]
+    found = []
+    for key, item in value.items():
+        mark, rule = known.get(key, ("?", None))
+        if mark in ("?", "~") and "..." not in known or mark == "~":
+            refused = _LEGACY.get((shape, key), (False,))[0]
+            level = _WRONG if refused else _UNKNOWN
+            found.append(_Mismatch(path + (key,), level, "", shape))
+        if rule is not None:
+            found += _mismatches(item, rule, path + (key,), shapes)
+    for key, (mark, rule) in known.items():
+        if mark == "!" and key not in value:
+            words = "expected %s, found nothing" % _rule_words(rule, shapes)
+            found.append(_Mismatch(path + (key,), _WRONG, words))
+    return found
+
+
+def _fault(config, mismatch, shapes):
+    """Return the Fault of a mismatch: the words of an unknown key take time, so few are made."""
+    path, level, problem, shape = mismatch
+    if shape is None:
+        return Fault(path, problem, True, "config-invalid")
+    key = path[-1]
+    if (shape, key) in _LEGACY:
+        refused, words, target = _LEGACY[shape, key]
+        place = tuple(target.split(".")) if target else _thinking_format_place(config, path)
+        return Fault(path, "is a legacy key: " + words, refused, "config-legacy-key",
+                     _free_place(config, place))
+    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % key
+    place = _known_place(config, path, shape, shapes)
+    if place is not None and place[:-1] == path[:-1]:
+        problem += "; did you mean %s?" % place[-1]
+    elif place is not None:
+        problem += "; it belongs in %s" % dotted(place)
+    return Fault(path, problem, False, "config-unknown-key", _free_place(config, place))
+
+
+def _known_place(config, path, shape, shapes):
+    """Return the key path where the value of an unknown key belongs, or None."""
+    around, key = path[:-1], path[-1]
+    misplaced = _parse_shapes(_MISPLACED).get(shape, {})
+    if key in misplaced:
+        target = misplaced[key][1]
+        place = tuple(target.strip(".").split("."))
+        return around + place if target[0] == "." else place
+    rows = _at(config, around + ("models",))
+    if shape == "row" and key in shapes["compat"]:
+        return around + ("compat", key)
+    if shape == "provider" and isinstance(rows, list) and len(rows) == 1:
+        if key in shapes["row"]:
+            return around + ("models", 0, key)
+        if key in shapes["compat"]:
+            return around + ("models", 0, "compat", key)
+    near = nearest(key, [name for name, (mark, _) in shapes[shape].items() if mark != "~"])
+    return around + (near,) if near else None
+
+
+def _free_place(config, place):
+    """Return a key path where nothing stands yet, else None."""
+    return place if place and _at(config, place) is None else None
+
+
+def _at(value, path):
+    """Return the value at a key path, or None where there is none."""
+    for key in path:
+        try:
+            value = value[key]
+        except (LookupError, TypeError):
+            return None
+    return value
+
+
+def _thinking_format_place(config, path):
+    """Return where the switch is that took the place of params.qwenThinkingFormat, or None."""
+    if path[-1] != "qwenThinkingFormat":
+        return None
+    provider, _, model_id = str(path[-3]).partition("/")
+    rows = ("models", "providers", provider, "models")
+    for index, row in enumerate(_at(config, rows) or ()):
+        if _get(row, "id") == model_id:
+            return rows + (index, "compat", "thinkingFormat")
+    return None
 
 
 def nearest(name, names):
     """Return the one of some names most like `name`, or None when none is like it."""
     import difflib
-    folded = {other.lower(): other for other in names}
+    # Each comparison costs time: among more names than this, nobody reads the guess.
+    folded = {other.lower(): other for other in itertools.islice(names, 2000)}
     found = difflib.get_close_matches(name.lower(), list(folded), 1, 0.6)
     return folded[found[0]] if found else None
 
 
-def _value_words(value):
-    """Return words for a wrong value; never a text, which may be a key in the wrong place."""
-    return json.dumps(value)[:40] if isinstance(value, (int, float)) else _json_type(value)
+def _provider_faults(config):
+    """Return the Faults of providers that the shapes do not tell; the base URL is ours."""
+    faults = []
+    for name, block in (_get(config, "models", "providers") or {}).items():
+        path = ("models", "providers", name)
+        for key in ("baseUrl", "models"):
+            if key not in block and provider_id(name) not in _BUILT_IN_PROVIDERS.split():
+                problem = "needed: OpenClaw knows no provider of this name"
+                faults.append(Fault(path + (key,), problem, True, "config-invalid"))
+        holders = [(path, block)]
+        holders += [(path + ("models", index), row)
+                    for index, row in enumerate(block.get("models") or ())]
+        for place, holder in holders:
+            url = holder.get("baseUrl", DEFAULT_BASE_URL)
+            problem = base_url_problem(url)
+            if problem and "${" not in url:
+                faults.append(Fault(place + ("baseUrl",), "is not a valid base URL: " + problem, True,
+                                    "bad-base-url"))
+    return faults
 
 
-def _rule_faults(value, rule, path):
-    rule = rule.replace(", required", "")
-    if rule == _SECRET:
-        return [] if isinstance(value, str) else _secret_faults(value, path)
-    if rule == _MODEL_CHOICE:
-        if isinstance(value, str):
-            return []
-        return _faults(value, {"primary": "a text", "fallbacks": ["a text"], "...": None}, path)
-    if rule == "a request auth":
-        return _auth_faults(value, path)
-    if _RULES[rule](value):
-        return []
-    return [(path, "expected %s, found %s" % (rule, _value_words(value)), True)]
+def _agent_faults(config):
+    """Return the Faults of agents that the shapes do not tell."""
+    agents = config.get("agents") or {}
+    entries = agents.get("entries") or {}
+    faults = []
 
+    def refuse(problem, *path):
+        faults.append(Fault(("agents",) + path, problem, True, "config-invalid"))
 
-def _secret_faults(value, path):
-    if not isinstance(value, dict) or value.get("source") not in ("env", "file", "exec"):
-        return [(path, "expected a text or {source, provider, id}, found %s" % _json_type(value), True)]
-    for key in ("provider", "id"):
-        if not isinstance(value.get(key), str) or not value[key]:
-            return [(_join(path, key), "expected a non-empty text", True)]
-    if value["source"] == "env" and not re.match(r"[A-Z][A-Z0-9_]{0,127}\Z", value["id"]):
-        return [(_join(path, "id"), "expected the name of a variable such as VLLM_API_KEY", True)]
-    if not re.match(r"[a-z][a-z0-9_-]{0,63}\Z", value["provider"]):
-        return [(_join(path, "provider"), "expected a name such as \"default\"", True)]
-    return []
-
-
-_AUTH_MODES = {
-    "provider-default": {"mode": "a text"},
-    "authorization-bearer": {"mode": "a text", "token": _SECRET},
-    "header": {"mode": "a text", "headerName": "a non-empty text", "value": _SECRET, "prefix": "a text"},
-}
-
-
-def _auth_faults(value, path):
-    mode = value.get("mode") if isinstance(value, dict) else None
-    if not isinstance(mode, str) or mode not in _AUTH_MODES:
-        return [(_join(path, "mode") if isinstance(value, dict) else path,
-                 "expected one of %s" % ", ".join(sorted(_AUTH_MODES)), True)]
-    needed = {"authorization-bearer": ("token",), "header": ("headerName", "value")}.get(mode, ())
-    absent = [(_join(path, key), "expected a value, found nothing", True) for key in needed if key not in value]
-    return absent + _faults(value, _AUTH_MODES[mode], path)
+    scopes = [(("defaults",), agents.get("defaults") or {})]
+    scopes += [(("entries", name), entry) for name, entry in entries.items()]
+    for place, scope in scopes:
+        aliases = model_aliases([_agent_layer(scopes[0][1]), _agent_layer(scope)])
+        for reference, entry in (scope.get("models") or {}).items():
+            for key in ("pickerRuntimes", "codeMode"):
+                if key in entry and ("*" in reference or split_reference(reference) is None):
+                    refuse("goes with an exact provider/model only", *place + ("models", reference, key))
+        for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
+            if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+                refuse("expected provider/model, provider/* or an alias",
+                       *place + ("modelPolicy", "allow", index))
+    marked = [name for name, entry in entries.items() if entry.get("default") is True]
+    explicit = "ownership" in agents
+    if len({name.lower() for name in entries}) < len(entries):
+        refuse("two ids differ in case only", "entries")
+    if len(marked) > 1:
+        refuse("more than one agent is the default", "entries")
+    if explicit and marked:
+        refuse("\"explicit\" goes with no default: true", "ownership")
+    if len(entries) > 1 and not marked and not explicit:
+        refuse("several agents need \"explicit\" here, or one of them default: true", "ownership")
+    return faults
 
 
 # ----------------------------------------------------------------------------
 # URLs and proxies
 # ----------------------------------------------------------------------------
+# What a URL means and which way leads to it. Pure; never repeats a URL, which may hold a password.
 
 def base_url_problem(url):
-    """Return what makes a text no base URL (http or https, nothing behind the path), or None."""
+    """Return what keeps a text from being a base URL (http or https, no query), or None."""
     try:
         split_url(url)
     except ValueError as error:
@@ -1084,38 +1566,62 @@ def base_url_problem(url):
 
 
 Url = collections.namedtuple("Url", "scheme host port path")
+_PORTS = {"http": 80, "https": 443}
 
 
 def split_url(url):
     """Return Url(scheme, host without brackets, port, path and query) of an http(s) URL.
 
-    Raises ValueError saying what is wrong; never repeats the URL, which may hold a password.
+    Raises ValueError saying what is wrong.
     """
     match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url.strip())
     if not match:
-        return _bad_url("it does not begin with http:// or https://")
+        raise ValueError("it does not begin with http:// or https://")
     if re.search(r"[\x00-\x20\x7f]", url.strip()):
-        return _bad_url("it holds a space or control character")
+        raise ValueError("it holds a space or control character")
     scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
     if "@" in place:
-        return _bad_url("it holds a user name or password; use VLLM_API_KEY or headers for credentials")
+        raise ValueError("it holds a user name or password; use VLLM_API_KEY or headers for those")
     found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
     if not found:
-        return _bad_url("its host is missing or malformed")
-    port = int(found.group(2) or (443 if scheme == "https" else 80))
+        raise ValueError("its host is missing or malformed")
+    port = int(found.group(2) or _PORTS[scheme])
     if not 0 < port < 65536:
-        return _bad_url("its port is not between 1 and 65535")
+        raise ValueError("its port is not between 1 and 65535")
     return Url(scheme, found.group(1).strip("[]"), port, path)
-
-
-def _bad_url(problem):
-    raise ValueError(problem)
 
 
 def is_loopback(host):
     """Tell whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
     host = host.lower().rstrip(".")
     return host in ("localhost", "::1") or re.match(r"127(\.[0-9]{1,3}){3}\Z", host) is not None
+
+
+def is_local(host):
+    """Tell whether OpenClaw calls a host local: loopback, any address of this host, *.local."""
+    return is_loopback(host) or host in ("0.0.0.0", "::") or host.lower().endswith(".local")
+
+
+def is_private(host):
+    """Tell whether a host is reached without the public internet, as far as its name or address tells."""
+    host = host.lower().rstrip(".")
+    if is_local(host) or re.search(r"\.(?:internal|lan|home\.arpa|svc)\Z", host):
+        return True
+    if ":" not in host and not re.match(r"[0-9.]+\Z", host):
+        return "." not in host                       # a name of this network: a container, a host file
+    import ipaddress
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_private or address in ipaddress.ip_network("100.64.0.0/10")
+
+
+def origin(url):
+    """Return scheme://host:port of a base URL, the port where it is not the scheme's own."""
+    target = split_url(url)
+    port = "" if target.port == _PORTS[target.scheme] else ":%d" % target.port
+    return "%s://%s%s" % (target.scheme, _bracketed(target.host), port)
 
 
 def _bracketed(host):
@@ -1132,68 +1638,79 @@ def proxy_for(target, env):
     setting = _proxy_setting(target, env)
     if setting is None:
         return None
-    url = re.sub(r"//[^/]*@", "//", setting if "://" in setting else "http://" + setting)
-    try:
-        if split_url(url).scheme == "http":
-            return url
-        problem = "only http:// proxies are spoken to"
-    except ValueError as error:
-        problem = "only http:// proxies are spoken to" if "begin with" in str(error) else str(error)
-    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
-                      "export NO_PROXY=%s    (to reach the server directly)" % target.host, "proxy-captured")
+    if "://" not in setting:
+        setting = "http://" + setting
+    url = re.sub(r"//[^/]*@", "//", setting)
+    problem = base_url_problem(url)
+    if problem is None and split_url(url).scheme == "http":
+        return url
+    if url.lower().startswith("http://"):
+        detail = problem
+    else:
+        detail = "only http:// proxies are supported"
+    raise ConfigError("the proxy of the environment cannot be used: %s" % detail,
+                      "export NO_PROXY=%s    (to reach the server directly)" % target.host,
+                      "proxy-captured")
 
 
 def _proxy_setting(target, env):
     """Return the text of the proxy variable that counts for a Url, or None."""
     if is_loopback(target.host):
         return None
-    found = None
-    for name in (target.scheme + "_proxy", "all_proxy"):
-        upper = None if name == "http_proxy" and env.get("REQUEST_METHOD") else env.get(name.upper())   # CGI: "httpoxy"
-        found = found or env_setting(env.get(name)) or env_setting(upper)
-    covered = no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target)
-    return None if covered else found
+    if no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target):
+        return None
+    names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
+    if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
+        names = [name for name in names if name != "HTTP_PROXY"]
+    return next((env_setting(env.get(name)) for name in names if env_setting(env.get(name))), None)
 
 
 def proxy_headers(target, env):
-    """Return the headers that a proxy with a user name and password in its URL wants (RFC 7617), else {}."""
+    """Return the headers that a proxy with a password in its URL wants (RFC 7617), else {}."""
     named = re.match(r"(?:\w+://)?([^/]*)@", _proxy_setting(target, env) or "")
     if not named:
         return {}
     import base64
     from urllib.parse import unquote_to_bytes
-    return {"Proxy-Authorization": Secret("Basic " + base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii"))}
+    token = base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii")
+    return {"Proxy-Authorization": Secret("Basic " + token)}
 
 
 def no_proxy_covers(entries, target):
     """Tell whether a NO_PROXY text covers a Url."""
     host = target.host.lower()
     for entry in re.split(r"[\s,]+", entries.lower()):
+        name, port = entry, ""
         with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
-        name, port = with_port.groups() if with_port else (entry, "")
+        if with_port:
+            name, port = with_port.groups()
         if not entry or (port and int(port) != target.port):
             continue
         name = name.strip("[]")
         if entry == "*" or host == name or host.endswith("." + name.lstrip("*").lstrip(".")):
             return True
-        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host):
-            import ipaddress
-            try:
-                if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
-                    return True
-            except ValueError:
-                continue
+        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host) and _in_network(host, name):
+            return True
     return False
 
 
+def _in_network(address, block):
+    import ipaddress
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(block, strict=False)
+    except ValueError:
+        return False
+
+
 def server_root(base_url):
-    """Return the place of vLLM's own endpoints (/version, /health, /tokenize): the base URL without /v1."""
+    """Return the place of vLLM's own endpoints (/version, /health): the base URL without /v1."""
     return base_url[:-3] if base_url.endswith("/v1") else base_url
 
 
 # ----------------------------------------------------------------------------
 # Provider: opt-in, credentials, explicit and implicit resolution
 # ----------------------------------------------------------------------------
+# Makes settings without faults into a Provider. Opens no connection; asks no server.
 
 def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
@@ -1201,31 +1718,43 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     `base_url` and `api_key` stand above every other source. A provider that may
     not be asked (not opted in, disabled, its key unusable) comes back with the
     reason in `refusal`, which every function that opens a connection raises.
-    Raises ConfigError for a bad base URL or key, UsageError for an unknown id.
+    Raises ConfigError for settings with faults, a bad base URL or key, UsageError
+    for an unknown id.
     """
-    spelled, block = find_block(settings.config, provider)
-    name = DEFAULT_PROVIDER if spelled.strip().lower() == DEFAULT_PROVIDER else spelled
+    if settings.issues:
+        raise issue_error(settings.issues)
+    config = settings.config
+    spelled, block = find_block(config, provider)
+    name = spelled
+    if provider_id(spelled) == DEFAULT_PROVIDER:
+        name = DEFAULT_PROVIDER
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(_get(settings.config, "models", "providers") or {})
+        known = sorted(_get(config, "models", "providers") or {})
         raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
-    path = "models.providers.%s" % spelled
+    path = ("models", "providers", spelled)
     url, where = _choose_base_url(settings, block, path, base_url)
-    defaults = _get(settings.config, "agents", "defaults") or {}
-    wildcard = any(key.lower() == name.lower() + "/*" for key in defaults.get("models") or {})
-    asked = block is None or base_url is not None or (
-        wildcard and _get(settings.config, "models", "mode") != "replace")
+    fields = block or {}
     credentials, problem = _credentials(settings, name, block, path, api_key)
-    headers, header_problem = _request_headers(settings, block or {}, path)
-    refusal = _refusal(settings, name, block, credentials, problem or header_problem, base_url)
+    headers, last_headers, header_error = _block_headers(settings, fields, path)
+    rows = _declared_rows(fields)
+    if base_url is not None:                         # the option stands above the rows, too
+        rows = [dict(row, baseUrl=url) for row in rows]
+    layers = agent_layers(config)
+    references = model_references(config, layers)
+    plugin_off = _plugin_off(config, name)
     return Provider(
-        id=name, base_url=url, api=(block or {}).get("api") or "openai-completions", explicit=block is not None, asks_server=asked,
+        id=name, base_url=url, api=fields.get("api") or "openai-completions",
+        explicit=block is not None,
+        asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
         discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
         request_key=_first(credentials, ("option", "profile", "environment", "config")),
-        credentials=[credential for _, credential in credentials], refusal=refusal, headers=headers,
-        models=(block or {}).get("models") or [], max_tokens=(block or {}).get("maxTokens"),
-        context_window=(block or {}).get("contextWindow"), timeout_s=(block or {}).get("timeoutSeconds"),
-        defaults=defaults, primary=_primary(settings.config, defaults),
+        credentials=[credential for _, credential in credentials],
+        refusal=_refusal(settings, name, block, credentials, problem or header_error, plugin_off,
+                         base_url),
+        headers=headers, last_headers=last_headers, models=rows,
+        max_tokens=fields.get("maxTokens"), timeout_s=fields.get("timeoutSeconds"), layers=layers,
+        references=references, primary=dict(references).get("default"), plugin_off=plugin_off,
         env=settings.layers[0][1], ca_file=ca_file, where=where, file=settings.path)
 
 
@@ -1240,52 +1769,103 @@ def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_fil
 
 
 def named_servers(settings, providers, base_urls):
-    """Return [(provider id, base URL or None)] for repeated --provider and --base-url. Raises UsageError."""
+    """Return [(provider id, base URL or None)] for repeated --provider and --base-url.
+
+    One of settings with faults, so that they are told once. Raises UsageError.
+    """
+    if settings.issues:
+        return [(DEFAULT_PROVIDER, None)]
     blocks = _get(settings.config, "models", "providers") or {}
+    spoken = [name for name, block in blocks.items()
+              if block.get("api", "openai-completions") == "openai-completions"]
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
-        spoken = [key for key, block in blocks.items() if block.get("api", "openai-completions") == "openai-completions"]
         names += spoken if name == "all" and "all" not in blocks else [name]
     if not names:
-        raise UsageError("--provider all: %s has no openai-completions block" % (settings.path or "the config"),
-                         "name servers with --base-url")
+        raise UsageError("--provider all: %s has no openai-completions block"
+                         % (settings.path or "the config"), "name servers with --base-url")
     if base_urls and len(names) > 1:
-        raise UsageError("several --provider and --base-url do not go together", "name the servers one way")
+        raise UsageError("several --provider and --base-url do not go together",
+                         "name the servers one way")
     return [(name, url) for name in names for url in base_urls or [None]]
 
 
+def provider_id(name):
+    """Return a provider's id as OpenClaw compares it: trimmed, in lower case."""
+    return trimmed(name).lower()
+
+
 def find_block(config, provider):
-    """Return (id as the config spells it, models.providers block or None); ids compare case-insensitively."""
+    """Return (id as the config spells it, its models.providers block or None).
+
+    Blocks whose ids differ in case are one: later fields win, and the rows are
+    joined, each with the base URL of its own block.
+    """
     providers = _get(config, "models", "providers") or {}
-    for name in sorted(providers, key=lambda name: name != provider):
-        if name.strip().lower() == provider.strip().lower():
-            return name, providers[name]
-    return provider.strip(), None
+    same = [name for name in providers if provider_id(name) == provider_id(provider)]
+    if not same:
+        return trimmed(provider), None
+    if len(same) == 1:
+        return same[0], providers[same[0]]
+    merged, rows = {}, []
+    for name in same:
+        block = providers[name]
+        merged.update(block)
+        own = {key: block[key] for key in ("baseUrl",) if key in block}
+        rows += [dict(own, **row) for row in block.get("models") or ()]
+    merged["models"] = rows
+    return same[-1], merged
+
+
+def _declared_rows(block):
+    """Return the rows of a block: ids trimmed, equal ones merged (the first wins), baseUrl as sent.
+
+    A legacy window of the block goes to the rows that have none.
+    """
+    legacy = {key: block[key] for key in ("contextWindow", "contextTokens") if key in block}
+    rows = collections.OrderedDict()
+    for row in block.get("models") or ():
+        model_id = trimmed(row["id"])
+        if model_id:
+            rows[model_id] = dict(row, **rows.get(model_id, {}))
+    declared = []
+    for model_id, row in rows.items():
+        row = dict(legacy, **row)
+        row["id"] = model_id
+        if "baseUrl" in row:
+            row["baseUrl"] = row["baseUrl"].strip().rstrip("/")
+        declared.append(row)
+    return declared
 
 
 def _choose_base_url(settings, block, path, option):
     """Return (base URL without trailing slashes, where it comes from)."""
     chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
+    path += ("baseUrl",)
     if option is not None:
         url, where = option, "--base-url"
     elif block is not None:
-        url, where = block.get("baseUrl") or DEFAULT_BASE_URL, path + ".baseUrl"
+        url, where = block.get("baseUrl", DEFAULT_BASE_URL), dotted(path)
+        if path in settings.unset_variables:
+            raise _missing_variable(settings, path, settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
     else:
         url, where = DEFAULT_BASE_URL, "OpenClaw's default"
-    url = url.strip()
-    variable = settings.unset_variables.get(where)
-    if variable and block is not None and option is None:
-        raise error_for("config-missing-variable", path=where, variable=variable, dotenv=_dotenv_path(settings))
     problem = base_url_problem(url)
     if problem:
         raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
-    url = url.rstrip("/")
+    url = url.strip().rstrip("/")
     for suffix in ("/chat/completions", "/completions", "/models"):
         if url.endswith(suffix):
-            raise error_for("endpoint-in-base-url", where=where, suffix=suffix, right=url[:-len(suffix)])
+            raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
+                            right=url[:-len(suffix)])
     return url, where
+
+
+def _missing_variable(settings, path, name):
+    return error_for("config-missing-variable", path=dotted(path), variable=name,
+                     dotenv=_dotenv_path(settings))
 
 
 def _dotenv_path(settings):
@@ -1293,23 +1873,23 @@ def _dotenv_path(settings):
 
 
 def _credentials(settings, provider, block, path, api_key):
-    """Return ([(kind, Credential)] of the keys found, the error for one that is written but unusable)."""
+    """Return ([(kind, Credential)] of the keys found, the error for one that is unusable)."""
     found = []
     if api_key is not None:
         found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
-    if (provider == DEFAULT_PROVIDER or block is None) and settings.variables.get("VLLM_API_KEY", "").strip():
+    variable = settings.variables.get("VLLM_API_KEY", "").strip()
+    if variable and (provider == DEFAULT_PROVIDER or block is None):
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        found.append(("environment", Credential(source, Secret(settings.variables["VLLM_API_KEY"].strip()))))
+        found.append(("environment", Credential(source, Secret(variable))))
     profile = auth_profile(settings, provider)
     if profile is not None:
         found.append(("profile", profile))
-    key, problem = _secret_value(settings, (block or {}).get("apiKey"), path + ".apiKey")
+    path += ("apiKey",)
+    key, problem = _secret_value(settings, _get(block, "apiKey"), path)
     if key:
-        found.append(("config", Credential(path + ".apiKey", Secret(key))))
+        found.append(("config", Credential(dotted(path), Secret(key))))
     for _, credential in found:
-        wrong = header_problem(credential.key)
-        if wrong:
-            raise error_for("bad-key-form", source=credential.source, problem="it holds " + wrong, what=wrong)
+        _refuse_unsendable(credential.source, credential.key)
     return found, None if found else problem
 
 
@@ -1319,24 +1899,31 @@ def _first(credentials, order):
 
 
 def _secret_value(settings, value, path):
-    """Return (text, error) of a credential field: a text, $NAME, the bare VLLM_API_KEY, or a SecretRef."""
+    """Return (text, error) of a credential field, one of the two None.
+
+    A text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
+    """
     if value is None:
         return None, None
     if isinstance(value, dict):
-        if value.get("source") != "env":
-            return None, ConfigError("%s is a %s secret reference, which only OpenClaw resolves" % (path, value.get("source")),
+        if value["source"] != "env":
+            return None, ConfigError("%s is a secret of the source %s, which only OpenClaw resolves"
+                                     % (dotted(path), value["source"]),
                                      "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
-        name = value.get("id")
+        name = value["id"]
     else:
-        whole = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z", value.strip())
-        name = whole.group(1) if whole else value.strip() if value.strip() == "VLLM_API_KEY" else None
-        name = settings.unset_variables.get(path, name)
-    if name is None:
-        return value.strip(), None
+        value = value.strip()
+        reference = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z|(VLLM_API_KEY)\Z", value)
+        if path in settings.unset_variables:
+            name = settings.unset_variables[path]
+        elif reference:
+            name = reference.group(1) or reference.group(2)
+        else:
+            return value, None
     text = settings.variables.get(name, "").strip()
     if text:
         return text, None
-    return None, error_for("config-missing-variable", path=path, variable=name, dotenv=_dotenv_path(settings))
+    return None, _missing_variable(settings, path, name)
 
 
 def header_problem(value):
@@ -1350,35 +1937,42 @@ def header_problem(value):
     return None
 
 
-def _request_headers(settings, block, path):
-    """Return ({name: value} that the block adds to completions, the error for a value that is unusable)."""
-    headers, problem = {}, None
-    fields = [(path + ".headers", block.get("headers") or {}),
-              (path + ".request.headers", _get(block, "request", "headers") or {})]
-    auth = _get(block, "request", "auth") or {}
-    if auth.get("mode") == "authorization-bearer":
-        fields.append((path + ".request.auth", {"Authorization": auth.get("token"), "": "token"}))
-    elif auth.get("mode") == "header":
-        fields.append((path + ".request.auth", {auth.get("headerName"): auth.get("value"), "": "value"}))
-    for field, values in fields:
-        leaf = values.get("")
-        for name, value in values.items():
-            if name == "":
-                continue
-            text, wrong = _secret_value(settings, value, _join(field, leaf or name))
-            problem = problem or wrong
-            if text is None:
-                continue
-            if leaf == "token":
-                text = "Bearer " + text
-            text = (auth.get("prefix") or "") + text if leaf == "value" else text
-            set_header(headers, name, Secret(text))
-    for sent in [headers] + [row.get("headers") or {} for row in block.get("models") or []]:
+def _refuse_unsendable(source, value, name="Authorization"):
+    """Raise ConfigError for a header that cannot be sent."""
+    wrong = header_problem(value)
+    if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
+        wrong = "a name that no header has"
+    if wrong:
+        raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
+
+
+def _block_headers(settings, block, path):
+    """Return (headers, the headers that stand above a model's, the error for an unusable value)."""
+    request = block.get("request") or {}
+    auth = request.get("auth") or {}
+    headers, last_headers, errors = {}, {}, []
+
+    def add(target, name, value, place, before=""):
+        text, error = _secret_value(settings, value, path + place)
+        if error is not None:
+            errors.append(error)
+        else:
+            set_header(target, name, Secret(before + text))
+
+    for name, value in (block.get("headers") or {}).items():
+        add(headers, name, value, ("headers", name))
+    for name, value in (request.get("headers") or {}).items():
+        add(last_headers, name, value, ("request", "headers", name))
+    if "token" in auth:
+        add(last_headers, "Authorization", auth["token"], ("request", "auth", "token"), "Bearer ")
+    if "headerName" in auth:
+        add(last_headers, auth["headerName"], auth["value"], ("request", "auth", "value"),
+            auth.get("prefix", ""))
+    rows = block.get("models") or ()
+    for sent in [headers, last_headers] + [row.get("headers") or {} for row in rows]:
         for name, value in sent.items():
-            wrong = header_problem(value) or (None if re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) else "no header name")
-            if wrong:
-                raise error_for("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
-    return headers, problem
+            _refuse_unsendable("the header %r" % name, value, name)
+    return headers, last_headers, errors[0] if errors else None
 
 
 def set_header(headers, name, value):
@@ -1389,30 +1983,74 @@ def set_header(headers, name, value):
     headers[name] = value
 
 
-def _refusal(settings, provider, block, credentials, problem, base_url):
+def _plugin_off(config, provider):
+    """Return what switches OpenClaw's vllm plugin off, in words, or None."""
+    plugins = config.get("plugins") or {}
+    if provider != DEFAULT_PROVIDER:
+        return None
+    if plugins.get("enabled") is False:
+        return "plugins.enabled is false"
+    if _get(plugins, "entries", "vllm", "enabled") is False:
+        return "plugins.entries.vllm.enabled is false"
+    if "vllm" in map(provider_id, plugins.get("deny") or ()):
+        return "plugins.deny names vllm"
+    if plugins.get("allow") and "vllm" not in map(provider_id, plugins["allow"]):
+        return "plugins.allow does not name vllm"
+    return None
+
+
+def _asks_server(config, name, block, credentials, plugin_off, base_url):
+    """Tell whether the server is asked for its models, as OpenClaw would ask it."""
+    if base_url is not None:
+        return True
+    if plugin_off or _get(config, "models", "mode") == "replace":
+        return False
+    return block is None or (bool(credentials) and has_wildcard(config, name))
+
+
+def _refusal(settings, name, block, credentials, problem, plugin_off, base_url):
     """Return the error that keeps a provider from being asked, or None."""
-    if provider == DEFAULT_PROVIDER and _get(settings.config, "plugins", "entries", "vllm", "enabled") is False:
-        return error_for("provider-disabled", file=settings.path)
     if problem is not None:
         return problem
-    if block is None and not credentials and base_url is None:
-        return error_for("not-opted-in", provider=provider)
+    if block is not None or base_url is not None:
+        return None
+    if plugin_off:
+        return error_for("provider-disabled", problem=plugin_off, file=settings.path)
+    if not credentials:
+        return error_for("not-opted-in", provider=name)
     return None
 
 
-def _primary(config, defaults):
-    """Return the key of the default model: the primary (an alias resolved), else the first declared."""
-    choice = defaults.get("model")
-    primary = choice if isinstance(choice, str) else _get(choice, "primary")
-    if primary:
-        for key, entry in (defaults.get("models") or {}).items():
-            if isinstance(entry, dict) and entry.get("alias") == primary:
-                return key
-        return primary
-    for name, block in (_get(config, "models", "providers") or {}).items():
-        for row in block.get("models") or []:
-            return model_key(name, row["id"])
-    return None
+def key_exposed(provider):
+    """Return a warning when a key would cross the public internet in the clear, else None. Pure."""
+    target = split_url(provider.base_url)
+    key = provider.request_key or provider.discovery_key
+    if key is None or target.scheme == "https" or is_private(target.host):
+        return None
+    return "the key of %s goes to %s unencrypted: use https" % (key.source, origin(provider.base_url))
+
+
+_CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
+
+
+def secret_texts(config):
+    """Return the texts in a config's fields that hold credentials; what only names one is left out."""
+    found = []
+
+    def walk(value, inside):
+        if isinstance(value, str):
+            if inside and not value.startswith("$"):
+                found.append(value)
+        elif isinstance(value, list):
+            for item in value:
+                walk(item, inside)
+        elif isinstance(value, dict) and not (inside and "source" in value):
+            for name, item in value.items():
+                header = name == "value" and "headerName" in value
+                walk(item, inside or header or re.search(_CREDENTIAL_FIELD, name))
+
+    walk(config, False)
+    return found
 
 
 def auth_profile(settings, provider):
@@ -1424,11 +2062,13 @@ def auth_profile(settings, provider):
     if settings.state_dir is None:
         return None
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
-    texts = [_read_profile_store(store, settings.warnings)] if os.path.isfile(store) else []
+    texts = []
+    if os.path.isfile(store):
+        texts.append(_read_profile_store(store, settings.warnings))
     agents = os.path.join(settings.state_dir, "agents")
     try:
         names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
-    except (OSError, ValueError):                    # not there, nearly always; or no name of this file system
+    except (OSError, ValueError):                    # not there, nearly always
         names = []
     for agent in names:
         path = os.path.join(agents, agent, "agent", "auth-profiles.json")
@@ -1436,7 +2076,7 @@ def auth_profile(settings, provider):
             try:
                 texts.append(read_text(path, CONFIG_LIMIT))
             except ConfigError as error:
-                settings.warnings.append(Issue("", error.message, path, None, None))
+                settings.warnings.append(Issue((), error.message, path))
     for text in texts:
         found = parse_auth_profiles(text or "", provider)
         if found is not None:
@@ -1450,11 +2090,14 @@ def parse_auth_profiles(text, provider):
         profiles = _get(json.loads(text), "profiles")
     except (ValueError, RecursionError):
         return None
-    for name, profile in profiles.items() if isinstance(profiles, dict) else ():
+    if not isinstance(profiles, dict):
+        return None
+    for name, profile in profiles.items():
         owner = _get(profile, "provider")
-        if not isinstance(owner, str) or owner.strip().lower() != provider.lower():
+        if not isinstance(owner, str) or provider_id(owner) != provider_id(provider):
             continue
-        key = profile.get({"api_key": "key", "token": "token"}.get(str(profile.get("type")), ""))
+        field = {"api_key": "key", "token": "token"}.get(str(profile.get("type")))
+        key = profile.get(field)
         if isinstance(key, str) and key.strip():
             return Credential("auth profile %s" % name, Secret(key.strip()))
     return None
@@ -1465,23 +2108,27 @@ def _read_profile_store(path, warnings):
     try:
         import sqlite3
     except ImportError:
-        warnings.append(Issue("", "auth profiles not read: this Python has no sqlite3", path, None, None))
+        warnings.append(Issue((), "auth profiles not read: this Python has no sqlite3", path))
         return None
-    escaped = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23").replace("\\", "/")
-    # A read-only open of a WAL database may have to write beside it; without a log, immutable is as true and safe.
-    pending = os.path.isfile(path + "-wal") and os.path.getsize(path + "-wal") > 0
-    uri = "file:%s%s?mode=ro%s" % ("" if escaped.startswith("/") else "/", escaped, "" if pending else "&immutable=1")
+    place = os.path.abspath(path).replace("\\", "/")
+    for char in "%?#":
+        place = place.replace(char, "%%%02x" % ord(char))
+    uri = "file:%s%s?mode=ro" % ("" if place.startswith("/") else "/", place)
+    # A read-only open of a WAL database may write beside it; without a log, immutable is as true.
+    log = path + "-wal"
+    if not os.path.isfile(log) or os.path.getsize(log) == 0:
+        uri += "&immutable=1"
+    query = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
     try:
         store = sqlite3.connect(uri, timeout=1.0, uri=True)
         try:
-            row = store.execute("select value_json from config_machine_state where state_key = 'authProfiles.store'"
-                                ).fetchone()
+            row = store.execute(query).fetchone()
         finally:
             store.close()
     except sqlite3.Error as error:
         if "no such table" not in str(error):
-            warnings.append(Issue("", "auth profiles not read by this Python's SQLite %s: %s"
-                                  % (sqlite3.sqlite_version, error), path, None, None))
+            warnings.append(Issue((), "auth profiles not read by this Python's SQLite %s: %s"
+                                  % (sqlite3.sqlite_version, error), path))
         return None
     return row[0] if row and isinstance(row[0], str) else None
 
@@ -1489,8 +2136,10 @@ def _read_profile_store(path, warnings):
 # ----------------------------------------------------------------------------
 # Models: rows of /v1/models and of the config made into Models
 # ----------------------------------------------------------------------------
+# What OpenClaw makes of rows, references and the settings of agents. Pure.
 
 _REASONING_NAME = r"(?i)r1|reasoning|think|reason"
+_MODEL_VERSION = r"(?i)(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?:@|\Z)"
 
 
 def model_key(provider, model_id):
@@ -1499,123 +2148,274 @@ def model_key(provider, model_id):
     return model_id if model_id.lower().startswith(prefix) else prefix + model_id
 
 
+def split_reference(text):
+    """Return (provider in lower case, id) of a provider/id text, both trimmed, or None."""
+    provider, _, model_id = text.partition("/")
+    provider, model_id = trimmed(provider).lower(), trimmed(model_id)
+    return (provider, model_id) if provider and model_id else None
+
+
+def reference_key(text):
+    """Return the key of a provider/id text in one spelling, or None for one without a provider."""
+    parts = split_reference(text)
+    return parts and "/".join(parts)
+
+
+def _same_key(one, other):
+    """Tell whether two references are the same, but for blanks and the provider's case."""
+    return (reference_key(str(one)) or one) == (reference_key(other) or other)
+
+
+def without_profile(reference):
+    """Return a reference, trimmed, without the name of an auth profile behind its @.
+
+    @20251001 and @q4_k are versions of a model, as OpenClaw has it.
+    """
+    reference = trimmed(reference)
+    start = reference.rfind("/") + 1
+    for at in re.finditer("@", reference[start:]):
+        model, profile = reference[:start + at.start()], reference[start + at.end():]
+        if model and not re.match(_MODEL_VERSION, profile):
+            return trimmed(model) if trimmed(model) and trimmed(profile) else reference
+    return reference
+
+
+def agent_layers(config):
+    """Return (agents.defaults, the entry of the default agent): what the later one says counts.
+
+    Their `models` are by key, in one spelling, without wildcards.
+    """
+    agents = config.get("agents") or {}
+    defaults = agents.get("defaults") or {}
+    entries = list((agents.get("entries") or {}).items())
+    listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
+    chosen = _get(defaults, "systemAgent", "agentId")
+    marked = [entry for _, entry in entries + listed if entry.get("default") is True]
+    if isinstance(chosen, str) and trimmed(chosen):
+        marked = [entry for name, entry in entries + listed
+                  if name.lower() == trimmed(chosen).lower()]
+    elif not marked and len(entries) == 1:
+        marked = [entries[0][1]]
+    elif not marked and not entries:                 # the first one, as agents.list had it
+        marked = [entry for _, entry in listed]
+    return _agent_layer(defaults), _agent_layer(marked[0] if marked else {})
+
+
+def _agent_layer(settings):
+    models = collections.OrderedDict()
+    for reference, entry in (settings.get("models") or {}).items():
+        key = reference_key(reference)
+        if key and not key.endswith("/*"):
+            models[key] = dict(models.get(key, {}), **entry)
+    return dict(settings, models=models)
+
+
+def model_aliases(layers):
+    """Return {alias in lower case: key}; of equal keys the last alias counts."""
+    names = {}
+    for layer in layers:
+        for key, entry in layer["models"].items():
+            if trimmed(entry.get("alias", "")):
+                names[key] = trimmed(entry["alias"]).lower()
+    return {name: key for key, name in names.items()}
+
+
+def has_wildcard(config, provider):
+    """Tell whether agents.defaults lets a provider with a block be asked for more models: vllm/*."""
+    defaults = _get(config, "agents", "defaults") or {}
+    keys = list(defaults.get("models") or ()) + list(_get(defaults, "modelPolicy", "allow") or ())
+    for parts in map(split_reference, keys):
+        if parts and parts[0] == provider_id(provider) and ("/" + parts[1]).endswith("/*"):
+            return True
+    return False
+
+
+def model_references(config, layers):
+    """Return [(tag, key)] of the default model, the fallbacks and the image models, in this order.
+
+    A reference that means no model stays as it is written.
+    """
+    choices = [_choice(layer.get("model")) for layer in layers]
+    (primary, fallbacks), (own_primary, own_fallbacks) = choices
+    if own_primary or own_fallbacks is not None:
+        fallbacks = own_fallbacks
+    primary = own_primary or primary
+    image, image_fallbacks = _choice(layers[0].get("imageModel"))
+    found = [("default", primary)]
+    found += [("fallback#%d" % number, text) for number, text in enumerate(fallbacks or (), 1)]
+    found += [("image", image)]
+    found += [("img-fallback#%d" % number, text)
+              for number, text in enumerate(image_fallbacks or (), 1)]
+    aliases, declared = model_aliases(layers), _declared_keys(config)
+    known = declared + list(layers[0]["models"])
+    references = [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+    if not primary and declared:
+        references.insert(0, ("default", declared[0]))
+    return references
+
+
+def _choice(model):
+    """Return (primary, fallbacks or None) of a `model` setting, a text or an object."""
+    if not isinstance(model, dict):
+        model = {"primary": model}
+    return trimmed(model.get("primary") or ""), model.get("fallbacks")
+
+
+def _declared_keys(config):
+    providers = _get(config, "models", "providers") or {}
+    return [model_key(provider_id(name), trimmed(row["id"]))
+            for name, block in providers.items() for row in block.get("models") or ()]
+
+
+def resolve_reference(text, aliases, known):
+    """Return the key that a reference of the settings means, else its own text.
+
+    `aliases` are {alias in lower case: key}, `known` the keys that a bare id may mean.
+    """
+    text = without_profile(text)
+    key = reference_key(text)
+    if text.lower() in aliases:
+        return aliases[text.lower()]
+    if key and key.startswith(DEFAULT_PROVIDER + "/") and key[5:].lower() in aliases:
+        return aliases[key[5:].lower()]
+    if "/" in text:
+        return key or text
+    meant = {key for key in known if key.partition("/")[2] == text}
+    return meant.pop() if len(meant) == 1 else text
+
+
 def parse_model_list(payload):
     """Return the usable rows of a /v1/models answer: ids trimmed, the first of equal ids kept.
 
     Raises ValueError when the answer is no object with a list under "data".
     """
-    rows = payload.get("data") if isinstance(payload, dict) else None
+    rows = _get(payload, "data")
     if not isinstance(rows, list):
         raise ValueError("expected an object with a list under \"data\"")
     if len(rows) > MODEL_LIMIT:
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = collections.OrderedDict()
     for row in rows:
-        model_id = row.get("id") if isinstance(row, dict) else None
-        if isinstance(model_id, str) and model_id.strip():
-            kept.setdefault(model_id.strip(), dict(row, id=model_id.strip()))
+        model_id = _get(row, "id")
+        if isinstance(model_id, str) and trimmed(model_id):
+            kept.setdefault(trimmed(model_id), dict(row, id=trimmed(model_id)))
     return list(kept.values())
 
 
+_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
+
+
 def row_context(row):
-    """Return the context window a server row states for itself, in tokens, or None."""
-    stated = [_get(row, "meta", "n_ctx_train")]
-    stated += [row.get(name) for name in ("context_length", "context_window", "context_size", "max_model_len")]
-    for value in stated:
-        if _is_number(value) and value >= 1:
-            return int(value)
+    """Return the context window that a server row states for itself, in tokens, or None."""
+    return _window(_get(row, "meta", "n_ctx_train")) or _stated_context(row)
+
+
+def _stated_context(row):
+    for name in _WINDOW_FIELDS:
+        if _window(row.get(name)):
+            return _window(row.get(name))
     return None
 
 
-def discovered_models(rows, provider):
-    """Return the Models of server rows; a LoRA row takes its direct parent's context."""
-    own = {row["id"]: row_context(row) for row in rows}
+def _window(value):
+    return int(value) if _is_number(value) and value >= 1 else None
+
+
+def _is_number(value):
+    """Tell whether a JSON value is a finite number."""
+    return type(value) in (int, float) and abs(value) < math.inf     # isfinite fails on 10**400
+
+
+def stated_models(rows, provider):
+    """Return the Models of server rows; no window where neither the row nor its parent states one."""
+    stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
-        parent = row.get("parent").strip() if isinstance(row.get("parent"), str) else None
-        inherited = own.get(parent) if parent != row["id"] else None
-        models.append(_model(provider, row["id"], source="discovered", parent=parent or None,
-                             root=row.get("root") if isinstance(row.get("root"), str) else None,
-                             context_window=own[row["id"]] or inherited or DEFAULT_CONTEXT_WINDOW,
-                             reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
+        parent, root = row.get("parent"), row.get("root")
+        parent = trimmed(parent) if isinstance(parent, str) else None
+        window = row_context(row)
+        if window is None and parent != row["id"]:
+            window = stated.get(parent)
+        models.append(_model(
+            provider, row["id"], source="discovered", parent=parent or None, context_window=window,
+            root=root if isinstance(root, str) else None,
+            reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
     return models
+
+
+def discovered_models(rows, provider):
+    """Return the Models of server rows as OpenClaw has them: each has a window."""
+    return [_with_window(model) for model in stated_models(rows, provider)]
+
+
+def _with_window(model):
+    if model.context_window is None:
+        model = model._replace(context_window=DEFAULT_CONTEXT_WINDOW)
+    return model
 
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    rows = collections.OrderedDict()
-    for row in provider.models:
-        rows.setdefault(row["id"], row)
-    return [_model(provider, row["id"], name=row.get("name"), input=tuple(row.get("input") or ("text",)),
-                   context_window=_whole(row.get("contextWindow", provider.context_window)),
+    return [_model(provider, row["id"], name=row["name"], input=tuple(row.get("input", ("text",))),
+                   context_window=_whole(row.get("contextWindow")),
                    context_tokens=_whole(row.get("contextTokens")),
-                   max_tokens=_whole(row.get("maxTokens", provider.max_tokens)), reasoning=row.get("reasoning") is True,
-                   source="declared", compat=row.get("compat") or {}, headers=row.get("headers") or {},
-                   thinking_level_map=row.get("thinkingLevelMap") or {})
-            for row in rows.values()]
+                   max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+                   reasoning=row.get("reasoning") is True, source="declared",
+                   base_url=row.get("baseUrl"), compat=row.get("compat"),
+                   headers=row.get("headers"),
+                   thinking_level_map=row.get("thinkingLevelMap"))
+            for row in provider.models]
 
 
 def _whole(value):
-    return int(value) if _is_number(value) else None
+    """Return a whole number of tokens, or None: OpenClaw shows no other."""
+    return int(value) if value is not None and value % 1 == 0 and value <= 2 ** 53 else None
 
 
-def _model(provider, model_id, name=None, source=None, **fields):
-    """Return a Model with the agents.defaults that apply to it; unnamed fields are unset."""
+def _model(provider, model_id, **fields):
+    """Return a Model with the settings of agents that apply to it; fields that are None are unset."""
     key = model_key(provider.id, model_id)
-    entry = _entry(provider.defaults, key)
-    params = tuple(layer for layer in (provider.defaults.get("params"), entry.get("params")) if isinstance(layer, dict))
-    thinking = _get(entry, "params", "thinking") or provider.defaults.get("thinkingDefault")
+    params, thinking = _agent_params(provider.layers, reference_key(key) or key)
     values = dict.fromkeys(Model._fields)
-    values.update(id=model_id, name=name or model_id, provider=provider.id, base_url=provider.base_url,
-                  input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False, source=source,
-                  tags=_tags(provider, key, entry), compat={}, headers={}, params=params, thinking_level_map={},
-                  thinking=thinking if isinstance(thinking, str) else None)
+    values.update(id=model_id, name=model_id, provider=provider.id, base_url=provider.base_url,
+                  input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False,
+                  tags=_tags(provider, reference_key(key) or key), compat={}, headers={},
+                  params=params, thinking=thinking, thinking_level_map={})
     values.update((field, value) for field, value in fields.items() if value is not None)
     return Model(**values)
 
 
-def _entry(defaults, key):
-    """Return agents.defaults.models[key], the provider's part of the key in any case."""
-    for name, entry in (defaults.get("models") or {}).items():
-        if _same_key(name, key):
-            return entry if isinstance(entry, dict) else {}
-    return {}
+def _agent_params(layers, key):
+    """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
+    defaults, agent = layers
+    own = [layer["models"].get(key, {}).get("params") or {} for layer in layers]
+    params = (defaults.get("params") or {}, own[0], own[1], agent.get("params") or {})
+    levels = [agent.get("thinkingDefault"), own[1].get("thinking"), own[0].get("thinking"),
+              defaults.get("thinkingDefault")]
+    for level in levels:
+        if level is False or level == "disabled":
+            return params, "off"
+        if isinstance(level, str) and trimmed(level):
+            return params, trimmed(level).lower()
+    return params, None
 
 
-def _same_key(one, other):
-    head, _, tail = str(one).partition("/")
-    other_head, _, other_tail = other.partition("/")
-    return tail == other_tail and head.strip().lower() == other_head.lower()
-
-
-def _tags(provider, key, entry):
+def _tags(provider, key):
     """Return OpenClaw's tags of a model, in its order."""
-    defaults = provider.defaults
-    tags = ["default"] if provider.primary and _same_key(provider.primary, key) else []
-    for number, fallback in enumerate(_get(defaults.get("model"), "fallbacks") or [], 1):
-        if _same_key(fallback, key):
-            tags.append("fallback#%d" % number)
-    image = defaults.get("imageModel")
-    if _same_key(image if isinstance(image, str) else _get(image, "primary") or "", key):
-        tags.append("image")
-    if any(_same_key(name, key) for name in defaults.get("models") or {}):
+    tags = [tag for tag, reference in provider.references if reference_key(reference) == key]
+    entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
+    if entries:
         tags.append("configured")
-    if isinstance(entry.get("alias"), str) and entry["alias"].strip():
-        tags.append("alias:" + entry["alias"].strip())
+    aliases = [trimmed(entry.get("alias", "")) for entry in entries]
+    tags += ["alias:" + alias for alias in aliases if alias][-1:]
     return tuple(tags)
 
 
-def stated_models(rows, provider):
-    """Return the Models of server rows as `discovered_models` does, but with no window where none is stated."""
-    own = {row["id"]: row_context(row) for row in rows}
-    return [model if own[model.id] or own.get(model.parent) else model._replace(context_window=None)
-            for model in discovered_models(rows, provider)]
-
-
 def thinking_evidence(model_id):
-    """Return (compat, reason) for an id that names a family whose template takes enable_thinking, else None."""
+    """Return (compat, reason) for an id of a family whose template takes enable_thinking, else None."""
     if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
-        return {"thinkingFormat": "qwen-chat-template"}, "by its name: Qwen3 templates take enable_thinking"
+        return ({"thinkingFormat": "qwen-chat-template"},
+                "by its name: Qwen3 templates take enable_thinking")
     if re.search(_REASONING_NAME, model_id):
         return None, "by its name"
     return None
@@ -1623,35 +2423,44 @@ def thinking_evidence(model_id):
 
 def merge_models(declared, discovered, provider):
     """Return declared and discovered Models as one list; what a declared row leaves out is discovered."""
-    served = {model.id: model for model in discovered}
+    served = collections.OrderedDict((model.id, model) for model in discovered)
     written = {row["id"]: row for row in provider.models}
     merged = []
     for model in declared:
-        other, row = served.pop(model.id, None), written[model.id]
+        other = served.pop(model.id, None)
         if other is not None:
             model = model._replace(parent=other.parent, root=other.root)
-            if model.context_window is None:
+            if "contextWindow" not in written[model.id]:
                 model = model._replace(context_window=other.context_window)
-            if "reasoning" not in row:
+            if "reasoning" not in written[model.id]:
                 model = model._replace(reasoning=other.reasoning)
+        elif "contextWindow" not in written[model.id]:
+            model = _with_window(model)
         merged.append(model)
     return merged + list(served.values())
 
 
 def _own_primary(provider):
-    primary = provider.primary
-    return primary if primary and primary.lower().startswith(provider.id.lower() + "/") else None
+    """Return the reference of the default model where it is one of this provider, else None."""
+    parts = split_reference(provider.primary or "")
+    return provider.primary if parts and parts[0] == provider_id(provider.id) else None
 
 
 def match_model(models, reference, provider):
-    """Return the one of some Models that a reference names, or None."""
-    key = reference if "/" in reference else model_key(provider, reference)
-    for wanted in (lambda model: _same_key(key, model.key), lambda model: model.id == reference,
-                   lambda model: "alias:" + reference in model.tags):
-        for model in models:
-            if wanted(model):
-                return model
-    return None
+    """Return the one of some Models that a reference names, or None.
+
+    An alias in any case, else a key, else an id; each also without a profile behind an @.
+    """
+    def named(text):
+        text = trimmed(text)
+        alias = "alias:" + text.lower()
+        key = reference_key(text if "/" in text else model_key(provider, text))
+        tests = (lambda model: alias in [tag.lower() for tag in model.tags],
+                 lambda model: (reference_key(model.key) or model.key) == key,
+                 lambda model: model.id == text)
+        return next((model for test in tests for model in models if test(model)), None)
+
+    return named(reference) or named(without_profile(reference))
 
 
 # ----------------------------------------------------------------------------
@@ -1667,9 +2476,9 @@ _NATIVE_FIELDS = (
 # Why a field is not what the body has, where no step knows better.
 _REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
 _REASONS.update({
-    "model": "the id the server knows",
+    "store": "stored completions are OpenAI's own",
     "stream": "answers are read as they come",
-    "stream_options": "token counts, where there is a stream and compat.supportsUsageInStreaming",
+    "stream_options": "asks for token counts at the end of the stream",
     "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
     "response_format": "servers know json_object, text, and json_schema with a schema",
     "reasoning_effort": "it follows from the thinking level",
@@ -1735,7 +2544,7 @@ def _shape(body, model, thinking, prompt_tokens):
     params = {}
     for layer in model.params:
         params.update(layer)
-    shaped = _kept_fields(body, model, params)
+    shaped = _kept_fields(body, model, params, note)
     _apply_params(shaped, model, params, note)
     _shape_response_format(shaped, model.compat)
     shaped["messages"] = _shape_messages(body["messages"], model, note)
@@ -1760,6 +2569,8 @@ def _changes(body, shaped, notes):
         else:
             continue
         found = [(own or action, reason) for name, own, reason in notes if name == field]
+        if not found and field in _TOKEN_FIELDS:     # moved, which is said of where it went
+            continue
         for action, reason in found or [(action, default)]:
             changes[Change(field, action, reason)] = None
     return list(changes)
@@ -1776,16 +2587,19 @@ def _texts(value):
     return [text for text in value if isinstance(text, str)]
 
 
-def _kept_fields(body, model, params):
+def _kept_fields(body, model, params, note):
     """Return the body's fields that may go out, the streaming fields set."""
     compat = model.compat
     shaped = {name: value for name, value in body.items()
               if value is not None and name not in _NATIVE_FIELDS}
     shaped["model"] = model.id
+    note("model", "the id the server knows: %s" % model.id)
     shaped["stream"] = body.get("stream") is not False
     shaped.pop("stream_options", None)
     if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
         shaped["stream_options"] = {"include_usage": True}
+    else:
+        note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
     key = shaped.pop("prompt_cache_key", None)
     if compat.get("supportsPromptCacheKey"):
         if isinstance(key, str) and key:
@@ -2369,6 +3183,8 @@ def _apply_budget(shaped, model, prompt_tokens, note, warnings):
     if window:
         left = window - used - 1
     shaped[field] = max(1, min(wanted, left))
+    for name in set(_TOKEN_FIELDS) - {field, source}:
+        note(name, "one field of tokens is sent")
     if number is None:
         note(field, "the model's maxTokens: %d" % limit)
     elif source != field:
@@ -2381,8 +3197,8 @@ def _apply_budget(shaped, model, prompt_tokens, note, warnings):
         about, used, window, model.id)
     note(field, "to %d: %s" % (shaped[field], taken), "clamped")
     if left < 1 and prompt_tokens is not None:
-        raise error_for("context-exceeded", url=model.base_url, model=model.id, problem=taken,
-                        fix="shorten the prompt")
+        raise error_for("context-exceeded", url=model.base_url,
+                        **context_facts(model.id, window, prompt_tokens, alone=True))
     if left < MIN_USEFUL_TOKENS:
         warnings.append("%s: %d are left for the answer" % (taken, max(0, left)))
     return True
@@ -2453,6 +3269,8 @@ def _characters(text):
 # ----------------------------------------------------------------------------
 # Answers: SSE lines -> events -> deltas -> one assembled message
 # ----------------------------------------------------------------------------
+# Pure: bytes and JSON values in, values out. Whatever a server sends, each step costs in
+# proportion to its size.
 
 class EventDecoder(object):
     """Turns bytes, cut anywhere, into server-sent events; knows nothing of where they come from.
@@ -2462,33 +3280,31 @@ class EventDecoder(object):
     """
 
     def __init__(self):
-        self._rest = b""
+        self._rest = bytearray()
         self._started = False
         self._after_cr = False
 
     def feed(self, data):
         """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr and data:
-            self._after_cr = False
-            data = data[1:] if data[:1] == b"\n" else data
-        if data:
-            self._after_cr = data.endswith(b"\r")
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        text = self._rest + data if self._rest else data
+        if self._after_cr or b"\r" in data:
+            data = self._line_feeds(data)
+        searched = max(0, len(self._rest) - 1)
+        self._rest += data
         if not self._started:
-            if len(text) < 3 and b"\xef\xbb\xbf".startswith(text):
-                self._rest = text
+            if len(self._rest) < 3 and b"\xef\xbb\xbf".startswith(self._rest):
                 return []
             self._started = True
-            text = text[3:] if text.startswith(b"\xef\xbb\xbf") else text
-        blocks = text.split(b"\n\n")
+            if self._rest.startswith(b"\xef\xbb\xbf"):
+                del self._rest[:3]
+        if self._rest.find(b"\n\n", searched) < 0:
+            if len(self._rest) > EVENT_LIMIT:
+                raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
+            return []
+        blocks = self._rest.split(b"\n\n")
         self._rest = blocks.pop()
-        if len(self._rest) > EVENT_LIMIT:
-            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
         events = []
         for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block:      # what vLLM sends, nearly always
+            if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
                 events.append(("", block[6:].decode("utf-8", "replace")))
             else:
                 event = _parse_event(block.decode("utf-8", "replace"))
@@ -2496,40 +3312,79 @@ class EventDecoder(object):
                     events.append(event)
         return events
 
+    def _line_feeds(self, data):
+        """Return `data` with each line end made a line feed; a CRLF may be cut in two."""
+        if self._after_cr and data:
+            self._after_cr = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if data:
+            self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
 
 def _parse_event(block):
     """Return (type, data) of the lines of one event, or None when it carries no data."""
     kind, data = "", []
     for line in block.split("\n"):
         field, _, value = line.partition(":")
-        value = value[1:] if value.startswith(" ") else value
+        if value.startswith(" "):
+            value = value[1:]
         if field == "data":
             data.append(value)
         elif field == "event":
             kind = value
-    return (kind, "\n".join(data)) if data else None
+    if not data:
+        return None
+    return kind, "\n".join(data)
 
 
-def decode_delta(payload):
+def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
-    Reads `delta` or `message`, `reasoning` or `reasoning_content`, the legacy
-    `function_call`, and only the first choice.
+    Reads the first choice: its `delta` or `message`, `reasoning` or
+    `reasoning_content`, the legacy `function_call`. With `full`, log
+    probabilities and the other choices are kept in `extra`.
     """
+    choice, others = {}, []
     choices = payload.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict) or choice.get("index"):      # nothing, or a chunk of another choice
-        choice = {}
+    if isinstance(choices, list):
+        for item in choices:
+            if not isinstance(item, dict):
+                continue
+            if item.get("index"):
+                others.append(item)
+            elif not choice:
+                choice = item
     piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    content, finish, usage = piece.get("content"), choice.get("finish_reason"), payload.get("usage")
-    reasoning = piece.get("reasoning") or piece.get("reasoning_content")
-    return Delta(content if isinstance(content, str) else _joined_parts(content) if content else "",
-                 reasoning if isinstance(reasoning, str) else "",
-                 _call_pieces(piece) if "tool_calls" in piece or "function_call" in piece else (),
-                 None if finish is None else _text_or_none(finish), None if usage is None else decode_usage(usage),
-                 _text_or_none(payload.get("id")), _text_or_none(payload.get("model")))
+    content, reasoning = piece.get("content"), piece.get("reasoning") or piece.get("reasoning_content")
+    if not isinstance(content, str):
+        content = _joined_parts(content)
+    if not isinstance(reasoning, str):
+        reasoning = ""
+    calls = ()
+    if "tool_calls" in piece or "function_call" in piece:
+        calls = _call_pieces(piece)
+    usage, extra = payload.get("usage"), None
+    if usage or full:
+        extra = _extra_parts(usage, choice.get("logprobs"), others, full)
+        usage = decode_usage(usage)
+    return Delta(content, reasoning, calls, _text_or_none(choice.get("finish_reason")), usage or None,
+                 _text_or_none(payload.get("id")), _text_or_none(payload.get("model")), extra)
+
+
+def _extra_parts(usage, logprobs, others, full):
+    """Return what a chunk holds beyond a Delta's own fields, as {"usage", "logprobs", "choices"}, or None."""
+    extra = {}
+    if isinstance(usage, dict):
+        extra["usage"] = usage
+    if full and isinstance(logprobs, dict):
+        extra["logprobs"] = logprobs
+    if full and others:
+        extra["choices"] = [choice for choice in others if isinstance(choice["index"], int)]
+    return extra or None
 
 
 def _call_pieces(piece):
@@ -2537,24 +3392,33 @@ def _call_pieces(piece):
     calls = piece.get("tool_calls")
     if not calls and isinstance(piece.get("function_call"), dict):
         calls = [{"index": 0, "function": piece["function_call"]}]
-    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else ()
+    if not isinstance(calls, list):
+        return ()
+    return [call for call in calls if isinstance(call, dict)]
 
 
 def _text_or_none(value):
-    return value if isinstance(value, str) else None
+    if isinstance(value, str):
+        return value
+    return None
 
 
 def _joined_parts(content):
     if not isinstance(content, list):
         return ""
-    return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    texts = [part.get("text") for part in content if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def decode_usage(usage):
     """Return the Usage of a usage object, or None when there is none."""
     if not isinstance(usage, dict):
         return None
-    return Usage(*[usage[name] if isinstance(usage.get(name), int) else None for name in Usage._fields])
+    counts = [usage.get(name) for name in Usage._fields]
+    for position, count in enumerate(counts):
+        if not isinstance(count, int) or count > 1e15:       # no count, and more than a float can divide
+            counts[position] = None
+    return Usage(*counts)
 
 
 class _Text(object):
@@ -2569,7 +3433,7 @@ class _Text(object):
             self._fold()
 
     def _fold(self):
-        text, self._text = self._text, None          # no second reference: CPython lengthens it where it stands
+        text, self._text = self._text, None          # no second reference: CPython lengthens it in place
         text += "".join(self._pieces)
         self._text, self._pieces = text, []
 
@@ -2579,13 +3443,17 @@ class _Text(object):
 
 
 class Assembler(object):
-    """Collects Deltas into one Answer; holds the text once, and nothing else that grows."""
+    """Collects Deltas into one Answer; holds the text once, and nothing else that grows.
+
+    `add` raises ServerError for more tool calls or choices than ANSWER_PARTS.
+    """
 
     def __init__(self):
         self._content, self._reasoning = _Text(), _Text()
-        self._calls = []
-        self._slots = {}
-        self._last = {"id": None, "model": None, "finish_reason": None, "usage": None}
+        self._calls = []                             # [id, name, _Text of the arguments]
+        self._slots = {}                             # index of a call -> its place in _calls
+        self._id = self._model = self._finish_reason = self._usage = None
+        self._extra, self._others = {}, {}
 
     def add(self, delta):
         """Take one Delta."""
@@ -2595,40 +3463,102 @@ class Assembler(object):
             self._reasoning.add(delta.reasoning)
         for position, piece in enumerate(delta.tool_calls):
             self._add_call(position, piece)
-        for name in self._last:
-            value = getattr(delta, name)
-            if value is not None:
-                self._last[name] = value
+        if delta.id is not None:
+            self._id = delta.id
+        if delta.model is not None:
+            self._model = delta.model
+        if delta.finish_reason is not None:
+            self._finish_reason = delta.finish_reason
+        if delta.usage is not None:
+            self._usage = delta.usage
+        if delta.extra is not None:
+            self._add_extra(delta.extra)
 
     def _add_call(self, position, piece):
-        index = piece["index"] if isinstance(piece.get("index"), int) else position
+        index = piece.get("index")
+        if not isinstance(index, int):
+            index = position
         call_id = _text_or_none(piece.get("id"))
-        call = self._calls[self._slots[index]] if index in self._slots else None
-        if call is None or (call_id and call["id"] and call_id != call["id"]):
-            call = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
+        call = None
+        if index in self._slots:
+            call = self._calls[self._slots[index]]
+        if call is None or (call_id and call[0] and call_id != call[0]):
+            call = [None, "", _Text()]
             self._slots[index] = len(self._calls)
             self._calls.append(call)
-        call["id"] = call_id or call["id"]
-        function = piece.get("function") if isinstance(piece.get("function"), dict) else {}
+            _check_parts(self._calls, "tool calls")
+        call[0] = call_id or call[0]
+        function = piece.get("function")
+        if not isinstance(function, dict):
+            return
         name, arguments = function.get("name"), function.get("arguments") or ""
-        if isinstance(name, str) and not call["function"]["name"]:
-            call["function"]["name"] = name
-        call["function"]["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments)
+        if isinstance(name, str) and not call[1]:
+            call[1] = name
+        if not isinstance(arguments, str):           # some servers send the object itself
+            arguments = json.dumps(arguments)
+        call[2].add(arguments)
+
+    def _add_extra(self, extra):
+        if "usage" in extra:
+            self._extra["usage"] = extra["usage"]
+        for name, items in extra.get("logprobs", {}).items():
+            if isinstance(items, list):
+                self._extra.setdefault("logprobs", {}).setdefault(name, []).extend(items)
+        for choice in extra.get("choices", ()):
+            other = self._others.setdefault(choice["index"], Assembler())
+            _check_parts(self._others, "choices")
+            other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
 
     def answer(self, timings=None):
         """Return the Answer so far."""
-        last = self._last
-        return Answer(last["id"], last["model"], self._content.whole(), self._reasoning.whole(), self._calls,
-                      last["finish_reason"], last["usage"], timings or {"first_token_s": None, "total_s": None})
+        calls = []
+        for call_id, name, arguments in self._calls:
+            function = {"name": name, "arguments": arguments.whole()}
+            calls.append({"id": call_id, "type": "function", "function": function})
+        extra = dict(self._extra)
+        if self._others:
+            extra["choices"] = [_other_choice(index, self._others[index]) for index in sorted(self._others)]
+        return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(), calls,
+                      self._finish_reason, self._usage, dict(_NO_TIMINGS, **timings or {}), extra)
 
 
-def loads_untrusted(text, decode=None):
+_NO_TIMINGS = {"first_token_s": None, "last_token_s": None, "total_s": None}
+
+
+def _check_parts(parts, what):
+    if len(parts) > ANSWER_PARTS:
+        raise ServerError("the answer holds more than %d %s" % (ANSWER_PARTS, what),
+                          "look at what answers at the base URL", "answer-broken")
+
+
+def _other_choice(index, assembler):
+    """Return a further choice as `chat --json` prints it."""
+    answer = assembler.answer()
+    choice = {"index": index}
+    for name in ("content", "reasoning", "tool_calls", "finish_reason"):
+        choice[name] = getattr(answer, name)
+    return dict(choice, **answer.extra)
+
+
+# An event shorter than this is safe for `json.loads`: no number in it is long enough to cost
+# anything. Only longer ones need the slower guard of `json_number`.
+_SHORT_EVENT = 4000
+
+
+def loads_event(text):
+    """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
+    if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
+        return json.loads(text)
+    return loads_untrusted(text)
+
+
+def loads_untrusted(text):
     """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
 
     Nested so deep that to handle it might overflow the stack is refused, too.
     """
     try:
-        value = decode(text) if decode else json.loads(text, parse_int=json_number)
+        value = json.loads(text, parse_int=json_number)
     except RecursionError:
         raise ValueError("nested too deep")
     if is_deep(text, value):
@@ -2640,11 +3570,16 @@ def is_deep(text, value):
     """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
     if text.count("{") + text.count("[") <= JSON_DEPTH:
         return False
-    containers = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(JSON_DEPTH):
-        containers = [item for outer in containers for item in (outer.values() if isinstance(outer, dict) else outer)
-                      if isinstance(item, (dict, list))]
-    return bool(containers)
+    level = [value]
+    for _ in range(JSON_DEPTH + 1):
+        inner = []
+        for container in level:
+            if isinstance(container, dict):
+                inner += container.values()
+            elif isinstance(container, list):
+                inner += container
+        level = [item for item in inner if isinstance(item, (dict, list))]
+    return bool(level)
 
 
 # ----------------------------------------------------------------------------
@@ -2659,32 +3594,64 @@ Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `bod
 None, `secrets` the texts to hide in what the server says."""
 
 
+# Where an exchange is: the code that `Exchange.phase` and the facts of a timeout hold, and its words.
+PHASES = {
+    "resolve": "looking up the host",
+    "connect": "connecting",
+    "proxy": "waiting for the proxy",
+    "tls": "in the TLS handshake",
+    "send": "sending the request",
+    "wait": "waiting for the answer to begin",
+    "read": "in the middle of the answer",
+    "comments": "with comments only since the last event",
+}
+LIFE_FACTOR = 10                     # how often comments can prolong the wait for an event
+
+
 class _Wire(io.RawIOBase):
     """A connected socket as http.client sees it, bounded by silence and deadline.
 
     Silence lasts until `progress` is reported: bytes alone are none, or a server
-    could drip one at a time for ever.
+    could drip one at a time for ever. `before_wait` is called before each wait.
     """
 
-    def __init__(self, sock, silence_s, deadline):
+    def __init__(self, sock, silence_s, deadline, before_wait=None):
         super(_Wire, self).__init__()
-        self.sock, self.silence_s = sock, silence_s
-        self.deadline = math.inf if deadline is None else deadline
-        self.progress()
+        self.sock, self.silence_s, self.before_wait = sock, silence_s, before_wait
+        self.deadline = deadline
+        if deadline is None:
+            self.deadline = math.inf
+        self._begin_silence()
+
+    def _begin_silence(self):
+        self._since = time.monotonic()
+        self._until = self._since + self.silence_s
+        self._moved = self._alive = False
 
     def progress(self):
-        """Take note that the other side has got on: its time starts anew."""
-        self.until = min(self.deadline, time.monotonic() + self.silence_s)
+        """Take note that the other side has got on: its time starts anew with the next wait."""
+        self._moved = True
+
+    def keep_alive(self):
+        """Take note of a sign of life that is no progress: it prolongs the silence, but not for ever."""
+        self._alive = True
 
     def readable(self):
         return True
 
     def readinto(self, buffer):
-        self.sock.settimeout(_patience(self.silence_s, self.until))
+        if self.before_wait is not None:
+            self.before_wait()
+        if self._moved:
+            self._begin_silence()
+        elif self._alive:
+            self._alive = False
+            self._until = min(time.monotonic() + self.silence_s, self._since + LIFE_FACTOR * self.silence_s)
+        self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
         return self.sock.recv_into(buffer)
 
     def sendall(self, data):
-        self.sock.settimeout(_patience(self.silence_s, self.until))
+        self.sock.settimeout(_patience(self.silence_s, self.deadline))
         self.sock.sendall(data)
         self.progress()
 
@@ -2714,31 +3681,32 @@ class Exchange(object):
     `seconds` holds when it was connected and when the answer began.
     """
 
-    def __init__(self, method, url, headers, body, route):
+    def __init__(self, method, url, headers, body, route, before_wait=None):
         self.url, self.route, self.sock = url, route, None
+        self._before_wait = before_wait
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         sent = list(headers.values()) + list(self._to_proxy.values())
         self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
-        self.phase = "before connecting"
+        self.phase = "resolve"
         self.seconds = {}
         import http.client
         self._started = time.monotonic()
         self._deadline = None if route.total_s is None else self._started + route.total_s
         try:
             self._wire = wire = self._connect()
-            self.seconds["connect"] = time.monotonic() - self._started
+            self.seconds["connect"] = self.elapsed()
             connection = http.client.HTTPConnection(self.target.host, self.target.port)
             connection.sock = wire
-            self.phase = "sending the request"
+            self.phase = "send"
             if self.target.scheme == "http":
                 headers = dict(headers, **self._to_proxy)
             connection.request(method, self._request_target(), body, _all_headers(headers, body))
-            self.phase = "waiting for the answer to begin"
+            self.phase = "wait"
             self.response = connection.getresponse()
-            self.seconds["headers"] = time.monotonic() - self._started
-            self.phase = "in the middle of the answer"
+            self.seconds["headers"] = self.elapsed()
+            self.phase = "read"
             wire.progress()
         except BaseException as error:
             self.close()
@@ -2760,7 +3728,17 @@ class Exchange(object):
 
     def progress(self):
         """Take note that a useful piece of the answer has come: the next may take as long again."""
+        self.phase = "read"
         self._wire.progress()
+
+    def keep_alive(self):
+        """Take note of a comment or a line end: the server lives, but the answer has not got on."""
+        self.phase = "comments"
+        self._wire.keep_alive()
+
+    def elapsed(self):
+        """Return the seconds since the exchange began."""
+        return time.monotonic() - self._started
 
     def close(self):
         """Close the connection; a server that was still generating stops."""
@@ -2771,25 +3749,25 @@ class Exchange(object):
         """Return the _Wire to the server, through the proxy and TLS where they are asked for."""
         import socket
         via = split_url(self.proxy) if self.proxy else self.target
-        self.phase = "looking up the host"
+        self.phase = "resolve"
         addresses = _addresses(via.host, via.port, _patience(self.route.connect_s, self._deadline))
-        self.phase = "connecting"
+        self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)     # notices a peer that vanished
         if self.target.scheme == "https":
             if self.proxy:
                 self._tunnel()
-            self.phase = "in the TLS handshake"
+            self.phase = "tls"
             context = tls_context(self.route)
             self.sock.settimeout(_patience(self.route.connect_s, self._deadline))
             self.sock = context.wrap_socket(self.sock, server_hostname=self.target.host)
-        return _Wire(self.sock, self.route.silence_s, self._deadline)
+        return _Wire(self.sock, self.route.silence_s, self._deadline, self._before_wait)
 
     def _tunnel(self):
         """Ask the proxy for a tunnel to the server (RFC 9110, 9.3.6)."""
         import http.client
-        self.phase = "waiting for the proxy"
+        self.phase = "proxy"
         wire = _Wire(self.sock, self.route.connect_s, self._deadline)
         place = "%s:%d" % (_bracketed(self.target.host), self.target.port)
         fields = [("Host", place)] + sorted(self._to_proxy.items())
@@ -2798,11 +3776,15 @@ class Exchange(object):
         response = http.client.HTTPResponse(wire, method="CONNECT")
         response.begin()
         if response.status != 200:
-            raise self._captured("it refuses the tunnel: HTTP %d" % response.status)
+            raise proxy_error(self.url, self.proxy, response.status)
 
     def _captured(self, detail):
         return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
                     way="stands in the way", detail=detail)
+
+    def _certificate(self):
+        """Return the certificate (DER) that a direct connection to the server is shown, or b""."""
+        return b"" if self.proxy else peer_certificate(self.target, self.route.connect_s)
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -2865,7 +3847,7 @@ class Exchange(object):
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
         if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
-            return timeout_error(self.url, self.phase, time.monotonic() - self._started)
+            return timeout_error(self.url, self.phase, self.elapsed())
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
@@ -2874,13 +3856,13 @@ class Exchange(object):
             return refused_error(self.url)
         ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
-            return _tls_error(error, facts)
+            return tls_error(error, facts, self._certificate)
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
             return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
         if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return error_for("answer-broken", detail="the connection was closed " + self.phase, **facts)
+            return error_for("answer-broken", detail="the connection was closed " + PHASES[self.phase], **facts)
         if isinstance(error, http.client.HTTPException):
             return error_for("answer-broken", detail="no valid HTTP: " + (excerpt(self.redact(str(error)), 80) or type(error).__name__),
                         **facts)
@@ -3027,89 +4009,91 @@ def peer_certificate(target, patience_s):
 # ----------------------------------------------------------------------------
 # What a server's answer means
 # ----------------------------------------------------------------------------
-
-def model_not_served(url, model_id, served, words=""):
-    """Return the error for a model the server does not have, with the nearest it has."""
-    near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
-    short = [other for other in served if len(other) <= 100]       # whole or not at all: half a key could not be redacted
-    fix = "did you mean --model %s ?" % near if near else "the server has: " + (", ".join(short[:8]) or "none")
-    return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
-
-
-def server_words(text, secrets=()):
-    """Return what a server says in an error body, in one line: each shape that vLLM has used, else the text.
-
-    {"error": {"message"}}, {"error": "…"}, {"object": "error", "message"}, {"detail": …}.
-    """
-    try:
-        payload = loads_untrusted(text)
-    except ValueError:                               # not all of it: unclosed tags cost their number squared
-        return excerpt(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", redact(text, secrets)[:10000]))
-    for value in (_get(payload, "error", "message"), _get(payload, "error"), _get(payload, "message"),
-                  _get(payload, "detail")):
-        if value:
-            return excerpt(redact(value if isinstance(value, str) else json.dumps(value), secrets))
-    return excerpt(redact(text, secrets))
-
-
-def is_error_payload(payload):
-    """Tell whether an object is an error in place of an answer (some releases send it with HTTP 200)."""
-    return isinstance(payload, dict) and (bool(payload.get("error")) or payload.get("object") == "error")
-
-
-def _tls_error(error, facts):
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text or type(error).__name__ in ("CertificateError", "SSLCertVerificationError"):
-        detail = getattr(error, "verify_message", None) or text
-        return error_for("tls-untrusted", detail=detail, **facts)
-    if re.search("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG", text):
-        return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
-    return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
-
-
-def timeout_error(url, phase, seconds):
-    """Return the error for a server that kept silent in a phase of the exchange."""
-    fix = {"looking up the host": "check the name servers of this host",
-           "connecting": "check the address, the route to it and the firewall"}
-    return error_for("timeout", url=url, phase=phase, seconds=round(seconds, 1),
-                fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
-
-
-def refused_error(url):
-    """Return the error for a port that nothing listens on, with the command that would start a server."""
-    target = split_url(url)
-    start = "start the server: vllm serve MODEL --port %d" % target.port
-    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
-        start += "    (in a container: the host is host.docker.internal or host.containers.internal)"
-    return error_for("connection-refused", url=url, start=start)
-
+# Statuses, bodies and exceptions are made into errors here; one model list is asked for by
+# `completion_error`, else nothing is looked at but what is handed in. What the servers write is
+# matched in the words of vLLM's releases from 0.3 to 0.33.
 
 def model_rows(url, reply, credential):
     """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
-    if reply.status != 200:
+    if not 200 <= reply.status < 300:
         raise http_error(url, reply, credential)
     try:
-        payload = loads_untrusted(reply.body.decode("utf-8-sig"))
-        if is_error_payload(payload):
+        text = reply.body.decode("utf-8-sig")
+        payload = loads_untrusted(text)
+        if re.search("NaN|Infinity", text):
+            json.loads(text, parse_int=json_number, parse_constant=_refuse_constant)
+        if is_error_payload(payload) and not isinstance(payload.get("data"), list):
             raise http_error(url, reply, credential)
         return parse_model_list(payload)
     except UnicodeDecodeError:
         detail = "it is not UTF-8"
+    except json.JSONDecodeError:
+        detail = _what_it_is(reply.body) or "it is not JSON"
     except ValueError as error:
-        detail = _what_it_is(reply.body) or "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-    raise error_for("not-openai", url=url, detail=detail, answered_by=answered_by(reply.headers))
+        detail = str(error)
+    raise error_for("not-openai", url=url, detail=detail, **_layer_facts(reply.headers, reply.body))
+
+
+def is_error_payload(payload):
+    """Tell whether an object is an error in place of an answer; some releases send it with 200."""
+    return isinstance(payload, dict) and (
+        bool(payload.get("error")) or payload.get("object") == "error")
+
+
+def _refuse_constant(word):
+    raise ValueError("it is not JSON: it holds %s" % word)
 
 
 def _what_it_is(body):
+    """Return words for a body that cannot be JSON, or None."""
     if not body.strip():
         return "it is empty"
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
 
 
-def answered_by(headers):
-    """Return words for what answered when it does not look like vLLM itself, else ""."""
-    named = [headers.get(name) for name in ("Server", "Via", "X-Powered-By") if headers.get(name)]
-    return " (answered by %s)" % excerpt(", ".join(named), 80) if named and named != ["uvicorn"] else ""
+def offers_chat(openapi):
+    """Tell from the value of /openapi.json whether a server has chat completions; None: not known."""
+    paths = _get(openapi, "paths")
+    if not isinstance(paths, dict) or "/v1/models" not in paths:
+        return None
+    return "/v1/chat/completions" in paths
+
+
+# What an error body says
+
+def error_message(text):
+    """Return (message, name of the parameter it is about or None) of an error body.
+
+    Each shape that vLLM has used: {"error": {"message", "param"}}, {"error": "…"},
+    {"object": "error", "message", "param"}, {"detail": …}; of HTML the title, else the text.
+    """
+    try:
+        payload = loads_untrusted(text)
+    except ValueError:
+        return _html_words(text[:10000]), None       # unclosed tags cost their number squared
+    error = _get(payload, "error")
+    for holder in (error, payload):
+        message = _get(holder, "message")
+        if message:
+            param = _get(holder, "param")
+            return _as_text(message), param if isinstance(param, str) else None
+    return _as_text(error or _get(payload, "detail") or text), None
+
+
+def _as_text(value):
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _html_words(text):
+    title = re.search(r"(?is)<title[^>]*>([^<]*)", text)
+    if title:
+        return title.group(1)
+    return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
+
+
+def server_words(text, secrets=()):
+    """Return what a server says in an error body, in one line."""
+    return excerpt(redact(error_message(text)[0], secrets))
 
 
 def reply_words(reply):
@@ -3121,53 +4105,121 @@ def reply_words(reply):
     return redact(text, reply.secrets), server_words(text, reply.secrets)
 
 
+def _reply_facts(url, reply):
+    """Return what is told of every refused request: its status, its words, and what answered."""
+    words = re.sub("^%d " % reply.status, "", reply_words(reply)[1])    # as in the title of a page
+    if words:
+        words = ": " + words
+    elif reply.reason:
+        words = " " + excerpt(reply.reason, 60)
+    return dict(_layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
+
+
+_LAYERS = "nginx openresty Traefik Envoy HAProxy Caddy Apache Cloudflare LiteLLM".split()
+
+
+def answering_layer(headers, body=b""):
+    """Return the name of what answered when it is not vLLM itself, else ""."""
+    named = []
+    for name in ("Server", "Via", "X-Powered-By"):
+        if headers.get(name, "uvicorn") != "uvicorn":
+            named.append(headers[name])
+    if named:
+        return excerpt(", ".join(named), 80)
+    if any(name.lower().startswith("x-litellm") for name in headers):
+        return "LiteLLM"
+    page = body[:10000].decode("utf-8", "replace").lower()
+    if page.strip() == "no available server":        # the body of Traefik, which has no name in it
+        return "Traefik"
+    return next((name for name in _LAYERS if name.lower() in page and "<" in page[:200]), "")
+
+
+def answered_by(headers, body=b""):
+    """Return words for what answered when it is not vLLM itself, else ""."""
+    layer = answering_layer(headers, body)
+    return " (answered by %s)" % layer if layer else ""
+
+
+def _layer_facts(headers, body):
+    return {"layer": answering_layer(headers, body), "answered_by": answered_by(headers, body)}
+
+
+# Statuses
+
+_BUSY = "it is busy: try again later"
+# What a status of the layers before vLLM means, and the knob that turns it.
+_GATEWAY = {
+    413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
+    429: _BUSY,
+    502: "what is behind it is down, or not at the address it has: start vLLM, then look at its log",
+    503: "it is busy, or what is behind it is not ready: try again later, then look at its log",
+    504: "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;",
+}
+_ENGINE_DEAD = (r"EngineCore|EngineDead|[Ee]ngine (?:core|loop|process)\b.{0,60}"
+                r"(?:died|dead|not running|errored)|Background loop")
+
+
 def http_error(url, reply, credential):
-    """Return the error that a status other than 200 means for a GET, or for any request to do with the key."""
+    """Return the error that a status other than 200 means, whatever was asked for."""
     status = reply.status
-    text, words = reply_words(reply)
-    facts = {"url": url, "status": status, "reason": excerpt(reply.reason or "", 60), "answered_by": answered_by(reply.headers),
-             "words": ": " + words if words else ""}
-    if status in (401, 403) and not (reply.proxy and split_url(url).scheme == "http" and "Via" in reply.headers):
-        if credential is None:
-            return error_for("no-key", **facts)
-        return error_for("bad-key", source=credential.source, suspect=key_suspicion(credential.key), **facts)
+    facts = _reply_facts(url, reply)
+    forwarded = reply.proxy and split_url(url).scheme == "http"
+    if status in (401, 403) and not (forwarded and "Via" in reply.headers):
+        return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         location = excerpt(reply.headers.get("Location") or "nowhere", 200)
         return error_for("redirect", location=location, right=_redirect_base(url, location), **facts)
-    if "plain HTTP request was sent to HTTPS port" in text:
-        return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], url=url)
+    if b"plain HTTP request was sent to HTTPS port" in reply.body:
+        return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
     if reply.proxy and status in (403, 407, 502, 503, 504):
-        return error_for("proxy-captured", proxy=reply.proxy, no_proxy=split_url(url).host,
-                    way="answered in place of the server", detail="HTTP %d" % status, **facts)
-    if status == 503:
-        fix = "the server is not ready, or its engine is down: wait, and look at its log"
-    elif status == 404:
+        return proxy_error(url, reply.proxy, status)
+    if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
+        return error_for("engine-dead", **facts)
+    if status in _GATEWAY:
+        return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
+    fix = "look at the server's log"
+    if status == 404:
         fix = "check the base URL: for vLLM it ends in /v1"
-    else:
-        fix = "look at the server's log"
     return error_for("http-error", fix=fix, **facts)
 
 
-def _redirect_base(url, location):
-    """Return the base URL a redirect means: the place it points to without the endpoint."""
-    from urllib.parse import urljoin
-    try:
-        target = urljoin(url, location)
-    except ValueError:
-        return "the address the server names"
-    target = target.split("?")[0].rstrip("/")
-    if not re.match("https?://", target):
-        return "the address the server names"
-    for suffix in ("/chat/completions", "/models"):
-        if target.endswith(suffix):
-            return target[:-len(suffix)]
-    return target
+def proxy_error(url, proxy, status):
+    """Return the error for a status of the environment's proxy, which answered in place of the server."""
+    advice = ""
+    if status == 407:
+        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
+    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
+                     way="answered in place of the server", detail="HTTP %d" % status, advice=advice)
+
+
+def _gateway_fix(reply, words):
+    fix = _GATEWAY[reply.status]
+    if reply.status == 503 and re.search("(?i)queue|overload|busy|capacity|too many|rate limit", words):
+        fix = _BUSY
+    elif reply.status == 503 and re.search("(?i)no (?:available|healthy)|connect error|no server", words):
+        fix = _GATEWAY[502]
+    wait = reply.headers.get("Retry-After")
+    return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
+
+
+def _key_error(reply, credential, facts):
+    """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
+    challenge = reply.headers.get("WWW-Authenticate") or ""
+    scheme, _, rest = challenge.partition(" ")
+    if scheme and (scheme.lower() != "bearer" or "realm=" in rest):
+        realm = re.search(r'(?i)realm="?([^",]*)', rest)
+        return error_for("gateway-auth", scheme=excerpt(scheme, 40),
+                         realm=excerpt(realm.group(1), 80) if realm else "", **facts)
+    if credential is None:
+        return error_for("no-key", **facts)
+    return error_for("bad-key", source=credential.source,
+                     suspect=key_suspicion(credential.key), **facts)
 
 
 def key_suspicion(key):
     """Return words for what looks wrong about a key (never the key), or ""."""
     if re.match(r"(?i)bearer\s", key):
-        return "; it begins with \"Bearer \", which is added by itself"
+        return "; it begins with \"Bearer \", which is added on its own"
     if key[:1] in "'\"" and key[:1] == key[-1:]:
         return "; it is in quotes"
     if "${" in key or re.match(r"\$[A-Z_]", key):
@@ -3175,92 +4227,415 @@ def key_suspicion(key):
     return "; it holds a space" if " " in key else ""
 
 
+def _redirect_base(url, location):
+    """Return the base URL a redirect means: the place it points to without the endpoint."""
+    from urllib.parse import urljoin
+    try:
+        target = urljoin(url, location).split("?")[0].rstrip("/")
+    except ValueError:
+        target = ""
+    if not re.match("https?://", target):
+        return "the address the server names"
+    return re.sub("/(chat/completions|models)$", "", target)
+
+
+# Refused completions
+
 # The switch of a model's compat that keeps a field from being sent.
 _COMPAT_SWITCHES = {
-    "stream_options": "supportsUsageInStreaming: false", "max_completion_tokens": "maxTokensField: \"max_tokens\"",
-    "strict": "supportsStrictMode: false", "reasoning_effort": "supportsReasoningEffort: false",
-    "tools": "supportsTools: false", "tool_choice": "supportsTools: false", "developer": "supportsDeveloperRole: false",
+    "stream_options": ("supportsUsageInStreaming", False),
+    "max_completion_tokens": ("maxTokensField", "max_tokens"),
+    "strict": ("supportsStrictMode", False),
+    "store": ("supportsStore", False),
+    "prompt_cache_key": ("supportsPromptCacheKey", False),
+    "reasoning_effort": ("supportsReasoningEffort", False),
+    "tools": ("supportsTools", False),
+    "tool_choice": ("supportsTools", False),
+    "developer": ("supportsDeveloperRole", False),
 }
+# What a refusal's words mean, first match first; a validation error, which may echo the
+# request, is told by its structure before these are tried.
+_REFUSALS = (
+    ("tools-disabled", "tool choice requires|--enable-auto-tool-choice"),
+    ("no-chat-template",
+     "chat template is no longer allowed|must provide a chat template|chat_template is not set|"
+     "does not (?:have|define) a chat template"),
+    ("not-a-chat-model", "does not support (?:the )?Chat Completions"),
+    ("context-exceeded",
+     "context length (?:is|of)|maximum context|max_model_len|at least 1, got -|"
+     "longer than the maximum model length"),
+)
 
 
 def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
-    text, words = reply_words(reply)
-    facts = {"url": url, "status": reply.status, "words": ": " + words, "model": model.id}
-    refused = re.search(r"'loc': (?:\(([^)]{1,300})\)|'([^']{1,300})'), 'msg': 'Extra inputs are not permitted'", text)
-    if reply.status in (400, 422) and refused:
-        field = re.findall(r"[A-Za-z_]+", refused.group(1) or refused.group(2))[-1]
-        switch = _COMPAT_SWITCHES.get(field)
-        return error_for("unknown-field-rejected", field=field, fix="set compat: { %s } for this model in openclaw.json" % switch
-                    if switch else "leave the field out: this vLLM does not know it", **facts)
-    if "tool choice requires" in text or "--enable-auto-tool-choice" in text:
-        return error_for("tools-disabled", parser=tool_parser(model.id), **facts)
-    if re.search(r"context length (?:is|of)|maximum context|max_model_len|max_tokens must be at least 1, got -|"
-                 r"longer than the maximum model length", text):
-        return error_for("context-exceeded", **facts)
-    if reply.status == 404 and re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
-        served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
-        try:
-            served = served or [row["id"] for row in fetch_model_rows(provider)]
-        except Error:
-            pass                                     # the server's words are enough
-        return model_not_served(url, model.id, served, facts["words"])
-    if reply.status in (401, 403, 404, 503) or 300 <= reply.status < 400 or reply.proxy:
+    status = reply.status
+    message, param = error_message(reply_words(reply)[0])
+    facts = dict(_reply_facts(url, reply), model=model.id)
+    if status == 404 and not reply.proxy:
+        return _not_found(url, reply, provider, model, facts)
+    if (status < 400 or status in (401, 403, 407) or status in _GATEWAY or reply.proxy
+            or status >= 500 and re.search(_ENGINE_DEAD, message)):
         return http_error(url, reply, provider.request_key)
-    return error_for("chat-failed", fix="%s doctor --probe --model %s" % (TOOL, model.key), **facts)
+    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
+    if place:
+        return _validation_error(_field_at(place.group(1)), message, facts)
+    cause = next((cause for cause, words in _REFUSALS if re.search(words, message)), None)
+    if cause == "tools-disabled":
+        facts.update(parser_facts(url, model, TOOL_PARSER))
+    if cause == "context-exceeded":
+        facts.update(_context_facts(model, message))
+    if cause is not None:
+        return error_for(cause, **facts)
+    if re.search("is not a multimodal model|At most 0 |does not support image", message):
+        return _field_refused("the image", "leave it out, or ask a model that takes images", facts)
+    named = re.match(r"`?(\w+)`? must ", message)
+    field = named.group(1) if named else param
+    return _field_refused(field, _OWN_VALUE, facts)
 
 
-def tool_parser(model_id):
-    """Return the --tool-call-parser that vLLM's documentation names for a model family."""
-    for pattern, parser in (
-            (r"qwen3?.?coder", "qwen3_xml"), (r"qwen|qwq|hermes", "hermes"), (r"llama.?4", "llama4_pythonic"),
-            (r"llama", "llama3_json"), (r"mi[sx]tral|magistral|devstral", "mistral"), (r"deepseek.?v3\.1", "deepseek_v31"),
-            (r"deepseek", "deepseek_v3"), (r"gpt.?oss", "openai"), (r"glm", "glm45"), (r"kimi", "kimi_k2"),
-            (r"granite", "granite"), (r"gemma", "pythonic"), (r"minimax", "minimax_m2"), (r"nemotron", "qwen3_coder")):
-        if re.search("(?i)" + pattern, model_id):
-            return parser
-    return "hermes"
+_OWN_VALUE = "correct it where it is set: an option, the body, or params in openclaw.json"
+
+
+def _field_refused(field, fix, facts):
+    if not field:
+        return error_for("chat-failed", **facts)
+    return error_for("field-refused", field=field, fix=fix, **facts)
+
+
+def _field_at(loc):
+    """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
+
+    A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
+    """
+    parts = re.findall(r"[^'.,() ]+", loc)
+    parts = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
+    return ".".join(parts)
+
+
+def _validation_error(field, message, facts):
+    """Return the error for a field that the server does not know, or whose value it refuses."""
+    if "Extra inputs are not permitted" not in message or not field:
+        return _field_refused(field, _OWN_VALUE, facts)
+    name = field.split(".")[-1]
+    switch = _COMPAT_SWITCHES.get(name)
+    fix = "leave the field out: this vLLM does not know it"
+    if switch:
+        fix = "set compat.%s to %s for this model in openclaw.json" % (
+            switch[0], json.dumps(switch[1]))
+    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
+
+
+def _not_found(url, reply, provider, model, facts):
+    """Return the error for a 404: of a model that is not served, or of an endpoint that is not there."""
+    text = reply_words(reply)[0]
+    served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
+    try:
+        served = served or [row["id"] for row in fetch_model_rows(provider)]
+    except Error:
+        pass                                         # the server's words are enough
+    if re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
+        return model_not_served(url, model.id, served, facts["words"])
+    if model.id in served:
+        return error_for("not-a-chat-model", **facts)
+    return http_error(url, reply, provider.request_key)
+
+
+def model_not_served(url, model_id, served, words=""):
+    """Return the error for a model the server does not have, with the nearest it has."""
+    near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
+    short = [other for other in served if len(other) <= 100]     # half a key could not be redacted
+    fix = "the server has: " + (", ".join(short[:8]) or "none")
+    if near:
+        fix = "did you mean --model %s ?" % near
+    return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
+
+
+def _context_facts(model, message):
+    """Return problem and fix for a prompt, or a prompt and its answer, too long for the context."""
+    limit = _number(r"context length is(?: only)? (\d+)|model_len ?= ?(\d+)|model length of (\d+)",
+                    message)
+    prompt = _number(r"(\d+) in the messages|prompt \(length (\d+)\)|"
+                     r"(?:contains(?: at least)?|has|passed) (\d+) input tokens", message)
+    return context_facts(model.id, limit, prompt, "characters" in message or "got -" in message)
+
+
+def _number(pattern, text):
+    """Return the number that the one group that matched holds, or None."""
+    found = re.search(pattern, text)
+    return int(found.group(found.lastindex)) if found else None
+
+
+def context_facts(model_id, limit=None, prompt_tokens=None, alone=False):
+    """Return the facts `problem` and `fix` of context-exceeded, with both numbers where known.
+
+    `alone`: the prompt is too long whatever the answer; it is, too, when it has `limit` tokens.
+    """
+    size = " of %d tokens" % limit if limit else ""
+    prompt = "the prompt of %d tokens" % prompt_tokens if prompt_tokens else "the prompt"
+    if alone or limit and prompt_tokens and prompt_tokens >= limit:
+        return {"problem": "%s does not fit the context%s of %s" % (prompt, size, model_id),
+                "fix": "shorten the prompt, or start vLLM with a larger --max-model-len"}
+    fix = "lower --max-tokens, or shorten the prompt"
+    if limit and prompt_tokens:
+        fix = "lower --max-tokens to %d, or shorten the prompt" % (limit - prompt_tokens)
+    return {"problem": "%s and its answer do not fit the context%s of %s"
+                       % (prompt, size, model_id), "fix": fix}
 
 
 def _error_inside(exchange, text, payload, provider, model):
-    """Return the error for an error object that came with HTTP 200, whole or in the middle of a stream."""
+    """Return the error for an error object that came with HTTP 200, whole or within a stream."""
     code = _get(payload, "error", "code") or _get(payload, "code")
-    reply = Reply(code if isinstance(code, int) else 500, "", exchange.headers, text, exchange.proxy, exchange.secrets)
+    status = code if isinstance(code, int) else 500
+    reply = Reply(status, "", exchange.headers, text, exchange.proxy, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
-        return error_for("stream-broken", url=exchange.url, detail="the server says: " + reply_words(reply)[1])
+        detail = "the server says: " + reply_words(reply)[1]
+        return error_for("stream-broken", url=exchange.url, detail=detail)
     return error
 
 
+# Commands and parsers of vLLM
+
+TOOL_PARSER, REASONING_PARSER = "--tool-call-parser", "--reasoning-parser"
+PARSER_PAGE = "https://docs.vllm.ai/en/latest/features/tool_calling/"
+REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
+# Families: a pattern of the name, its tool parser and its reasoning parser, the first match
+# counts; from vLLM's pages, its recipes and its registries, - where they name none. Names are
+# matched in lower case with - for _, whole: qwen3 is not in qwen3.5, nor in qwen30b. A family
+# that is not here has no parser: a wrong one is worse than none.
+_FAMILIES = r"""
+(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron      -               -
+xlam                                                                    xlam            -
+toolace                                                                 pythonic        -
+hermes-(2-(pro|theta)|[34](\.\d)?)                                      hermes          -
+deepseek-r1.*(distill|qwen|llama)                                       -               deepseek_r1
+deepseek-r1                                                             deepseek_v3     deepseek_r1
+deepseek-v4[.-]1                                                        deepseek_v41    deepseek_v41
+deepseek-v4                                                             deepseek_v4     deepseek_v4
+deepseek-v3[.-]2-speciale                                               -               deepseek_v3
+deepseek-v3[.-]2                                                        deepseek_v32    deepseek_v3
+deepseek-v3[.-]1                                                        deepseek_v31    deepseek_v3
+deepseek-v3                                                             deepseek_v3     -
+qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                        -               -
+qwen-?3[.p-]?[5-9]|intern-s2                                            qwen3_coder     qwen3
+qwen-?3-?coder                                                          qwen3_xml       -
+qwen-?3(?![\d.]).*instruct                                              hermes          -
+qwen-?3                                                                 hermes          qwen3
+qwq                                                                     hermes          deepseek_r1
+qwen-?2[.p-]?5                                                          hermes          -
+(diffusion)?gemma-?4                                                    gemma4          gemma4
+functiongemma                                                           functiongemma   -
+gpt-?oss                                                                openai          openai_gptoss
+llama-?4                                                                llama4_pythonic -
+llama-?3[.p-]?[123]                                                     llama3_json     -
+mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime)   -               -
+magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)          mistral         mistral
+(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)              mistral         -
+glm-?(4[.-]?[789]|5(\.\d)?)                                             glm47           glm45
+glm-?4[.-]?[56]v?                                                       glm45           glm45
+kimi-?k3                                                                kimi_k3         kimi_k3
+kimi-?k2([.-][5-9]|.*thinking)                                          kimi_k2         kimi_k2
+kimi-?k2                                                                kimi_k2         -
+minimax-?m3                                                             minimax_m3      minimax_m3
+minimax-?m2([.-]\d)?                                                    minimax_m2      minimax_m2
+nemotron-?3(\.\d)?                                                      qwen3_coder     nemotron_v3
+granite-?4(\.\d)?                                                       granite4        -
+granite-?3\.2                                                           granite         granite
+granite-?3(\.\d)?                                                       granite         -
+granite-20b-functioncalling                                             granite-20b-fc  -
+step-?3[.p][5-9]                                                        step3p5         step3p5
+step-?3                                                                 step3           step3
+seed-oss                                                                seed_oss        seed_oss
+ernie-?4[.-]5.*thinking                                                 ernie45         ernie45
+ernie-?4[.-]5-vl                                                        -               ernie45
+hunyuan-a13b                                                            hunyuan_a13b    hunyuan_a13b
+hy-?4                                                                   hy_v4           hy_v4
+hy-?3                                                                   hy_v3           hy_v3
+olmo-?3.*think                                                          olmo3           olmo3
+olmo-?3(\.\d)?                                                          olmo3           -
+lfm-?2.*vl                                                              -               -
+lfm-?2([.-]5-8b|.*thinking)                                             lfm2            qwen3
+lfm-?2(\.\d)?                                                           lfm2            -
+mimo-v2[.-]5                                                            mimo            mimo
+mimo-v2-flash                                                           qwen3_xml       qwen3
+command-a-plus                                                          cohere_command4 cohere_command4
+command-a-reasoning                                                     cohere_command3 cohere_command3
+internlm-?2[.-]5                                                        internlm        -
+intern-s1                                                               internlm        deepseek_r1
+jamba-.*1[.-][5-9]                                                      jamba           -
+phi-?4-mini-instruct                                                    phi4_mini_json  -
+longcat-flash                                                           longcat         -
+gigachat-?3                                                             gigachat3       -
+apertus                                                                 apertus         -
+solar-open-?2                                                           solar_open2     solar_open2
+holo-?2                                                                 -               holo2
+ling-?3(\.\d)?                                                          ling3           ling3
+inkling                                                                 inkling         inkling
+laguna                                                                  poolside_v1     poolside_v1
+muse-glimmer                                                            muse_glimmer    muse_glimmer
+minicpm-?5                                                              minicpm5        -
+minicpm-v-4[.-]6                                                        qwen3_coder     -
+dots-?3                                                                 dots            qwen3
+trinity-large-thinking                                                  qwen3_coder     deepseek_r1
+mellum-?2.*thinking                                                     hermes          qwen3
+mellum-?2                                                               hermes          -
+"""
+
+
+def tool_call_parser(model_id, root=None):
+    """Return the --tool-call-parser of a model's family, or None: see PARSER_PAGE.
+
+    `root` is what vLLM was started with, a path as well as an id; it tells more than `model_id`,
+    which can be any name.
+    """
+    return _family(model_id, root)[0]
+
+
+def reasoning_parser(model_id, root=None):
+    """Return the --reasoning-parser of a model's family, or None: see REASONING_PAGE."""
+    return _family(model_id, root)[1]
+
+
+def _family(model_id, root):
+    for text in (root or "", model_id):
+        for name in reversed(re.split("/|--", text.lower().replace("_", "-"))):
+            for row in _FAMILIES.strip().split("\n"):
+                pattern, tool, reasoning = row.split()
+                if re.search(r"(?<![a-z0-9])(?:%s)(?![\db]|\.\d)" % pattern, name):
+                    return tool.strip("-") or None, reasoning.strip("-") or None
+    return None, None
+
+
+def parser_facts(url, model, option):
+    """Return the facts `fix` and `command` that start vLLM with a parser; `option` says which."""
+    if option == TOOL_PARSER:
+        parser, page = tool_call_parser(model.id, model.root), PARSER_PAGE
+        options = ["--enable-auto-tool-choice", option]
+    else:
+        parser, page = reasoning_parser(model.id, model.root), REASONING_PAGE
+        options = [option]
+    fix = "start vLLM with " + " ".join(options)
+    if parser:
+        options.append(parser)
+        return {"fix": fix + " " + parser, "command": serve_command(url, model, *options)}
+    return {"fix": "%s PARSER, if there is one for the family of this model: %s" % (fix, page)}
+
+
+def serve_command(url, model, *options):
+    """Return the shell command that starts vLLM with a Model as it is served at `url`, and options."""
+    import shlex
+    words = ["vllm", "serve", model.root or model.id]
+    if model.root and model.root != model.id:
+        words += ["--served-model-name", model.id]
+    target = split_url(url)
+    if is_loopback(target.host):
+        words += ["--port", str(target.port)]
+    return " ".join(shlex.quote(word) for word in words + list(options))
+
+
+# The way to the server
+
+def timeout_error(url, phase, seconds, limit=""):
+    """Return the error for a server that kept silent in a phase of the exchange (a code of PHASES).
+
+    `limit` names the setting that ended the wait; "" is a default.
+    """
+    fix = {"resolve": "check the name servers of this host",
+           "connect": "check the address, the route to it and the firewall"}
+    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], seconds=round(seconds, 1),
+                     fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+
+
+def refused_error(url):
+    """Return the error for a port that nothing listens on."""
+    fix = "start the server: vllm serve MODEL --port %d" % split_url(url).port
+    return error_for("connection-refused", url=url, fix=fix)
+
+
+_OTHER_PROTOCOL = ("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|"
+                   "PACKET_LENGTH_TOO_LONG")
+
+
+def tls_error(error, facts, certificate):
+    """Return the error that an exception of TLS means; `certificate()` gives the server's (DER)."""
+    text = str(error)
+    if re.search("doesn't match|[Mm]ismatch", text):
+        names = ", ".join(certificate_names(certificate())[:8]) or text
+        return error_for("tls-wrong-host", detail="it is for " + names, **facts)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        detail = getattr(error, "verify_message", None) or text
+        return error_for("tls-untrusted", detail=detail, **facts)
+    if re.search(_OTHER_PROTOCOL, text):
+        return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
+    return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
+
+
 def describe_certificate(der):
-    """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as they are found; pure."""
+    """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
     dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
     if len(dates) < 2:
         return ""
-    first, last = ["%s-%s-%s" % (text[:-4], text[-4:-2], text[-2:])
-                   for text in ((b"20" + found.group(1) if found.group(1) else found.group(2)).decode("ascii")
-                                for found in dates)]
-    names = [der[found.end():found.end() + ord(found.group(1))] for found in      # CN or O; the issuer's come first
-             re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.DOTALL)]
-    issuer = "issued by %s, " % names[-1].decode("utf-8", "replace") if names else ""
-    return " (%svalid from %s to %s)" % (issuer, first, last)
+    days = []
+    for found in dates:
+        day = (found.group(2) or b"20" + found.group(1)).decode("ascii")
+        days.append("%s-%s-%s" % (day[:4], day[4:6], day[6:]))
+    names = _common_names(der[:dates[0].start()])    # the issuer's stand before the dates
+    issuer = "issued by %s, " % names[-1] if names else ""
+    return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
 
+
+def _common_names(der):
+    """Return the CN and O texts in a piece of a certificate."""
+    names = []
+    for found in re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der, re.DOTALL):
+        end = found.end() + ord(found.group(1))
+        names.append(der[found.end():end].decode("utf-8", "replace"))
+    return names
+
+
+def certificate_names(der):
+    """Return the host names and addresses a DER certificate is for (RFC 5280, 4.2.1.6)."""
+    head = re.search(b"\x06\x03\x55\x1d\x11(?:\x01\x01.)?\x04(?:\x81.|\x82..|.)\x30"
+                     b"(?:\x81(.)|\x82(..)|(.))", der, re.DOTALL)
+    if not head:
+        return []
+    size = int.from_bytes(head.group(head.lastindex), "big")
+    rest, names = der[head.end():head.end() + size], []
+    while len(rest) > 2:
+        kind, value = rest[0], rest[2:2 + rest[1]]
+        rest = rest[2 + rest[1]:]
+        if kind == 0x82:                             # a host name; 0x87 is an address
+            names.append(excerpt(value.decode("ascii", "replace"), 100))
+        elif kind == 0x87 and len(value) == 4:
+            names.append(".".join(map(str, value)))
+    return names
+
+
+# Answers without content
 
 def empty_answer(model, answer):
     """Return the error that words an answer without content."""
-    if answer.finish_reason == "length":
-        off = "--thinking off" if model.compat.get("thinkingFormat") else \
-            "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
-        detail, fix = "its budget of tokens was used up by reasoning", "raise --max-tokens, or pass " + off
+    no_thinking = "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
+    if model.compat.get("thinkingFormat"):
+        no_thinking = "--thinking off"
+    if answer.reasoning and answer.finish_reason == "length":
+        detail = "its budget of tokens was used up by reasoning"
+        fix = "raise --max-tokens, or pass " + no_thinking
+    elif answer.finish_reason == "length":
+        detail = "its budget of tokens was used up before any text came"
+        fix = "raise --max-tokens"
     elif answer.reasoning:
-        detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
+        detail = "all its text is in the reasoning field"
+        fix = ("pass %s; a model that does not reason needs no --reasoning-parser on the server"
+               % no_thinking)
     else:
         detail, fix = finish_words(answer), "try again, or another prompt"
     return error_for("empty-answer", model=model.key, detail=detail, fix=fix)
 
 
 def finish_words(answer):
-    """Return words for an Answer's finish reason; one too long for a reason is not cut: it may hold the key."""
+    """Return words for an Answer's finish reason; a long one is not cut: it may hold the key."""
     reason = answer.finish_reason or "none"
     return "finish reason " + (reason if len(reason) <= 40 else "unknown")
 
@@ -3277,7 +4652,7 @@ def discover_models(provider, timeout_s=None):
     rows = fetch_model_rows(provider, timeout_s)
     if not rows:
         raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
-                   fix="start vLLM with a model: vllm serve MODEL")
+                        fix="start vLLM with a model: vllm serve MODEL")
     return discovered_models(rows, provider)
 
 
@@ -3293,15 +4668,26 @@ def list_models(provider, timeout_s=None):
     if provider.asks_server:
         models = merge_models(models, discover_models(provider, timeout_s), provider)
     if not models:
-        raise error_for("no-models", where=provider.file or "the config",
-                   problem="models.providers.%s declares no models, so OpenClaw lists none and asks no server" % provider.id,
-                   fix="declare them (%s config --write), or let the server be asked: "
-                       "agents: { defaults: { models: { \"%s/*\": {} } } }" % (TOOL, provider.id))
+        raise _nothing_declared(provider)
     return sorted(models, key=lambda model: (model.key.lower(), model.key))
 
 
+def _nothing_declared(provider):
+    """Return the error for a provider without rows whose server is not to be asked."""
+    wildcard = "agents: { defaults: { models: { \"%s/*\": {} } } }" % provider.id
+    reason = "models.providers.%s declares no models" % provider.id
+    if provider.plugin_off:
+        reason += " and " + provider.plugin_off
+    elif not provider.explicit:
+        reason = "models.mode is \"replace\" and no models are declared"
+    return error_for("no-models", where=provider.file or "the config",
+                     problem=reason + ", so OpenClaw lists none and asks no server",
+                     fix="declare them (%s config --write), or let the server be asked: %s"
+                         % (TOOL, wildcard))
+
+
 def list_everywhere(providers, timeout_s=None):
-    """Ask many servers at once: return [(Provider, [Model], Error or None)] in the order of `providers`.
+    """Ask many servers at once: return [(Provider, [Model], Error or None)] in their order.
 
     A dead server costs its own rows only (declared ones stay, as in OpenClaw),
     and all dead ones together about `timeout_s`.
@@ -3310,18 +4696,47 @@ def list_everywhere(providers, timeout_s=None):
         try:
             return provider, list_models(provider, timeout_s), None
         except Error as error:
-            return provider, [] if provider.refusal else declared_models(provider), error
+            declared = [] if provider.refusal else declared_models(provider)
+            return provider, declared, error
 
     return in_parallel(ask, [(provider,) for provider in providers])
 
 
 def in_parallel(function, calls):
-    """Return [function(*call) for call in calls], all at once in threads; one call stays in this thread."""
+    """Return [function(*call) for call in calls], all at once; one call stays in this thread.
+
+    At most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
+    Raises what the first of the failed calls raised.
+    """
     if len(calls) == 1:
         return [function(*calls[0])]
-    import concurrent.futures
-    with concurrent.futures.ThreadPoolExecutor(min(len(calls), 256)) as pool:
-        return list(pool.map(lambda call: function(*call), calls))
+    import threading
+    outcomes = [None] * len(calls)
+    waiting = iter(enumerate(calls))
+    lock = threading.Lock()
+
+    def work():
+        while True:
+            with lock:
+                number, call = next(waiting, (None, None))
+            if number is None:
+                return
+            try:
+                outcomes[number] = function(*call), None
+            except BaseException as error:           # carried over to the thread that asked
+                outcomes[number] = None, error
+
+    threads = [threading.Thread(target=work) for _ in calls[:256]]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.5)                         # not for ever: on Windows that would hold Ctrl-C up
+    for _, error in outcomes:
+        if error is not None:
+            raise error
+    return [value for value, _ in outcomes]
 
 
 def find_model(provider, reference=None, timeout_s=None):
@@ -3352,30 +4767,36 @@ def bearer(credential):
 
 
 def discovery_headers(provider):
-    """Return the headers of a discovery request: the block's own, but Authorization is the key's."""
-    headers = {name: value for name, value in provider.headers.items() if name.lower() != "authorization"}
-    headers.update(bearer(provider.discovery_key))
+    """Return the headers of a discovery request: the block's own, but the key stays above them."""
+    headers = {}
+    for layer in (provider.headers, provider.last_headers, bearer(provider.discovery_key)):
+        for name, value in layer.items():
+            set_header(headers, name, value)
     return headers
 
 
 def request_headers(provider, model=None):
-    """Return the headers of a completion: the key's, then the block's, then the model's."""
-    headers = bearer(provider.request_key)
-    for source in (provider.headers, model.headers if model is not None else {}):
-        for name, value in source.items():
+    """Return the headers of a completion: the key's, the block's, the model's, the request's."""
+    headers = {}
+    own = model.headers if model is not None else {}
+    for layer in (bearer(provider.request_key), provider.headers, own, provider.last_headers):
+        for name, value in layer.items():
             set_header(headers, name, value)
     return headers
 
 
 def fetch_model_rows(provider, timeout_s=None):
-    """Return the usable rows of GET {base_url}/models. Raises ServerError, KeyRefused or the refusal."""
+    """Return the usable rows of GET {base_url}/models.
+
+    Raises ServerError, KeyRefused or the refusal.
+    """
     if provider.refusal is not None:
         raise provider.refusal
     limit_s = timeout_s or DISCOVERY_TIMEOUT_S
     url = provider.base_url + "/models"
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
-    return model_rows(url, fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT),
-                      provider.discovery_key)
+    reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
+    return model_rows(url, reply, provider.discovery_key)
 
 
 def probe_thinking(provider, model_id, timeout_s=None):
@@ -3477,31 +4898,88 @@ def stream_chat(provider, body, thinking=None, timeout_s=None):
 
 def chat(provider, body, thinking=None, timeout_s=None):
     """Send a chat-completions body and return the whole Answer. Raises as `stream_chat` does."""
+    return collect_answer(stream_chat(provider, body, thinking, timeout_s))
+
+
+def collect_answer(deltas, show=None):
+    """Return the Answer of an iterator of Deltas, each of which is given to `show`; closes the iterator.
+
+    The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
+    """
     started = time.monotonic()
-    assembler, first = Assembler(), None
-    deltas = stream_chat(provider, body, thinking, timeout_s)
+    assembler, timings = Assembler(), dict(_NO_TIMINGS)
     try:
         for delta in deltas:
-            if first is None and (delta.content or delta.reasoning or delta.tool_calls):
-                first = time.monotonic() - started
+            if delta.content or delta.reasoning or delta.tool_calls:
+                timings["last_token_s"] = time.monotonic() - started
+                if timings["first_token_s"] is None:
+                    timings["first_token_s"] = timings["last_token_s"]
             assembler.add(delta)
+            if show is not None:
+                show(delta)
+    except BaseException as error:
+        timings["total_s"] = time.monotonic() - started
+        error.partial = assembler.answer(timings)
+        raise
     finally:
         deltas.close()                               # at once, also where nothing counts references
-    return assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
+    timings["total_s"] = time.monotonic() - started
+    return assembler.answer(timings)
 
 
-def send_chat(provider, model, body, timeout_s=None):
-    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused."""
+class Observed(object):
+    """What `send_chat` saw of one exchange; it fills this in while the Deltas are read.
+
+    Seconds count from the start of the exchange and are None until it came that far.
+    `pieces` counts the reads that brought bytes of the answer, `events` those of its
+    stream; `framed` tells whether it was a stream, `done` whether [DONE] ended it;
+    `reasoning_field` is the name of the field that reasoning came in, or None.
+    """
+
+    def __init__(self):
+        self.connect_s = self.headers_s = self.first_piece_s = self.last_piece_s = None
+        self.pieces = self.events = 0
+        self.framed = self.done = False
+        self.reasoning_field = None
+
+    def note_piece(self, elapsed_s):
+        self.pieces += 1
+        self.last_piece_s = elapsed_s
+        if self.first_piece_s is None:
+            self.first_piece_s = elapsed_s
+
+    def note_payload(self, payload):
+        choices = payload.get("choices")
+        if not isinstance(choices, list):
+            return
+        for choice in choices:
+            piece = _get(choice, "delta") or _get(choice, "message")
+            for name in ("reasoning", "reasoning_content"):
+                if _get(piece, name):
+                    self.reasoning_field = name
+
+
+def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
+    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused.
+
+    `timeout_s` bounds the silence between two events, `total_s` the whole exchange.
+    An Observed is filled in; `before_wait` is called whenever all that came has been
+    yielded and the server is waited for: what it raises ends the exchange as it is.
+    """
     if provider.refusal is not None:
         raise provider.refusal
-    url = provider.base_url + "/chat/completions"
+    url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, None)
-    data = encode_body(body)
-    with Exchange("POST", url, request_headers(provider, model), data, route) as exchange:
+    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, total_s)
+    data, headers = encode_body(body), request_headers(provider, model)
+    full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
+    with Exchange("POST", url, headers, data, route, before_wait) as exchange:
+        if observed is not None:
+            observed.connect_s = exchange.seconds["connect"]
+            observed.headers_s = exchange.seconds["headers"]
         if exchange.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
-        for delta in read_answer(exchange, provider, model):
+        for delta in read_answer(exchange, provider, model, observed, full):
             yield delta
 
 
@@ -3513,24 +4991,35 @@ def encode_body(body):
         raise UsageError("the body cannot be sent as JSON: %s" % error, "leave NaN and Infinity out")
 
 
-def read_answer(exchange, provider, model):
+def read_answer(exchange, provider, model, observed=None, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
-    first = b""
-    while not first.strip():
-        data = next(chunks, None)
-        if data is None:
-            raise error_for("stream-broken", url=exchange.url, detail="the answer is empty")
-        first += data
-        if len(first) > EVENT_LIMIT:
+    blank = 0
+    for first in chunks:
+        if first.strip():
+            break
+        exchange.keep_alive()
+        blank += len(first)
+        if blank > EVENT_LIMIT:
             raise error_for("answer-too-large", url=exchange.url, limit=EVENT_LIMIT)
+    else:
+        raise error_for("stream-broken", url=exchange.url, detail="the answer is empty")
+    chunks = itertools.chain((first,), chunks)
+    if observed is not None:
+        chunks = _noted_pieces(chunks, exchange, observed)
     if first.lstrip()[:1] in (b"{", b"[", b"<"):
-        return _read_whole(exchange, first, chunks, provider, model)
-    return _read_events(exchange, first, chunks, provider, model)
+        return _read_whole(exchange, chunks, provider, model, full)
+    return _read_events(exchange, chunks, provider, model, observed, full)
 
 
-def _read_whole(exchange, first, chunks, provider, model):
-    text = bytearray(first)
+def _noted_pieces(chunks, exchange, observed):
+    for data in chunks:
+        observed.note_piece(exchange.elapsed())
+        yield data
+
+
+def _read_whole(exchange, chunks, provider, model, full):
+    text = bytearray()
     for data in chunks:
         text += data
         if len(text) > ANSWER_LIMIT:
@@ -3541,39 +5030,51 @@ def _read_whole(exchange, first, chunks, provider, model):
         payload = None
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
-    if not isinstance(payload, dict) or not isinstance(payload.get("choices"), list):
+    if not isinstance(_get(payload, "choices"), list):
         raise error_for("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
-                   answered_by=answered_by(exchange.headers))
-    yield decode_delta(payload)
+                        answered_by=answered_by(exchange.headers))
+    yield decode_delta(payload, full)
 
 
-def _read_events(exchange, first, chunks, provider, model):
+def _read_events(exchange, chunks, provider, model, observed, full):
     decoder = EventDecoder()
-    decode = json.JSONDecoder(parse_int=json_number).decode
     finished, size = False, 0
-    for data in itertools.chain((first,), chunks):
+    if observed is not None:
+        observed.framed = True
+    for data in chunks:
         size += len(data)
         if size > STREAM_LIMIT:
             raise error_for("answer-too-large", url=exchange.url, limit=STREAM_LIMIT)
-        if b"\n" in data:                            # a comment is a sign of life as much as an event
-            exchange.progress()
         try:
             events = decoder.feed(data)
         except ValueError as error:
             raise error_for("stream-broken", url=exchange.url, detail=str(error))
+        if events:
+            exchange.progress()
+        elif b"\n" in data:                          # a comment, or the end of one of an event's lines
+            exchange.keep_alive()
         for kind, text in events:
+            if observed is not None:
+                observed.events += 1
             if text == "[DONE]":
+                if observed is not None:
+                    observed.done = True
                 return
             try:
-                payload = loads_untrusted(text, decode)
+                payload = loads_event(text)
             except ValueError:
-                raise error_for("stream-broken", url=exchange.url, detail="an event is no JSON: " + excerpt(exchange.redact(text), 80))
+                words = excerpt(exchange.redact(text), 80)
+                raise error_for("stream-broken", url=exchange.url, detail="an event is not JSON: " + words)
             if kind == "error" or is_error_payload(payload):
-                raise _error_inside(exchange, text.encode("utf-8", "replace"), payload, provider, model)
-            if isinstance(payload, dict):
-                delta = decode_delta(payload)
-                finished = finished or delta.finish_reason is not None
-                yield delta
+                data = text.encode("utf-8", "replace")
+                raise _error_inside(exchange, data, payload, provider, model)
+            if not isinstance(payload, dict):
+                continue
+            if observed is not None:
+                observed.note_payload(payload)
+            delta = decode_delta(payload, full)
+            finished = finished or delta.finish_reason is not None
+            yield delta
     if not finished:
         raise error_for("stream-broken", url=exchange.url, detail="it ended without [DONE] or a finish reason")
 
@@ -3598,8 +5099,7 @@ _CONTRACT_CAUSES = {"bad-key-form": "bad-key", "unreachable": "connection-refuse
 _KEY_CAUSES = ("no-key", "bad-key")
 _CONNECT_CAUSES = ("dns", "connection-refused", "server-loading", "wrong-address-family", "unreachable",
                    "proxy-captured", "scheme-mismatch", "tls-untrusted", "tls-failed")
-_CONNECT_PHASES = ("before connecting", "looking up the host", "connecting", "in the TLS handshake",
-                   "waiting for the proxy")
+_CONNECT_PHASES = ("resolve", "connect", "proxy", "tls")
 
 
 def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
@@ -3709,7 +5209,7 @@ def _passed(summary, fix=""):
 def _finding(error, status=None):
     """Return the Finding of an Error; a cause with exit status 0 is a warning."""
     cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
-    return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.hint)
+    return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.next_step)
 
 
 def _plural(count, noun):
@@ -3737,13 +5237,13 @@ def _check_settings(case):
     failed_path = case.error.facts.get("path") if case.error is not None else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
         if issue.path in settings.unset_variables:
-            if issue.path != failed_path:
-                yield _finding(error_for("config-missing-variable", path=issue.path, variable=settings.unset_variables[issue.path],
+            if dotted(issue.path) != failed_path:
+                yield _finding(error_for("config-missing-variable", path=dotted(issue.path), variable=settings.unset_variables[issue.path],
                                   dotenv=_dotenv_path(settings)), "warn")
         elif issue.path:
-            near = re.search(r"did you mean (.+)\?", issue.message)
-            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=issue.path, problem=issue.message,
-                              fix="rename it to %s" % near.group(1) if near else "remove it, if OpenClaw refuses it"))
+            near = issue.successor
+            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=dotted(issue.path), problem=issue.message,
+                              fix="rename it to %s" % near[-1] if near else "remove it, if OpenClaw refuses it"))
         else:
             yield _finding(error_for("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
 
@@ -4059,13 +5559,10 @@ def _references(case):
     provider, named = case.provider, collections.OrderedDict()
     for row in provider.models:
         named.setdefault(row["id"], []).append("declared")
-    defaults = provider.defaults
-    aliases = {entry["alias"]: key for key, entry in (defaults.get("models") or {}).items()
-               if isinstance(entry, dict) and isinstance(entry.get("alias"), str)}
-    chosen = [(provider.primary, "the default")]
-    chosen += [(reference, "a fallback") for reference in _get(defaults.get("model"), "fallbacks") or []]
-    for reference, where in chosen:
-        reference = aliases.get(reference, reference) or ""
+    for tag, reference in provider.references:
+        if not tag.startswith(("default", "fallback")):
+            continue
+        where = "the default" if tag == "default" else "a fallback"
         prefix, _, model_id = reference.partition("/")
         if prefix.strip().lower() == provider.id.lower() and model_id:
             spelled = reference if reference in case.served else model_id
@@ -4277,7 +5774,7 @@ def _probe(case, model):
     except Error as error:
         yield _finding(_probe_error(error), "warn" if error.cause == "tools-disabled" else None)
         return
-    yield _judge_tools(model, answer)
+    yield _judge_tools(case.provider.base_url, model, answer)
 
 
 def _complete(case, model, body):
@@ -4298,7 +5795,7 @@ def _complete(case, model, body):
             if error.cause not in ("not-openai", "answer-broken", "answer-too-large"):
                 raise
             raise error_for("stream-broken", url=url, detail=error.facts.get("detail") or error.message)
-    answer = assembler.answer({"first_token_s": first, "total_s": tap.pieces[-1][0]})
+    answer = assembler.answer({"first_token_s": first, "last_token_s": tap.pieces[-1][0], "total_s": tap.pieces[-1][0]})
     broken = _stream_fault(b"".join(data for _, data in tap.pieces), answer)
     if broken:
         raise error_for("stream-broken", url=url, detail=broken)
@@ -4341,7 +5838,7 @@ def _judge_stream(model, tap, answer):
     yield _passed("%s: %s" % (model.key, ", ".join(words)))
 
 
-def _judge_tools(model, answer):
+def _judge_tools(url, model, answer):
     """Return the Finding for an answer to a request with a tool."""
     detail = None
     for call in answer.tool_calls:
@@ -4354,7 +5851,8 @@ def _judge_tools(model, answer):
     if marker and not answer.tool_calls:
         detail = "%s in the content" % marker.group(0)
     if detail:
-        return _finding(error_for("tool-parser-mismatch", model=model.key, detail=detail, parser=tool_parser(model.root or model.id)))
+        return _finding(error_for("tool-parser-mismatch", model=model.key, detail=detail,
+                                  **parser_facts(url, model, TOOL_PARSER)))
     return _passed("%s: tools are taken; %s" % (model.key, "it called one" if answer.tool_calls else "it answered without a call"))
 
 
@@ -5027,60 +6525,92 @@ def _by_hand():
 # Demo: the stand-in server
 # ----------------------------------------------------------------------------
 
-DEMO_MODELS = (
-    {"id": "demo/Qwen3-8B", "root": "demo/Qwen3-8B", "parent": None, "max_model_len": 40960},
-    {"id": "demo-alias", "root": "demo/Qwen3-8B", "parent": None, "max_model_len": 40960},
-    {"id": "demo-sql-lora", "root": "/adapters/sql", "parent": "demo/Qwen3-8B", "max_model_len": None},
-)
+# Answers as vLLM 0.32 does, for what the other verbs ask; it generates nothing but an echo.
+# Whatever a client sends or leaves out, the server stays up and prints no traceback.
+
+_DEMO_TIMEOUT_S = 30.0    # for a client to send the rest of its request
+_DEMO_ROWS = [
+    {
+        "id": name,
+        "object": "model",
+        "root": root,
+        "parent": parent,
+        "max_model_len": limit,
+    }
+    for name, root, parent, limit in (
+        ("demo/Qwen3-8B", "demo/Qwen3-8B", None, 40960),
+        ("demo-alias", "demo/Qwen3-8B", None, 40960),
+        ("demo-sql-lora", "/adapters/sql", "demo/Qwen3-8B", None),
+    )
+]
+_DEMO_PAGES = {
+    "/v1/models": {"object": "list", "data": _DEMO_ROWS},
+    "/version": {"version": "0.0.0+demo"},
+    "/health": "",
+}
 
 
 def demo_reply(method, path, authorization, body, key=None):
-    """Return what a vLLM server would answer: (status, JSON value, stream events or None). Pure."""
-    guarded = path.startswith("/v1")
-    if guarded and key and authorization != "Bearer " + key:
-        return 401, {"error": "Unauthorized"}, None
-    rows = [dict(row, object="model", created=1, owned_by="vllm") for row in DEMO_MODELS]
-    if (method, path) in (("GET", "/health"), ("GET", "/ping")):
-        return 200, None, None
-    if (method, path) == ("GET", "/version"):
-        return 200, {"version": "0.0.0+demo"}, None
-    if (method, path) == ("GET", "/v1/models"):
-        return 200, {"object": "list", "data": rows}, None
-    if method == "POST" and path in ("/tokenize", "/v1/chat/completions"):
-        messages = _get(body, "messages")
-        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-            return 400, _demo_error("messages: Field required", 400), None
-        if _get(body, "model") not in [row["id"] for row in rows]:
-            return 404, _demo_error("The model `%s` does not exist." % _get(body, "model"), 404), None
-        used = estimate_tokens({"messages": messages})
-        if path == "/tokenize":
-            return 200, {"count": used, "max_model_len": 40960, "tokens": []}, None
-        return _demo_completion(body, used)
-    return 404, {"detail": "Not Found"}, None
+    """Return what vLLM would answer: (status, JSON value). Pure.
+
+    A list is the events of a stream.
+    """
+    if key and path.startswith("/v1") and authorization != "Bearer " + key:
+        return 401, {"error": "Unauthorized"}
+    if method == "GET" and path in _DEMO_PAGES:
+        return 200, _DEMO_PAGES[path]
+    if method == "GET" or path not in ("/tokenize", "/v1/chat/completions"):
+        return 404, {"detail": "Not Found"}
+    messages = _get(body, "messages")
+    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
+        words = "[{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}]"
+        return _demo_error(400, "BadRequestError", words)
+    if body.get("model") not in [row["id"] for row in _DEMO_ROWS]:
+        words = "The model `%s` does not exist." % body.get("model")
+        return _demo_error(404, "NotFoundError", words)
+    used = len(json.dumps(messages)) // 4
+    if path == "/tokenize":
+        return 200, {"count": used, "max_model_len": 40960}
+    return 200, _demo_completion(body, used)
 
 
-def _demo_error(message, code):
-    return {"error": {"message": message, "type": "BadRequestError", "param": None, "code": code}}
+def _demo_error(status, kind, message):
+    error = {
+        "message": message,
+        "type": kind,
+        "param": None,
+        "code": status,
+    }
+    return status, {"error": error}
 
 
 def _demo_completion(body, used):
-    said = [message.get("content") for message in body["messages"] if message.get("role") == "user"]
-    words = ["You", " said", ": "] + re.findall(r"\S+\s*", said[-1] if said and isinstance(said[-1], str) else "nothing")
-    usage = {"prompt_tokens": used, "completion_tokens": len(words), "total_tokens": used + len(words)}
-    base = {"id": "chatcmpl-demo", "created": 1, "model": body["model"]}
+    """Return an answer that repeats the last message: one value, or a list of chunks."""
+    said = (body["messages"] or [{}])[-1].get("content")
+    if not isinstance(said, str):
+        said = "nothing"
+    words = ["You said: "] + re.findall(r"\S+\s*", said)
+    size = len(words)
+    usage = {
+        "prompt_tokens": used,
+        "completion_tokens": size,
+        "total_tokens": used + size,
+    }
+    answer = {"id": "chatcmpl-demo", "model": body["model"]}
     if not body.get("stream"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": "".join(words)}, "finish_reason": "stop"}
-        return 200, dict(base, object="chat.completion", choices=[choice], usage=usage), None
-    base["object"] = "chat.completion.chunk"
-    events = [dict(base, choices=[{"index": 0, "delta": {"content": word}, "finish_reason": None}]) for word in words]
-    events.append(dict(base, choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]))
+        message = {"role": "assistant", "content": "".join(words)}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return dict(answer, choices=[choice], usage=usage)
+    choices = [{"index": 0, "delta": {"content": word}} for word in words]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    chunks = [dict(answer, choices=[choice]) for choice in choices]
     if _get(body, "stream_options", "include_usage"):
-        events.append(dict(base, choices=[], usage=usage))
-    return 200, None, events
+        chunks.append(dict(answer, choices=[], usage=usage))
+    return chunks
 
 
 def demo_server(port=0, key=None):
-    """Return a stand-in vLLM bound to loopback, not yet serving: an http.server with daemon threads.
+    """Return a stand-in vLLM bound to loopback, not yet serving: a threaded http.server.
 
     `port` 0 takes a free one (`server_address[1]`). Raises OSError when the port is taken.
     """
@@ -5089,34 +6619,47 @@ def demo_server(port=0, key=None):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = _DEMO_TIMEOUT_S
 
         def log_message(self, *_):
             pass
 
-        def do_GET(self):
-            self._answer("GET", None)
+        def handle(self):
+            try:
+                super().handle()
+            except OSError:                          # a client may leave at any time
+                pass
+
+        def do_GET(self, body=None):
+            path = self.path.partition("?")[0]
+            key_sent = self.headers.get("Authorization")
+            self.send(*demo_reply(self.command, path, key_sent, body, key))
 
         def do_POST(self):
-            size = self.headers.get("Content-Length") or ""
-            data = self.rfile.read(min(int(size), ANSWER_LIMIT) if size.isdigit() else 0)
+            size = self.headers.get("Content-Length") or "0"
             try:
-                body = loads_untrusted(data.decode("utf-8", "replace"))
+                if not re.match(r"[0-9]{1,8}\Z", size):
+                    raise ValueError(size)
+                body = loads_untrusted(self.rfile.read(int(size)).decode("utf-8"))
             except ValueError:
-                body = None
-            self._answer("POST", body)
+                self.close_connection = True         # where this body ends is not known
+                return self.send(*_demo_error(400, "BadRequestError", "the body is not JSON"))
+            self.do_GET(body)
 
-        def _answer(self, method, body):
-            status, value, events = demo_reply(method, self.path.split("?")[0], self.headers.get("Authorization"), body, key)
-            if events is None:
-                data, kind = b"" if value is None else json.dumps(value).encode("ascii"), "application/json"
-            else:
-                lines = ["data: %s\n\n" % json.dumps(event) for event in events] + ["data: [DONE]\n\n"]
-                data, kind = "".join(lines).encode("ascii"), "text/event-stream"
+        def send(self, status, value):
+            kind = "application/json"
+            text = ""
+            if isinstance(value, list):
+                kind = "text/event-stream"
+                events = [json.dumps(event) for event in value] + ["[DONE]"]
+                text = "".join("data: %s\n\n" % event for event in events)
+            elif value:
+                text = json.dumps(value)
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(text.encode("ascii"))
 
     class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         daemon_threads = True
@@ -5217,9 +6760,9 @@ class Console(object):
     def report(self, error):
         """Write an Error in one to three lines: what and where, the next step, where to ask further."""
         self.err("error: " + error.message)
-        if error.hint:
-            self.err("  " + error.hint)
-        if error.exit_status in (1, 3, 4, 5) and error.cause:
+        if error.next_step:
+            self.err("  " + error.next_step)
+        if error.cause in DOCTOR_KNOWS_MORE:
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
@@ -5504,23 +7047,10 @@ def hide_secrets(console, settings, provider):
     """Tell the console every key, token and header value that these settings hold, of any provider."""
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
+    console.hide(provider.last_headers.values())
     console.hide(value for name, value in settings.variables.items()
                  if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
-    console.hide(_secret_texts(settings.config, False))
-
-
-def _secret_texts(value, inside):
-    """Yield the texts under every field of a config that is named like a secret, or holds headers."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            for text in _secret_texts(item, inside or re.search("(?i)key$|token$|secret|password|^headers$|^auth$", name)):
-                yield text
-    elif isinstance(value, list):
-        for item in value:
-            for text in _secret_texts(item, inside):
-                yield text
-    elif inside and isinstance(value, str):
-        yield value
+    console.hide(secret_texts(settings.config))
 
 
 def _read_key(path, console):
@@ -5583,8 +7113,8 @@ def _cmd_list(options, env, console):
     console.flush()
     for provider, error in failures:
         console.err("error: %s: %s" % (provider.id, error.message))
-        if error.hint:
-            console.err("  " + error.hint)
+        if error.next_step:
+            console.err("  " + error.next_step)
     return failures[0][1].exit_status if failures and (options.strict or not rows) else 0
 
 
@@ -5601,17 +7131,21 @@ def list_row(model, provider, servers=None):
 
     `servers` are the base URLs that have the model, where several were asked.
     """
-    row = {"key": model.key, "name": model.name, "input": "+".join(model.input),
-           "contextWindow": model.context_window, "local": is_loopback(split_url(model.base_url).host),
+    row = {"key": model.key, "name": model.name, "input": input_words(model),
+           "contextWindow": model.context_window, "local": is_local(split_url(model.base_url).host),
            "available": provider.refusal is None, "tags": list(model.tags), "source": model.source,
            "maxTokens": model.max_tokens, "reasoning": model.reasoning}
-    for name, value in (("contextTokens", model.context_tokens), ("parent", model.parent), ("root", model.root)):
-        if value is not None:
-            row[name] = value
+    stated = {"contextTokens": model.context_tokens, "parent": model.parent, "root": model.root}
+    row.update((name, value) for name, value in stated.items() if value is not None)
     if servers is not None:
         row["server"] = model.base_url
         row["alsoOn"] = [url for url in servers if url != model.base_url]
     return row
+
+
+def input_words(model):
+    """Return what a Model takes, as OpenClaw prints it."""
+    return "+".join(model.input) or "-"
 
 
 def format_table(rows, servers=None, width=None, show=visible):
@@ -5626,8 +7160,8 @@ def format_table(rows, servers=None, width=None, show=visible):
         tags = list(model.tags)
         if several and len(servers[model.id]) > 1:
             tags.append("on %d servers" % len(servers[model.id]))
-        cells.append([show(model.key), "+".join(model.input), str(model.context_tokens or model.context_window or "-"),
-                      "yes" if is_loopback(split_url(model.base_url).host) else "no",
+        cells.append([show(model.key), input_words(model), str(model.context_tokens or model.context_window or "-"),
+                      "yes" if is_local(split_url(model.base_url).host) else "no",
                       "yes" if provider.request_key else "no"] + [model.base_url] * several + [show(",".join(tags))])
     sizes = [max(display_width(row[column]) for row in cells) for column in range(len(cells[0]))]
     if width is not None:
@@ -5738,34 +7272,32 @@ def _user_content(prompt, images):
 
 def _ask(options, provider, model, body, console):
     """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
-    shaped = shape_request(body, model, options.thinking)
+    shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
         console.err("warning: " + warning)
-    started = time.monotonic()
-    assembler, first = Assembler(), None
     show = _Display(options, console)
-    deltas = send_chat(provider, model, shaped.body, options.timeout)
     try:
-        for delta in deltas:
-            if first is None and (delta.content or delta.reasoning or delta.tool_calls):
-                first = time.monotonic() - started
-            assembler.add(delta)
-            show.add(delta)
-    finally:                                         # an answer that breaks off is shown as far as it came
-        deltas.close()
+        answer = collect_answer(send_chat(provider, model, shaped.body, options.timeout), show.add)
+    except (Error, KeyboardInterrupt) as stop:       # an answer that breaks off is shown as far as it came
         show.end()
-        answer = assembler.answer({"first_token_s": first, "total_s": time.monotonic() - started})
-        if options.json and (first is not None or answer.finish_reason):
-            console.out_json(answer_json(answer))
+        if options.json and (stop.partial.finish_reason or stop.partial.timings["first_token_s"] is not None):
+            console.out_json(answer_json(stop.partial))
+        raise
+    show.end()
+    if options.json:
+        console.out_json(answer_json(answer))
     if not options.json:
         for call in answer.tool_calls:
             console.out("%s(%s)" % (call["function"]["name"], call["function"]["arguments"]))
     if not answer.content and not answer.tool_calls:
         error = empty_answer(model, answer)
-        console.err("warning: %s\n  %s" % (error.message, error.hint))
+        console.err("warning: %s\n  %s" % (error.message, error.next_step))
     if not options.quiet:
         console.err(statistics(answer))
     return answer
+
+
+ONE_PIECE_S = 0.005                  # seconds; an answer that took less to come came in one piece
 
 
 def statistics(answer):
@@ -5776,8 +7308,8 @@ def statistics(answer):
         parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
     if timings["first_token_s"] is not None:
         parts.append("first token %.2f s" % timings["first_token_s"])
-        writing = timings["total_s"] - timings["first_token_s"]
-        if usage is not None and usage.completion_tokens and usage.completion_tokens > 1 and writing > 0.001:
+        writing = (timings["last_token_s"] or 0) - timings["first_token_s"]
+        if usage is not None and (usage.completion_tokens or 0) > 1 and writing > ONE_PIECE_S:
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
@@ -5788,7 +7320,13 @@ def statistics(answer):
 def answer_json(answer):
     """Return the object of `chat --json` for an Answer (the shape is a contract; see README)."""
     value = answer._asdict()
-    value["usage"] = dict(answer.usage._asdict()) if answer.usage else None
+    extra = json.loads(json.dumps(value.pop("extra")), parse_constant=lambda name: None)     # NaN is not JSON
+    usage = extra.pop("usage", None)
+    if answer.usage is not None:
+        usage = dict(usage or {}, **answer.usage._asdict())
+    value["usage"] = usage
+    value["timings"] = {name: answer.timings[name] for name in ("first_token_s", "total_s")}
+    value.update(extra)
     return value
 
 
@@ -5876,9 +7414,16 @@ def _cmd_doctor(options, env, console):
     several = len(reports) > 1
     status = diagnosis_status(reports[-1 if options.strict else 0][1])
     if options.json:
-        console.out_json({"ok": not any(finding.status == "fail" for _, findings in reports for finding in findings),
-                          "findings": [dict(finding._asdict(), **({"server": server} if several else {}))
-                                       for server, findings in reports for finding in findings]})
+        rows = []
+        for server, findings in reports:
+            for finding in findings:
+                row = collections.OrderedDict(finding._asdict())
+                del row["edits"]
+                if several:
+                    row["server"] = server
+                rows.append(row)
+        failed = any(row["status"] == "fail" for row in rows)
+        console.out_json({"ok": not failed, "findings": rows})
         return status
     if several:
         failed = [server for server, findings in reports if diagnosis_status(findings)]
@@ -6059,7 +7604,7 @@ def _check_config(options, env, console):
         return 3 if settings.issues else 0
     for kind, issues in (("error", settings.issues), ("warning", settings.warnings)):
         for issue in issues:
-            words = "%s: %s" % (issue.path, issue.message) if issue.path else issue.message
+            words = "%s: %s" % (dotted(issue.path), issue.message) if issue.path else issue.message
             console.err("%s: %s: %s" % (kind, issue_place(issue), words))
     if not settings.issues:
         console.out("%s: valid" % settings.path if settings.exists else "%s: no such file; an empty config is valid" % settings.path)
@@ -6067,50 +7612,75 @@ def _check_config(options, env, console):
 
 
 def _issue_json(issue):
-    found = collections.OrderedDict([("path", issue.path), ("message", issue.message)])
+    found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
     found.update((name, getattr(issue, name)) for name in ("file", "line", "column") if getattr(issue, name) is not None)
     return found
 
 
 def _add_demo_parser(verb):
     verb.add_argument("--serve", action="store_true", help="keep the stand-in server up until Ctrl-C")
-    verb.add_argument("--port", type=int, default=0, metavar="N", help="the port to take (default: a free one)")
+    verb.add_argument("--port", type=int, default=0, metavar="N", help="the port (default: a free one)")
     verb.add_argument("--api-key-file", metavar="PATH", help="enforce the key in this file")
-    verb.add_argument("--verbose", action="store_true", help=_argparse_suppress())
-
-
-def _argparse_suppress():
-    import argparse
-    return argparse.SUPPRESS
+    verb.set_defaults(verbose=False)
 
 
 def _cmd_demo(options, env, console):
     import threading
-    key = _read_key(options.api_key_file, console).strip() if options.api_key_file else None
+    key = None
+    if options.api_key_file:
+        key = _read_key(options.api_key_file, console).strip()
     try:
         server = demo_server(options.port, key)
     except (OSError, OverflowError) as error:
-        raise ServerError("the demo cannot take port %d: %s" % (options.port, getattr(error, "strerror", None) or error),
-                          "leave --port away for a free one")
+        raise ServerError(
+            "the demo cannot take port %d: %s" % (options.port, error),
+            "leave --port away for a free one")
     url = "http://127.0.0.1:%d/v1" % server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.daemon = True
-    thread.start()
-    try:
+    with server:
         if options.serve:
             console.out("a stand-in vLLM answers at %s    (Ctrl-C ends it)" % url)
             console.flush()
-            while thread.is_alive():
-                thread.join(3600)
-            return 0
-        console.err("a stand-in vLLM answers at %s; this is what `list` says of it:\n" % url)
-        status = main(["list", "--base-url", url], {"VLLM_API_KEY": key or "vllm-local"}, console.stdin, console.stdout, console.stderr)
-        console.err("\nnext, keep one up and talk to it:\n  %s demo --serve --port 8000 &\n"
-                    "  export VLLM_API_KEY=vllm-local\n  %s chat \"Say hi\"" % (TOOL, TOOL))
-        return status
-    finally:
-        server.shutdown()
-        server.server_close()
+            server.serve_forever()
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            return _show_verbs(url, key or "vllm-local", console)
+        finally:
+            server.shutdown()
+
+
+_DEMO_NEXT = """
+next, keep a stand-in up and talk to it:
+  {tool} demo --serve --port 8000 &
+  export VLLM_API_KEY=vllm-local
+  {tool} chat "Say hi"
+with a server of your own:
+  {tool} doctor --base-url http://HOST:8000/v1"""
+
+
+def _show_verbs(url, key, console):
+    """Run the main verbs on the stand-in, below the commands that do it; return the worst status."""
+    import shlex
+    # A home that holds nothing: the settings of whoever tries this stay out of it.
+    env = {"HOME": os.devnull, "VLLM_API_KEY": key}
+    report = io.StringIO()
+    statuses = []
+    console.err("a stand-in vLLM answers at %s while this runs" % url)
+    for words, out in (
+        (["list"], console.stdout),
+        (["chat", "Say hi"], console.stdout),
+        (["doctor"], report),
+        (["config"], console.stdout),
+    ):
+        argv = words + ["--base-url", url]
+        console.err("\n$ %s %s" % (TOOL, " ".join(map(shlex.quote, argv))))
+        statuses.append(main(argv, env, io.StringIO(), out, console.stderr))
+        if out is report:
+            verdict, _, rest = report.getvalue().partition("\n")
+            console.out(verdict)
+            console.err("(and %d lines on what it looked at)" % rest.count("\n"))
+    console.err(_DEMO_NEXT.format(tool=TOOL))
+    return max(statuses)
 
 
 _VERBS = (
@@ -6119,7 +7689,7 @@ _VERBS = (
     ("chat", _add_chat_parser, _cmd_chat, "talk to a model"),
     ("request", _add_request_parser, _cmd_request, "print the body that would be sent for the one on standard input"),
     ("config", _add_config_parser, _cmd_config, "write or check OpenClaw's provider block"),
-    ("demo", _add_demo_parser, _cmd_demo, "start a stand-in server and list its models"),
+    ("demo", _add_demo_parser, _cmd_demo, "show what the verbs do, on a stand-in server"),
 )
 
 
