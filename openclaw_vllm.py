@@ -172,7 +172,7 @@ CAUSES = {
         4, "{url}: {detail}: the server is still loading its model",
         "wait until its log says that startup is complete; if it never does, the log says why"),
     "engine-dead": Cause(
-        4, "{url}: HTTP {status}{words}: the API answers, but the engine behind it has died",
+        4, "{url}: the API answers, but the engine behind it has died: HTTP {status}{words}",
         "restart vLLM; its log says why the engine died"),
     "wrong-address-family": Cause(
         4, "{url}: only {answers} answers, {refuses} does not",
@@ -2452,9 +2452,11 @@ def is_deep(text, value):
 # Connections: the only section that opens sockets
 # ----------------------------------------------------------------------------
 
-Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s")
+Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s limit")
+Route.__new__.__defaults__ = ("",)
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
-seconds to connect, of silence between two reads, and in all (None: no end)."""
+seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
+setting that says how long, "" where a default does."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
 Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
 None, `secrets` the texts to hide in what the server says."""
@@ -2468,6 +2470,7 @@ PHASES = {
     "tls": "in the TLS handshake",
     "send": "sending the request",
     "wait": "waiting for the answer to begin",
+    "first": "before the first token",
     "read": "in the middle of the answer",
     "comments": "with comments only since the last event",
 }
@@ -2713,7 +2716,7 @@ class Exchange(object):
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
         if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
-            return timeout_error(self.url, self.phase, self.elapsed())
+            return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
@@ -3395,15 +3398,35 @@ def serve_command(url, model, *options):
 
 # The way to the server
 
+def limit_words(provider, timeout_s):
+    """Return the name of the setting that bounds the silence of a completion, "" for the default."""
+    if timeout_s:
+        return "--timeout"
+    return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
+
+
+# What to do about a phase of PHASES before the server is reached, whose limit is its own.
+_UNREACHED = {
+    "resolve": "check the name servers of this host",
+    "connect": "check the address, the route to it and the firewall",
+    "proxy": "check the proxy of the environment",
+    "tls": "check that the port speaks https",
+}
+
+
 def timeout_error(url, phase, seconds, limit=""):
-    """Return the error for a server that kept silent in a phase of the exchange (a code of PHASES).
+    """Return the error for a server that kept silent in a phase of the exchange, a code of PHASES.
 
     `limit` names the setting that ended the wait; "" is a default.
     """
-    fix = {"resolve": "check the name servers of this host",
-           "connect": "check the address, the route to it and the firewall"}
-    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], seconds=round(seconds, 1),
-                     fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+    facts = {"url": url, "phase": phase, "when": PHASES[phase], "seconds": round(seconds, 1)}
+    if phase in _UNREACHED:
+        return error_for("timeout", fix=_UNREACHED[phase], **facts)
+    reason = "look at the server's log"
+    if phase in ("wait", "first"):
+        reason = "a queue or a long prompt is the usual reason"
+    return error_for("timeout", limit=" (limit: %s)" % (limit or "the default"),
+                     fix="%s; to wait longer, raise %s" % (reason, limit or "--timeout"), **facts)
 
 
 def refused_error(url):
@@ -3749,7 +3772,8 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
         raise provider.refusal
     url = provider.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, total_s)
+    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s,
+                  total_s, limit_words(provider, timeout_s))
     data, headers = encode_body(body), request_headers(provider, model)
     full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
     with Exchange("POST", url, headers, data, route, before_wait) as exchange:
@@ -3773,6 +3797,7 @@ def encode_body(body):
 def read_answer(exchange, provider, model, observed=None, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
+    exchange.phase = "first"
     blank = 0
     for first in chunks:
         if first.strip():
