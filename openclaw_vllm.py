@@ -185,8 +185,8 @@ CAUSES = {
         "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
     "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
     "gateway-auth": Cause(
-        5, "{url}: HTTP {status}: a proxy before the server wants {scheme} credentials"
-           "{realm}{answered_by}",
+        5, "{url}: HTTP {status}: a layer before the server wants credentials: {challenge}"
+           "{answered_by}",
         "put them into headers.Authorization of the provider's block in openclaw.json"),
     "scheme-mismatch": Cause(
         4, "{url}: the port does not speak {scheme}", "use the other scheme: {right}"),
@@ -2651,9 +2651,21 @@ class Exchange(object):
         return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
                     way="stands in the way", detail=detail)
 
-    def _certificate(self):
-        """Return the certificate (DER) that a direct connection to the server is shown, or b""."""
-        return b"" if self.proxy else peer_certificate(self.target, self.route.connect_s)
+    def _certificate_names(self):
+        """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
+        if self.proxy:
+            return []
+        context = tls_context(self.route)
+        context.check_hostname = False
+        patience_s = self.route.connect_s
+        try:
+            with _connect_first(_addresses(self.target.host, self.target.port, patience_s),
+                                patience_s, None) as sock:
+                sock.settimeout(patience_s)
+                with context.wrap_socket(sock, server_hostname=self.target.host) as tls:
+                    return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
+        except OSError:
+            return []
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -2725,7 +2737,7 @@ class Exchange(object):
             return refused_error(self.url)
         ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
-            return tls_error(error, facts, self._certificate)
+            return tls_error(error, facts, self._certificate_names)
         if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
@@ -2883,30 +2895,41 @@ def peer_certificate(target, patience_s):
 # matched in the words of vLLM's releases from 0.3 to 0.33.
 
 def model_rows(url, reply, credential):
-    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
-    if reply.status != 200:
+    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
+
+    As in OpenClaw any 2xx status will do, an error beside the rows, too, but not NaN.
+    """
+    if not 200 <= reply.status < 300:
         raise http_error(url, reply, credential)
     try:
-        payload = loads_untrusted(reply.body.decode("utf-8-sig"))
-        if is_error_payload(payload):
+        text = reply.body.decode("utf-8-sig")
+        payload = loads_untrusted(text)
+        if "NaN" in text or "Infinity" in text:
+            json.loads(text, parse_constant=_refuse_constant)
+        if is_error_payload(payload) and "data" not in payload:
             raise http_error(url, reply, credential)
         return parse_model_list(payload)
     except UnicodeDecodeError:
         detail = "it is not UTF-8"
     except json.JSONDecodeError:
-        detail = _what_it_is(reply.body) or "it is not JSON"
+        detail = what_it_is(reply.body) or "it is not JSON"
     except ValueError as error:
         detail = str(error)
-    raise error_for("not-openai", url=url, detail=detail, **_layer_facts(reply.headers, reply.body))
+    raise error_for("not-openai", url=url, detail=detail, **layer_facts(reply.headers, reply.body))
+
+
+def _refuse_constant(name):
+    raise ValueError("it holds %s, which is not JSON" % name)
 
 
 def is_error_payload(payload):
     """Tell whether an object is an error in place of an answer; some releases send it with 200."""
-    return isinstance(payload, dict) and (
-        bool(payload.get("error")) or payload.get("object") == "error")
+    if not isinstance(payload, dict):
+        return False
+    return bool(payload.get("error")) or payload.get("object") == "error"
 
 
-def _what_it_is(body):
+def what_it_is(body):
     """Return words for a body that cannot be JSON, or None."""
     if not body.strip():
         return "it is empty"
@@ -2914,7 +2937,7 @@ def _what_it_is(body):
 
 
 def offers_chat(openapi):
-    """Tell from the value of /openapi.json whether a server has chat completions; None: not known."""
+    """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
     if not isinstance(paths, dict) or "/v1/models" not in paths:
         return None
@@ -2924,30 +2947,25 @@ def offers_chat(openapi):
 # What an error body says
 
 def error_message(text):
-    """Return (message, name of the parameter it is about or None) of an error body.
+    """Return (message, parameter it is about or "") of an error body, in each shape vLLM has used.
 
-    Each shape that vLLM has used: {"error": {"message", "param"}}, {"error": "…"},
-    {"object": "error", "message", "param"}, {"detail": …}; of HTML the title, else the text.
+    {"error": {"message", "param"}}, {"error": "…"}, {"object": "error", "message", "param"},
+    {"detail": …}; of an HTML page the title, else the text.
     """
     try:
         payload = loads_untrusted(text)
     except ValueError:
-        return _html_words(text[:10000]), None       # unclosed tags cost their number squared
-    error = _get(payload, "error")
-    for holder in (error, payload):
-        message = _get(holder, "message")
-        if message:
-            param = _get(holder, "param")
-            return _as_text(message), param if isinstance(param, str) else None
-    return _as_text(error or _get(payload, "detail") or text), None
+        return _page_words(text[:10000]), ""         # unclosed tags cost their number squared
+    param = _get(payload, "error", "param") or _get(payload, "param") or ""
+    for path in (("error", "message"), ("error",), ("message",), ("detail",)):
+        value = _get(payload, *path)
+        if value:
+            return value if isinstance(value, str) else json.dumps(value), str(param)
+    return text, ""
 
 
-def _as_text(value):
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _html_words(text):
-    title = re.search(r"(?is)<title[^>]*>([^<]*)", text)
+def _page_words(text):
+    title = re.search(r"(?i)<title[^>]*>([^<]+)", text)
     if title:
         return title.group(1)
     return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
@@ -2974,36 +2992,28 @@ def _reply_facts(url, reply):
         words = ": " + words
     elif reply.reason:
         words = " " + excerpt(reply.reason, 60)
-    return dict(_layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
-
-
-_LAYERS = "nginx openresty Traefik Envoy HAProxy Caddy Apache Cloudflare LiteLLM".split()
+    return dict(layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
 
 
 def answering_layer(headers, body=b""):
     """Return the name of what answered when it is not vLLM itself, else ""."""
-    named = []
-    for name in ("Server", "Via", "X-Powered-By"):
-        if headers.get(name, "uvicorn") != "uvicorn":
-            named.append(headers[name])
+    named = [headers.get(name, "uvicorn") for name in ("Server", "Via", "X-Powered-By")]
+    named = [name for name in named if name != "uvicorn"]
     if named:
         return excerpt(", ".join(named), 80)
     if any(name.lower().startswith("x-litellm") for name in headers):
         return "LiteLLM"
-    page = body[:10000].decode("utf-8", "replace").lower()
-    if page.strip() == "no available server":        # the body of Traefik, which has no name in it
+    page = body[:10000].decode("utf-8", "replace")
+    if page.strip() == "no available server":        # all that Traefik says, without its name
         return "Traefik"
-    return next((name for name in _LAYERS if name.lower() in page and "<" in page[:200]), "")
+    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)\b", page)
+    return found.group(1) if found else ""
 
 
-def answered_by(headers, body=b""):
-    """Return words for what answered when it is not vLLM itself, else ""."""
+def layer_facts(headers, body=b""):
+    """Return what answered as the facts `layer`, a name or "", and `answered_by`, words of it."""
     layer = answering_layer(headers, body)
-    return " (answered by %s)" % layer if layer else ""
-
-
-def _layer_facts(headers, body):
-    return {"layer": answering_layer(headers, body), "answered_by": answered_by(headers, body)}
+    return {"layer": layer, "answered_by": layer and " (answered by %s)" % layer}
 
 
 # Statuses
@@ -3013,20 +3023,22 @@ _BUSY = "it is busy: try again later"
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
     429: _BUSY,
-    502: "what is behind it is down, or not at the address it has: start vLLM, then look at its log",
-    503: "it is busy, or what is behind it is not ready: try again later, then look at its log",
+    502: "what is behind it is down, or not at the address it has: start vLLM, or read its log",
+    503: "it is busy, or what is behind it is not ready: try again later, then read its log",
     504: "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;",
 }
-_ENGINE_DEAD = (r"EngineCore|EngineDead|[Ee]ngine (?:core|loop|process)\b.{0,60}"
-                r"(?:died|dead|not running|errored)|Background loop")
+_SAYS_BUSY = "(?i)queue|overload|busy|capacity|too many|rate limit"
+_SAYS_DOWN = "(?i)no (?:available|healthy)|no server is|connect error"
+_ENGINE_DEAD = ("EngineCore|EngineDead|"
+                r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
 
 def http_error(url, reply, credential):
-    """Return the error that a status other than 200 means, whatever was asked for."""
+    """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = _reply_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"
-    if status in (401, 403) and not (forwarded and "Via" in reply.headers):
+    through_proxy = reply.proxy and split_url(url).scheme == "http" and "Via" in reply.headers
+    if status in (401, 403) and not through_proxy:
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         location = excerpt(reply.headers.get("Location") or "nowhere", 200)
@@ -3045,33 +3057,31 @@ def http_error(url, reply, credential):
     return error_for("http-error", fix=fix, **facts)
 
 
-def proxy_error(url, proxy, status):
-    """Return the error for a status of the environment's proxy, which answered in place of the server."""
-    advice = ""
-    if status == 407:
-        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
-    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="answered in place of the server", detail="HTTP %d" % status, advice=advice)
-
-
 def _gateway_fix(reply, words):
     fix = _GATEWAY[reply.status]
-    if reply.status == 503 and re.search("(?i)queue|overload|busy|capacity|too many|rate limit", words):
+    if reply.status == 503 and re.search(_SAYS_BUSY, words):
         fix = _BUSY
-    elif reply.status == 503 and re.search("(?i)no (?:available|healthy)|connect error|no server", words):
+    elif reply.status == 503 and re.search(_SAYS_DOWN, words):
         fix = _GATEWAY[502]
     wait = reply.headers.get("Retry-After")
     return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
 
+def proxy_error(url, proxy, status):
+    """Return the error for a status that the environment's proxy gave in place of the server."""
+    advice = ""
+    if status == 407:
+        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
+    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
+                     way="answered in place of the server", detail="HTTP %d" % status,
+                     advice=advice)
+
+
 def _key_error(reply, credential, facts):
     """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
-    challenge = reply.headers.get("WWW-Authenticate") or ""
-    scheme, _, rest = challenge.partition(" ")
-    if scheme and (scheme.lower() != "bearer" or "realm=" in rest):
-        realm = re.search(r'(?i)realm="?([^",]*)', rest)
-        return error_for("gateway-auth", scheme=excerpt(scheme, 40),
-                         realm=excerpt(realm.group(1), 80) if realm else "", **facts)
+    challenge = excerpt(reply.headers.get("WWW-Authenticate") or "", 80)
+    if challenge and challenge.lower() != "bearer":  # vLLM sends none; a realm is another's
+        return error_for("gateway-auth", challenge=challenge, **facts)
     if credential is None:
         return error_for("no-key", **facts)
     return error_for("bad-key", source=credential.source,
@@ -3115,18 +3125,17 @@ _COMPAT_SWITCHES = {
     "tool_choice": ("supportsTools", False),
     "developer": ("supportsDeveloperRole", False),
 }
-# What a refusal's words mean, first match first; a validation error, which may echo the
-# request, is told by its structure before these are tried.
+# What the words of a refusal mean. A validation error, which may echo the request, is told by
+# its structure before these are tried.
 _REFUSALS = (
-    ("tools-disabled", "tool choice requires|--enable-auto-tool-choice"),
-    ("no-chat-template",
-     "chat template is no longer allowed|must provide a chat template|chat_template is not set|"
-     "does not (?:have|define) a chat template"),
+    ("tools-disabled", "--enable-auto-tool-choice|--tool-call-parser"),
+    ("no-chat-template", "chat template is no longer allowed|chat_template is not set"),
     ("not-a-chat-model", "does not support (?:the )?Chat Completions"),
     ("context-exceeded",
      "context length (?:is|of)|maximum context|max_model_len|at least 1, got -|"
      "longer than the maximum model length"),
 )
+_VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
 
 def completion_error(url, reply, provider, model):
@@ -3136,67 +3145,68 @@ def completion_error(url, reply, provider, model):
     facts = dict(_reply_facts(url, reply), model=model.id)
     if status == 404 and not reply.proxy:
         return _not_found(url, reply, provider, model, facts)
-    if (status < 400 or status in (401, 403, 407) or status in _GATEWAY or reply.proxy
-            or status >= 500 and re.search(_ENGINE_DEAD, message)):
+    if status in (401, 403, 407) or status in _GATEWAY or status < 400 or reply.proxy:
         return http_error(url, reply, provider.request_key)
-    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
-    if place:
-        return _validation_error(_field_at(place.group(1)), message, facts)
-    cause = next((cause for cause, words in _REFUSALS if re.search(words, message)), None)
-    if cause == "tools-disabled":
-        facts.update(parser_facts(url, model, TOOL_PARSER))
-    if cause == "context-exceeded":
-        facts.update(_context_facts(model, message))
-    if cause is not None:
-        return error_for(cause, **facts)
+    if status >= 500 and re.search(_ENGINE_DEAD, message):
+        return error_for("engine-dead", **facts)
+    if "'loc': " in message:
+        return _validation_error(message, facts)
+    for cause, words in _REFUSALS:
+        if re.search(words, message):
+            return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
     if re.search("is not a multimodal model|At most 0 |does not support image", message):
-        return _field_refused("the image", "leave it out, or ask a model that takes images", facts)
+        fix = "leave it out, or ask a model that takes images"
+        return error_for("field-refused", field="the image", fix=fix, **facts)
     named = re.match(r"`?(\w+)`? must ", message)
-    field = named.group(1) if named else param
-    return _field_refused(field, _OWN_VALUE, facts)
+    return _field_refused(param or named and named.group(1), facts)
 
 
-_OWN_VALUE = "correct it where it is set: an option, the body, or params in openclaw.json"
+def _refusal_facts(cause, url, model, message):
+    if cause == "tools-disabled":
+        return parser_facts(url, model, TOOL_PARSER)
+    if cause == "context-exceeded":
+        return _told_context(model, message)
+    return {}
 
 
-def _field_refused(field, fix, facts):
-    if not field:
-        return error_for("chat-failed", **facts)
-    return error_for("field-refused", field=field, fix=fix, **facts)
+def _validation_error(message, facts):
+    """Return the error for a field that the server does not know, or whose value it refuses."""
+    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
+    field = _field_at(place.group(1)) if place else ""
+    if not field or "Extra inputs are not permitted" not in message:
+        return _field_refused(field, facts)
+    name = field.split(".")[-1]
+    switch = _COMPAT_SWITCHES.get(name)
+    fix = "leave the field out: this vLLM does not know it"
+    if switch:
+        setting, value = switch
+        fix = "set compat.%s to %s for this model in openclaw.json" % (setting, json.dumps(value))
+    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
 
 
 def _field_at(loc):
     """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
 
     A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
+    What pydantic adds of its own, such as the names of its types, is left out.
     """
     parts = re.findall(r"[^'.,() ]+", loc)
-    parts = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
-    return ".".join(parts)
+    return ".".join(part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body")
 
 
-def _validation_error(field, message, facts):
-    """Return the error for a field that the server does not know, or whose value it refuses."""
-    if "Extra inputs are not permitted" not in message or not field:
-        return _field_refused(field, _OWN_VALUE, facts)
-    name = field.split(".")[-1]
-    switch = _COMPAT_SWITCHES.get(name)
-    fix = "leave the field out: this vLLM does not know it"
-    if switch:
-        fix = "set compat.%s to %s for this model in openclaw.json" % (
-            switch[0], json.dumps(switch[1]))
-    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
+def _field_refused(field, facts):
+    if not field:
+        return error_for("chat-failed", **facts)
+    return error_for("field-refused", field=field, fix=_VALUE_FIX, **facts)
 
 
 def _not_found(url, reply, provider, model, facts):
-    """Return the error for a 404: of a model that is not served, or of an endpoint that is not there."""
-    text = reply_words(reply)[0]
-    served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
+    """Return the error for a 404: the model is not served, or the endpoint is not there."""
     try:
-        served = served or [row["id"] for row in fetch_model_rows(provider)]
+        served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
-        pass                                         # the server's words are enough
-    if re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
+        served = []                                  # the server's words are enough
+    if re.search("does not exist|NotFoundError", reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
     if model.id in served:
         return error_for("not-a-chat-model", **facts)
@@ -3213,17 +3223,17 @@ def model_not_served(url, model_id, served, words=""):
     return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
-def _context_facts(model, message):
-    """Return problem and fix for a prompt, or a prompt and its answer, too long for the context."""
-    limit = _number(r"context length is(?: only)? (\d+)|model_len ?= ?(\d+)|model length of (\d+)",
-                    message)
-    prompt = _number(r"(\d+) in the messages|prompt \(length (\d+)\)|"
-                     r"(?:contains(?: at least)?|has|passed) (\d+) input tokens", message)
-    return context_facts(model.id, limit, prompt, "characters" in message or "got -" in message)
+def _told_context(model, message):
+    """Return the facts of context-exceeded that vLLM's words give."""
+    limit = _number(r"(?:context length is(?: only)?|model_len ?=|model length of) ?(\d+)", message)
+    prompt = _number(r"(?:contains(?: at least)?|has|passed) (\d+) input tokens|"
+                     r"prompt \(length (\d+)|(\d+) in the messages", message)
+    alone = re.search("even without any output|characters|got -", message)
+    return context_facts(model.id, limit, prompt, bool(alone))
 
 
 def _number(pattern, text):
-    """Return the number that the one group that matched holds, or None."""
+    """Return the number that the group which matched holds, or None."""
     found = re.search(pattern, text)
     return int(found.group(found.lastindex)) if found else None
 
@@ -3231,25 +3241,29 @@ def _number(pattern, text):
 def context_facts(model_id, limit=None, prompt_tokens=None, alone=False):
     """Return the facts `problem` and `fix` of context-exceeded, with both numbers where known.
 
-    `alone`: the prompt is too long whatever the answer; it is, too, when it has `limit` tokens.
+    `alone`: the prompt is too long whatever the answer, as it is when it has `limit` tokens.
     """
-    size = " of %d tokens" % limit if limit else ""
-    prompt = "the prompt of %d tokens" % prompt_tokens if prompt_tokens else "the prompt"
+    place = "the context of %s" % model_id
+    if limit:
+        place += ", %d tokens" % limit
+    prompt = "the prompt"
+    if prompt_tokens:
+        prompt += " of %d tokens" % prompt_tokens
     if alone or limit and prompt_tokens and prompt_tokens >= limit:
-        return {"problem": "%s does not fit the context%s of %s" % (prompt, size, model_id),
+        return {"problem": "%s does not fit %s" % (prompt, place),
                 "fix": "shorten the prompt, or start vLLM with a larger --max-model-len"}
-    fix = "lower --max-tokens, or shorten the prompt"
+    lower = "lower --max-tokens"
     if limit and prompt_tokens:
-        fix = "lower --max-tokens to %d, or shorten the prompt" % (limit - prompt_tokens)
-    return {"problem": "%s and its answer do not fit the context%s of %s"
-                       % (prompt, size, model_id), "fix": fix}
+        lower += " to %d" % (limit - prompt_tokens)
+    return {"problem": "%s and its answer do not fit %s" % (prompt, place),
+            "fix": lower + ", or shorten the prompt"}
 
 
-def _error_inside(exchange, text, payload, provider, model):
+def _error_inside(exchange, data, payload, provider, model):
     """Return the error for an error object that came with HTTP 200, whole or within a stream."""
     code = _get(payload, "error", "code") or _get(payload, "code")
     status = code if isinstance(code, int) else 500
-    reply = Reply(status, "", exchange.headers, text, exchange.proxy, exchange.secrets)
+    reply = Reply(status, "", exchange.headers, data, exchange.proxy, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
         detail = "the server says: " + reply_words(reply)[1]
@@ -3271,7 +3285,7 @@ _FAMILIES = r"""
 xlam                                                                    xlam            -
 toolace                                                                 pythonic        -
 hermes-(2-(pro|theta)|[34](\.\d)?)                                      hermes          -
-deepseek-r1.*(distill|qwen|llama)                                       -               deepseek_r1
+deepseek-r1.*(distill|qwen|llama).*                                     -               deepseek_r1
 deepseek-r1                                                             deepseek_v3     deepseek_r1
 deepseek-v4[.-]1                                                        deepseek_v41    deepseek_v41
 deepseek-v4                                                             deepseek_v4     deepseek_v4
@@ -3435,20 +3449,16 @@ def refused_error(url):
     return error_for("connection-refused", url=url, fix=fix)
 
 
-_OTHER_PROTOCOL = ("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|"
-                   "PACKET_LENGTH_TOO_LONG")
-
-
-def tls_error(error, facts, certificate):
-    """Return the error that an exception of TLS means; `certificate()` gives the server's (DER)."""
+def tls_error(error, facts, names):
+    """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
     text = str(error)
     if re.search("doesn't match|[Mm]ismatch", text):
-        names = ", ".join(certificate_names(certificate())[:8]) or text
-        return error_for("tls-wrong-host", detail="it is for " + names, **facts)
+        listed = ", ".join(names()[:8])
+        return error_for("tls-wrong-host", detail=listed and "it is for " + listed or text, **facts)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         detail = getattr(error, "verify_message", None) or text
         return error_for("tls-untrusted", detail=detail, **facts)
-    if re.search(_OTHER_PROTOCOL, text):
+    if re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
     return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
 
@@ -3473,24 +3483,6 @@ def _common_names(der):
     for found in re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der, re.DOTALL):
         end = found.end() + ord(found.group(1))
         names.append(der[found.end():end].decode("utf-8", "replace"))
-    return names
-
-
-def certificate_names(der):
-    """Return the host names and addresses a DER certificate is for (RFC 5280, 4.2.1.6)."""
-    head = re.search(b"\x06\x03\x55\x1d\x11(?:\x01\x01.)?\x04(?:\x81.|\x82..|.)\x30"
-                     b"(?:\x81(.)|\x82(..)|(.))", der, re.DOTALL)
-    if not head:
-        return []
-    size = int.from_bytes(head.group(head.lastindex), "big")
-    rest, names = der[head.end():head.end() + size], []
-    while len(rest) > 2:
-        kind, value = rest[0], rest[2:2 + rest[1]]
-        rest = rest[2 + rest[1]:]
-        if kind == 0x82:                             # a host name; 0x87 is an address
-            names.append(excerpt(value.decode("ascii", "replace"), 100))
-        elif kind == 0x87 and len(value) == 4:
-            names.append(".".join(map(str, value)))
     return names
 
 
@@ -3835,8 +3827,9 @@ def _read_whole(exchange, chunks, provider, model, full):
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
     if not isinstance(_get(payload, "choices"), list):
-        raise error_for("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
-                        answered_by=answered_by(exchange.headers))
+        raise error_for("not-openai", url=exchange.url,
+                        detail=what_it_is(text) or "there are no choices in it",
+                        **layer_facts(exchange.headers))
     yield decode_delta(payload, full)
 
 
@@ -4314,7 +4307,7 @@ def _check_version(case):
         yield _passed("vLLM %s" % case.shown(case.version, 40))
         return
     case.version = None
-    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % answered_by(reply.headers))
+    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer_facts(reply.headers)["answered_by"])
 
 
 def _check_health(case):
