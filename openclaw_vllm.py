@@ -5325,60 +5325,92 @@ def _by_hand():
 # Demo: the stand-in server
 # ----------------------------------------------------------------------------
 
-DEMO_MODELS = (
-    {"id": "demo/Qwen3-8B", "root": "demo/Qwen3-8B", "parent": None, "max_model_len": 40960},
-    {"id": "demo-alias", "root": "demo/Qwen3-8B", "parent": None, "max_model_len": 40960},
-    {"id": "demo-sql-lora", "root": "/adapters/sql", "parent": "demo/Qwen3-8B", "max_model_len": None},
-)
+# Answers as vLLM 0.32 does, for what the other verbs ask; it generates nothing but an echo.
+# Whatever a client sends or leaves out, the server stays up and prints no traceback.
+
+_DEMO_TIMEOUT_S = 30.0    # for a client to send the rest of its request
+_DEMO_ROWS = [
+    {
+        "id": name,
+        "object": "model",
+        "root": root,
+        "parent": parent,
+        "max_model_len": limit,
+    }
+    for name, root, parent, limit in (
+        ("demo/Qwen3-8B", "demo/Qwen3-8B", None, 40960),
+        ("demo-alias", "demo/Qwen3-8B", None, 40960),
+        ("demo-sql-lora", "/adapters/sql", "demo/Qwen3-8B", None),
+    )
+]
+_DEMO_PAGES = {
+    "/v1/models": {"object": "list", "data": _DEMO_ROWS},
+    "/version": {"version": "0.0.0+demo"},
+    "/health": "",
+}
 
 
 def demo_reply(method, path, authorization, body, key=None):
-    """Return what a vLLM server would answer: (status, JSON value, stream events or None). Pure."""
-    guarded = path.startswith("/v1")
-    if guarded and key and authorization != "Bearer " + key:
-        return 401, {"error": "Unauthorized"}, None
-    rows = [dict(row, object="model", created=1, owned_by="vllm") for row in DEMO_MODELS]
-    if (method, path) in (("GET", "/health"), ("GET", "/ping")):
-        return 200, None, None
-    if (method, path) == ("GET", "/version"):
-        return 200, {"version": "0.0.0+demo"}, None
-    if (method, path) == ("GET", "/v1/models"):
-        return 200, {"object": "list", "data": rows}, None
-    if method == "POST" and path in ("/tokenize", "/v1/chat/completions"):
-        messages = _get(body, "messages")
-        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-            return 400, _demo_error("messages: Field required", 400), None
-        if _get(body, "model") not in [row["id"] for row in rows]:
-            return 404, _demo_error("The model `%s` does not exist." % _get(body, "model"), 404), None
-        used = estimate_tokens({"messages": messages})
-        if path == "/tokenize":
-            return 200, {"count": used, "max_model_len": 40960, "tokens": []}, None
-        return _demo_completion(body, used)
-    return 404, {"detail": "Not Found"}, None
+    """Return what vLLM would answer: (status, JSON value). Pure.
+
+    A list is the events of a stream.
+    """
+    if key and path.startswith("/v1") and authorization != "Bearer " + key:
+        return 401, {"error": "Unauthorized"}
+    if method == "GET" and path in _DEMO_PAGES:
+        return 200, _DEMO_PAGES[path]
+    if method == "GET" or path not in ("/tokenize", "/v1/chat/completions"):
+        return 404, {"detail": "Not Found"}
+    messages = _get(body, "messages")
+    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
+        words = "[{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}]"
+        return _demo_error(400, "BadRequestError", words)
+    if body.get("model") not in [row["id"] for row in _DEMO_ROWS]:
+        words = "The model `%s` does not exist." % body.get("model")
+        return _demo_error(404, "NotFoundError", words)
+    used = len(json.dumps(messages)) // 4
+    if path == "/tokenize":
+        return 200, {"count": used, "max_model_len": 40960}
+    return 200, _demo_completion(body, used)
 
 
-def _demo_error(message, code):
-    return {"error": {"message": message, "type": "BadRequestError", "param": None, "code": code}}
+def _demo_error(status, kind, message):
+    error = {
+        "message": message,
+        "type": kind,
+        "param": None,
+        "code": status,
+    }
+    return status, {"error": error}
 
 
 def _demo_completion(body, used):
-    said = [message.get("content") for message in body["messages"] if message.get("role") == "user"]
-    words = ["You", " said", ": "] + re.findall(r"\S+\s*", said[-1] if said and isinstance(said[-1], str) else "nothing")
-    usage = {"prompt_tokens": used, "completion_tokens": len(words), "total_tokens": used + len(words)}
-    base = {"id": "chatcmpl-demo", "created": 1, "model": body["model"]}
+    """Return an answer that repeats the last message: one value, or a list of chunks."""
+    said = (body["messages"] or [{}])[-1].get("content")
+    if not isinstance(said, str):
+        said = "nothing"
+    words = ["You said: "] + re.findall(r"\S+\s*", said)
+    size = len(words)
+    usage = {
+        "prompt_tokens": used,
+        "completion_tokens": size,
+        "total_tokens": used + size,
+    }
+    answer = {"id": "chatcmpl-demo", "model": body["model"]}
     if not body.get("stream"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": "".join(words)}, "finish_reason": "stop"}
-        return 200, dict(base, object="chat.completion", choices=[choice], usage=usage), None
-    base["object"] = "chat.completion.chunk"
-    events = [dict(base, choices=[{"index": 0, "delta": {"content": word}, "finish_reason": None}]) for word in words]
-    events.append(dict(base, choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]))
+        message = {"role": "assistant", "content": "".join(words)}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return dict(answer, choices=[choice], usage=usage)
+    choices = [{"index": 0, "delta": {"content": word}} for word in words]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    chunks = [dict(answer, choices=[choice]) for choice in choices]
     if _get(body, "stream_options", "include_usage"):
-        events.append(dict(base, choices=[], usage=usage))
-    return 200, None, events
+        chunks.append(dict(answer, choices=[], usage=usage))
+    return chunks
 
 
 def demo_server(port=0, key=None):
-    """Return a stand-in vLLM bound to loopback, not yet serving: an http.server with daemon threads.
+    """Return a stand-in vLLM bound to loopback, not yet serving: a threaded http.server.
 
     `port` 0 takes a free one (`server_address[1]`). Raises OSError when the port is taken.
     """
@@ -5387,34 +5419,47 @@ def demo_server(port=0, key=None):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = _DEMO_TIMEOUT_S
 
         def log_message(self, *_):
             pass
 
-        def do_GET(self):
-            self._answer("GET", None)
+        def handle(self):
+            try:
+                super().handle()
+            except OSError:                          # a client may leave at any time
+                pass
+
+        def do_GET(self, body=None):
+            path = self.path.partition("?")[0]
+            key_sent = self.headers.get("Authorization")
+            self.send(*demo_reply(self.command, path, key_sent, body, key))
 
         def do_POST(self):
-            size = self.headers.get("Content-Length") or ""
-            data = self.rfile.read(min(int(size), ANSWER_LIMIT) if size.isdigit() else 0)
+            size = self.headers.get("Content-Length") or "0"
             try:
-                body = loads_untrusted(data.decode("utf-8", "replace"))
+                if not re.match(r"[0-9]{1,8}\Z", size):
+                    raise ValueError(size)
+                body = loads_untrusted(self.rfile.read(int(size)).decode("utf-8"))
             except ValueError:
-                body = None
-            self._answer("POST", body)
+                self.close_connection = True         # where this body ends is not known
+                return self.send(*_demo_error(400, "BadRequestError", "the body is not JSON"))
+            self.do_GET(body)
 
-        def _answer(self, method, body):
-            status, value, events = demo_reply(method, self.path.split("?")[0], self.headers.get("Authorization"), body, key)
-            if events is None:
-                data, kind = b"" if value is None else json.dumps(value).encode("ascii"), "application/json"
-            else:
-                lines = ["data: %s\n\n" % json.dumps(event) for event in events] + ["data: [DONE]\n\n"]
-                data, kind = "".join(lines).encode("ascii"), "text/event-stream"
+        def send(self, status, value):
+            kind = "application/json"
+            text = ""
+            if isinstance(value, list):
+                kind = "text/event-stream"
+                events = [json.dumps(event) for event in value] + ["[DONE]"]
+                text = "".join("data: %s\n\n" % event for event in events)
+            elif value:
+                text = json.dumps(value)
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(text.encode("ascii"))
 
     class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         daemon_threads = True
@@ -6383,43 +6428,68 @@ def _issue_json(issue):
 
 def _add_demo_parser(verb):
     verb.add_argument("--serve", action="store_true", help="keep the stand-in server up until Ctrl-C")
-    verb.add_argument("--port", type=int, default=0, metavar="N", help="the port to take (default: a free one)")
+    verb.add_argument("--port", type=int, default=0, metavar="N", help="the port (default: a free one)")
     verb.add_argument("--api-key-file", metavar="PATH", help="enforce the key in this file")
-    verb.add_argument("--verbose", action="store_true", help=_argparse_suppress())
-
-
-def _argparse_suppress():
-    import argparse
-    return argparse.SUPPRESS
+    verb.set_defaults(verbose=False)
 
 
 def _cmd_demo(options, env, console):
     import threading
-    key = _read_key(options.api_key_file, console).strip() if options.api_key_file else None
+    key = None
+    if options.api_key_file:
+        key = _read_key(options.api_key_file, console).strip()
     try:
         server = demo_server(options.port, key)
     except (OSError, OverflowError) as error:
-        raise ServerError("the demo cannot take port %d: %s" % (options.port, getattr(error, "strerror", None) or error),
-                          "leave --port away for a free one")
+        raise ServerError(
+            "the demo cannot take port %d: %s" % (options.port, error),
+            "leave --port away for a free one")
     url = "http://127.0.0.1:%d/v1" % server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.daemon = True
-    thread.start()
-    try:
+    with server:
         if options.serve:
             console.out("a stand-in vLLM answers at %s    (Ctrl-C ends it)" % url)
             console.flush()
-            while thread.is_alive():
-                thread.join(3600)
-            return 0
-        console.err("a stand-in vLLM answers at %s; this is what `list` says of it:\n" % url)
-        status = main(["list", "--base-url", url], {"VLLM_API_KEY": key or "vllm-local"}, console.stdin, console.stdout, console.stderr)
-        console.err("\nnext, keep one up and talk to it:\n  %s demo --serve --port 8000 &\n"
-                    "  export VLLM_API_KEY=vllm-local\n  %s chat \"Say hi\"" % (TOOL, TOOL))
-        return status
-    finally:
-        server.shutdown()
-        server.server_close()
+            server.serve_forever()
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            return _show_verbs(url, key or "vllm-local", console)
+        finally:
+            server.shutdown()
+
+
+_DEMO_NEXT = """
+next, keep a stand-in up and talk to it:
+  {tool} demo --serve --port 8000 &
+  export VLLM_API_KEY=vllm-local
+  {tool} chat "Say hi"
+with a server of your own:
+  {tool} doctor --base-url http://HOST:8000/v1"""
+
+
+def _show_verbs(url, key, console):
+    """Run the main verbs on the stand-in, below the commands that do it; return the worst status."""
+    import shlex
+    # A home that holds nothing: the settings of whoever tries this stay out of it.
+    env = {"HOME": os.devnull, "VLLM_API_KEY": key}
+    report = io.StringIO()
+    statuses = []
+    console.err("a stand-in vLLM answers at %s while this runs" % url)
+    for words, out in (
+        (["list"], console.stdout),
+        (["chat", "Say hi"], console.stdout),
+        (["doctor"], report),
+        (["config"], console.stdout),
+    ):
+        argv = words + ["--base-url", url]
+        console.err("\n$ %s %s" % (TOOL, " ".join(map(shlex.quote, argv))))
+        statuses.append(main(argv, env, io.StringIO(), out, console.stderr))
+        if out is report:
+            verdict, _, rest = report.getvalue().partition("\n")
+            console.out(verdict)
+            console.err("(and %d lines on what it looked at)" % rest.count("\n"))
+    console.err(_DEMO_NEXT.format(tool=TOOL))
+    return max(statuses)
 
 
 _VERBS = (
@@ -6428,7 +6498,7 @@ _VERBS = (
     ("chat", _add_chat_parser, _cmd_chat, "talk to a model"),
     ("request", _add_request_parser, _cmd_request, "print the body that would be sent for the one on standard input"),
     ("config", _add_config_parser, _cmd_config, "write or check OpenClaw's provider block"),
-    ("demo", _add_demo_parser, _cmd_demo, "start a stand-in server and list its models"),
+    ("demo", _add_demo_parser, _cmd_demo, "show what the verbs do, on a stand-in server"),
 )
 
 
