@@ -109,10 +109,7 @@ class KeyRefused(Error):
     exit_status = 5
 
 
-_ERRORS = {
-    kind.exit_status: kind
-    for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)
-}
+_ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
 Cause = collections.namedtuple("Cause", "exit_status summary fix command")
 Cause.__new__.__defaults__ = ("",)
 Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
@@ -2997,9 +2994,8 @@ def _reply_facts(url, reply):
 
 def answering_layer(headers, body=b""):
     """Return the name of what answered when it is not vLLM itself, else ""."""
-    named = [headers.get(name, "uvicorn") for name in ("Server", "Via", "X-Powered-By")]
-    named = [name for name in named if name != "uvicorn"]
-    if named:
+    named = [headers.get(name) for name in ("Server", "Via") if headers.get(name)]
+    if named and named != ["uvicorn"]:
         return excerpt(", ".join(named), 80)
     if any(name.lower().startswith("x-litellm") for name in headers):
         return "LiteLLM"
@@ -3123,7 +3119,6 @@ _COMPAT_SWITCHES = {
     "reasoning_effort": ("supportsReasoningEffort", False),
     "tools": ("supportsTools", False),
     "tool_choice": ("supportsTools", False),
-    "developer": ("supportsDeveloperRole", False),
 }
 # What the words of a refusal mean. A validation error, which may echo the request, is told by
 # its structure before these are tried.
@@ -3134,6 +3129,7 @@ _REFUSALS = (
     ("context-exceeded",
      "context length (?:is|of)|maximum context|max_model_len|at least 1, got -|"
      "longer than the maximum model length"),
+    ("field-refused", "is not a multimodal model|At most 0 |does not support image"),
 )
 _VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
@@ -3143,20 +3139,16 @@ def completion_error(url, reply, provider, model):
     status = reply.status
     message, param = error_message(reply_words(reply)[0])
     facts = dict(_reply_facts(url, reply), model=model.id)
-    if status == 404 and not reply.proxy:
+    if status == 404:
         return _not_found(url, reply, provider, model, facts)
-    if status in (401, 403, 407) or status in _GATEWAY or status < 400 or reply.proxy:
+    died = status >= 500 and re.search(_ENGINE_DEAD, message)
+    if died or status not in (400, 422, 500, 501):   # the status says it all
         return http_error(url, reply, provider.request_key)
-    if status >= 500 and re.search(_ENGINE_DEAD, message):
-        return error_for("engine-dead", **facts)
     if "'loc': " in message:
         return _validation_error(message, facts)
     for cause, words in _REFUSALS:
         if re.search(words, message):
             return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
-    if re.search("is not a multimodal model|At most 0 |does not support image", message):
-        fix = "leave it out, or ask a model that takes images"
-        return error_for("field-refused", field="the image", fix=fix, **facts)
     named = re.match(r"`?(\w+)`? must ", message)
     return _field_refused(param or named and named.group(1), facts)
 
@@ -3166,7 +3158,7 @@ def _refusal_facts(cause, url, model, message):
         return parser_facts(url, model, TOOL_PARSER)
     if cause == "context-exceeded":
         return _told_context(model, message)
-    return {}
+    return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
 
 
 def _validation_error(message, facts):
@@ -3384,30 +3376,30 @@ def _family(model_id, root):
 
 
 def parser_facts(url, model, option):
-    """Return the facts `fix` and `command` that start vLLM with a parser; `option` says which."""
+    """Return the facts `fix` and `command` that start vLLM with a Model's parser; `option` is
+    TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page."""
+    options, page = option, REASONING_PAGE
+    parser = reasoning_parser(model.id, model.root)
     if option == TOOL_PARSER:
-        parser, page = tool_call_parser(model.id, model.root), PARSER_PAGE
-        options = ["--enable-auto-tool-choice", option]
-    else:
-        parser, page = reasoning_parser(model.id, model.root), REASONING_PAGE
-        options = [option]
-    fix = "start vLLM with " + " ".join(options)
-    if parser:
-        options.append(parser)
-        return {"fix": fix + " " + parser, "command": serve_command(url, model, *options)}
-    return {"fix": "%s PARSER, if there is one for the family of this model: %s" % (fix, page)}
+        options, page = "--enable-auto-tool-choice " + option, PARSER_PAGE
+        parser = tool_call_parser(model.id, model.root)
+    fix = "start vLLM with %s " % options
+    if not parser:
+        return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
+    command = "%s %s %s" % (serve_command(url, model), options, parser)
+    return {"fix": fix + parser, "command": command}
 
 
-def serve_command(url, model, *options):
-    """Return the shell command that starts vLLM with a Model as it is served at `url`, and options."""
+def serve_command(url, model):
+    """Return the shell command that starts vLLM with a Model as it is served at `url`."""
     import shlex
     words = ["vllm", "serve", model.root or model.id]
-    if model.root and model.root != model.id:
+    if words[-1] != model.id:
         words += ["--served-model-name", model.id]
     target = split_url(url)
     if is_loopback(target.host):
         words += ["--port", str(target.port)]
-    return " ".join(shlex.quote(word) for word in words + list(options))
+    return " ".join(map(shlex.quote, words))
 
 
 # The way to the server
@@ -3465,25 +3457,18 @@ def tls_error(error, facts, names):
 
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
-    dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
+    dates = list(re.finditer(b"[\x17\x18][\x0d\x0f]([0-9]{12,14})Z", der))[:2]
     if len(dates) < 2:
         return ""
     days = []
     for found in dates:
-        day = (found.group(2) or b"20" + found.group(1)).decode("ascii")
-        days.append("%s-%s-%s" % (day[:4], day[4:6], day[6:]))
-    names = _common_names(der[:dates[0].start()])    # the issuer's stand before the dates
-    issuer = "issued by %s, " % names[-1] if names else ""
+        text = found.group(1).decode("ascii")        # a year of two digits is of this century
+        days.append("%s%s-%s-%s" % (text[:-12] or "20", text[-12:-10], text[-10:-8], text[-8:-6]))
+    issuer = ""                                      # its CN or O, before the dates
+    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.S):
+        name = der[found.end():found.end() + ord(found.group(1))]
+        issuer = "issued by %s, " % name.decode("utf-8", "replace")
     return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
-
-
-def _common_names(der):
-    """Return the CN and O texts in a piece of a certificate."""
-    names = []
-    for found in re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der, re.DOTALL):
-        end = found.end() + ord(found.group(1))
-        names.append(der[found.end():end].decode("utf-8", "replace"))
-    return names
 
 
 # Answers without content
