@@ -3699,7 +3699,7 @@ def answering_layer(headers, body=b""):
     page = body[:10000].decode("utf-8", "replace")
     if page.strip() == "no available server":        # all that Traefik says, without its name
         return "Traefik"
-    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)\b", page)
+    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)", page)
     return found.group(1) if found else ""
 
 
@@ -3712,13 +3712,13 @@ def layer_facts(headers, body=b""):
 # Statuses
 
 _BUSY = "it is busy: try again later"
-# What a status of the layers before vLLM means, and the knob that turns it.
+_DOWN = "what is behind it is down, or not at the address it has: start vLLM, or read its log"
+_SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;"
+# What a status of the layers before vLLM means, and the knob that turns it; 52x is Cloudflare's.
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
-    429: _BUSY,
-    502: "what is behind it is down, or not at the address it has: start vLLM, or read its log",
+    429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
     503: "it is busy, or what is behind it is not ready: try again later, then read its log",
-    504: "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;",
 }
 _SAYS_BUSY = "(?i)queue|overload|busy|capacity|too many|rate limit"
 _SAYS_DOWN = "(?i)no (?:available|healthy)|no server is|connect error"
@@ -3735,8 +3735,9 @@ def http_error(url, reply, credential):
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         location = excerpt(reply.headers.get("Location") or "nowhere", 200)
-        return error_for("redirect", location=location, right=_redirect_base(url, location), **facts)
-    if b"plain HTTP request was sent to HTTPS port" in reply.body:
+        right = _redirect_base(url, location)
+        return error_for("redirect", location=location, right=right, **facts)
+    if re.search(b"HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL", reply.body):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
     if reply.proxy and status in (403, 407, 502, 503, 504):
         return proxy_error(url, reply.proxy, status)
@@ -3745,7 +3746,7 @@ def http_error(url, reply, credential):
     if status in _GATEWAY:
         return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
     fix = "look at the server's log"
-    if status == 404:
+    if status in (404, 405):
         fix = "check the base URL: for vLLM it ends in /v1"
     return error_for("http-error", fix=fix, **facts)
 
@@ -3755,7 +3756,7 @@ def _gateway_fix(reply, words):
     if reply.status == 503 and re.search(_SAYS_BUSY, words):
         fix = _BUSY
     elif reply.status == 503 and re.search(_SAYS_DOWN, words):
-        fix = _GATEWAY[502]
+        fix = _DOWN
     wait = reply.headers.get("Retry-After")
     return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
@@ -3914,7 +3915,8 @@ def model_not_served(url, model_id, served, words=""):
 
 def _told_context(model, message):
     """Return the facts of context-exceeded that vLLM's words give."""
-    limit = _number(r"(?:context length is(?: only)?|model_len ?=|model length of) ?(\d+)", message)
+    limit = _number(r"(?:context length (?:is|is only|of)|model_len ?=|model length of) ?(\d+)",
+                    message)
     prompt = _number(r"(?:contains(?: at least)?|has|passed) (\d+) input tokens|"
                      r"prompt \(length (\d+)|(\d+) in the messages", message)
     alone = re.search("even without any output|characters|got -", message)
@@ -3970,81 +3972,81 @@ REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
 # matched in lower case with - for _, whole: qwen3 is not in qwen3.5, nor in qwen30b. A family
 # that is not here has no parser: a wrong one is worse than none.
 _FAMILIES = r"""
-(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron      -               -
-xlam                                                                    xlam            -
-toolace                                                                 pythonic        -
-hermes-(2-(pro|theta)|[34](\.\d)?)                                      hermes          -
-deepseek-r1.*(distill|qwen|llama).*                                     -               deepseek_r1
-deepseek-r1                                                             deepseek_v3     deepseek_r1
-deepseek-v4[.-]1                                                        deepseek_v41    deepseek_v41
-deepseek-v4                                                             deepseek_v4     deepseek_v4
-deepseek-v3[.-]2-speciale                                               -               deepseek_v3
-deepseek-v3[.-]2                                                        deepseek_v32    deepseek_v3
-deepseek-v3[.-]1                                                        deepseek_v31    deepseek_v3
-deepseek-v3                                                             deepseek_v3     -
-qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                        -               -
-qwen-?3[.p-]?[5-9]|intern-s2                                            qwen3_coder     qwen3
-qwen-?3-?coder                                                          qwen3_xml       -
-qwen-?3(?![\d.]).*instruct                                              hermes          -
-qwen-?3                                                                 hermes          qwen3
-qwq                                                                     hermes          deepseek_r1
-qwen-?2[.p-]?5                                                          hermes          -
-(diffusion)?gemma-?4                                                    gemma4          gemma4
-functiongemma                                                           functiongemma   -
-gpt-?oss                                                                openai          openai_gptoss
-llama-?4                                                                llama4_pythonic -
-llama-?3[.p-]?[123]                                                     llama3_json     -
-mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime)   -               -
-magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)          mistral         mistral
-(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)              mistral         -
-glm-?(4[.-]?[789]|5(\.\d)?)                                             glm47           glm45
-glm-?4[.-]?[56]v?                                                       glm45           glm45
-kimi-?k3                                                                kimi_k3         kimi_k3
-kimi-?k2([.-][5-9]|.*thinking)                                          kimi_k2         kimi_k2
-kimi-?k2                                                                kimi_k2         -
-minimax-?m3                                                             minimax_m3      minimax_m3
-minimax-?m2([.-]\d)?                                                    minimax_m2      minimax_m2
-nemotron-?3(\.\d)?                                                      qwen3_coder     nemotron_v3
-granite-?4(\.\d)?                                                       granite4        -
-granite-?3\.2                                                           granite         granite
-granite-?3(\.\d)?                                                       granite         -
-granite-20b-functioncalling                                             granite-20b-fc  -
-step-?3[.p][5-9]                                                        step3p5         step3p5
-step-?3                                                                 step3           step3
-seed-oss                                                                seed_oss        seed_oss
-ernie-?4[.-]5.*thinking                                                 ernie45         ernie45
-ernie-?4[.-]5-vl                                                        -               ernie45
-hunyuan-a13b                                                            hunyuan_a13b    hunyuan_a13b
-hy-?4                                                                   hy_v4           hy_v4
-hy-?3                                                                   hy_v3           hy_v3
-olmo-?3.*think                                                          olmo3           olmo3
-olmo-?3(\.\d)?                                                          olmo3           -
-lfm-?2.*vl                                                              -               -
-lfm-?2([.-]5-8b|.*thinking)                                             lfm2            qwen3
-lfm-?2(\.\d)?                                                           lfm2            -
-mimo-v2[.-]5                                                            mimo            mimo
-mimo-v2-flash                                                           qwen3_xml       qwen3
-command-a-plus                                                          cohere_command4 cohere_command4
-command-a-reasoning                                                     cohere_command3 cohere_command3
-internlm-?2[.-]5                                                        internlm        -
-intern-s1                                                               internlm        deepseek_r1
-jamba-.*1[.-][5-9]                                                      jamba           -
-phi-?4-mini-instruct                                                    phi4_mini_json  -
-longcat-flash                                                           longcat         -
-gigachat-?3                                                             gigachat3       -
-apertus                                                                 apertus         -
-solar-open-?2                                                           solar_open2     solar_open2
-holo-?2                                                                 -               holo2
-ling-?3(\.\d)?                                                          ling3           ling3
-inkling                                                                 inkling         inkling
-laguna                                                                  poolside_v1     poolside_v1
-muse-glimmer                                                            muse_glimmer    muse_glimmer
-minicpm-?5                                                              minicpm5        -
-minicpm-v-4[.-]6                                                        qwen3_coder     -
-dots-?3                                                                 dots            qwen3
-trinity-large-thinking                                                  qwen3_coder     deepseek_r1
-mellum-?2.*thinking                                                     hermes          qwen3
-mellum-?2                                                               hermes          -
+(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron   -               -
+xlam                                                                 xlam            -
+toolace                                                              pythonic        -
+hermes-(2-(pro|theta)|[34](\.\d)?)                                   hermes          -
+deepseek-r1.*(distill|qwen|llama).*                                  -               deepseek_r1
+deepseek-r1                                                          deepseek_v3     deepseek_r1
+deepseek-v4[.-]1                                                     deepseek_v41    deepseek_v41
+deepseek-v4                                                          deepseek_v4     deepseek_v4
+deepseek-v3[.-]2-speciale                                            -               deepseek_v3
+deepseek-v3[.-]2                                                     deepseek_v32    deepseek_v3
+deepseek-v3[.-]1                                                     deepseek_v31    deepseek_v3
+deepseek-v3                                                          deepseek_v3     -
+qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                     -               -
+qwen-?3[.p-]?[5-9]|intern-s2                                         qwen3_coder     qwen3
+qwen-?3-?coder                                                       qwen3_xml       -
+qwen-?3(?![\d.]).*instruct                                           hermes          -
+qwen-?3                                                              hermes          qwen3
+qwq                                                                  hermes          deepseek_r1
+qwen-?2[.p-]?5                                                       hermes          -
+(diffusion)?gemma-?4                                                 gemma4          gemma4
+functiongemma                                                        functiongemma   -
+gpt-?oss                                                             openai          openai_gptoss
+llama-?4                                                             llama4_pythonic -
+llama-?3[.p-]?[123]                                                  llama3_json     -
+mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime) -               -
+magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)       mistral         mistral
+(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)           mistral         -
+glm-?(4[.-]?[789]|5(\.\d)?)                                          glm47           glm45
+glm-?4[.-]?[56]v?                                                    glm45           glm45
+kimi-?k3                                                             kimi_k3         kimi_k3
+kimi-?k2([.-][5-9]|.*thinking)                                       kimi_k2         kimi_k2
+kimi-?k2                                                             kimi_k2         -
+minimax-?m3                                                          minimax_m3      minimax_m3
+minimax-?m2([.-]\d)?                                                 minimax_m2      minimax_m2
+nemotron-?3(\.\d)?                                                   qwen3_coder     nemotron_v3
+granite-?4(\.\d)?                                                    granite4        -
+granite-?3\.2                                                        granite         granite
+granite-?3(\.\d)?                                                    granite         -
+granite-20b-functioncalling                                          granite-20b-fc  -
+step-?3[.p][5-9]                                                     step3p5         step3p5
+step-?3                                                              step3           step3
+seed-oss                                                             seed_oss        seed_oss
+ernie-?4[.-]5.*thinking                                              ernie45         ernie45
+ernie-?4[.-]5-vl                                                     -               ernie45
+hunyuan-a13b                                                         hunyuan_a13b    hunyuan_a13b
+hy-?4                                                                hy_v4           hy_v4
+hy-?3                                                                hy_v3           hy_v3
+olmo-?3.*think                                                       olmo3           olmo3
+olmo-?3(\.\d)?                                                       olmo3           -
+lfm-?2.*vl                                                           -               -
+lfm-?2([.-]5-8b|.*thinking)                                          lfm2            qwen3
+lfm-?2(\.\d)?                                                        lfm2            -
+mimo-v2[.-]5                                                         mimo            mimo
+mimo-v2-flash                                                        qwen3_xml       qwen3
+command-a-plus                                                       cohere_command4 cohere_command4
+command-a-reasoning                                                  cohere_command3 cohere_command3
+internlm-?2[.-]5                                                     internlm        -
+intern-s1                                                            internlm        deepseek_r1
+jamba-.*1[.-][5-9]                                                   jamba           -
+phi-?4-mini-instruct                                                 phi4_mini_json  -
+longcat-flash                                                        longcat         -
+gigachat-?3                                                          gigachat3       -
+apertus                                                              apertus         -
+solar-open-?2                                                        solar_open2     solar_open2
+holo-?2                                                              -               holo2
+ling-?3(\.\d)?                                                       ling3           ling3
+inkling                                                              inkling         inkling
+laguna                                                               poolside_v1     poolside_v1
+muse-glimmer                                                         muse_glimmer    muse_glimmer
+minicpm-?5                                                           minicpm5        -
+minicpm-v-4[.-]6                                                     qwen3_coder     -
+dots-?3                                                              dots            qwen3
+trinity-large-thinking                                               qwen3_coder     deepseek_r1
+mellum-?2.*thinking                                                  hermes          qwen3
+mellum-?2                                                            hermes          -
 """
 
 
@@ -4102,7 +4104,7 @@ def serve_command(url, model):
 # The way to the server
 
 def limit_words(provider, timeout_s):
-    """Return the name of the setting that bounds the silence of a completion, "" for the default."""
+    """Return the name of the setting that bounds a completion's silence, "" for the default."""
     if timeout_s:
         return "--timeout"
     return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
