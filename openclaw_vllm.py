@@ -135,7 +135,7 @@ CAUSES = {
         "put the block into {included} by hand; this prints it: {tool} config"),
     "config-missing-variable": Cause(
         1, "{path} uses ${{{variable}}}, which is not set",
-        "export {variable}=…    (or put it into {dotenv})"),
+        "set it: export {variable}=VALUE, or the same line in {dotenv}"),
     "provider-disabled": Cause(
         1, "{problem} in {file}, so OpenClaw asks no vLLM server", "switch the plugin on again"),
     "bad-base-url": Cause(
@@ -3730,8 +3730,10 @@ def http_error(url, reply, credential):
     """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = _reply_facts(url, reply)
-    through_proxy = reply.proxy and split_url(url).scheme == "http" and "Via" in reply.headers
-    if status in (401, 403) and not through_proxy:
+    forwarded = reply.proxy and split_url(url).scheme == "http"     # else it is but a tunnel
+    if forwarded and status in (403, 407, 502, 503, 504):
+        return proxy_error(url, reply.proxy, status)
+    if status in (401, 403):
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         location = excerpt(reply.headers.get("Location") or "nowhere", 200)
@@ -3739,8 +3741,6 @@ def http_error(url, reply, credential):
         return error_for("redirect", location=location, right=right, **facts)
     if re.search(b"HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL", reply.body):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
-    if reply.proxy and status in (403, 407, 502, 503, 504):
-        return proxy_error(url, reply.proxy, status)
     if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
         return error_for("engine-dead", **facts)
     if status in _GATEWAY:
