@@ -3865,7 +3865,7 @@ def _validation_error(message, facts):
     field = _field_at(place.group(1)) if place else ""
     if not field or "Extra inputs are not permitted" not in message:
         return _field_refused(field, facts)
-    name = field.split(".")[-1]
+    name = excerpt(field.split(".")[-1], 100)
     switch = _COMPAT_SWITCHES.get(name)
     fix = "leave the field out: this vLLM does not know it"
     if switch:
@@ -3887,7 +3887,7 @@ def _field_at(loc):
 def _field_refused(field, facts):
     if not field:
         return error_for("chat-failed", **facts)
-    return error_for("field-refused", field=field, fix=_VALUE_FIX, **facts)
+    return error_for("field-refused", field=excerpt(field, 100), fix=_VALUE_FIX, **facts)
 
 
 def _not_found(url, reply, provider, model, facts):
@@ -3915,17 +3915,16 @@ def model_not_served(url, model_id, served, words=""):
 
 def _told_context(model, message):
     """Return the facts of context-exceeded that vLLM's words give."""
-    limit = _number(r"(?:context length (?:is|is only|of)|model_len ?=|model length of) ?(\d+)",
-                    message)
-    prompt = _number(r"(?:contains(?: at least)?|has|passed) (\d+) input tokens|"
-                     r"prompt \(length (\d+)|(\d+) in the messages", message)
+    limit = _number("(?:context length (?:is|is only|of)|model_len ?=|model length of) ?#", message)
+    prompt = _number(r"(?:contains|has|passed) # input tokens|prompt \(length #|# in the messages",
+                     message)
     alone = re.search("even without any output|characters|got -", message)
     return context_facts(model.id, limit, prompt, bool(alone))
 
 
 def _number(pattern, text):
-    """Return the number that the group which matched holds, or None."""
-    found = re.search(pattern, text)
+    """Return the number that stands for # in a text that has the pattern, or None."""
+    found = re.search(pattern.replace("#", r"(\d{1,15})\b"), text)
     return int(found.group(found.lastindex)) if found else None
 
 

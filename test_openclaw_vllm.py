@@ -2835,6 +2835,13 @@ class Meaning(Case):
                     self.assertEqual((error.cause, error.facts["field"]), ("field-refused", field))
                     self.assertNotIn("doctor", error.next_step)
 
+    def test_refusals_of_any_size(self):
+        for message, param in (("x", "y" * 9999), (invalid(("body", "y" * 9999), "bad"), None),
+                               (extra("body", "y" * 9999), None), (CONTEXT + "9" * 9999, None),
+                               ("maximum context length is " + "9" * 9999, None)):
+            error = self.refusal(reply(complaint(message, param=param), "400 Bad Request"))
+            self.assertLess(len(error.message + error.hint), 1200)
+
     def test_validation_errors_that_name_no_field(self):
         for loc in ("()", "('body',)", "'body'", "'", "(0, 1)", "(", "('',)", "('body', 'A[b]')"):
             for message in ("[{'type': 'x', 'loc': %s, 'msg': 'Input should be'}]" % loc,
@@ -2861,8 +2868,7 @@ class Meaning(Case):
                  "of 1048 tokens.", "the prompt of 1500 tokens and its answer",
                  "lower --max-tokens to 548", True),
                 (CONTEXT + "your prompt contains at least 2049 input tokens, which exceeds this "
-                 "limit even without any output tokens.", "the prompt of 2049 tokens does not fit",
-                 larger, False),
+                 "limit even without any output tokens.", "the prompt does not fit", larger, False),
                 (CONTEXT + "your prompt contains 99999 characters (more than 40000 characters, "
                  "which is the upper bound for 2047 input tokens).", "the prompt does not fit",
                  larger, False),
