@@ -1106,7 +1106,8 @@ def _get(value, *keys):
 # OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, a bare key holds anything but null, and "..." allows any other key.
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..." allows
+# any other key.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = """
@@ -1198,7 +1199,7 @@ defaults model=text/choice imageModel=text/image-choice models=*picked params=pa
  mediaModels modelSelectionScope pdfMaxMb pdfMaxPages pdfModel repoRoot sandbox sessionStore \
  silentReply skills skipBootstrap skipOptionalBootstrapFiles startupContext subagents systemAgent \
  toolProgressDetail typingIntervalSeconds typingMode userTimezone utilityModel verboseDefault \
- voiceModel workspace contextTokens~ llm~
+ voiceModel workspace contextTokens~ llm~!
 entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
  reasoningDefault=off|on|stream default~=boolean agentDir bootstrapMaxChars \
  bootstrapTotalMaxChars contextInjection contextLimits cwd decisionModel description \
@@ -1211,28 +1212,32 @@ listed id!=agent-id default=boolean model=text/choice models=*picked params=para
             "anthropic-messages|google-generative-ai|google-vertex|github-copilot|"
             "bedrock-converse-stream|ollama|pi-messages|azure-openai-responses").replace(
                 "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra")
-# Leaf: what it is called, the types it has, and the test or pattern that its values pass.
-_LEAVES = {
-    "text": ("a text", (str,), None),
-    "filled": ("a non-empty text", (str,), bool),
-    "text-or-null": ("a text or null", (str, type(None)), None),
-    "number-or-text": ("a number or a text", (int, float, str), None),
-    "boolean": ("true or false", (bool,), None),
-    "object": ("an object", (dict,), None),
-    "number": ("a number", (int, float), math.isfinite),
-    "positive": ("a number above 0", (int, float), lambda value: 0 < value < math.inf),
-    "count": ("a whole number", (int, float), lambda value: value % 1 == 0 <= value < 2 ** 53),
-    "whole": ("a whole number above 0", (int, float),
-              lambda value: value % 1 == 0 < value < 2 ** 53),
-    "name": ("a name such as \"default\"", (str,), "[a-z][a-z0-9_-]{0,63}"),
-    "variable": ("the name of a variable such as VLLM_API_KEY", (str,), "[A-Z][A-Z0-9_]{0,127}"),
-    "pointer": ("\"value\" or a JSON pointer", (str,), "value|/(?:[^~]|~[01])*"),
-    "command": ("the id of a secret", (str,),
-                r"(?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}"),
-    "picker": ("the id of a runtime", (str,), r"\s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*"),
-    "agent-id": ("the id of an agent", (str,), "[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"),
-    "refresh-url": ("an https URL, or one of this host", (str,),
-                    r"https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?"),
+# What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
+_LEAVES = dict(line.split(" ", 1) for line in r"""
+text str a text ~ .*
+filled str a non-empty text ~ .+
+text-or-null str,NoneType a text or null ~ .*
+number-or-text int,float,str a number or a text ~ .*
+boolean bool true or false
+object dict an object
+number int,float a number
+positive int,float a number above 0
+count int,float a whole number
+whole int,float a whole number above 0
+name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
+variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
+pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
+command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
+picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
+refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
+""".strip().split("\n"))
+# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+_BOUNDS = {
+    "number": math.isfinite,
+    "positive": lambda value: 0 < value < math.inf,
+    "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
+    "whole": lambda value: value % 1 == 0 < value < 2 ** 53,
 }
 _BUILT_IN_PROVIDERS = """amazon-bedrock amazon-bedrock-mantle anthropic anthropic-vertex arcee
 azure-openai-responses byteplus byteplus-plan cerebras chutes claude-cli clawrouter
@@ -1251,7 +1256,7 @@ config providers=models.providers model=agents.defaults.model vllm=models.provid
 models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
  apiKey=models.providers.vllm.apiKey
 agents model=agents.defaults.model models=agents.defaults.models params=agents.defaults.params
-defaults providers=models.providers
+defaults providers=models.providers llm=models.providers.vllm.timeoutSeconds
 choice providers=models.providers fallback=.fallbacks
 provider url=.baseUrl endpoint=.baseUrl host=.baseUrl key=.apiKey token=.apiKey type=.api \
  timeout=.timeoutSeconds
@@ -1262,22 +1267,20 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  thinking=.params.thinking extra_body=.params.extra_body \
  chat_template_kwargs=.params.chat_template_kwargs
 """
-# Legacy key: whether OpenClaw refuses it, what became of it, and where its value belongs now.
-_LEGACY = {
-    ("provider", "contextWindow"): (False, "OpenClaw moves it into the rows that have none", None),
-    ("provider", "contextTokens"): (False, "OpenClaw moves it into the rows that have none", None),
-    ("agents", "list"): (False, "OpenClaw moves it into agents.entries", None),
-    ("entry", "default"): (False, "OpenClaw moves it to agents.defaults.systemAgent.agentId", None),
-    ("entry", "contextTokens"): (False, "OpenClaw ignores it", None),
-    ("defaults", "contextTokens"): (False, "OpenClaw ignores it", None),
-    ("defaults", "llm"): (True, "its successor is models.providers.<id>.timeoutSeconds",
-                          "models.providers.vllm.timeoutSeconds"),
-    ("params", "qwenThinkingFormat"): (False, "its successor is compat.thinkingFormat of the row",
-                                       None),
-}
+# What became of the legacy keys.
+_LEGACY = dict(line.split(" ", 1) for line in """
+provider.contextWindow OpenClaw moves it into the rows that have none
+provider.contextTokens OpenClaw moves it into the rows that have none
+agents.list OpenClaw moves it into agents.entries
+entry.default OpenClaw moves it to agents.defaults.systemAgent.agentId
+entry.contextTokens OpenClaw ignores it
+defaults.contextTokens OpenClaw ignores it
+defaults.llm its successor is models.providers.<id>.timeoutSeconds
+params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
+""".strip().split("\n"))
 _UNKNOWN, _BOUND, _WRONG = range(3)
 _Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
-_Mismatch.__new__.__defaults__ = (None,)
+_Mismatch.__new__.__defaults__ = ("", None)
 
 
 def schema_faults(config):
@@ -1286,49 +1289,55 @@ def schema_faults(config):
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
     shapes = _parse_shapes(_SHAPES)
-    found = _mismatches(config, "config", (), shapes)
-    found.sort(key=lambda mismatch: -mismatch.level)
+    found = sorted(_mismatches(config, "config", (), shapes), key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
-    if not found or found[0].level == _UNKNOWN:      # then all types are right
-        faults = _provider_faults(config) + _agent_faults(config) + faults
+    if not found or found[0].level == _UNKNOWN:      # then every value has its type
+        faults = list(_provider_faults(config)) + list(_agent_faults(config)) + faults
     return faults[:MAX_ISSUES]
 
 
 def _parse_shapes(text):
-    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~" or ""."""
+    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~", "~!" or ""."""
     shapes = {}
-    for line in text.split("\n"):
+    for line in text.strip().split("\n"):
         name, _, keys = line.partition(" ")
         shapes[name] = {}
         for key in keys.split():
             key, _, rule = key.partition("=")
-            bare = key.rstrip("!~")
+            bare = key.rstrip("~!")
             shapes[name][bare] = key[len(bare):], rule
     return shapes
 
 
 def _mismatches(value, rule, path, shapes):
-    """Return the _Mismatches of a value and a rule of _SHAPES."""
-    if not rule:
-        return [] if value is not None else [_mismatch(path, "a value", value)]
-    if rule[0] == "*":
-        return _record_mismatches(value, rule, path, shapes)
-    if "/" in rule:
-        return _alternatives(value, rule, path, shapes)
-    if rule[0] == "[":
-        return _array_mismatches(value, rule, path, shapes)
-    if "|" in rule:
-        return [] if value in _choices(rule) else [_mismatch(path, _rule_words(rule, shapes), value)]
-    if rule in shapes:
-        return _object_mismatches(value, rule, path, shapes)
-    words, types, test = _LEAVES[rule]
-    if type(value) not in types:
-        return [_mismatch(path, words, value)]
-    if isinstance(test, str):
-        passed = re.match("(?:%s)\\Z" % test, value)
-    else:
-        passed = test is None or test(value)
-    return [] if passed else [_mismatch(path, words, value, _BOUND)]
+    """Yield the _Mismatches of a value and a rule of _SHAPES."""
+    if rule[:1] == "*":
+        yield from _record_mismatches(value, rule, path, shapes)
+    elif "/" in rule:
+        yield from _alternatives(value, rule.split("/"), path, shapes)
+    elif rule[:1] == "[":
+        yield from _array_mismatches(value, rule, path, shapes)
+    elif rule in shapes:
+        yield from _object_mismatches(value, rule, path, shapes)
+    elif not rule and value is None:
+        yield _mismatch(path, "a value", value)
+    elif "|" in rule and value not in rule.strip("|").split("|"):
+        yield _mismatch(path, _rule_words(rule, shapes), value)
+    elif rule and "|" not in rule:
+        types, words, pattern = _leaf(rule)
+        if type(value).__name__ not in types:
+            yield _mismatch(path, words, value)
+        elif isinstance(value, str) and not re.match("(?s:%s)\\Z" % pattern, value):
+            yield _mismatch(path, words, value, _BOUND)
+        elif rule in _BOUNDS and not _BOUNDS[rule](value):
+            yield _mismatch(path, words, value, _BOUND)
+
+
+def _leaf(rule):
+    """Return (types, words, pattern) of a leaf."""
+    words, _, pattern = _LEAVES[rule].partition(" ~ ")
+    types, _, words = words.partition(" ")
+    return types.split(","), words, pattern
 
 
 def _mismatch(path, expected, value, level=_WRONG):
@@ -1338,128 +1347,113 @@ def _mismatch(path, expected, value, level=_WRONG):
     return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
 
 
-def _choices(rule):
-    return rule.strip("|").split("|")
-
-
 def _rule_words(rule, shapes):
-    """Return words for what a rule accepts."""
-    if "/" in rule:
-        words = collections.OrderedDict((_rule_words(part, shapes), part) for part in rule.split("/"))
-        return " or ".join(words)
+    """Return words for one of some alternatives."""
+    if "|" in rule:
+        return "one of " + ", ".join(rule.strip("|").split("|"))
     if rule[0] == "[":
         return "an array"
-    if "|" in rule:
-        choices = ", ".join(_choices(rule))
-        return choices if rule[0] == "|" else "one of " + choices
     if rule not in shapes:
-        return _LEAVES[rule][0]
+        return _leaf(rule)[1]
     required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
+def _alternatives(value, branches, path, shapes):
+    """Yield the mismatches of the one branch that fits all but a bound, else one for all of them."""
+    tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
+    near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
+    if [] in near:
+        return
+    if len(near) == 1:
+        yield from near[0]
+    else:
+        words = collections.OrderedDict((_rule_words(branch, shapes), 1) for branch in branches)
+        yield _mismatch(path, " or ".join(words), value)
+
+
 def _record_mismatches(value, rule, path, shapes):
-    if not isinstance(value, dict):
-        return [_mismatch(path, "an object", value)]
     key_rule, _, rule = rule[1:].rpartition(":")
-    found = []
+    if not isinstance(value, dict):
+        yield _mismatch(path, "an object", value)
+        return
     for key, item in value.items():
-        found += _mismatches(key, key_rule or "text", path + (key,), shapes)
-        found += _mismatches(item, rule, path + (key,), shapes)
-    return found
+        yield from _mismatches(key, key_rule or "text", path + (key,), shapes)
+        yield from _mismatches(item, rule, path + (key,), shapes)
 
 
 def _array_mismatches(value, rule, path, shapes):
-    if not isinstance(value, list):
-        return [_mismatch(path, "an array", value)]
     rule, bounds = rule[1:].split("]")
-    if bounds:
-        least, most = bounds.split(",")
-        if not int(least) <= len(value) <= int(most):
-            return [_mismatch(path, "%s to %s items" % (least, most), len(value), _BOUND)]
-    found = []
+    if not isinstance(value, list):
+        yield _mismatch(path, "an array", value)
+        return
+    least, most = map(int, (bounds or "0,%d" % len(value)).split(","))
+    if not least <= len(value) <= most:
+        yield _mismatch(path, "%d to %d items" % (least, most), len(value), _BOUND)
     for index, item in enumerate(value):
-        found += _mismatches(item, rule, path + (index,), shapes)
-    return found
-
-
-def _alternatives(value, rule, path, shapes):
-    """Return the mismatches of the one branch that fits all but a bound, else one for all of them."""
-    near = []
-    for branch in rule.split("/"):
-        found = _mismatches(value, branch, path, shapes)
-        if not found:
-            return []
-        if all(mismatch.level < _WRONG for mismatch in found):
-            near.append(found)
-    if len(near) == 1:
-        return near[0]
-    return [_mismatch(path, _rule_words(rule, shapes), value)]
+        yield from _mismatches(item, rule, path + (index,), shapes)
 
 
 def _object_mismatches(value, shape, path, shapes):
-    if not isinstance(value, dict):
-        return [_mismatch(path, "an object", value)]
     known = shapes[shape]
-    found = []
+    if not isinstance(value, dict):
+        yield _mismatch(path, "an object", value)
+        return
     for key, item in value.items():
-        mark, rule = known.get(key, ("?", None))
-        if mark in ("?", "~") and "..." not in known or mark == "~":
-            refused = _LEGACY.get((shape, key), (False,))[0]
-            level = _WRONG if refused else _UNKNOWN
-            found.append(_Mismatch(path + (key,), level, "", shape))
+        mark, rule = known.get(key, ("", None))
+        if mark[:1] == "~":
+            yield _Mismatch(path + (key,), _WRONG if mark == "~!" else _UNKNOWN, shape=shape)
         if rule is not None:
-            found += _mismatches(item, rule, path + (key,), shapes)
-    for key, (mark, rule) in known.items():
+            yield from _mismatches(item, rule, path + (key,), shapes)
+        elif "..." not in known:
+            yield _Mismatch(path + (key,), _UNKNOWN, shape=shape)
+    for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
-            words = "expected %s, found nothing" % _rule_words(rule, shapes)
-            found.append(_Mismatch(path + (key,), _WRONG, words))
-    return found
+            yield _Mismatch(path + (key,), _WRONG, "is missing")
 
 
 def _fault(config, mismatch, shapes):
-    """Return the Fault of a mismatch: the words of an unknown key take time, so few are made."""
+    """Return the Fault of a mismatch; the words of an unknown key take time, so few are made."""
     path, level, problem, shape = mismatch
     if shape is None:
         return Fault(path, problem, True, "config-invalid")
-    key = path[-1]
-    if (shape, key) in _LEGACY:
-        refused, words, target = _LEGACY[shape, key]
-        place = tuple(target.split(".")) if target else _thinking_format_place(config, path)
-        return Fault(path, "is a legacy key: " + words, refused, "config-legacy-key",
-                     _free_place(config, place))
-    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % key
     place = _known_place(config, path, shape, shapes)
+    successor = None
+    if place is not None and _at(config, place) is None:
+        successor = place
+    legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
+    if legacy:
+        return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
+                     successor)
+    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
     if place is not None and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
     elif place is not None:
         problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key", _free_place(config, place))
+    return Fault(path, problem, False, "config-unknown-key", successor)
 
 
 def _known_place(config, path, shape, shapes):
-    """Return the key path where the value of an unknown key belongs, or None."""
+    """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    misplaced = _parse_shapes(_MISPLACED).get(shape, {})
-    if key in misplaced:
-        target = misplaced[key][1]
-        place = tuple(target.strip(".").split("."))
-        return around + place if target[0] == "." else place
-    rows = _at(config, around + ("models",))
+    _, target = _parse_shapes(_MISPLACED).get(shape, {}).get(key, ("", ""))
+    if target[:1] == ".":
+        return around + tuple(target[1:].split("."))
+    if target:
+        return tuple(target.split("."))
+    if key == "qwenThinkingFormat":
+        return _thinking_format_place(config, path[-3])
+    if key in shapes[shape]:                         # a legacy key whose value has no one place
+        return None
     if shape == "row" and key in shapes["compat"]:
         return around + ("compat", key)
-    if shape == "provider" and isinstance(rows, list) and len(rows) == 1:
+    if shape == "provider" and len(_at(config, around + ("models",)) or ()) == 1:
         if key in shapes["row"]:
             return around + ("models", 0, key)
         if key in shapes["compat"]:
             return around + ("models", 0, "compat", key)
-    near = nearest(key, [name for name, (mark, _) in shapes[shape].items() if mark != "~"])
+    near = nearest(key, shapes[shape])
     return around + (near,) if near else None
-
-
-def _free_place(config, place):
-    """Return a key path where nothing stands yet, else None."""
-    return place if place and _at(config, place) is None else None
 
 
 def _at(value, path):
@@ -1472,11 +1466,9 @@ def _at(value, path):
     return value
 
 
-def _thinking_format_place(config, path):
-    """Return where the switch is that took the place of params.qwenThinkingFormat, or None."""
-    if path[-1] != "qwenThinkingFormat":
-        return None
-    provider, _, model_id = str(path[-3]).partition("/")
+def _thinking_format_place(config, reference):
+    """Return where the switch of a model is that took the place of params.qwenThinkingFormat."""
+    provider, _, model_id = reference.partition("/")
     rows = ("models", "providers", provider, "models")
     for index, row in enumerate(_at(config, rows) or ()):
         if _get(row, "id") == model_id:
@@ -1493,59 +1485,59 @@ def nearest(name, names):
     return folded[found[0]] if found else None
 
 
+def _refused(problem, *path):
+    return Fault(path, problem, True, "config-invalid")
+
+
 def _provider_faults(config):
-    """Return the Faults of providers that the shapes do not tell; the base URL is ours."""
-    faults = []
+    """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
     for name, block in (_get(config, "models", "providers") or {}).items():
         path = ("models", "providers", name)
-        for key in ("baseUrl", "models"):
-            if key not in block and provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                problem = "needed: OpenClaw knows no provider of this name"
-                faults.append(Fault(path + (key,), problem, True, "config-invalid"))
+        for key in {"baseUrl", "models"}.difference(block):
+            if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
+                yield _refused("is missing: OpenClaw has no provider of this name", *path + (key,))
         holders = [(path, block)]
-        holders += [(path + ("models", index), row)
-                    for index, row in enumerate(block.get("models") or ())]
+        for index, row in enumerate(block.get("models") or ()):
+            holders.append((path + ("models", index), row))
         for place, holder in holders:
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
-                faults.append(Fault(place + ("baseUrl",), "is not a valid base URL: " + problem, True,
-                                    "bad-base-url"))
-    return faults
+                problem = "is not a valid base URL: " + problem
+                yield Fault(place + ("baseUrl",), problem, True, "bad-base-url")
 
 
 def _agent_faults(config):
-    """Return the Faults of agents that the shapes do not tell."""
+    """Yield the Faults of agents that the shapes do not tell."""
     agents = config.get("agents") or {}
     entries = agents.get("entries") or {}
-    faults = []
-
-    def refuse(problem, *path):
-        faults.append(Fault(("agents",) + path, problem, True, "config-invalid"))
-
-    scopes = [(("defaults",), agents.get("defaults") or {})]
-    scopes += [(("entries", name), entry) for name, entry in entries.items()]
-    for place, scope in scopes:
-        aliases = model_aliases([_agent_layer(scopes[0][1]), _agent_layer(scope)])
-        for reference, entry in (scope.get("models") or {}).items():
-            for key in ("pickerRuntimes", "codeMode"):
-                if key in entry and ("*" in reference or split_reference(reference) is None):
-                    refuse("goes with an exact provider/model only", *place + ("models", reference, key))
-        for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
-            if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
-                refuse("expected provider/model, provider/* or an alias",
-                       *place + ("modelPolicy", "allow", index))
+    defaults = agents.get("defaults") or {}
+    yield from _scope_faults(defaults, defaults, "agents", "defaults")
+    for name, entry in entries.items():
+        yield from _scope_faults(entry, defaults, "agents", "entries", name)
     marked = [name for name, entry in entries.items() if entry.get("default") is True]
     explicit = "ownership" in agents
     if len({name.lower() for name in entries}) < len(entries):
-        refuse("two ids differ in case only", "entries")
+        yield _refused("two ids differ in case only", "agents", "entries")
     if len(marked) > 1:
-        refuse("more than one agent is the default", "entries")
+        yield _refused("more than one agent is the default", "agents", "entries")
     if explicit and marked:
-        refuse("\"explicit\" goes with no default: true", "ownership")
+        yield _refused("\"explicit\" goes with no default: true", "agents", "ownership")
     if len(entries) > 1 and not marked and not explicit:
-        refuse("several agents need \"explicit\" here, or one of them default: true", "ownership")
-    return faults
+        yield _refused("is missing: several agents need \"explicit\" here", "agents", "ownership")
+
+
+def _scope_faults(scope, defaults, *path):
+    """Yield the Faults of the models that agents.defaults or an entry names."""
+    for reference, entry in (scope.get("models") or {}).items():
+        for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
+            if "*" in reference or split_reference(reference) is None:
+                yield _refused("goes with provider/model only", *path + ("models", reference, key))
+    aliases = model_aliases([_agent_layer(defaults), _agent_layer(scope)])
+    for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
+        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+            yield _refused("expected provider/model, provider/* or an alias",
+                           *path + ("modelPolicy", "allow", index))
 
 
 # ----------------------------------------------------------------------------

@@ -689,8 +689,8 @@ class Settings(Case):
         ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"), ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
         ("{models: {}}", "models", "expected an array"), ("{models: [7]}", "models.0", "expected an object"),
         ("{models: [{id: 'm', name: 'm'}]}", None, ""), ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "found nothing"),
-        ("{models: [{id: 'm'}]}", "models.0.name", "found nothing"),
+        ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
+        ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
         ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens", "above 0"),
@@ -721,7 +721,7 @@ class Settings(Case):
                                  [".".join(["models.providers.vllm"] + ([path] if path else []))])
                 self.assertIn(words, issues[0].message)
                 self.assertEqual(issues[0].line, 3)
-                if "nothing" not in words:
+                if "missing" not in words:
                     keyed = "%s" % path.split(".")[-1]
                     self.assertGreaterEqual(issues[0].column, 2 + (block.index(keyed) if keyed in block else 0))
 
@@ -891,7 +891,7 @@ class Settings(Case):
         shapes = vllm._parse_shapes(vllm._SHAPES)
 
         def keys(shape):
-            return sorted(key for key, (mark, _) in shapes[shape].items() if mark != "~")
+            return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
 
         for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
                             ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
