@@ -496,8 +496,8 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 array, None for a scalar.
 """
 # White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
-JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-            "\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
+JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+            "\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
     "(?P<trivia>[" + JS_SPACE + "]+"
     "|//[^\n\r\u2028\u2029]*"
@@ -511,15 +511,21 @@ _JSON5_TOKEN = (
     r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + JS_SPACE + "])+)"
 )
 _JSON5_ESCAPE = r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|[\s\S])"
-_JSON5_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\x0b", "0": "\0",
-                  "\n": "", "\r": "", "\r\n": "", "\u2028": "", "\u2029": ""}
-_JSON5_WORDS = {"null": None, "true": True, "false": False, "Infinity": math.inf, "NaN": math.nan}
+_JSON5_ESCAPED = dict(zip("bfnrtv0", "\b\f\n\r\t\x0b\0"))
+_JSON5_ESCAPED.update(dict.fromkeys(("\n", "\r", "\r\n", "\u2028", "\u2029"), ""))
+_JSON5_WORDS = {
+    "null": None,
+    "true": True,
+    "false": False,
+    "Infinity": math.inf,
+    "NaN": math.nan,
+}
 # What the parser expects next, and the words for it.
 _VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
 _EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
              "',' or '}'", "the end of the text")
 _AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
-_CLOSING = {(_ITEM, "]"), (_NEXT_ITEM, "]"), (_KEY, "}"), (_NEXT_KEY, "}")}
+_CLOSING = ("", "]", "}", "", "]", "}", "")          # by what is expected
 
 
 def trimmed(text):
@@ -538,7 +544,9 @@ def json_number(digits):
 
     So every integer read is also a finite float.
     """
-    return int(digits) if len(digits.lstrip("-")) <= 300 else float(digits)
+    if len(digits.lstrip("-")) > 300:
+        return float(digits)
+    return int(digits)
 
 
 def json5_loads(text):
@@ -551,9 +559,9 @@ def json5_loads(text):
     if isinstance(text, (bytes, bytearray)):
         text = _decode_utf8(bytes(text))
     if "\\ud" not in text and "\\uD" not in text:     # json.loads accepts a lone surrogate
-        plain = text[1:] if text[:1] == "\ufeff" else text
+        start = text.startswith("\ufeff")
         try:
-            return json.loads(plain, parse_int=json_number)
+            return json.loads(text[start:], parse_int=json_number)
         except (ValueError, RecursionError):
             pass
     return json5_tree(text).value
@@ -566,7 +574,8 @@ def json5_tree(text):
     """
     if "\0" in text:
         raise Json5Error("a NUL character", text, text.index("\0"))
-    frames = [[0, [], [], None]]     # the text, then the open containers: [start, value, items, key]
+    # The text itself, then the open containers: [start, value, items, key in waiting].
+    frames = [[0, [], [], None]]
     expected = _VALUE
     for kind, token, start, end in _json5_tokens(text):
         if expected in (_VALUE, _ITEM) and kind != "mark":
@@ -589,7 +598,7 @@ def json5_tree(text):
             expected = _VALUE
         elif expected in _AFTER_COMMA and token == ",":
             expected = _AFTER_COMMA[expected]
-        elif (expected, token) in _CLOSING:
+        elif token == _CLOSING[expected]:
             opened, value, items, _ = frames.pop()
             expected = _json5_attach(frames, Node(opened, end, value, items))
         else:
@@ -657,7 +666,9 @@ def _json5_scalar(text, kind, token, start, expected):
     if digits in _JSON5_WORDS:
         value = _JSON5_WORDS[digits]
     elif digits[:2] not in ("0x", "0X"):
-        value = json_number(digits) if digits.isdigit() else float(digits)
+        value = float(digits)
+        if digits.isdigit():
+            value = json_number(digits)
     elif len(digits) <= 250:
         value = int(digits, 16)
     else:
@@ -688,8 +699,11 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
-    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
-    plain = name.replace("$", "_").replace("\u200c", "_").replace("\u200d", "_")
+    def unescape(match):
+        return chr(int(match.group(1), 16))
+
+    name = re.sub(r"\\u([0-9a-fA-F]{4})", unescape, token)
+    plain = re.sub("[$\u200c\u200d]", "_", name)
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
         raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
     return name
@@ -799,8 +813,9 @@ def _home(env):
 
 
 def _expand_home(path, env):
-    if path and (path == "~" or path[:2] in ("~/", "~" + os.sep)) and _home(env):
-        return _home(env) + path[1:]
+    home = _home(env)
+    if path and home and (path + "/")[:2] in ("~/", "~" + os.sep):
+        return home + path[1:]
     return path
 
 
@@ -841,7 +856,7 @@ def read_text(path, limit):
 
 
 def _load_config(path, env, sources):
-    """Return the config object with its $includes merged in; fills `sources` with the texts read."""
+    """Return the config object with its $includes merged in; fills `sources` with the texts."""
     roots = [os.path.dirname(os.path.abspath(path))]
     for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
         if env_setting(root):
@@ -881,23 +896,20 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
                 for key, item in value.items() if key != "$include"}
         if "$include" not in value:
             return rest
-        names = value["$include"]
-        if isinstance(names, list):
-            merged = {}
-            for name in names:
-                merged = deep_merge(merged, self.included(name, path, chain))
-        else:
-            merged = self.included(names, path, chain)
-        if not rest:
-            return merged
-        if not isinstance(merged, dict):
+        merged = {}
+        for name in _include_names(value):
+            merged = deep_merge(merged, self.included(name, path, chain))
+        if isinstance(merged, dict):
+            return deep_merge(merged, rest)
+        if rest:
             raise _include_error(path, "keys beside $include need an object in the included file")
-        return deep_merge(merged, rest)
+        return merged
 
     def included(self, name, path, chain):
         """Return the value of one included file. Raises ConfigError."""
         if not isinstance(name, str):
-            raise _include_error(path, "expected a path or a list of paths, found " + _json_type(name))
+            found = _json_type(name)
+            raise _include_error(path, "expected a path or a list of paths, found " + found)
         target = include_target(name, path)
         try:
             real = os.path.realpath(target)
@@ -912,7 +924,8 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
             raise _include_error(path, "the files include each other: %s"
                                  % " -> ".join(chain + (target,)))
         if len(chain) > INCLUDE_DEPTH:
-            raise _include_error(path, "more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
+            raise _include_error(path, "more than %d levels of includes at %s"
+                                 % (INCLUDE_DEPTH, name))
         value = self.load(target, INCLUDE_LIMIT, chain)
         # Opening a file costs time, however small it is.
         self.left[0] -= len(self.sources[target]) + 1024
@@ -922,14 +935,21 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
         return value
 
 
+def _include_names(value):
+    """Return what an object says to include, as a list of what should be paths."""
+    names = value.get("$include", [])
+    return names if isinstance(names, list) else [names]
+
+
 def include_target(name, path):
     """Return the path that $include: `name` means in the file `path`."""
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
 
 
 def _inside(path, root):
-    root, path = (os.path.normcase(os.path.abspath(place)) for place in (root, path))
-    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
+                  for place in (path, root))
+    return path.startswith(root)
 
 
 def _include_error(path, problem):
@@ -964,8 +984,9 @@ def parse_dotenv(text):
     values = {}
     for match in re.finditer(_DOTENV_LINE, text.replace("\r\n", "\n"), re.MULTILINE):
         name, value = match.group(1), match.group(2).strip()
-        if value[:1] in ("'", '"', "`") and value[-1:] == value[0] and len(value) > 1:
-            quote, value = value[0], value[1:-1]
+        quoted = re.match(r"(?s)(['\"`])(.*)\1\Z", value)
+        if quoted:
+            quote, value = quoted.groups()
             if quote == '"':
                 value = value.replace("\\n", "\n").replace("\\r", "\r")
         values[name] = value
@@ -1047,11 +1068,19 @@ def is_nested(value, levels):
 
 
 def _json_type(value):
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "an array",
-             dict: "an object"}
-    return kinds.get(type(value), "a number")
+    """Return words for the type of a JSON value."""
+    return _JSON_TYPES[type(value).__name__]
+
+
+_JSON_TYPES = {
+    "NoneType": "null",
+    "bool": "a boolean",
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "list": "an array",
+    "dict": "an object",
+}
 
 
 def _located(faults, file, sources):
@@ -1073,24 +1102,28 @@ def _located(faults, file, sources):
 
 
 def _locate(trees, file, node, path):
-    """Return (file, position) of a key path below a Node, following $include, or of what is nearest."""
+    """Return (file, position) of a key path below a Node, or of what is nearest, by $include too."""
     if not path or not node.items:
         return file, node.start
-    inside = None
+    included = []
     if isinstance(node.value, dict):
-        inside = next((item[3] for item in reversed(node.items) if item[0] == path[0]), None)
-    elif isinstance(path[0], int) and path[0] < len(node.items):
-        inside = node.items[path[0]]
-    if inside is not None:
-        return _locate(trees, file, inside, path[1:])
-    names = _get(node.value, "$include")
-    for name in reversed(names if isinstance(names, list) else [names]):
-        target = name and include_target(name, file)
-        if target in trees:
-            found = _locate(trees, target, trees[target], path)
-            if found != (target, trees[target].start):
-                return found
+        inside = [item for name, _, _, item in node.items if name == path[0]]
+        included = _include_names(node.value)
+    else:
+        inside = node.items[path[0]:][:1]
+    if inside:
+        return _locate(trees, file, inside[-1], path[1:])
+    for name in reversed(included):
+        target = include_target(name, file)
+        found = _locate(trees, target, trees[target], path)
+        if found != (target, trees[target].start):
+            return found
     return file, node.start
+
+
+def _text(value):
+    """Return a text, or "" for what is none."""
+    return value if isinstance(value, str) else ""
 
 
 def _get(value, *keys):
@@ -1208,10 +1241,14 @@ entry model=text/choice models=*picked params=params modelPolicy=policy thinking
  utilityModel verboseDefault workspace contextTokens~
 listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
  thinkingDefault=LEVELS ...
-""".replace("SECRET", "text/env-ref/file-ref/exec-ref/store-ref").replace("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|"
-            "anthropic-messages|google-generative-ai|google-vertex|github-copilot|"
-            "bedrock-converse-stream|ollama|pi-messages|azure-openai-responses").replace(
-                "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra")
+"""
+for _name, _rule in (
+        ("SECRET", "text/env-ref/file-ref/exec-ref/store-ref"),
+        ("LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"),
+        ("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
+                 "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
+                 "pi-messages|azure-openai-responses")):
+    _SHAPES = _SHAPES.replace(_name, _rule)
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
 _LEAVES = dict(line.split(" ", 1) for line in r"""
 text str a text ~ .*
@@ -1284,15 +1321,17 @@ _Mismatch.__new__.__defaults__ = ("", None)
 
 
 def schema_faults(config):
-    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most. Pure.
+    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most.
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
     shapes = _parse_shapes(_SHAPES)
-    found = sorted(_mismatches(config, "config", (), shapes), key=lambda mismatch: -mismatch.level)
+    found = list(_mismatches(config, "config", (), shapes))
+    found.sort(key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
     if not found or found[0].level == _UNKNOWN:      # then every value has its type
-        faults = list(_provider_faults(config)) + list(_agent_faults(config)) + faults
+        faults[:0] = _agent_faults(config)
+        faults[:0] = _provider_faults(config)
     return faults[:MAX_ISSUES]
 
 
@@ -1360,7 +1399,7 @@ def _rule_words(rule, shapes):
 
 
 def _alternatives(value, branches, path, shapes):
-    """Yield the mismatches of the one branch that fits all but a bound, else one for all of them."""
+    """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
     tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
     near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
     if [] in near:
@@ -1402,7 +1441,8 @@ def _object_mismatches(value, shape, path, shapes):
     for key, item in value.items():
         mark, rule = known.get(key, ("", None))
         if mark[:1] == "~":
-            yield _Mismatch(path + (key,), _WRONG if mark == "~!" else _UNKNOWN, shape=shape)
+            level = _WRONG if mark == "~!" else _UNKNOWN
+            yield _Mismatch(path + (key,), level, shape=shape)
         if rule is not None:
             yield from _mismatches(item, rule, path + (key,), shapes)
         elif "..." not in known:
@@ -1447,7 +1487,7 @@ def _known_place(config, path, shape, shapes):
         return None
     if shape == "row" and key in shapes["compat"]:
         return around + ("compat", key)
-    if shape == "provider" and len(_at(config, around + ("models",)) or ()) == 1:
+    if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
         if key in shapes["row"]:
             return around + ("models", 0, key)
         if key in shapes["compat"]:
@@ -1466,11 +1506,16 @@ def _at(value, path):
     return value
 
 
+def _rows_at(config, path):
+    rows = _at(config, path)
+    return rows if isinstance(rows, list) else []
+
+
 def _thinking_format_place(config, reference):
     """Return where the switch of a model is that took the place of params.qwenThinkingFormat."""
-    provider, _, model_id = reference.partition("/")
+    provider, _, model_id = str(reference).partition("/")
     rows = ("models", "providers", provider, "models")
-    for index, row in enumerate(_at(config, rows) or ()):
+    for index, row in enumerate(_rows_at(config, rows)):
         if _get(row, "id") == model_id:
             return rows + (index, "compat", "thinkingFormat")
     return None
@@ -1585,7 +1630,7 @@ def split_url(url):
 def is_loopback(host):
     """Tell whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
     host = host.lower().rstrip(".")
-    return host in ("localhost", "::1") or re.match(r"127(\.[0-9]{1,3}){3}\Z", host) is not None
+    return re.match(r"(?:localhost|::1|127(?:\.[0-9]{1,3}){3})\Z", host) is not None
 
 
 def is_local(host):
@@ -1594,18 +1639,14 @@ def is_local(host):
 
 
 def is_private(host):
-    """Tell whether a host is reached without the public internet, as far as its name or address tells."""
-    host = host.lower().rstrip(".")
-    if is_local(host) or re.search(r"\.(?:internal|lan|home\.arpa|svc)\Z", host):
-        return True
-    if ":" not in host and not re.match(r"[0-9.]+\Z", host):
-        return "." not in host                       # a name of this network: a container, a host file
-    import ipaddress
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return address.is_private or address in ipaddress.ip_network("100.64.0.0/10")
+    """Tell whether a host is reached without the internet, as far as its name or address tells."""
+    return is_local(host) or re.match(_PRIVATE_HOST, host) is not None
+
+
+# A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
+_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
+                 r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
+                 r"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+)\.?\Z")
 
 
 def origin(url):
@@ -1620,7 +1661,7 @@ def _bracketed(host):
 
 
 def proxy_for(target, env):
-    """Return the URL of the proxy that the environment names for a Url, without its password, or None.
+    """Return the URL of the environment's proxy for a Url, without its password, or None.
 
     Lower-case names win; loopback is never proxied; NO_PROXY takes hosts,
     domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
@@ -1653,7 +1694,8 @@ def _proxy_setting(target, env):
     names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
     if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
         names = [name for name in names if name != "HTTP_PROXY"]
-    return next((env_setting(env.get(name)) for name in names if env_setting(env.get(name))), None)
+    found = [env_setting(env.get(name)) for name in names]
+    return next(filter(None, found), None)
 
 
 def proxy_headers(target, env):
@@ -1703,7 +1745,8 @@ def server_root(base_url):
 # ----------------------------------------------------------------------------
 # Makes settings without faults into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None):
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
+                     ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
     `base_url` and `api_key` stand above every other source. A provider that may
@@ -1735,18 +1778,29 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     references = model_references(config, layers)
     plugin_off = _plugin_off(config, name)
     return Provider(
-        id=name, base_url=url, api=fields.get("api") or "openai-completions",
+        id=name,
+        base_url=url,
+        api=fields.get("api", "openai-completions"),
         explicit=block is not None,
         asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
         discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
         request_key=_first(credentials, ("option", "profile", "environment", "config")),
         credentials=[credential for _, credential in credentials],
-        refusal=_refusal(settings, name, block, credentials, problem or header_error, plugin_off,
-                         base_url),
-        headers=headers, last_headers=last_headers, models=rows,
-        max_tokens=fields.get("maxTokens"), timeout_s=fields.get("timeoutSeconds"), layers=layers,
-        references=references, primary=dict(references).get("default"), plugin_off=plugin_off,
-        env=settings.layers[0][1], ca_file=ca_file, where=where, file=settings.path)
+        refusal=problem or header_error
+        or _refusal(settings, name, block, credentials, plugin_off, base_url),
+        headers=headers,
+        last_headers=last_headers,
+        models=rows,
+        max_tokens=fields.get("maxTokens"),
+        timeout_s=fields.get("timeoutSeconds"),
+        layers=layers,
+        references=references,
+        primary=dict(references).get("default"),
+        plugin_off=plugin_off,
+        env=settings.layers[0][1],
+        ca_file=ca_file,
+        where=where,
+        file=settings.path)
 
 
 def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
@@ -1794,18 +1848,15 @@ def find_block(config, provider):
     """
     providers = _get(config, "models", "providers") or {}
     same = [name for name in providers if provider_id(name) == provider_id(provider)]
-    if not same:
-        return trimmed(provider), None
-    if len(same) == 1:
-        return same[0], providers[same[0]]
+    if len(same) < 2:
+        name = same[0] if same else trimmed(provider)
+        return name, providers.get(name)
     merged, rows = {}, []
     for name in same:
-        block = providers[name]
-        merged.update(block)
-        own = {key: block[key] for key in ("baseUrl",) if key in block}
-        rows += [dict(own, **row) for row in block.get("models") or ()]
-    merged["models"] = rows
-    return same[-1], merged
+        merged.update(providers[name])
+        own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
+        rows += [dict(own, **row) for row in providers[name].get("models") or ()]
+    return name, dict(merged, models=rows)
 
 
 def _declared_rows(block):
@@ -1817,16 +1868,11 @@ def _declared_rows(block):
     rows = collections.OrderedDict()
     for row in block.get("models") or ():
         model_id = trimmed(row["id"])
-        if model_id:
-            rows[model_id] = dict(row, **rows.get(model_id, {}))
-    declared = []
-    for model_id, row in rows.items():
-        row = dict(legacy, **row)
-        row["id"] = model_id
         if "baseUrl" in row:
-            row["baseUrl"] = row["baseUrl"].strip().rstrip("/")
-        declared.append(row)
-    return declared
+            row = dict(row, baseUrl=row["baseUrl"].strip().rstrip("/"))
+        if model_id:
+            rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
+    return [dict(legacy, **row) for row in rows.values()]
 
 
 def _choose_base_url(settings, block, path, option):
@@ -1898,9 +1944,10 @@ def _secret_value(settings, value, path):
         return None, None
     if isinstance(value, dict):
         if value["source"] != "env":
-            return None, ConfigError("%s is a secret of the source %s, which only OpenClaw resolves"
-                                     % (dotted(path), value["source"]),
-                                     "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
+            return None, ConfigError(
+                "%s is a secret of the source %s, which only OpenClaw resolves"
+                % (dotted(path), value["source"]),
+                "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
         name = value["id"]
     else:
         value = value.strip()
@@ -1941,29 +1988,27 @@ def _block_headers(settings, block, path):
     """Return (headers, the headers that stand above a model's, the error for an unusable value)."""
     request = block.get("request") or {}
     auth = request.get("auth") or {}
-    headers, last_headers, errors = {}, {}, []
-
-    def add(target, name, value, place, before=""):
-        text, error = _secret_value(settings, value, path + place)
-        if error is not None:
-            errors.append(error)
-        else:
-            set_header(target, name, Secret(before + text))
-
-    for name, value in (block.get("headers") or {}).items():
-        add(headers, name, value, ("headers", name))
-    for name, value in (request.get("headers") or {}).items():
-        add(last_headers, name, value, ("request", "headers", name))
+    headers, last_headers, problem = {}, {}, None
+    fields = [(headers, name, value, "", ("headers", name))
+              for name, value in (block.get("headers") or {}).items()]
+    fields += [(last_headers, name, value, "", ("request", "headers", name))
+               for name, value in (request.get("headers") or {}).items()]
     if "token" in auth:
-        add(last_headers, "Authorization", auth["token"], ("request", "auth", "token"), "Bearer ")
+        fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
+                       ("request", "auth", "token")))
     if "headerName" in auth:
-        add(last_headers, auth["headerName"], auth["value"], ("request", "auth", "value"),
-            auth.get("prefix", ""))
+        fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
+                       ("request", "auth", "value")))
+    for target, name, value, prefix, place in fields:
+        text, error = _secret_value(settings, value, path + place)
+        problem = problem or error
+        if text is not None:
+            set_header(target, name, Secret(prefix + text))
     rows = block.get("models") or ()
-    for sent in [headers, last_headers] + [row.get("headers") or {} for row in rows]:
+    for sent in [headers, last_headers] + [row.get("headers", {}) for row in rows]:
         for name, value in sent.items():
             _refuse_unsendable("the header %r" % name, value, name)
-    return headers, last_headers, errors[0] if errors else None
+    return headers, last_headers, problem
 
 
 def set_header(headers, name, value):
@@ -1999,10 +2044,8 @@ def _asks_server(config, name, block, credentials, plugin_off, base_url):
     return block is None or (bool(credentials) and has_wildcard(config, name))
 
 
-def _refusal(settings, name, block, credentials, problem, plugin_off, base_url):
-    """Return the error that keeps a provider from being asked, or None."""
-    if problem is not None:
-        return problem
+def _refusal(settings, name, block, credentials, plugin_off, base_url):
+    """Return the error that keeps a provider without a block from being asked, or None."""
     if block is not None or base_url is not None:
         return None
     if plugin_off:
@@ -2018,14 +2061,15 @@ def key_exposed(provider):
     key = provider.request_key or provider.discovery_key
     if key is None or target.scheme == "https" or is_private(target.host):
         return None
-    return "the key of %s goes to %s unencrypted: use https" % (key.source, origin(provider.base_url))
+    return "the key of %s goes to %s unencrypted: use https" % (
+        key.source, origin(provider.base_url))
 
 
 _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
 def secret_texts(config):
-    """Return the texts in a config's fields that hold credentials; what only names one is left out."""
+    """Return the texts in a config's fields that hold credentials, without what only names one."""
     found = []
 
     def walk(value, inside):
@@ -2130,7 +2174,9 @@ def _read_profile_store(path, warnings):
 # What OpenClaw makes of rows, references and the settings of agents. Pure.
 
 _REASONING_NAME = r"(?i)r1|reasoning|think|reason"
-_MODEL_VERSION = r"(?i)(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?:@|\Z)"
+# @profile behind an id; @20251001, @q4_k and @8bit are versions of a model, as OpenClaw has it.
+_PROFILE = (r"(?is)((?:.*/)?[^/@]*(?:@VERSION)*)@(?!VERSION)([^/]*)\Z".replace(
+    "VERSION", r"(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?=@|\Z)"))
 
 
 def model_key(provider, model_id):
@@ -2158,17 +2204,11 @@ def _same_key(one, other):
 
 
 def without_profile(reference):
-    """Return a reference, trimmed, without the name of an auth profile behind its @.
-
-    @20251001 and @q4_k are versions of a model, as OpenClaw has it.
-    """
-    reference = trimmed(reference)
-    start = reference.rfind("/") + 1
-    for at in re.finditer("@", reference[start:]):
-        model, profile = reference[:start + at.start()], reference[start + at.end():]
-        if model and not re.match(_MODEL_VERSION, profile):
-            return trimmed(model) if trimmed(model) and trimmed(profile) else reference
-    return reference
+    """Return a reference, trimmed, without the name of an auth profile behind its @."""
+    found = re.match(_PROFILE, trimmed(reference))
+    if found and trimmed(found.group(1)) and trimmed(found.group(2)):
+        return trimmed(found.group(1))
+    return trimmed(reference)
 
 
 def agent_layers(config):
@@ -2178,18 +2218,15 @@ def agent_layers(config):
     """
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
-    entries = list((agents.get("entries") or {}).items())
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
-    chosen = _get(defaults, "systemAgent", "agentId")
-    marked = [entry for _, entry in entries + listed if entry.get("default") is True]
-    if isinstance(chosen, str) and trimmed(chosen):
-        marked = [entry for name, entry in entries + listed
-                  if name.lower() == trimmed(chosen).lower()]
-    elif not marked and len(entries) == 1:
-        marked = [entries[0][1]]
-    elif not marked and not entries:                 # the first one, as agents.list had it
-        marked = [entry for _, entry in listed]
-    return _agent_layer(defaults), _agent_layer(marked[0] if marked else {})
+    entries = list((agents.get("entries") or {}).items()) or listed
+    chosen = trimmed(_text(_get(defaults, "systemAgent", "agentId")))
+    found = [entry for _, entry in entries if entry.get("default") is True]
+    if chosen:
+        found = [entry for name, entry in entries if name.lower() == chosen.lower()]
+    elif not found and (len(entries) == 1 or entries is listed):
+        found = [entry for _, entry in entries]      # the first one, as agents.list had it
+    return _agent_layer(defaults), _agent_layer((found or [{}])[0])
 
 
 def _agent_layer(settings):
@@ -2212,13 +2249,13 @@ def model_aliases(layers):
 
 
 def has_wildcard(config, provider):
-    """Tell whether agents.defaults lets a provider with a block be asked for more models: vllm/*."""
+    """Tell whether agents.defaults has a provider with a block asked for more models: vllm/*."""
     defaults = _get(config, "agents", "defaults") or {}
-    keys = list(defaults.get("models") or ()) + list(_get(defaults, "modelPolicy", "allow") or ())
-    for parts in map(split_reference, keys):
-        if parts and parts[0] == provider_id(provider) and ("/" + parts[1]).endswith("/*"):
-            return True
-    return False
+    keys = list(defaults.get("models") or ())
+    keys += _get(defaults, "modelPolicy", "allow") or ()
+    start = provider_id(provider) + "/"
+    return any(key.startswith(start) and key.endswith("/*")
+               for key in filter(None, map(reference_key, keys)))
 
 
 def model_references(config, layers):
@@ -2230,19 +2267,18 @@ def model_references(config, layers):
     (primary, fallbacks), (own_primary, own_fallbacks) = choices
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
-    primary = own_primary or primary
     image, image_fallbacks = _choice(layers[0].get("imageModel"))
-    found = [("default", primary)]
-    found += [("fallback#%d" % number, text) for number, text in enumerate(fallbacks or (), 1)]
-    found += [("image", image)]
-    found += [("img-fallback#%d" % number, text)
-              for number, text in enumerate(image_fallbacks or (), 1)]
+    found = [("default", own_primary or primary)] + _numbered("fallback#%d", fallbacks)
+    found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
     aliases, declared = model_aliases(layers), _declared_keys(config)
     known = declared + list(layers[0]["models"])
-    references = [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
-    if not primary and declared:
-        references.insert(0, ("default", declared[0]))
-    return references
+    if not found[0][1] and declared:
+        found[0] = ("default", declared[0])
+    return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+
+
+def _numbered(tag, texts):
+    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
 
 
 def _choice(model):
@@ -2287,9 +2323,9 @@ def parse_model_list(payload):
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = collections.OrderedDict()
     for row in rows:
-        model_id = _get(row, "id")
-        if isinstance(model_id, str) and trimmed(model_id):
-            kept.setdefault(trimmed(model_id), dict(row, id=trimmed(model_id)))
+        model_id = trimmed(_text(_get(row, "id")))
+        if model_id:
+            kept.setdefault(model_id, dict(row, id=model_id))
     return list(kept.values())
 
 
@@ -2318,18 +2354,20 @@ def _is_number(value):
 
 
 def stated_models(rows, provider):
-    """Return the Models of server rows; no window where neither the row nor its parent states one."""
+    """Return the Models of server rows; no window where neither a row nor its parent states one."""
     stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
-        parent, root = row.get("parent"), row.get("root")
-        parent = trimmed(parent) if isinstance(parent, str) else None
+        parent = trimmed(_text(row.get("parent"))) or None
         window = row_context(row)
         if window is None and parent != row["id"]:
             window = stated.get(parent)
         models.append(_model(
-            provider, row["id"], source="discovered", parent=parent or None, context_window=window,
-            root=root if isinstance(root, str) else None,
+            provider, row["id"],
+            source="discovered",
+            parent=parent,
+            root=_text(row.get("root")) or None,
+            context_window=window,
             reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
     return models
 
@@ -2347,45 +2385,69 @@ def _with_window(model):
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    return [_model(provider, row["id"], name=row["name"], input=tuple(row.get("input", ("text",))),
-                   context_window=_whole(row.get("contextWindow")),
-                   context_tokens=_whole(row.get("contextTokens")),
-                   max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
-                   reasoning=row.get("reasoning") is True, source="declared",
-                   base_url=row.get("baseUrl"), compat=row.get("compat"),
-                   headers=row.get("headers"))
-            for row in provider.models]
+    return [_declared_model(provider, row) for row in provider.models]
+
+
+def _declared_model(provider, row):
+    return _model(
+        provider, row["id"],
+        name=row["name"],
+        input=tuple(row.get("input", ("text",))),
+        context_window=_whole(row.get("contextWindow")),
+        context_tokens=_whole(row.get("contextTokens")),
+        max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+        reasoning=row.get("reasoning"),
+        source="declared",
+        base_url=row.get("baseUrl"),
+        compat=row.get("compat"),
+        headers=row.get("headers"))
 
 
 def _whole(value):
     """Return a whole number of tokens, or None: OpenClaw shows no other."""
-    return int(value) if value is not None and value % 1 == 0 and value <= 2 ** 53 else None
+    if value is None or value % 1 or value > 2 ** 53:
+        return None
+    return int(value)
 
 
 def _model(provider, model_id, **fields):
-    """Return a Model with the settings of agents that apply to it; fields that are None are unset."""
+    """Return a Model with the settings of agents for it; fields that are None stay unset."""
     key = model_key(provider.id, model_id)
-    params, thinking = _agent_params(provider.layers, reference_key(key) or key)
+    key = reference_key(key) or key
+    params, thinking = _agent_params(provider.layers, key)
     values = dict.fromkeys(Model._fields)
-    values.update(id=model_id, name=model_id, provider=provider.id, base_url=provider.base_url,
-                  input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False,
-                  tags=_tags(provider, reference_key(key) or key), compat={}, headers={},
-                  params=params, thinking=thinking)
-    values.update((field, value) for field, value in fields.items() if value is not None)
+    values.update(
+        id=model_id,
+        name=model_id,
+        provider=provider.id,
+        base_url=provider.base_url,
+        input=("text",),
+        max_tokens=DEFAULT_MAX_TOKENS,
+        reasoning=False,
+        tags=_tags(provider, key),
+        compat={},
+        headers={},
+        params=params,
+        thinking=thinking)
+    values.update((name, value) for name, value in fields.items() if value is not None)
     return Model(**values)
 
 
 def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
-    own = [layer["models"].get(key, {}).get("params") or {} for layer in layers]
-    params = (defaults.get("params") or {}, own[0], own[1], agent.get("params") or {})
-    levels = [agent.get("thinkingDefault"), own[1].get("thinking"), own[0].get("thinking"),
-              defaults.get("thinkingDefault")]
+    of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
+    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
+    levels = [
+        agent.get("thinkingDefault"),
+        of_agent.get("thinking"),
+        of_model.get("thinking"),
+        defaults.get("thinkingDefault"),
+    ]
     for level in levels:
         if level is False or level == "disabled":
             return params, "off"
-        if isinstance(level, str) and trimmed(level):
+        if trimmed(_text(level)):
             return params, trimmed(level).lower()
     return params, None
 
@@ -2396,13 +2458,16 @@ def _tags(provider, key):
     entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
     if entries:
         tags.append("configured")
-    aliases = [trimmed(entry.get("alias", "")) for entry in entries]
-    tags += ["alias:" + alias for alias in aliases if alias][-1:]
+    for entry in reversed(entries):
+        alias = trimmed(entry.get("alias", ""))
+        if alias:
+            tags.append("alias:" + alias)
+            break
     return tuple(tags)
 
 
 def thinking_evidence(model_id):
-    """Return (compat, reason) for an id of a family whose template takes enable_thinking, else None."""
+    """Return (compat, reason) for an id whose template takes enable_thinking, else None."""
     if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
         return ({"thinkingFormat": "qwen-chat-template"},
                 "by its name: Qwen3 templates take enable_thinking")
@@ -2412,20 +2477,19 @@ def thinking_evidence(model_id):
 
 
 def merge_models(declared, discovered, provider):
-    """Return declared and discovered Models as one list; what a declared row leaves out is discovered."""
+    """Return declared and discovered Models as one list.
+
+    What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
+    """
     served = collections.OrderedDict((model.id, model) for model in discovered)
-    written = {row["id"]: row for row in provider.models}
     merged = []
-    for model in declared:
-        other = served.pop(model.id, None)
-        if other is not None:
-            model = model._replace(parent=other.parent, root=other.root)
-            if "contextWindow" not in written[model.id]:
-                model = model._replace(context_window=other.context_window)
-            if "reasoning" not in written[model.id]:
-                model = model._replace(reasoning=other.reasoning)
-        elif "contextWindow" not in written[model.id]:
-            model = _with_window(model)
+    for model, row in zip(declared, provider.models):
+        other = served.pop(model.id, None) or _with_window(model)
+        model = model._replace(parent=other.parent, root=other.root)
+        if "contextWindow" not in row:
+            model = model._replace(context_window=other.context_window)
+        if "reasoning" not in row:
+            model = model._replace(reasoning=other.reasoning)
         merged.append(model)
     return merged + list(served.values())
 
@@ -2441,16 +2505,16 @@ def match_model(models, reference, provider):
 
     An alias in any case, else a key, else an id; each also without a profile behind an @.
     """
-    def named(text):
-        text = trimmed(text)
-        alias = "alias:" + text.lower()
-        key = reference_key(text if "/" in text else model_key(provider, text))
-        tests = (lambda model: alias in [tag.lower() for tag in model.tags],
-                 lambda model: (reference_key(model.key) or model.key) == key,
-                 lambda model: model.id == text)
-        return next((model for test in tests for model in models if test(model)), None)
-
-    return named(reference) or named(without_profile(reference))
+    tests = (lambda model, text: "alias:" + text.lower() in map(str.lower, model.tags),
+             lambda model, text: _same_key(model.key, text),
+             lambda model, text: _same_key(model.key, model_key(provider, text)),
+             lambda model, text: model.id == text)
+    for text in (trimmed(reference), without_profile(reference)):
+        for test in tests:
+            for model in models:
+                if test(model, text):
+                    return model
+    return None
 
 
 # ----------------------------------------------------------------------------
