@@ -52,22 +52,31 @@ MAX_ISSUES = 100                     # faults named of one file; more help nobod
 # ----------------------------------------------------------------------------
 # Errors and exit statuses
 # ----------------------------------------------------------------------------
+# Every failure the outside world can cause is a row of CAUSES, worded there and nowhere else.
+# Nothing here looks at a server, a file or the environment.
 
 class Error(Exception):
     """Root of every error the outside world can cause.
 
-    `cause` is a code of CAUSES, `hint` the next step to take (may be empty),
-    `exit_status` what the command line exits with, `facts` what was filled in.
+    `cause` is a code of CAUSES, `hint` the next step in words (may be empty), `command` the
+    next step as a shell takes it, or None; `exit_status` is what the command line exits with,
+    `facts` what the words were filled in with.
     """
 
     exit_status = 1
 
-    def __init__(self, message, hint="", cause=None, **facts):
+    def __init__(self, message, hint="", cause=None, command=None, **facts):
         super(Error, self).__init__(message)
         self.message = message
         self.hint = hint
         self.cause = cause
+        self.command = command
         self.facts = facts
+
+    @property
+    def next_step(self):
+        """The next step in one line: the words, then the command."""
+        return ": ".join(filter(None, (self.hint, self.command)))
 
 
 class NothingToShow(Error):
@@ -95,108 +104,209 @@ class ServerError(Error):
 
 
 class KeyRefused(Error):
-    """The server answered 401 or 403."""
+    """The server, or a proxy before it, answered 401 or 403."""
 
     exit_status = 5
 
 
-_ERRORS = {kind.exit_status: kind for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)}
-Cause = collections.namedtuple("Cause", "exit_status summary fix")
-# One row a cause: what `list`, `chat` and `doctor` say of it. Names in braces are facts
-# of the moment. The codes are those of `doctor --json`.
+_ERRORS = {
+    kind.exit_status: kind
+    for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)
+}
+Cause = collections.namedtuple("Cause", "exit_status summary fix command")
+Cause.__new__.__defaults__ = ("",)
+Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
+
+`exit_status` 0 is that of a warning. `command` is for a shell, its facts quoted; "" where
+only the moment knows one (`error_for` takes it) or none is known.
+"""
+# The codes are those of `doctor --json`; those it does not have are told there as a wider one.
 CAUSES = {
-    "not-opted-in": Cause(1, "no key, so {provider} is not opted in: {variable} is unset and there is no auth profile",
-                          "export {variable}=vllm-local    (any value does when the server enforces no key)"),
-    "config-invalid": Cause(3, "{where}: {problem}", "mend that line, then check: {tool} config --check"),
+    # Settings
+    "not-opted-in": Cause(
+        1, "no key for {provider}, so OpenClaw does not use it: {variable} is not set, "
+           "and no auth profile holds one",
+        "set one; any value does when the server enforces none", "export {variable}=vllm-local"),
+    "config-invalid": Cause(
+        3, "{where}: {problem}", "fix that line, then check: {tool} config --check"),
     "config-unknown-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
+    "config-legacy-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
     "config-not-written": Cause(3, "{where}: not written: {problem}", "{fix}"),
-    "config-included": Cause(3, "{where}: {place} comes from the included file {included}, which is left alone",
-                             "put the block into {included} by hand; this prints it: {tool} config"),
-    "config-missing-variable": Cause(1, "{path} uses ${{{variable}}}, which is not set",
-                                     "export {variable}=…    (or put it into {dotenv})"),
-    "provider-disabled": Cause(1, "plugins.entries.vllm.enabled is false in {file}",
-                               "set it to true, or remove the line"),
-    "bad-base-url": Cause(3, "{where} is no usable base URL: {problem}", "use something like {example}"),
-    "bad-key-form": Cause(3, "the key of {source} cannot be sent: {problem}", "set the key again, without {what}"),
-    "dns": Cause(4, "{url}: the host name {host!r} does not resolve ({detail})",
-                 "check the spelling of the host, or use its address: getent hosts {host}"),
-    "connection-refused": Cause(4, "{url}: connection refused, nothing listens there", "{start}"),
-    "server-loading": Cause(4, "{url}: {detail}: the server is still loading its model",
-                            "wait until its log says that startup is complete; if it stays so, that log says why"),
-    "wrong-address-family": Cause(4, "{url}: only {answers} answers, {refuses} does not",
-                                  "use the address that answers: {right}"),
-    "unreachable": Cause(4, "{url}: {detail}", "check the address, the route to it and the firewall"),
-    "timeout": Cause(4, "{url}: timed out {when} ({seconds:g} s)", "{fix}"),
-    "proxy-captured": Cause(4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
-                            "export NO_PROXY={no_proxy}"),
-    "scheme-mismatch": Cause(4, "{url}: the port does not speak {scheme}", "try the other scheme: {right}"),
-    "tls-untrusted": Cause(4, "{url}: the certificate of {host} is not trusted: {detail}",
-                           "pass the authority that signed it: --ca-file CA.pem   (or export SSL_CERT_FILE=CA.pem)"),
-    "tls-failed": Cause(4, "{url}: TLS failed: {detail}", "check the scheme and port of the base URL"),
-    "redirect": Cause(4, "{url}: answered {status} and points to {location}; redirects are not followed",
-                      "put the right address into baseUrl: {right}"),
-    "missing-v1": Cause(4, "{url}: not found there, but {right}/models answers", "set baseUrl to {right}"),
-    "endpoint-in-base-url": Cause(3, "{where} ends in {suffix}, which is an endpoint and no base URL",
-                                  "set baseUrl to {right}"),
-    "not-openai": Cause(4, "{url}: the answer is no OpenAI-style JSON: {detail}{answered_by}",
-                        "check that the base URL is that of a vLLM server and ends in /v1"),
-    "http-error": Cause(4, "{url}: HTTP {status} {reason}{words}{answered_by}", "{fix}"),
-    "answer-broken": Cause(4, "{url}: {detail}", "try again; if it stays so, look at the server's log"),
-    "answer-too-large": Cause(4, "{url}: the answer is larger than {limit} bytes",
-                              "check that the base URL is that of a vLLM server"),
-    "no-key": Cause(5, "{url}: HTTP {status}{words}: the server wants a key and none was sent",
-                    "export {variable}=THE-KEY    (the value the server was started with: --api-key)"),
-    "bad-key": Cause(5, "{url}: HTTP {status}{words}: the server refused the key from {source}{suspect}",
-                     "set the key the server was started with: export {variable}=THE-KEY"),
-    "key-ignored": Cause(0, "{url} answers without the key too: the server enforces none",
-                         "to have it enforced, start vLLM with: --api-key THE-KEY"),
+    "config-included": Cause(
+        3, "{where}: {place} comes from the included file {included}, which is never edited",
+        "put the block into {included} by hand; this prints it: {tool} config"),
+    "config-missing-variable": Cause(
+        1, "{path} uses ${{{variable}}}, which is not set",
+        "export {variable}=…    (or put it into {dotenv})"),
+    "provider-disabled": Cause(
+        1, "plugins.entries.vllm.enabled is false in {file}", "set it to true, or remove it"),
+    "bad-base-url": Cause(
+        3, "{where} is not a valid base URL: {problem}", "use something like {example}"),
+    "endpoint-in-base-url": Cause(
+        3, "{where} ends in {suffix}, which is an endpoint, not a base URL",
+        "set baseUrl to {right}"),
+    "bad-key-form": Cause(
+        3, "the key from {source} cannot be sent: {problem}", "set the key again, without {what}"),
+    "wrong-api": Cause(
+        0, "{path} is {api}, so OpenClaw posts to another endpoint than /chat/completions",
+        "set it to openai-completions, or remove it"),
+    "wrong-provider": Cause(
+        1, "{path} is {reference}: OpenClaw asks another provider for it, though it is served here",
+        "write {right}"),
+    "private-network": Cause(
+        1, "{path} is false, so OpenClaw refuses to connect to {url}, a private address",
+        "remove it, or set it to true"),
+    "key-in-shell-only": Cause(
+        0, "{variable} is set in this shell only: a gateway that runs as a service does not see it",
+        "put {variable}=… into {dotenv}"),
+    "usage-off": Cause(
+        0, "{path} is false, though the server sends usage: OpenClaw then counts no context "
+           "and never compacts it",
+        "remove it, or set it to true"),
+    # The way to the server
+    "dns": Cause(
+        4, "{url}: the host name {host!r} does not resolve ({detail})",
+        "check the spelling of the host, or use its address: getent hosts {host}"),
+    "connection-refused": Cause(4, "{url}: connection refused, nothing listens there", "{fix}"),
+    "server-loading": Cause(
+        4, "{url}: {detail}: the server is still loading its model",
+        "wait until its log says that startup is complete; if it never does, the log says why"),
+    "engine-dead": Cause(
+        4, "{url}: HTTP {status}{words}: the API answers, but the engine behind it has died",
+        "restart vLLM; its log says why the engine died"),
+    "wrong-address-family": Cause(
+        4, "{url}: only {answers} answers, {refuses} does not",
+        "use the address that answers: {right}"),
+    "unreachable": Cause(
+        4, "{url}: {detail}", "check the address, the route to it and the firewall"),
+    "timeout": Cause(4, "{url}: timed out {when} after {seconds:g} s{limit}", "{fix}"),
+    "proxy-captured": Cause(
+        4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
+        "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
+    "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
+    "gateway-auth": Cause(
+        5, "{url}: HTTP {status}: a proxy before the server wants {scheme} credentials"
+           "{realm}{answered_by}",
+        "put them into headers.Authorization of the provider's block in openclaw.json"),
+    "scheme-mismatch": Cause(
+        4, "{url}: the port does not speak {scheme}", "use the other scheme: {right}"),
+    "tls-untrusted": Cause(
+        4, "{url}: the certificate of {host} is not trusted: {detail}",
+        "name the authority that signed it: --ca-file CA.pem, or SSL_CERT_FILE; OpenClaw itself "
+        "reads NODE_EXTRA_CA_CERTS"),
+    "tls-wrong-host": Cause(
+        4, "{url}: the certificate is not for {host}: {detail}",
+        "use a name that it is for in the base URL, or have it issued for {host}"),
+    "tls-failed": Cause(
+        4, "{url}: TLS failed: {detail}", "check the scheme and port of the base URL"),
+    "redirect": Cause(
+        4, "{url}: HTTP {status} points to {location}; redirects are not followed",
+        "set baseUrl to {right}"),
+    "missing-v1": Cause(
+        4, "{url}: not found there, but {right}/models answers", "set baseUrl to {right}"),
+    "not-openai": Cause(
+        4, "{url}: the answer is not OpenAI-style JSON: {detail}{answered_by}",
+        "check that the base URL is that of a vLLM server and ends in /v1"),
+    "http-error": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
+    "answer-broken": Cause(
+        4, "{url}: {detail}", "try again; if it happens again, look at the server's log"),
+    "answer-too-large": Cause(
+        4, "{url}: the answer is larger than {limit} bytes",
+        "check that the base URL is that of a vLLM server"),
+    "no-key": Cause(
+        5, "{url}: HTTP {status}{words}: the server wants a key and none was sent{answered_by}",
+        "set {variable} to the key the server was started with (--api-key)"),
+    "bad-key": Cause(
+        5, "{url}: HTTP {status}{words}: the server refused the key from {source}{suspect}"
+           "{answered_by}",
+        "set {variable} to the key the server was started with (--api-key)"),
+    "key-ignored": Cause(
+        0, "{url} answers without the key too: the server enforces none",
+        "to enforce one, start vLLM with --api-key"),
+    # Models and templates
     "no-models": Cause(1, "{where}: {problem}", "{fix}"),
     "model-not-served": Cause(4, "{url}: the server has no model {model!r}{words}", "{fix}"),
-    "context-exceeded": Cause(4, "{url}: the prompt and its answer do not fit the context of {model}{words}",
-                              "shorten the prompt, or lower --max-tokens"),
-    "context-too-large": Cause(1, "{model}: {field} is {declared}, the server's max_model_len is {served}",
-                               "set {field} to {served}, or run: {tool} config --write --refresh"),
-    "context-too-small": Cause(0, "{model}: {field} is {declared}, less than half of the server's {served}: "
-                                  "{lost} tokens of context go unused",
-                               "set {field} to {served}, or run: {tool} config --write --refresh"),
-    "max-tokens-too-large": Cause(1, "{model}: maxTokens {declared} leaves no room for a prompt in {served}",
-                                  "set maxTokens to {right} or less"),
-    "context-below-agent": Cause(0, "{model}: max_model_len {served} is small: OpenClaw's own agent prompt takes "
-                                    "about 32000 tokens", "start vLLM with a larger --max-model-len"),
-    "chat-failed": Cause(4, "{url}: HTTP {status}{words}", "{fix}"),
-    "unknown-field-rejected": Cause(4, "{url}: the server refused the field {field!r}{words}", "{fix}"),
+    "context-exceeded": Cause(4, "{url}: {problem}{words}", "{fix}"),
+    "context-too-large": Cause(
+        1, "{model}: {field} is {declared}, the server's max_model_len is {served}",
+        "set {field} to {served}"),
+    "context-too-small": Cause(
+        0, "{model}: {field} is {declared}, less than half of the server's {served}: "
+           "{lost} tokens of context go unused",
+        "set {field} to {served}"),
+    "max-tokens-too-large": Cause(
+        1, "{model}: maxTokens {declared} leaves no room for a prompt in {served}",
+        "set maxTokens to {right} or less"),
+    "context-below-agent": Cause(
+        0, "{model}: max_model_len {served} is small: OpenClaw's own agent prompt takes "
+           "about 32000 tokens",
+        "start vLLM with a larger --max-model-len"),
+    "no-chat-template": Cause(
+        4, "{url}: {model} has no chat template{words}",
+        "start vLLM with --chat-template FILE, or serve the instruct version of the model"),
+    "not-a-chat-model": Cause(
+        4, "{url}: {model} does not chat: the server embeds, ranks or transcribes{words}",
+        "serve a chat model; this one needs no row in openclaw.json"),
+    "template-role": Cause(
+        1, "{model}: the chat template refuses the role {role!r}{words}", "{fix}"),
+    "template-history": Cause(
+        1, "{model}: the chat template refuses {history}{words}", "{fix}"),
+    "exposed": Cause(
+        0, "{url}: the key guards /v1 only; {paths} answer to anyone who reaches the port",
+        "let only a reverse proxy reach the port, or close it in the firewall"),
+    # Completions
+    "chat-failed": Cause(
+        4, "{url}: HTTP {status}{words}", "the words are the server's own; its log says more"),
+    "unknown-field-rejected": Cause(
+        4, "{url}: the server does not know the field {field!r}{words}", "{fix}"),
+    "field-refused": Cause(4, "{url}: the server refuses {field}{words}", "{fix}"),
     "empty-answer": Cause(1, "{model}: the answer has no content: {detail}", "{fix}"),
-    "stream-broken": Cause(4, "{url}: the stream broke off: {detail}",
-                           "try again; if it stays so, look at the server's log and at proxies in between"),
-    "stream-buffered": Cause(0, "{model}: all chunks came together after {seconds:.1f} s: something between buffers",
-                             "in nginx: proxy_buffering off;"),
-    "usage-missing": Cause(0, "{model}: the stream carried no usage",
-                           "set compat: {{ supportsUsageInStreaming: false }} for this model"),
-    "tools-disabled": Cause(4, "{url}: the server takes no tools{words}",
-                            "start vLLM with: --enable-auto-tool-choice --tool-call-parser {parser}"),
-    "tool-parser-mismatch": Cause(1, "{model}: a tool call came back as text ({detail})",
-                                  "start vLLM with: --enable-auto-tool-choice --tool-call-parser {parser}"),
-    "template-role": Cause(1, "{model}: the chat template refuses the role {role!r}{words}", "{fix}"),
-    "exposed": Cause(0, "{url}: the key guards /v1 only; {paths} answer to anyone who reaches the port",
-                     "let only a reverse proxy or the firewall reach the port"),
+    "reasoning-in-content": Cause(
+        1, "{model}: the reasoning comes inside the answer ({detail})", "{fix}"),
+    "stream-broken": Cause(
+        4, "{url}: the stream broke off: {detail}",
+        "try again; if it happens again, look at the server's log and at proxies in between"),
+    "stream-buffered": Cause(
+        0, "{model}: all chunks came together after {seconds:.1f} s: something in between buffers",
+        "turn that off there; in nginx: proxy_buffering off;"),
+    "usage-missing": Cause(
+        0, "{model}: the stream carried no usage",
+        "set compat.supportsUsageInStreaming to false for this model"),
+    "tools-disabled": Cause(4, "{url}: the server takes no tools{words}", "{fix}"),
+    "tool-parser-mismatch": Cause(
+        1, "{model}: a tool call came back as text ({detail})", "{fix}"),
+    "tool-arguments": Cause(
+        0, "{model}: a tool call came with {detail}",
+        "upgrade vLLM, whose streaming parser may cut arguments, or use a larger model"),
 }
+# The causes of which `doctor` finds out more than the request that failed of them.
+DOCTOR_KNOWS_MORE = frozenset(
+    "not-opted-in dns connection-refused unreachable timeout proxy-captured scheme-mismatch "
+    "tls-untrusted tls-failed not-openai http-error no-key bad-key chat-failed "
+    "unknown-field-rejected stream-broken".split())
 
 
-class _Facts(dict):
-    """Facts for a template; one that nobody stated is left empty rather than an error."""
+class _Quoted(dict):
+    """Facts as a shell takes them."""
 
-    def __missing__(self, name):
-        return ""
+    def __getitem__(self, name):
+        import shlex
+        return shlex.quote(str(self.get(name, "")))
 
 
-def error_for(cause, **facts):
-    """Return the error for a row of CAUSES, worded with `facts`; raise what it returns."""
+def error_for(cause, command=None, **facts):
+    """Return the error for a row of CAUSES, worded with `facts`; raise what it returns.
+
+    A fact that nobody stated is left empty. `command` takes the place of the row's own.
+    """
     row = CAUSES[cause]
     facts.setdefault("tool", TOOL)
     facts.setdefault("variable", "VLLM_API_KEY")
-    known = _Facts(facts)
+    known = collections.defaultdict(str, facts)
+    message, hint = row.summary.format_map(known), row.fix.format_map(known)
+    command = command or row.command.format_map(_Quoted(facts)) or None
     kind = _ERRORS.get(row.exit_status, NothingToShow)
-    return kind(row.summary.format_map(known), row.fix.format_map(known), cause, **facts)
+    return kind(message, hint, cause, command, **facts)
 
 
 # ----------------------------------------------------------------------------
@@ -388,9 +498,13 @@ Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
 "arguments"}}; `timings` {"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the
 server sent beyond that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}."""
-Finding = collections.namedtuple("Finding", "check status cause summary fix")
-Finding.__doc__ = "What one check of `diagnose` found; status is ok, warn, fail or skip, cause a code of CAUSES or None."
-Finding.__new__.__defaults__ = ("ok", None, "", "")
+Finding = collections.namedtuple("Finding", "check status cause summary fix command edits")
+Finding.__doc__ = """What one check of `diagnose` found; status is ok, warn, fail or skip.
+
+`cause` is a code of CAUSES, or None for what is ok; `fix` words; `command` what a shell takes
+as it is, or None; `edits` the Edits of openclaw.json that fix it.
+"""
+Finding.__new__.__defaults__ = ("ok", None, "", "", None, ())
 
 
 # ----------------------------------------------------------------------------
@@ -2592,11 +2706,17 @@ class Exchange(object):
         response = http.client.HTTPResponse(wire, method="CONNECT")
         response.begin()
         if response.status != 200:
-            raise self._captured("it refuses the tunnel: HTTP %d" % response.status)
+            raise proxy_error(self.url, self.proxy, response.status)
 
     def _captured(self, detail):
         return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
                          way="stands in the way", detail=detail)
+
+    def _certificate(self):
+        """Return the certificate (DER) that a direct connection to the server is shown, or b""."""
+        if self.proxy:
+            return b""
+        return peer_certificate(self.target, self.route.connect_s)
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -2678,7 +2798,7 @@ class Exchange(object):
             return refused_error(self.url)
         ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
-            return _tls_error(error, facts)
+            return tls_error(error, facts, self._certificate)
         if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
             return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.BadStatusLine):
@@ -2769,7 +2889,7 @@ def tls_context(route):
         raise ServerError("this Python has no ssl module, so it cannot speak https",
                           "use a Python with ssl, or an http base URL", "tls-failed")
     path = route.ca_file or env_setting(route.env.get("SSL_CERT_FILE"))
-    problem = "it is missing, or not a regular file"     # to open a FIFO would wait for ever
+    problem = "it is missing, a directory or a FIFO"     # to open a FIFO would wait for ever
     try:
         if path is None or os.path.isfile(path):
             return ssl.create_default_context(cafile=path)
@@ -2850,62 +2970,9 @@ def peer_certificate(target, patience_s):
 # ----------------------------------------------------------------------------
 # What a server's answer means
 # ----------------------------------------------------------------------------
-
-def model_not_served(url, model_id, served, words=""):
-    """Return the error for a model the server does not have, with the nearest it has."""
-    near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
-    short = [other for other in served if len(other) <= 100]       # whole or not at all: half a key could not be redacted
-    fix = "did you mean --model %s ?" % near if near else "the server has: " + (", ".join(short[:8]) or "none")
-    return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
-
-
-def server_words(text, secrets=()):
-    """Return what a server says in an error body, in one line: each shape that vLLM has used, else the text.
-
-    {"error": {"message"}}, {"error": "…"}, {"object": "error", "message"}, {"detail": …}.
-    """
-    try:
-        payload = loads_untrusted(text)
-    except ValueError:                               # not all of it: unclosed tags cost their number squared
-        return excerpt(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", redact(text, secrets)[:10000]))
-    for value in (_get(payload, "error", "message"), _get(payload, "error"), _get(payload, "message"),
-                  _get(payload, "detail")):
-        if value:
-            return excerpt(redact(value if isinstance(value, str) else json.dumps(value), secrets))
-    return excerpt(redact(text, secrets))
-
-
-def is_error_payload(payload):
-    """Tell whether an object is an error in place of an answer (some releases send it with HTTP 200)."""
-    return isinstance(payload, dict) and (bool(payload.get("error")) or payload.get("object") == "error")
-
-
-def _tls_error(error, facts):
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text or type(error).__name__ in ("CertificateError", "SSLCertVerificationError"):
-        detail = getattr(error, "verify_message", None) or text
-        return error_for("tls-untrusted", detail=detail, **facts)
-    if re.search("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG", text):
-        return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
-    return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
-
-
-def timeout_error(url, phase, seconds):
-    """Return the error for a server that kept silent in a phase of the exchange (a code of PHASES)."""
-    fix = {"resolve": "check the name servers of this host",
-           "connect": "check the address, the route to it and the firewall"}
-    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], seconds=round(seconds, 1),
-                     fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
-
-
-def refused_error(url):
-    """Return the error for a port that nothing listens on, with the command that would start a server."""
-    target = split_url(url)
-    start = "start the server: vllm serve MODEL --port %d" % target.port
-    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
-        start += "    (in a container: the host is host.docker.internal or host.containers.internal)"
-    return error_for("connection-refused", url=url, start=start)
-
+# Statuses, bodies and exceptions are made into errors here; one model list is asked for by
+# `completion_error`, else nothing is looked at but what is handed in. What the servers write is
+# matched in the words of vLLM's releases from 0.3 to 0.33.
 
 def model_rows(url, reply, credential):
     """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
@@ -2918,21 +2985,69 @@ def model_rows(url, reply, credential):
         return parse_model_list(payload)
     except UnicodeDecodeError:
         detail = "it is not UTF-8"
+    except json.JSONDecodeError:
+        detail = _what_it_is(reply.body) or "it is not JSON"
     except ValueError as error:
-        detail = _what_it_is(reply.body) or "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-    raise error_for("not-openai", url=url, detail=detail, answered_by=answered_by(reply.headers))
+        detail = str(error)
+    raise error_for("not-openai", url=url, detail=detail, **_layer_facts(reply.headers, reply.body))
+
+
+def is_error_payload(payload):
+    """Tell whether an object is an error in place of an answer; some releases send it with 200."""
+    return isinstance(payload, dict) and (
+        bool(payload.get("error")) or payload.get("object") == "error")
 
 
 def _what_it_is(body):
+    """Return words for a body that cannot be JSON, or None."""
     if not body.strip():
         return "it is empty"
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
 
 
-def answered_by(headers):
-    """Return words for what answered when it does not look like vLLM itself, else ""."""
-    named = [headers.get(name) for name in ("Server", "Via", "X-Powered-By") if headers.get(name)]
-    return " (answered by %s)" % excerpt(", ".join(named), 80) if named and named != ["uvicorn"] else ""
+def offers_chat(openapi):
+    """Tell from the value of /openapi.json whether a server has chat completions; None: not known."""
+    paths = _get(openapi, "paths")
+    if not isinstance(paths, dict) or "/v1/models" not in paths:
+        return None
+    return "/v1/chat/completions" in paths
+
+
+# What an error body says
+
+def error_message(text):
+    """Return (message, name of the parameter it is about or None) of an error body.
+
+    Each shape that vLLM has used: {"error": {"message", "param"}}, {"error": "…"},
+    {"object": "error", "message", "param"}, {"detail": …}; of HTML the title, else the text.
+    """
+    try:
+        payload = loads_untrusted(text)
+    except ValueError:
+        return _html_words(text[:10000]), None       # unclosed tags cost their number squared
+    error = _get(payload, "error")
+    for holder in (error, payload):
+        message = _get(holder, "message")
+        if message:
+            param = _get(holder, "param")
+            return _as_text(message), param if isinstance(param, str) else None
+    return _as_text(error or _get(payload, "detail") or text), None
+
+
+def _as_text(value):
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _html_words(text):
+    title = re.search(r"(?is)<title[^>]*>([^<]*)", text)
+    if title:
+        return title.group(1)
+    return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
+
+
+def server_words(text, secrets=()):
+    """Return what a server says in an error body, in one line."""
+    return excerpt(redact(error_message(text)[0], secrets))
 
 
 def reply_words(reply):
@@ -2944,53 +3059,121 @@ def reply_words(reply):
     return redact(text, reply.secrets), server_words(text, reply.secrets)
 
 
+def _reply_facts(url, reply):
+    """Return what is told of every refused request: its status, its words, and what answered."""
+    words = re.sub("^%d " % reply.status, "", reply_words(reply)[1])    # as in the title of a page
+    if words:
+        words = ": " + words
+    elif reply.reason:
+        words = " " + excerpt(reply.reason, 60)
+    return dict(_layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
+
+
+_LAYERS = "nginx openresty Traefik Envoy HAProxy Caddy Apache Cloudflare LiteLLM".split()
+
+
+def answering_layer(headers, body=b""):
+    """Return the name of what answered when it is not vLLM itself, else ""."""
+    named = []
+    for name in ("Server", "Via", "X-Powered-By"):
+        if headers.get(name, "uvicorn") != "uvicorn":
+            named.append(headers[name])
+    if named:
+        return excerpt(", ".join(named), 80)
+    if any(name.lower().startswith("x-litellm") for name in headers):
+        return "LiteLLM"
+    page = body[:10000].decode("utf-8", "replace").lower()
+    if page.strip() == "no available server":        # the body of Traefik, which has no name in it
+        return "Traefik"
+    return next((name for name in _LAYERS if name.lower() in page and "<" in page[:200]), "")
+
+
+def answered_by(headers, body=b""):
+    """Return words for what answered when it is not vLLM itself, else ""."""
+    layer = answering_layer(headers, body)
+    return " (answered by %s)" % layer if layer else ""
+
+
+def _layer_facts(headers, body):
+    return {"layer": answering_layer(headers, body), "answered_by": answered_by(headers, body)}
+
+
+# Statuses
+
+_BUSY = "it is busy: try again later"
+# What a status of the layers before vLLM means, and the knob that turns it.
+_GATEWAY = {
+    413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
+    429: _BUSY,
+    502: "what is behind it is down, or not at the address it has: start vLLM, then look at its log",
+    503: "it is busy, or what is behind it is not ready: try again later, then look at its log",
+    504: "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;",
+}
+_ENGINE_DEAD = (r"EngineCore|EngineDead|[Ee]ngine (?:core|loop|process)\b.{0,60}"
+                r"(?:died|dead|not running|errored)|Background loop")
+
+
 def http_error(url, reply, credential):
-    """Return the error that a status other than 200 means for a GET, or for any request to do with the key."""
+    """Return the error that a status other than 200 means, whatever was asked for."""
     status = reply.status
-    text, words = reply_words(reply)
-    facts = {"url": url, "status": status, "reason": excerpt(reply.reason or "", 60), "answered_by": answered_by(reply.headers),
-             "words": ": " + words if words else ""}
-    if status in (401, 403) and not (reply.proxy and split_url(url).scheme == "http" and "Via" in reply.headers):
-        if credential is None:
-            return error_for("no-key", **facts)
-        return error_for("bad-key", source=credential.source, suspect=key_suspicion(credential.key), **facts)
+    facts = _reply_facts(url, reply)
+    forwarded = reply.proxy and split_url(url).scheme == "http"
+    if status in (401, 403) and not (forwarded and "Via" in reply.headers):
+        return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         location = excerpt(reply.headers.get("Location") or "nowhere", 200)
         return error_for("redirect", location=location, right=_redirect_base(url, location), **facts)
-    if "plain HTTP request was sent to HTTPS port" in text:
-        return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], url=url)
+    if b"plain HTTP request was sent to HTTPS port" in reply.body:
+        return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
     if reply.proxy and status in (403, 407, 502, 503, 504):
-        return error_for("proxy-captured", proxy=reply.proxy, no_proxy=split_url(url).host,
-                    way="answered in place of the server", detail="HTTP %d" % status, **facts)
-    if status == 503:
-        fix = "the server is not ready, or its engine is down: wait, and look at its log"
-    elif status == 404:
+        return proxy_error(url, reply.proxy, status)
+    if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
+        return error_for("engine-dead", **facts)
+    if status in _GATEWAY:
+        return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
+    fix = "look at the server's log"
+    if status == 404:
         fix = "check the base URL: for vLLM it ends in /v1"
-    else:
-        fix = "look at the server's log"
     return error_for("http-error", fix=fix, **facts)
 
 
-def _redirect_base(url, location):
-    """Return the base URL a redirect means: the place it points to without the endpoint."""
-    from urllib.parse import urljoin
-    try:
-        target = urljoin(url, location)
-    except ValueError:
-        return "the address the server names"
-    target = target.split("?")[0].rstrip("/")
-    if not re.match("https?://", target):
-        return "the address the server names"
-    for suffix in ("/chat/completions", "/models"):
-        if target.endswith(suffix):
-            return target[:-len(suffix)]
-    return target
+def proxy_error(url, proxy, status):
+    """Return the error for a status of the environment's proxy, which answered in place of the server."""
+    advice = ""
+    if status == 407:
+        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
+    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
+                     way="answered in place of the server", detail="HTTP %d" % status, advice=advice)
+
+
+def _gateway_fix(reply, words):
+    fix = _GATEWAY[reply.status]
+    if reply.status == 503 and re.search("(?i)queue|overload|busy|capacity|too many|rate limit", words):
+        fix = _BUSY
+    elif reply.status == 503 and re.search("(?i)no (?:available|healthy)|connect error|no server", words):
+        fix = _GATEWAY[502]
+    wait = reply.headers.get("Retry-After")
+    return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
+
+
+def _key_error(reply, credential, facts):
+    """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
+    challenge = reply.headers.get("WWW-Authenticate") or ""
+    scheme, _, rest = challenge.partition(" ")
+    if scheme and (scheme.lower() != "bearer" or "realm=" in rest):
+        realm = re.search(r'(?i)realm="?([^",]*)', rest)
+        return error_for("gateway-auth", scheme=excerpt(scheme, 40),
+                         realm=excerpt(realm.group(1), 80) if realm else "", **facts)
+    if credential is None:
+        return error_for("no-key", **facts)
+    return error_for("bad-key", source=credential.source,
+                     suspect=key_suspicion(credential.key), **facts)
 
 
 def key_suspicion(key):
     """Return words for what looks wrong about a key (never the key), or ""."""
     if re.match(r"(?i)bearer\s", key):
-        return "; it begins with \"Bearer \", which is added by itself"
+        return "; it begins with \"Bearer \", which is added on its own"
     if key[:1] in "'\"" and key[:1] == key[-1:]:
         return "; it is in quotes"
     if "${" in key or re.match(r"\$[A-Z_]", key):
@@ -2998,92 +3181,415 @@ def key_suspicion(key):
     return "; it holds a space" if " " in key else ""
 
 
+def _redirect_base(url, location):
+    """Return the base URL a redirect means: the place it points to without the endpoint."""
+    from urllib.parse import urljoin
+    try:
+        target = urljoin(url, location).split("?")[0].rstrip("/")
+    except ValueError:
+        target = ""
+    if not re.match("https?://", target):
+        return "the address the server names"
+    return re.sub("/(chat/completions|models)$", "", target)
+
+
+# Refused completions
+
 # The switch of a model's compat that keeps a field from being sent.
 _COMPAT_SWITCHES = {
-    "stream_options": "supportsUsageInStreaming: false", "max_completion_tokens": "maxTokensField: \"max_tokens\"",
-    "strict": "supportsStrictMode: false", "reasoning_effort": "supportsReasoningEffort: false",
-    "tools": "supportsTools: false", "tool_choice": "supportsTools: false", "developer": "supportsDeveloperRole: false",
+    "stream_options": ("supportsUsageInStreaming", False),
+    "max_completion_tokens": ("maxTokensField", "max_tokens"),
+    "strict": ("supportsStrictMode", False),
+    "store": ("supportsStore", False),
+    "prompt_cache_key": ("supportsPromptCacheKey", False),
+    "reasoning_effort": ("supportsReasoningEffort", False),
+    "tools": ("supportsTools", False),
+    "tool_choice": ("supportsTools", False),
+    "developer": ("supportsDeveloperRole", False),
 }
+# What a refusal's words mean, first match first; a validation error, which may echo the
+# request, is told by its structure before these are tried.
+_REFUSALS = (
+    ("tools-disabled", "tool choice requires|--enable-auto-tool-choice"),
+    ("no-chat-template",
+     "chat template is no longer allowed|must provide a chat template|chat_template is not set|"
+     "does not (?:have|define) a chat template"),
+    ("not-a-chat-model", "does not support (?:the )?Chat Completions"),
+    ("context-exceeded",
+     "context length (?:is|of)|maximum context|max_model_len|at least 1, got -|"
+     "longer than the maximum model length"),
+)
 
 
 def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
-    text, words = reply_words(reply)
-    facts = {"url": url, "status": reply.status, "words": ": " + words, "model": model.id}
-    refused = re.search(r"'loc': (?:\(([^)]{1,300})\)|'([^']{1,300})'), 'msg': 'Extra inputs are not permitted'", text)
-    if reply.status in (400, 422) and refused:
-        field = re.findall(r"[A-Za-z_]+", refused.group(1) or refused.group(2))[-1]
-        switch = _COMPAT_SWITCHES.get(field)
-        return error_for("unknown-field-rejected", field=field, fix="set compat: { %s } for this model in openclaw.json" % switch
-                    if switch else "leave the field out: this vLLM does not know it", **facts)
-    if "tool choice requires" in text or "--enable-auto-tool-choice" in text:
-        return error_for("tools-disabled", parser=tool_parser(model.id), **facts)
-    if re.search(r"context length (?:is|of)|maximum context|max_model_len|max_tokens must be at least 1, got -|"
-                 r"longer than the maximum model length", text):
-        return error_for("context-exceeded", **facts)
-    if reply.status == 404 and re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
-        served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
-        try:
-            served = served or [row["id"] for row in fetch_model_rows(provider)]
-        except Error:
-            pass                                     # the server's words are enough
-        return model_not_served(url, model.id, served, facts["words"])
-    if reply.status in (401, 403, 404, 503) or 300 <= reply.status < 400 or reply.proxy:
+    status = reply.status
+    message, param = error_message(reply_words(reply)[0])
+    facts = dict(_reply_facts(url, reply), model=model.id)
+    if status == 404 and not reply.proxy:
+        return _not_found(url, reply, provider, model, facts)
+    if (status < 400 or status in (401, 403, 407) or status in _GATEWAY or reply.proxy
+            or status >= 500 and re.search(_ENGINE_DEAD, message)):
         return http_error(url, reply, provider.request_key)
-    return error_for("chat-failed", fix="%s doctor --probe --model %s" % (TOOL, model.key), **facts)
+    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
+    if place:
+        return _validation_error(_field_at(place.group(1)), message, facts)
+    cause = next((cause for cause, words in _REFUSALS if re.search(words, message)), None)
+    if cause == "tools-disabled":
+        facts.update(parser_facts(url, model, TOOL_PARSER))
+    if cause == "context-exceeded":
+        facts.update(_context_facts(model, message))
+    if cause is not None:
+        return error_for(cause, **facts)
+    if re.search("is not a multimodal model|At most 0 |does not support image", message):
+        return _field_refused("the image", "leave it out, or ask a model that takes images", facts)
+    named = re.match(r"`?(\w+)`? must ", message)
+    field = named.group(1) if named else param
+    return _field_refused(field, _OWN_VALUE, facts)
 
 
-def tool_parser(model_id):
-    """Return the --tool-call-parser that vLLM's documentation names for a model family."""
-    for pattern, parser in (
-            (r"qwen3?.?coder", "qwen3_xml"), (r"qwen|qwq|hermes", "hermes"), (r"llama.?4", "llama4_pythonic"),
-            (r"llama", "llama3_json"), (r"mi[sx]tral|magistral|devstral", "mistral"), (r"deepseek.?v3\.1", "deepseek_v31"),
-            (r"deepseek", "deepseek_v3"), (r"gpt.?oss", "openai"), (r"glm", "glm45"), (r"kimi", "kimi_k2"),
-            (r"granite", "granite"), (r"gemma", "pythonic"), (r"minimax", "minimax_m2"), (r"nemotron", "qwen3_coder")):
-        if re.search("(?i)" + pattern, model_id):
-            return parser
-    return "hermes"
+_OWN_VALUE = "correct it where it is set: an option, the body, or params in openclaw.json"
+
+
+def _field_refused(field, fix, facts):
+    if not field:
+        return error_for("chat-failed", **facts)
+    return error_for("field-refused", field=field, fix=fix, **facts)
+
+
+def _field_at(loc):
+    """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
+
+    A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
+    """
+    parts = re.findall(r"[^'.,() ]+", loc)
+    parts = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
+    return ".".join(parts)
+
+
+def _validation_error(field, message, facts):
+    """Return the error for a field that the server does not know, or whose value it refuses."""
+    if "Extra inputs are not permitted" not in message or not field:
+        return _field_refused(field, _OWN_VALUE, facts)
+    name = field.split(".")[-1]
+    switch = _COMPAT_SWITCHES.get(name)
+    fix = "leave the field out: this vLLM does not know it"
+    if switch:
+        fix = "set compat.%s to %s for this model in openclaw.json" % (
+            switch[0], json.dumps(switch[1]))
+    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
+
+
+def _not_found(url, reply, provider, model, facts):
+    """Return the error for a 404: of a model that is not served, or of an endpoint that is not there."""
+    text = reply_words(reply)[0]
+    served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
+    try:
+        served = served or [row["id"] for row in fetch_model_rows(provider)]
+    except Error:
+        pass                                         # the server's words are enough
+    if re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
+        return model_not_served(url, model.id, served, facts["words"])
+    if model.id in served:
+        return error_for("not-a-chat-model", **facts)
+    return http_error(url, reply, provider.request_key)
+
+
+def model_not_served(url, model_id, served, words=""):
+    """Return the error for a model the server does not have, with the nearest it has."""
+    near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
+    short = [other for other in served if len(other) <= 100]     # half a key could not be redacted
+    fix = "the server has: " + (", ".join(short[:8]) or "none")
+    if near:
+        fix = "did you mean --model %s ?" % near
+    return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
+
+
+def _context_facts(model, message):
+    """Return problem and fix for a prompt, or a prompt and its answer, too long for the context."""
+    limit = _number(r"context length is(?: only)? (\d+)|model_len ?= ?(\d+)|model length of (\d+)",
+                    message)
+    prompt = _number(r"(\d+) in the messages|prompt \(length (\d+)\)|"
+                     r"(?:contains(?: at least)?|has|passed) (\d+) input tokens", message)
+    return context_facts(model.id, limit, prompt, "characters" in message or "got -" in message)
+
+
+def _number(pattern, text):
+    """Return the number that the one group that matched holds, or None."""
+    found = re.search(pattern, text)
+    return int(found.group(found.lastindex)) if found else None
+
+
+def context_facts(model_id, limit=None, prompt_tokens=None, alone=False):
+    """Return the facts `problem` and `fix` of context-exceeded, with both numbers where known.
+
+    `alone`: the prompt is too long whatever the answer; it is, too, when it has `limit` tokens.
+    """
+    size = " of %d tokens" % limit if limit else ""
+    prompt = "the prompt of %d tokens" % prompt_tokens if prompt_tokens else "the prompt"
+    if alone or limit and prompt_tokens and prompt_tokens >= limit:
+        return {"problem": "%s does not fit the context%s of %s" % (prompt, size, model_id),
+                "fix": "shorten the prompt, or start vLLM with a larger --max-model-len"}
+    fix = "lower --max-tokens, or shorten the prompt"
+    if limit and prompt_tokens:
+        fix = "lower --max-tokens to %d, or shorten the prompt" % (limit - prompt_tokens)
+    return {"problem": "%s and its answer do not fit the context%s of %s"
+                       % (prompt, size, model_id), "fix": fix}
 
 
 def _error_inside(exchange, text, payload, provider, model):
-    """Return the error for an error object that came with HTTP 200, whole or in the middle of a stream."""
+    """Return the error for an error object that came with HTTP 200, whole or within a stream."""
     code = _get(payload, "error", "code") or _get(payload, "code")
-    reply = Reply(code if isinstance(code, int) else 500, "", exchange.headers, text, exchange.proxy, exchange.secrets)
+    status = code if isinstance(code, int) else 500
+    reply = Reply(status, "", exchange.headers, text, exchange.proxy, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
-        return error_for("stream-broken", url=exchange.url, detail="the server says: " + reply_words(reply)[1])
+        detail = "the server says: " + reply_words(reply)[1]
+        return error_for("stream-broken", url=exchange.url, detail=detail)
     return error
 
 
+# Commands and parsers of vLLM
+
+TOOL_PARSER, REASONING_PARSER = "--tool-call-parser", "--reasoning-parser"
+PARSER_PAGE = "https://docs.vllm.ai/en/latest/features/tool_calling/"
+REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
+# Families: a pattern of the name, its tool parser and its reasoning parser, the first match
+# counts; from vLLM's pages, its recipes and its registries, - where they name none. Names are
+# matched in lower case with - for _, whole: qwen3 is not in qwen3.5, nor in qwen30b. A family
+# that is not here has no parser: a wrong one is worse than none.
+_FAMILIES = r"""
+(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron      -               -
+xlam                                                                    xlam            -
+toolace                                                                 pythonic        -
+hermes-(2-(pro|theta)|[34](\.\d)?)                                      hermes          -
+deepseek-r1.*(distill|qwen|llama)                                       -               deepseek_r1
+deepseek-r1                                                             deepseek_v3     deepseek_r1
+deepseek-v4[.-]1                                                        deepseek_v41    deepseek_v41
+deepseek-v4                                                             deepseek_v4     deepseek_v4
+deepseek-v3[.-]2-speciale                                               -               deepseek_v3
+deepseek-v3[.-]2                                                        deepseek_v32    deepseek_v3
+deepseek-v3[.-]1                                                        deepseek_v31    deepseek_v3
+deepseek-v3                                                             deepseek_v3     -
+qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                        -               -
+qwen-?3[.p-]?[5-9]|intern-s2                                            qwen3_coder     qwen3
+qwen-?3-?coder                                                          qwen3_xml       -
+qwen-?3(?![\d.]).*instruct                                              hermes          -
+qwen-?3                                                                 hermes          qwen3
+qwq                                                                     hermes          deepseek_r1
+qwen-?2[.p-]?5                                                          hermes          -
+(diffusion)?gemma-?4                                                    gemma4          gemma4
+functiongemma                                                           functiongemma   -
+gpt-?oss                                                                openai          openai_gptoss
+llama-?4                                                                llama4_pythonic -
+llama-?3[.p-]?[123]                                                     llama3_json     -
+mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime)   -               -
+magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)          mistral         mistral
+(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)              mistral         -
+glm-?(4[.-]?[789]|5(\.\d)?)                                             glm47           glm45
+glm-?4[.-]?[56]v?                                                       glm45           glm45
+kimi-?k3                                                                kimi_k3         kimi_k3
+kimi-?k2([.-][5-9]|.*thinking)                                          kimi_k2         kimi_k2
+kimi-?k2                                                                kimi_k2         -
+minimax-?m3                                                             minimax_m3      minimax_m3
+minimax-?m2([.-]\d)?                                                    minimax_m2      minimax_m2
+nemotron-?3(\.\d)?                                                      qwen3_coder     nemotron_v3
+granite-?4(\.\d)?                                                       granite4        -
+granite-?3\.2                                                           granite         granite
+granite-?3(\.\d)?                                                       granite         -
+granite-20b-functioncalling                                             granite-20b-fc  -
+step-?3[.p][5-9]                                                        step3p5         step3p5
+step-?3                                                                 step3           step3
+seed-oss                                                                seed_oss        seed_oss
+ernie-?4[.-]5.*thinking                                                 ernie45         ernie45
+ernie-?4[.-]5-vl                                                        -               ernie45
+hunyuan-a13b                                                            hunyuan_a13b    hunyuan_a13b
+hy-?4                                                                   hy_v4           hy_v4
+hy-?3                                                                   hy_v3           hy_v3
+olmo-?3.*think                                                          olmo3           olmo3
+olmo-?3(\.\d)?                                                          olmo3           -
+lfm-?2.*vl                                                              -               -
+lfm-?2([.-]5-8b|.*thinking)                                             lfm2            qwen3
+lfm-?2(\.\d)?                                                           lfm2            -
+mimo-v2[.-]5                                                            mimo            mimo
+mimo-v2-flash                                                           qwen3_xml       qwen3
+command-a-plus                                                          cohere_command4 cohere_command4
+command-a-reasoning                                                     cohere_command3 cohere_command3
+internlm-?2[.-]5                                                        internlm        -
+intern-s1                                                               internlm        deepseek_r1
+jamba-.*1[.-][5-9]                                                      jamba           -
+phi-?4-mini-instruct                                                    phi4_mini_json  -
+longcat-flash                                                           longcat         -
+gigachat-?3                                                             gigachat3       -
+apertus                                                                 apertus         -
+solar-open-?2                                                           solar_open2     solar_open2
+holo-?2                                                                 -               holo2
+ling-?3(\.\d)?                                                          ling3           ling3
+inkling                                                                 inkling         inkling
+laguna                                                                  poolside_v1     poolside_v1
+muse-glimmer                                                            muse_glimmer    muse_glimmer
+minicpm-?5                                                              minicpm5        -
+minicpm-v-4[.-]6                                                        qwen3_coder     -
+dots-?3                                                                 dots            qwen3
+trinity-large-thinking                                                  qwen3_coder     deepseek_r1
+mellum-?2.*thinking                                                     hermes          qwen3
+mellum-?2                                                               hermes          -
+"""
+
+
+def tool_call_parser(model_id, root=None):
+    """Return the --tool-call-parser of a model's family, or None: see PARSER_PAGE.
+
+    `root` is what vLLM was started with, a path as well as an id; it tells more than `model_id`,
+    which can be any name.
+    """
+    return _family(model_id, root)[0]
+
+
+def reasoning_parser(model_id, root=None):
+    """Return the --reasoning-parser of a model's family, or None: see REASONING_PAGE."""
+    return _family(model_id, root)[1]
+
+
+def _family(model_id, root):
+    for text in (root or "", model_id):
+        for name in reversed(re.split("/|--", text.lower().replace("_", "-"))):
+            for row in _FAMILIES.strip().split("\n"):
+                pattern, tool, reasoning = row.split()
+                if re.search(r"(?<![a-z0-9])(?:%s)(?![\db]|\.\d)" % pattern, name):
+                    return tool.strip("-") or None, reasoning.strip("-") or None
+    return None, None
+
+
+def parser_facts(url, model, option):
+    """Return the facts `fix` and `command` that start vLLM with a parser; `option` says which."""
+    if option == TOOL_PARSER:
+        parser, page = tool_call_parser(model.id, model.root), PARSER_PAGE
+        options = ["--enable-auto-tool-choice", option]
+    else:
+        parser, page = reasoning_parser(model.id, model.root), REASONING_PAGE
+        options = [option]
+    fix = "start vLLM with " + " ".join(options)
+    if parser:
+        options.append(parser)
+        return {"fix": fix + " " + parser, "command": serve_command(url, model, *options)}
+    return {"fix": "%s PARSER, if there is one for the family of this model: %s" % (fix, page)}
+
+
+def serve_command(url, model, *options):
+    """Return the shell command that starts vLLM with a Model as it is served at `url`, and options."""
+    import shlex
+    words = ["vllm", "serve", model.root or model.id]
+    if model.root and model.root != model.id:
+        words += ["--served-model-name", model.id]
+    target = split_url(url)
+    if is_loopback(target.host):
+        words += ["--port", str(target.port)]
+    return " ".join(shlex.quote(word) for word in words + list(options))
+
+
+# The way to the server
+
+def timeout_error(url, phase, seconds, limit=""):
+    """Return the error for a server that kept silent in a phase of the exchange (a code of PHASES).
+
+    `limit` names the setting that ended the wait; "" is a default.
+    """
+    fix = {"resolve": "check the name servers of this host",
+           "connect": "check the address, the route to it and the firewall"}
+    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], seconds=round(seconds, 1),
+                     fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+
+
+def refused_error(url):
+    """Return the error for a port that nothing listens on."""
+    fix = "start the server: vllm serve MODEL --port %d" % split_url(url).port
+    return error_for("connection-refused", url=url, fix=fix)
+
+
+_OTHER_PROTOCOL = ("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|"
+                   "PACKET_LENGTH_TOO_LONG")
+
+
+def tls_error(error, facts, certificate):
+    """Return the error that an exception of TLS means; `certificate()` gives the server's (DER)."""
+    text = str(error)
+    if re.search("doesn't match|[Mm]ismatch", text):
+        names = ", ".join(certificate_names(certificate())[:8]) or text
+        return error_for("tls-wrong-host", detail="it is for " + names, **facts)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        detail = getattr(error, "verify_message", None) or text
+        return error_for("tls-untrusted", detail=detail, **facts)
+    if re.search(_OTHER_PROTOCOL, text):
+        return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
+    return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
+
+
 def describe_certificate(der):
-    """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as they are found; pure."""
+    """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
     dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
     if len(dates) < 2:
         return ""
-    first, last = ["%s-%s-%s" % (text[:-4], text[-4:-2], text[-2:])
-                   for text in ((b"20" + found.group(1) if found.group(1) else found.group(2)).decode("ascii")
-                                for found in dates)]
-    names = [der[found.end():found.end() + ord(found.group(1))] for found in      # CN or O; the issuer's come first
-             re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.DOTALL)]
-    issuer = "issued by %s, " % names[-1].decode("utf-8", "replace") if names else ""
-    return " (%svalid from %s to %s)" % (issuer, first, last)
+    days = []
+    for found in dates:
+        day = (found.group(2) or b"20" + found.group(1)).decode("ascii")
+        days.append("%s-%s-%s" % (day[:4], day[4:6], day[6:]))
+    names = _common_names(der[:dates[0].start()])    # the issuer's stand before the dates
+    issuer = "issued by %s, " % names[-1] if names else ""
+    return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
 
+
+def _common_names(der):
+    """Return the CN and O texts in a piece of a certificate."""
+    names = []
+    for found in re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der, re.DOTALL):
+        end = found.end() + ord(found.group(1))
+        names.append(der[found.end():end].decode("utf-8", "replace"))
+    return names
+
+
+def certificate_names(der):
+    """Return the host names and addresses a DER certificate is for (RFC 5280, 4.2.1.6)."""
+    head = re.search(b"\x06\x03\x55\x1d\x11(?:\x01\x01.)?\x04(?:\x81.|\x82..|.)\x30"
+                     b"(?:\x81(.)|\x82(..)|(.))", der, re.DOTALL)
+    if not head:
+        return []
+    size = int.from_bytes(head.group(head.lastindex), "big")
+    rest, names = der[head.end():head.end() + size], []
+    while len(rest) > 2:
+        kind, value = rest[0], rest[2:2 + rest[1]]
+        rest = rest[2 + rest[1]:]
+        if kind == 0x82:                             # a host name; 0x87 is an address
+            names.append(excerpt(value.decode("ascii", "replace"), 100))
+        elif kind == 0x87 and len(value) == 4:
+            names.append(".".join(map(str, value)))
+    return names
+
+
+# Answers without content
 
 def empty_answer(model, answer):
     """Return the error that words an answer without content."""
-    if answer.finish_reason == "length":
-        off = "--thinking off" if model.compat.get("thinkingFormat") else \
-            "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
-        detail, fix = "its budget of tokens was used up by reasoning", "raise --max-tokens, or pass " + off
+    no_thinking = "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
+    if model.compat.get("thinkingFormat"):
+        no_thinking = "--thinking off"
+    if answer.reasoning and answer.finish_reason == "length":
+        detail = "its budget of tokens was used up by reasoning"
+        fix = "raise --max-tokens, or pass " + no_thinking
+    elif answer.finish_reason == "length":
+        detail = "its budget of tokens was used up before any text came"
+        fix = "raise --max-tokens"
     elif answer.reasoning:
-        detail, fix = "the text is in the reasoning field", "look at the server's --reasoning-parser"
+        detail = "all its text is in the reasoning field"
+        fix = ("pass %s; a model that does not reason needs no --reasoning-parser on the server"
+               % no_thinking)
     else:
         detail, fix = finish_words(answer), "try again, or another prompt"
     return error_for("empty-answer", model=model.key, detail=detail, fix=fix)
 
 
 def finish_words(answer):
-    """Return words for an Answer's finish reason; one too long for a reason is not cut: it may hold the key."""
+    """Return words for an Answer's finish reason; a long one is not cut: it may hold the key."""
     reason = answer.finish_reason or "none"
     return "finish reason " + (reason if len(reason) <= 40 else "unknown")
 
@@ -3573,7 +4079,7 @@ def _passed(summary, fix=""):
 def _finding(error, status=None):
     """Return the Finding of an Error; a cause with exit status 0 is a warning."""
     cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
-    return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.hint)
+    return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.next_step)
 
 
 def _plural(count, noun):
@@ -4141,7 +4647,7 @@ def _probe(case, model):
     except Error as error:
         yield _finding(_probe_error(error), "warn" if error.cause == "tools-disabled" else None)
         return
-    yield _judge_tools(model, answer)
+    yield _judge_tools(case.provider.base_url, model, answer)
 
 
 def _complete(case, model, body):
@@ -4205,7 +4711,7 @@ def _judge_stream(model, tap, answer):
     yield _passed("%s: %s" % (model.key, ", ".join(words)))
 
 
-def _judge_tools(model, answer):
+def _judge_tools(url, model, answer):
     """Return the Finding for an answer to a request with a tool."""
     detail = None
     for call in answer.tool_calls:
@@ -4218,7 +4724,8 @@ def _judge_tools(model, answer):
     if marker and not answer.tool_calls:
         detail = "%s in the content" % marker.group(0)
     if detail:
-        return _finding(error_for("tool-parser-mismatch", model=model.key, detail=detail, parser=tool_parser(model.root or model.id)))
+        return _finding(error_for("tool-parser-mismatch", model=model.key, detail=detail,
+                                  **parser_facts(url, model, TOOL_PARSER)))
     return _passed("%s: tools are taken; %s" % (model.key, "it called one" if answer.tool_calls else "it answered without a call"))
 
 
@@ -4891,60 +5398,92 @@ def _by_hand():
 # Demo: the stand-in server
 # ----------------------------------------------------------------------------
 
-DEMO_MODELS = (
-    {"id": "demo/Qwen3-8B", "root": "demo/Qwen3-8B", "parent": None, "max_model_len": 40960},
-    {"id": "demo-alias", "root": "demo/Qwen3-8B", "parent": None, "max_model_len": 40960},
-    {"id": "demo-sql-lora", "root": "/adapters/sql", "parent": "demo/Qwen3-8B", "max_model_len": None},
-)
+# Answers as vLLM 0.32 does, for what the other verbs ask; it generates nothing but an echo.
+# Whatever a client sends or leaves out, the server stays up and prints no traceback.
+
+_DEMO_TIMEOUT_S = 30.0    # for a client to send the rest of its request
+_DEMO_ROWS = [
+    {
+        "id": name,
+        "object": "model",
+        "root": root,
+        "parent": parent,
+        "max_model_len": limit,
+    }
+    for name, root, parent, limit in (
+        ("demo/Qwen3-8B", "demo/Qwen3-8B", None, 40960),
+        ("demo-alias", "demo/Qwen3-8B", None, 40960),
+        ("demo-sql-lora", "/adapters/sql", "demo/Qwen3-8B", None),
+    )
+]
+_DEMO_PAGES = {
+    "/v1/models": {"object": "list", "data": _DEMO_ROWS},
+    "/version": {"version": "0.0.0+demo"},
+    "/health": "",
+}
 
 
 def demo_reply(method, path, authorization, body, key=None):
-    """Return what a vLLM server would answer: (status, JSON value, stream events or None). Pure."""
-    guarded = path.startswith("/v1")
-    if guarded and key and authorization != "Bearer " + key:
-        return 401, {"error": "Unauthorized"}, None
-    rows = [dict(row, object="model", created=1, owned_by="vllm") for row in DEMO_MODELS]
-    if (method, path) in (("GET", "/health"), ("GET", "/ping")):
-        return 200, None, None
-    if (method, path) == ("GET", "/version"):
-        return 200, {"version": "0.0.0+demo"}, None
-    if (method, path) == ("GET", "/v1/models"):
-        return 200, {"object": "list", "data": rows}, None
-    if method == "POST" and path in ("/tokenize", "/v1/chat/completions"):
-        messages = _get(body, "messages")
-        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-            return 400, _demo_error("messages: Field required", 400), None
-        if _get(body, "model") not in [row["id"] for row in rows]:
-            return 404, _demo_error("The model `%s` does not exist." % _get(body, "model"), 404), None
-        used = estimate_tokens({"messages": messages})
-        if path == "/tokenize":
-            return 200, {"count": used, "max_model_len": 40960, "tokens": []}, None
-        return _demo_completion(body, used)
-    return 404, {"detail": "Not Found"}, None
+    """Return what vLLM would answer: (status, JSON value). Pure.
+
+    A list is the events of a stream.
+    """
+    if key and path.startswith("/v1") and authorization != "Bearer " + key:
+        return 401, {"error": "Unauthorized"}
+    if method == "GET" and path in _DEMO_PAGES:
+        return 200, _DEMO_PAGES[path]
+    if method == "GET" or path not in ("/tokenize", "/v1/chat/completions"):
+        return 404, {"detail": "Not Found"}
+    messages = _get(body, "messages")
+    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
+        words = "[{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}]"
+        return _demo_error(400, "BadRequestError", words)
+    if body.get("model") not in [row["id"] for row in _DEMO_ROWS]:
+        words = "The model `%s` does not exist." % body.get("model")
+        return _demo_error(404, "NotFoundError", words)
+    used = len(json.dumps(messages)) // 4
+    if path == "/tokenize":
+        return 200, {"count": used, "max_model_len": 40960}
+    return 200, _demo_completion(body, used)
 
 
-def _demo_error(message, code):
-    return {"error": {"message": message, "type": "BadRequestError", "param": None, "code": code}}
+def _demo_error(status, kind, message):
+    error = {
+        "message": message,
+        "type": kind,
+        "param": None,
+        "code": status,
+    }
+    return status, {"error": error}
 
 
 def _demo_completion(body, used):
-    said = [message.get("content") for message in body["messages"] if message.get("role") == "user"]
-    words = ["You", " said", ": "] + re.findall(r"\S+\s*", said[-1] if said and isinstance(said[-1], str) else "nothing")
-    usage = {"prompt_tokens": used, "completion_tokens": len(words), "total_tokens": used + len(words)}
-    base = {"id": "chatcmpl-demo", "created": 1, "model": body["model"]}
+    """Return an answer that repeats the last message: one value, or a list of chunks."""
+    said = (body["messages"] or [{}])[-1].get("content")
+    if not isinstance(said, str):
+        said = "nothing"
+    words = ["You said: "] + re.findall(r"\S+\s*", said)
+    size = len(words)
+    usage = {
+        "prompt_tokens": used,
+        "completion_tokens": size,
+        "total_tokens": used + size,
+    }
+    answer = {"id": "chatcmpl-demo", "model": body["model"]}
     if not body.get("stream"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": "".join(words)}, "finish_reason": "stop"}
-        return 200, dict(base, object="chat.completion", choices=[choice], usage=usage), None
-    base["object"] = "chat.completion.chunk"
-    events = [dict(base, choices=[{"index": 0, "delta": {"content": word}, "finish_reason": None}]) for word in words]
-    events.append(dict(base, choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]))
+        message = {"role": "assistant", "content": "".join(words)}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return dict(answer, choices=[choice], usage=usage)
+    choices = [{"index": 0, "delta": {"content": word}} for word in words]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    chunks = [dict(answer, choices=[choice]) for choice in choices]
     if _get(body, "stream_options", "include_usage"):
-        events.append(dict(base, choices=[], usage=usage))
-    return 200, None, events
+        chunks.append(dict(answer, choices=[], usage=usage))
+    return chunks
 
 
 def demo_server(port=0, key=None):
-    """Return a stand-in vLLM bound to loopback, not yet serving: an http.server with daemon threads.
+    """Return a stand-in vLLM bound to loopback, not yet serving: a threaded http.server.
 
     `port` 0 takes a free one (`server_address[1]`). Raises OSError when the port is taken.
     """
@@ -4953,34 +5492,47 @@ def demo_server(port=0, key=None):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = _DEMO_TIMEOUT_S
 
         def log_message(self, *_):
             pass
 
-        def do_GET(self):
-            self._answer("GET", None)
+        def handle(self):
+            try:
+                super().handle()
+            except OSError:                          # a client may leave at any time
+                pass
+
+        def do_GET(self, body=None):
+            path = self.path.partition("?")[0]
+            key_sent = self.headers.get("Authorization")
+            self.send(*demo_reply(self.command, path, key_sent, body, key))
 
         def do_POST(self):
-            size = self.headers.get("Content-Length") or ""
-            data = self.rfile.read(min(int(size), ANSWER_LIMIT) if size.isdigit() else 0)
+            size = self.headers.get("Content-Length") or "0"
             try:
-                body = loads_untrusted(data.decode("utf-8", "replace"))
+                if not re.match(r"[0-9]{1,8}\Z", size):
+                    raise ValueError(size)
+                body = loads_untrusted(self.rfile.read(int(size)).decode("utf-8"))
             except ValueError:
-                body = None
-            self._answer("POST", body)
+                self.close_connection = True         # where this body ends is not known
+                return self.send(*_demo_error(400, "BadRequestError", "the body is not JSON"))
+            self.do_GET(body)
 
-        def _answer(self, method, body):
-            status, value, events = demo_reply(method, self.path.split("?")[0], self.headers.get("Authorization"), body, key)
-            if events is None:
-                data, kind = b"" if value is None else json.dumps(value).encode("ascii"), "application/json"
-            else:
-                lines = ["data: %s\n\n" % json.dumps(event) for event in events] + ["data: [DONE]\n\n"]
-                data, kind = "".join(lines).encode("ascii"), "text/event-stream"
+        def send(self, status, value):
+            kind = "application/json"
+            text = ""
+            if isinstance(value, list):
+                kind = "text/event-stream"
+                events = [json.dumps(event) for event in value] + ["[DONE]"]
+                text = "".join("data: %s\n\n" % event for event in events)
+            elif value:
+                text = json.dumps(value)
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(text.encode("ascii"))
 
     class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         daemon_threads = True
@@ -5102,10 +5654,10 @@ class Console(object):
 
     def report(self, error):
         """Write an Error in one to three lines: what and where, the next step, where to ask further."""
-        for indent, text in (("error: ", error.message), ("  ", error.hint)):
+        for indent, text in (("error: ", error.message), ("  ", error.next_step)):
             if text:
                 self.err(indent + visible(redact(text, self.secrets), UNSAFE_LINE))
-        if error.exit_status in (1, 3, 4, 5) and error.cause:
+        if error.cause in DOCTOR_KNOWS_MORE:
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
@@ -5299,7 +5851,6 @@ def run(argv, env, console):
         parser, act = _top_parser(console), _cmd_version
     else:
         parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
-    parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=_argparse_suppress())
     try:
         options, unknown = parser.parse_known_args(argv)
         if unknown:                                  # options by name only: a value may be a key
@@ -5356,7 +5907,10 @@ def _parser(console, prog, description, epilog=None):
             width = max(24, int(columns))
         return argparse.RawDescriptionHelpFormatter(prog, width=width - 2)
 
-    return Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter, allow_abbrev=False)
+    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
+                    allow_abbrev=False)
+    parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=argparse.SUPPRESS)
+    return parser
 
 
 def _top_parser(console):
@@ -5523,7 +6077,7 @@ def _read_stdin(console):
 
 def _option_file(option, path):
     """Return the bytes of the regular file that an option names: a FIFO could hang. Raises UsageError."""
-    problem = "it is missing, or not a regular file"
+    problem = "it is missing, a directory or a FIFO"
     try:
         if os.path.isfile(path):
             with open(path, "rb") as source:
@@ -5576,8 +6130,8 @@ def _cmd_list(options, env, console):
     console.flush()
     for provider, error in failures:
         console.err("error: %s: %s" % (provider.id, error.message))
-        if error.hint:
-            console.err("  " + error.hint)
+        if error.next_step:
+            console.err("  " + error.next_step)
     return failures[0][1].exit_status if failures and (options.strict or not rows) else 0
 
 
@@ -5759,7 +6313,7 @@ def _ask(options, provider, model, body, console):
     if not answer.content and not answer.tool_calls:
         error = empty_answer(model, answer)
         console.err("warning: " + error.message)
-        console.err("  " + error.hint)
+        console.err("  " + error.next_step)
     if not options.quiet:
         console.err(statistics(answer))
     return answer
@@ -5777,9 +6331,9 @@ def statistics(answer):
         parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
-    if usage is not None and (usage.completion_tokens or 0) > 1 and last_s is not None:
-        if last_s - first_s > ONE_PIECE_S:
-            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / (last_s - first_s)))
+        writing_s = (last_s or 0) - first_s
+        if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
+            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
         parts.append(finish_words(answer))
@@ -5920,9 +6474,16 @@ def _cmd_doctor(options, env, console):
     several = len(reports) > 1
     status = diagnosis_status(reports[-1 if options.strict else 0][1])
     if options.json:
-        console.out_json({"ok": not any(finding.status == "fail" for _, findings in reports for finding in findings),
-                          "findings": [dict(finding._asdict(), **({"server": server} if several else {}))
-                                       for server, findings in reports for finding in findings]})
+        rows = []
+        for server, findings in reports:
+            for finding in findings:
+                row = collections.OrderedDict(finding._asdict())
+                del row["edits"]
+                if several:
+                    row["server"] = server
+                rows.append(row)
+        failed = any(row["status"] == "fail" for row in rows)
+        console.out_json({"ok": not failed, "findings": rows})
         return status
     if several:
         failed = [server for server, findings in reports if diagnosis_status(findings)]
@@ -6118,43 +6679,68 @@ def _issue_json(issue):
 
 def _add_demo_parser(verb):
     verb.add_argument("--serve", action="store_true", help="keep the stand-in server up until Ctrl-C")
-    verb.add_argument("--port", type=int, default=0, metavar="N", help="the port to take (default: a free one)")
+    verb.add_argument("--port", type=int, default=0, metavar="N", help="the port (default: a free one)")
     verb.add_argument("--api-key-file", metavar="PATH", help="enforce the key in this file")
-    verb.add_argument("--verbose", action="store_true", help=_argparse_suppress())
-
-
-def _argparse_suppress():
-    import argparse
-    return argparse.SUPPRESS
+    verb.set_defaults(verbose=False)
 
 
 def _cmd_demo(options, env, console):
     import threading
-    key = (_read_key(options.api_key_file, console) or "").strip() or None
+    key = None
+    if options.api_key_file:
+        key = _read_key(options.api_key_file, console).strip()
     try:
         server = demo_server(options.port, key)
     except (OSError, OverflowError) as error:
-        raise ServerError("the demo cannot take port %d: %s" % (options.port, getattr(error, "strerror", None) or error),
-                          "leave --port away for a free one")
+        raise ServerError(
+            "the demo cannot take port %d: %s" % (options.port, error),
+            "leave --port away for a free one")
     url = "http://127.0.0.1:%d/v1" % server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.daemon = True
-    thread.start()
-    try:
+    with server:
         if options.serve:
             console.out("a stand-in vLLM answers at %s    (Ctrl-C ends it)" % url)
             console.flush()
-            while thread.is_alive():
-                thread.join(3600)
-            return 0
-        console.err("a stand-in vLLM answers at %s; this is what `list` says of it:\n" % url)
-        status = main(["list", "--base-url", url], {"VLLM_API_KEY": key or "vllm-local"}, console.stdin, console.stdout, console.stderr)
-        console.err("\nnext, keep one up and talk to it:\n  %s demo --serve --port 8000 &\n"
-                    "  export VLLM_API_KEY=vllm-local\n  %s chat \"Say hi\"" % (TOOL, TOOL))
-        return status
-    finally:
-        server.shutdown()
-        server.server_close()
+            server.serve_forever()
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            return _show_verbs(url, key or "vllm-local", console)
+        finally:
+            server.shutdown()
+
+
+_DEMO_NEXT = """
+next, keep a stand-in up and talk to it:
+  {tool} demo --serve --port 8000 &
+  export VLLM_API_KEY=vllm-local
+  {tool} chat "Say hi"
+with a server of your own:
+  {tool} doctor --base-url http://HOST:8000/v1"""
+
+
+def _show_verbs(url, key, console):
+    """Run the main verbs on the stand-in, below the commands that do it; return the worst status."""
+    import shlex
+    # A home that holds nothing: the settings of whoever tries this stay out of it.
+    env = {"HOME": os.devnull, "VLLM_API_KEY": key}
+    report = io.StringIO()
+    statuses = []
+    console.err("a stand-in vLLM answers at %s while this runs" % url)
+    for words, out in (
+        (["list"], console.stdout),
+        (["chat", "Say hi"], console.stdout),
+        (["doctor"], report),
+        (["config"], console.stdout),
+    ):
+        argv = words + ["--base-url", url]
+        console.err("\n$ %s %s" % (TOOL, " ".join(map(shlex.quote, argv))))
+        statuses.append(main(argv, env, io.StringIO(), out, console.stderr))
+        if out is report:
+            verdict, _, rest = report.getvalue().partition("\n")
+            console.out(verdict)
+            console.err("(and %d lines on what it looked at)" % rest.count("\n"))
+    console.err(_DEMO_NEXT.format(tool=TOOL))
+    return max(statuses)
 
 
 _VERBS = (
@@ -6163,7 +6749,7 @@ _VERBS = (
     ("chat", _add_chat_parser, _cmd_chat, "talk to a model"),
     ("request", _add_request_parser, _cmd_request, "print the body that would be sent for the one on standard input"),
     ("config", _add_config_parser, _cmd_config, "write or check OpenClaw's provider block"),
-    ("demo", _add_demo_parser, _cmd_demo, "start a stand-in server and list its models"),
+    ("demo", _add_demo_parser, _cmd_demo, "show what the verbs do, on a stand-in server"),
 )
 
 
