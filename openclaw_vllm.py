@@ -313,6 +313,8 @@ def error_for(cause, command=None, **facts):
 # ----------------------------------------------------------------------------
 # Secrets, and text from outside
 # ----------------------------------------------------------------------------
+# One rule: text from outside is redacted, then cut (`excerpt`), then made visible. A cut or an
+# escape inside a key would leave a half that no redaction finds. Nothing here does I/O.
 
 class Secret(str):
     """A text to send and never to show: its repr, and so every traceback, hides it."""
@@ -325,30 +327,47 @@ class Secret(str):
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
 _PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
+_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")       # what various languages leave unquoted
 
 
 def spellings(secret):
     """Return the texts by which a secret may be echoed, longest first; none for one that is too short or public.
 
-    Plain, in JSON, URL-quoted, in base64 (inside more text, too); of a header's
-    value such as "Bearer KEY" also those of what stands behind the first word.
+    Plain, URL-quoted, in base64 (inside more text, too), in Python, in JSON, and each of
+    these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
     """
     import binascii
     found = set()
-    for text in {str(secret), str(secret).split(None, 1)[-1] if secret.strip() else ""}:
+    for text in {str(secret)}.union(secret.split(None, 1)[-1:]):
         if len(text) < _SHORTEST_SECRET or text in _PUBLIC_KEYS:
             continue
-        quoted = json.dumps(text)[1:-1]
-        found.update((text, quoted, quoted.replace("/", "\\/")))
+        found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1].replace("/", "\\/")))
+        found.update(_in_json(text))
         data = text.encode("utf-8", "surrogatepass")
-        for safe in (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*"):      # as various languages quote
-            url = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or byte in safe else "%%%02X" % byte for byte in data)
+        for safe in _URL_SAFE:
+            url = _url_quoted(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
         for before in range(3):                      # where in its three bytes of base64 the secret may begin
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
+    found.update(*map(_in_json, found.copy()))
     return sorted(found, key=lambda text: (-len(text), text))
+
+
+def _in_json(text):
+    return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _url_quoted(data, safe):
+    pieces = []
+    for byte in data:
+        char = chr(byte)
+        if byte in safe or (byte < 128 and char.isalnum()):
+            pieces.append(char)
+        else:
+            pieces.append("%%%02X" % byte)
+    return "".join(pieces)
 
 
 def redact(text, secrets):
@@ -358,21 +377,6 @@ def redact(text, secrets):
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
 
 
-# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
-_UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-
-
-def visible(text):
-    """Return a text with control, direction and surrogate characters made visible as escapes."""
-    if text.replace("\n", "").isprintable():         # none of them is; spares compiling the pattern
-        return text
-    return re.sub(_UNSAFE, lambda match: _escape(match.group(0)), text)
-
-
-def _escape(char):
-    return ("\\x%02x" if ord(char) < 256 else "\\u%04x") % ord(char)
-
-
 def redact_known(text, secrets):
     """Return a text with every whole secret replaced by ***."""
     for secret in secrets:
@@ -380,20 +384,67 @@ def redact_known(text, secrets):
     return text
 
 
-def without_beginning(text, secrets):
-    """Return a text whose end, where it is the beginning of a secret, is replaced by ***."""
+def redact_value(value, secrets):
+    """Return a JSON value with every whole secret in its keys and texts replaced by ***."""
+    if isinstance(value, str):
+        return redact_known(value, secrets)
+    if isinstance(value, dict):
+        return {redact_known(name, secrets): redact_value(item, secrets) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_value(item, secrets) for item in value]
+    return value
+
+
+def begun_secret(text, secrets):
+    """Return how many characters at the end of a text begin a secret that they do not complete."""
+    most = 0
     for secret in secrets:
-        for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
-            if text.endswith(secret[:size]):
-                return text[:-size] + "***"
-    return text
+        start = max(0, len(text) - len(secret) + 1)
+        while len(text) - start > most:
+            start = text.find(secret[0], start)
+            if start < 0:
+                break
+            if secret.startswith(text[start:]):
+                most = len(text) - start
+            start += 1
+    return most
 
 
 def excerpt(text, limit=300):
     """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
-    whole = len(text) <= 20 * limit
-    text = " ".join(text[:20 * limit].split())
-    return text if whole and len(text) <= limit else text[:limit - 1] + "…"
+    start = text[:20 * limit]
+    line = " ".join(start.split())
+    if start == text and len(line) <= limit:
+        return line
+    return line[:limit - 1] + "…"
+
+
+# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
+UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+UNSAFE_LINE = "[\t\n" + UNSAFE[1:]               # of what must stay on one line, or a row could be forged
+# Of an answer less: people write with joiners, marks of direction and variation selectors.
+UNSAFE_ANSWER = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+
+
+def visible(text, unsafe=UNSAFE):
+    """Return a text with control, direction and surrogate characters made visible as escapes."""
+    if text.isprintable():                           # spares compiling the pattern
+        return text
+    return re.sub(unsafe, _escape, text)
+
+
+def _escape(match):
+    code = ord(match.group(0))
+    if code < 256:
+        return "\\x%02x" % code
+    return "\\u%04x" % code
+
+
+def escaped_json(text):
+    """Return JSON text with what `visible` would change as escapes of JSON, the value the same."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
 
 
 # ----------------------------------------------------------------------------
@@ -1121,7 +1172,7 @@ def _locate(trees, file, node, path):
     return file, node.start
 
 
-def _text(value):
+def _text_or_empty(value):
     """Return a text, or "" for what is none."""
     return value if isinstance(value, str) else ""
 
@@ -2220,7 +2271,7 @@ def agent_layers(config):
     defaults = agents.get("defaults") or {}
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = trimmed(_text(_get(defaults, "systemAgent", "agentId")))
+    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId")))
     found = [entry for _, entry in entries if entry.get("default") is True]
     if chosen:
         found = [entry for name, entry in entries if name.lower() == chosen.lower()]
@@ -2323,7 +2374,7 @@ def parse_model_list(payload):
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = collections.OrderedDict()
     for row in rows:
-        model_id = trimmed(_text(_get(row, "id")))
+        model_id = trimmed(_text_or_empty(_get(row, "id")))
         if model_id:
             kept.setdefault(model_id, dict(row, id=model_id))
     return list(kept.values())
@@ -2358,7 +2409,7 @@ def stated_models(rows, provider):
     stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
-        parent = trimmed(_text(row.get("parent"))) or None
+        parent = trimmed(_text_or_empty(row.get("parent"))) or None
         window = row_context(row)
         if window is None and parent != row["id"]:
             window = stated.get(parent)
@@ -2366,7 +2417,7 @@ def stated_models(rows, provider):
             provider, row["id"],
             source="discovered",
             parent=parent,
-            root=_text(row.get("root")) or None,
+            root=_text_or_empty(row.get("root")) or None,
             context_window=window,
             reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
     return models
@@ -2447,7 +2498,7 @@ def _agent_params(layers, key):
     for level in levels:
         if level is False or level == "disabled":
             return params, "off"
-        if trimmed(_text(level)):
+        if trimmed(_text_or_empty(level)):
             return params, trimmed(level).lower()
     return params, None
 
@@ -2907,28 +2958,26 @@ class EventDecoder(object):
         """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
         if self._after_cr or b"\r" in data:
             data = self._line_feeds(data)
-        searched = max(0, len(self._rest) - 1)
-        self._rest += data
-        if not self._started:
-            if len(self._rest) < 3 and b"\xef\xbb\xbf".startswith(self._rest):
-                return []
+        if self._rest:
+            searched = len(self._rest) - 1
+            self._rest += data
+            data = b""
+            if self._rest.find(b"\n\n", searched) >= 0:
+                data, self._rest = bytes(self._rest), bytearray()
+        blocks = data.split(b"\n\n")
+        self._rest += blocks.pop()
+        if len(self._rest) > EVENT_LIMIT:
+            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
+        if blocks and not self._started:
             self._started = True
-            if self._rest.startswith(b"\xef\xbb\xbf"):
-                del self._rest[:3]
-        if self._rest.find(b"\n\n", searched) < 0:
-            if len(self._rest) > EVENT_LIMIT:
-                raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
-            return []
-        blocks = self._rest.split(b"\n\n")
-        self._rest = blocks.pop()
+            if blocks[0].startswith(b"\xef\xbb\xbf"):
+                blocks[0] = blocks[0][3:]
         events = []
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
                 events.append(("", block[6:].decode("utf-8", "replace")))
             else:
-                event = _parse_event(block.decode("utf-8", "replace"))
-                if event is not None:
-                    events.append(event)
+                events += _parse_event(block.decode("utf-8", "replace"))
         return events
 
     def _line_feeds(self, data):
@@ -2943,7 +2992,7 @@ class EventDecoder(object):
 
 
 def _parse_event(block):
-    """Return (type, data) of the lines of one event, or None when it carries no data."""
+    """Return [(type, data)] of the lines of one event, [] when it carries no data."""
     kind, data = "", []
     for line in block.split("\n"):
         field, _, value = line.partition(":")
@@ -2954,56 +3003,54 @@ def _parse_event(block):
         elif field == "event":
             kind = value
     if not data:
-        return None
-    return kind, "\n".join(data)
+        return []
+    return [(kind, "\n".join(data))]
 
 
 def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
-    Reads the first choice: its `delta` or `message`, `reasoning` or
-    `reasoning_content`, the legacy `function_call`. With `full`, log
-    probabilities and the other choices are kept in `extra`.
+    Reads the choice with index 0: its `delta` or `message`, `reasoning` or
+    `reasoning_content`, the legacy `function_call`. With `full` the object
+    itself is kept in `extra`, its log probabilities and other choices with it.
     """
-    choice, others = {}, []
-    choices = payload.get("choices")
-    if isinstance(choices, list):
-        for item in choices:
-            if not isinstance(item, dict):
-                continue
-            if item.get("index"):
-                others.append(item)
-            elif not choice:
-                choice = item
+    choice = {}
+    for item in choices_of(payload):
+        if not item.get("index"):
+            choice = item
+            break
     piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    content, reasoning = piece.get("content"), piece.get("reasoning") or piece.get("reasoning_content")
+    content, calls, finish_reason = piece.get("content"), (), choice.get("finish_reason")
+    reasoning = piece.get("reasoning") or piece.get("reasoning_content")
     if not isinstance(content, str):
         content = _joined_parts(content)
     if not isinstance(reasoning, str):
         reasoning = ""
-    calls = ()
     if "tool_calls" in piece or "function_call" in piece:
         calls = _call_pieces(piece)
-    usage, extra = payload.get("usage"), None
-    if usage or full:
-        extra = _extra_parts(usage, choice.get("logprobs"), others, full)
-        usage = decode_usage(usage)
-    return Delta(content, reasoning, calls, _text_or_none(choice.get("finish_reason")), usage or None,
-                 _text_or_none(payload.get("id")), _text_or_none(payload.get("model")), extra)
+    if not isinstance(finish_reason, str):
+        finish_reason = None
+    usage, extra = decode_usage(payload.get("usage")), None
+    if usage is not None:
+        extra = {"usage": payload["usage"]}
+    if full:
+        extra = payload
+    answer_id, model = payload.get("id"), payload.get("model")
+    if not isinstance(answer_id, str):
+        answer_id = None
+    if not isinstance(model, str):
+        model = None
+    return Delta(content, reasoning, calls, finish_reason, usage, answer_id, model, extra)
 
 
-def _extra_parts(usage, logprobs, others, full):
-    """Return what a chunk holds beyond a Delta's own fields, as {"usage", "logprobs", "choices"}, or None."""
-    extra = {}
-    if isinstance(usage, dict):
-        extra["usage"] = usage
-    if full and isinstance(logprobs, dict):
-        extra["logprobs"] = logprobs
-    if full and others:
-        extra["choices"] = [choice for choice in others if isinstance(choice["index"], int)]
-    return extra or None
+def choices_of(payload):
+    """Return the objects among the choices of a chunk or completion."""
+    choices = payload.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict)]
 
 
 def _call_pieces(piece):
@@ -3076,22 +3123,23 @@ class Assembler(object):
 
     def add(self, delta):
         """Take one Delta."""
-        if delta.content:
-            self._content.add(delta.content)
-        if delta.reasoning:
-            self._reasoning.add(delta.reasoning)
-        for position, piece in enumerate(delta.tool_calls):
+        content, reasoning, calls, finish_reason, usage, answer_id, model, extra = delta
+        if content:
+            self._content.add(content)
+        if reasoning:
+            self._reasoning.add(reasoning)
+        for position, piece in enumerate(calls):
             self._add_call(position, piece)
-        if delta.id is not None:
-            self._id = delta.id
-        if delta.model is not None:
-            self._model = delta.model
-        if delta.finish_reason is not None:
-            self._finish_reason = delta.finish_reason
-        if delta.usage is not None:
-            self._usage = delta.usage
-        if delta.extra is not None:
-            self._add_extra(delta.extra)
+        if answer_id is not None:
+            self._id = answer_id
+        if model is not None:
+            self._model = model
+        if finish_reason is not None:
+            self._finish_reason = finish_reason
+        if usage is not None:
+            self._usage = usage
+        if extra is not None:
+            self._add_extra(extra)
 
     def _add_call(self, position, piece):
         index = piece.get("index")
@@ -3117,16 +3165,23 @@ class Assembler(object):
             arguments = json.dumps(arguments)
         call[2].add(arguments)
 
-    def _add_extra(self, extra):
-        if "usage" in extra:
-            self._extra["usage"] = extra["usage"]
-        for name, items in extra.get("logprobs", {}).items():
+    def _add_extra(self, payload):
+        if isinstance(payload.get("usage"), dict):
+            self._extra["usage"] = payload["usage"]
+        for choice in choices_of(payload):
+            index, logprobs = choice.get("index") or 0, choice.get("logprobs")
+            if index and isinstance(index, int):
+                other = self._others.setdefault(index, Assembler())
+                _check_parts(self._others, "choices")
+                other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
+            elif isinstance(logprobs, dict):
+                self._add_logprobs(logprobs)
+
+    def _add_logprobs(self, logprobs):
+        kept = self._extra.setdefault("logprobs", {})
+        for name, items in logprobs.items():
             if isinstance(items, list):
-                self._extra.setdefault("logprobs", {}).setdefault(name, []).extend(items)
-        for choice in extra.get("choices", ()):
-            other = self._others.setdefault(choice["index"], Assembler())
-            _check_parts(self._others, "choices")
-            other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
+                kept.setdefault(name, []).extend(items)
 
     def answer(self, timings=None):
         """Return the Answer so far."""
@@ -3159,15 +3214,21 @@ def _other_choice(index, assembler):
     return dict(choice, **answer.extra)
 
 
-# An event shorter than this is safe for `json.loads`: no number in it is long enough to cost
+# An event shorter than this is safe for the plain decoder: no number in it is long enough to cost
 # anything. Only longer ones need the slower guard of `json_number`.
 _SHORT_EVENT = 4000
+_decode_json = json.JSONDecoder().raw_decode
 
 
 def loads_event(text):
     """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
     if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
-        return json.loads(text)
+        try:
+            value, end = _decode_json(text)
+            if end == len(text):
+                return value
+        except ValueError:
+            pass                                     # blanks before it, perhaps
     return loads_untrusted(text)
 
 
@@ -3190,7 +3251,7 @@ def is_deep(text, value):
     if text.count("{") + text.count("[") <= JSON_DEPTH:
         return False
     level = [value]
-    for _ in range(JSON_DEPTH + 1):
+    for _ in range(JSON_DEPTH):
         inner = []
         for container in level:
             if isinstance(container, dict):
@@ -3204,6 +3265,8 @@ def is_deep(text, value):
 # ----------------------------------------------------------------------------
 # Connections: the only section that opens sockets
 # ----------------------------------------------------------------------------
+# It knows HTTP, TLS and proxies, and nothing of models. A key goes to the origin it was given
+# for and nowhere else; every wait has an end; what fails is raised as an Error.
 
 Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s")
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
@@ -3297,27 +3360,28 @@ class Exchange(object):
 
     Never follows a redirect, never waits past its Route, and raises ServerError
     (or ConfigError for an unusable CA file) whatever the other side does.
-    `seconds` holds when it was connected and when the answer began.
+    `phase` is a code of PHASES, `seconds` holds when it was connected and when the
+    answer began. `before_wait` is called before each wait; what it raises goes up as it is.
     """
 
     def __init__(self, method, url, headers, body, route, before_wait=None):
-        self.url, self.route, self.sock = url, route, None
-        self._before_wait = before_wait
+        import http.client
+        self.url, self.route, self.sock, self._before_wait = url, route, None, before_wait
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         sent = list(headers.values()) + list(self._to_proxy.values())
         self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
-        self.phase = "resolve"
-        self.seconds = {}
-        import http.client
-        self._started = time.monotonic()
-        self._deadline = None if route.total_s is None else self._started + route.total_s
+        self.phase, self.seconds = "resolve", {}
+        self._started, self._deadline = time.monotonic(), None
+        if route.total_s is not None:
+            self._deadline = self._started + route.total_s
         try:
-            self._wire = wire = self._connect()
+            self._host = _ascii_host(self.target.host)
+            self._wire = self._connect()
             self.seconds["connect"] = self.elapsed()
-            connection = http.client.HTTPConnection(self.target.host, self.target.port)
-            connection.sock = wire
+            connection = http.client.HTTPConnection(self._host, self.target.port)
+            connection.sock = self._wire
             self.phase = "send"
             if self.target.scheme == "http":
                 headers = dict(headers, **self._to_proxy)
@@ -3325,8 +3389,7 @@ class Exchange(object):
             self.phase = "wait"
             self.response = connection.getresponse()
             self.seconds["headers"] = self.elapsed()
-            self.phase = "read"
-            wire.progress()
+            self.progress()
         except BaseException as error:
             self.close()
             raise self._error(error)
@@ -3341,9 +3404,18 @@ class Exchange(object):
     def __exit__(self, *_):
         self.close()
 
+    def close(self):
+        """Close the connection; a server that was still generating stops."""
+        if self.sock is not None:
+            self.sock.close()
+
     def redact(self, text):
         """Return a text of the server with every secret that was sent to it hidden."""
         return redact(text, self.secrets)
+
+    def elapsed(self):
+        """Return the seconds since the exchange began."""
+        return time.monotonic() - self._started
 
     def progress(self):
         """Take note that a useful piece of the answer has come: the next may take as long again."""
@@ -3355,20 +3427,12 @@ class Exchange(object):
         self.phase = "comments"
         self._wire.keep_alive()
 
-    def elapsed(self):
-        """Return the seconds since the exchange began."""
-        return time.monotonic() - self._started
-
-    def close(self):
-        """Close the connection; a server that was still generating stops."""
-        if self.sock is not None:
-            self.sock.close()
-
     def _connect(self):
         """Return the _Wire to the server, through the proxy and TLS where they are asked for."""
         import socket
-        via = split_url(self.proxy) if self.proxy else self.target
-        self.phase = "resolve"
+        via = self.target
+        if self.proxy:
+            via = split_url(self.proxy)
         addresses = _addresses(via.host, via.port, _patience(self.route.connect_s, self._deadline))
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
@@ -3380,7 +3444,7 @@ class Exchange(object):
             self.phase = "tls"
             context = tls_context(self.route)
             self.sock.settimeout(_patience(self.route.connect_s, self._deadline))
-            self.sock = context.wrap_socket(self.sock, server_hostname=self.target.host)
+            self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
         return _Wire(self.sock, self.route.silence_s, self._deadline, self._before_wait)
 
     def _tunnel(self):
@@ -3388,7 +3452,7 @@ class Exchange(object):
         import http.client
         self.phase = "proxy"
         wire = _Wire(self.sock, self.route.connect_s, self._deadline)
-        place = "%s:%d" % (_bracketed(self.target.host), self.target.port)
+        place = "%s:%d" % (_bracketed(self._host), self.target.port)
         fields = [("Host", place)] + sorted(self._to_proxy.items())
         lines = ["CONNECT %s HTTP/1.1" % place] + ["%s: %s" % field for field in fields]
         wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
@@ -3399,11 +3463,13 @@ class Exchange(object):
 
     def _captured(self, detail):
         return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
-                    way="stands in the way", detail=detail)
+                         way="stands in the way", detail=detail)
 
     def _certificate(self):
         """Return the certificate (DER) that a direct connection to the server is shown, or b""."""
-        return b"" if self.proxy else peer_certificate(self.target, self.route.connect_s)
+        if self.proxy:
+            return b""
+        return peer_certificate(self.target, self.route.connect_s)
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -3411,31 +3477,38 @@ class Exchange(object):
             from urllib.parse import quote
             path = quote(path, safe="/%?=&+,;:@!$'()*~")
         if self.proxy and self.target.scheme == "http":
-            return "http://%s:%d%s" % (_bracketed(self.target.host), self.target.port, path)
+            return "http://%s:%d%s" % (_bracketed(self._host), self.target.port, path)
         return path
 
     def chunks(self):
         """Yield the body's bytes as they come, a gzip or deflate coding undone. Raises ServerError."""
         inflate = None
-        if (self.headers.get("Content-Encoding") or "identity").strip().lower() in ("gzip", "x-gzip", "deflate"):
+        coding = self.headers.get("Content-Encoding") or "identity"
+        if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
             import zlib
             inflate = zlib.decompressobj(47)         # either format, told apart by its header
-        got = 0                                      # read1 of older Pythons does not count down
-        expected = None if self.response.length is None else min(self.response.length, sys.maxsize)
-        while expected is None or got < expected:
+        got, expected, most = 0, math.inf, 65536     # read1 of older Pythons does not count down
+        if self.response.length is not None:
+            expected = min(self.response.length, sys.maxsize)
+        while got < expected:
+            if expected - got < most:
+                most = expected - got
             try:
-                data = self.response.read1(65536 if expected is None else min(65536, expected - got))
+                data = self.response.read1(most)
             except ValueError:                       # older Pythons, at a chunk of negative size
-                raise error_for("answer-broken", url=self.url, detail="its chunks are damaged")
+                raise self._broken("its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
-                if expected is not None:
-                    raise error_for("answer-broken", url=self.url, detail="the answer ended after %d of %d bytes" % (got, expected))
+                if expected < math.inf:
+                    raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
                 return
             got += len(data)
-            for plain in self._inflated(inflate, data) if inflate else (data,):
-                yield plain
+            if inflate is None:
+                yield data
+            else:
+                for plain in self._inflated(inflate, data):
+                    yield plain
 
     def _inflated(self, inflate, data):
         import zlib
@@ -3443,7 +3516,7 @@ class Exchange(object):
             try:
                 plain = inflate.decompress(data, 1 << 20)
             except zlib.error:
-                raise error_for("answer-broken", url=self.url, detail="its gzip coding is damaged")
+                raise self._broken("its gzip coding is damaged")
             data = inflate.unconsumed_tail
             yield plain
 
@@ -3459,6 +3532,9 @@ class Exchange(object):
     def reply(self, limit):
         """Return the whole answer as a Reply. Raises as `read` does."""
         return Reply(self.status, self.reason, self.headers, self.read(limit), self.proxy, self.secrets)
+
+    def _broken(self, detail):
+        return error_for("answer-broken", url=self.url, detail=detail)
 
     def _error(self, error):
         """Return the Error that a network exception means; anything else comes back as it is."""
@@ -3476,18 +3552,29 @@ class Exchange(object):
         ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate)
-        if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
+        if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
+            return self._broken("the connection was closed " + PHASES[self.phase])
+        if isinstance(error, http.client.BadStatusLine):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
             return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
         if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return error_for("answer-broken", detail="the connection was closed " + PHASES[self.phase], **facts)
+            return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.HTTPException):
-            return error_for("answer-broken", detail="no valid HTTP: " + (excerpt(self.redact(str(error)), 80) or type(error).__name__),
-                        **facts)
+            words = excerpt(self.redact(str(error)), 80) or type(error).__name__
+            return self._broken("it is not valid HTTP: " + words)
         if isinstance(error, OSError):
             return error_for("unreachable", detail=error.strerror or str(error), **facts)
         return error
+
+
+def _ascii_host(host):
+    """Return a host name as DNS, proxies and the Host header spell it (IDNA). Raises UnicodeError."""
+    try:
+        host.encode("ascii")
+        return host
+    except UnicodeEncodeError:
+        return host.encode("idna").decode("ascii")
 
 
 def _all_headers(headers, body):
@@ -3529,10 +3616,10 @@ def _addresses(host, port, patience_s):
 def _connect_first(addresses, connect_s, deadline):
     """Return a socket connected to the first address that takes it; each gets its share of the time."""
     import socket
-    start = time.monotonic()
+    until = time.monotonic() + connect_s
     failure = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        share = max(0.0, connect_s - (time.monotonic() - start)) / (len(addresses) - position)
+        share = max(0.0, until - time.monotonic()) / (len(addresses) - position)
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(max(0.05, _patience(share, deadline)))
@@ -3555,11 +3642,18 @@ def tls_context(route):
         raise ServerError("this Python has no ssl module, so it cannot speak https",
                           "use a Python with ssl, or an http base URL", "tls-failed")
     path = route.ca_file or env_setting(route.env.get("SSL_CERT_FILE"))
+    problem = "it is missing, a directory or a FIFO"     # to open a FIFO would wait for ever
     try:
-        return ssl.create_default_context(cafile=path)
+        if path is None or os.path.isfile(path):
+            return ssl.create_default_context(cafile=path)
     except (OSError, ValueError) as error:           # ssl.SSLError is an OSError
-        raise ConfigError("the CA file %s cannot be used: %s" % (path, getattr(error, "strerror", None) or error),
-                          "give a PEM file with --ca-file", "tls-untrusted")
+        problem = getattr(error, "strerror", None) or error
+        key_log = os.environ.get("SSLKEYLOGFILE")    # which ssl itself opens
+        if key_log and getattr(error, "filename", None) == key_log:
+            raise ConfigError("SSLKEYLOGFILE=%s cannot be opened: %s" % (key_log, problem),
+                              "unset SSLKEYLOGFILE, or name a file that can be written")
+    raise ConfigError("the CA file %s cannot be used: %s" % (path, problem),
+                      "give a PEM file with --ca-file", "tls-untrusted")
 
 
 def fetch(method, url, headers, body, route, limit):
@@ -3600,7 +3694,7 @@ def port_is_bound(target, patience_s):
 
 
 def _lingers(port):
-    """Tell whether a closed connection keeps a port of this host in TIME_WAIT, as for a minute after a server's end."""
+    """Tell whether a closed connection keeps a port of this host, as TIME_WAIT does for a minute."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
         try:
             with open(table) as lines:
@@ -3612,12 +3706,13 @@ def _lingers(port):
 
 
 def peer_certificate(target, patience_s):
-    """Return the certificate (DER) of a TLS server, unverified and only to be described; b"" if it shows none."""
+    """Return the certificate (DER) of a TLS server, unverified; b"" if it shows none."""
     import ssl
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
+        addresses = _addresses(target.host, target.port, patience_s)
+        with _connect_first(addresses, patience_s, None) as sock:
             sock.settimeout(patience_s)
             with context.wrap_socket(sock, server_hostname=target.host) as tls:
                 return tls.getpeercert(True) or b""
@@ -4506,11 +4601,8 @@ class Observed(object):
             self.first_piece_s = elapsed_s
 
     def note_payload(self, payload):
-        choices = payload.get("choices")
-        if not isinstance(choices, list):
-            return
-        for choice in choices:
-            piece = _get(choice, "delta") or _get(choice, "message")
+        for choice in choices_of(payload):
+            piece = choice.get("delta") or choice.get("message")
             for name in ("reasoning", "reasoning_content"):
                 if _get(piece, name):
                     self.reasoning_field = name
@@ -4536,8 +4628,7 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
             observed.headers_s = exchange.seconds["headers"]
         if exchange.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
-        for delta in read_answer(exchange, provider, model, observed, full):
-            yield delta
+        yield from read_answer(exchange, provider, model, observed, full)
 
 
 def encode_body(body):
@@ -6228,9 +6319,15 @@ def demo_server(port=0, key=None):
 # ----------------------------------------------------------------------------
 # Console: the streams, and what a terminal may be shown
 # ----------------------------------------------------------------------------
+# All that is written goes through here and is redacted. What fails is told by OutputFailed and
+# ReaderGone, which are no OSErrors: a reader that left must not look like a broken server.
 
 class OutputFailed(Exception):
-    """Standard output took no more: the OSError that said so."""
+    """Standard output took no more; the message is the reason."""
+
+
+class ReaderGone(Exception):
+    """Nobody reads standard output any more."""
 
 
 class _Nowhere(io.TextIOBase):
@@ -6244,20 +6341,24 @@ class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.stdout, self.env = stdin, stdout, env
-        self.stderr = _Nowhere() if stderr is None else stderr
+        self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
+        if stderr is None:
+            self.stderr = _Nowhere()
         self.secrets = []
         self.verbose = False
 
     def hide(self, texts):
         """Remember texts that must never be shown, in any spelling."""
-        found = set().union(*(spellings(text) for text in texts))
-        known = found.union(self.secrets, (json.dumps(text)[1:-1] for text in found))
+        known = set(self.secrets).union(*map(spellings, texts))
         self.secrets = sorted(known, key=len, reverse=True)
 
     def out(self, text):
-        """Write a line of the answer to standard output."""
+        """Write lines to standard output."""
         self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
+
+    def out_line(self, text):
+        """Write one line to standard output, whatever the text holds."""
+        self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
 
     def err(self, text):
         """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
@@ -6271,24 +6372,35 @@ class Console(object):
 
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
-        pieces = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout)).iterencode(value)
+        encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
+        pieces = encoder.iterencode(redact_value(value, self.secrets))
         while True:                                  # in batches: the whole text at once would double the memory
             text = "".join(itertools.islice(pieces, 5000))
-            if not text.replace("\n", "").isprintable():
-                text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-            text = redact_known(text, self.secrets)
-            self.write(self.stdout, text or "\n")
             if not text:
-                return
+                return self.write(self.stdout, "\n")
+            self.write(self.stdout, escaped_json(text))
 
     def out_exact(self, text):
         """Write to standard output what another program reads: nothing but known secrets is changed."""
         self.write(self.stdout, redact_known(text, self.secrets) + "\n")
 
+    def write_answer(self, text):
+        """Write redacted text of an answer: to a pipe or file as it is, to a terminal made visible."""
+        buffer = getattr(self.stdout, "buffer", None)
+        if buffer is None or is_terminal(self.stdout):
+            if is_terminal(self.stdout):
+                text = visible(text, UNSAFE_ANSWER)
+            return self.write(self.stdout, text)
+        encoding = self.stdout.encoding
+        if self.stdout.errors == "surrogateescape":  # Python's mark of the C locale, which states no encoding
+            encoding = "utf-8"
+        self._attempt(self.stdout, self.stdout.flush)
+        self._attempt(self.stdout, buffer.write, text.encode(encoding, "backslashreplace"))
+
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode.
 
-        Raises OutputFailed or BrokenPipeError for standard output; of standard
+        Raises OutputFailed or ReaderGone for standard output; of standard
         error's failures there is nobody left to tell.
         """
         if stream is None:
@@ -6305,10 +6417,11 @@ class Console(object):
         except UnicodeEncodeError:
             raise
         except (OSError, ValueError) as error:       # full, closed, or nobody reads
-            if stream is self.stdout and isinstance(error, BrokenPipeError):
-                raise
-            if stream is self.stdout:
-                raise OutputFailed(getattr(error, "strerror", None) or str(error))
+            if stream is not self.stdout:
+                return
+            if isinstance(error, BrokenPipeError):
+                raise ReaderGone()
+            raise OutputFailed(getattr(error, "strerror", None) or str(error))
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
@@ -6316,9 +6429,9 @@ class Console(object):
 
     def report(self, error):
         """Write an Error in one to three lines: what and where, the next step, where to ask further."""
-        self.err("error: " + error.message)
-        if error.next_step:
-            self.err("  " + error.next_step)
+        for indent, text in (("error: ", error.message), ("  ", error.next_step)):
+            if text:
+                self.err(indent + visible(redact(text, self.secrets), UNSAFE_LINE))
         if error.cause in DOCTOR_KNOWS_MORE:
             self.err("  more: %s doctor" % TOOL)
 
@@ -6346,24 +6459,24 @@ def is_terminal(stream):
 
 
 class LiveText(object):
-    """Makes text that comes in pieces safe to show, a secret cut across pieces included."""
+    """Redacts text that comes in pieces, a secret cut across pieces included."""
 
     def __init__(self, secrets):
         self._secrets, self._held = secrets, ""
-        self._begun = {secret[:size] for secret in secrets for size in range(1, len(secret))}
-        self._longest = max(map(len, secrets)) - 1 if secrets else 0
 
     def feed(self, text):
         """Return what can be shown now; holds back an end that may begin a secret."""
         text = redact_known(self._held + text, self._secrets)
-        keep = next((size for size in range(min(self._longest, len(text)), 0, -1) if text[-size:] in self._begun), 0)
-        self._held = text[len(text) - keep:]
-        return visible(text[:len(text) - keep])
+        shown = len(text) - begun_secret(text, self._secrets)
+        self._held = text[shown:]
+        return text[:shown]
 
     def end(self):
         """Return what was held back, unless it is most of a secret."""
         held, self._held = self._held, ""
-        return visible(without_beginning(held, self._secrets))
+        if begun_secret(held, self._secrets) >= _SHORTEST_SECRET:
+            return "***"
+        return held
 
 
 def display_width(text):
@@ -6371,8 +6484,13 @@ def display_width(text):
     if len(text) == len(text.encode("utf-8", "surrogatepass")):
         return len(text)
     import unicodedata
-    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-               for char in text)
+    width = 0
+    for char in text:
+        if unicodedata.east_asian_width(char) in "WF":
+            width += 2
+        elif not unicodedata.combining(char):
+            width += 1
+    return width
 
 
 def _padded(text, size):
@@ -6389,40 +6507,66 @@ def _cut(text, size):
 
 
 class _Display(object):
-    """Shows Deltas as they come: content on standard output, reasoning dimmed on standard error."""
+    """Shows Deltas: content on standard output, reasoning dimmed on standard error.
+
+    What comes is collected; `flush`, called before the server is waited for, shows it.
+    """
 
     def __init__(self, options, console):
         self._console = console
-        self._content = None if options.json else LiveText(console.secrets)
-        self._reasoning = None if options.quiet else LiveText(console.secrets)
-        self._dim = ("\x1b[2m", "\x1b[0m") if console.colour(console.stderr) else ("", "")
-        self._line_open = {"content": False, "reasoning": False}
+        self._shows = {"content": not options.json, "reasoning": not options.quiet}
+        self._live = {part: LiveText(console.secrets) for part in self._shows}
+        self._line_open = dict.fromkeys(self._shows, False)
+        self._dim = ("", "")
+        if console.colour(console.stderr):
+            self._dim = ("\x1b[2m", "\x1b[0m")
+        self._part, self._pieces = "content", []     # what was collected since the last flush
 
     def add(self, delta):
-        """Show one Delta."""
-        if delta.reasoning and self._reasoning is not None:
-            self._write("reasoning", self._reasoning.feed(delta.reasoning))
-        if delta.content and self._content is not None:
-            self._close("reasoning")
-            self._write("content", self._content.feed(delta.content))
+        """Take one Delta."""
+        if delta.reasoning:
+            self._collect("reasoning", delta.reasoning)
+        if delta.content:
+            self._collect("content", delta.content)
+
+    def _collect(self, part, text):
+        if not self._shows[part]:
+            return
+        if part != self._part:
+            self.flush()
+            if part == "content":
+                self._close("reasoning")
+            self._part = part
+        self._pieces.append(text)
+        if len(self._pieces) == 1000:
+            self.flush()
+
+    def flush(self):
+        """Show what was collected, but for an end that may begin a secret."""
+        if self._pieces:
+            text = "".join(self._pieces)
+            self._pieces = []
+            self._write(self._part, self._live[self._part].feed(text))
 
     def _write(self, part, text):
-        stream = self._console.stdout if part == "content" else self._console.stderr
-        if text:
-            before, after = self._dim if part == "reasoning" else ("", "")
-            self._console.write(stream, before + text + after)
-            self._line_open[part] = not text.endswith("\n")
-            self._console.flush()
+        if not text:
+            return
+        if part == "content":
+            self._console.write_answer(text)
+        else:
+            before, after = self._dim
+            self._console.write(self._console.stderr, before + visible(text, UNSAFE_ANSWER) + after)
+        self._line_open[part] = not text.endswith("\n")
+        self._console.flush()
 
     def _close(self, part):
-        live = self._content if part == "content" else self._reasoning
-        if live is not None:
-            self._write(part, live.end())
+        self._write(part, self._live[part].end())
         if self._line_open[part]:
             self._write(part, "\n")
 
     def end(self):
-        """Show what was held back, and end open lines."""
+        """Show all that is left, and end open lines."""
+        self.flush()
         self._close("reasoning")
         self._close("content")
 
@@ -6430,18 +6574,23 @@ class _Display(object):
 # ----------------------------------------------------------------------------
 # Verbs
 # ----------------------------------------------------------------------------
+# One `_add_…_parser` and one `_cmd_…` each. What a verb finds out it says on the Console; what
+# it cannot do it raises, and `main` alone makes an exit status of that.
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """Run the command line and return its exit status; never calls sys.exit.
 
     `argv` is without the program's name; None means the process's own values.
     """
-    env = dict(os.environ if env is None else env)
-    console = Console(sys.stdin if stdin is None else stdin, sys.stdout if stdout is None else stdout,
-                      sys.stderr if stderr is None else stderr, env)
+    if argv is None:
+        argv = sys.argv[1:]
+    if env is None:
+        env = os.environ
+    env = dict(env)
+    console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr, env)
     try:
         try:
-            status = run(sys.argv[1:] if argv is None else list(argv), env, console)
+            status = run(list(argv), env, console)
         except Error as error:
             console.report(error)
             status = error.exit_status
@@ -6449,7 +6598,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     except KeyboardInterrupt:
         console.err("")
         status = 130
-    except BrokenPipeError:                          # the reader has what it wanted
+    except ReaderGone:                               # it has what it wanted
         _abandon(console.stdout)
         status = 0
     except OutputFailed as error:
@@ -6469,24 +6618,28 @@ def _abandon(stream):
 
 def run(argv, env, console):
     """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
-    console.hide(value for name, value in env.items() if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
+    console.hide(value for name, value in env.items() if re.search(_SECRET_NAME, name.upper()))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
     console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    parser = _top_parser(console) if verb is None else _verb_parser(verb, console)
+    if verb is None:                                 # a parser is built for the verb asked for, and no other
+        parser, act = _top_parser(console), _cmd_version
+    else:
+        parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
     try:
-        options = parser.parse_args(argv if verb is None else argv[1:])
+        options, unknown = parser.parse_known_args(argv)
+        if unknown:                                  # options by name only: a value may be a key
+            names = [text.partition("=")[0] for text in unknown if text.startswith("-")]
+            parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
         if verb is None and not options.version:
-            parser.error("the verb comes first" if options.verb else "name a verb")
+            parser.error("name a verb, and name it first")
     except SystemExit as stop:
         return stop.code or 0
-    if verb is None:
-        return _cmd_version(options, console)
     console.verbose = options.verbose
-    return verb[2](options, env, console)
+    return act(options, env, console)
 
 
-def _cmd_version(options, console):
+def _cmd_version(options, env, console):
     console.out("openclaw_vllm %s" % __version__)
     if options.verbose:
         import hashlib
@@ -6520,13 +6673,19 @@ def _parser(console, prog, description, epilog=None):
             console.write(console.stdout, self.format_help())
 
         def _print_message(self, message, file=None):       # usage and errors; not by sys.stderr, which may be None
-            console.write(console.stderr, message or "")
+            console.write(console.stderr, visible(redact(message or "", console.secrets)))
 
     def formatter(prog):
         columns = console.env.get("COLUMNS") or ""
-        return argparse.RawDescriptionHelpFormatter(prog, width=int(columns) - 2 if columns.isdigit() and int(columns) > 20 else 78)
+        width = 80
+        if re.match(r"[0-9]{2,4}\Z", columns):
+            width = max(24, int(columns))
+        return argparse.RawDescriptionHelpFormatter(prog, width=width - 2)
 
-    return Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter)
+    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
+                    allow_abbrev=False)
+    parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=argparse.SUPPRESS)
+    return parser
 
 
 def _top_parser(console):
@@ -6548,20 +6707,59 @@ def _verb_parser(verb, console):
     return parser
 
 
+# Types of arguments; what they raise, argparse words as "argument --timeout: …".
+
+def _bad_argument(problem):
+    import argparse
+    return argparse.ArgumentTypeError(problem)
+
+
+def _refuse_key(_):
+    raise _bad_argument("a key on the command line can be read by every user of this host: "
+                        "use --api-key-file PATH, or the variable VLLM_API_KEY")
+
+
 def _seconds(text):
-    """Return a number of seconds above 0; argparse words the ValueError."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < LONGEST_TIMEOUT_S:
-        raise ValueError(text)
+        raise _bad_argument("give a number of seconds, above 0 and below %d" % LONGEST_TIMEOUT_S)
     return value
+
+
+def _whole_number(text):
+    if not re.match("0*[1-9][0-9]{0,9}\\Z", text):
+        raise _bad_argument("give a whole number above 0")
+    return int(text)
+
+
+def _text(text):
+    try:
+        return as_utf8(text)
+    except ValueError:
+        raise _bad_argument("it is not valid UTF-8")
+
+
+def as_utf8(text):
+    """Return an argument or a line as the UTF-8 that it is, whatever Python took it for in the C locale.
+
+    Raises ValueError when it is not UTF-8.
+    """
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:
+        return os.fsencode(text).decode("utf-8")
 
 
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
     group.add_argument("--config", metavar="PATH", help="openclaw.json to read (default: where OpenClaw keeps it)")
-    group.add_argument("--provider", metavar="ID", action="append", default=[],
+    group.add_argument("--provider", metavar="ID", action="append", default=[], type=_text,
                        help="a block of models.providers (default: vllm); list and doctor take several, or all")
-    group.add_argument("--base-url", metavar="URL", action="append", default=[],
+    group.add_argument("--base-url", metavar="URL", action="append", default=[], type=_text,
                        help="ask this server, above every setting; list and doctor take several")
     group.add_argument("--api-key-file", metavar="PATH", help="read the key from a file (-: standard input)")
     group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for the server")
@@ -6571,7 +6769,8 @@ def _add_server_options(verb):
 
 def _add_model_options(verb):
     group = verb.add_argument_group("the model")
-    group.add_argument("--model", metavar="REF", help="vllm/<id>, an id or an alias (default: the default model)")
+    group.add_argument("--model", metavar="REF", type=_text,
+                       help="vllm/<id>, an id or an alias (default: the default model)")
     group.add_argument("--thinking", metavar="LEVEL", choices=THINKING_LEVELS, type=str.lower,
                        help="one of: " + ", ".join(THINKING_LEVELS))
 
@@ -6587,17 +6786,23 @@ def _open_provider(options, env, console):
 def _open_providers(options, env, console):
     """Return (Settings, [Provider]) for the shared options."""
     settings = load_settings(options.config, env)
-    key = _read_key(options.api_key_file, console) if options.api_key_file else None
+    key = _read_key(options.api_key_file, console)
     providers = resolve_providers(settings, options.provider, options.base_url, key, options.ca_file)
     for provider in providers:
         hide_secrets(console, settings, provider)
-        console.detail("%s: base URL %s (%s); key: %s" % (
-            provider.id, provider.base_url, provider.where,
-            provider.request_key.source if provider.request_key else "none"))
+        source = "no key"
+        if provider.request_key is not None:
+            source = "the key of %s goes there" % provider.request_key.source
+        console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, source))
     for warning in settings.warnings:
         if not warning.path or console.verbose:
             console.err("warning: %s: %s" % (issue_place(warning), warning.message))
+    for warning in sorted(set(filter(None, map(key_exposed, providers)))):
+        console.err("warning: " + warning)
     return settings, providers
+
+
+_SECRET_NAME = "KEY|TOKEN|SECRET|PASSWORD"           # of an environment variable, in capitals
 
 
 def hide_secrets(console, settings, provider):
@@ -6605,19 +6810,18 @@ def hide_secrets(console, settings, provider):
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
     console.hide(provider.last_headers.values())
-    console.hide(value for name, value in settings.variables.items()
-                 if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
+    console.hide(value for name, value in settings.variables.items() if re.search(_SECRET_NAME, name.upper()))
     console.hide(secret_texts(settings.config))
 
 
 def _read_key(path, console):
+    """Return the text of --api-key-file, None without the option. Raises UsageError."""
+    if not path:
+        return None
     if path == "-":
         text = _read_stdin(console)
     else:
-        try:
-            text = read_text(path, 65536)
-        except ConfigError as error:
-            raise UsageError("--api-key-file %s" % error.message, "give the path of a file that holds the key only")
+        text = _utf8(_option_file("--api-key-file", path), path)
     console.hide([text.strip()])
     if not text.strip():
         raise UsageError("--api-key-file %s holds no key" % path, "write the key into it, and nothing else")
@@ -6625,22 +6829,45 @@ def _read_key(path, console):
 
 
 def _read_stdin(console):
-    """Return standard input as text; raises UsageError when it is no UTF-8."""
+    """Return standard input as text. Raises UsageError."""
     if console.stdin is None:
         return ""
     data = getattr(console.stdin, "buffer", console.stdin).read(ANSWER_LIMIT + 1)
     if len(data) > ANSWER_LIMIT:
         raise UsageError("standard input is larger than %d bytes" % ANSWER_LIMIT)
+    if isinstance(data, str):
+        return data
+    return _utf8(data, "standard input")
+
+
+def _option_file(option, path):
+    """Return the bytes of the regular file that an option names: a FIFO could hang. Raises UsageError."""
+    problem = "it is missing, a directory or a FIFO"
     try:
-        return data if isinstance(data, str) else data.decode("utf-8-sig")
+        if os.path.isfile(path):
+            with open(path, "rb") as source:
+                data = source.read(ANSWER_LIMIT + 1)
+            if len(data) <= ANSWER_LIMIT:
+                return data
+            problem = "it is larger than %d bytes" % ANSWER_LIMIT
+    except (OSError, ValueError) as error:           # a ValueError: a NUL in the path
+        problem = getattr(error, "strerror", None) or error
+    raise UsageError("%s %s cannot be read: %s" % (option, path, problem))
+
+
+def _utf8(data, source):
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError("standard input is no UTF-8 (byte %d)" % error.start)
+        raise UsageError("%s is not UTF-8 (byte %d)" % (source, error.start))
 
 
 def _add_list_parser(verb):
-    verb.add_argument("--json", action="store_true", help="print the object of `openclaw models list --json`")
+    verb.add_argument("--json", action="store_true",
+                      help="print the object of `openclaw models list --json`")
     verb.add_argument("--plain", action="store_true", help="print one key a line")
-    verb.add_argument("--strict", action="store_true", help="with several servers: fail when one of them did not answer")
+    verb.add_argument("--strict", action="store_true",
+                      help="with several servers: fail when one of them did not answer")
     _add_server_options(verb)
 
 
@@ -6652,27 +6879,35 @@ def _cmd_list(options, env, console):
     rows.sort(key=lambda row: (row[0].key.lower(), row[0].key))
     if not rows and len(outcomes) == 1:
         raise failures[0][1]
-    servers = collections.defaultdict(list)
-    for model, _ in rows:
-        servers[model.id].append(model.base_url)
-    if options.json:
-        console.out_json({"count": len(rows), "models": [
-            list_row(model, provider, servers[model.id] if len(outcomes) > 1 else None) for model, provider in rows]})
-    elif options.plain:
+    servers = None
+    if len(outcomes) > 1:
+        servers = collections.defaultdict(list)
         for model, _ in rows:
-            console.out(model.key)
-    elif rows:
-        def show(text):
-            return visible(redact(text, console.secrets))
-
-        for line in format_table(rows, servers if len(outcomes) > 1 else None, _columns(console), show):
-            console.out(line)
+            servers[model.id].append(model.base_url)
+    _show_rows(rows, servers, options, console)
     console.flush()
     for provider, error in failures:
         console.err("error: %s: %s" % (provider.id, error.message))
         if error.next_step:
             console.err("  " + error.next_step)
-    return failures[0][1].exit_status if failures and (options.strict or not rows) else 0
+    if failures and (options.strict or not rows):
+        return failures[0][1].exit_status
+    return 0
+
+
+def _show_rows(rows, servers, options, console):
+    def show(text):
+        return visible(redact(text, console.secrets), UNSAFE_LINE)
+
+    if options.json:
+        models = [list_row(model, provider, servers) for model, provider in rows]
+        console.out_json({"count": len(models), "models": models})
+    elif options.plain:
+        for model, _ in rows:
+            console.out_line(model.key)
+    elif rows:
+        for line in format_table(rows, servers, _columns(console), show):
+            console.out(line)
 
 
 def _columns(console):
@@ -6686,23 +6921,34 @@ def _columns(console):
 def list_row(model, provider, servers=None):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
-    `servers` are the base URLs that have the model, where several were asked.
+    `servers` are {model id: [base URL]}, where several were asked.
     """
-    row = {"key": model.key, "name": model.name, "input": input_words(model),
-           "contextWindow": model.context_window, "local": is_local(split_url(model.base_url).host),
-           "available": provider.refusal is None, "tags": list(model.tags), "source": model.source,
-           "maxTokens": model.max_tokens, "reasoning": model.reasoning}
+    row = {
+        "key": model.key,
+        "name": model.name,
+        "input": input_words(model),
+        "contextWindow": model.context_window,
+        "local": is_local(split_url(model.base_url).host),
+        "available": provider.refusal is None,
+        "tags": list(model.tags),
+        "source": model.source,
+        "maxTokens": model.max_tokens,
+        "reasoning": model.reasoning,
+    }
     stated = {"contextTokens": model.context_tokens, "parent": model.parent, "root": model.root}
     row.update((name, value) for name, value in stated.items() if value is not None)
     if servers is not None:
         row["server"] = model.base_url
-        row["alsoOn"] = [url for url in servers if url != model.base_url]
+        row["alsoOn"] = [url for url in servers[model.id] if url != model.base_url]
     return row
 
 
 def input_words(model):
     """Return what a Model takes, as OpenClaw prints it."""
     return "+".join(model.input) or "-"
+
+
+_YES_NO = {True: "yes", False: "no"}
 
 
 def format_table(rows, servers=None, width=None, show=visible):
@@ -6717,10 +6963,15 @@ def format_table(rows, servers=None, width=None, show=visible):
         tags = list(model.tags)
         if several and len(servers[model.id]) > 1:
             tags.append("on %d servers" % len(servers[model.id]))
-        cells.append([show(model.key), input_words(model), str(model.context_tokens or model.context_window or "-"),
-                      "yes" if is_local(split_url(model.base_url).host) else "no",
-                      "yes" if provider.request_key else "no"] + [model.base_url] * several + [show(",".join(tags))])
-    sizes = [max(display_width(row[column]) for row in cells) for column in range(len(cells[0]))]
+        row = [
+            show(model.key),
+            input_words(model),
+            str(model.context_tokens or model.context_window or "-"),
+            _YES_NO[is_local(split_url(model.base_url).host)],
+            _YES_NO[provider.request_key is not None],
+        ]
+        cells.append(row + [model.base_url] * several + [show(",".join(tags))])
+    sizes = [max(map(display_width, column)) for column in zip(*cells)]
     if width is not None:
         spare = width - sum(sizes[1:-1]) - 2 * (len(sizes) - 1) - min(sizes[-1], 12)
         sizes[0] = min(sizes[0], max(spare, 16))
@@ -6728,17 +6979,22 @@ def format_table(rows, servers=None, width=None, show=visible):
     for row in cells:
         padded = [_padded(_cut(text, size), size) for text, size in zip(row[:-1], sizes)]
         line = "  ".join(padded + row[-1:]).rstrip()
-        lines.append(line if width is None else _cut(line, width))
+        if width is not None:
+            line = _cut(line, width)
+        lines.append(line)
     return lines
 
 
 def _add_chat_parser(verb):
-    verb.add_argument("prompt", nargs="*", metavar="PROMPT", help="the prompt; standard input is added to it")
-    verb.add_argument("--system", metavar="TEXT", help="the system message")
-    verb.add_argument("--image", metavar="FILE|URL", action="append", default=[], help="show the model an image (repeatable)")
-    verb.add_argument("--max-tokens", metavar="N", type=int, help="at most so many tokens of answer")
+    verb.add_argument("prompt", nargs="*", metavar="PROMPT", type=_text,
+                      help="the prompt; standard input is added to it")
+    verb.add_argument("--system", metavar="TEXT", type=_text, help="the system message")
+    verb.add_argument("--image", metavar="FILE|URL", action="append", default=[],
+                      help="show the model an image (repeatable)")
+    verb.add_argument("--max-tokens", metavar="N", type=_whole_number, help="at most so many tokens of answer")
     verb.add_argument("--temperature", metavar="T", type=float)
-    verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], help="any other field of the body (repeatable)")
+    verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], type=_text,
+                      help="any other field of the body (repeatable)")
     verb.add_argument("--tools", metavar="FILE", help="JSON list of tools to offer")
     verb.add_argument("--schema", metavar="FILE", help="JSON schema that the answer must follow")
     verb.add_argument("--json", action="store_true", help="print the whole answer as one JSON object")
@@ -6752,17 +7008,20 @@ def _cmd_chat(options, env, console):
     fields = _chat_fields(options)
     prompt = " ".join(options.prompt)
     interactive = not prompt and is_terminal(console.stdin) and is_terminal(console.stdout)
-    if not interactive and not is_terminal(console.stdin) and options.api_key_file != "-":
-        prompt = "\n\n".join(part for part in (prompt, _read_stdin(console).strip("\n")) if part.strip())
+    if not is_terminal(console.stdin) and options.api_key_file != "-":
+        parts = (prompt, _read_stdin(console).strip("\n"))
+        prompt = "\n\n".join(part for part in parts if part.strip())
     if not interactive and not prompt.strip():
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout)
     if options.image and "image" not in model.input:
         raise UsageError("%s takes no images" % model.key, "if it does, declare it: input: [\"text\", \"image\"]")
+    messages = []
+    if options.system:
+        messages.append({"role": "system", "content": options.system})
     if interactive:
-        return _converse(options, provider, model, fields, console)
-    messages = [{"role": "system", "content": options.system}] if options.system else []
+        return _converse(options, provider, model, fields, messages, console)
     messages.append({"role": "user", "content": _user_content(prompt, options.image)})
     _ask(options, provider, model, dict(fields, messages=messages), console)
     return 0
@@ -6778,32 +7037,31 @@ def _chat_fields(options):
         try:
             fields[name] = loads_untrusted(value)
         except ValueError:
-            raise UsageError("--param %s: the value is no JSON" % name, "quote texts: --param 'stop=\"END\"'")
+            raise UsageError("--param %s: the value is not JSON" % name, "quote texts: --param 'stop=\"END\"'")
     if options.max_tokens is not None:
         fields["max_completion_tokens"] = options.max_tokens
     if options.temperature is not None:
         fields["temperature"] = options.temperature
     if options.tools:
-        fields["tools"] = _read_json(options.tools, list, "a list of tools")
+        fields["tools"] = _option_json("--tools", options.tools, list, "a list of tools")
     if options.schema:
-        schema = _read_json(options.schema, dict, "a JSON schema")
+        schema = _option_json("--schema", options.schema, dict, "a JSON schema")
         fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     return fields
 
 
-def _read_json(path, kind, what):
+def _option_json(option, path, kind, what):
     try:
-        value = json5_loads(read_text(path, CONFIG_LIMIT))
+        value = json5_loads(_option_file(option, path))
     except Json5Error as error:
-        raise UsageError("%s: %s" % (path, error.message))
-    except ConfigError as error:
-        raise UsageError(error.message)
+        raise UsageError("%s %s: %s" % (option, path, error.message))
     if not isinstance(value, kind):
-        raise UsageError("%s: expected %s, found %s" % (path, what, _json_type(value)))
+        raise UsageError("%s %s: expected %s, found %s" % (option, path, what, _json_type(value)))
     return value
 
 
-_IMAGE_KINDS = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
+_IMAGE_KINDS = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"),
+                (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
 
 
 def _user_content(prompt, images):
@@ -6813,18 +7071,18 @@ def _user_content(prompt, images):
     parts = [{"type": "text", "text": prompt}]
     for image in images:
         if not re.match(r"(?i)(https?|data):", image):
-            import base64
-            try:
-                with open(image, "rb") as source:
-                    data = source.read(ANSWER_LIMIT)
-            except OSError as error:
-                raise UsageError("--image %s cannot be read: %s" % (image, error.strerror))
-            kind = next((kind for magic, kind in _IMAGE_KINDS if data.startswith(magic)), None)
-            if kind is None:
-                raise UsageError("--image %s is no PNG, JPEG, GIF or WebP" % image)
-            image = "data:%s;base64,%s" % (kind, base64.b64encode(data).decode("ascii"))
+            image = _data_url(image)
         parts.append({"type": "image_url", "image_url": {"url": image}})
     return parts
+
+
+def _data_url(path):
+    import base64
+    data = _option_file("--image", path)
+    for magic, kind in _IMAGE_KINDS:
+        if data.startswith(magic):
+            return "data:%s;base64,%s" % (kind, base64.b64encode(data).decode("ascii"))
+    raise UsageError("--image %s is not a PNG, JPEG, GIF or WebP file" % path)
 
 
 def _ask(options, provider, model, body, console):
@@ -6833,22 +7091,26 @@ def _ask(options, provider, model, body, console):
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     show = _Display(options, console)
+    deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
     try:
-        answer = collect_answer(send_chat(provider, model, shaped.body, options.timeout), show.add)
+        answer = collect_answer(deltas, show.add)
     except (Error, KeyboardInterrupt) as stop:       # an answer that breaks off is shown as far as it came
         show.end()
-        if options.json and (stop.partial.finish_reason or stop.partial.timings["first_token_s"] is not None):
+        timings = stop.partial.timings
+        if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
             console.out_json(answer_json(stop.partial))
         raise
     show.end()
     if options.json:
         console.out_json(answer_json(answer))
-    if not options.json:
+    else:
         for call in answer.tool_calls:
-            console.out("%s(%s)" % (call["function"]["name"], call["function"]["arguments"]))
+            line = "%s(%s)\n" % (call["function"]["name"], call["function"]["arguments"])
+            console.write_answer(redact_known(line, console.secrets))
     if not answer.content and not answer.tool_calls:
         error = empty_answer(model, answer)
-        console.err("warning: %s\n  %s" % (error.message, error.next_step))
+        console.err("warning: " + error.message)
+        console.err("  " + error.next_step)
     if not options.quiet:
         console.err(statistics(answer))
     return answer
@@ -6860,14 +7122,15 @@ ONE_PIECE_S = 0.005                  # seconds; an answer that took less to come
 def statistics(answer):
     """Return the line of statistics of an Answer: tokens, time to the first, tokens a second."""
     usage, timings = answer.usage, answer.timings
+    first_s, last_s = timings["first_token_s"], timings["last_token_s"]
     parts = []
     if usage is not None:
         parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
-    if timings["first_token_s"] is not None:
-        parts.append("first token %.2f s" % timings["first_token_s"])
-        writing = (timings["last_token_s"] or 0) - timings["first_token_s"]
-        if usage is not None and (usage.completion_tokens or 0) > 1 and writing > ONE_PIECE_S:
-            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing))
+    if first_s is not None:
+        parts.append("first token %.2f s" % first_s)
+        writing_s = (last_s or 0) - first_s
+        if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
+            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
         parts.append(finish_words(answer))
@@ -6875,7 +7138,10 @@ def statistics(answer):
 
 
 def answer_json(answer):
-    """Return the object of `chat --json` for an Answer (the shape is a contract; see README)."""
+    """Return the object of `chat --json` for an Answer (the shape is a contract; see README).
+
+    What the server sent beyond it is kept: details of `usage`, `logprobs`, further `choices`.
+    """
     value = answer._asdict()
     extra = json.loads(json.dumps(value.pop("extra")), parse_constant=lambda name: None)     # NaN is not JSON
     usage = extra.pop("usage", None)
@@ -6887,49 +7153,83 @@ def answer_json(answer):
     return value
 
 
-_CONVERSATION_HELP = "/model REF, /system TEXT, /reset, /exit; Ctrl-C stops an answer, Ctrl-D ends"
+_CONVERSATION_HELP = """\
+/model REF      talk to another model
+/system TEXT    begin anew with this system message; without TEXT, with none
+/reset          begin anew; the system message stays
+/help           list the commands
+/exit           end
+A line that ends in \\ goes on, as does a text between \"\"\" and what is pasted;
+// begins a prompt with /. Ctrl-C stops an answer, Ctrl-D ends."""
 
 
-def _converse(options, provider, model, fields, console):
+def _converse(options, provider, model, fields, messages, console):
     """Hold a conversation on the terminal until its end."""
     try:
         import readline                              # line editing and history of input()
         readline.set_history_length(1000)
+        readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
-    messages = [{"role": "system", "content": options.system}] if options.system else []
-    console.err("%s at %s    %s" % (model.key, provider.base_url, _CONVERSATION_HELP))
+    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, provider.base_url))
     while True:
         try:
-            line = input("> ").strip()
+            text = read_turn(input)
         except EOFError:
             console.err("")
             return 0
         except KeyboardInterrupt:
             console.err("")
             continue
-        command, _, argument = line.partition(" ")
+        except ValueError:
+            console.err("that was not valid UTF-8")
+            continue
+        command, _, argument = text.partition(" ")
         if command in ("/exit", "/quit"):
             return 0
-        if command == "/reset":
+        if command == "/help":
+            console.err(_CONVERSATION_HELP)
+        elif command == "/reset":
             messages = [message for message in messages if message["role"] == "system"]
+            console.err("begun anew; the system message stays")
+        elif command == "/system" and argument:
+            messages = [{"role": "system", "content": argument}]
+            console.err("begun anew with that system message")
         elif command == "/system":
-            messages = [{"role": "system", "content": argument}] if argument else []
+            messages = []
+            console.err("begun anew without a system message")
         elif command == "/model":
             try:
                 model = find_model(provider, argument or None, options.timeout)
                 console.err("now %s" % model.key)
             except Error as error:
                 console.report(error)
-        elif command.startswith("/"):
-            console.err(_CONVERSATION_HELP)
-        elif line:
-            _take_turn(options, provider, model, fields, messages, line, console)
+        elif text:
+            if text.startswith("//"):
+                text = text[1:]
+            _take_turn(options, provider, model, fields, messages, text, console)
 
 
-def _take_turn(options, provider, model, fields, messages, line, console):
+def read_turn(read_line):
+    """Return what is said in one turn; `read_line(prompt)` returns a line, as `input` does.
+
+    A line that ends in a backslash goes on, as does a text between triple quotes. (What is
+    pasted comes as one line that holds line feeds.)
+    """
+    text = as_utf8(read_line("> ")).strip()
+    if text.startswith('"""'):
+        text = text[3:]
+        while not text.rstrip().endswith('"""'):
+            text += "\n" + as_utf8(read_line("... "))
+        return text.rstrip()[:-3].strip("\n")
+    while text.endswith("\\"):
+        text = text[:-1] + "\n" + as_utf8(read_line("... "))
+    return text
+
+
+def _take_turn(options, provider, model, fields, messages, text, console):
     """Ask one thing of a conversation; `messages` grows only by a turn that was answered."""
-    asked = messages + [{"role": "user", "content": line}]
+    asked = messages + [{"role": "user", "content": text}]
     try:
         answer = _ask(options, provider, model, dict(fields, messages=asked), console)
         messages[:] = asked + [{"role": "assistant", "content": answer.content}]
@@ -6949,7 +7249,7 @@ def _add_doctor_parser(verb):
 
 def _cmd_doctor(options, env, console):
     settings = read_settings(options.config, env)
-    key = _read_key(options.api_key_file, console) if options.api_key_file else None
+    key = _read_key(options.api_key_file, console)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
