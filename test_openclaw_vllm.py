@@ -689,8 +689,8 @@ class Settings(Case):
         ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"), ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
         ("{models: {}}", "models", "expected an array"), ("{models: [7]}", "models.0", "expected an object"),
         ("{models: [{id: 'm', name: 'm'}]}", None, ""), ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "found nothing"),
-        ("{models: [{id: 'm'}]}", "models.0.name", "found nothing"),
+        ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
+        ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
         ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens", "above 0"),
@@ -721,7 +721,7 @@ class Settings(Case):
                                  [".".join(["models.providers.vllm"] + ([path] if path else []))])
                 self.assertIn(words, issues[0].message)
                 self.assertEqual(issues[0].line, 3)
-                if "nothing" not in words:
+                if "missing" not in words:
                     keyed = "%s" % path.split(".")[-1]
                     self.assertGreaterEqual(issues[0].column, 2 + (block.index(keyed) if keyed in block else 0))
 
@@ -891,7 +891,7 @@ class Settings(Case):
         shapes = vllm._parse_shapes(vllm._SHAPES)
 
         def keys(shape):
-            return sorted(key for key, (mark, _) in shapes[shape].items() if mark != "~")
+            return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
 
         for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
                             ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
@@ -1249,6 +1249,14 @@ class Provider(Case):
                     self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
         unset = self.provider(block(headers={"X-A": "${NONE}"}))
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
+
+    def test_every_verb_warns_once_of_a_key_in_the_clear(self):
+        self.declare("http://vllm.example.com/v1", KEY)
+        for argv in (("list",), ("request",), ("list", "--verbose")):
+            result = self.run_main(*argv, stdin='{"messages": []}')
+            self.check(result, 0)
+            self.assertEqual(result.err.count("goes to http://vllm.example.com unencrypted"), 1)
+            self.assertNotIn(KEY, result.err)
 
     def test_what_switches_the_plugin_off_stops_discovery_only(self):
         wildcard = {"defaults": {"models": {"vllm/*": {}}}}
@@ -2221,6 +2229,102 @@ class Answers(unittest.TestCase):
         self.assertTrue(content.startswith(" word0 word1") and content.count(" ") == count)
         self.assertLess(peak, 1.25 * len(content))
 
+    def check_linear(self, act, size):
+        """Check that twice the size takes less than three times the time."""
+        def best(size):
+            times = []
+            for _ in range(3):
+                started = time.perf_counter()
+                act(size)
+                times.append(time.perf_counter() - started)
+            return min(times)
+
+        ratios = []
+        for _ in range(3):                           # the machine may be busy; a quadratic cost is 4 each time
+            ratios.append(best(2 * size) / best(size))
+            if ratios[-1] < 3:
+                return
+        self.fail("twice the size takes %s times as long" % ratios)
+
+    def test_cost_grows_with_size_and_no_faster(self):
+        def event_in_small_chunks(size):
+            decoder = vllm.EventDecoder()
+            for _ in range(size):
+                self.assertEqual(decoder.feed(b"x" * 100), [])
+
+        def blank_bytes(size):
+            exchange = mock.Mock(url="u", chunks=lambda: iter([b"\n"] * size))
+            with self.assertRaises(vllm.ServerError):
+                vllm.read_answer(exchange, None, None)
+
+        def arguments_in_small_pieces(size):
+            piece = vllm.Delta(tool_calls=[call_piece(0, "a", "f", "x" * 100)])
+            assembler = vllm.Assembler()
+            for _ in range(size):
+                assembler.add(piece)
+            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]), 100 * size)
+
+        def a_long_secret(size):
+            secret = "".join(random.Random(size).choice("abcdefgh") for _ in range(size))
+            live = vllm.LiveText(vllm.spellings(secret))
+            for start in range(0, 300):
+                live.feed(secret[start % 50:start % 50 + 9])
+
+        for act, size in ((event_in_small_chunks, 10000), (blank_bytes, 20000), (arguments_in_small_pieces, 10000),
+                          (a_long_secret, 8000)):
+            with self.subTest(act=act.__name__):
+                self.check_linear(act, size)
+
+    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
+    def test_a_long_secret_takes_little_memory(self):
+        import tracemalloc
+        secret = "".join(random.Random(1).choice("abcdefgh/+") for _ in range(16000))
+        tracemalloc.start()
+        try:
+            live = vllm.LiveText(vllm.spellings(secret))
+            self.assertEqual(live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end(), "a%s!" % secret[1:5000])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        self.assertLess(peak, 300 * len(secret))
+
+    def test_the_parts_of_one_answer_are_bounded(self):
+        assembler = vllm.Assembler()
+        with self.assertRaises(vllm.ServerError):
+            assembler.add(vllm.decode_delta(chunk(tool_calls=[{}] * 1000000)))
+        with self.assertRaises(vllm.ServerError):
+            for index in range(2000):
+                assembler.add(vllm.decode_delta({"choices": [{"index": index, "delta": {"content": "a"}}]}, True))
+
+    def test_what_is_sent_beyond_the_contract_is_kept(self):
+        def choice(index, text, logprob):
+            logprobs = {"content": [{"token": text, "logprob": logprob}]}
+            return {"index": index, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": "stop"}
+
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
+                 "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
+        assembler = vllm.Assembler()
+        for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
+                        {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]}, {"choices": [], "usage": usage}):
+            assembler.add(vllm.decode_delta(payload, True))
+        value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
+        self.assertEqual(value["content"], "ab")
+        self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
+        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]), other["finish_reason"])
+                          for other in value["choices"]], [(1, "xy", 2, "stop")])
+        self.assertEqual(value["usage"], dict(usage, odd=None))
+        plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
+        self.assertNotIn("logprobs", plain)
+
+    def test_long_numbers_in_an_event(self):
+        for digits in (300, 3000, 5000, 100000):
+            value = vllm.loads_event('{"usage": {"completion_tokens": 1%s}}' % ("0" * digits))
+            self.assertIsNone(vllm.decode_delta(value).usage.completion_tokens)
+        for text in ("[" * 150 + "]" * 150, " {}\n"):
+            vllm.loads_event(text)
+        for text in ("[" * 201 + "]" * 201, "{} {}", "", "[" * 99999):
+            self.assertRaises(ValueError, vllm.loads_event, text)
+
     def test_an_event_without_end_is_refused(self):
         with mock.patch.object(vllm, "EVENT_LIMIT", 1000):
             self.assertRaises(ValueError, decode, b"data: " + b"x" * 2000, 100)
@@ -2381,6 +2485,25 @@ class Streams(Case):
         deltas.close()
         self.assertTrue(stub.gone.wait(WAIT_S))
 
+    def test_comments_prolong_a_silence_but_not_for_ever(self):
+        def comments(data, until):
+            def step(sock, _, stub):
+                sock.sendall(sse(chunk("a"), done=False))
+                started = time.monotonic()
+                while not stub.ending.wait(0.03) and time.monotonic() - started < until:
+                    sock.sendall(data)
+                sock.sendall(b"data: [DONE]\n\n")
+            return step
+
+        for data in (b": alive\n\n", b"\n", b"\r\n"):
+            with self.subTest(data=data):
+                self.assertEqual(self.ask(comments(data, 0.5), timeout_s=0.25), ("a", None))
+                said, error = self.ask(comments(data, WAIT_S), timeout_s=0.1)
+                self.assertEqual((said, error.cause, error.facts["phase"]), ("a", "timeout", "comments"))
+                self.assertIn("with comments only", error.message)
+                self.assertGreater(error.facts["seconds"], 0.9)
+        self.assertEqual(self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)[1].facts["phase"], "read")
+
     def test_what_is_observed_of_an_exchange(self):
         whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
         stop = chunk(finish="stop")
@@ -2469,9 +2592,9 @@ class Transport(Case):
                 ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"),
                 ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
                 ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
-                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "no valid HTTP"),
+                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
                 ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
@@ -2628,6 +2751,46 @@ class Transport(Case):
         self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4,
                    err="refuses connections")
 
+    def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
+        proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
+        self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
+                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0, out="vllm/m")
+        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
+                         ("http://xn--bcher-kva.example:8000/v1/models", "xn--bcher-kva.example:8000"))
+        self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
+                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4, err="HTTP 403")
+        self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_ctrl_c_ends_a_run_over_servers_that_hang(self):
+        for verb in ("list", "doctor"):
+            with self.subTest(verb=verb):
+                asked = [threading.Event() for _ in range(3)]
+
+                def hang(sock, _, stub):
+                    asked[stubs.index(stub)].set()
+                    stub.ending.wait(WAIT_S)
+
+                stubs = [self.serve(hang) for _ in asked]
+                argv = [verb, "--timeout", str(WAIT_S)]
+                for stub in stubs:
+                    argv += ["--base-url", stub.url]
+                with program(self.env({"VLLM_API_KEY": KEY}), argv) as process:
+                    process.stdin.close()
+                    for event in asked:
+                        self.assertTrue(event.wait(WAIT_S))
+                    started = time.monotonic()
+                    process.send_signal(signal.SIGINT)
+                    self.assertEqual(process.wait(WAIT_S), 130)
+                    self.assertLess(time.monotonic() - started, 1.0)
+                    self.assertNotIn(b"Traceback", process.stderr.read())
+
+    def test_calls_in_parallel(self):
+        self.assertEqual(vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)]),
+                         list(range(1, 1000)))
+        with self.assertRaises(ZeroDivisionError):
+            vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
+
     def test_names_that_do_not_resolve(self):
         with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(-2, "Name or service not known")):
             self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
@@ -2691,6 +2854,23 @@ class Tls(Case):
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
             self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3, err="cannot be used")
 
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
+    def test_a_fifo_is_not_waited_for(self):
+        fifo = self.path("fifo")
+        os.mkfifo(fifo)
+        url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
+        self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
+        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3, err="or a FIFO")
+        for option in ("--api-key-file", "--tools", "--schema"):
+            self.check(self.run_main("chat", "hi", option, fifo), 2, err=option)
+
+    @unittest.skipUnless(sys.version_info >= (3, 8), "needs the key log of Python 3.8")
+    def test_a_key_log_that_cannot_be_opened_is_named(self):
+        stub = self.serve(rows("m"), tls=self.context)
+        with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 3,
+                       err="SSLKEYLOGFILE=" + self.path("none", "log"))
+
     def test_the_wrong_scheme(self):
         self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
                    err="use the other scheme: http:")
@@ -2741,6 +2921,12 @@ class Tls(Case):
 # Chat and request
 # ----------------------------------------------------------------------------
 
+# Each kind of character that a terminal might be steered by or that people write with: escapes, CRLF, C1, overrides,
+# a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector, a soft hyphen.
+EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 \U0001f468\u200d\U0001f469\u200d\U0001f467 "
+         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
+
+
 class Chat(Case):
 
     def ask(self, *argv, **given):
@@ -2758,7 +2944,7 @@ class Chat(Case):
                 result, body = self.ask(stdin=stdin, *argv)
                 self.check(result, 0, out="Hi\n")
                 self.assertEqual(body, dict(DEFAULT_BODY, messages=[{"role": "user", "content": expected}]))
-        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "no UTF-8 (byte 0)")):
+        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
             self.check(result, 2, err=words)
             self.assertIsNone(body)
@@ -2832,12 +3018,100 @@ class Chat(Case):
                 self.check(result, status, err=words)
                 self.assertEqual(result.out, out)
 
-    def test_text_from_the_server_cannot_steer_the_terminal(self):
-        result = self.ask("x",
-                          script=(sse(chunk("a\x1b[2J\tb\n\u202e\x9b", reasoning="\x1b]0;x\x07"),
-                                      chunk(tool_calls=[call_piece(0, "c", "\x1bf", "\x1b")])),))[0]
-        self.assertEqual(result.out, "a\\x1b[2J\tb\n\\u202e\\x9b\n\\x1bf(\\x1b)\n")
-        self.assertNotIn("\x1b", result.err)
+    def test_a_pipe_gets_the_answer_byte_for_byte(self):
+        script = (sse(*[chunk(char) for char in EXACT]),)
+        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
+        self.assertEqual(self.ask("x", "--no-stream", script=(
+            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),))[0].out, EXACT + "\n")
+        self.declare(self.serve(*script).url)
+        self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
+        for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
+            result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding=encoding)[0]
+            self.assertEqual(result.out, expected + "\n")
+        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
+        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
+
+    def test_the_answer_in_the_c_locale(self):
+        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
+        result = self.program("chat", "x", "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
+
+    def test_reasoning_cannot_steer_the_terminal(self):
+        result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
+        self.check(result, 0, out="a\n", err="\\x1b]0;x\\x07\u200d\\u202e")
+
+    @unittest.skipIf(os.name == "nt", "no pseudo-terminals")
+    def test_a_terminal_gets_what_would_steer_it_made_visible(self):
+        import pty
+        self.declare(self.serve(sse(*[chunk(char) for char in EXACT])).url)
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"], stdout=slave) as process:
+            os.close(slave)
+            process.stdin.close()
+            shown = b""
+            with contextlib.suppress(OSError):           # the other end is closed
+                while True:
+                    data = os.read(master, 65536)
+                    if not data:
+                        break
+                    shown += data
+            self.assertEqual(process.wait(WAIT_S), 0)
+        shown = shown.decode("utf-8").replace("\r\n", "\n")
+        steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+        expected = re.sub(steering, lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
+                          % ord(match.group(0)), EXACT)
+        self.assertEqual(shown, expected + "\n")
+
+    @unittest.skipIf(os.name == "nt", "no pipes to close")
+    def test_a_reader_that_went_away_is_not_a_broken_server(self):
+        left = threading.Event()
+
+        def step(sock, _, __):
+            sock.sendall(sse(chunk("one\n"), done=False))
+            left.wait(WAIT_S)
+            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
+            with contextlib.suppress(OSError):
+                while sock.recv(4096):
+                    pass
+
+        for options in ([], ["--quiet"]):
+            left.clear()
+            self.declare(self.serve(step).url)
+            with program(self.env(), ["chat", "x"] + options) as process:
+                process.stdin.close()
+                self.assertEqual(process.stdout.readline(), b"one\n")      # while the server is silent
+                process.stdout.close()
+                left.set()
+                self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
+
+    def test_no_speed_for_an_answer_in_one_piece(self):
+        usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
+        whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
+
+        def slowly(sock, _, stub):
+            sock.sendall(sse(chunk("a"), done=False))
+            stub.ending.wait(0.05)
+            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
+
+        for script, speed in ((reply(whole), False), (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
+            result = self.ask("x", script=(script,))[0]
+            self.check(result, 0, err="2000 completion tokens, first token")
+            self.assertEqual("tokens/s" in result.err, speed, result.err)
+
+    def test_arguments_in_the_c_locale(self):
+        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
+        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
+        with mock.patch.object(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape")):
+            result, body = self.ask(mangled, "--system", mangled)
+            self.check(result, 0)
+            self.assertEqual([message["content"] for message in body["messages"]], ["h\u00e9 \u6f22"] * 2)
+            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
+        url = self.demo()
+        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url, "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "VLLM_API_KEY": KEY})
+        self.check(result, 0, out="You said: h\u00e9\n")
 
     def test_errors_keep_the_servers_words_and_name_the_next_step(self):
         def forbidden(*location):
@@ -2949,6 +3223,29 @@ class Conversation(Case):
                           "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
+    def test_what_one_turn_is(self):
+        said = sse(chunk("Yes."), chunk(finish="stop"))
+        process, stub = self.start(said)
+        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"), ('"""a"""', "a"),
+                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
+            self.type(typed, "Yes.")
+            self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
+        self.type("/system T", "with that system message")
+        self.type("/reset", "begun anew")
+        self.type("/system", "without a system message")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_what_is_pasted_is_one_turn(self):
+        import readline
+        if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
+            self.skipTest("the readline of this Python knows no bracketed paste")
+        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
+        self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
+        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], "def f():\n    return 1\nWhat is it?")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
         process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), sse(chunk("whole"), chunk(finish="stop")))
         os.write(self.master, b"one\n")
@@ -2966,7 +3263,7 @@ class Conversation(Case):
 class RequestVerb(Case):
 
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
-        self.declare("http://gpu.example/v1", KEY)
+        self.declare("http://gpu.local/v1", KEY)
         unwanted = AssertionError("a socket was opened")
         with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo", side_effect=unwanted):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
@@ -3079,6 +3376,44 @@ class Redaction(Case):
                          ["a ", "second", " ", "***", "", "", "***"])
         self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
 
+    def test_a_key_in_the_spelling_of_this_program(self):
+        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789", "sk\U0001f600\x1b0123456789"):
+            texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
+            for text in texts:
+                answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
+                    "content": text, "tool_calls": [{"id": text, "function": {"name": "f", "arguments": json.dumps(text)}}]}}]})
+                self.declare(self.serve(answer).url)
+                for form in (["list", "--json", "--base-url", self.serve(answer).url], ["chat", "x", "--json"], ["chat", "x"],
+                             ["list", "--base-url", self.serve(answer).url], ["chat", "--model", text, "x", "--verbose"]):
+                    for encoding in ("utf-8", "ascii"):
+                        with self.subTest(key=key, text=text, form=form, encoding=encoding):
+                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"}, encoding=encoding)
+                            self.assertNotIn("0123456789", result.out + result.err)
+
+    def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
+        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY], ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
+                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY], ["list", "--api-key"]):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err="--api-key-file")
+                self.assertNotIn(KEY[:8], result.err)
+        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY], ["chat", "x", "-H", KEY]):
+            result = self.run_main(*argv)
+            self.check(result, 2)
+            self.assertNotIn(KEY[:8], result.err)
+
+    def test_no_row_can_be_forged(self):
+        evil = "m\nvllm/forged  text\t\r128000"
+        url = self.serve(rows(evil, "other")).url
+        for form in ([], ["--plain"]):
+            result = self.run_main("list", "--base-url", url, *form)
+            self.check(result, 0, out="vllm/m\\x0avllm/forged  text\\x09\\x0d128000")
+            self.assertEqual(len(result.out.splitlines()), 2 + (not form))
+        for option in (evil, evil + "x"):
+            result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
+            self.check(result, 4)
+            self.assertFalse(any(line.startswith("vllm/forged") for line in result.err.splitlines()), result.err)
+
     def test_a_wrong_key_and_its_neighbours(self):
         stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
         for key in ("Bearer " + KEY, "'%s'" % KEY, KEY + " " + KEY, "${%s}" % KEY):
@@ -3177,6 +3512,20 @@ class Output(Case):
                 self.check(result, status)
                 self.assertEqual(bool(result.out), status == 0)
                 self.assertTrue(status == 0 or result.err)
+
+    def test_what_is_wrong_with_an_argument(self):
+        for argv, words in ((["list", "--timeout", "0"], "above 0"), (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "inf"], "below"), (["chat", "--max-tokens", "0"], "above 0"),
+                            (["list", "--time", "5"], "unknown: --time"), (["list", "--js"], "unknown: --js"),
+                            (["list", "more"], "not an option")):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err=words)
+                self.assertNotIn("_", result.err.partition("error: ")[2])
+
+    def test_the_width_of_help(self):
+        for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
+            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0, out="--base-url")
 
     def test_the_program_itself(self):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
