@@ -2411,11 +2411,21 @@ def _tags(provider, key):
     return tuple(tags)
 
 
+# Families by their ids -> the compat that carries a thinking level to their templates.
+_THINKING_FAMILIES = (
+    (r"qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))", "Qwen3",
+     {"thinkingFormat": "qwen-chat-template"}),
+    (r"glm-?(?:4\.[5-9]|[5-9])", "GLM", {"thinkingFormat": "qwen-chat-template"}),
+    (r"gpt-?oss", "gpt-oss", {"supportsReasoningEffort": True,
+                              "supportedReasoningEfforts": ["low", "medium", "high"]}),
+)
+
+
 def thinking_evidence(model_id):
-    """Return (compat, reason) for an id of a family whose template takes enable_thinking, else None."""
-    if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
-        return ({"thinkingFormat": "qwen-chat-template"},
-                "by its name: Qwen3 templates take enable_thinking")
+    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch."""
+    for pattern, family, compat in _THINKING_FAMILIES:
+        if re.search("(?i)" + pattern, model_id):
+            return compat, "by its name: %s takes %s" % (family, ", ".join(sorted(compat)))
     if re.search(_REASONING_NAME, model_id):
         return None, "by its name"
     return None
@@ -4747,8 +4757,8 @@ def find_model(provider, reference=None, timeout_s=None):
     `discover_models` does, and ServerError (model-not-served) for an unknown one.
     """
     if provider.api != "openai-completions":
-        raise ConfigError("models.providers.%s.api is %s: only openai-completions is spoken here" % (provider.id, provider.api),
-                          cause="config-invalid")
+        raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
+                          % (provider.id, provider.api), cause="config-invalid")
     reference = reference or _own_primary(provider)
     declared = declared_models(provider)
     found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
@@ -4826,7 +4836,7 @@ def _ask_tokenizer(provider, model, body, timeout_s):
         count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
     except ValueError:
         return None
-    return count if isinstance(count, int) and reply.status == 200 else None
+    return count if type(count) is int and reply.status == 200 else None
 
 
 def count_prompt_tokens(provider, model, body, timeout_s=None):
@@ -7479,7 +7489,8 @@ def _fix_lines(fix):
 
 def _add_request_parser(verb):
     form = verb.add_mutually_exclusive_group()
-    form.add_argument("--explain", action="store_true", help="say on standard error what was changed, and why")
+    form.add_argument("--explain", action="store_true",
+                      help="say on standard error what was changed, and why")
     form.add_argument("--curl", action="store_true", help="print a curl command that sends it")
     _add_model_options(verb)
     _add_server_options(verb)
@@ -7487,43 +7498,77 @@ def _add_request_parser(verb):
 
 def _cmd_request(options, env, console):
     if options.api_key_file == "-":
-        raise UsageError("the body comes on standard input, so the key cannot", "give --api-key-file a path")
+        raise UsageError("the body comes on standard input, so the key cannot",
+                         "give --api-key-file a path")
+    if is_terminal(console.stdin):
+        console.err("waiting for a chat-completions body on standard input")
     text = _read_stdin(console)
     try:
         body = loads_untrusted(text)
     except ValueError as error:
-        raise UsageError("the body on standard input is no JSON: %s" % error,
-                         """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request""" % TOOL)
+        example = """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request"""
+        raise UsageError("the body on standard input is not JSON: %s" % error, example % TOOL)
     _, provider = _open_provider(options, env, console)
-    reference = options.model or (body.get("model") if isinstance(body, dict) else None)
+    reference = options.model or _get(body, "model")
     if reference is not None and not isinstance(reference, str):
-        raise UsageError("the body's model is no text", "give the id of a model")
+        raise UsageError("the body's model is not a text", "give the id of a model")
     model = find_model(provider, reference, options.timeout)
+    model = thinking_model(provider, model, options.thinking, options.timeout)
     shaped = shape_request(body, model, options.thinking)
-    encode_body(shaped.body)
+    data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     if options.explain:
         for change in shaped.changes:
-            console.err("%-22s %-8s %s" % (change.field, change.action, change.reason))
-    if options.curl:
-        console.out_exact(curl_command(provider, model, shaped.body))
-    else:
+            console.err("%-22s %-8s %s" % change)
+    if not options.curl:
         console.out_json(shaped.body)
+        return 0
+    headers = curl_headers(provider, model)
+    for header in headers:
+        if env.get(header.variable) != header.value:
+            console.err("set %s in this shell before you run it: it stands for %s"
+                        % (header.variable, header.source))
+    console.out_exact(curl_command(model.base_url, headers, data, provider.ca_file))
     return 0
 
 
-def curl_command(provider, model, body):
-    """Return a shell command that sends a shaped body; the key and all headers of the config are left as variables."""
-    import shlex
-    lines = ["curl -sS -N %s" % shlex.quote(provider.base_url + "/chat/completions"),
-             "-H 'Content-Type: application/json'"]
+CurlHeader = collections.namedtuple("CurlHeader", "name prefix variable value source")
+_ONE_ARGUMENT = 100000               # bytes; Linux takes 128 KiB
+
+
+def curl_headers(provider, model):
+    """Return the CurlHeaders of a completion: each value is left to a variable of the shell."""
+    key = provider.request_key
+    headers = []
     for name, value in request_headers(provider, model).items():
-        if name == "Authorization" and provider.request_key is not None and value == "Bearer " + provider.request_key.key:
-            lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
+        if key is not None and (name, value) == ("Authorization", "Bearer " + key.key):
+            header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, "the key of " + key.source)
         else:
-            lines.append('-H %s"$%s"' % (shlex.quote(name + ": "), re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
-    lines.append("--data-binary %s" % shlex.quote(json.dumps(body)))
+            variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
+            header = CurlHeader(name, "", variable, value, "the header %s of the config" % name)
+        headers.append(header)
+    return headers
+
+
+def curl_command(base_url, headers, data, ca_file=None):
+    """Return a shell command that posts a body, a JSON text, to the completions of a base URL."""
+    import shlex
+    lines = ["curl -sS -N %s" % shlex.quote(base_url + "/chat/completions")]
+    if ca_file:
+        lines.append("--cacert %s" % shlex.quote(ca_file))
+    if is_loopback(split_url(base_url).host):
+        lines.append("--noproxy '*'")
+    lines.append("-H 'Content-Type: application/json'")
+    for header in headers:
+        if header.prefix:
+            lines.append('-H "%s: %s$%s"' % header[:3])
+        else:
+            lines.append('-H %s"$%s"' % (shlex.quote(header.name + ": "), header.variable))
+    if len(data) < _ONE_ARGUMENT:
+        lines.append("--data-binary %s" % shlex.quote(data))
+    else:
+        lines.append("--data-binary @- <<'END'\n%s\nEND" % data)
     return " \\\n  ".join(lines)
 
 

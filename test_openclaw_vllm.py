@@ -2701,6 +2701,122 @@ class Releases(Case):
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")), (accepted, used))
 
 
+class Prepared(Case):
+    """What is asked of a server before a body goes out: its tokenizer, and the template's switch."""
+
+    LONG = {"messages": [{"role": "user", "content": "a" * 8000}], "tools": [TOOL]}
+
+    def tokenizer(self, *answers, **fields):
+        """Return (provider, its model, the Stub) for a server whose /tokenize answers so."""
+        stub = self.serve(*answers)
+        self.declare(stub.url, KEY, contextWindow=2048, maxTokens=1000, **fields)
+        provider = self.provider()
+        return provider, vllm.find_model(provider), stub
+
+    def test_a_cut_budget_is_counted_with_one_request(self):
+        compat = {"thinkingFormat": "qwen-chat-template"}
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True, compat=compat)
+        shaped = vllm.prepare_request(provider, model, self.LONG)
+        self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
+        request, = stub.requests
+        self.assertEqual((request.method, request.target, request.headers["authorization"]),
+                         ("POST", "/tokenize", "Bearer " + KEY))
+        self.assertEqual(request.body, {
+            "model": "m", "messages": self.LONG["messages"], "tools": [TOOL],
+            "chat_template_kwargs": shaped.body["chat_template_kwargs"]})
+
+    def test_nobody_is_asked_where_the_estimate_leaves_room(self):
+        provider, model, stub = self.tokenizer(reply({"count": 1}))
+        image = {"type": "image_url", "image_url": {"url": "u"}}
+        pictured = {"messages": [dict(USER, content=[image] * 9)]}
+        model = model._replace(input=("text", "image"))
+        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"], 1000)
+        self.assertEqual(vllm.prepare_request(provider, model, pictured).body["max_completion_tokens"], 1)
+        self.assertEqual(stub.requests, [])
+
+    def test_the_estimate_stands_where_nobody_counts(self):
+        for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"), reply("x"),
+                       reply({"count": "9"}), reply({"count": True}), reply([]), b""):
+            with self.subTest(answer=answer[:20]):
+                provider, model, _ = self.tokenizer(answer)
+                shaped = vllm.prepare_request(provider, model, self.LONG)
+                self.assertEqual(shaped.body["max_completion_tokens"], 1)
+                self.assertIn("about 2", shaped.warnings[0])
+
+    def test_a_prompt_that_is_too_long_by_itself_is_said_with_both_numbers(self):
+        provider, model, stub = self.tokenizer(reply({"count": 3001}))
+        with self.assertRaises(vllm.ServerError) as caught:
+            vllm.prepare_request(provider, model, self.LONG)
+        error = caught.exception
+        self.assertEqual((error.cause, error.exit_status), ("context-exceeded", 4))
+        for number in ("3001", "2048"):
+            self.assertIn(number, error.message)
+        self.assertNotIn("max-tokens", error.hint)
+        self.assertEqual(len(stub.requests), 1)
+
+    def test_chat_and_the_module_count(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        provider, _, stub = self.tokenizer(answer)
+        list(vllm.stream_chat(provider, self.LONG))
+        self.assertEqual(vllm.chat(provider, self.LONG).content, "Hi")
+        self.check(self.run_main("chat", "a" * 8000), 0, out="Hi")
+        sent = [request.body for request in stub.requests if request.target != "/tokenize"]
+        self.assertEqual([body["max_completion_tokens"] for body in sent], [234] * 3)
+        self.assertEqual(len(stub.requests), 6)
+
+    def test_a_model_that_nobody_declared_thinks_as_its_family_does(self):
+        template = {"enable_thinking": True, "preserve_thinking": True}
+        for model_id, root, added_fields in (
+                ("Qwen/Qwen3-8B", None, {"chat_template_kwargs": template}),
+                ("served", "/models/qwen3-8b", {"chat_template_kwargs": template}),
+                ("zai-org/GLM-4.6-FP8", None, {"chat_template_kwargs": template}),
+                ("openai/gpt-oss-120b", None, {"reasoning_effort": "high"}),
+                ("deepseek-ai/DeepSeek-V4-Pro", None,
+                 {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
+                                           "reasoning_effort": "high"}}),
+                ("nvidia/nemotron-3-super", None, {})):
+            with self.subTest(model_id=model_id):
+                stub = self.serve(rows(model_id, root=root, max_model_len=40960))
+                provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=stub.url)
+                model = vllm.find_model(provider)
+                shaped = vllm.prepare_request(provider, model, HI, "high").body
+                self.assertEqual({name: shaped[name] for name in shaped if name not in DEFAULT_BODY},
+                                 added_fields)
+                self.assertEqual(len(stub.requests), 1)
+
+    def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
+        def server(on, off):
+            def answer(sock, request, stub):
+                if request.target == "/v1/models":
+                    return stub.send(sock, rows("some-model"))
+                enabled = request.body["chat_template_kwargs"]["enable_thinking"]
+                stub.send(sock, reply({"count": on if enabled else off}))
+            return self.serve(answer)
+
+        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
+            with self.subTest(on=on, off=off, level=level):
+                stub = server(on, off)
+                result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
+                                       stdin=json.dumps(HI))
+                kwargs = json.loads(result.out).get("chat_template_kwargs") or {}
+                self.assertEqual(kwargs.get("enable_thinking"), expected)
+                self.assertEqual(result.err.count("no effect"), int(expected is None))
+                self.assertEqual([request.target for request in stub.requests],
+                                 ["/v1/models", "/tokenize", "/tokenize"])
+
+    def test_a_level_without_effect_is_said_once(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        self.tokenizer(answer)
+        for argv, stdin in ((["chat", "a" * 8000], ""), (["request"], json.dumps(HI))):
+            result = self.run_main(*argv + ["--thinking", "high"], stdin=stdin)
+            self.check(result, 0)
+            self.assertEqual(result.err.count("--thinking high has no effect on vllm/m"), 1)
+
+
 # ----------------------------------------------------------------------------
 # Answers
 # ----------------------------------------------------------------------------
@@ -3482,7 +3598,7 @@ class Conversation(Case):
     def test_history_commands_and_end(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
         process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said,
-                                   rows("m", "other"), said)
+                                   rows("m", "other", max_model_len=40960), said)
         self.type("one", "Yes.")
         self.type("two", "Yes.")
         self.type("/reset", "")
@@ -3576,6 +3692,54 @@ class RequestVerb(Case):
         self.assertEqual((request.target, request.body["messages"][0]["content"]), ("/v1/chat/completions", self.TRICKY))
         self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")],
                          ["Bearer " + KEY, "header-value-1", "application/json"])
+
+    def test_what_a_curl_command_needs_is_said(self):
+        headers = {"X-Team": "header-value-1"}
+        ca_file = self.write("my ca.pem", "")
+        body = json.dumps(HI)
+        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
+        for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
+                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
+                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
+            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
+            self.check(result, 0)
+            self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
+            self.assertEqual(len(result.err.splitlines()), len(named))
+            self.assertNotIn(KEY, result.err + result.out)
+            self.assertIn("--cacert '%s'" % ca_file, result.out)
+        self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
+        self.declare("http://gpu.example/v1")
+        result = self.run_main("request", "--curl", stdin=body)
+        self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
+        self.assertNotIn("sk-of", result.err)
+        self.assertNotIn("cacert", result.out)
+
+    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
+    def test_curl_command_of_a_long_body_runs(self):
+        stub = self.serve(sse(chunk("Hi")))
+        self.declare(stub.url, KEY, contextWindow=10 ** 6)
+        content = self.TRICKY + "x" * 200000
+        body = json.dumps({"messages": [dict(USER, content=content)]})
+        result = self.run_main("request", "--curl", stdin=body)
+        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
+        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
+        self.assertIn(b"[DONE]", said)
+        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
+
+    @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
+    def test_a_terminal_is_told_that_a_body_is_waited_for(self):
+        self.declare("http://gpu.example/v1")
+        master, slave = os.openpty()
+        try:
+            os.write(master, (json.dumps(HI) + "\n\x04").encode("ascii"))
+            with program(self.env(), ["request"], stdin=slave) as process:
+                out, err = process.communicate(timeout=WAIT_S)
+        finally:
+            os.close(master)
+            os.close(slave)
+        self.assertIn(b"waiting for a chat-completions body", err)
+        self.assertEqual(json.loads(out.decode("utf-8")), DEFAULT_BODY)
 
 
 # ----------------------------------------------------------------------------
