@@ -110,10 +110,7 @@ class KeyRefused(Error):
     exit_status = 5
 
 
-_ERRORS = {
-    kind.exit_status: kind
-    for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)
-}
+_ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
 Cause = collections.namedtuple("Cause", "exit_status summary fix command")
 Cause.__new__.__defaults__ = ("",)
 Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
@@ -138,7 +135,7 @@ CAUSES = {
         "put the block into {included} by hand; this prints it: {tool} config"),
     "config-missing-variable": Cause(
         1, "{path} uses ${{{variable}}}, which is not set",
-        "export {variable}=…    (or put it into {dotenv})"),
+        "set it: export {variable}=VALUE, or the same line in {dotenv}"),
     "provider-disabled": Cause(
         1, "{problem} in {file}, so OpenClaw asks no vLLM server", "switch the plugin on again"),
     "bad-base-url": Cause(
@@ -173,7 +170,7 @@ CAUSES = {
         4, "{url}: {detail}: the server is still loading its model",
         "wait until its log says that startup is complete; if it never does, the log says why"),
     "engine-dead": Cause(
-        4, "{url}: HTTP {status}{words}: the API answers, but the engine behind it has died",
+        4, "{url}: the API answers, but the engine behind it has died: HTTP {status}{words}",
         "restart vLLM; its log says why the engine died"),
     "wrong-address-family": Cause(
         4, "{url}: only {answers} answers, {refuses} does not",
@@ -186,8 +183,8 @@ CAUSES = {
         "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
     "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
     "gateway-auth": Cause(
-        5, "{url}: HTTP {status}: a proxy before the server wants {scheme} credentials"
-           "{realm}{answered_by}",
+        5, "{url}: HTTP {status}: a layer before the server wants credentials: {challenge}"
+           "{answered_by}",
         "put them into headers.Authorization of the provider's block in openclaw.json"),
     "scheme-mismatch": Cause(
         4, "{url}: the port does not speak {scheme}", "use the other scheme: {right}"),
@@ -3716,9 +3713,11 @@ def is_deep(text, value):
 # It knows HTTP, TLS and proxies, and nothing of models. A key goes to the origin it was given
 # for and nowhere else; every wait has an end; what fails is raised as an Error.
 
-Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s")
+Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s limit")
+Route.__new__.__defaults__ = ("",)
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
-seconds to connect, of silence between two reads, and in all (None: no end)."""
+seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
+setting that says how long, "" where a default does."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
 Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
 None, `secrets` the texts to hide in what the server says."""
@@ -3732,6 +3731,7 @@ PHASES = {
     "tls": "in the TLS handshake",
     "send": "sending the request",
     "wait": "waiting for the answer to begin",
+    "first": "before the first token",
     "read": "in the middle of the answer",
     "comments": "with comments only since the last event",
 }
@@ -3913,11 +3913,21 @@ class Exchange(object):
         return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
                          way="stands in the way", detail=detail)
 
-    def _certificate(self):
-        """Return the certificate (DER) that a direct connection to the server is shown, or b""."""
+    def _certificate_names(self):
+        """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
         if self.proxy:
-            return b""
-        return peer_certificate(self.target, self.route.connect_s)
+            return []
+        context = tls_context(self.route)
+        context.check_hostname = False
+        patience_s = self.route.connect_s
+        try:
+            with _connect_first(_addresses(self.target.host, self.target.port, patience_s),
+                                patience_s, None) as sock:
+                sock.settimeout(patience_s)
+                with context.wrap_socket(sock, server_hostname=self.target.host) as tls:
+                    return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
+        except OSError:
+            return []
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -3990,7 +4000,7 @@ class Exchange(object):
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
         if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
-            return timeout_error(self.url, self.phase, self.elapsed())
+            return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
@@ -3999,7 +4009,7 @@ class Exchange(object):
             return refused_error(self.url)
         ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
-            return tls_error(error, facts, self._certificate)
+            return tls_error(error, facts, self._certificate_names)
         if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
             return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.BadStatusLine):
@@ -4176,7 +4186,10 @@ def peer_certificate(target, patience_s):
 # matched in the words of vLLM's releases from 0.3 to 0.33.
 
 def model_rows(url, reply, credential):
-    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
+    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
+
+    As in OpenClaw any 2xx status will do, an error beside the rows, too, but not NaN.
+    """
     if not 200 <= reply.status < 300:
         raise http_error(url, reply, credential)
     try:
@@ -4190,23 +4203,24 @@ def model_rows(url, reply, credential):
     except UnicodeDecodeError:
         detail = "it is not UTF-8"
     except json.JSONDecodeError:
-        detail = _what_it_is(reply.body) or "it is not JSON"
+        detail = what_it_is(reply.body) or "it is not JSON"
     except ValueError as error:
         detail = str(error)
-    raise error_for("not-openai", url=url, detail=detail, **_layer_facts(reply.headers, reply.body))
+    raise error_for("not-openai", url=url, detail=detail, **layer_facts(reply.headers, reply.body))
+
+
+def _refuse_constant(name):
+    raise ValueError("it holds %s, which is not JSON" % name)
 
 
 def is_error_payload(payload):
     """Tell whether an object is an error in place of an answer; some releases send it with 200."""
-    return isinstance(payload, dict) and (
-        bool(payload.get("error")) or payload.get("object") == "error")
+    if not isinstance(payload, dict):
+        return False
+    return bool(payload.get("error")) or payload.get("object") == "error"
 
 
-def _refuse_constant(word):
-    raise ValueError("it is not JSON: it holds %s" % word)
-
-
-def _what_it_is(body):
+def what_it_is(body):
     """Return words for a body that cannot be JSON, or None."""
     if not body.strip():
         return "it is empty"
@@ -4214,7 +4228,7 @@ def _what_it_is(body):
 
 
 def offers_chat(openapi):
-    """Tell from the value of /openapi.json whether a server has chat completions; None: not known."""
+    """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
     if not isinstance(paths, dict) or "/v1/models" not in paths:
         return None
@@ -4224,30 +4238,25 @@ def offers_chat(openapi):
 # What an error body says
 
 def error_message(text):
-    """Return (message, name of the parameter it is about or None) of an error body.
+    """Return (message, parameter it is about or "") of an error body, in each shape vLLM has used.
 
-    Each shape that vLLM has used: {"error": {"message", "param"}}, {"error": "…"},
-    {"object": "error", "message", "param"}, {"detail": …}; of HTML the title, else the text.
+    {"error": {"message", "param"}}, {"error": "…"}, {"object": "error", "message", "param"},
+    {"detail": …}; of an HTML page the title, else the text.
     """
     try:
         payload = loads_untrusted(text)
     except ValueError:
-        return _html_words(text[:10000]), None       # unclosed tags cost their number squared
-    error = _get(payload, "error")
-    for holder in (error, payload):
-        message = _get(holder, "message")
-        if message:
-            param = _get(holder, "param")
-            return _as_text(message), param if isinstance(param, str) else None
-    return _as_text(error or _get(payload, "detail") or text), None
+        return _page_words(text[:10000]), ""         # unclosed tags cost their number squared
+    param = _get(payload, "error", "param") or _get(payload, "param") or ""
+    for path in (("error", "message"), ("error",), ("message",), ("detail",)):
+        value = _get(payload, *path)
+        if value:
+            return value if isinstance(value, str) else json.dumps(value), str(param)
+    return text, ""
 
 
-def _as_text(value):
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _html_words(text):
-    title = re.search(r"(?is)<title[^>]*>([^<]*)", text)
+def _page_words(text):
+    title = re.search(r"(?i)<title[^>]*>([^<]+)", text)
     if title:
         return title.group(1)
     return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
@@ -4274,104 +4283,96 @@ def _reply_facts(url, reply):
         words = ": " + words
     elif reply.reason:
         words = " " + excerpt(reply.reason, 60)
-    return dict(_layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
-
-
-_LAYERS = "nginx openresty Traefik Envoy HAProxy Caddy Apache Cloudflare LiteLLM".split()
+    return dict(layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
 
 
 def answering_layer(headers, body=b""):
     """Return the name of what answered when it is not vLLM itself, else ""."""
-    named = []
-    for name in ("Server", "Via", "X-Powered-By"):
-        if headers.get(name, "uvicorn") != "uvicorn":
-            named.append(headers[name])
-    if named:
+    named = [headers.get(name) for name in ("Server", "Via") if headers.get(name)]
+    if named and named != ["uvicorn"]:
         return excerpt(", ".join(named), 80)
     if any(name.lower().startswith("x-litellm") for name in headers):
         return "LiteLLM"
-    page = body[:10000].decode("utf-8", "replace").lower()
-    if page.strip() == "no available server":        # the body of Traefik, which has no name in it
+    page = body[:10000].decode("utf-8", "replace")
+    if page.strip() == "no available server":        # all that Traefik says, without its name
         return "Traefik"
-    return next((name for name in _LAYERS if name.lower() in page and "<" in page[:200]), "")
+    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)", page)
+    return found.group(1) if found else ""
 
 
-def answered_by(headers, body=b""):
-    """Return words for what answered when it is not vLLM itself, else ""."""
+def layer_facts(headers, body=b""):
+    """Return what answered as the facts `layer`, a name or "", and `answered_by`, words of it."""
     layer = answering_layer(headers, body)
-    return " (answered by %s)" % layer if layer else ""
-
-
-def _layer_facts(headers, body):
-    return {"layer": answering_layer(headers, body), "answered_by": answered_by(headers, body)}
+    return {"layer": layer, "answered_by": layer and " (answered by %s)" % layer}
 
 
 # Statuses
 
 _BUSY = "it is busy: try again later"
-# What a status of the layers before vLLM means, and the knob that turns it.
+_DOWN = "what is behind it is down, or not at the address it has: start vLLM, or read its log"
+_SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;"
+# What a status of the layers before vLLM means, and the knob that turns it; 52x is Cloudflare's.
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
-    429: _BUSY,
-    502: "what is behind it is down, or not at the address it has: start vLLM, then look at its log",
-    503: "it is busy, or what is behind it is not ready: try again later, then look at its log",
-    504: "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;",
+    429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
+    503: "it is busy, or what is behind it is not ready: try again later, then read its log",
 }
-_ENGINE_DEAD = (r"EngineCore|EngineDead|[Ee]ngine (?:core|loop|process)\b.{0,60}"
-                r"(?:died|dead|not running|errored)|Background loop")
+_SAYS_BUSY = "(?i)queue|overload|busy|capacity|too many|rate limit"
+_SAYS_DOWN = "(?i)no (?:available|healthy)|no server is|connect error"
+_ENGINE_DEAD = ("EngineCore|EngineDead|"
+                r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
 
 def http_error(url, reply, credential):
-    """Return the error that a status other than 200 means, whatever was asked for."""
+    """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = _reply_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"
-    if status in (401, 403) and not (forwarded and "Via" in reply.headers):
+    forwarded = reply.proxy and split_url(url).scheme == "http"     # else it is but a tunnel
+    if forwarded and status in (403, 407, 502, 503, 504):
+        return proxy_error(url, reply.proxy, status)
+    if status in (401, 403):
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         location = excerpt(reply.headers.get("Location") or "nowhere", 200)
-        return error_for("redirect", location=location, right=_redirect_base(url, location), **facts)
-    if b"plain HTTP request was sent to HTTPS port" in reply.body:
+        right = _redirect_base(url, location)
+        return error_for("redirect", location=location, right=right, **facts)
+    if re.search(b"HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL", reply.body):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
-    if reply.proxy and status in (403, 407, 502, 503, 504):
-        return proxy_error(url, reply.proxy, status)
     if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
         return error_for("engine-dead", **facts)
     if status in _GATEWAY:
         return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
     fix = "look at the server's log"
-    if status == 404:
+    if status in (404, 405):
         fix = "check the base URL: for vLLM it ends in /v1"
     return error_for("http-error", fix=fix, **facts)
 
 
-def proxy_error(url, proxy, status):
-    """Return the error for a status of the environment's proxy, which answered in place of the server."""
-    advice = ""
-    if status == 407:
-        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
-    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="answered in place of the server", detail="HTTP %d" % status, advice=advice)
-
-
 def _gateway_fix(reply, words):
     fix = _GATEWAY[reply.status]
-    if reply.status == 503 and re.search("(?i)queue|overload|busy|capacity|too many|rate limit", words):
+    if reply.status == 503 and re.search(_SAYS_BUSY, words):
         fix = _BUSY
-    elif reply.status == 503 and re.search("(?i)no (?:available|healthy)|connect error|no server", words):
-        fix = _GATEWAY[502]
+    elif reply.status == 503 and re.search(_SAYS_DOWN, words):
+        fix = _DOWN
     wait = reply.headers.get("Retry-After")
     return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
 
+def proxy_error(url, proxy, status):
+    """Return the error for a status that the environment's proxy gave in place of the server."""
+    advice = ""
+    if status == 407:
+        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
+    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
+                     way="answered in place of the server", detail="HTTP %d" % status,
+                     advice=advice)
+
+
 def _key_error(reply, credential, facts):
     """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
-    challenge = reply.headers.get("WWW-Authenticate") or ""
-    scheme, _, rest = challenge.partition(" ")
-    if scheme and (scheme.lower() != "bearer" or "realm=" in rest):
-        realm = re.search(r'(?i)realm="?([^",]*)', rest)
-        return error_for("gateway-auth", scheme=excerpt(scheme, 40),
-                         realm=excerpt(realm.group(1), 80) if realm else "", **facts)
+    challenge = excerpt(reply.headers.get("WWW-Authenticate") or "", 80)
+    if challenge and challenge.lower() != "bearer":  # vLLM sends none; a realm is another's
+        return error_for("gateway-auth", challenge=challenge, **facts)
     if credential is None:
         return error_for("no-key", **facts)
     return error_for("bad-key", source=credential.source,
@@ -4413,20 +4414,19 @@ _COMPAT_SWITCHES = {
     "reasoning_effort": ("supportsReasoningEffort", False),
     "tools": ("supportsTools", False),
     "tool_choice": ("supportsTools", False),
-    "developer": ("supportsDeveloperRole", False),
 }
-# What a refusal's words mean, first match first; a validation error, which may echo the
-# request, is told by its structure before these are tried.
+# What the words of a refusal mean. A validation error, which may echo the request, is told by
+# its structure before these are tried.
 _REFUSALS = (
-    ("tools-disabled", "tool choice requires|--enable-auto-tool-choice"),
-    ("no-chat-template",
-     "chat template is no longer allowed|must provide a chat template|chat_template is not set|"
-     "does not (?:have|define) a chat template"),
+    ("tools-disabled", "--enable-auto-tool-choice|--tool-call-parser"),
+    ("no-chat-template", "chat template is no longer allowed|chat_template is not set"),
     ("not-a-chat-model", "does not support (?:the )?Chat Completions"),
     ("context-exceeded",
      "context length (?:is|of)|maximum context|max_model_len|at least 1, got -|"
      "longer than the maximum model length"),
+    ("field-refused", "is not a multimodal model|At most 0 |does not support image"),
 )
+_VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
 
 def completion_error(url, reply, provider, model):
@@ -4434,71 +4434,68 @@ def completion_error(url, reply, provider, model):
     status = reply.status
     message, param = error_message(reply_words(reply)[0])
     facts = dict(_reply_facts(url, reply), model=model.id)
-    if status == 404 and not reply.proxy:
+    if status == 404:
         return _not_found(url, reply, provider, model, facts)
-    if (status < 400 or status in (401, 403, 407) or status in _GATEWAY or reply.proxy
-            or status >= 500 and re.search(_ENGINE_DEAD, message)):
+    died = status >= 500 and re.search(_ENGINE_DEAD, message)
+    if died or status not in (400, 422, 500, 501):   # the status says it all
         return http_error(url, reply, provider.request_key)
-    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
-    if place:
-        return _validation_error(_field_at(place.group(1)), message, facts)
-    cause = next((cause for cause, words in _REFUSALS if re.search(words, message)), None)
-    if cause == "tools-disabled":
-        facts.update(parser_facts(url, model, TOOL_PARSER))
-    if cause == "context-exceeded":
-        facts.update(_context_facts(model, message))
-    if cause is not None:
-        return error_for(cause, **facts)
-    if re.search("is not a multimodal model|At most 0 |does not support image", message):
-        return _field_refused("the image", "leave it out, or ask a model that takes images", facts)
+    if "'loc': " in message:
+        return _validation_error(message, facts)
+    for cause, words in _REFUSALS:
+        if re.search(words, message):
+            return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
     named = re.match(r"`?(\w+)`? must ", message)
-    field = named.group(1) if named else param
-    return _field_refused(field, _OWN_VALUE, facts)
+    return _field_refused(param or named and named.group(1), facts)
 
 
-_OWN_VALUE = "correct it where it is set: an option, the body, or params in openclaw.json"
+def _refusal_facts(cause, url, model, message):
+    if cause == "tools-disabled":
+        return parser_facts(url, model, TOOL_PARSER)
+    if cause == "context-exceeded":
+        return _told_context(model, message)
+    return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
 
 
-def _field_refused(field, fix, facts):
-    if not field:
-        return error_for("chat-failed", **facts)
-    return error_for("field-refused", field=field, fix=fix, **facts)
+def _validation_error(message, facts):
+    """Return the error for a field that the server does not know, or whose value it refuses."""
+    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
+    field = _field_at(place.group(1)) if place else ""
+    if not field or "Extra inputs are not permitted" not in message:
+        return _field_refused(field, facts)
+    name = field.split(".")[-1]
+    switch = _COMPAT_SWITCHES.get(name)
+    fix = "leave the field out: this vLLM does not know it"
+    if switch:
+        setting, value = switch
+        fix = "set compat.%s to %s for this model in openclaw.json" % (setting, json.dumps(value))
+    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
 
 
 def _field_at(loc):
     """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
 
     A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
+    What pydantic adds of its own, such as the names of its types, is left out.
     """
     parts = re.findall(r"[^'.,() ]+", loc)
-    parts = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
-    return ".".join(parts)
+    return ".".join(part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body")
 
 
-def _validation_error(field, message, facts):
-    """Return the error for a field that the server does not know, or whose value it refuses."""
-    if "Extra inputs are not permitted" not in message or not field:
-        return _field_refused(field, _OWN_VALUE, facts)
-    name = field.split(".")[-1]
-    switch = _COMPAT_SWITCHES.get(name)
-    fix = "leave the field out: this vLLM does not know it"
-    if switch:
-        fix = "set compat.%s to %s for this model in openclaw.json" % (
-            switch[0], json.dumps(switch[1]))
-    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
+def _field_refused(field, facts):
+    if not field:
+        return error_for("chat-failed", **facts)
+    return error_for("field-refused", field=field, fix=_VALUE_FIX, **facts)
 
 
 def _not_found(url, reply, provider, model, facts):
-    """Return the error for a 404: of a model that is not served, or of an endpoint that is not there."""
-    text = reply_words(reply)[0]
-    served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
+    """Return the error for a 404: the model is not served, or the endpoint is not there."""
     try:
-        served = served or [row["id"] for row in fetch_model_rows(provider)]
+        served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
-        pass                                         # the server's words are enough
-    if re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
+        served = []                                  # the server's words are enough
+    if re.search("does not exist|NotFoundError", reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
-    if model.id in served:
+    if model.id in served and url.startswith(provider.base_url):
         return error_for("not-a-chat-model", **facts)
     return http_error(url, reply, provider.request_key)
 
@@ -4513,17 +4510,18 @@ def model_not_served(url, model_id, served, words=""):
     return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
-def _context_facts(model, message):
-    """Return problem and fix for a prompt, or a prompt and its answer, too long for the context."""
-    limit = _number(r"context length is(?: only)? (\d+)|model_len ?= ?(\d+)|model length of (\d+)",
+def _told_context(model, message):
+    """Return the facts of context-exceeded that vLLM's words give."""
+    limit = _number(r"(?:context length (?:is|is only|of)|model_len ?=|model length of) ?(\d+)",
                     message)
-    prompt = _number(r"(\d+) in the messages|prompt \(length (\d+)\)|"
-                     r"(?:contains(?: at least)?|has|passed) (\d+) input tokens", message)
-    return context_facts(model.id, limit, prompt, "characters" in message or "got -" in message)
+    prompt = _number(r"(?:contains(?: at least)?|has|passed) (\d+) input tokens|"
+                     r"prompt \(length (\d+)|(\d+) in the messages", message)
+    alone = re.search("even without any output|characters|got -", message)
+    return context_facts(model.id, limit, prompt, bool(alone))
 
 
 def _number(pattern, text):
-    """Return the number that the one group that matched holds, or None."""
+    """Return the number that the group which matched holds, or None."""
     found = re.search(pattern, text)
     return int(found.group(found.lastindex)) if found else None
 
@@ -4531,25 +4529,29 @@ def _number(pattern, text):
 def context_facts(model_id, limit=None, prompt_tokens=None, alone=False):
     """Return the facts `problem` and `fix` of context-exceeded, with both numbers where known.
 
-    `alone`: the prompt is too long whatever the answer; it is, too, when it has `limit` tokens.
+    `alone`: the prompt is too long whatever the answer, as it is when it has `limit` tokens.
     """
-    size = " of %d tokens" % limit if limit else ""
-    prompt = "the prompt of %d tokens" % prompt_tokens if prompt_tokens else "the prompt"
+    place = "the context of %s" % model_id
+    if limit:
+        place += ", %d tokens" % limit
+    prompt = "the prompt"
+    if prompt_tokens:
+        prompt += " of %d tokens" % prompt_tokens
     if alone or limit and prompt_tokens and prompt_tokens >= limit:
-        return {"problem": "%s does not fit the context%s of %s" % (prompt, size, model_id),
+        return {"problem": "%s does not fit %s" % (prompt, place),
                 "fix": "shorten the prompt, or start vLLM with a larger --max-model-len"}
-    fix = "lower --max-tokens, or shorten the prompt"
+    lower = "lower --max-tokens"
     if limit and prompt_tokens:
-        fix = "lower --max-tokens to %d, or shorten the prompt" % (limit - prompt_tokens)
-    return {"problem": "%s and its answer do not fit the context%s of %s"
-                       % (prompt, size, model_id), "fix": fix}
+        lower += " to %d" % (limit - prompt_tokens)
+    return {"problem": "%s and its answer do not fit %s" % (prompt, place),
+            "fix": lower + ", or shorten the prompt"}
 
 
-def _error_inside(exchange, text, payload, provider, model):
+def _error_inside(exchange, data, payload, provider, model):
     """Return the error for an error object that came with HTTP 200, whole or within a stream."""
     code = _get(payload, "error", "code") or _get(payload, "code")
     status = code if isinstance(code, int) else 500
-    reply = Reply(status, "", exchange.headers, text, exchange.proxy, exchange.secrets)
+    reply = Reply(status, "", exchange.headers, data, exchange.proxy, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
         detail = "the server says: " + reply_words(reply)[1]
@@ -4567,81 +4569,81 @@ REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
 # matched in lower case with - for _, whole: qwen3 is not in qwen3.5, nor in qwen30b. A family
 # that is not here has no parser: a wrong one is worse than none.
 _FAMILIES = r"""
-(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron      -               -
-xlam                                                                    xlam            -
-toolace                                                                 pythonic        -
-hermes-(2-(pro|theta)|[34](\.\d)?)                                      hermes          -
-deepseek-r1.*(distill|qwen|llama)                                       -               deepseek_r1
-deepseek-r1                                                             deepseek_v3     deepseek_r1
-deepseek-v4[.-]1                                                        deepseek_v41    deepseek_v41
-deepseek-v4                                                             deepseek_v4     deepseek_v4
-deepseek-v3[.-]2-speciale                                               -               deepseek_v3
-deepseek-v3[.-]2                                                        deepseek_v32    deepseek_v3
-deepseek-v3[.-]1                                                        deepseek_v31    deepseek_v3
-deepseek-v3                                                             deepseek_v3     -
-qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                        -               -
-qwen-?3[.p-]?[5-9]|intern-s2                                            qwen3_coder     qwen3
-qwen-?3-?coder                                                          qwen3_xml       -
-qwen-?3(?![\d.]).*instruct                                              hermes          -
-qwen-?3                                                                 hermes          qwen3
-qwq                                                                     hermes          deepseek_r1
-qwen-?2[.p-]?5                                                          hermes          -
-(diffusion)?gemma-?4                                                    gemma4          gemma4
-functiongemma                                                           functiongemma   -
-gpt-?oss                                                                openai          openai_gptoss
-llama-?4                                                                llama4_pythonic -
-llama-?3[.p-]?[123]                                                     llama3_json     -
-mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime)   -               -
-magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)          mistral         mistral
-(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)              mistral         -
-glm-?(4[.-]?[789]|5(\.\d)?)                                             glm47           glm45
-glm-?4[.-]?[56]v?                                                       glm45           glm45
-kimi-?k3                                                                kimi_k3         kimi_k3
-kimi-?k2([.-][5-9]|.*thinking)                                          kimi_k2         kimi_k2
-kimi-?k2                                                                kimi_k2         -
-minimax-?m3                                                             minimax_m3      minimax_m3
-minimax-?m2([.-]\d)?                                                    minimax_m2      minimax_m2
-nemotron-?3(\.\d)?                                                      qwen3_coder     nemotron_v3
-granite-?4(\.\d)?                                                       granite4        -
-granite-?3\.2                                                           granite         granite
-granite-?3(\.\d)?                                                       granite         -
-granite-20b-functioncalling                                             granite-20b-fc  -
-step-?3[.p][5-9]                                                        step3p5         step3p5
-step-?3                                                                 step3           step3
-seed-oss                                                                seed_oss        seed_oss
-ernie-?4[.-]5.*thinking                                                 ernie45         ernie45
-ernie-?4[.-]5-vl                                                        -               ernie45
-hunyuan-a13b                                                            hunyuan_a13b    hunyuan_a13b
-hy-?4                                                                   hy_v4           hy_v4
-hy-?3                                                                   hy_v3           hy_v3
-olmo-?3.*think                                                          olmo3           olmo3
-olmo-?3(\.\d)?                                                          olmo3           -
-lfm-?2.*vl                                                              -               -
-lfm-?2([.-]5-8b|.*thinking)                                             lfm2            qwen3
-lfm-?2(\.\d)?                                                           lfm2            -
-mimo-v2[.-]5                                                            mimo            mimo
-mimo-v2-flash                                                           qwen3_xml       qwen3
-command-a-plus                                                          cohere_command4 cohere_command4
-command-a-reasoning                                                     cohere_command3 cohere_command3
-internlm-?2[.-]5                                                        internlm        -
-intern-s1                                                               internlm        deepseek_r1
-jamba-.*1[.-][5-9]                                                      jamba           -
-phi-?4-mini-instruct                                                    phi4_mini_json  -
-longcat-flash                                                           longcat         -
-gigachat-?3                                                             gigachat3       -
-apertus                                                                 apertus         -
-solar-open-?2                                                           solar_open2     solar_open2
-holo-?2                                                                 -               holo2
-ling-?3(\.\d)?                                                          ling3           ling3
-inkling                                                                 inkling         inkling
-laguna                                                                  poolside_v1     poolside_v1
-muse-glimmer                                                            muse_glimmer    muse_glimmer
-minicpm-?5                                                              minicpm5        -
-minicpm-v-4[.-]6                                                        qwen3_coder     -
-dots-?3                                                                 dots            qwen3
-trinity-large-thinking                                                  qwen3_coder     deepseek_r1
-mellum-?2.*thinking                                                     hermes          qwen3
-mellum-?2                                                               hermes          -
+(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron   -               -
+xlam                                                                 xlam            -
+toolace                                                              pythonic        -
+hermes-(2-(pro|theta)|[34](\.\d)?)                                   hermes          -
+deepseek-r1.*(distill|qwen|llama).*                                  -               deepseek_r1
+deepseek-r1                                                          deepseek_v3     deepseek_r1
+deepseek-v4[.-]1                                                     deepseek_v41    deepseek_v41
+deepseek-v4                                                          deepseek_v4     deepseek_v4
+deepseek-v3[.-]2-speciale                                            -               deepseek_v3
+deepseek-v3[.-]2                                                     deepseek_v32    deepseek_v3
+deepseek-v3[.-]1                                                     deepseek_v31    deepseek_v3
+deepseek-v3                                                          deepseek_v3     -
+qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                     -               -
+qwen-?3[.p-]?[5-9]|intern-s2                                         qwen3_coder     qwen3
+qwen-?3-?coder                                                       qwen3_xml       -
+qwen-?3(?![\d.]).*instruct                                           hermes          -
+qwen-?3                                                              hermes          qwen3
+qwq                                                                  hermes          deepseek_r1
+qwen-?2[.p-]?5                                                       hermes          -
+(diffusion)?gemma-?4                                                 gemma4          gemma4
+functiongemma                                                        functiongemma   -
+gpt-?oss                                                             openai          openai_gptoss
+llama-?4                                                             llama4_pythonic -
+llama-?3[.p-]?[123]                                                  llama3_json     -
+mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime) -               -
+magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)       mistral         mistral
+(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)           mistral         -
+glm-?(4[.-]?[789]|5(\.\d)?)                                          glm47           glm45
+glm-?4[.-]?[56]v?                                                    glm45           glm45
+kimi-?k3                                                             kimi_k3         kimi_k3
+kimi-?k2([.-][5-9]|.*thinking)                                       kimi_k2         kimi_k2
+kimi-?k2                                                             kimi_k2         -
+minimax-?m3                                                          minimax_m3      minimax_m3
+minimax-?m2([.-]\d)?                                                 minimax_m2      minimax_m2
+nemotron-?3(\.\d)?                                                   qwen3_coder     nemotron_v3
+granite-?4(\.\d)?                                                    granite4        -
+granite-?3\.2                                                        granite         granite
+granite-?3(\.\d)?                                                    granite         -
+granite-20b-functioncalling                                          granite-20b-fc  -
+step-?3[.p][5-9]                                                     step3p5         step3p5
+step-?3                                                              step3           step3
+seed-oss                                                             seed_oss        seed_oss
+ernie-?4[.-]5.*thinking                                              ernie45         ernie45
+ernie-?4[.-]5-vl                                                     -               ernie45
+hunyuan-a13b                                                         hunyuan_a13b    hunyuan_a13b
+hy-?4                                                                hy_v4           hy_v4
+hy-?3                                                                hy_v3           hy_v3
+olmo-?3.*think                                                       olmo3           olmo3
+olmo-?3(\.\d)?                                                       olmo3           -
+lfm-?2.*vl                                                           -               -
+lfm-?2([.-]5-8b|.*thinking)                                          lfm2            qwen3
+lfm-?2(\.\d)?                                                        lfm2            -
+mimo-v2[.-]5                                                         mimo            mimo
+mimo-v2-flash                                                        qwen3_xml       qwen3
+command-a-plus                                                       cohere_command4 cohere_command4
+command-a-reasoning                                                  cohere_command3 cohere_command3
+internlm-?2[.-]5                                                     internlm        -
+intern-s1                                                            internlm        deepseek_r1
+jamba-.*1[.-][5-9]                                                   jamba           -
+phi-?4-mini-instruct                                                 phi4_mini_json  -
+longcat-flash                                                        longcat         -
+gigachat-?3                                                          gigachat3       -
+apertus                                                              apertus         -
+solar-open-?2                                                        solar_open2     solar_open2
+holo-?2                                                              -               holo2
+ling-?3(\.\d)?                                                       ling3           ling3
+inkling                                                              inkling         inkling
+laguna                                                               poolside_v1     poolside_v1
+muse-glimmer                                                         muse_glimmer    muse_glimmer
+minicpm-?5                                                           minicpm5        -
+minicpm-v-4[.-]6                                                     qwen3_coder     -
+dots-?3                                                              dots            qwen3
+trinity-large-thinking                                               qwen3_coder     deepseek_r1
+mellum-?2.*thinking                                                  hermes          qwen3
+mellum-?2                                                            hermes          -
 """
 
 
@@ -4670,43 +4672,63 @@ def _family(model_id, root):
 
 
 def parser_facts(url, model, option):
-    """Return the facts `fix` and `command` that start vLLM with a parser; `option` says which."""
+    """Return the facts `fix` and `command` that start vLLM with a Model's parser; `option` is
+    TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page."""
+    options, page = option, REASONING_PAGE
+    parser = reasoning_parser(model.id, model.root)
     if option == TOOL_PARSER:
-        parser, page = tool_call_parser(model.id, model.root), PARSER_PAGE
-        options = ["--enable-auto-tool-choice", option]
-    else:
-        parser, page = reasoning_parser(model.id, model.root), REASONING_PAGE
-        options = [option]
-    fix = "start vLLM with " + " ".join(options)
-    if parser:
-        options.append(parser)
-        return {"fix": fix + " " + parser, "command": serve_command(url, model, *options)}
-    return {"fix": "%s PARSER, if there is one for the family of this model: %s" % (fix, page)}
+        options, page = "--enable-auto-tool-choice " + option, PARSER_PAGE
+        parser = tool_call_parser(model.id, model.root)
+    fix = "start vLLM with %s " % options
+    if not parser:
+        return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
+    command = "%s %s %s" % (serve_command(url, model), options, parser)
+    return {"fix": fix + parser, "command": command}
 
 
-def serve_command(url, model, *options):
-    """Return the shell command that starts vLLM with a Model as it is served at `url`, and options."""
+def serve_command(url, model):
+    """Return the shell command that starts vLLM with a Model as it is served at `url`."""
     import shlex
     words = ["vllm", "serve", model.root or model.id]
-    if model.root and model.root != model.id:
+    if words[-1] != model.id:
         words += ["--served-model-name", model.id]
     target = split_url(url)
     if is_loopback(target.host):
         words += ["--port", str(target.port)]
-    return " ".join(shlex.quote(word) for word in words + list(options))
+    return " ".join(map(shlex.quote, words))
 
 
 # The way to the server
 
+def limit_words(provider, timeout_s):
+    """Return the name of the setting that bounds a completion's silence, "" for the default."""
+    if timeout_s:
+        return "--timeout"
+    return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
+
+
+# What to do about a phase of PHASES before the server is reached, whose limit is its own.
+_UNREACHED = {
+    "resolve": "check the name servers of this host",
+    "connect": "check the address, the route to it and the firewall",
+    "proxy": "check the proxy of the environment",
+    "tls": "check that the port speaks https",
+}
+
+
 def timeout_error(url, phase, seconds, limit=""):
-    """Return the error for a server that kept silent in a phase of the exchange (a code of PHASES).
+    """Return the error for a server that kept silent in a phase of the exchange, a code of PHASES.
 
     `limit` names the setting that ended the wait; "" is a default.
     """
-    fix = {"resolve": "check the name servers of this host",
-           "connect": "check the address, the route to it and the firewall"}
-    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], seconds=round(seconds, 1),
-                     fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+    facts = {"url": url, "phase": phase, "when": PHASES[phase], "seconds": round(seconds, 1)}
+    if phase in _UNREACHED:
+        return error_for("timeout", fix=_UNREACHED[phase], **facts)
+    reason = "look at the server's log"
+    if phase in ("wait", "first"):
+        reason = "a queue or a long prompt is the usual reason"
+    return error_for("timeout", limit=" (limit: %s)" % (limit or "the default"),
+                     fix="%s; to wait longer, raise %s" % (reason, limit or "--timeout"), **facts)
 
 
 def refused_error(url):
@@ -4715,63 +4737,34 @@ def refused_error(url):
     return error_for("connection-refused", url=url, fix=fix)
 
 
-_OTHER_PROTOCOL = ("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|"
-                   "PACKET_LENGTH_TOO_LONG")
-
-
-def tls_error(error, facts, certificate):
-    """Return the error that an exception of TLS means; `certificate()` gives the server's (DER)."""
+def tls_error(error, facts, names):
+    """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
     text = str(error)
     if re.search("doesn't match|[Mm]ismatch", text):
-        names = ", ".join(certificate_names(certificate())[:8]) or text
-        return error_for("tls-wrong-host", detail="it is for " + names, **facts)
+        listed = ", ".join(names()[:8])
+        return error_for("tls-wrong-host", detail=listed and "it is for " + listed or text, **facts)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         detail = getattr(error, "verify_message", None) or text
         return error_for("tls-untrusted", detail=detail, **facts)
-    if re.search(_OTHER_PROTOCOL, text):
+    if re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
     return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
 
 
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
-    dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
+    dates = list(re.finditer(b"[\x17\x18][\x0d\x0f]([0-9]{12,14})Z", der))[:2]
     if len(dates) < 2:
         return ""
     days = []
     for found in dates:
-        day = (found.group(2) or b"20" + found.group(1)).decode("ascii")
-        days.append("%s-%s-%s" % (day[:4], day[4:6], day[6:]))
-    names = _common_names(der[:dates[0].start()])    # the issuer's stand before the dates
-    issuer = "issued by %s, " % names[-1] if names else ""
+        text = found.group(1).decode("ascii")        # a year of two digits is of this century
+        days.append("%s%s-%s-%s" % (text[:-12] or "20", text[-12:-10], text[-10:-8], text[-8:-6]))
+    issuer = ""                                      # its CN or O, before the dates
+    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.S):
+        name = der[found.end():found.end() + ord(found.group(1))]
+        issuer = "issued by %s, " % name.decode("utf-8", "replace")
     return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
-
-
-def _common_names(der):
-    """Return the CN and O texts in a piece of a certificate."""
-    names = []
-    for found in re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der, re.DOTALL):
-        end = found.end() + ord(found.group(1))
-        names.append(der[found.end():end].decode("utf-8", "replace"))
-    return names
-
-
-def certificate_names(der):
-    """Return the host names and addresses a DER certificate is for (RFC 5280, 4.2.1.6)."""
-    head = re.search(b"\x06\x03\x55\x1d\x11(?:\x01\x01.)?\x04(?:\x81.|\x82..|.)\x30"
-                     b"(?:\x81(.)|\x82(..)|(.))", der, re.DOTALL)
-    if not head:
-        return []
-    size = int.from_bytes(head.group(head.lastindex), "big")
-    rest, names = der[head.end():head.end() + size], []
-    while len(rest) > 2:
-        kind, value = rest[0], rest[2:2 + rest[1]]
-        rest = rest[2 + rest[1]:]
-        if kind == 0x82:                             # a host name; 0x87 is an address
-            names.append(excerpt(value.decode("ascii", "replace"), 100))
-        elif kind == 0x87 and len(value) == 4:
-            names.append(".".join(map(str, value)))
-    return names
 
 
 # Answers without content
@@ -5129,7 +5122,8 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
         raise provider.refusal
     url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, total_s)
+    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s,
+                  total_s, limit_words(provider, timeout_s))
     data, headers = encode_body(body), request_headers(provider, model)
     full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
     with Exchange("POST", url, headers, data, route, before_wait) as exchange:
@@ -5152,6 +5146,7 @@ def encode_body(body):
 def read_answer(exchange, provider, model, observed=None, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
+    exchange.phase = "first"
     blank = 0
     for first in chunks:
         if first.strip():
@@ -5189,8 +5184,9 @@ def _read_whole(exchange, chunks, provider, model, full):
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
     if not isinstance(_get(payload, "choices"), list):
-        raise error_for("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
-                        answered_by=answered_by(exchange.headers))
+        raise error_for("not-openai", url=exchange.url,
+                        detail=what_it_is(text) or "there are no choices in it",
+                        **layer_facts(exchange.headers))
     yield decode_delta(payload, full)
 
 
@@ -5668,7 +5664,7 @@ def _check_version(case):
         yield _passed("vLLM %s" % case.shown(case.version, 40))
         return
     case.version = None
-    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % answered_by(reply.headers))
+    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer_facts(reply.headers)["answered_by"])
 
 
 def _check_health(case):
