@@ -492,19 +492,20 @@ the config.
 """
 Model = collections.namedtuple(
     "Model", "id name provider base_url input context_window context_tokens max_tokens reasoning "
-             "source parent root tags compat headers params thinking")
+             "source parent root tags compat headers params thinking thinking_level_map")
 Model.__doc__ = """One model: declared in the config, discovered on the server, or both merged.
 
 Windows are in tokens, None where unset; `input` is a tuple of modalities;
-`source` is "declared" or "discovered"; `params` are the settings' params for
-it, a tuple of objects, the lowest layer first; `thinking` is the settings'
-level or None.
+`source` is "declared" or "discovered"; `params` are the layers of params that apply to
+it, lowest first; `thinking` is the level that the settings choose, or None.
 """
+Model.__new__.__defaults__ = ({},)
 Model.key = property(lambda self: model_key(self.provider, self.id), doc="The reference OpenClaw prints: vllm/<id>.")
 Change = collections.namedtuple("Change", "field action reason")
 Change.__doc__ = "One thing `shape_request` did: action is dropped, added, moved, changed or clamped."
-Shaped = collections.namedtuple("Shaped", "body changes warnings")
-Shaped.__doc__ = "What `shape_request` returns: the finished body, a list of Change, a list of texts."
+Shaped = collections.namedtuple("Shaped", "body changes warnings clamped")
+Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of Change, a list of texts, and
+whether the context leaves less room for the answer than was wanted."""
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
 Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model extra")
@@ -2373,7 +2374,7 @@ def _window(value):
 
 def _is_number(value):
     """Tell whether a JSON value is a finite number."""
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < math.inf     # isfinite fails on 10**400
 
 
 def stated_models(rows, provider):
@@ -2412,7 +2413,8 @@ def declared_models(provider):
                    max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
                    reasoning=row.get("reasoning") is True, source="declared",
                    base_url=row.get("baseUrl"), compat=row.get("compat"),
-                   headers=row.get("headers"))
+                   headers=row.get("headers"),
+                   thinking_level_map=row.get("thinkingLevelMap"))
             for row in provider.models]
 
 
@@ -2429,7 +2431,7 @@ def _model(provider, model_id, **fields):
     values.update(id=model_id, name=model_id, provider=provider.id, base_url=provider.base_url,
                   input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False,
                   tags=_tags(provider, reference_key(key) or key), compat={}, headers={},
-                  params=params, thinking=thinking)
+                  params=params, thinking=thinking, thinking_level_map={})
     values.update((field, value) for field, value in fields.items() if value is not None)
     return Model(**values)
 
@@ -2515,334 +2517,769 @@ def match_model(models, reference, provider):
 # ----------------------------------------------------------------------------
 # Requests: shape_request, thinking, the output budget
 # ----------------------------------------------------------------------------
+# Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: it asks
+# nobody, leaves its arguments as they are, and says what it changed and why.
 
-# What a native OpenAI endpoint takes and a vLLM server refuses or ignores.
-_NATIVE_FIELDS = {
-    "store": "stored completions are OpenAI's own", "service_tier": "service tiers are OpenAI's own",
-    "prompt_cache_key": "vLLM caches prefixes by itself", "prompt_cache_retention": "vLLM caches prefixes by itself",
-    "prompt_cache_options": "vLLM caches prefixes by itself",
-    "safety_identifier": "it is OpenAI's own", "verbosity": "it is OpenAI's own", "metadata": "it belongs to stored completions",
-    "reasoning": "the OpenAI reasoning payload is not vLLM's", "prediction": "it is OpenAI's own",
-    "web_search_options": "it is OpenAI's own", "modalities": "it is OpenAI's own", "audio": "it is OpenAI's own",
+_NATIVE_FIELDS = (
+    "store", "service_tier", "prompt_cache_retention", "prompt_cache_options", "safety_identifier",
+    "verbosity", "metadata", "reasoning", "prediction", "web_search_options", "modalities", "audio",
+)
+# Why a field is not what the body has, where no step knows better.
+_REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
+_REASONS.update({
+    "store": "stored completions are OpenAI's own",
+    "stream": "answers are read as they come",
+    "stream_options": "asks for token counts at the end of the stream",
+    "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
+    "response_format": "servers know json_object, text, and json_schema with a schema",
+    "reasoning_effort": "it follows from the thinking level",
+    "tools": "there are none to send, or compat.supportsTools is false",
+    "tool_choice": "it goes with the tools that are there",
+})
+# Body field -> its names in params, the one that counts first. The values are numbers.
+_NUMBER_PARAMS = {
+    "temperature": ("temperature",),
+    "top_p": ("topP",),
+    "seed": ("seed",),
+    "frequency_penalty": ("frequencyPenalty", "frequency_penalty"),
+    "presence_penalty": ("presencePenalty", "presence_penalty"),
 }
-# Body field -> the names that agents.defaults params may give it, and what it must be to count.
-_PARAMS = {
-    "temperature": (("temperature",), (int, float)), "top_p": (("topP", "top_p"), (int, float)),
-    "seed": (("seed",), int), "stop": (("stop",), (str, list)),
-    "frequency_penalty": (("frequencyPenalty", "frequency_penalty"), (int, float)),
-    "presence_penalty": (("presencePenalty", "presence_penalty"), (int, float)),
-    "response_format": (("responseFormat", "response_format"), dict),
-    "parallel_tool_calls": (("parallelToolCalls", "parallel_tool_calls"), bool),
-}
-_MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
+_TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
+_IMAGE_OMITTED = "(image omitted: model does not support images)"
 _BRIDGE = "I have processed the tool results."
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-THINKING_LEVELS = ("off", "on", "adaptive") + _EFFORTS
-_WIDE = "[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6\U00020000-\U0002fa1f]"
+# Families whose own reasoning has to come back to them, by the last segment of the id.
+_REPLAYED = (r"(?i)deepseek-v4-(flash|pro)|kimi-for-coding|mimo-v2.*|"
+             r"kimi-(k2\.[56]|k2\.7-code|k3|k2-thinking)(-turbo|-highspeed)?")
+_NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
+_DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
+_GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
+_LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
+_OFF = ("off", "none")
+_LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
+                "adaptive": "medium", "ultra": "max"}
+THINKING_LEVELS = ("on", "adaptive", "none") + _LADDER
+_WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
+         "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
 
 
-def shape_request(body, model, thinking=None):
+def shape_request(body, model, thinking=None, prompt_tokens=None):
     """Shape an OpenAI-style chat-completions body the way OpenClaw shapes it for vLLM.
 
-    Pure: `body` is not changed. `model` is a Model, whose compat switches and
-    params apply; `thinking` a level (off, minimal, low … or on) above all others.
-    Returns Shaped(body, changes, warnings). Raises UsageError for a body that
-    is no object with a list of messages.
+    Pure: `body` is not changed. `model` is a Model, whose compat switches and params apply;
+    `thinking` a level (off, minimal, low … or on) above all others; `prompt_tokens` what the
+    prompt takes, where it was counted: it replaces the estimate. Returns Shaped. Raises
+    UsageError for a body that OpenClaw would not send, and ServerError (context-exceeded)
+    where the counted prompt leaves no token for an answer.
     """
     try:
-        return _shape(body, model, thinking)
+        return _shape(body, model, thinking, prompt_tokens)
     except RecursionError:
         raise UsageError("the body is nested too deep")
 
 
-def _shape(body, model, thinking):
-    merged = {}
-    for layer in model.params:
-        merged.update(layer)
-    model = model._replace(params=merged)
+def _shape(body, model, thinking, prompt_tokens):
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
-        raise UsageError("the body is no chat completion: expected an object with a list of messages",
-                         'like {"messages": [{"role": "user", "content": "hi"}]}')
-    if any(not isinstance(message, dict) for message in body["messages"]):
-        raise UsageError("the body is no chat completion: a message is no object")
-    changes = []
-    shaped = _kept_fields(body, model, changes)
-    asked = _asked_tokens(shaped, model)
-    _apply_params(shaped, model, changes)
-    shaped["messages"] = _shape_messages(body["messages"], model, changes)
-    _shape_tools(shaped, model, changes)
-    _apply_thinking(shaped, model, thinking, changes)
-    warnings = _apply_budget(shaped, model, asked, changes)
-    extra = _param(model.params, "extra_body", "extraBody")
-    for name, value in extra.items() if isinstance(extra, dict) else ():
-        if name != "store":
-            changes.append(Change(name, "changed" if name in shaped else "added", "params.extra_body"))
-            shaped[name] = value
-    if shaped.get("stream") is not True and shaped.pop("stream_options", None) is not None:
-        changes.append(Change("stream_options", "dropped", "it goes with stream: true only"))
-    return Shaped(shaped, changes, warnings)
+        raise UsageError(
+            "the body is not a chat completion: expected an object with a list of messages",
+            'like {"messages": [{"role": "user", "content": "hi"}]}')
+    if not all(isinstance(message, dict) for message in body["messages"]):
+        raise UsageError("the body is not a chat completion: a message is not an object")
+    notes, warnings = [], []
+
+    def note(field, reason, action=None):
+        notes.append((field, action, reason))
+
+    params = {}
+    for layer in model.params:
+        params.update(layer)
+    shaped = _kept_fields(body, model, params, note)
+    _apply_params(shaped, model, params, note)
+    _shape_response_format(shaped, model.compat)
+    shaped["messages"] = _shape_messages(body["messages"], model, note)
+    _shape_tools(shaped, model.compat, note)
+    _apply_thinking(shaped, model, thinking, note, warnings)
+    clamped = _apply_budget(shaped, model, prompt_tokens, note, warnings)
+    _apply_overrides(shaped, body, model, params, note)
+    return Shaped(shaped, _changes(body, shaped, notes), warnings, clamped)
 
 
-def _kept_fields(body, model, changes):
+def _changes(body, shaped, notes):
+    """Return a Change for each reason why a field of the shaped body differs, each once."""
+    changes = collections.OrderedDict()
+    for field in list(body) + list(shaped):
+        default = _REASONS.get(field, "some releases refuse an explicit null")
+        if field not in shaped:
+            action = "dropped"
+        elif field not in body:
+            action = "added"
+        elif body[field] != shaped[field]:
+            action = "changed"
+        else:
+            continue
+        found = [(own or action, reason) for name, own, reason in notes if name == field]
+        if not found and field in _TOKEN_FIELDS:     # moved, which is said of where it went
+            continue
+        for action, reason in found or [(action, default)]:
+            changes[Change(field, action, reason)] = None
+    return list(changes)
+
+
+def _picked(value, names):
+    return {name: value[name] for name in names if name in value}
+
+
+def _texts(value):
+    """Return the texts of a list, none of anything else."""
+    if not isinstance(value, list):
+        return []
+    return [text for text in value if isinstance(text, str)]
+
+
+def _kept_fields(body, model, params, note):
     """Return the body's fields that may go out, the streaming fields set."""
-    shaped = {}
-    for name, value in body.items():
-        if name in _NATIVE_FIELDS:
-            changes.append(Change(name, "dropped", _NATIVE_FIELDS[name]))
-        elif value is None:
-            changes.append(Change(name, "dropped", "some releases refuse an explicit null"))
-        elif name != "stream_options":
-            shaped[name] = value
-    if body.get("model") != model.id:
-        changes.append(Change("model", "changed" if body.get("model") else "added", "the id the server knows: %s" % model.id))
+    compat = model.compat
+    shaped = {name: value for name, value in body.items()
+              if value is not None and name not in _NATIVE_FIELDS}
     shaped["model"] = model.id
-    if "stream" not in shaped:
-        changes.append(Change("stream", "added", "answers are read as they come"))
-    shaped["stream"] = shaped.get("stream") is not False
-    if shaped["stream"] and model.compat.get("supportsUsageInStreaming") is not False:
+    note("model", "the id the server knows: %s" % model.id)
+    shaped["stream"] = body.get("stream") is not False
+    shaped.pop("stream_options", None)
+    if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
         shaped["stream_options"] = {"include_usage": True}
-        if not body.get("stream_options"):
-            changes.append(Change("stream_options", "added", "asks for token counts at the end of the stream"))
-    elif body.get("stream_options"):
-        changes.append(Change("stream_options", "dropped", "compat.supportsUsageInStreaming is false" if shaped["stream"]
-                              else "it goes with stream: true only"))
+    else:
+        note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
+    key = shaped.pop("prompt_cache_key", None)
+    if compat.get("supportsPromptCacheKey"):
+        if isinstance(key, str) and key:
+            shaped["prompt_cache_key"] = key[:64]
+        if params.get("cacheRetention") == "long":
+            shaped["prompt_cache_retention"] = "24h"
     return shaped
 
 
-def _param(params, *names):
-    for name in names:
-        if params.get(name) is not None:
-            return params[name]
+def _param(layers, *names):
+    """Return what the topmost layer with one of the names has there; the first name counts."""
+    for layer in reversed(layers):
+        for name in names:
+            if name in layer:
+                return layer[name]
     return None
 
 
-def _apply_params(shaped, model, changes):
-    for field, (names, kind) in _PARAMS.items():
-        value = _param(model.params, *names)
-        if field not in shaped and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
-            shaped[field] = [value] if field == "stop" and isinstance(value, str) else value
-            changes.append(Change(field, "added", "agents.defaults params"))
+def _apply_params(shaped, model, params, note):
+    """Add what the params set and the body leaves open."""
+    found = {field: _param([params], *names) for field, names in _NUMBER_PARAMS.items()}
+    found = {field: value for field, value in found.items() if _is_number(value)}
+    stop = params.get("stop")
+    if isinstance(stop, str):
+        stop = [stop]
+    stop = [text for text in _texts(stop) if text]
+    if stop:
+        found["stop"] = stop
+    form = _param(model.params, "response_format", "responseFormat")
+    if isinstance(form, dict):
+        found["response_format"] = form
+    for field, value in found.items():
+        if field not in shaped:
+            shaped[field] = value
+            note(field, "from params")
 
 
-def _asked_tokens(shaped, model):
-    """Take the asked-for number of tokens out of the body, else the params: (number or None, field)."""
-    found = [(shaped.pop(name), name) for name in _MAX_TOKENS_NAMES if name in shaped]
-    found += [(_param(model.params, "maxTokens", *_MAX_TOKENS_NAMES), "params.maxTokens")]
-    for value, name in found:
-        if _is_number(value) and value >= 1:
-            return int(value), name
-    return None, None
+def _shape_response_format(shaped, compat):
+    """Keep a response_format that servers know; else wrap it as a schema, or drop it."""
+    form = shaped.pop("response_format", None)
+    kind = _get(form, "type")
+    known = kind == "json_schema" and isinstance(form.get("json_schema"), dict)
+    if not known and kind not in ("json_object", "text"):
+        if not isinstance(form, dict) or not compat.get("supportsJsonSchemaResponseFormat"):
+            return
+        form = {"type": "json_schema",
+                "json_schema": {"name": "openclaw_response", "schema": form}}
+    shaped["response_format"] = form
 
 
-def _shape_messages(messages, model, changes):
+def _shape_messages(messages, model, note):
     compat = model.compat
-    names = {}
-    shaped = []
+    names, shaped = {}, []
     for message in messages:
-        message = _shape_message(message, model, names, changes)
-        if (compat.get("requiresAssistantAfterToolResult") and shaped and shaped[-1].get("role") == "tool"
-                and message.get("role") == "user"):
+        message = _shape_message(dict(message), model, names, note)
+        role = message.get("role")
+        if role == "assistant" and not message.get("content") and "tool_calls" not in message:
+            note("messages", "an assistant message without content left out")
+            continue
+        if (compat.get("requiresAssistantAfterToolResult") and role == "user"
+                and shaped and shaped[-1].get("role") == "tool"):
+            note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
             shaped.append({"role": "assistant", "content": _BRIDGE})
-            changes.append(Change("messages", "added", "compat.requiresAssistantAfterToolResult: an assistant message"))
         shaped.append(message)
     if compat.get("strictMessageKeys"):
-        shaped = [{key: message[key] for key in ("role", "content") if key in message} for message in shaped]
-        changes.append(Change("messages", "changed", "compat.strictMessageKeys: role and content only"))
+        note("messages", "compat.strictMessageKeys: role and content only")
+        shaped = [_picked(message, ("role", "content")) for message in shaped]
     if compat.get("requiresStringContent"):
-        shaped = [_flatten(message) for message in shaped]
+        note("messages", "compat.requiresStringContent: text parts joined")
+        shaped = [_with_joined_text(message) for message in shaped]
     return shaped
 
 
-def _shape_message(message, model, names, changes):
+def _shape_message(message, model, names, note):
     """Return one message as vLLM takes it; `names` collects {tool call id: function name}."""
-    message = dict(message)
     compat = model.compat
     role, content = message.get("role"), message.get("content")
     if role == "developer" and not (compat.get("supportsDeveloperRole") and model.reasoning):
         message["role"] = "system"
-        changes.append(Change("messages", "changed", "role developer becomes system, which every template takes"))
-    if isinstance(content, list) and "image" not in model.input and role in ("user", "tool"):
-        message["content"] = _without_images(content, "" if role == "user" else "tool ")
+        note("messages", "role developer becomes system, which every template takes")
+    if isinstance(content, list) and "image" not in model.input:
+        message["content"] = _without_images(content)
         if message["content"] != content:
-            changes.append(Change("messages", "changed", "images left out: the model's input has no image"))
-    if isinstance(message.get("tool_calls"), list):
-        if message.setdefault("content", None) is None and compat.get("requiresAssistantAfterToolResult"):
-            message["content"] = ""
-        message["tool_calls"] = [_shape_tool_call(call, names, changes) for call in message["tool_calls"]]
-    if role == "tool" and compat.get("requiresToolResultName") and not message.get("name"):
-        name = names.get(_text_or_none(message.get("tool_call_id")))
-        if name:
-            message["name"] = name
-            changes.append(Change("messages", "changed", "compat.requiresToolResultName: the tool's name added"))
+            note("messages", "images left out: the model's input has no image")
+    if role == "assistant":
+        _shape_calls(message, compat, names, note)
+        _shape_reasoning(message, model, note)
+    name = names.get(_text_or_none(message.get("tool_call_id")))
+    if role == "tool" and compat.get("requiresToolResultName") and name:
+        if message.setdefault("name", name) is name:
+            note("messages", "compat.requiresToolResultName: the tool's name added")
     return message
 
 
-def _shape_tool_call(call, names, changes):
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return call
-    if isinstance(call.get("id"), str):
-        names[call["id"]] = function.get("name")
-    if function.get("arguments") != "":
-        return call
-    changes.append(Change("messages", "changed", "empty tool-call arguments become {}: they must be JSON"))
-    return dict(call, function=dict(function, arguments="{}"))
+def _shape_calls(message, compat, names, note):
+    """Make an assistant's tool calls fit to be sent; no calls are no field."""
+    calls = message.pop("tool_calls", None)
+    if not isinstance(calls, list) or not calls:
+        return
+    message["tool_calls"] = []
+    for call in calls:
+        function = _get(call, "function")
+        if isinstance(function, dict):
+            if isinstance(call.get("id"), str):
+                names[call["id"]] = function.get("name")
+            if function.get("arguments") == "":
+                call = dict(call, function=dict(function, arguments="{}"))
+                note("messages", "empty tool-call arguments become {}: they must be JSON")
+        message["tool_calls"].append(call)
+    if message.setdefault("content") is None and compat.get("requiresAssistantAfterToolResult"):
+        message["content"] = ""
 
 
-def _without_images(parts, whose):
-    placeholder = {"type": "text", "text": "(%simage omitted: model does not support images)" % whose}
+def _shape_reasoning(message, model, note):
+    """Leave of an assistant's earlier reasoning what the model takes back."""
+    compat = model.compat
+    form = compat.get("thinkingFormat")
+    needed = compat.get("requiresReasoningContentOnAssistantMessages")
+    before = {name: message.pop(name) for name in _REASONING_FIELDS if name in message}
+    texts = {name: text for name, text in before.items() if isinstance(text, str)}
+    details = before.get("reasoning_details")
+    if compat.get("requiresThinkingAsText"):
+        _speak_reasoning(message, [text for text in texts.values() if text.strip()])
+        texts, details = {}, None
+    if needed and model.reasoning:
+        texts.setdefault("reasoning_content", "")
+    kept = {}
+    if form == "openrouter":
+        kept = {name: texts[name] for name in ("reasoning", "reasoning_content") if texts.get(name)}
+        if not kept and texts.get("reasoning_text"):
+            kept["reasoning"] = texts["reasoning_text"]
+        if isinstance(details, list):
+            kept["reasoning_details"] = details
+    elif (model.reasoning or needed or form in ("deepseek", "zai")
+          or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
+        kept = _picked(texts, ("reasoning_content",))
+    message.update(kept)
+    if kept != before:
+        note("messages", "earlier reasoning: only what the model's template takes back")
+
+
+def _speak_reasoning(message, texts):
+    """Put the first of some texts of reasoning in front of an assistant's content."""
+    content = message.get("content")
+    if isinstance(content, str) and content:
+        content = [_text_part(content)]
+    if not isinstance(content, list):
+        content = []
+    if texts:
+        message["content"] = [_text_part(texts[0])] + content
+
+
+def _text_part(text):
+    return {"type": "text", "text": text}
+
+
+def _without_images(parts):
+    """Return content parts with one text in place of each run of images."""
     kept = []
     for part in parts:
-        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
-            part = placeholder
-            if kept and kept[-1] == placeholder:
+        if _get(part, "type") in _IMAGE_PARTS:
+            part = _text_part(_IMAGE_OMITTED)
+            if kept[-1:] == [part]:
                 continue
         kept.append(part)
     return kept
 
 
-def _flatten(message):
+def _with_joined_text(message):
     """Join a message's text parts with newlines; parts of any other kind keep it as it is."""
     parts = message.get("content")
-    if not isinstance(parts, list) or not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+    if not isinstance(parts, list):
         return message
-    return dict(message, content="\n".join(part["text"] for part in parts))
+    texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
+    if len(texts) < len(parts):
+        return message
+    return dict(message, content="\n".join(texts))
 
 
-def _shape_tools(shaped, model, changes):
+def _shape_tools(shaped, compat, note):
     tools = shaped.pop("tools", None)
     choice = shaped.pop("tool_choice", None)
-    if model.compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
-        reason = "compat.supportsTools is false" if tools else "there are no tools"
-        changes.extend(Change(name, "dropped", reason) for name, value in (("tools", tools), ("tool_choice", choice))
-                       if value is not None)
+    if compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
         return
-    shaped["tools"] = sorted((_shape_tool(tool, model, changes) for tool in tools), key=_tool_sort_key)
-    shaped["tool_choice"] = "auto" if choice is None else choice
-    if choice is None:
-        changes.append(Change("tool_choice", "added", "auto: what vLLM does with tools anyway"))
+    kept = [_shape_tool(tool, compat, note) for tool in tools]
+    kept = [function for function in kept if function is not None]
+    kept.sort(key=_tool_order)
+    choice = _shape_choice(choice, [function["name"] for function in kept])
+    if kept:
+        shaped["tools"] = [{"type": "function", "function": function} for function in kept]
+        shaped["tool_choice"] = choice
 
 
-def _tool_sort_key(tool):
-    name = _get(tool, "function", "name")
-    return name if isinstance(name, str) else ""
+def _tool_order(function):
+    """Return what sorts functions as JavaScript does: by UTF-16 units."""
+    texts = (function["name"], function.get("description", ""))
+    return [text.encode("utf-16-be", "surrogatepass") for text in texts]
 
 
-def _shape_tool(tool, model, changes):
+def _shape_tool(tool, compat, note):
+    """Return the function of a tool as vLLM takes it, or None where OpenClaw leaves it out."""
     function = _get(tool, "function")
-    if not isinstance(function, dict):
-        return tool
-    kept = {key: value for key, value in function.items() if key != "strict"}
-    if model.compat.get("supportsStrictMode"):
-        kept["strict"] = False                # what OpenClaw sends of a schema that it did not make strict
-    elif "strict" in function:
-        changes.append(Change("tools", "changed", "strict left out: compat.supportsStrictMode is not set"))
-    return dict(tool, function=kept)
+    name, parameters = _get(function, "name"), _get(function, "parameters")
+    if parameters is None:
+        parameters = {}
+    if not isinstance(name, str) or not name:
+        note("tools", "a tool without a name left out")
+        return None
+    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+        note("tools", "%s left out: its parameters are not an object" % name)
+        return None
+    kept = {"name": name, "parameters": parameters}
+    if isinstance(function.get("description"), str):
+        kept["description"] = function["description"]
+    if compat.get("supportsStrictMode"):
+        kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
+    for key in sorted(set(function) | set(kept)):
+        if function.get(key) != kept.get(key):
+            note("tools", "%s: %s is left out, or is what OpenClaw sends" % (name, key))
+    kept["parameters"] = _shape_schema(parameters, name, compat, note)
+    return kept
 
 
-def _apply_thinking(shaped, model, thinking, changes):
+def _shape_choice(choice, names):
+    """Return the tool_choice for tools of these names. Raises UsageError where OpenClaw fails."""
+    wanted = _get(choice, "function", "name")
+    allowed = _get(choice, "allowed_tools", "tools")
+    mode = _get(choice, "allowed_tools", "mode")
+    if choice is None:
+        return "auto"
+    if mode in ("auto", "required") and isinstance(allowed, list):
+        kept = [_named_tool(tool) for tool in allowed if _get(tool, "function", "name") in names]
+        if kept:
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
+        return _shape_choice("none" if mode == "auto" else "required", [])
+    if choice == "required" and not names:
+        raise UsageError("tool_choice requires a tool, and none of the tools can be sent")
+    if _get(choice, "type") != "function" or not isinstance(wanted, str):
+        return choice
+    if wanted not in names:
+        raise UsageError("tool_choice names %s, which is not a tool that can be sent" % wanted)
+    return _named_tool(choice)
+
+
+def _named_tool(tool):
+    return {"type": "function", "function": {"name": tool["function"]["name"]}}
+
+
+# Where a JSON schema holds schemas: maps from names to them; one of them, or a list.
+_SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+_SCHEMA_PLACES = ("items", "prefixItems", "contains", "additionalProperties", "propertyNames",
+                  "anyOf", "oneOf", "allOf", "not", "if", "then", "else")
+_DEFINITIONS = ("$defs", "definitions", "components")
+_LABELS = ("title", "description", "default")
+
+
+def _shape_schema(schema, name, compat, note):
+    """Return the parameters of a tool as OpenClaw sends them."""
+    keywords = [word.strip() for word in compat.get("unsupportedToolSchemaKeywords") or []]
+    steps = (
+        ("references inlined", _without_references),
+        ("an object on top", _object_schema),
+        ("arrays state their items, unsupported keywords are left out",
+         lambda schema: _cleaned_schema(schema, keywords)),
+    )
+    for what, step in steps:
+        before, schema = schema, step(schema)
+        if schema != before:
+            note("tools", "the schema of %s: %s" % (name, what))
+    return schema
+
+
+def _map_schemas(schema, function):
+    """Return a schema with `function` applied to each schema directly inside it."""
+    mapped = {}
+    for key, value in schema.items():
+        if key in _SCHEMA_MAPS and isinstance(value, dict):
+            value = {name: function(inner) for name, inner in value.items()}
+        elif key in _SCHEMA_PLACES and isinstance(value, list):
+            value = [function(inner) for inner in value]
+        elif key in _SCHEMA_PLACES:
+            value = function(value)
+        mapped[key] = value
+    return mapped
+
+
+def _without_references(document):
+    """Return a schema with what its #/… references name in their place, a recursive one as {}.
+
+    The definitions go, unless a reference names nothing.
+    """
+    unresolved = []
+
+    def inlined(schema, followed):
+        if not isinstance(schema, dict):
+            return schema
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
+            plain = {key: value for key, value in schema.items() if key not in _DEFINITIONS}
+            plain = _map_schemas(plain, lambda inner: inlined(inner, followed))
+            if unresolved:
+                plain.update(_picked(schema, _DEFINITIONS))
+            return plain
+        if reference in followed:
+            return {}
+        target = _pointed_at(document, reference)
+        if target is None:
+            if reference.startswith("#/"):
+                unresolved.append(reference)
+            return schema
+        target = inlined(target, followed + (reference,))
+        if isinstance(target, dict):
+            target = dict(target, **_picked(schema, _LABELS))
+        return target
+
+    return inlined(document, ())
+
+
+def _pointed_at(document, reference):
+    """Return what a #/… reference names in its document (RFC 6901), or None."""
+    segments = reference.split("/")
+    if segments.pop(0) != "#" or not segments:
+        return None
+    for segment in segments:
+        segment = segment.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, list):
+            document = {str(place): value for place, value in enumerate(document)}
+        document = _get(document, segment)
+    return document
+
+
+def _object_schema(schema):
+    """Return a schema that is an object on top: what servers take as a function's parameters."""
+    if not isinstance(schema, dict):
+        schema = {}
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            return _merged_variants(schema, schema[name])
+    properties = schema.get("properties")
+    known = isinstance(properties, dict)
+    likely = known or isinstance(schema.get("required"), list) or not schema
+    if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
+        return schema
+    return dict(schema, type="object", properties=properties if known else {})
+
+
+def _merged_variants(schema, variants):
+    """Return the one object that stands for all variants of a top-level anyOf or oneOf."""
+    objects = [source for source in [schema] + variants
+               if isinstance(_get(source, "properties"), dict)]
+    variants = [source for source in objects if source is not schema]
+    properties, counts = {}, collections.Counter()
+    for source in objects:
+        for name, value in source["properties"].items():
+            properties[name] = _merged_property(properties.get(name), value)
+    for variant in variants:
+        counts.update(_texts(variant.get("required")))
+    required = _texts(schema.get("required"))
+    if not required:
+        required = [name for name in counts if counts[name] == len(variants)]
+    merged = {name: schema[name] for name in ("title", "description")
+              if isinstance(schema.get(name), str)}
+    merged.update(type="object", properties=properties)
+    merged["additionalProperties"] = schema.get("additionalProperties", True)
+    if required:
+        merged["required"] = required
+    return merged
+
+
+def _merged_property(first, second):
+    """Return one property schema for two of a name: the first, or the values of both."""
+    if first is None:
+        return second
+    allowed = [_allowed_values(schema) for schema in (first, second)]
+    if allowed == [None, None]:
+        return first
+    values = collections.OrderedDict()
+    for value in (allowed[0] or []) + (allowed[1] or []):
+        values.setdefault(json.dumps(value), value)
+    merged = {"enum": list(values.values())}
+    for schema in (second, first):
+        if isinstance(schema, dict):
+            merged.update(_picked(schema, _LABELS))
+    kinds = {_JS_TYPES.get(type(value), "object") for value in values.values()}
+    if len(kinds) == 1:
+        merged["type"] = kinds.pop()
+    return merged
+
+
+_JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
+
+
+def _allowed_values(schema):
+    """Return the values that an enum or a const allows, also in variants of the schema, or None."""
+    if not isinstance(schema, dict):
+        return None
+    if isinstance(schema.get("enum"), list):
+        return schema["enum"]
+    if "const" in schema:
+        return [schema["const"]]
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            found = [_allowed_values(variant) or [] for variant in schema[name]]
+            return sum(found, []) or None
+    return None
+
+
+def _cleaned_schema(schema, keywords):
+    """Return a schema whose arrays state their items, without some keywords."""
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "array" and "items" not in schema:
+        schema = dict(schema, items={})
+    schema = {key: value for key, value in schema.items() if key not in keywords}
+    return _map_schemas(schema, lambda inner: _cleaned_schema(inner, keywords))
+
+
+def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
-    asked = shaped.pop("reasoning_effort", None)
-    level = _level(thinking or _text_or_none(asked) or model.thinking)
-    wanted = _thinking_fields(model, level)
-    kwargs = dict(wanted.pop("chat_template_kwargs", {}))
-    if kwargs:
-        changes.append(Change("chat_template_kwargs", "added", "thinking level %s" % (level or "by default")))
-    if asked is not None and wanted.get("reasoning_effort") != asked:
-        changes.append(Change("reasoning_effort", "changed" if wanted else "dropped",
-                              "the model's compat has no use for it" if model.reasoning else "the model does not reason"))
-    for name, value in wanted.items():
-        if not (name == "reasoning_effort" and value == asked):
-            changes.append(Change(name, "added", "thinking level %s" % (level or "by default")))
-        shaped[name] = value
-    for more in (shaped.pop("chat_template_kwargs", None), _param(model.params, "chat_template_kwargs", "chatTemplateKwargs")):
-        if isinstance(more, dict):
-            kwargs.update(more)
-    if kwargs:
-        shaped["chat_template_kwargs"] = kwargs
+    kwargs = shaped.pop("chat_template_kwargs", None)
+    asked = _level(thinking)
+    wanted = asked or _level(shaped.pop("reasoning_effort", None)) or _level(model.thinking)
+    level = _available_level(model, wanted)
+    fields = _thinking_fields(model, level)
+    for name in fields:
+        note(name, "thinking level %s" % level)
+    shaped.pop("reasoning_effort", None)
+    shaped.update(fields)
+    if isinstance(kwargs, dict):
+        shaped["chat_template_kwargs"] = dict(fields.get("chat_template_kwargs", {}), **kwargs)
+    if not asked:
+        return
+    cannot = model.source == "declared" and not model.reasoning
+    if not fields and not (cannot and level in _OFF):
+        warnings.append(
+            "--thinking %s has no effect on %s: set reasoning: true and, in compat, thinkingFormat "
+            "(\"qwen-chat-template\" where its template takes enable_thinking) or "
+            "supportsReasoningEffort: true" % (thinking, model.key))
+    elif level != asked:
+        warnings.append("--thinking %s is not available on %s: %s is used"
+                        % (thinking, model.key, level))
 
 
-def _level(level):
-    """Return a thinking level in one spelling, or None when none was given."""
-    level = level.strip().lower() if isinstance(level, str) else None
-    return {"": None, "none": "off", "false": "off", "true": "on"}.get(level, level)
+def _level(text):
+    """Return a thinking level in one spelling, or None when there is none."""
+    folded = (_text_or_none(text) or "").strip().lower()
+    return _LEVEL_NAMES.get(folded, folded) or None
+
+
+def _rank(level):
+    return _LADDER.index(level.lower()) if level.lower() in _LADDER else 0
+
+
+def _available_level(model, level):
+    """Return a level, or the nearest that the model has: up the ladder first, then down.
+
+    Without a level the default: off where that is usual, else medium or less.
+    """
+    form = model.compat.get("thinkingFormat") or ""
+    if level is None:
+        if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
+            return "off"
+        candidates = ("medium", "low", "minimal", "off")
+    elif level not in _LADDER:
+        return level
+    else:
+        lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
+        candidates = higher + lower
+        if level in ("xhigh", "max") and model.thinking_level_map.get(level, level) is None:
+            candidates = lower + higher
+    known = [effort.lower() for effort in _stated_efforts(model.compat) or ()]
+    if form not in ("qwen", "qwen-chat-template", "zai"):
+        known += _effort_map(model.compat)
+    for candidate in candidates:
+        stated = model.thinking_level_map.get(candidate, candidate in known or _rank(candidate) < 5)
+        if stated not in (None, False):
+            return candidate
+    return candidates[0]
+
+
+def _effort_map(compat):
+    stated = compat.get("reasoningEffortMap") or {}
+    return {key.strip().lower(): effort for key, effort in stated.items()}
+
+
+def _stated_efforts(compat):
+    """Return the efforts that a server takes, as compat states them, or None."""
+    stated = compat.get("supportedReasoningEfforts")
+    if compat.get("supportsReasoningEffort") is False:
+        return []
+    if stated is None:
+        return None
+    return [effort.strip() for effort in stated if effort.strip()]
 
 
 def _thinking_fields(model, level):
-    """Return the body fields for a level; vLLM's own formats default to off, efforts to medium."""
-    form = model.compat.get("thinkingFormat")
-    if re.search(r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b", model.id) and form is None:
-        off = level == "off" or (level is None and model.reasoning)
-        return {"chat_template_kwargs": {"enable_thinking": False, "force_nonempty_content": True}} if off else {}
-    if not model.reasoning:
-        return {}
-    if form == "qwen-chat-template":
-        return {"chat_template_kwargs": {"enable_thinking": level not in (None, "off"), "preserve_thinking": True}}
-    if form == "qwen":
-        return {"enable_thinking": level not in (None, "off")}
-    if re.search(r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b", model.id):
-        effort = _effort(model.compat, level)
-        kwargs = {"thinking": level != "off", "enable_thinking": level != "off"}
-        return {"chat_template_kwargs": dict(kwargs, reasoning_effort=effort) if effort and level != "off" else kwargs}
+    """Return the body fields that carry out a level: a table of formats, and two families."""
+    compat = model.compat
+    mapped = _effort_map(compat).get(level) or model.thinking_level_map.get(level)
+    effort = _effort(model, level, mapped)
+    switch = level not in _OFF
+    on = (mapped or level).strip().lower() not in _OFF
+    plain, nested = {}, {}
+    if effort:
+        nested = {"reasoning": {"effort": effort}}
+    if effort and compat.get("supportsReasoningEffort"):
+        plain = {"reasoning_effort": effort}
+    if _stated_efforts(compat) == []:
+        nested = {"reasoning": {"enabled": on}}
+    together = {"reasoning": {"enabled": on}}
+    if on:
+        together.update(plain)
+    template = {"enable_thinking": switch, "preserve_thinking": True}
+    formats = {
+        "qwen": {"enable_thinking": switch},
+        "qwen-chat-template": {"chat_template_kwargs": template},
+        "together": together,
+        "openrouter": nested,
+    }
     fields = {}
-    if form == "deepseek":
-        fields["thinking"] = {"type": "disabled" if level == "off" else "enabled"}
-    if model.compat.get("supportsReasoningEffort") and not (form == "deepseek" and level == "off"):
-        effort = _effort(model.compat, level)
-        if effort:
-            fields["reasoning_effort"] = effort
+    if model.reasoning:
+        fields = formats.get(compat.get("thinkingFormat"), plain)
+    if model.reasoning and re.search(_DEEPSEEK, model.id):
+        kwargs = {"thinking": on, "enable_thinking": on}
+        if on and effort:
+            kwargs["reasoning_effort"] = effort
+        return {"chat_template_kwargs": kwargs}
+    if not switch and re.search(_NEMOTRON, model.id):
+        kwargs = {"enable_thinking": False, "force_nonempty_content": True}
+        kwargs.update(fields.get("chat_template_kwargs", {}))
+        fields = dict(fields, chat_template_kwargs=kwargs)
     return fields
 
 
-def _effort(compat, level):
-    """Return the reasoning_effort for a level that the model's server takes, or None to send none."""
-    level = {None: "medium", "on": "medium", "off": "none"}.get(level, level)
-    mapping = compat.get("reasoningEffortMap") or {}
-    mapping = {{"off": "none"}.get(key.lower(), key.lower()): value for key, value in mapping.items()}
-    if level in mapping:
-        return mapping[level]
-    supported = compat.get("supportedReasoningEfforts")
-    if supported is None or level in supported:
-        return level
-    if level == "none" or level not in _EFFORTS:
+def _effort(model, level, mapped):
+    """Return the reasoning effort for a level that the model's server takes, or None."""
+    intent = (mapped or level).strip()
+    efforts = _stated_efforts(model.compat)
+    if efforts is None and re.match(_GPT, model.id):
+        efforts = ["none", "low", "medium", "high", "xhigh"]
+    if efforts is None:
+        efforts = [intent]
+        if level == "off" and not mapped:
+            efforts = ["none"]
+    if intent in efforts:
+        return intent
+    if level == "off" and "none" in efforts:
+        return "none"
+    if level in _OFF or intent.lower() in _OFF:
         return None
-    ranked = sorted((effort for effort in supported if effort in _EFFORTS and effort != "none"), key=_EFFORTS.index)
-    lower = [effort for effort in ranked if _EFFORTS.index(effort) < _EFFORTS.index(level)]
-    return lower[-1] if lower else ranked[0] if ranked else None
+    ranked = sorted((effort for effort in efforts if _rank(effort)), key=_rank)
+    lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
+    others = [effort for effort in efforts if effort.lower() not in _OFF]
+    return (lower[::-1] + ranked + others + [None])[0]
 
 
-def _apply_budget(shaped, model, asked, changes):
-    """Set the token field so that the answer fits what is left of the context; return warnings."""
-    number, source = asked
-    limit = model.max_tokens or DEFAULT_MAX_TOKENS
-    budget = limit if number is None else min(number, limit)
-    window = model.context_tokens or model.context_window
-    used = estimate_tokens(shaped)
-    left = None if window is None else window - used - 1
+def _asked_tokens(shaped, layers):
+    """Take the wanted number of tokens out of the body, else of the params: (number, field)."""
+    asked = [(shaped.pop(name, None), name) for name in _TOKEN_FIELDS]
+    for value, name in asked:
+        if _is_number(value) and value >= 1:
+            return int(value), name
+    for layer in reversed(layers):
+        for name in ("maxTokens",) + _TOKEN_FIELDS:
+            value = layer.get(name)
+            if _is_number(value) and value >= 0:
+                return int(value) or None, "params." + name
+    return None, None
+
+
+def _apply_budget(shaped, model, prompt_tokens, note, warnings):
+    """Set the token field; tell whether the context leaves less than was wanted."""
+    number, source = _asked_tokens(shaped, model.params)
     field = model.compat.get("maxTokensField") or "max_completion_tokens"
-    final = max(1, budget if left is None else min(budget, left))
-    shaped[field] = final
+    limit = model.max_tokens or DEFAULT_MAX_TOKENS
+    window = model.context_tokens or model.context_window
+    wanted = left = min(number or limit, limit)
+    used, about = prompt_tokens, ""
+    if used is None:
+        used, about = estimate_tokens(shaped), "about "
+    if window:
+        left = window - used - 1
+    shaped[field] = max(1, min(wanted, left))
+    for name in set(_TOKEN_FIELDS) - {field, source}:
+        note(name, "one field of tokens is sent")
     if number is None:
-        changes.append(Change(field, "added", "the model's maxTokens: %d" % limit))
+        note(field, "the model's maxTokens: %d" % limit)
     elif source != field:
-        changes.append(Change(field, "moved", "from %s" % source))
+        note(field, "from %s" % source, "moved")
     if number is not None and number > limit:
-        changes.append(Change(field, "clamped", "asked for %d, the model's maxTokens is %d" % (number, limit)))
-    if final < budget:
-        changes.append(Change(field, "clamped", "to %d: about %d of %d tokens are taken by the prompt" % (final, used, window)))
-    if left is not None and left < MIN_USEFUL_TOKENS:
-        return ["the prompt takes about %d of the %d tokens of context of %s: %d are left for the answer"
-                % (used, window, model.id, max(0, left))]
-    return []
+        note(field, "asked for %d, the model's maxTokens is %d" % (number, limit), "clamped")
+    if left >= wanted:
+        return False
+    taken = "the prompt takes %s%d of the %d tokens of context of %s" % (
+        about, used, window, model.id)
+    note(field, "to %d: %s" % (shaped[field], taken), "clamped")
+    if left < 1 and prompt_tokens is not None:
+        raise error_for("context-exceeded", url=model.base_url,
+                        **context_facts(model.id, window, prompt_tokens, alone=True))
+    if left < MIN_USEFUL_TOKENS:
+        warnings.append("%s: %d are left for the answer" % (taken, max(0, left)))
+    return True
+
+
+def _apply_overrides(shaped, body, model, params, note):
+    """Lay over the body what params set whatever it says: kwargs, extra_body, parallel calls."""
+    kwargs = _param([params], "chat_template_kwargs", "chatTemplateKwargs")
+    extra = _param([params], "extra_body", "extraBody")
+    parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
+    over = {}
+    if isinstance(kwargs, dict) and kwargs:
+        over["chat_template_kwargs"] = dict(shaped.get("chat_template_kwargs", {}), **kwargs)
+    if isinstance(extra, dict):
+        over.update(extra)
+    over.pop("store", None)
+    if isinstance(parallel, bool) and body.get("parallel_tool_calls") is None:
+        over["parallel_tool_calls"] = parallel
+    for name in over:
+        note(name, "from params")
+    shaped.update(over)
+    if shaped["stream"] is not True:                 # by extra_body; releases refuse the pair
+        shaped.pop("stream_options", None)
 
 
 def estimate_tokens(body):
-    """Return OpenClaw's estimate of the prompt tokens of a shaped body: adjusted characters / 4 x 1.25."""
+    """Return OpenClaw's estimate of a shaped body's prompt: adjusted characters / 4 x 1.25."""
     characters = 0
     for message in body["messages"]:
-        for field in ("content", "reasoning_content", "reasoning", "reasoning_text"):
+        for field in ("content",) + _REASONING_FIELDS:
             characters += _content_characters(message.get(field))
         if message.get("tool_calls") is not None:
             characters += _json_characters(message["tool_calls"])
@@ -2857,17 +3294,17 @@ def _content_characters(content):
         return _characters(content)
     total = 0
     for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
+        if _get(part, "type") in _IMAGE_PARTS:
             total += 8000
-        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+        elif isinstance(_get(part, "text"), str):
             total += _characters(part["text"])
-        elif isinstance(part, dict):
+        elif isinstance(part, (dict, list)):
             total += _json_characters(part)
     return total
 
 
 def _json_characters(value):
-    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
 def _characters(text):
@@ -4462,34 +4899,96 @@ def probe_thinking(provider, model_id, timeout_s=None):
 
     Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
     """
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
-    url = server_root(provider.base_url) + "/tokenize"
     counts = []
     for enabled in (True, False):
-        body = encode_body({"model": model_id, "messages": [{"role": "user", "content": "hi"}],
-                            "chat_template_kwargs": {"enable_thinking": enabled}})
-        reply = fetch("POST", url, discovery_headers(provider), body,
-                      Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s), MODEL_LIST_LIMIT)
-        try:
-            counts.append(_get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count"))
-        except ValueError:
-            counts.append(None)
+        body = {"model": model_id, "messages": [{"role": "user", "content": "hi"}],
+                "chat_template_kwargs": {"enable_thinking": enabled}}
+        counts.append(_ask_tokenizer(provider, None, body, timeout_s))
     if None in counts or counts[0] == counts[1]:
         return None
     return ({"thinkingFormat": "qwen-chat-template"},
             "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
 
 
+def _ask_tokenizer(provider, model, body, timeout_s):
+    """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
+    limit_s = min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S)
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    url = server_root(model.base_url if model else provider.base_url) + "/tokenize"
+    reply = fetch("POST", url, request_headers(provider, model), encode_body(body), route,
+                  MODEL_LIST_LIMIT)
+    try:
+        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
+    except ValueError:
+        return None
+    return count if isinstance(count, int) and reply.status == 200 else None
+
+
+def count_prompt_tokens(provider, model, body, timeout_s=None):
+    """Return how many tokens the prompt of a shaped body takes, or None where nobody can tell.
+
+    One POST /tokenize with the messages, tools and template arguments as they will be sent. A
+    prompt with more than texts is not asked about: an image counts only once it is read.
+    """
+    contents = [message.get("content") for message in body["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    if provider.refusal is not None or any(_get(part, "type") != "text" for part in parts):
+        return None
+    asked = _picked(body, ("model", "messages", "tools", "chat_template_kwargs"))
+    try:
+        return _ask_tokenizer(provider, model, asked, timeout_s)
+    except Error:                                    # what is wrong will be said of the completion
+        return None
+
+
+def thinking_model(provider, model, thinking, timeout_s=None):
+    """Return a Model with the switch that a thinking level needs, where nobody declared one.
+
+    It follows the family (id or root), else what /tokenize shows of the chat template.
+    Raises ServerError, KeyRefused.
+    """
+    if thinking is None or model.source != "discovered":
+        return model
+    names = [model.id, (model.root or "").split("/")[-1]]
+    known = [thinking_evidence(name) for name in names]
+    compat = next((evidence[0] for evidence in known if evidence), None)
+    if any(re.search(family, name) for family in (_NEMOTRON, _DEEPSEEK) for name in names):
+        compat = {}
+    if compat is None:
+        compat = (probe_thinking(provider, model.id, timeout_s) or (None,))[0]
+    if compat is None:
+        return model
+    return model._replace(reasoning=True, compat=dict(compat, **model.compat))
+
+
+def prepare_request(provider, model, body, thinking=None, timeout_s=None):
+    """Return a body Shaped for sending, its budget counted where the estimate would cut it.
+
+    Raises as `shape_request` does, and ServerError or KeyRefused while it looks for the
+    thinking switch of a model that nobody declared.
+    """
+    model = thinking_model(provider, model, thinking, timeout_s)
+    shaped = shape_request(body, model, thinking)
+    count = None
+    if shaped.clamped:
+        count = count_prompt_tokens(provider, model, shaped.body, timeout_s)
+    if count is None:
+        return shaped
+    return shape_request(body, model, thinking, count)
+
+
 def stream_chat(provider, body, thinking=None, timeout_s=None):
     """Send a chat-completions body and return an iterator of Deltas as the answer comes.
 
-    The body is shaped first (`shape_request`), for the model that body["model"]
+    The body is shaped first (`prepare_request`), for the model that body["model"]
     names. `timeout_s` bounds silence, not the whole answer. Dropping the
     iterator closes the connection. Raises what `find_model` raises; while it is
     read, ServerError when the answer breaks off: what came before has been yielded.
     """
-    model = find_model(provider, body.get("model") if isinstance(body, dict) else None)
-    return send_chat(provider, model, shape_request(body, model, thinking).body, timeout_s)
+    reference = _text_or_none(_get(body, "model"))
+    model = find_model(provider, reference, timeout_s)
+    shaped = prepare_request(provider, model, body, thinking, timeout_s)
+    return send_chat(provider, model, shaped.body, timeout_s)
 
 
 def chat(provider, body, thinking=None, timeout_s=None):
@@ -7011,7 +7510,7 @@ def _data_url(path):
 
 def _ask(options, provider, model, body, console):
     """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
-    shaped = shape_request(body, model, options.thinking)
+    shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     show = _Display(options, console)
