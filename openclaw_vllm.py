@@ -6850,7 +6850,7 @@ class Console(object):
         self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
         if stderr is None:
             self.stderr = _Nowhere()
-        self.secrets = []
+        self.secrets, self.warned = [], []
         self.verbose = False
 
     def hide(self, texts):
@@ -7296,16 +7296,25 @@ def _open_providers(options, env, console):
     providers = resolve_providers(settings, options.provider, options.base_url, key, options.ca_file)
     for provider in providers:
         hide_secrets(console, settings, provider)
-        source = "no key"
-        if provider.request_key is not None:
-            source = "the key of %s goes there" % provider.request_key.source
-        console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, source))
+        say_where_the_key_goes(console, provider)
     for warning in settings.warnings:
         if not warning.path or console.verbose:
             console.err("warning: %s: %s" % (issue_place(warning), warning.message))
     for warning in sorted(set(filter(None, map(key_exposed, providers)))):
         console.err("warning: " + warning)
     return settings, providers
+
+
+def say_where_the_key_goes(console, provider):
+    """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
+    warning = key_exposed(provider)
+    if warning and warning not in console.warned:
+        console.warned.append(warning)
+        console.err("warning: " + warning)
+    sent = "no key"
+    if provider.request_key is not None:
+        sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
+    console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, sent))
 
 
 _SECRET_NAME = "KEY|TOKEN|SECRET|PASSWORD"           # of an environment variable, in capitals
@@ -7369,9 +7378,10 @@ def _utf8(data, source):
 
 
 def _add_list_parser(verb):
-    verb.add_argument("--json", action="store_true",
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true",
                       help="print the object of `openclaw models list --json`")
-    verb.add_argument("--plain", action="store_true", help="print one key a line")
+    form.add_argument("--plain", action="store_true", help="print one key a line")
     verb.add_argument("--strict", action="store_true",
                       help="with several servers: fail when one of them did not answer")
     _add_server_options(verb)
@@ -7759,7 +7769,9 @@ def _cmd_doctor(options, env, console):
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
-            hide_secrets(console, settings, resolve_provider(settings, name, url, key, options.ca_file))
+            provider = resolve_provider(settings, name, url, key, options.ca_file)
+            hide_secrets(console, settings, provider)
+            say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 

@@ -4594,6 +4594,22 @@ class Redaction(Case):
             self.check(result, 2)
             self.assertNotIn(KEY[:8], result.err)
 
+    def test_a_key_in_the_clear_is_warned_of_once(self):
+        proxy = self.serve(rows("m"))
+        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"], ["doctor"], ["config"],
+                     ["request"]):
+            for url, warned in (("http://8.8.8.8/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
+                with self.subTest(argv=argv, url=url):
+                    self.declare(url, KEY)
+                    result = self.run_main(*argv, stdin=json.dumps(HI), env={"http_proxy": proxy.origin})
+                    self.assertEqual(result.err.count("unencrypted"), warned, result.err)
+                    self.assertNotIn(KEY, result.err)
+
+    def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
+        stub = self.serve(rows("m"))
+        result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": KEY})
+        self.check(result, 0, err="the key of VLLM_API_KEY (the environment) is sent to " + stub.origin)
+
     def test_no_row_can_be_forged(self):
         evil = "m\nvllm/forged  text\t\r128000"
         url = self.serve(rows(evil, "other")).url
@@ -4709,7 +4725,8 @@ class Output(Case):
         for argv, words in ((["list", "--timeout", "0"], "above 0"), (["list", "--timeout", "x"], "above 0"),
                             (["list", "--timeout", "inf"], "below"), (["chat", "--max-tokens", "0"], "above 0"),
                             (["list", "--time", "5"], "unknown: --time"), (["list", "--js"], "unknown: --js"),
-                            (["list", "more"], "not an option")):
+                            (["list", "more"], "not an option"),
+                            (["list", "--json", "--plain"], "not allowed with argument --json")):
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
                 self.check(result, 2, err=words)
