@@ -689,8 +689,8 @@ class Settings(Case):
         ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"), ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
         ("{models: {}}", "models", "expected an array"), ("{models: [7]}", "models.0", "expected an object"),
         ("{models: [{id: 'm', name: 'm'}]}", None, ""), ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "found nothing"),
-        ("{models: [{id: 'm'}]}", "models.0.name", "found nothing"),
+        ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
+        ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
         ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens", "above 0"),
@@ -721,7 +721,7 @@ class Settings(Case):
                                  [".".join(["models.providers.vllm"] + ([path] if path else []))])
                 self.assertIn(words, issues[0].message)
                 self.assertEqual(issues[0].line, 3)
-                if "nothing" not in words:
+                if "missing" not in words:
                     keyed = "%s" % path.split(".")[-1]
                     self.assertGreaterEqual(issues[0].column, 2 + (block.index(keyed) if keyed in block else 0))
 
@@ -891,7 +891,7 @@ class Settings(Case):
         shapes = vllm._parse_shapes(vllm._SHAPES)
 
         def keys(shape):
-            return sorted(key for key, (mark, _) in shapes[shape].items() if mark != "~")
+            return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
 
         for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
                             ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
@@ -1249,6 +1249,14 @@ class Provider(Case):
                     self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
         unset = self.provider(block(headers={"X-A": "${NONE}"}))
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
+
+    def test_every_verb_warns_once_of_a_key_in_the_clear(self):
+        self.declare("http://vllm.example.com/v1", KEY)
+        for argv in (("list",), ("request",), ("list", "--verbose")):
+            result = self.run_main(*argv, stdin='{"messages": []}')
+            self.check(result, 0)
+            self.assertEqual(result.err.count("goes to http://vllm.example.com unencrypted"), 1)
+            self.assertNotIn(KEY, result.err)
 
     def test_what_switches_the_plugin_off_stops_discovery_only(self):
         wildcard = {"defaults": {"models": {"vllm/*": {}}}}
@@ -2701,6 +2709,122 @@ class Releases(Case):
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")), (accepted, used))
 
 
+class Prepared(Case):
+    """What is asked of a server before a body goes out: its tokenizer, and the template's switch."""
+
+    LONG = {"messages": [{"role": "user", "content": "a" * 8000}], "tools": [TOOL]}
+
+    def tokenizer(self, *answers, **fields):
+        """Return (provider, its model, the Stub) for a server whose /tokenize answers so."""
+        stub = self.serve(*answers)
+        self.declare(stub.url, KEY, contextWindow=2048, maxTokens=1000, **fields)
+        provider = self.provider()
+        return provider, vllm.find_model(provider), stub
+
+    def test_a_cut_budget_is_counted_with_one_request(self):
+        compat = {"thinkingFormat": "qwen-chat-template"}
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True, compat=compat)
+        shaped = vllm.prepare_request(provider, model, self.LONG)
+        self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
+        request, = stub.requests
+        self.assertEqual((request.method, request.target, request.headers["authorization"]),
+                         ("POST", "/tokenize", "Bearer " + KEY))
+        self.assertEqual(request.body, {
+            "model": "m", "messages": self.LONG["messages"], "tools": [TOOL],
+            "chat_template_kwargs": shaped.body["chat_template_kwargs"]})
+
+    def test_nobody_is_asked_where_the_estimate_leaves_room(self):
+        provider, model, stub = self.tokenizer(reply({"count": 1}))
+        image = {"type": "image_url", "image_url": {"url": "u"}}
+        pictured = {"messages": [dict(USER, content=[image] * 9)]}
+        model = model._replace(input=("text", "image"))
+        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"], 1000)
+        self.assertEqual(vllm.prepare_request(provider, model, pictured).body["max_completion_tokens"], 1)
+        self.assertEqual(stub.requests, [])
+
+    def test_the_estimate_stands_where_nobody_counts(self):
+        for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"), reply("x"),
+                       reply({"count": "9"}), reply({"count": True}), reply([]), b""):
+            with self.subTest(answer=answer[:20]):
+                provider, model, _ = self.tokenizer(answer)
+                shaped = vllm.prepare_request(provider, model, self.LONG)
+                self.assertEqual(shaped.body["max_completion_tokens"], 1)
+                self.assertIn("about 2", shaped.warnings[0])
+
+    def test_a_prompt_that_is_too_long_by_itself_is_said_with_both_numbers(self):
+        provider, model, stub = self.tokenizer(reply({"count": 3001}))
+        with self.assertRaises(vllm.ServerError) as caught:
+            vllm.prepare_request(provider, model, self.LONG)
+        error = caught.exception
+        self.assertEqual((error.cause, error.exit_status), ("context-exceeded", 4))
+        for number in ("3001", "2048"):
+            self.assertIn(number, error.message)
+        self.assertNotIn("max-tokens", error.hint)
+        self.assertEqual(len(stub.requests), 1)
+
+    def test_chat_and_the_module_count(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        provider, _, stub = self.tokenizer(answer)
+        list(vllm.stream_chat(provider, self.LONG))
+        self.assertEqual(vllm.chat(provider, self.LONG).content, "Hi")
+        self.check(self.run_main("chat", "a" * 8000), 0, out="Hi")
+        sent = [request.body for request in stub.requests if request.target != "/tokenize"]
+        self.assertEqual([body["max_completion_tokens"] for body in sent], [234] * 3)
+        self.assertEqual(len(stub.requests), 6)
+
+    def test_a_model_that_nobody_declared_thinks_as_its_family_does(self):
+        template = {"enable_thinking": True, "preserve_thinking": True}
+        for model_id, root, added_fields in (
+                ("Qwen/Qwen3-8B", None, {"chat_template_kwargs": template}),
+                ("served", "/models/qwen3-8b", {"chat_template_kwargs": template}),
+                ("zai-org/GLM-4.6-FP8", None, {"chat_template_kwargs": template}),
+                ("openai/gpt-oss-120b", None, {"reasoning_effort": "high"}),
+                ("deepseek-ai/DeepSeek-V4-Pro", None,
+                 {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
+                                           "reasoning_effort": "high"}}),
+                ("nvidia/nemotron-3-super", None, {})):
+            with self.subTest(model_id=model_id):
+                stub = self.serve(rows(model_id, root=root, max_model_len=40960))
+                provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=stub.url)
+                model = vllm.find_model(provider)
+                shaped = vllm.prepare_request(provider, model, HI, "high").body
+                self.assertEqual({name: shaped[name] for name in shaped if name not in DEFAULT_BODY},
+                                 added_fields)
+                self.assertEqual(len(stub.requests), 1)
+
+    def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
+        def server(on, off):
+            def answer(sock, request, stub):
+                if request.target == "/v1/models":
+                    return stub.send(sock, rows("some-model"))
+                enabled = request.body["chat_template_kwargs"]["enable_thinking"]
+                stub.send(sock, reply({"count": on if enabled else off}))
+            return self.serve(answer)
+
+        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
+            with self.subTest(on=on, off=off, level=level):
+                stub = server(on, off)
+                result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
+                                       stdin=json.dumps(HI))
+                kwargs = json.loads(result.out).get("chat_template_kwargs") or {}
+                self.assertEqual(kwargs.get("enable_thinking"), expected)
+                self.assertEqual(result.err.count("no effect"), int(expected is None))
+                self.assertEqual([request.target for request in stub.requests],
+                                 ["/v1/models", "/tokenize", "/tokenize"])
+
+    def test_a_level_without_effect_is_said_once(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        self.tokenizer(answer)
+        for argv, stdin in ((["chat", "a" * 8000], ""), (["request"], json.dumps(HI))):
+            result = self.run_main(*argv + ["--thinking", "high"], stdin=stdin)
+            self.check(result, 0)
+            self.assertEqual(result.err.count("--thinking high has no effect on vllm/m"), 1)
+
+
 # ----------------------------------------------------------------------------
 # Answers
 # ----------------------------------------------------------------------------
@@ -2772,6 +2896,102 @@ class Answers(unittest.TestCase):
             tracemalloc.stop()
         self.assertTrue(content.startswith(" word0 word1") and content.count(" ") == count)
         self.assertLess(peak, 1.25 * len(content))
+
+    def check_linear(self, act, size):
+        """Check that twice the size takes less than three times the time."""
+        def best(size):
+            times = []
+            for _ in range(3):
+                started = time.perf_counter()
+                act(size)
+                times.append(time.perf_counter() - started)
+            return min(times)
+
+        ratios = []
+        for _ in range(3):                           # the machine may be busy; a quadratic cost is 4 each time
+            ratios.append(best(2 * size) / best(size))
+            if ratios[-1] < 3:
+                return
+        self.fail("twice the size takes %s times as long" % ratios)
+
+    def test_cost_grows_with_size_and_no_faster(self):
+        def event_in_small_chunks(size):
+            decoder = vllm.EventDecoder()
+            for _ in range(size):
+                self.assertEqual(decoder.feed(b"x" * 100), [])
+
+        def blank_bytes(size):
+            exchange = mock.Mock(url="u", chunks=lambda: iter([b"\n"] * size))
+            with self.assertRaises(vllm.ServerError):
+                vllm.read_answer(exchange, None, None)
+
+        def arguments_in_small_pieces(size):
+            piece = vllm.Delta(tool_calls=[call_piece(0, "a", "f", "x" * 100)])
+            assembler = vllm.Assembler()
+            for _ in range(size):
+                assembler.add(piece)
+            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]), 100 * size)
+
+        def a_long_secret(size):
+            secret = "".join(random.Random(size).choice("abcdefgh") for _ in range(size))
+            live = vllm.LiveText(vllm.spellings(secret))
+            for start in range(0, 300):
+                live.feed(secret[start % 50:start % 50 + 9])
+
+        for act, size in ((event_in_small_chunks, 10000), (blank_bytes, 20000), (arguments_in_small_pieces, 10000),
+                          (a_long_secret, 8000)):
+            with self.subTest(act=act.__name__):
+                self.check_linear(act, size)
+
+    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
+    def test_a_long_secret_takes_little_memory(self):
+        import tracemalloc
+        secret = "".join(random.Random(1).choice("abcdefgh/+") for _ in range(16000))
+        tracemalloc.start()
+        try:
+            live = vllm.LiveText(vllm.spellings(secret))
+            self.assertEqual(live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end(), "a%s!" % secret[1:5000])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        self.assertLess(peak, 300 * len(secret))
+
+    def test_the_parts_of_one_answer_are_bounded(self):
+        assembler = vllm.Assembler()
+        with self.assertRaises(vllm.ServerError):
+            assembler.add(vllm.decode_delta(chunk(tool_calls=[{}] * 1000000)))
+        with self.assertRaises(vllm.ServerError):
+            for index in range(2000):
+                assembler.add(vllm.decode_delta({"choices": [{"index": index, "delta": {"content": "a"}}]}, True))
+
+    def test_what_is_sent_beyond_the_contract_is_kept(self):
+        def choice(index, text, logprob):
+            logprobs = {"content": [{"token": text, "logprob": logprob}]}
+            return {"index": index, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": "stop"}
+
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
+                 "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
+        assembler = vllm.Assembler()
+        for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
+                        {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]}, {"choices": [], "usage": usage}):
+            assembler.add(vllm.decode_delta(payload, True))
+        value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
+        self.assertEqual(value["content"], "ab")
+        self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
+        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]), other["finish_reason"])
+                          for other in value["choices"]], [(1, "xy", 2, "stop")])
+        self.assertEqual(value["usage"], dict(usage, odd=None))
+        plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
+        self.assertNotIn("logprobs", plain)
+
+    def test_long_numbers_in_an_event(self):
+        for digits in (300, 3000, 5000, 100000):
+            value = vllm.loads_event('{"usage": {"completion_tokens": 1%s}}' % ("0" * digits))
+            self.assertIsNone(vllm.decode_delta(value).usage.completion_tokens)
+        for text in ("[" * 150 + "]" * 150, " {}\n"):
+            vllm.loads_event(text)
+        for text in ("[" * 201 + "]" * 201, "{} {}", "", "[" * 99999):
+            self.assertRaises(ValueError, vllm.loads_event, text)
 
     def test_an_event_without_end_is_refused(self):
         with mock.patch.object(vllm, "EVENT_LIMIT", 1000):
@@ -2933,6 +3153,25 @@ class Streams(Case):
         deltas.close()
         self.assertTrue(stub.gone.wait(WAIT_S))
 
+    def test_comments_prolong_a_silence_but_not_for_ever(self):
+        def comments(data, until):
+            def step(sock, _, stub):
+                sock.sendall(sse(chunk("a"), done=False))
+                started = time.monotonic()
+                while not stub.ending.wait(0.03) and time.monotonic() - started < until:
+                    sock.sendall(data)
+                sock.sendall(b"data: [DONE]\n\n")
+            return step
+
+        for data in (b": alive\n\n", b"\n", b"\r\n"):
+            with self.subTest(data=data):
+                self.assertEqual(self.ask(comments(data, 0.5), timeout_s=0.25), ("a", None))
+                said, error = self.ask(comments(data, WAIT_S), timeout_s=0.1)
+                self.assertEqual((said, error.cause, error.facts["phase"]), ("a", "timeout", "comments"))
+                self.assertIn("with comments only", error.message)
+                self.assertGreater(error.facts["seconds"], 0.9)
+        self.assertEqual(self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)[1].facts["phase"], "read")
+
     def test_what_is_observed_of_an_exchange(self):
         whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
         stop = chunk(finish="stop")
@@ -3021,9 +3260,9 @@ class Transport(Case):
                 ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"),
                 ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
                 ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
-                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "no valid HTTP"),
+                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
                 ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
@@ -3180,6 +3419,46 @@ class Transport(Case):
         self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4,
                    err="refuses connections")
 
+    def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
+        proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
+        self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
+                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0, out="vllm/m")
+        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
+                         ("http://xn--bcher-kva.example:8000/v1/models", "xn--bcher-kva.example:8000"))
+        self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
+                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4, err="HTTP 403")
+        self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_ctrl_c_ends_a_run_over_servers_that_hang(self):
+        for verb in ("list", "doctor"):
+            with self.subTest(verb=verb):
+                asked = [threading.Event() for _ in range(3)]
+
+                def hang(sock, _, stub):
+                    asked[stubs.index(stub)].set()
+                    stub.ending.wait(WAIT_S)
+
+                stubs = [self.serve(hang) for _ in asked]
+                argv = [verb, "--timeout", str(WAIT_S)]
+                for stub in stubs:
+                    argv += ["--base-url", stub.url]
+                with program(self.env({"VLLM_API_KEY": KEY}), argv) as process:
+                    process.stdin.close()
+                    for event in asked:
+                        self.assertTrue(event.wait(WAIT_S))
+                    started = time.monotonic()
+                    process.send_signal(signal.SIGINT)
+                    self.assertEqual(process.wait(WAIT_S), 130)
+                    self.assertLess(time.monotonic() - started, 1.0)
+                    self.assertNotIn(b"Traceback", process.stderr.read())
+
+    def test_calls_in_parallel(self):
+        self.assertEqual(vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)]),
+                         list(range(1, 1000)))
+        with self.assertRaises(ZeroDivisionError):
+            vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
+
     def test_names_that_do_not_resolve(self):
         with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(-2, "Name or service not known")):
             self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
@@ -3242,6 +3521,23 @@ class Tls(Case):
         self.assertEqual(len(stub.requests), 2)
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
             self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3, err="cannot be used")
+
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
+    def test_a_fifo_is_not_waited_for(self):
+        fifo = self.path("fifo")
+        os.mkfifo(fifo)
+        url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
+        self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
+        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3, err="or a FIFO")
+        for option in ("--api-key-file", "--tools", "--schema"):
+            self.check(self.run_main("chat", "hi", option, fifo), 2, err=option)
+
+    @unittest.skipUnless(sys.version_info >= (3, 8), "needs the key log of Python 3.8")
+    def test_a_key_log_that_cannot_be_opened_is_named(self):
+        stub = self.serve(rows("m"), tls=self.context)
+        with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 3,
+                       err="SSLKEYLOGFILE=" + self.path("none", "log"))
 
     def test_the_wrong_scheme(self):
         self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
@@ -3777,6 +4073,12 @@ class Parsers(unittest.TestCase):
 # Chat and request
 # ----------------------------------------------------------------------------
 
+# Each kind of character that a terminal might be steered by or that people write with: escapes, CRLF, C1, overrides,
+# a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector, a soft hyphen.
+EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 \U0001f468\u200d\U0001f469\u200d\U0001f467 "
+         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
+
+
 class Chat(Case):
 
     def ask(self, *argv, **given):
@@ -3794,7 +4096,7 @@ class Chat(Case):
                 result, body = self.ask(stdin=stdin, *argv)
                 self.check(result, 0, out="Hi\n")
                 self.assertEqual(body, dict(DEFAULT_BODY, messages=[{"role": "user", "content": expected}]))
-        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "no UTF-8 (byte 0)")):
+        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
             self.check(result, 2, err=words)
             self.assertIsNone(body)
@@ -3868,12 +4170,100 @@ class Chat(Case):
                 self.check(result, status, err=words)
                 self.assertEqual(result.out, out)
 
-    def test_text_from_the_server_cannot_steer_the_terminal(self):
-        result = self.ask("x",
-                          script=(sse(chunk("a\x1b[2J\tb\n\u202e\x9b", reasoning="\x1b]0;x\x07"),
-                                      chunk(tool_calls=[call_piece(0, "c", "\x1bf", "\x1b")])),))[0]
-        self.assertEqual(result.out, "a\\x1b[2J\tb\n\\u202e\\x9b\n\\x1bf(\\x1b)\n")
-        self.assertNotIn("\x1b", result.err)
+    def test_a_pipe_gets_the_answer_byte_for_byte(self):
+        script = (sse(*[chunk(char) for char in EXACT]),)
+        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
+        self.assertEqual(self.ask("x", "--no-stream", script=(
+            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),))[0].out, EXACT + "\n")
+        self.declare(self.serve(*script).url)
+        self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
+        for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
+            result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding=encoding)[0]
+            self.assertEqual(result.out, expected + "\n")
+        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
+        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
+
+    def test_the_answer_in_the_c_locale(self):
+        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
+        result = self.program("chat", "x", "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
+
+    def test_reasoning_cannot_steer_the_terminal(self):
+        result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
+        self.check(result, 0, out="a\n", err="\\x1b]0;x\\x07\u200d\\u202e")
+
+    @unittest.skipIf(os.name == "nt", "no pseudo-terminals")
+    def test_a_terminal_gets_what_would_steer_it_made_visible(self):
+        import pty
+        self.declare(self.serve(sse(*[chunk(char) for char in EXACT])).url)
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"], stdout=slave) as process:
+            os.close(slave)
+            process.stdin.close()
+            shown = b""
+            with contextlib.suppress(OSError):           # the other end is closed
+                while True:
+                    data = os.read(master, 65536)
+                    if not data:
+                        break
+                    shown += data
+            self.assertEqual(process.wait(WAIT_S), 0)
+        shown = shown.decode("utf-8").replace("\r\n", "\n")
+        steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+        expected = re.sub(steering, lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
+                          % ord(match.group(0)), EXACT)
+        self.assertEqual(shown, expected + "\n")
+
+    @unittest.skipIf(os.name == "nt", "no pipes to close")
+    def test_a_reader_that_went_away_is_not_a_broken_server(self):
+        left = threading.Event()
+
+        def step(sock, _, __):
+            sock.sendall(sse(chunk("one\n"), done=False))
+            left.wait(WAIT_S)
+            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
+            with contextlib.suppress(OSError):
+                while sock.recv(4096):
+                    pass
+
+        for options in ([], ["--quiet"]):
+            left.clear()
+            self.declare(self.serve(step).url)
+            with program(self.env(), ["chat", "x"] + options) as process:
+                process.stdin.close()
+                self.assertEqual(process.stdout.readline(), b"one\n")      # while the server is silent
+                process.stdout.close()
+                left.set()
+                self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
+
+    def test_no_speed_for_an_answer_in_one_piece(self):
+        usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
+        whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
+
+        def slowly(sock, _, stub):
+            sock.sendall(sse(chunk("a"), done=False))
+            stub.ending.wait(0.05)
+            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
+
+        for script, speed in ((reply(whole), False), (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
+            result = self.ask("x", script=(script,))[0]
+            self.check(result, 0, err="2000 completion tokens, first token")
+            self.assertEqual("tokens/s" in result.err, speed, result.err)
+
+    def test_arguments_in_the_c_locale(self):
+        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
+        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
+        with mock.patch.object(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape")):
+            result, body = self.ask(mangled, "--system", mangled)
+            self.check(result, 0)
+            self.assertEqual([message["content"] for message in body["messages"]], ["h\u00e9 \u6f22"] * 2)
+            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
+        url = self.demo()
+        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url, "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "VLLM_API_KEY": KEY})
+        self.check(result, 0, out="You said: h\u00e9\n")
 
     def test_errors_keep_the_servers_words_and_name_the_next_step(self):
         def forbidden(*location):
@@ -3964,7 +4354,7 @@ class Conversation(Case):
     def test_history_commands_and_end(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
         process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said,
-                                   rows("m", "other"), said)
+                                   rows("m", "other", max_model_len=40960), said)
         self.type("one", "Yes.")
         self.type("two", "Yes.")
         self.type("/reset", "")
@@ -3983,6 +4373,29 @@ class Conversation(Case):
                           "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
+    def test_what_one_turn_is(self):
+        said = sse(chunk("Yes."), chunk(finish="stop"))
+        process, stub = self.start(said)
+        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"), ('"""a"""', "a"),
+                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
+            self.type(typed, "Yes.")
+            self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
+        self.type("/system T", "with that system message")
+        self.type("/reset", "begun anew")
+        self.type("/system", "without a system message")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_what_is_pasted_is_one_turn(self):
+        import readline
+        if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
+            self.skipTest("the readline of this Python knows no bracketed paste")
+        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
+        self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
+        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], "def f():\n    return 1\nWhat is it?")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
         process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), sse(chunk("whole"), chunk(finish="stop")))
         os.write(self.master, b"one\n")
@@ -4000,7 +4413,7 @@ class Conversation(Case):
 class RequestVerb(Case):
 
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
-        self.declare("http://gpu.example/v1", KEY)
+        self.declare("http://gpu.local/v1", KEY)
         unwanted = AssertionError("a socket was opened")
         with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo", side_effect=unwanted):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
@@ -4059,6 +4472,54 @@ class RequestVerb(Case):
         self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")],
                          ["Bearer " + KEY, "header-value-1", "application/json"])
 
+    def test_what_a_curl_command_needs_is_said(self):
+        headers = {"X-Team": "header-value-1"}
+        ca_file = self.write("my ca.pem", "")
+        body = json.dumps(HI)
+        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
+        for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
+                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
+                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
+            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
+            self.check(result, 0)
+            self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
+            self.assertEqual(len(result.err.splitlines()), len(named))
+            self.assertNotIn(KEY, result.err + result.out)
+            self.assertIn("--cacert '%s'" % ca_file, result.out)
+        self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
+        self.declare("http://gpu.example/v1")
+        result = self.run_main("request", "--curl", stdin=body)
+        self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
+        self.assertNotIn("sk-of", result.err)
+        self.assertNotIn("cacert", result.out)
+
+    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
+    def test_curl_command_of_a_long_body_runs(self):
+        stub = self.serve(sse(chunk("Hi")))
+        self.declare(stub.url, KEY, contextWindow=10 ** 6)
+        content = self.TRICKY + "x" * 200000
+        body = json.dumps({"messages": [dict(USER, content=content)]})
+        result = self.run_main("request", "--curl", stdin=body)
+        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
+        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
+        self.assertIn(b"[DONE]", said)
+        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
+
+    @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
+    def test_a_terminal_is_told_that_a_body_is_waited_for(self):
+        self.declare("http://gpu.example/v1")
+        master, slave = os.openpty()
+        try:
+            os.write(master, (json.dumps(HI) + "\n\x04").encode("ascii"))
+            with program(self.env(), ["request"], stdin=slave) as process:
+                out, err = process.communicate(timeout=WAIT_S)
+        finally:
+            os.close(master)
+            os.close(slave)
+        self.assertIn(b"waiting for a chat-completions body", err)
+        self.assertEqual(json.loads(out.decode("utf-8")), DEFAULT_BODY)
+
 
 # ----------------------------------------------------------------------------
 # Keys and output
@@ -4112,6 +4573,60 @@ class Redaction(Case):
         self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "", "secret-")] + [live.end()],
                          ["a ", "second", " ", "***", "", "", "***"])
         self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
+
+    def test_a_key_in_the_spelling_of_this_program(self):
+        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789", "sk\U0001f600\x1b0123456789"):
+            texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
+            for text in texts:
+                answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
+                    "content": text, "tool_calls": [{"id": text, "function": {"name": "f", "arguments": json.dumps(text)}}]}}]})
+                self.declare(self.serve(answer).url)
+                for form in (["list", "--json", "--base-url", self.serve(answer).url], ["chat", "x", "--json"], ["chat", "x"],
+                             ["list", "--base-url", self.serve(answer).url], ["chat", "--model", text, "x", "--verbose"]):
+                    for encoding in ("utf-8", "ascii"):
+                        with self.subTest(key=key, text=text, form=form, encoding=encoding):
+                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"}, encoding=encoding)
+                            self.assertNotIn("0123456789", result.out + result.err)
+
+    def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
+        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY], ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
+                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY], ["list", "--api-key"]):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err="--api-key-file")
+                self.assertNotIn(KEY[:8], result.err)
+        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY], ["chat", "x", "-H", KEY]):
+            result = self.run_main(*argv)
+            self.check(result, 2)
+            self.assertNotIn(KEY[:8], result.err)
+
+    def test_a_key_in_the_clear_is_warned_of_once(self):
+        proxy = self.serve(rows("m"))
+        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"], ["doctor"], ["config"],
+                     ["request"]):
+            for url, warned in (("http://8.8.8.8/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
+                with self.subTest(argv=argv, url=url):
+                    self.declare(url, KEY)
+                    result = self.run_main(*argv, stdin=json.dumps(HI), env={"http_proxy": proxy.origin})
+                    self.assertEqual(result.err.count("unencrypted"), warned, result.err)
+                    self.assertNotIn(KEY, result.err)
+
+    def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
+        stub = self.serve(rows("m"))
+        result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": KEY})
+        self.check(result, 0, err="the key of VLLM_API_KEY (the environment) is sent to " + stub.origin)
+
+    def test_no_row_can_be_forged(self):
+        evil = "m\nvllm/forged  text\t\r128000"
+        url = self.serve(rows(evil, "other")).url
+        for form in ([], ["--plain"]):
+            result = self.run_main("list", "--base-url", url, *form)
+            self.check(result, 0, out="vllm/m\\x0avllm/forged  text\\x09\\x0d128000")
+            self.assertEqual(len(result.out.splitlines()), 2 + (not form))
+        for option in (evil, evil + "x"):
+            result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
+            self.check(result, 4)
+            self.assertFalse(any(line.startswith("vllm/forged") for line in result.err.splitlines()), result.err)
 
     def test_a_wrong_key_and_its_neighbours(self):
         stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
@@ -4211,6 +4726,21 @@ class Output(Case):
                 self.check(result, status)
                 self.assertEqual(bool(result.out), status == 0)
                 self.assertTrue(status == 0 or result.err)
+
+    def test_what_is_wrong_with_an_argument(self):
+        for argv, words in ((["list", "--timeout", "0"], "above 0"), (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "inf"], "below"), (["chat", "--max-tokens", "0"], "above 0"),
+                            (["list", "--time", "5"], "unknown: --time"), (["list", "--js"], "unknown: --js"),
+                            (["list", "more"], "not an option"),
+                            (["list", "--json", "--plain"], "not allowed with argument --json")):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err=words)
+                self.assertNotIn("_", result.err.partition("error: ")[2])
+
+    def test_the_width_of_help(self):
+        for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
+            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0, out="--base-url")
 
     def test_the_program_itself(self):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
