@@ -46,6 +46,7 @@ CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
 INCLUDE_DEPTH = 10
 JSON_DEPTH = 200                     # levels of nesting in a JSON5 text
+CONFIG_DEPTH = 320                   # levels of nesting in a config, its included files together
 MAX_ISSUES = 100                     # faults named of one file; more help nobody
 
 
@@ -139,7 +140,8 @@ CAUSES = {
         1, "{path} uses ${{{variable}}}, which is not set",
         "export {variable}=…    (or put it into {dotenv})"),
     "provider-disabled": Cause(
-        1, "plugins.entries.vllm.enabled is false in {file}", "set it to true, or remove it"),
+        1, "{problem} in {file}, so OpenClaw asks no vLLM server",
+        "let the plugin on again: plugins.entries.vllm.enabled: true"),
     "bad-base-url": Cause(
         3, "{where} is not a valid base URL: {problem}", "use something like {example}"),
     "endpoint-in-base-url": Cause(
@@ -399,10 +401,20 @@ def excerpt(text, limit=300):
 # Value types
 # ----------------------------------------------------------------------------
 
-Issue = collections.namedtuple("Issue", "path message file line column")
-Issue.__doc__ = "One fault of a settings file; `path` is the key path, line and column count from 1 or are None."
+Issue = collections.namedtuple("Issue", "path message file line column cause successor")
+Issue.__doc__ = """One fault of a settings file.
+
+`path` is its key path, a tuple of keys and indexes; line and column count from
+1 or are None; `cause` is a code of CAUSES or None; `successor` the key path
+where the value of an unknown or legacy key belongs, where nothing stands yet.
+"""
+Issue.__new__.__defaults__ = (None,) * 5
+Fault = collections.namedtuple("Fault", "path problem severe cause successor")
+Fault.__doc__ = "An Issue before its place is known; OpenClaw refuses a severe one, and so do we."
+Fault.__new__.__defaults__ = (None,)
 Settings = collections.namedtuple(
-    "Settings", "path exists config variables layers unset_variables state_dir sources issues warnings")
+    "Settings", "path exists config variables layers unset_variables state_dir sources issues "
+                "warnings")
 Settings.__doc__ = """What OpenClaw would know at this moment.
 
 `config` is the object of openclaw.json, included and substituted; `variables`
@@ -412,16 +424,21 @@ one wins; `unset_variables` {key path: variable name}; `sources` {file: text}.
 Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 Provider = collections.namedtuple(
-    "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal headers "
-                "models max_tokens context_window timeout_s defaults primary env ca_file where file")
+    "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal "
+                "headers last_headers models max_tokens timeout_s layers references primary "
+                "plugin_off env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
 `explicit`: a models.providers block exists; `asks_server`: its server is asked for
 models; the keys are Credentials or None; `refusal` is the Error that keeps it
-from being asked, or None; `headers` go with completions; `models` are the
-declared rows; `timeout_s` is the provider's own or None; `defaults` is
-agents.defaults and `primary` its default model; `env` names proxies and
-authorities; `where` says where the base URL comes from, `file` is the config.
+from being asked, or None; `headers` go with completions, below a model's own,
+`last_headers` above them; `models` are the declared rows, ids trimmed;
+`timeout_s` is the provider's own or None; `layers` are agents.defaults and the
+default agent's entry; `references` [(tag, key)] of the default model, the
+fallbacks and the image models, `primary` the first of them or None;
+`plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
+proxies and authorities; `where` says where the base URL comes from, `file` is
+the config.
 """
 Model = collections.namedtuple(
     "Model", "id name provider base_url input context_window context_tokens max_tokens reasoning "
@@ -429,8 +446,9 @@ Model = collections.namedtuple(
 Model.__doc__ = """One model: declared in the config, discovered on the server, or both merged.
 
 Windows are in tokens, None where unset; `input` is a tuple of modalities;
-`source` is "declared" or "discovered"; `params` and `thinking` are the
-agents.defaults that apply to it.
+`source` is "declared" or "discovered"; `params` are the settings' params for
+it, a tuple of objects, the lowest layer first; `thinking` is the settings'
+level or None.
 """
 Model.key = property(lambda self: model_key(self.provider, self.id), doc="The reference OpenClaw prints: vllm/<id>.")
 Change = collections.namedtuple("Change", "field action reason")
@@ -459,16 +477,17 @@ Finding.__new__.__defaults__ = ("ok", None, "", "", None, ())
 # ----------------------------------------------------------------------------
 # JSON5
 # ----------------------------------------------------------------------------
+# Reads a text into its value, or into the tree of its values and their places. Pure.
 
 class Json5Error(ConfigError, ValueError):
-    """A text that is no JSON5: `pos` counts characters from 0, `line` and `column` from 1."""
+    """A text that is not JSON5: `pos` counts characters from 0, `line` and `column` from 1."""
 
     def __init__(self, problem, text, pos):
         self.problem = problem
         self.pos = pos
         self.line, self.column = line_and_column(text, pos)
-        super(Json5Error, self).__init__("%s at line %d, column %d" % (problem, self.line, self.column),
-                                         cause="config-invalid")
+        where = "%s at line %d, column %d" % (problem, self.line, self.column)
+        super(Json5Error, self).__init__(where, cause="config-invalid")
 
 
 Node = collections.namedtuple("Node", "start end value items")
@@ -477,10 +496,11 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
 """
-# White space of the specification (ECMA-262 adds the Zs category and the byte-order mark).
-_JSON5_SPACE = "\t\n\x0b\x0c\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+# White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
+JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+            "\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
-    "(?P<trivia>[" + _JSON5_SPACE + "]+"
+    "(?P<trivia>[" + JS_SPACE + "]+"
     "|//[^\n\r\u2028\u2029]*"
     r"|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
     r"|(?P<mark>[{}\[\]:,])"
@@ -489,12 +509,23 @@ _JSON5_TOKEN = (
     r"|(?P<number>[+-]?(?:0[xX][0-9a-fA-F]+"
     r"|(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|[+-](?:Infinity|NaN))"
-    r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + _JSON5_SPACE + "])+)"
+    r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + JS_SPACE + "])+)"
 )
 _JSON5_ESCAPE = r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|[\s\S])"
 _JSON5_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\x0b", "0": "\0",
                   "\n": "", "\r": "", "\r\n": "", "\u2028": "", "\u2029": ""}
 _JSON5_WORDS = {"null": None, "true": True, "false": False, "Infinity": math.inf, "NaN": math.nan}
+# What the parser expects next, and the words for it.
+_VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
+_EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
+             "',' or '}'", "the end of the text")
+_AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
+_CLOSING = {(_ITEM, "]"), (_NEXT_ITEM, "]"), (_KEY, "}"), (_NEXT_KEY, "}")}
+
+
+def trimmed(text):
+    """Return a text without the white space that JavaScript's trim() takes away."""
+    return text.strip(JS_SPACE)
 
 
 def line_and_column(text, pos):
@@ -504,7 +535,7 @@ def line_and_column(text, pos):
 
 
 def json_number(digits):
-    """Return the integer of a JSON text; past 300 digits the float (int() is quadratic, and refuses).
+    """Return the integer of a JSON text; past 300 digits the float (int() is quadratic there).
 
     So every integer read is also a finite float.
     """
@@ -514,15 +545,16 @@ def json_number(digits):
 def json5_loads(text):
     """Return the value of a JSON5 text (str, or UTF-8 bytes).
 
-    Plain JSON takes the C parser's road; only what it refuses is scanned here.
-    Raises Json5Error, which is a ValueError, with line and column.
+    The text goes to `json.loads`; only what that rejects is parsed here. Raises
+    Json5Error, which is a ValueError, with line and column.
     Source: https://spec.json5.org
     """
     if isinstance(text, (bytes, bytearray)):
         text = _decode_utf8(bytes(text))
-    if "\\ud" not in text and "\\uD" not in text:     # json.loads would let a lone surrogate through
+    if "\\ud" not in text and "\\uD" not in text:     # json.loads accepts a lone surrogate
+        plain = text[1:] if text[:1] == "\ufeff" else text
         try:
-            return json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
+            return json.loads(plain, parse_int=json_number)
         except (ValueError, RecursionError):
             pass
     return json5_tree(text).value
@@ -535,51 +567,55 @@ def json5_tree(text):
     """
     if "\0" in text:
         raise Json5Error("a NUL character", text, text.index("\0"))
-    frames = [[0, [], [], None]]     # the text, then each open container: [start, value, items, key in waiting]
-    wanted = "a value"
+    frames = [[0, [], [], None]]     # the text, then the open containers: [start, value, items, key]
+    expected = _VALUE
     for kind, token, start, end in _json5_tokens(text):
-        value_next = wanted.startswith("a value")
-        if value_next and kind != "mark":
-            wanted = _json5_attach(frames, Node(start, end, _json5_scalar(text, kind, token, start, wanted), None))
-        elif wanted == "a key or '}'" and kind in ("string", "word"):
-            name = (_json5_string if kind == "string" else _json5_identifier)(text, token, start)
-            frames[-1][3] = (name, start, end)
-            wanted = "':' after the key"
-        elif token == ":" and wanted == "':' after the key":
-            wanted = "a value"
-        elif token == "," and wanted.startswith("','"):
-            wanted = "a key or '}'" if isinstance(frames[-1][1], dict) else "a value or ']'"
-        elif value_next and token in "{[":
+        if expected in (_VALUE, _ITEM) and kind != "mark":
+            value = _json5_scalar(text, kind, token, start, expected)
+            expected = _json5_attach(frames, Node(start, end, value, None))
+        elif expected in (_VALUE, _ITEM) and token in "{[":
             if len(frames) > JSON_DEPTH:
                 raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
-            frames.append([start, {} if token == "{" else [], [], None])
-            wanted = "a key or '}'" if token == "{" else "a value or ']'"
-        elif token in "}]" and wanted.endswith("or '%s'" % token):
+            if token == "{":
+                frames.append([start, {}, [], None])
+                expected = _KEY
+            else:
+                frames.append([start, [], [], None])
+                expected = _ITEM
+        elif expected == _KEY and kind in ("string", "word"):
+            read = _json5_string if kind == "string" else _json5_identifier
+            frames[-1][3] = (read(text, token, start), start, end)
+            expected = _COLON
+        elif expected == _COLON and token == ":":
+            expected = _VALUE
+        elif expected in _AFTER_COMMA and token == ",":
+            expected = _AFTER_COMMA[expected]
+        elif (expected, token) in _CLOSING:
             opened, value, items, _ = frames.pop()
-            wanted = _json5_attach(frames, Node(opened, end, value, items))
+            expected = _json5_attach(frames, Node(opened, end, value, items))
         else:
-            raise _json5_unexpected(text, start, end, wanted)
-    if wanted != "the end of the text":
-        raise _json5_unexpected(text, len(text), len(text), wanted)
+            raise _json5_unexpected(text, start, end, expected)
+    if expected != _END:
+        raise _json5_unexpected(text, len(text), len(text), expected)
     return frames[0][2][0]
 
 
 def _json5_attach(frames, node):
-    """Give a finished Node to the container around it; return what may follow."""
+    """Give a finished Node to the container around it; return what is expected next."""
     _, value, items, key = frames[-1]
     if isinstance(value, dict):
         value[key[0]] = node.value
         items.append(key + (node,))
-        return "',' or '}'"
+        return _NEXT_KEY
     value.append(node.value)
     items.append(node)
-    return "',' or ']'" if len(frames) > 1 else "the end of the text"
+    return _NEXT_ITEM if len(frames) > 1 else _END
 
 
 def _json5_tokens(text):
-    """Yield (kind, token, start, end) of everything in a text that is not white space or a comment."""
+    """Yield (kind, token, start, end) of everything but white space and comments."""
     pos = 0
-    for found in re.compile(_JSON5_TOKEN).finditer(text):        # re caches; compiled only when JSON5 is met
+    for found in re.compile(_JSON5_TOKEN).finditer(text):        # compiled only when JSON5 is met
         start, end = found.span()
         if start != pos:
             break
@@ -587,37 +623,47 @@ def _json5_tokens(text):
         if found.lastgroup != "trivia":
             yield found.lastgroup, found.group(), start, end
     if pos < len(text):
-        raise _json5_unexpected(text, pos, pos + 1, None)
+        raise _json5_unexpected(text, pos, pos + 1)
 
 
-def _json5_unexpected(text, start, end, wanted):
+def _json5_unexpected(text, start, end, expected=None):
+    """Return the error for what stands at a place; it names no word, which may be a key."""
+    found = repr(text[start:end])
     if start >= len(text):
         found = "the end of the text"
     elif text.startswith("/*", start):
         found = "a comment that does not end"
+    elif text[start] in "\"'" and end - start == 1:
+        found = "a string that does not end"
     elif text[start] in "\"'":
-        found = "a string that does not end" if end - start == 1 else "a string"
+        found = "a string"
+    elif end - start > 1 and text[start] in "+-.0123456789":
+        found = "a number"
     elif end - start > 1:
-        found = "a number" if text[start] in "+-.0123456789" else "a word without quotes"    # not its text: it may be a key
-    else:
-        found = repr(text[start:end])
-    return Json5Error("expected %s, found %s" % (wanted, found) if wanted else "found " + found, text, start)
+        found = "a word without quotes"
+    problem = "found " + found
+    if expected is not None:
+        problem = "expected %s, %s" % (_EXPECTED[expected], problem)
+    return Json5Error(problem, text, start)
 
 
-def _json5_scalar(text, kind, token, start, wanted):
+def _json5_scalar(text, kind, token, start, expected):
     if kind == "string":
         return _json5_string(text, token, start)
     if kind == "word" and token in _JSON5_WORDS:
         return _JSON5_WORDS[token]
     if kind != "number":
-        raise _json5_unexpected(text, start, start + len(token), wanted)
+        raise _json5_unexpected(text, start, start + len(token), expected)
     digits = token.lstrip("+-")
-    sign = -1 if token[0] == "-" else 1
     if digits in _JSON5_WORDS:
-        return sign * _JSON5_WORDS[digits]
-    if digits[:2] in ("0x", "0X"):
-        return sign * (int(digits, 16) if len(digits) <= 250 else math.inf)      # above 2 ** 992
-    return sign * (json_number(digits) if digits.isdigit() else float(digits))
+        value = _JSON5_WORDS[digits]
+    elif digits[:2] not in ("0x", "0X"):
+        value = json_number(digits) if digits.isdigit() else float(digits)
+    elif len(digits) <= 250:
+        value = int(digits, 16)
+    else:
+        value = math.inf                             # above 2 ** 992
+    return -value if token[0] == "-" else value
 
 
 def _json5_string(text, token, start):
@@ -646,7 +692,7 @@ def _json5_identifier(text, token, start):
     name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
     plain = name.replace("$", "_").replace("\u200c", "_").replace("\u200d", "_")
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
-        raise Json5Error("%r is no key; put it in quotes" % name, text, start)
+        raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
     return name
 
 
@@ -655,12 +701,14 @@ def _decode_utf8(data):
         return data.decode("utf-8")
     except UnicodeDecodeError as bad:
         text = data[:bad.start].decode("utf-8", "replace")
-        raise Json5Error("a byte that is no UTF-8 (0x%02x)" % data[bad.start], text, len(text))
+        raise Json5Error("a byte that is not UTF-8 (0x%02x)" % data[bad.start], text, len(text))
 
 
 # ----------------------------------------------------------------------------
 # Settings: paths, .env, environment, substitution, $include
 # ----------------------------------------------------------------------------
+# What OpenClaw would know, read once from its files and the environment. A key path is a tuple of
+# keys and indexes until it is printed. Nothing here raises for what a file holds but ConfigError.
 
 def load_settings(config_path=None, env=None):
     """Return the Settings OpenClaw would have, from files and `env` (os.environ when None).
@@ -675,9 +723,11 @@ def load_settings(config_path=None, env=None):
 
 
 def issue_error(issues):
-    """Return the ConfigError that words the first of some Issues."""
+    """Return the ConfigError that words the first of some Issues; all of them are in its facts."""
     first = issues[0]
-    problem = ("%s: %s" % (first.path, first.message)) if first.path else first.message
+    problem = first.message
+    if first.path:
+        problem = "%s: %s" % (dotted(first.path), problem)
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
     return error_for("config-invalid", where=issue_place(first), problem=problem, issues=issues)
@@ -685,7 +735,17 @@ def issue_error(issues):
 
 def issue_place(issue):
     """Return file:line:column of an Issue, or as much of it as is known."""
-    return ":".join(str(part) for part in (issue.file, issue.line, issue.column) if part is not None)
+    place = (issue.file, issue.line, issue.column)
+    return ":".join(str(part) for part in place if part is not None)
+
+
+def dotted(path):
+    """Return a key path as text, joined with dots."""
+    return ".".join(str(key) for key in path)
+
+
+def _file_error(path, problem, line=None, column=None):
+    return issue_error([Issue((), problem, path, line, column)])
 
 
 def read_settings(config_path=None, env=None):
@@ -698,34 +758,26 @@ def read_settings(config_path=None, env=None):
     path = _expand_home(path, env)
     sources, config, issues, warnings = {}, {}, [], []
     try:
-        if "\0" in (path or ""):
-            raise error_for("config-invalid", where=repr(path), problem="a NUL character in its path")
-        if path is not None and os.path.lexists(path):
+        if path is not None and _exists(path):
             config = _load_config(path, env, sources)
         elif config_path:
-            warnings.append(Issue("", "there is no such file; going on without a config", path, None, None))
+            warnings.append(Issue((), "no such file; continuing without a config", path))
     except ConfigError as error:
-        issues.append(_issue_of(error, path))
+        issues += error.facts["issues"]
     except RecursionError:
-        issues.append(Issue("", "nested too deep", path, None, None))
-    if not issues and not isinstance(config, dict):
-        issues.append(Issue("", "expected an object at the top, found %s" % _json_type(config), path, 1, 1))
-    if issues:
-        config = {}
+        issues.append(Issue((), "nested too deep", path))
     layers = _environment_layers(env, state_dir, config)
-    variables = {}
-    for _, layer in reversed(layers):
-        variables.update((name, value) for name, value in layer.items() if value.strip())
+    variables = _merged_variables(layers)
     missing = {}
-    config = _substitute(config, variables, "", missing)
-    trees = {}
-    for key_path, name in itertools.islice(missing.items(), MAX_ISSUES):
-        problem = "the variable %s is not set; what uses it will not work" % name
-        warnings.append(_located(sources, trees, path, key_path, problem))
-    for key_path, problem, severe in sorted(_schema_faults(config), key=lambda fault: not fault[2])[:MAX_ISSUES]:
-        problem = problem if isinstance(problem, str) else unknown_key(*problem)
-        (issues if severe else warnings).append(_located(sources, trees, path, key_path, problem))
-    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources, issues, warnings)
+    config = _substitute(config, variables, (), missing)
+    faults = [Fault(place, "the variable %s is not set; what uses it will not work" % name, False,
+                    "config-missing-variable")
+              for place, name in itertools.islice(missing.items(), MAX_ISSUES)]
+    faults += schema_faults(config)
+    for fault, issue in zip(faults, _located(faults, path, sources)):
+        (issues if fault.severe else warnings).append(issue)
+    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources,
+                    issues, warnings)
 
 
 def state_directory(env):
@@ -734,7 +786,7 @@ def state_directory(env):
     if chosen:
         return _expand_home(chosen, env)
     home = _expand_home(env_setting(env.get("OPENCLAW_HOME")), env) or _home(env)
-    return os.path.join(home, ".openclaw") if home else None
+    return home and os.path.join(home, ".openclaw")
 
 
 def env_setting(value):
@@ -753,6 +805,16 @@ def _expand_home(path, env):
     return path
 
 
+def _exists(path):
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):                    # reading it says what is wrong
+        pass
+    return True
+
+
 def read_text(path, limit):
     """Return the text of a regular file of at most `limit` bytes, decoded as UTF-8, line ends kept.
 
@@ -761,96 +823,109 @@ def read_text(path, limit):
     import stat
     try:
         mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise _file_error(path, "is a directory")
         if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-            raise error_for("config-invalid", where=path, problem="it is " + kind)
+            raise _file_error(path, "is not a regular file")
         with open(path, "rb") as source:
             data = source.read(limit + 1)
     except OSError as error:
-        raise error_for("config-invalid", where=path, problem="cannot be read: %s" % (error.strerror or error))
+        raise _file_error(path, "cannot be read: %s" % (error.strerror or error))
     except ValueError as error:                      # a NUL in the path
-        raise error_for("config-invalid", where=repr(path), problem=str(error))
+        raise _file_error(repr(path), str(error))
     if len(data) > limit:
-        raise error_for("config-invalid", where=path, problem="larger than %d bytes" % limit)
+        raise _file_error(path, "larger than %d bytes" % limit)
     try:
         return _decode_utf8(data)
     except Json5Error as error:
-        raise _placed(error, path)
-
-
-def _placed(error, path):
-    """Return a Json5Error as the config error of the file it is in."""
-    return error_for("config-invalid", where="%s:%d:%d" % (path, error.line, error.column), problem=error.problem,
-                issue=Issue("", error.problem, path, error.line, error.column))
-
-
-def _issue_of(error, path):
-    return error.facts.get("issue") or Issue("", error.facts.get("problem") or error.message,
-                                             error.facts.get("where") or path, None, None)
+        raise _file_error(path, error.problem, error.line, error.column)
 
 
 def _load_config(path, env, sources):
     """Return the config object with its $includes merged in; fills `sources` with the texts read."""
     roots = [os.path.dirname(os.path.abspath(path))]
-    roots += [_expand_home(root, env) for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep)
-              if env_setting(root)]
-    return _load_included(path, CONFIG_LIMIT, [], roots, sources)
+    for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
+        if env_setting(root):
+            roots.append(_expand_home(root, env))
+    config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
+    if not isinstance(config, dict):
+        raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
+    if is_nested(config, CONFIG_DEPTH):
+        raise _file_error(path, "nested too deep")
+    return config
 
 
-def _load_included(path, limit, chain, roots, sources):
-    text = read_text(path, limit)
-    sources[path] = text
-    try:
-        value = json5_loads(text)
-    except Json5Error as error:
-        raise _placed(error, path)
-    return _include(value, path, chain + [os.path.normpath(path)], roots, sources)
+class _Loader(collections.namedtuple("_Loader", "roots sources left")):
+    """Reads a config and what it includes; `left` holds how many bytes may still be included."""
 
+    __slots__ = ()
 
-def _include(value, path, chain, roots, sources):
-    """Resolve the $include of `value` and of everything in it.
+    def load(self, path, limit, chain):
+        text = read_text(path, limit)
+        self.sources[path] = text
+        try:
+            value = json5_loads(text)
+        except Json5Error as error:
+            raise _file_error(path, error.problem, error.line, error.column)
+        return self.include(value, path, chain + (os.path.normpath(path),))
 
-    Arrays join, objects merge, siblings of $include win, as in OpenClaw.
-    """
-    if isinstance(value, list):
-        return [_include(item, path, chain, roots, sources) for item in value]
-    if not isinstance(value, dict):
-        return value
-    rest = {key: _include(item, path, chain, roots, sources) for key, item in value.items() if key != "$include"}
-    if "$include" not in value:
-        return rest
-    names = value["$include"]
-    merged = {} if isinstance(names, list) else None
-    for name in names if isinstance(names, list) else [names]:
+    def include(self, value, path, chain):
+        """Resolve the $include of `value` and of everything in it.
+
+        Arrays are joined, objects merged, and siblings of $include win, as in OpenClaw.
+        """
+        if isinstance(value, list):
+            return [self.include(item, path, chain) for item in value]
+        if not isinstance(value, dict):
+            return value
+        rest = {key: self.include(item, path, chain)
+                for key, item in value.items() if key != "$include"}
+        if "$include" not in value:
+            return rest
+        names = value["$include"]
+        if isinstance(names, list):
+            merged = {}
+            for name in names:
+                merged = deep_merge(merged, self.included(name, path, chain))
+        else:
+            merged = self.included(names, path, chain)
+        if not rest:
+            return merged
+        if not isinstance(merged, dict):
+            raise _include_error(path, "keys beside $include need an object in the included file")
+        return deep_merge(merged, rest)
+
+    def included(self, name, path, chain):
+        """Return the value of one included file. Raises ConfigError."""
         if not isinstance(name, str):
-            raise _include_error(path, "expected a path or a list of paths, found %s" % _json_type(name))
-        target = _include_target(name, path, chain, roots)
-        loaded = _load_included(target, INCLUDE_LIMIT, chain, roots, sources)
-        merged = loaded if merged is None else deep_merge(merged, loaded)
-    if rest and not isinstance(merged, dict):
-        raise _include_error(path, "keys beside $include need an object in the included file")
-    return deep_merge(merged, rest) if rest else merged
+            raise _include_error(path, "expected a path or a list of paths, found " + _json_type(name))
+        target = include_target(name, path)
+        try:
+            real = os.path.realpath(target)
+            inside = any(_inside(target, root) and _inside(real, os.path.realpath(root))
+                         for root in self.roots)
+        except ValueError as error:                  # a NUL in the path
+            raise _include_error(path, str(error))
+        if not inside:
+            raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
+                                 % (name, self.roots[0]))
+        if target in chain:
+            raise _include_error(path, "the files include each other: %s"
+                                 % " -> ".join(chain + (target,)))
+        if len(chain) > INCLUDE_DEPTH:
+            raise _include_error(path, "more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
+        value = self.load(target, INCLUDE_LIMIT, chain)
+        # Opening a file costs time, however small it is.
+        self.left[0] -= len(self.sources[target]) + 1024
+        if self.left[0] < 0:
+            raise _include_error(path, "the included files are larger than %d bytes together"
+                                 % CONFIG_LIMIT)
+        return value
 
 
 def include_target(name, path):
     """Return the path that $include: `name` means in the file `path`."""
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
-
-
-def _include_target(name, path, chain, roots):
-    try:
-        target = include_target(name, path)
-        real = os.path.realpath(target)
-        inside = any(_inside(target, root) and _inside(real, os.path.realpath(root)) for root in roots)
-    except ValueError as error:                      # a NUL in the path
-        raise _include_error(path, str(error))
-    if not inside:
-        raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)" % (name, roots[0]))
-    if target in chain:
-        raise _include_error(path, "the files include each other: " + " -> ".join(chain + [target]))
-    if len(chain) > INCLUDE_DEPTH:
-        raise _include_error(path, "more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
-    return target
 
 
 def _inside(path, root):
@@ -859,8 +934,7 @@ def _inside(path, root):
 
 
 def _include_error(path, problem):
-    return error_for("config-invalid", where=path, problem="$include: " + problem,
-                issue=Issue("", "$include: " + problem, path, None, None))
+    return _file_error(path, "$include: " + problem)
 
 
 def deep_merge(base, over):
@@ -868,7 +942,9 @@ def deep_merge(base, over):
     if isinstance(base, dict) and isinstance(over, dict):
         merged = dict(base)
         for key, value in over.items():
-            merged[key] = deep_merge(base[key], value) if key in base else value
+            if key in base:
+                value = deep_merge(base[key], value)
+            merged[key] = value
         return merged
     if isinstance(base, list) and isinstance(over, list):
         return base + over
@@ -898,23 +974,29 @@ def parse_dotenv(text):
 
 
 def _environment_layers(env, state_dir, config):
-    """Return [(label, {name: value})] in the order OpenClaw asks: process, .env, the config's env.vars."""
+    """Return [(label, {name: value})] in the order OpenClaw asks: process, .env, env.vars."""
     layers = [("the environment", env)]
-    path = os.path.join(state_dir, ".env") if state_dir else None
+    path = state_dir and os.path.join(state_dir, ".env")
     if path and os.path.isfile(path):
         try:
-            layers.append((path, parse_dotenv(read_text(path, INCLUDE_LIMIT))))
+            found = parse_dotenv(read_text(path, INCLUDE_LIMIT))
         except ConfigError:
-            pass                                     # OpenClaw goes on without an unreadable .env
-    block = config.get("env")
-    declared = block.get("vars") if isinstance(block, dict) else None
+            found = {}                               # OpenClaw continues without it
+        # A name that the process sets blank hides the one of the same name here.
+        layers.append((path, {name: found[name] for name in found if env.get(name, "-").strip()}))
+    declared = _get(config, "env", "vars")
     if isinstance(declared, dict):
-        known = {}
-        for _, layer in reversed(layers):
-            known.update((name, value) for name, value in layer.items() if value.strip())
-        layers.append(("env.vars of the config", {name: _substitute(value, known, "", {})
-                                                  for name, value in declared.items() if isinstance(value, str)}))
+        known = _merged_variables(layers)
+        texts = {name: value for name, value in declared.items() if isinstance(value, str)}
+        layers.append(("env.vars of the config", _substitute(texts, known)))
     return layers
+
+
+def _merged_variables(layers):
+    merged = {}
+    for _, layer in reversed(layers):
+        merged.update((name, value) for name, value in layer.items() if value.strip())
+    return merged
 
 
 def variable_source(settings, name):
@@ -925,15 +1007,18 @@ def variable_source(settings, name):
     return None
 
 
-def _substitute(value, variables, path, missing):
-    """Replace ${NAME} in every string, in one pass; note in `missing` what is not set.
+def _substitute(value, variables, path=(), missing=None):
+    """Return a JSON value with ${NAME} replaced in every string, in one pass.
 
-    $${NAME} yields a literal ${NAME}; only [A-Z_][A-Z0-9_]* are names.
+    `missing` gains {key path: name} of what is not set. $${NAME} yields a literal ${NAME}; only
+    [A-Z_][A-Z0-9_]* are names.
     """
     if isinstance(value, dict):
-        return {key: _substitute(item, variables, _join(path, key), missing) for key, item in value.items()}
+        return {key: _substitute(item, variables, path + (key,), missing)
+                for key, item in value.items()}
     if isinstance(value, list):
-        return [_substitute(item, variables, _join(path, index), missing) for index, item in enumerate(value)]
+        return [_substitute(item, variables, path + (index,), missing)
+                for index, item in enumerate(value)]
     if not isinstance(value, str) or "$" not in value:
         return value
 
@@ -941,64 +1026,72 @@ def _substitute(value, variables, path, missing):
         escaped, name = match.groups()
         if escaped:
             return match.group(0)[1:]
-        if name not in variables:
+        if name not in variables and missing is not None:
             missing.setdefault(path, name)
         return variables.get(name, match.group(0))
 
     return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
 
 
-def _join(path, key):
-    return "%s.%s" % (path, key) if path else str(key)
+def is_nested(value, levels):
+    """Tell whether a JSON value is nested more than some levels deep."""
+    layer = [value]
+    for _ in range(levels):
+        inner = []
+        for item in layer:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        layer = inner
+    return any(isinstance(item, (dict, list)) for item in layer)
 
 
 def _json_type(value):
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, (int, float)):
-        return "a number" if math.isfinite(value) else repr(value)
-    return "an array" if isinstance(value, list) else "an object"
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "an array",
+             dict: "an object"}
+    return kinds.get(type(value), "a number")
 
 
-def _located(sources, trees, file, path, problem):
-    """Return an Issue with the line and column of a key path, or of the nearest key above it."""
-    if file not in sources:
-        return Issue(path, problem, file, None, None)
+def _located(faults, file, sources):
+    """Return the Issues of some Faults: where each stands, or the nearest key above it."""
+    trees = {}
     try:
-        for name in sources:
-            trees[name] = trees.get(name) or json5_tree(sources[name])
-    except Json5Error:                               # plain JSON that is nested deeper than JSON5 may be
-        return Issue(path, problem, file, None, None)
-    found, pos = _locate(trees, file, trees[file], path.split(".") if path else [])
-    line, column = line_and_column(sources[found], pos)
-    return Issue(path, problem, found, line, column)
+        for name in sources if faults else ():
+            trees[name] = json5_tree(sources[name])
+    except Json5Error:                               # plain JSON may be nested deeper than JSON5
+        trees = {}
+    issues = []
+    for path, problem, _, cause, successor in faults:
+        found, line, column = file, None, None
+        if file in trees:
+            found, pos = _locate(trees, file, trees[file], path)
+            line, column = line_and_column(sources[found], pos)
+        issues.append(Issue(path, problem, found, line, column, cause, successor))
+    return issues
 
 
-def _locate(trees, file, node, keys):
-    """Return (file, position) of a dotted path, following $include; keys may themselves hold dots."""
-    best = (file, node.start)
-    if not keys or not node.items:
-        return best
-    if isinstance(node.value, list):
-        index = int(keys[0]) if re.match("[0-9]{1,9}\\Z", keys[0]) else len(node.items)
-        return _locate(trees, file, node.items[index], keys[1:]) if index < len(node.items) else best
-    for used in range(len(keys), 0, -1):
-        name = ".".join(keys[:used])
-        for key, start, _, child in reversed(node.items):
-            if key == name:
-                return (file, child.start) if used == len(keys) else _locate(trees, file, child, keys[used:])
-    names = node.value.get("$include")
+def _locate(trees, file, node, path):
+    """Return (file, position) of a key path below a Node, following $include, or of what is nearest."""
+    if not path or not node.items:
+        return file, node.start
+    inside = None
+    if isinstance(node.value, dict):
+        inside = next((item[3] for item in reversed(node.items) if item[0] == path[0]), None)
+    elif isinstance(path[0], int) and path[0] < len(node.items):
+        inside = node.items[path[0]]
+    if inside is not None:
+        return _locate(trees, file, inside, path[1:])
+    names = _get(node.value, "$include")
     for name in reversed(names if isinstance(names, list) else [names]):
-        target = include_target(name, file) if isinstance(name, str) else None
+        target = name and include_target(name, file)
         if target in trees:
-            found = _locate(trees, target, trees[target], keys)
+            found = _locate(trees, target, trees[target], path)
             if found != (target, trees[target].start):
                 return found
-    return best
+    return file, node.start
 
 
 def _get(value, *keys):
@@ -1011,183 +1104,458 @@ def _get(value, *keys):
 # ----------------------------------------------------------------------------
 # Schema: what OpenClaw accepts
 # ----------------------------------------------------------------------------
+# OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
-# The schema of what is read here, as far as OpenClaw 2026.9 is known to check it.
-# A name is a rule of _RULES; a dict an object (with "*": rule for any key: a record);
-# a list of one rule an array; a set the allowed texts.
-_APIS = {"openai-completions", "openai-responses", "openai-codex-responses", "openai-chatgpt-responses",
-         "anthropic-messages", "google-generative-ai", "google-vertex", "github-copilot",
-         "bedrock-converse-stream", "ollama", "azure-openai-responses"}
-_SECRET = "a text or a secret reference"
-_THINKING_FORMATS = {"openai", "openrouter", "deepseek", "together", "baseten", "zai", "qwen", "chat-template",
-                     "qwen-chat-template", "string-thinking", "ant-ling"}
-_COMPAT = {
-    "supportsStore": "a boolean", "supportsPromptCacheKey": "a boolean", "supportsDeveloperRole": "a boolean",
-    "supportsReasoningEffort": "a boolean", "supportedReasoningEfforts": ["a text"], "reasoningEffortMap": {"*": "a text or null"},
-    "supportsUsageInStreaming": "a boolean", "supportsTools": "a boolean", "supportsStrictMode": "a boolean",
-    "supportsLongCacheRetention": "a boolean", "supportsJsonSchemaResponseFormat": "a boolean",
-    "requiresStringContent": "a boolean", "strictMessageKeys": "a boolean",
-    "maxTokensField": {"max_completion_tokens", "max_tokens"}, "thinkingFormat": _THINKING_FORMATS,
-    "requiresToolResultName": "a boolean", "requiresAssistantAfterToolResult": "a boolean",
-    "requiresThinkingAsText": "a boolean", "requiresReasoningContentOnAssistantMessages": "a boolean",
-    "toolSchemaProfile": "a text", "unsupportedToolSchemaKeywords": ["a text"], "nativeWebSearchTool": "a boolean",
-    "toolCallArgumentsEncoding": "a text", "requiresMistralToolIds": "a boolean",
-    "requiresOpenAiAnthropicToolPayload": "a boolean",
+# One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
+# is a legacy form, a bare key holds anything but null, and "..." allows any other key.
+# A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
+# *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
+_SHAPES = """
+config $schema=text models=models agents=agents env=env plugins=plugins auth=auth secrets=secrets \
+ accessGroups acp approvals attachments bindings broadcast browser channels cloudWorkers commands \
+ cron desktop diagnostics discovery gateway hooks logging mcp memory messages meta nodeHost proxy \
+ security session skills surfaces talk telemetry tools transcripts tts ui update wizard \
+ worktreeAcceleration worktreeRoot
+auth order profiles
+secrets defaults egressProxy providers
+env shellEnv=shell vars=*text
+shell enabled=boolean timeoutMs=count
+plugins enabled=boolean allow=[text] deny=[text] entries=*plugin load slots
+plugin enabled=boolean hooks subagent llm config
+models mode=merge|replace providers=*provider catalogRefresh=refresh
+refresh enabled=boolean url=refresh-url
+provider baseUrl=text apiKey=SECRET \
+ auth=api-key|aws-sdk|oauth|token api=APIS maxTokens=positive timeoutSeconds=whole region=filled \
+ injectNumCtxForOpenAICompat=boolean params=object agentRuntime=runtime localService=service \
+ headers=*SECRET authHeader=boolean request=request models=[row] \
+ contextWindow~=positive contextTokens~=whole
+env-ref source!=|env provider!=name id!=variable
+file-ref source!=|file provider!=name id!=pointer
+exec-ref source!=|exec provider!=name id!=command
+store-ref source!=|store provider!=name id!=variable
+runtime id=text
+service command!=filled args=[text] cwd=filled env=*text healthUrl=filled readyTimeoutMs=whole \
+ idleStopMs=count
+request headers=*SECRET auth=default-auth/bearer-auth/header-auth \
+ proxy=env-proxy/explicit-proxy tls=tls allowPrivateNetwork=boolean
+default-auth mode!=|provider-default
+bearer-auth mode!=|authorization-bearer token!=SECRET
+header-auth mode!=|header headerName!=filled value!=SECRET \
+ prefix=text
+env-proxy mode!=|env-proxy tls=tls
+explicit-proxy mode!=|explicit-proxy url!=filled tls=tls
+tls ca=SECRET cert=SECRET \
+ key=SECRET \
+ passphrase=SECRET serverName=text insecureSkipVerify=boolean
+row id!=filled name!=filled api=APIS baseUrl=filled reasoning=boolean \
+ input=[text|image|video|audio] cost=cost contextWindow=positive contextTokens=whole \
+ maxTokens=positive thinkingLevelMap=levels params=object agentRuntime=runtime headers=*text \
+ compat=compat mediaInput=media metadataSource=|models-add
+cost input=number output=number cacheRead=number cacheWrite=number tieredPricing=[tier]
+tier input!=number output!=number cacheRead!=number cacheWrite!=number \
+ range!=[number]2,2/[number]1,1
+levels off=text-or-null minimal=text-or-null low=text-or-null medium=text-or-null \
+ high=text-or-null xhigh=text-or-null max=text-or-null
+media image=image
+image maxBytes=whole maxPixels=whole maxSidePx=whole preferredSidePx=whole \
+ tokenMode=tile|detail|provider
+compat supportsStore=boolean supportsPromptCacheKey=boolean supportsResponsesContinuation=boolean \
+ supportsDeveloperRole=boolean supportsReasoningEffort=boolean supportsTemperature=boolean \
+ supportsInstructions=boolean supportsUsageInStreaming=boolean supportsTools=boolean \
+ codeMode=preferred|capable supportsStrictMode=boolean supportsJsonSchemaResponseFormat=boolean \
+ requiresStringContent=boolean strictMessageKeys=boolean visibleReasoningDetailTypes=[filled] \
+ supportedReasoningEfforts=[filled] reasoningEffortMap=*filled:filled \
+ maxTokensField=max_completion_tokens|max_tokens \
+ thinkingFormat=openai|openrouter|deepseek|together|qwen|qwen-chat-template|zai \
+ requiresToolResultName=boolean requiresAssistantAfterToolResult=boolean \
+ requiresThinkingAsText=boolean requiresReasoningContentOnAssistantMessages=boolean \
+ toolSchemaProfile=text unsupportedToolSchemaKeywords=[filled] toolCallArgumentsEncoding=text \
+ requiresOpenAiAnthropicToolPayload=boolean openRouterRouting=openrouter \
+ vercelGatewayRouting=vercel zaiToolStream=boolean cacheControlFormat=|anthropic \
+ sendSessionAffinityHeaders=boolean sendSessionIdHeader=boolean \
+ supportsEagerToolInputStreaming=boolean supportsLongCacheRetention=boolean
+openrouter allow_fallbacks=boolean require_parameters=boolean data_collection=deny|allow \
+ zdr=boolean enforce_distillable_text=boolean order=[text] only=[text] ignore=[text] \
+ quantizations=[text] sort=text/sorting max_price=prices \
+ preferred_min_throughput=number/percentiles preferred_max_latency=number/percentiles
+sorting by=text partition=text-or-null
+prices prompt=number-or-text completion=number-or-text image=number-or-text audio=number-or-text \
+ request=number-or-text
+percentiles p50=number p75=number p90=number p99=number
+vercel only=[text] order=[text]
+agents defaults=defaults entries=*agent-id:entry ownership=|explicit list~=[listed]
+choice primary=text fallbacks=[text]
+image-choice primary=text fallbacks=[text] timeoutMs=whole
+picked alias=text params=params agentRuntime=runtime pickerRuntimes=[picker]0,8 codeMode=boolean \
+ streaming=boolean
+params qwenThinkingFormat~ ...
+policy allow=[text]
+defaults model=text/choice imageModel=text/image-choice models=*picked params=params \
+ modelPolicy=policy thinkingDefault=LEVELS reasoningDefault=off|on|stream timeoutSeconds=count \
+ authInheritance blockStreamingBreak blockStreamingChunk blockStreamingCoalesce \
+ blockStreamingDefault bootstrapMaxChars bootstrapTotalMaxChars compaction contextInjection \
+ contextLimits contextPruning cwd decisionModel elevatedDefault embeddedAgent experimental \
+ fastModeDefault heartbeat humanDelay imageMaxDimensionPx imageQuality maxConcurrent mediaMaxMb \
+ mediaModels modelSelectionScope pdfMaxMb pdfMaxPages pdfModel repoRoot sandbox sessionStore \
+ silentReply skills skipBootstrap skipOptionalBootstrapFiles startupContext subagents systemAgent \
+ toolProgressDetail typingIntervalSeconds typingMode userTimezone utilityModel verboseDefault \
+ voiceModel workspace contextTokens~ llm~
+entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
+ reasoningDefault=off|on|stream default~=boolean agentDir bootstrapMaxChars \
+ bootstrapTotalMaxChars contextInjection contextLimits cwd decisionModel description \
+ embeddedAgent experimental fastModeDefault groupChat heartbeat humanDelay identity memory name \
+ runtime sandbox skills skillsLimits subagents toolProgressDetail tools tts typingMode \
+ utilityModel verboseDefault workspace contextTokens~
+listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
+ thinkingDefault=LEVELS ...
+""".replace("SECRET", "text/env-ref/file-ref/exec-ref/store-ref").replace("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|"
+            "anthropic-messages|google-generative-ai|google-vertex|github-copilot|"
+            "bedrock-converse-stream|ollama|pi-messages|azure-openai-responses").replace(
+                "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra")
+# Leaf: what it is called, the types it has, and the test or pattern that its values pass.
+_LEAVES = {
+    "text": ("a text", (str,), None),
+    "filled": ("a non-empty text", (str,), bool),
+    "text-or-null": ("a text or null", (str, type(None)), None),
+    "number-or-text": ("a number or a text", (int, float, str), None),
+    "boolean": ("true or false", (bool,), None),
+    "object": ("an object", (dict,), None),
+    "number": ("a number", (int, float), math.isfinite),
+    "positive": ("a number above 0", (int, float), lambda value: 0 < value < math.inf),
+    "count": ("a whole number", (int, float), lambda value: value % 1 == 0 <= value < 2 ** 53),
+    "whole": ("a whole number above 0", (int, float),
+              lambda value: value % 1 == 0 < value < 2 ** 53),
+    "name": ("a name such as \"default\"", (str,), "[a-z][a-z0-9_-]{0,63}"),
+    "variable": ("the name of a variable such as VLLM_API_KEY", (str,), "[A-Z][A-Z0-9_]{0,127}"),
+    "pointer": ("\"value\" or a JSON pointer", (str,), "value|/(?:[^~]|~[01])*"),
+    "command": ("the id of a secret", (str,),
+                r"(?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}"),
+    "picker": ("the id of a runtime", (str,), r"\s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*"),
+    "agent-id": ("the id of an agent", (str,), "[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"),
+    "refresh-url": ("an https URL, or one of this host", (str,),
+                    r"https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?"),
 }
-_COST = {"input": "a number", "output": "a number", "cacheRead": "a number", "cacheWrite": "a number", "tieredPricing": "anything"}
-_MODEL_ROW = {
-    "id": "a non-empty text, required", "name": "a non-empty text, required", "api": _APIS, "baseUrl": "a non-empty text",
-    "reasoning": "a boolean", "input": [{"text", "image", "video", "audio"}], "cost": _COST,
-    "contextWindow": "a number above 0", "contextTokens": "a number above 0", "maxTokens": "a number above 0",
-    "params": "an object", "headers": {"*": "a text"}, "compat": _COMPAT, "agentRuntime": "anything",
-    "thinkingLevelMap": {"*": "a text or null"}, "metadataSource": "anything", "mediaInput": "anything",
+_BUILT_IN_PROVIDERS = """amazon-bedrock amazon-bedrock-mantle anthropic anthropic-vertex arcee
+azure-openai-responses byteplus byteplus-plan cerebras chutes claude-cli clawrouter
+cloudflare-ai-gateway codex comfy copilot-proxy dashscope deepinfra deepseek fal fireworks
+github-copilot gmi gmi-cloud gmicloud google google-antigravity google-gemini-cli google-vertex groq
+huggingface kilocode kimi kimi-coding litellm lmstudio meta microsoft-foundry minimax minimax-portal
+mistral modelstudio moonshot moonshot-ai moonshotai nvidia novita novita-ai novitaai ollama
+ollama-cloud openai opencode opencode-go openrouter qianfan qwen qwen-token-plan qwencloud sglang
+stepfun stepfun-plan synthetic tencent-tokenhub tencent-tokenplan together venice vercel-ai-gateway
+vllm volcengine volcengine-plan vydra x-ai xai xiaomi xiaomi-token-plan z.ai z-ai zai"""
+# Keys that people write, shape by shape, and where their values belong: a path from the top, or
+# with a dot before it from the object that has the key.
+_MISPLACED = """
+config providers=models.providers model=agents.defaults.model vllm=models.providers.vllm \
+ agent=agents.defaults
+models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
+ apiKey=models.providers.vllm.apiKey
+agents model=agents.defaults.model models=agents.defaults.models params=agents.defaults.params
+defaults providers=models.providers
+choice providers=models.providers fallback=.fallbacks
+provider url=.baseUrl endpoint=.baseUrl host=.baseUrl key=.apiKey token=.apiKey type=.api \
+ timeout=.timeoutSeconds
+row context_length=.contextWindow max_model_len=.contextWindow max_output_tokens=.maxTokens \
+ modalities=.input
+picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
+ maxTokens=.params.maxTokens max_tokens=.params.maxTokens seed=.params.seed stop=.params.stop \
+ thinking=.params.thinking extra_body=.params.extra_body \
+ chat_template_kwargs=.params.chat_template_kwargs
+"""
+# Legacy key: whether OpenClaw refuses it, what became of it, and where its value belongs now.
+_LEGACY = {
+    ("provider", "contextWindow"): (False, "OpenClaw moves it into the rows that have none", None),
+    ("provider", "contextTokens"): (False, "OpenClaw moves it into the rows that have none", None),
+    ("agents", "list"): (False, "OpenClaw moves it into agents.entries", None),
+    ("entry", "default"): (False, "OpenClaw moves it to agents.defaults.systemAgent.agentId", None),
+    ("entry", "contextTokens"): (False, "OpenClaw ignores it", None),
+    ("defaults", "contextTokens"): (False, "OpenClaw ignores it", None),
+    ("defaults", "llm"): (True, "its successor is models.providers.<id>.timeoutSeconds",
+                          "models.providers.vllm.timeoutSeconds"),
+    ("params", "qwenThinkingFormat"): (False, "its successor is compat.thinkingFormat of the row",
+                                       None),
 }
-_REQUEST = {"headers": {"*": _SECRET}, "auth": "a request auth", "proxy": "an object", "tls": "an object",
-            "allowPrivateNetwork": "a boolean"}
-_PROVIDER_BLOCK = {
-    "baseUrl": "a non-empty text", "apiKey": _SECRET, "auth": {"api-key", "aws-sdk", "oauth", "token"}, "api": _APIS,
-    "contextWindow": "a number above 0", "contextTokens": "a number above 0", "maxTokens": "a number above 0",
-    "timeoutSeconds": "a whole number above 0", "injectNumCtxForOpenAICompat": "a boolean", "params": "an object",
-    "headers": {"*": _SECRET}, "authHeader": "a boolean", "request": _REQUEST, "models": [_MODEL_ROW],
-    "agentRuntime": "anything", "localService": "anything", "region": "a text",
-}
-_MODELS = {"mode": {"merge", "replace"}, "providers": {"*": _PROVIDER_BLOCK}, "pricing": "anything",
-           "bedrockDiscovery": "anything", "proxy": "a text"}
-_MODEL_CHOICE = "a model reference"
-_DEFAULTS = {"model": _MODEL_CHOICE, "imageModel": _MODEL_CHOICE, "models": {"*": "an object"}, "params": "an object",
-             "...": None}
-_SCHEMA = {"models": _MODELS, "agents": {"defaults": _DEFAULTS, "...": None},
-           "env": {"vars": {"*": "a text"}, "shellEnv": "an object"}, "...": None}
+_UNKNOWN, _BOUND, _WRONG = range(3)
+_Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
+_Mismatch.__new__.__defaults__ = (None,)
 
 
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def schema_faults(config):
+    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most. Pure.
 
-
-_RULES = {
-    "anything": lambda value: True,
-    "a boolean": lambda value: isinstance(value, bool),
-    "a text": lambda value: isinstance(value, str),
-    "a text or null": lambda value: value is None or isinstance(value, str),
-    "an object": lambda value: isinstance(value, dict),
-    "a number": _is_number,
-    "a number above 0": lambda value: _is_number(value) and value > 0,
-    "a whole number above 0": lambda value: _is_number(value) and value > 0 and value == int(value),
-    "a non-empty text": lambda value: isinstance(value, str) and value != "",
-}
-
-
-def _schema_faults(config):
-    """Yield (key path, problem, severe) of everything in a config that OpenClaw would refuse.
-
-    The problem of an unknown key is the arguments of `unknown_key`, whose words take time.
+    Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    for fault in _faults(config, _SCHEMA, ""):
-        yield fault
-    providers = _get(config, "models", "providers")
-    for name, block in providers.items() if isinstance(providers, dict) else ():
-        url = block.get("baseUrl") if isinstance(block, dict) else None
-        if isinstance(url, str) and url:
-            problem = base_url_problem(url)
-            if problem and "${" not in url:
-                yield "models.providers.%s.baseUrl" % name, problem, True
+    shapes = _parse_shapes(_SHAPES)
+    found = _mismatches(config, "config", (), shapes)
+    found.sort(key=lambda mismatch: -mismatch.level)
+    faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
+    if not found or found[0].level == _UNKNOWN:      # then all types are right
+        faults = _provider_faults(config) + _agent_faults(config) + faults
+    return faults[:MAX_ISSUES]
 
 
-def _faults(value, rule, path):
-    if isinstance(rule, str):
-        return _rule_faults(value, rule, path)
-    if isinstance(rule, set):
-        allowed = isinstance(value, str) and value in rule
-        return [] if allowed else [(path, "expected one of %s, found %s" % (", ".join(sorted(rule)), _value_words(value)), True)]
-    if isinstance(rule, list):
-        if not isinstance(value, list):
-            return [(path, "expected an array, found %s" % _json_type(value), True)]
-        return [fault for index, item in enumerate(value) for fault in _faults(item, rule[0], _join(path, index))]
+def _parse_shapes(text):
+    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~" or ""."""
+    shapes = {}
+    for line in text.split("\n"):
+        name, _, keys = line.partition(" ")
+        shapes[name] = {}
+        for key in keys.split():
+            key, _, rule = key.partition("=")
+            bare = key.rstrip("!~")
+            shapes[name][bare] = key[len(bare):], rule
+    return shapes
+
+
+def _mismatches(value, rule, path, shapes):
+    """Return the _Mismatches of a value and a rule of _SHAPES."""
+    if not rule:
+        return [] if value is not None else [_mismatch(path, "a value", value)]
+    if rule[0] == "*":
+        return _record_mismatches(value, rule, path, shapes)
+    if "/" in rule:
+        return _alternatives(value, rule, path, shapes)
+    if rule[0] == "[":
+        return _array_mismatches(value, rule, path, shapes)
+    if "|" in rule:
+        return [] if value in _choices(rule) else [_mismatch(path, _rule_words(rule, shapes), value)]
+    if rule in shapes:
+        return _object_mismatches(value, rule, path, shapes)
+    words, types, test = _LEAVES[rule]
+    if type(value) not in types:
+        return [_mismatch(path, words, value)]
+    if isinstance(test, str):
+        passed = re.match("(?:%s)\\Z" % test, value)
+    else:
+        passed = test is None or test(value)
+    return [] if passed else [_mismatch(path, words, value, _BOUND)]
+
+
+def _mismatch(path, expected, value, level=_WRONG):
+    found = _json_type(value)
+    if isinstance(value, (int, float)):              # never a text, which may be a key
+        found = json.dumps(value)[:40]
+    return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
+
+
+def _choices(rule):
+    return rule.strip("|").split("|")
+
+
+def _rule_words(rule, shapes):
+    """Return words for what a rule accepts."""
+    if "/" in rule:
+        words = collections.OrderedDict((_rule_words(part, shapes), part) for part in rule.split("/"))
+        return " or ".join(words)
+    if rule[0] == "[":
+        return "an array"
+    if "|" in rule:
+        choices = ", ".join(_choices(rule))
+        return choices if rule[0] == "|" else "one of " + choices
+    if rule not in shapes:
+        return _LEAVES[rule][0]
+    required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
+    return "{%s}" % ", ".join(required) if required else "an object"
+
+
+def _record_mismatches(value, rule, path, shapes):
     if not isinstance(value, dict):
-        return [(path, "expected an object, found %s" % _json_type(value), True)]
-    faults = []
+        return [_mismatch(path, "an object", value)]
+    key_rule, _, rule = rule[1:].rpartition(":")
+    found = []
     for key, item in value.items():
-        inner = rule.get(key, rule.get("*"))
-        if inner is not None:
-            faults += _faults(item, inner, _join(path, key))
-        elif "..." not in rule and key != "$schema":
-            faults.append((_join(path, key), (key, rule), False))
-    for key, inner in rule.items():
-        if isinstance(inner, str) and inner.endswith(", required") and key not in value:
-            faults.append((_join(path, key), "expected %s, found nothing" % inner, True))
-    return faults
+        found += _mismatches(key, key_rule or "text", path + (key,), shapes)
+        found += _mismatches(item, rule, path + (key,), shapes)
+    return found
 
 
-def unknown_key(key, known):
-    """Return the words for a key OpenClaw does not know, with the nearest it does."""
-    near = nearest(key, known)
-    return "OpenClaw 2026.9 does not know the key %r%s" % (key, "; did you mean %s?" % near if near else "")
+def _array_mismatches(value, rule, path, shapes):
+    if not isinstance(value, list):
+        return [_mismatch(path, "an array", value)]
+    rule, bounds = rule[1:].split("]")
+    if bounds:
+        least, most = bounds.split(",")
+        if not int(least) <= len(value) <= int(most):
+            return [_mismatch(path, "%s to %s items" % (least, most), len(value), _BOUND)]
+    found = []
+    for index, item in enumerate(value):
+        found += _mismatches(item, rule, path + (index,), shapes)
+    return found
+
+
+def _alternatives(value, rule, path, shapes):
+    """Return the mismatches of the one branch that fits all but a bound, else one for all of them."""
+    near = []
+    for branch in rule.split("/"):
+        found = _mismatches(value, branch, path, shapes)
+        if not found:
+            return []
+        if all(mismatch.level < _WRONG for mismatch in found):
+            near.append(found)
+    if len(near) == 1:
+        return near[0]
+    return [_mismatch(path, _rule_words(rule, shapes), value)]
+
+
+def _object_mismatches(value, shape, path, shapes):
+    if not isinstance(value, dict):
+        return [_mismatch(path, "an object", value)]
+    known = shapes[shape]
+    found = []
+    for key, item in value.items():
+        mark, rule = known.get(key, ("?", None))
+        if mark in ("?", "~") and "..." not in known or mark == "~":
+            refused = _LEGACY.get((shape, key), (False,))[0]
+            level = _WRONG if refused else _UNKNOWN
+            found.append(_Mismatch(path + (key,), level, "", shape))
+        if rule is not None:
+            found += _mismatches(item, rule, path + (key,), shapes)
+    for key, (mark, rule) in known.items():
+        if mark == "!" and key not in value:
+            words = "expected %s, found nothing" % _rule_words(rule, shapes)
+            found.append(_Mismatch(path + (key,), _WRONG, words))
+    return found
+
+
+def _fault(config, mismatch, shapes):
+    """Return the Fault of a mismatch: the words of an unknown key take time, so few are made."""
+    path, level, problem, shape = mismatch
+    if shape is None:
+        return Fault(path, problem, True, "config-invalid")
+    key = path[-1]
+    if (shape, key) in _LEGACY:
+        refused, words, target = _LEGACY[shape, key]
+        place = tuple(target.split(".")) if target else _thinking_format_place(config, path)
+        return Fault(path, "is a legacy key: " + words, refused, "config-legacy-key",
+                     _free_place(config, place))
+    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % key
+    place = _known_place(config, path, shape, shapes)
+    if place is not None and place[:-1] == path[:-1]:
+        problem += "; did you mean %s?" % place[-1]
+    elif place is not None:
+        problem += "; it belongs in %s" % dotted(place)
+    return Fault(path, problem, False, "config-unknown-key", _free_place(config, place))
+
+
+def _known_place(config, path, shape, shapes):
+    """Return the key path where the value of an unknown key belongs, or None."""
+    around, key = path[:-1], path[-1]
+    misplaced = _parse_shapes(_MISPLACED).get(shape, {})
+    if key in misplaced:
+        target = misplaced[key][1]
+        place = tuple(target.strip(".").split("."))
+        return around + place if target[0] == "." else place
+    rows = _at(config, around + ("models",))
+    if shape == "row" and key in shapes["compat"]:
+        return around + ("compat", key)
+    if shape == "provider" and isinstance(rows, list) and len(rows) == 1:
+        if key in shapes["row"]:
+            return around + ("models", 0, key)
+        if key in shapes["compat"]:
+            return around + ("models", 0, "compat", key)
+    near = nearest(key, [name for name, (mark, _) in shapes[shape].items() if mark != "~"])
+    return around + (near,) if near else None
+
+
+def _free_place(config, place):
+    """Return a key path where nothing stands yet, else None."""
+    return place if place and _at(config, place) is None else None
+
+
+def _at(value, path):
+    """Return the value at a key path, or None where there is none."""
+    for key in path:
+        try:
+            value = value[key]
+        except (LookupError, TypeError):
+            return None
+    return value
+
+
+def _thinking_format_place(config, path):
+    """Return where the switch is that took the place of params.qwenThinkingFormat, or None."""
+    if path[-1] != "qwenThinkingFormat":
+        return None
+    provider, _, model_id = str(path[-3]).partition("/")
+    rows = ("models", "providers", provider, "models")
+    for index, row in enumerate(_at(config, rows) or ()):
+        if _get(row, "id") == model_id:
+            return rows + (index, "compat", "thinkingFormat")
+    return None
 
 
 def nearest(name, names):
     """Return the one of some names most like `name`, or None when none is like it."""
     import difflib
-    folded = {other.lower(): other for other in names}
+    # Each comparison costs time: among more names than this, nobody reads the guess.
+    folded = {other.lower(): other for other in itertools.islice(names, 2000)}
     found = difflib.get_close_matches(name.lower(), list(folded), 1, 0.6)
     return folded[found[0]] if found else None
 
 
-def _value_words(value):
-    """Return words for a wrong value; never a text, which may be a key in the wrong place."""
-    return json.dumps(value)[:40] if isinstance(value, (int, float)) else _json_type(value)
+def _provider_faults(config):
+    """Return the Faults of providers that the shapes do not tell; the base URL is ours."""
+    faults = []
+    for name, block in (_get(config, "models", "providers") or {}).items():
+        path = ("models", "providers", name)
+        for key in ("baseUrl", "models"):
+            if key not in block and provider_id(name) not in _BUILT_IN_PROVIDERS.split():
+                problem = "needed: OpenClaw knows no provider of this name"
+                faults.append(Fault(path + (key,), problem, True, "config-invalid"))
+        holders = [(path, block)]
+        holders += [(path + ("models", index), row)
+                    for index, row in enumerate(block.get("models") or ())]
+        for place, holder in holders:
+            url = holder.get("baseUrl", DEFAULT_BASE_URL)
+            problem = base_url_problem(url)
+            if problem and "${" not in url:
+                faults.append(Fault(place + ("baseUrl",), "is not a valid base URL: " + problem, True,
+                                    "bad-base-url"))
+    return faults
 
 
-def _rule_faults(value, rule, path):
-    rule = rule.replace(", required", "")
-    if rule == _SECRET:
-        return [] if isinstance(value, str) else _secret_faults(value, path)
-    if rule == _MODEL_CHOICE:
-        if isinstance(value, str):
-            return []
-        return _faults(value, {"primary": "a text", "fallbacks": ["a text"], "...": None}, path)
-    if rule == "a request auth":
-        return _auth_faults(value, path)
-    if _RULES[rule](value):
-        return []
-    return [(path, "expected %s, found %s" % (rule, _value_words(value)), True)]
+def _agent_faults(config):
+    """Return the Faults of agents that the shapes do not tell."""
+    agents = config.get("agents") or {}
+    entries = agents.get("entries") or {}
+    faults = []
 
+    def refuse(problem, *path):
+        faults.append(Fault(("agents",) + path, problem, True, "config-invalid"))
 
-def _secret_faults(value, path):
-    if not isinstance(value, dict) or value.get("source") not in ("env", "file", "exec"):
-        return [(path, "expected a text or {source, provider, id}, found %s" % _json_type(value), True)]
-    for key in ("provider", "id"):
-        if not isinstance(value.get(key), str) or not value[key]:
-            return [(_join(path, key), "expected a non-empty text", True)]
-    if value["source"] == "env" and not re.match(r"[A-Z][A-Z0-9_]{0,127}\Z", value["id"]):
-        return [(_join(path, "id"), "expected the name of a variable such as VLLM_API_KEY", True)]
-    if not re.match(r"[a-z][a-z0-9_-]{0,63}\Z", value["provider"]):
-        return [(_join(path, "provider"), "expected a name such as \"default\"", True)]
-    return []
-
-
-_AUTH_MODES = {
-    "provider-default": {"mode": "a text"},
-    "authorization-bearer": {"mode": "a text", "token": _SECRET},
-    "header": {"mode": "a text", "headerName": "a non-empty text", "value": _SECRET, "prefix": "a text"},
-}
-
-
-def _auth_faults(value, path):
-    mode = value.get("mode") if isinstance(value, dict) else None
-    if not isinstance(mode, str) or mode not in _AUTH_MODES:
-        return [(_join(path, "mode") if isinstance(value, dict) else path,
-                 "expected one of %s" % ", ".join(sorted(_AUTH_MODES)), True)]
-    needed = {"authorization-bearer": ("token",), "header": ("headerName", "value")}.get(mode, ())
-    absent = [(_join(path, key), "expected a value, found nothing", True) for key in needed if key not in value]
-    return absent + _faults(value, _AUTH_MODES[mode], path)
+    scopes = [(("defaults",), agents.get("defaults") or {})]
+    scopes += [(("entries", name), entry) for name, entry in entries.items()]
+    for place, scope in scopes:
+        aliases = model_aliases([_agent_layer(scopes[0][1]), _agent_layer(scope)])
+        for reference, entry in (scope.get("models") or {}).items():
+            for key in ("pickerRuntimes", "codeMode"):
+                if key in entry and ("*" in reference or split_reference(reference) is None):
+                    refuse("goes with an exact provider/model only", *place + ("models", reference, key))
+        for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
+            if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+                refuse("expected provider/model, provider/* or an alias",
+                       *place + ("modelPolicy", "allow", index))
+    marked = [name for name, entry in entries.items() if entry.get("default") is True]
+    explicit = "ownership" in agents
+    if len({name.lower() for name in entries}) < len(entries):
+        refuse("two ids differ in case only", "entries")
+    if len(marked) > 1:
+        refuse("more than one agent is the default", "entries")
+    if explicit and marked:
+        refuse("\"explicit\" goes with no default: true", "ownership")
+    if len(entries) > 1 and not marked and not explicit:
+        refuse("several agents need \"explicit\" here, or one of them default: true", "ownership")
+    return faults
 
 
 # ----------------------------------------------------------------------------
 # URLs and proxies
 # ----------------------------------------------------------------------------
+# What a URL means and which way leads to it. Pure; never repeats a URL, which may hold a password.
 
 def base_url_problem(url):
-    """Return what makes a text no base URL (http or https, nothing behind the path), or None."""
+    """Return what keeps a text from being a base URL (http or https, no query), or None."""
     try:
         split_url(url)
     except ValueError as error:
@@ -1198,38 +1566,62 @@ def base_url_problem(url):
 
 
 Url = collections.namedtuple("Url", "scheme host port path")
+_PORTS = {"http": 80, "https": 443}
 
 
 def split_url(url):
     """Return Url(scheme, host without brackets, port, path and query) of an http(s) URL.
 
-    Raises ValueError saying what is wrong; never repeats the URL, which may hold a password.
+    Raises ValueError saying what is wrong.
     """
     match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url.strip())
     if not match:
-        return _bad_url("it does not begin with http:// or https://")
+        raise ValueError("it does not begin with http:// or https://")
     if re.search(r"[\x00-\x20\x7f]", url.strip()):
-        return _bad_url("it holds a space or control character")
+        raise ValueError("it holds a space or control character")
     scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
     if "@" in place:
-        return _bad_url("it holds a user name or password; use VLLM_API_KEY or headers for credentials")
+        raise ValueError("it holds a user name or password; use VLLM_API_KEY or headers for those")
     found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
     if not found:
-        return _bad_url("its host is missing or malformed")
-    port = int(found.group(2) or (443 if scheme == "https" else 80))
+        raise ValueError("its host is missing or malformed")
+    port = int(found.group(2) or _PORTS[scheme])
     if not 0 < port < 65536:
-        return _bad_url("its port is not between 1 and 65535")
+        raise ValueError("its port is not between 1 and 65535")
     return Url(scheme, found.group(1).strip("[]"), port, path)
-
-
-def _bad_url(problem):
-    raise ValueError(problem)
 
 
 def is_loopback(host):
     """Tell whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
     host = host.lower().rstrip(".")
     return host in ("localhost", "::1") or re.match(r"127(\.[0-9]{1,3}){3}\Z", host) is not None
+
+
+def is_local(host):
+    """Tell whether OpenClaw calls a host local: loopback, any address of this host, *.local."""
+    return is_loopback(host) or host in ("0.0.0.0", "::") or host.lower().endswith(".local")
+
+
+def is_private(host):
+    """Tell whether a host is reached without the public internet, as far as its name or address tells."""
+    host = host.lower().rstrip(".")
+    if is_local(host) or re.search(r"\.(?:internal|lan|home\.arpa|svc)\Z", host):
+        return True
+    if ":" not in host and not re.match(r"[0-9.]+\Z", host):
+        return "." not in host                       # a name of this network: a container, a host file
+    import ipaddress
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_private or address in ipaddress.ip_network("100.64.0.0/10")
+
+
+def origin(url):
+    """Return scheme://host:port of a base URL, the port where it is not the scheme's own."""
+    target = split_url(url)
+    port = "" if target.port == _PORTS[target.scheme] else ":%d" % target.port
+    return "%s://%s%s" % (target.scheme, _bracketed(target.host), port)
 
 
 def _bracketed(host):
@@ -1246,68 +1638,79 @@ def proxy_for(target, env):
     setting = _proxy_setting(target, env)
     if setting is None:
         return None
-    url = re.sub(r"//[^/]*@", "//", setting if "://" in setting else "http://" + setting)
-    try:
-        if split_url(url).scheme == "http":
-            return url
-        problem = "only http:// proxies are spoken to"
-    except ValueError as error:
-        problem = "only http:// proxies are spoken to" if "begin with" in str(error) else str(error)
-    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
-                      "export NO_PROXY=%s    (to reach the server directly)" % target.host, "proxy-captured")
+    if "://" not in setting:
+        setting = "http://" + setting
+    url = re.sub(r"//[^/]*@", "//", setting)
+    problem = base_url_problem(url)
+    if problem is None and split_url(url).scheme == "http":
+        return url
+    if url.lower().startswith("http://"):
+        detail = problem
+    else:
+        detail = "only http:// proxies are supported"
+    raise ConfigError("the proxy of the environment cannot be used: %s" % detail,
+                      "export NO_PROXY=%s    (to reach the server directly)" % target.host,
+                      "proxy-captured")
 
 
 def _proxy_setting(target, env):
     """Return the text of the proxy variable that counts for a Url, or None."""
     if is_loopback(target.host):
         return None
-    found = None
-    for name in (target.scheme + "_proxy", "all_proxy"):
-        upper = None if name == "http_proxy" and env.get("REQUEST_METHOD") else env.get(name.upper())   # CGI: "httpoxy"
-        found = found or env_setting(env.get(name)) or env_setting(upper)
-    covered = no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target)
-    return None if covered else found
+    if no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target):
+        return None
+    names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
+    if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
+        names = [name for name in names if name != "HTTP_PROXY"]
+    return next((env_setting(env.get(name)) for name in names if env_setting(env.get(name))), None)
 
 
 def proxy_headers(target, env):
-    """Return the headers that a proxy with a user name and password in its URL wants (RFC 7617), else {}."""
+    """Return the headers that a proxy with a password in its URL wants (RFC 7617), else {}."""
     named = re.match(r"(?:\w+://)?([^/]*)@", _proxy_setting(target, env) or "")
     if not named:
         return {}
     import base64
     from urllib.parse import unquote_to_bytes
-    return {"Proxy-Authorization": Secret("Basic " + base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii"))}
+    token = base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii")
+    return {"Proxy-Authorization": Secret("Basic " + token)}
 
 
 def no_proxy_covers(entries, target):
     """Tell whether a NO_PROXY text covers a Url."""
     host = target.host.lower()
     for entry in re.split(r"[\s,]+", entries.lower()):
+        name, port = entry, ""
         with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
-        name, port = with_port.groups() if with_port else (entry, "")
+        if with_port:
+            name, port = with_port.groups()
         if not entry or (port and int(port) != target.port):
             continue
         name = name.strip("[]")
         if entry == "*" or host == name or host.endswith("." + name.lstrip("*").lstrip(".")):
             return True
-        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host):
-            import ipaddress
-            try:
-                if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
-                    return True
-            except ValueError:
-                continue
+        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host) and _in_network(host, name):
+            return True
     return False
 
 
+def _in_network(address, block):
+    import ipaddress
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(block, strict=False)
+    except ValueError:
+        return False
+
+
 def server_root(base_url):
-    """Return the place of vLLM's own endpoints (/version, /health, /tokenize): the base URL without /v1."""
+    """Return the place of vLLM's own endpoints (/version, /health): the base URL without /v1."""
     return base_url[:-3] if base_url.endswith("/v1") else base_url
 
 
 # ----------------------------------------------------------------------------
 # Provider: opt-in, credentials, explicit and implicit resolution
 # ----------------------------------------------------------------------------
+# Makes settings without faults into a Provider. Opens no connection; asks no server.
 
 def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
@@ -1315,31 +1718,43 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     `base_url` and `api_key` stand above every other source. A provider that may
     not be asked (not opted in, disabled, its key unusable) comes back with the
     reason in `refusal`, which every function that opens a connection raises.
-    Raises ConfigError for a bad base URL or key, UsageError for an unknown id.
+    Raises ConfigError for settings with faults, a bad base URL or key, UsageError
+    for an unknown id.
     """
-    spelled, block = find_block(settings.config, provider)
-    name = DEFAULT_PROVIDER if spelled.strip().lower() == DEFAULT_PROVIDER else spelled
+    if settings.issues:
+        raise issue_error(settings.issues)
+    config = settings.config
+    spelled, block = find_block(config, provider)
+    name = spelled
+    if provider_id(spelled) == DEFAULT_PROVIDER:
+        name = DEFAULT_PROVIDER
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(_get(settings.config, "models", "providers") or {})
+        known = sorted(_get(config, "models", "providers") or {})
         raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
-    path = "models.providers.%s" % spelled
+    path = ("models", "providers", spelled)
     url, where = _choose_base_url(settings, block, path, base_url)
-    defaults = _get(settings.config, "agents", "defaults") or {}
-    wildcard = any(key.lower() == name.lower() + "/*" for key in defaults.get("models") or {})
-    asked = block is None or base_url is not None or (
-        wildcard and _get(settings.config, "models", "mode") != "replace")
+    fields = block or {}
     credentials, problem = _credentials(settings, name, block, path, api_key)
-    headers, header_problem = _request_headers(settings, block or {}, path)
-    refusal = _refusal(settings, name, block, credentials, problem or header_problem, base_url)
+    headers, last_headers, header_error = _block_headers(settings, fields, path)
+    rows = _declared_rows(fields)
+    if base_url is not None:                         # the option stands above the rows, too
+        rows = [dict(row, baseUrl=url) for row in rows]
+    layers = agent_layers(config)
+    references = model_references(config, layers)
+    plugin_off = _plugin_off(config, name)
     return Provider(
-        id=name, base_url=url, api=(block or {}).get("api") or "openai-completions", explicit=block is not None, asks_server=asked,
+        id=name, base_url=url, api=fields.get("api") or "openai-completions",
+        explicit=block is not None,
+        asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
         discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
         request_key=_first(credentials, ("option", "profile", "environment", "config")),
-        credentials=[credential for _, credential in credentials], refusal=refusal, headers=headers,
-        models=(block or {}).get("models") or [], max_tokens=(block or {}).get("maxTokens"),
-        context_window=(block or {}).get("contextWindow"), timeout_s=(block or {}).get("timeoutSeconds"),
-        defaults=defaults, primary=_primary(settings.config, defaults),
+        credentials=[credential for _, credential in credentials],
+        refusal=_refusal(settings, name, block, credentials, problem or header_error, plugin_off,
+                         base_url),
+        headers=headers, last_headers=last_headers, models=rows,
+        max_tokens=fields.get("maxTokens"), timeout_s=fields.get("timeoutSeconds"), layers=layers,
+        references=references, primary=dict(references).get("default"), plugin_off=plugin_off,
         env=settings.layers[0][1], ca_file=ca_file, where=where, file=settings.path)
 
 
@@ -1354,52 +1769,103 @@ def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_fil
 
 
 def named_servers(settings, providers, base_urls):
-    """Return [(provider id, base URL or None)] for repeated --provider and --base-url. Raises UsageError."""
+    """Return [(provider id, base URL or None)] for repeated --provider and --base-url.
+
+    One of settings with faults, so that they are told once. Raises UsageError.
+    """
+    if settings.issues:
+        return [(DEFAULT_PROVIDER, None)]
     blocks = _get(settings.config, "models", "providers") or {}
+    spoken = [name for name, block in blocks.items()
+              if block.get("api", "openai-completions") == "openai-completions"]
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
-        spoken = [key for key, block in blocks.items() if block.get("api", "openai-completions") == "openai-completions"]
         names += spoken if name == "all" and "all" not in blocks else [name]
     if not names:
-        raise UsageError("--provider all: %s has no openai-completions block" % (settings.path or "the config"),
-                         "name servers with --base-url")
+        raise UsageError("--provider all: %s has no openai-completions block"
+                         % (settings.path or "the config"), "name servers with --base-url")
     if base_urls and len(names) > 1:
-        raise UsageError("several --provider and --base-url do not go together", "name the servers one way")
+        raise UsageError("several --provider and --base-url do not go together",
+                         "name the servers one way")
     return [(name, url) for name in names for url in base_urls or [None]]
 
 
+def provider_id(name):
+    """Return a provider's id as OpenClaw compares it: trimmed, in lower case."""
+    return trimmed(name).lower()
+
+
 def find_block(config, provider):
-    """Return (id as the config spells it, models.providers block or None); ids compare case-insensitively."""
+    """Return (id as the config spells it, its models.providers block or None).
+
+    Blocks whose ids differ in case are one: later fields win, and the rows are
+    joined, each with the base URL of its own block.
+    """
     providers = _get(config, "models", "providers") or {}
-    for name in sorted(providers, key=lambda name: name != provider):
-        if name.strip().lower() == provider.strip().lower():
-            return name, providers[name]
-    return provider.strip(), None
+    same = [name for name in providers if provider_id(name) == provider_id(provider)]
+    if not same:
+        return trimmed(provider), None
+    if len(same) == 1:
+        return same[0], providers[same[0]]
+    merged, rows = {}, []
+    for name in same:
+        block = providers[name]
+        merged.update(block)
+        own = {key: block[key] for key in ("baseUrl",) if key in block}
+        rows += [dict(own, **row) for row in block.get("models") or ()]
+    merged["models"] = rows
+    return same[-1], merged
+
+
+def _declared_rows(block):
+    """Return the rows of a block: ids trimmed, equal ones merged (the first wins), baseUrl as sent.
+
+    A legacy window of the block goes to the rows that have none.
+    """
+    legacy = {key: block[key] for key in ("contextWindow", "contextTokens") if key in block}
+    rows = collections.OrderedDict()
+    for row in block.get("models") or ():
+        model_id = trimmed(row["id"])
+        if model_id:
+            rows[model_id] = dict(row, **rows.get(model_id, {}))
+    declared = []
+    for model_id, row in rows.items():
+        row = dict(legacy, **row)
+        row["id"] = model_id
+        if "baseUrl" in row:
+            row["baseUrl"] = row["baseUrl"].strip().rstrip("/")
+        declared.append(row)
+    return declared
 
 
 def _choose_base_url(settings, block, path, option):
     """Return (base URL without trailing slashes, where it comes from)."""
     chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
+    path += ("baseUrl",)
     if option is not None:
         url, where = option, "--base-url"
     elif block is not None:
-        url, where = block.get("baseUrl") or DEFAULT_BASE_URL, path + ".baseUrl"
+        url, where = block.get("baseUrl", DEFAULT_BASE_URL), dotted(path)
+        if path in settings.unset_variables:
+            raise _missing_variable(settings, path, settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
     else:
         url, where = DEFAULT_BASE_URL, "OpenClaw's default"
-    url = url.strip()
-    variable = settings.unset_variables.get(where)
-    if variable and block is not None and option is None:
-        raise error_for("config-missing-variable", path=where, variable=variable, dotenv=_dotenv_path(settings))
     problem = base_url_problem(url)
     if problem:
         raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
-    url = url.rstrip("/")
+    url = url.strip().rstrip("/")
     for suffix in ("/chat/completions", "/completions", "/models"):
         if url.endswith(suffix):
-            raise error_for("endpoint-in-base-url", where=where, suffix=suffix, right=url[:-len(suffix)])
+            raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
+                            right=url[:-len(suffix)])
     return url, where
+
+
+def _missing_variable(settings, path, name):
+    return error_for("config-missing-variable", path=dotted(path), variable=name,
+                     dotenv=_dotenv_path(settings))
 
 
 def _dotenv_path(settings):
@@ -1407,23 +1873,23 @@ def _dotenv_path(settings):
 
 
 def _credentials(settings, provider, block, path, api_key):
-    """Return ([(kind, Credential)] of the keys found, the error for one that is written but unusable)."""
+    """Return ([(kind, Credential)] of the keys found, the error for one that is unusable)."""
     found = []
     if api_key is not None:
         found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
-    if (provider == DEFAULT_PROVIDER or block is None) and settings.variables.get("VLLM_API_KEY", "").strip():
+    variable = settings.variables.get("VLLM_API_KEY", "").strip()
+    if variable and (provider == DEFAULT_PROVIDER or block is None):
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        found.append(("environment", Credential(source, Secret(settings.variables["VLLM_API_KEY"].strip()))))
+        found.append(("environment", Credential(source, Secret(variable))))
     profile = auth_profile(settings, provider)
     if profile is not None:
         found.append(("profile", profile))
-    key, problem = _secret_value(settings, (block or {}).get("apiKey"), path + ".apiKey")
+    path += ("apiKey",)
+    key, problem = _secret_value(settings, _get(block, "apiKey"), path)
     if key:
-        found.append(("config", Credential(path + ".apiKey", Secret(key))))
+        found.append(("config", Credential(dotted(path), Secret(key))))
     for _, credential in found:
-        wrong = header_problem(credential.key)
-        if wrong:
-            raise error_for("bad-key-form", source=credential.source, problem="it holds " + wrong, what=wrong)
+        _refuse_unsendable(credential.source, credential.key)
     return found, None if found else problem
 
 
@@ -1433,24 +1899,31 @@ def _first(credentials, order):
 
 
 def _secret_value(settings, value, path):
-    """Return (text, error) of a credential field: a text, $NAME, the bare VLLM_API_KEY, or a SecretRef."""
+    """Return (text, error) of a credential field, one of the two None.
+
+    A text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
+    """
     if value is None:
         return None, None
     if isinstance(value, dict):
-        if value.get("source") != "env":
-            return None, ConfigError("%s is a %s secret reference, which only OpenClaw resolves" % (path, value.get("source")),
+        if value["source"] != "env":
+            return None, ConfigError("%s is a secret of the source %s, which only OpenClaw resolves"
+                                     % (dotted(path), value["source"]),
                                      "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
-        name = value.get("id")
+        name = value["id"]
     else:
-        whole = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z", value.strip())
-        name = whole.group(1) if whole else value.strip() if value.strip() == "VLLM_API_KEY" else None
-        name = settings.unset_variables.get(path, name)
-    if name is None:
-        return value.strip(), None
+        value = value.strip()
+        reference = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z|(VLLM_API_KEY)\Z", value)
+        if path in settings.unset_variables:
+            name = settings.unset_variables[path]
+        elif reference:
+            name = reference.group(1) or reference.group(2)
+        else:
+            return value, None
     text = settings.variables.get(name, "").strip()
     if text:
         return text, None
-    return None, error_for("config-missing-variable", path=path, variable=name, dotenv=_dotenv_path(settings))
+    return None, _missing_variable(settings, path, name)
 
 
 def header_problem(value):
@@ -1464,35 +1937,42 @@ def header_problem(value):
     return None
 
 
-def _request_headers(settings, block, path):
-    """Return ({name: value} that the block adds to completions, the error for a value that is unusable)."""
-    headers, problem = {}, None
-    fields = [(path + ".headers", block.get("headers") or {}),
-              (path + ".request.headers", _get(block, "request", "headers") or {})]
-    auth = _get(block, "request", "auth") or {}
-    if auth.get("mode") == "authorization-bearer":
-        fields.append((path + ".request.auth", {"Authorization": auth.get("token"), "": "token"}))
-    elif auth.get("mode") == "header":
-        fields.append((path + ".request.auth", {auth.get("headerName"): auth.get("value"), "": "value"}))
-    for field, values in fields:
-        leaf = values.get("")
-        for name, value in values.items():
-            if name == "":
-                continue
-            text, wrong = _secret_value(settings, value, _join(field, leaf or name))
-            problem = problem or wrong
-            if text is None:
-                continue
-            if leaf == "token":
-                text = "Bearer " + text
-            text = (auth.get("prefix") or "") + text if leaf == "value" else text
-            set_header(headers, name, Secret(text))
-    for sent in [headers] + [row.get("headers") or {} for row in block.get("models") or []]:
+def _refuse_unsendable(source, value, name="Authorization"):
+    """Raise ConfigError for a header that cannot be sent."""
+    wrong = header_problem(value)
+    if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
+        wrong = "a name that no header has"
+    if wrong:
+        raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
+
+
+def _block_headers(settings, block, path):
+    """Return (headers, the headers that stand above a model's, the error for an unusable value)."""
+    request = block.get("request") or {}
+    auth = request.get("auth") or {}
+    headers, last_headers, errors = {}, {}, []
+
+    def add(target, name, value, place, before=""):
+        text, error = _secret_value(settings, value, path + place)
+        if error is not None:
+            errors.append(error)
+        else:
+            set_header(target, name, Secret(before + text))
+
+    for name, value in (block.get("headers") or {}).items():
+        add(headers, name, value, ("headers", name))
+    for name, value in (request.get("headers") or {}).items():
+        add(last_headers, name, value, ("request", "headers", name))
+    if "token" in auth:
+        add(last_headers, "Authorization", auth["token"], ("request", "auth", "token"), "Bearer ")
+    if "headerName" in auth:
+        add(last_headers, auth["headerName"], auth["value"], ("request", "auth", "value"),
+            auth.get("prefix", ""))
+    rows = block.get("models") or ()
+    for sent in [headers, last_headers] + [row.get("headers") or {} for row in rows]:
         for name, value in sent.items():
-            wrong = header_problem(value) or (None if re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) else "no header name")
-            if wrong:
-                raise error_for("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
-    return headers, problem
+            _refuse_unsendable("the header %r" % name, value, name)
+    return headers, last_headers, errors[0] if errors else None
 
 
 def set_header(headers, name, value):
@@ -1503,30 +1983,74 @@ def set_header(headers, name, value):
     headers[name] = value
 
 
-def _refusal(settings, provider, block, credentials, problem, base_url):
+def _plugin_off(config, provider):
+    """Return what switches OpenClaw's vllm plugin off, in words, or None."""
+    plugins = config.get("plugins") or {}
+    if provider != DEFAULT_PROVIDER:
+        return None
+    if plugins.get("enabled") is False:
+        return "plugins.enabled is false"
+    if _get(plugins, "entries", "vllm", "enabled") is False:
+        return "plugins.entries.vllm.enabled is false"
+    if "vllm" in map(provider_id, plugins.get("deny") or ()):
+        return "plugins.deny names vllm"
+    if plugins.get("allow") and "vllm" not in map(provider_id, plugins["allow"]):
+        return "plugins.allow does not name vllm"
+    return None
+
+
+def _asks_server(config, name, block, credentials, plugin_off, base_url):
+    """Tell whether the server is asked for its models, as OpenClaw would ask it."""
+    if base_url is not None:
+        return True
+    if plugin_off or _get(config, "models", "mode") == "replace":
+        return False
+    return block is None or (bool(credentials) and has_wildcard(config, name))
+
+
+def _refusal(settings, name, block, credentials, problem, plugin_off, base_url):
     """Return the error that keeps a provider from being asked, or None."""
-    if provider == DEFAULT_PROVIDER and _get(settings.config, "plugins", "entries", "vllm", "enabled") is False:
-        return error_for("provider-disabled", file=settings.path)
     if problem is not None:
         return problem
-    if block is None and not credentials and base_url is None:
-        return error_for("not-opted-in", provider=provider)
+    if block is not None or base_url is not None:
+        return None
+    if plugin_off:
+        return error_for("provider-disabled", problem=plugin_off, file=settings.path)
+    if not credentials:
+        return error_for("not-opted-in", provider=name)
     return None
 
 
-def _primary(config, defaults):
-    """Return the key of the default model: the primary (an alias resolved), else the first declared."""
-    choice = defaults.get("model")
-    primary = choice if isinstance(choice, str) else _get(choice, "primary")
-    if primary:
-        for key, entry in (defaults.get("models") or {}).items():
-            if isinstance(entry, dict) and entry.get("alias") == primary:
-                return key
-        return primary
-    for name, block in (_get(config, "models", "providers") or {}).items():
-        for row in block.get("models") or []:
-            return model_key(name, row["id"])
-    return None
+def key_exposed(provider):
+    """Return a warning when a key would cross the public internet in the clear, else None. Pure."""
+    target = split_url(provider.base_url)
+    key = provider.request_key or provider.discovery_key
+    if key is None or target.scheme == "https" or is_private(target.host):
+        return None
+    return "the key of %s goes to %s unencrypted: use https" % (key.source, origin(provider.base_url))
+
+
+_CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
+
+
+def secret_texts(config):
+    """Return the texts in a config's fields that hold credentials; what only names one is left out."""
+    found = []
+
+    def walk(value, inside):
+        if isinstance(value, str):
+            if inside and not value.startswith("$"):
+                found.append(value)
+        elif isinstance(value, list):
+            for item in value:
+                walk(item, inside)
+        elif isinstance(value, dict) and not (inside and "source" in value):
+            for name, item in value.items():
+                header = name == "value" and "headerName" in value
+                walk(item, inside or header or re.search(_CREDENTIAL_FIELD, name))
+
+    walk(config, False)
+    return found
 
 
 def auth_profile(settings, provider):
@@ -1538,11 +2062,13 @@ def auth_profile(settings, provider):
     if settings.state_dir is None:
         return None
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
-    texts = [_read_profile_store(store, settings.warnings)] if os.path.isfile(store) else []
+    texts = []
+    if os.path.isfile(store):
+        texts.append(_read_profile_store(store, settings.warnings))
     agents = os.path.join(settings.state_dir, "agents")
     try:
         names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
-    except (OSError, ValueError):                    # not there, nearly always; or no name of this file system
+    except (OSError, ValueError):                    # not there, nearly always
         names = []
     for agent in names:
         path = os.path.join(agents, agent, "agent", "auth-profiles.json")
@@ -1550,7 +2076,7 @@ def auth_profile(settings, provider):
             try:
                 texts.append(read_text(path, CONFIG_LIMIT))
             except ConfigError as error:
-                settings.warnings.append(Issue("", error.message, path, None, None))
+                settings.warnings.append(Issue((), error.message, path))
     for text in texts:
         found = parse_auth_profiles(text or "", provider)
         if found is not None:
@@ -1564,11 +2090,14 @@ def parse_auth_profiles(text, provider):
         profiles = _get(json.loads(text), "profiles")
     except (ValueError, RecursionError):
         return None
-    for name, profile in profiles.items() if isinstance(profiles, dict) else ():
+    if not isinstance(profiles, dict):
+        return None
+    for name, profile in profiles.items():
         owner = _get(profile, "provider")
-        if not isinstance(owner, str) or owner.strip().lower() != provider.lower():
+        if not isinstance(owner, str) or provider_id(owner) != provider_id(provider):
             continue
-        key = profile.get({"api_key": "key", "token": "token"}.get(str(profile.get("type")), ""))
+        field = {"api_key": "key", "token": "token"}.get(str(profile.get("type")))
+        key = profile.get(field)
         if isinstance(key, str) and key.strip():
             return Credential("auth profile %s" % name, Secret(key.strip()))
     return None
@@ -1579,23 +2108,27 @@ def _read_profile_store(path, warnings):
     try:
         import sqlite3
     except ImportError:
-        warnings.append(Issue("", "auth profiles not read: this Python has no sqlite3", path, None, None))
+        warnings.append(Issue((), "auth profiles not read: this Python has no sqlite3", path))
         return None
-    escaped = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23").replace("\\", "/")
-    # A read-only open of a WAL database may have to write beside it; without a log, immutable is as true and safe.
-    pending = os.path.isfile(path + "-wal") and os.path.getsize(path + "-wal") > 0
-    uri = "file:%s%s?mode=ro%s" % ("" if escaped.startswith("/") else "/", escaped, "" if pending else "&immutable=1")
+    place = os.path.abspath(path).replace("\\", "/")
+    for char in "%?#":
+        place = place.replace(char, "%%%02x" % ord(char))
+    uri = "file:%s%s?mode=ro" % ("" if place.startswith("/") else "/", place)
+    # A read-only open of a WAL database may write beside it; without a log, immutable is as true.
+    log = path + "-wal"
+    if not os.path.isfile(log) or os.path.getsize(log) == 0:
+        uri += "&immutable=1"
+    query = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
     try:
         store = sqlite3.connect(uri, timeout=1.0, uri=True)
         try:
-            row = store.execute("select value_json from config_machine_state where state_key = 'authProfiles.store'"
-                                ).fetchone()
+            row = store.execute(query).fetchone()
         finally:
             store.close()
     except sqlite3.Error as error:
         if "no such table" not in str(error):
-            warnings.append(Issue("", "auth profiles not read by this Python's SQLite %s: %s"
-                                  % (sqlite3.sqlite_version, error), path, None, None))
+            warnings.append(Issue((), "auth profiles not read by this Python's SQLite %s: %s"
+                                  % (sqlite3.sqlite_version, error), path))
         return None
     return row[0] if row and isinstance(row[0], str) else None
 
@@ -1603,8 +2136,10 @@ def _read_profile_store(path, warnings):
 # ----------------------------------------------------------------------------
 # Models: rows of /v1/models and of the config made into Models
 # ----------------------------------------------------------------------------
+# What OpenClaw makes of rows, references and the settings of agents. Pure.
 
 _REASONING_NAME = r"(?i)r1|reasoning|think|reason"
+_MODEL_VERSION = r"(?i)(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?:@|\Z)"
 
 
 def model_key(provider, model_id):
@@ -1613,123 +2148,271 @@ def model_key(provider, model_id):
     return model_id if model_id.lower().startswith(prefix) else prefix + model_id
 
 
+def split_reference(text):
+    """Return (provider in lower case, id) of a provider/id text, both trimmed, or None."""
+    provider, _, model_id = text.partition("/")
+    provider, model_id = trimmed(provider).lower(), trimmed(model_id)
+    return (provider, model_id) if provider and model_id else None
+
+
+def reference_key(text):
+    """Return the key of a provider/id text in one spelling, or None for one without a provider."""
+    parts = split_reference(text)
+    return parts and "/".join(parts)
+
+
+def _same_key(one, other):
+    """Tell whether two references are the same, but for blanks and the provider's case."""
+    return (reference_key(str(one)) or one) == (reference_key(other) or other)
+
+
+def without_profile(reference):
+    """Return a reference, trimmed, without the name of an auth profile behind its @.
+
+    @20251001 and @q4_k are versions of a model, as OpenClaw has it.
+    """
+    reference = trimmed(reference)
+    start = reference.rfind("/") + 1
+    for at in re.finditer("@", reference[start:]):
+        model, profile = reference[:start + at.start()], reference[start + at.end():]
+        if model and not re.match(_MODEL_VERSION, profile):
+            return trimmed(model) if trimmed(model) and trimmed(profile) else reference
+    return reference
+
+
+def agent_layers(config):
+    """Return (agents.defaults, the entry of the default agent): what the later one says counts.
+
+    Their `models` are by key, in one spelling, without wildcards.
+    """
+    agents = config.get("agents") or {}
+    defaults = agents.get("defaults") or {}
+    entries = list((agents.get("entries") or {}).items())
+    listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
+    chosen = _get(defaults, "systemAgent", "agentId")
+    marked = [entry for _, entry in entries + listed if entry.get("default") is True]
+    if isinstance(chosen, str) and trimmed(chosen):
+        marked = [entry for name, entry in entries + listed
+                  if name.lower() == trimmed(chosen).lower()]
+    elif not marked and len(entries) == 1:
+        marked = [entries[0][1]]
+    elif not marked and not entries:                 # the first one, as agents.list had it
+        marked = [entry for _, entry in listed]
+    return _agent_layer(defaults), _agent_layer(marked[0] if marked else {})
+
+
+def _agent_layer(settings):
+    models = collections.OrderedDict()
+    for reference, entry in (settings.get("models") or {}).items():
+        key = reference_key(reference)
+        if key and not key.endswith("/*"):
+            models[key] = dict(models.get(key, {}), **entry)
+    return dict(settings, models=models)
+
+
+def model_aliases(layers):
+    """Return {alias in lower case: key}; of equal keys the last alias counts."""
+    names = {}
+    for layer in layers:
+        for key, entry in layer["models"].items():
+            if trimmed(entry.get("alias", "")):
+                names[key] = trimmed(entry["alias"]).lower()
+    return {name: key for key, name in names.items()}
+
+
+def has_wildcard(config, provider):
+    """Tell whether agents.defaults lets a provider with a block be asked for more models: vllm/*."""
+    defaults = _get(config, "agents", "defaults") or {}
+    keys = list(defaults.get("models") or ()) + list(_get(defaults, "modelPolicy", "allow") or ())
+    for parts in map(split_reference, keys):
+        if parts and parts[0] == provider_id(provider) and ("/" + parts[1]).endswith("/*"):
+            return True
+    return False
+
+
+def model_references(config, layers):
+    """Return [(tag, key)] of the default model, the fallbacks and the image models, in this order.
+
+    A reference that means no model stays as it is written.
+    """
+    choices = [_choice(layer.get("model")) for layer in layers]
+    (primary, fallbacks), (own_primary, own_fallbacks) = choices
+    if own_primary or own_fallbacks is not None:
+        fallbacks = own_fallbacks
+    primary = own_primary or primary
+    image, image_fallbacks = _choice(layers[0].get("imageModel"))
+    found = [("default", primary)]
+    found += [("fallback#%d" % number, text) for number, text in enumerate(fallbacks or (), 1)]
+    found += [("image", image)]
+    found += [("img-fallback#%d" % number, text)
+              for number, text in enumerate(image_fallbacks or (), 1)]
+    aliases, declared = model_aliases(layers), _declared_keys(config)
+    known = declared + list(layers[0]["models"])
+    references = [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+    if not primary and declared:
+        references.insert(0, ("default", declared[0]))
+    return references
+
+
+def _choice(model):
+    """Return (primary, fallbacks or None) of a `model` setting, a text or an object."""
+    if not isinstance(model, dict):
+        model = {"primary": model}
+    return trimmed(model.get("primary") or ""), model.get("fallbacks")
+
+
+def _declared_keys(config):
+    providers = _get(config, "models", "providers") or {}
+    return [model_key(provider_id(name), trimmed(row["id"]))
+            for name, block in providers.items() for row in block.get("models") or ()]
+
+
+def resolve_reference(text, aliases, known):
+    """Return the key that a reference of the settings means, else its own text.
+
+    `aliases` are {alias in lower case: key}, `known` the keys that a bare id may mean.
+    """
+    text = without_profile(text)
+    for name in (text.lower(), text.lower().partition("/")[2]):
+        if trimmed(name) in aliases:
+            return aliases[trimmed(name)]
+    if "/" in text:
+        return reference_key(text) or text
+    meant = {key for key in known if key.partition("/")[2] == text}
+    return meant.pop() if len(meant) == 1 else text
+
+
 def parse_model_list(payload):
     """Return the usable rows of a /v1/models answer: ids trimmed, the first of equal ids kept.
 
     Raises ValueError when the answer is no object with a list under "data".
     """
-    rows = payload.get("data") if isinstance(payload, dict) else None
+    rows = _get(payload, "data")
     if not isinstance(rows, list):
         raise ValueError("expected an object with a list under \"data\"")
     if len(rows) > MODEL_LIMIT:
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = collections.OrderedDict()
     for row in rows:
-        model_id = row.get("id") if isinstance(row, dict) else None
-        if isinstance(model_id, str) and model_id.strip():
-            kept.setdefault(model_id.strip(), dict(row, id=model_id.strip()))
+        model_id = _get(row, "id")
+        if isinstance(model_id, str) and trimmed(model_id):
+            kept.setdefault(trimmed(model_id), dict(row, id=trimmed(model_id)))
     return list(kept.values())
 
 
+_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
+
+
 def row_context(row):
-    """Return the context window a server row states for itself, in tokens, or None."""
-    stated = [_get(row, "meta", "n_ctx_train")]
-    stated += [row.get(name) for name in ("context_length", "context_window", "context_size", "max_model_len")]
-    for value in stated:
-        if _is_number(value) and value >= 1:
-            return int(value)
+    """Return the context window that a server row states for itself, in tokens, or None."""
+    return _window(_get(row, "meta", "n_ctx_train")) or _stated_context(row)
+
+
+def _stated_context(row):
+    for name in _WINDOW_FIELDS:
+        if _window(row.get(name)):
+            return _window(row.get(name))
     return None
 
 
-def discovered_models(rows, provider):
-    """Return the Models of server rows; a LoRA row takes its direct parent's context."""
-    own = {row["id"]: row_context(row) for row in rows}
+def _window(value):
+    return int(value) if _is_number(value) and value >= 1 else None
+
+
+def _is_number(value):
+    """Tell whether a JSON value is a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def stated_models(rows, provider):
+    """Return the Models of server rows; no window where neither the row nor its parent states one."""
+    stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
-        parent = row.get("parent").strip() if isinstance(row.get("parent"), str) else None
-        inherited = own.get(parent) if parent != row["id"] else None
-        models.append(_model(provider, row["id"], source="discovered", parent=parent or None,
-                             root=row.get("root") if isinstance(row.get("root"), str) else None,
-                             context_window=own[row["id"]] or inherited or DEFAULT_CONTEXT_WINDOW,
-                             reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
+        parent, root = row.get("parent"), row.get("root")
+        parent = trimmed(parent) if isinstance(parent, str) else None
+        window = row_context(row)
+        if window is None and parent != row["id"]:
+            window = stated.get(parent)
+        models.append(_model(
+            provider, row["id"], source="discovered", parent=parent or None, context_window=window,
+            root=root if isinstance(root, str) else None,
+            reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
     return models
+
+
+def discovered_models(rows, provider):
+    """Return the Models of server rows as OpenClaw has them: each has a window."""
+    return [_with_window(model) for model in stated_models(rows, provider)]
+
+
+def _with_window(model):
+    if model.context_window is None:
+        model = model._replace(context_window=DEFAULT_CONTEXT_WINDOW)
+    return model
 
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    rows = collections.OrderedDict()
-    for row in provider.models:
-        rows.setdefault(row["id"], row)
-    return [_model(provider, row["id"], name=row.get("name"), input=tuple(row.get("input") or ("text",)),
-                   context_window=_whole(row.get("contextWindow", provider.context_window)),
+    return [_model(provider, row["id"], name=row["name"], input=tuple(row.get("input", ("text",))),
+                   context_window=_whole(row.get("contextWindow")),
                    context_tokens=_whole(row.get("contextTokens")),
-                   max_tokens=_whole(row.get("maxTokens", provider.max_tokens)), reasoning=row.get("reasoning") is True,
-                   source="declared", compat=row.get("compat") or {}, headers=row.get("headers") or {})
-            for row in rows.values()]
+                   max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+                   reasoning=row.get("reasoning") is True, source="declared",
+                   base_url=row.get("baseUrl"), compat=row.get("compat"),
+                   headers=row.get("headers"))
+            for row in provider.models]
 
 
 def _whole(value):
-    return int(value) if _is_number(value) else None
+    """Return a whole number of tokens, or None: OpenClaw shows no other."""
+    return int(value) if value is not None and value % 1 == 0 and value <= 2 ** 53 else None
 
 
-def _model(provider, model_id, name=None, source=None, **fields):
-    """Return a Model with the agents.defaults that apply to it; unnamed fields are unset."""
+def _model(provider, model_id, **fields):
+    """Return a Model with the settings of agents that apply to it; fields that are None are unset."""
     key = model_key(provider.id, model_id)
-    entry = _entry(provider.defaults, key)
-    params = dict(provider.defaults.get("params") or {})
-    params.update(entry.get("params") or {} if isinstance(entry.get("params"), dict) else {})
-    thinking = params.get("thinking", provider.defaults.get("thinkingDefault"))
+    params, thinking = _agent_params(provider.layers, reference_key(key) or key)
     values = dict.fromkeys(Model._fields)
-    values.update(id=model_id, name=name or model_id, provider=provider.id, base_url=provider.base_url,
-                  input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False, source=source,
-                  tags=_tags(provider, key, entry), compat={}, headers={}, params=params,
-                  thinking=thinking if isinstance(thinking, str) else None)
+    values.update(id=model_id, name=model_id, provider=provider.id, base_url=provider.base_url,
+                  input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False,
+                  tags=_tags(provider, reference_key(key) or key), compat={}, headers={},
+                  params=params, thinking=thinking)
     values.update((field, value) for field, value in fields.items() if value is not None)
     return Model(**values)
 
 
-def _entry(defaults, key):
-    """Return agents.defaults.models[key], the provider's part of the key in any case."""
-    for name, entry in (defaults.get("models") or {}).items():
-        if _same_key(name, key):
-            return entry if isinstance(entry, dict) else {}
-    return {}
+def _agent_params(layers, key):
+    """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
+    defaults, agent = layers
+    own = [layer["models"].get(key, {}).get("params") or {} for layer in layers]
+    params = (defaults.get("params") or {}, own[0], own[1], agent.get("params") or {})
+    levels = [agent.get("thinkingDefault"), own[1].get("thinking"), own[0].get("thinking"),
+              defaults.get("thinkingDefault")]
+    for level in levels:
+        if level is False or level == "disabled":
+            return params, "off"
+        if isinstance(level, str) and trimmed(level):
+            return params, trimmed(level).lower()
+    return params, None
 
 
-def _same_key(one, other):
-    head, _, tail = str(one).partition("/")
-    other_head, _, other_tail = other.partition("/")
-    return tail == other_tail and head.strip().lower() == other_head.lower()
-
-
-def _tags(provider, key, entry):
+def _tags(provider, key):
     """Return OpenClaw's tags of a model, in its order."""
-    defaults = provider.defaults
-    tags = ["default"] if provider.primary and _same_key(provider.primary, key) else []
-    for number, fallback in enumerate(_get(defaults.get("model"), "fallbacks") or [], 1):
-        if _same_key(fallback, key):
-            tags.append("fallback#%d" % number)
-    image = defaults.get("imageModel")
-    if _same_key(image if isinstance(image, str) else _get(image, "primary") or "", key):
-        tags.append("image")
-    if any(_same_key(name, key) for name in defaults.get("models") or {}):
+    tags = [tag for tag, reference in provider.references if reference_key(reference) == key]
+    entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
+    if entries:
         tags.append("configured")
-    if isinstance(entry.get("alias"), str) and entry["alias"].strip():
-        tags.append("alias:" + entry["alias"].strip())
+    aliases = [trimmed(entry.get("alias", "")) for entry in entries]
+    tags += ["alias:" + alias for alias in aliases if alias][-1:]
     return tuple(tags)
 
 
-def stated_models(rows, provider):
-    """Return the Models of server rows as `discovered_models` does, but with no window where none is stated."""
-    own = {row["id"]: row_context(row) for row in rows}
-    return [model if own[model.id] or own.get(model.parent) else model._replace(context_window=None)
-            for model in discovered_models(rows, provider)]
-
-
 def thinking_evidence(model_id):
-    """Return (compat, reason) for an id that names a family whose template takes enable_thinking, else None."""
+    """Return (compat, reason) for an id of a family whose template takes enable_thinking, else None."""
     if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
-        return {"thinkingFormat": "qwen-chat-template"}, "by its name: Qwen3 templates take enable_thinking"
+        return ({"thinkingFormat": "qwen-chat-template"},
+                "by its name: Qwen3 templates take enable_thinking")
     if re.search(_REASONING_NAME, model_id):
         return None, "by its name"
     return None
@@ -1737,35 +2420,44 @@ def thinking_evidence(model_id):
 
 def merge_models(declared, discovered, provider):
     """Return declared and discovered Models as one list; what a declared row leaves out is discovered."""
-    served = {model.id: model for model in discovered}
+    served = collections.OrderedDict((model.id, model) for model in discovered)
     written = {row["id"]: row for row in provider.models}
     merged = []
     for model in declared:
-        other, row = served.pop(model.id, None), written[model.id]
+        other = served.pop(model.id, None)
         if other is not None:
             model = model._replace(parent=other.parent, root=other.root)
-            if model.context_window is None:
+            if "contextWindow" not in written[model.id]:
                 model = model._replace(context_window=other.context_window)
-            if "reasoning" not in row:
+            if "reasoning" not in written[model.id]:
                 model = model._replace(reasoning=other.reasoning)
+        elif "contextWindow" not in written[model.id]:
+            model = _with_window(model)
         merged.append(model)
     return merged + list(served.values())
 
 
 def _own_primary(provider):
-    primary = provider.primary
-    return primary if primary and primary.lower().startswith(provider.id.lower() + "/") else None
+    """Return the reference of the default model where it is one of this provider, else None."""
+    parts = split_reference(provider.primary or "")
+    return provider.primary if parts and parts[0] == provider_id(provider.id) else None
 
 
 def match_model(models, reference, provider):
-    """Return the one of some Models that a reference names, or None."""
-    key = reference if "/" in reference else model_key(provider, reference)
-    for wanted in (lambda model: _same_key(key, model.key), lambda model: model.id == reference,
-                   lambda model: "alias:" + reference in model.tags):
-        for model in models:
-            if wanted(model):
-                return model
-    return None
+    """Return the one of some Models that a reference names, or None.
+
+    An alias in any case, else a key, else an id; each also without a profile behind an @.
+    """
+    def named(text):
+        text = trimmed(text)
+        alias = "alias:" + text.lower()
+        key = reference_key(text if "/" in text else model_key(provider, text))
+        tests = (lambda model: alias in [tag.lower() for tag in model.tags],
+                 lambda model: (reference_key(model.key) or model.key) == key,
+                 lambda model: model.id == text)
+        return next((model for test in tests for model in models if test(model)), None)
+
+    return named(reference) or named(without_profile(reference))
 
 
 # ----------------------------------------------------------------------------
@@ -1814,6 +2506,10 @@ def shape_request(body, model, thinking=None):
 
 
 def _shape(body, model, thinking):
+    merged = {}
+    for layer in model.params:
+        merged.update(layer)
+    model = model._replace(params=merged)
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
         raise UsageError("the body is no chat completion: expected an object with a list of messages",
                          'like {"messages": [{"role": "user", "content": "hi"}]}')
@@ -2881,11 +3577,11 @@ def peer_certificate(target, patience_s):
 
 def model_rows(url, reply, credential):
     """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
-    if reply.status != 200:
+    if not 200 <= reply.status < 300:
         raise http_error(url, reply, credential)
     try:
-        payload = loads_untrusted(reply.body.decode("utf-8-sig"))
-        if is_error_payload(payload):
+        payload = loads_untrusted(reply.body.decode("utf-8-sig"), _decode_strictly)
+        if is_error_payload(payload) and not isinstance(payload.get("data"), list):
             raise http_error(url, reply, credential)
         return parse_model_list(payload)
     except UnicodeDecodeError:
@@ -2901,6 +3597,14 @@ def is_error_payload(payload):
     """Tell whether an object is an error in place of an answer; some releases send it with 200."""
     return isinstance(payload, dict) and (
         bool(payload.get("error")) or payload.get("object") == "error")
+
+
+def _decode_strictly(text):
+    """Return the value of a JSON text; NaN and Infinity are refused, as JavaScript refuses them."""
+    def refuse(word):
+        raise ValueError("it is not JSON: it holds %s" % word)
+
+    return json.loads(text, parse_int=json_number, parse_constant=refuse)
 
 
 def _what_it_is(body):
@@ -3511,7 +4215,7 @@ def discover_models(provider, timeout_s=None):
     rows = fetch_model_rows(provider, timeout_s)
     if not rows:
         raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
-                   fix="start vLLM with a model: vllm serve MODEL")
+                        fix="start vLLM with a model: vllm serve MODEL")
     return discovered_models(rows, provider)
 
 
@@ -3527,15 +4231,26 @@ def list_models(provider, timeout_s=None):
     if provider.asks_server:
         models = merge_models(models, discover_models(provider, timeout_s), provider)
     if not models:
-        raise error_for("no-models", where=provider.file or "the config",
-                   problem="models.providers.%s declares no models, so OpenClaw lists none and asks no server" % provider.id,
-                   fix="declare them (%s config --write), or let the server be asked: "
-                       "agents: { defaults: { models: { \"%s/*\": {} } } }" % (TOOL, provider.id))
+        raise _nothing_declared(provider)
     return sorted(models, key=lambda model: (model.key.lower(), model.key))
 
 
+def _nothing_declared(provider):
+    """Return the error for a provider without rows whose server is not to be asked."""
+    wildcard = "agents: { defaults: { models: { \"%s/*\": {} } } }" % provider.id
+    reason = "models.providers.%s declares no models" % provider.id
+    if provider.plugin_off:
+        reason += " and " + provider.plugin_off
+    elif not provider.explicit:
+        reason = "models.mode is \"replace\" and no models are declared"
+    return error_for("no-models", where=provider.file or "the config",
+                     problem=reason + ", so OpenClaw lists none and asks no server",
+                     fix="declare them (%s config --write), or let the server be asked: %s"
+                         % (TOOL, wildcard))
+
+
 def list_everywhere(providers, timeout_s=None):
-    """Ask many servers at once: return [(Provider, [Model], Error or None)] in the order of `providers`.
+    """Ask many servers at once: return [(Provider, [Model], Error or None)] in their order.
 
     A dead server costs its own rows only (declared ones stay, as in OpenClaw),
     and all dead ones together about `timeout_s`.
@@ -3544,7 +4259,8 @@ def list_everywhere(providers, timeout_s=None):
         try:
             return provider, list_models(provider, timeout_s), None
         except Error as error:
-            return provider, [] if provider.refusal else declared_models(provider), error
+            declared = [] if provider.refusal else declared_models(provider)
+            return provider, declared, error
 
     return in_parallel(ask, [(provider,) for provider in providers])
 
@@ -3614,30 +4330,36 @@ def bearer(credential):
 
 
 def discovery_headers(provider):
-    """Return the headers of a discovery request: the block's own, but Authorization is the key's."""
-    headers = {name: value for name, value in provider.headers.items() if name.lower() != "authorization"}
-    headers.update(bearer(provider.discovery_key))
+    """Return the headers of a discovery request: the block's own, but the key stays above them."""
+    headers = {}
+    for layer in (provider.headers, provider.last_headers, bearer(provider.discovery_key)):
+        for name, value in layer.items():
+            set_header(headers, name, value)
     return headers
 
 
 def request_headers(provider, model=None):
-    """Return the headers of a completion: the key's, then the block's, then the model's."""
-    headers = bearer(provider.request_key)
-    for source in (provider.headers, model.headers if model is not None else {}):
-        for name, value in source.items():
+    """Return the headers of a completion: the key's, the block's, the model's, the request's."""
+    headers = {}
+    own = model.headers if model is not None else {}
+    for layer in (bearer(provider.request_key), provider.headers, own, provider.last_headers):
+        for name, value in layer.items():
             set_header(headers, name, value)
     return headers
 
 
 def fetch_model_rows(provider, timeout_s=None):
-    """Return the usable rows of GET {base_url}/models. Raises ServerError, KeyRefused or the refusal."""
+    """Return the usable rows of GET {base_url}/models.
+
+    Raises ServerError, KeyRefused or the refusal.
+    """
     if provider.refusal is not None:
         raise provider.refusal
     limit_s = timeout_s or DISCOVERY_TIMEOUT_S
     url = provider.base_url + "/models"
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
-    return model_rows(url, fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT),
-                      provider.discovery_key)
+    reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
+    return model_rows(url, reply, provider.discovery_key)
 
 
 def probe_thinking(provider, model_id, timeout_s=None):
@@ -3747,7 +4469,7 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
     """
     if provider.refusal is not None:
         raise provider.refusal
-    url = provider.base_url + "/chat/completions"
+    url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
     route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, total_s)
     data, headers = encode_body(body), request_headers(provider, model)
@@ -4016,13 +4738,13 @@ def _check_settings(case):
     failed_path = case.error.facts.get("path") if case.error is not None else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
         if issue.path in settings.unset_variables:
-            if issue.path != failed_path:
-                yield _finding(error_for("config-missing-variable", path=issue.path, variable=settings.unset_variables[issue.path],
+            if dotted(issue.path) != failed_path:
+                yield _finding(error_for("config-missing-variable", path=dotted(issue.path), variable=settings.unset_variables[issue.path],
                                   dotenv=_dotenv_path(settings)), "warn")
         elif issue.path:
-            near = re.search(r"did you mean (.+)\?", issue.message)
-            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=issue.path, problem=issue.message,
-                              fix="rename it to %s" % near.group(1) if near else "remove it, if OpenClaw refuses it"))
+            near = issue.successor
+            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=dotted(issue.path), problem=issue.message,
+                              fix="rename it to %s" % near[-1] if near else "remove it, if OpenClaw refuses it"))
         else:
             yield _finding(error_for("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
 
@@ -4338,13 +5060,10 @@ def _references(case):
     provider, named = case.provider, collections.OrderedDict()
     for row in provider.models:
         named.setdefault(row["id"], []).append("declared")
-    defaults = provider.defaults
-    aliases = {entry["alias"]: key for key, entry in (defaults.get("models") or {}).items()
-               if isinstance(entry, dict) and isinstance(entry.get("alias"), str)}
-    chosen = [(provider.primary, "the default")]
-    chosen += [(reference, "a fallback") for reference in _get(defaults.get("model"), "fallbacks") or []]
-    for reference, where in chosen:
-        reference = aliases.get(reference, reference) or ""
+    for tag, reference in provider.references:
+        if not tag.startswith(("default", "fallback")):
+            continue
+        where = "the default" if tag == "default" else "a fallback"
         prefix, _, model_id = reference.partition("/")
         if prefix.strip().lower() == provider.id.lower() and model_id:
             spelled = reference if reference in case.served else model_id
@@ -5829,23 +6548,10 @@ def hide_secrets(console, settings, provider):
     """Tell the console every key, token and header value that these settings hold, of any provider."""
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
+    console.hide(provider.last_headers.values())
     console.hide(value for name, value in settings.variables.items()
                  if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
-    console.hide(_secret_texts(settings.config, False))
-
-
-def _secret_texts(value, inside):
-    """Yield the texts under every field of a config that is named like a secret, or holds headers."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            for text in _secret_texts(item, inside or re.search("(?i)key$|token$|secret|password|^headers$|^auth$", name)):
-                yield text
-    elif isinstance(value, list):
-        for item in value:
-            for text in _secret_texts(item, inside):
-                yield text
-    elif inside and isinstance(value, str):
-        yield value
+    console.hide(secret_texts(settings.config))
 
 
 def _read_key(path, console):
@@ -5926,17 +6632,21 @@ def list_row(model, provider, servers=None):
 
     `servers` are the base URLs that have the model, where several were asked.
     """
-    row = {"key": model.key, "name": model.name, "input": "+".join(model.input),
-           "contextWindow": model.context_window, "local": is_loopback(split_url(model.base_url).host),
+    row = {"key": model.key, "name": model.name, "input": input_words(model),
+           "contextWindow": model.context_window, "local": is_local(split_url(model.base_url).host),
            "available": provider.refusal is None, "tags": list(model.tags), "source": model.source,
            "maxTokens": model.max_tokens, "reasoning": model.reasoning}
-    for name, value in (("contextTokens", model.context_tokens), ("parent", model.parent), ("root", model.root)):
-        if value is not None:
-            row[name] = value
+    stated = {"contextTokens": model.context_tokens, "parent": model.parent, "root": model.root}
+    row.update((name, value) for name, value in stated.items() if value is not None)
     if servers is not None:
         row["server"] = model.base_url
         row["alsoOn"] = [url for url in servers if url != model.base_url]
     return row
+
+
+def input_words(model):
+    """Return what a Model takes, as OpenClaw prints it."""
+    return "+".join(model.input) or "-"
 
 
 def format_table(rows, servers=None, width=None, show=visible):
@@ -5951,8 +6661,8 @@ def format_table(rows, servers=None, width=None, show=visible):
         tags = list(model.tags)
         if several and len(servers[model.id]) > 1:
             tags.append("on %d servers" % len(servers[model.id]))
-        cells.append([show(model.key), "+".join(model.input), str(model.context_tokens or model.context_window or "-"),
-                      "yes" if is_loopback(split_url(model.base_url).host) else "no",
+        cells.append([show(model.key), input_words(model), str(model.context_tokens or model.context_window or "-"),
+                      "yes" if is_local(split_url(model.base_url).host) else "no",
                       "yes" if provider.request_key else "no"] + [model.base_url] * several + [show(",".join(tags))])
     sizes = [max(display_width(row[column]) for row in cells) for column in range(len(cells[0]))]
     if width is not None:
@@ -6395,7 +7105,7 @@ def _check_config(options, env, console):
         return 3 if settings.issues else 0
     for kind, issues in (("error", settings.issues), ("warning", settings.warnings)):
         for issue in issues:
-            words = "%s: %s" % (issue.path, issue.message) if issue.path else issue.message
+            words = "%s: %s" % (dotted(issue.path), issue.message) if issue.path else issue.message
             console.err("%s: %s: %s" % (kind, issue_place(issue), words))
     if not settings.issues:
         console.out("%s: valid" % settings.path if settings.exists else "%s: no such file; an empty config is valid" % settings.path)
@@ -6403,7 +7113,7 @@ def _check_config(options, env, console):
 
 
 def _issue_json(issue):
-    found = collections.OrderedDict([("path", issue.path), ("message", issue.message)])
+    found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
     found.update((name, getattr(issue, name)) for name in ("file", "line", "column") if getattr(issue, name) is not None)
     return found
 
