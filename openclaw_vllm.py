@@ -513,6 +513,9 @@ Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
 "arguments"}}; `timings` {"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the
 server sent beyond that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}."""
+Edit = collections.namedtuple("Edit", "path value")
+Edit.__doc__ = "A value, or REMOVED, for one key path (a tuple of names and indices) of openclaw.json."
+REMOVED = object()                   # the value of an Edit that takes a key away
 Finding = collections.namedtuple("Finding", "check status cause summary fix command edits")
 Finding.__doc__ = """What one check of `diagnose` found; status is ok, warn, fail or skip.
 
@@ -2527,13 +2530,17 @@ _THINKING_FAMILIES = (
 )
 
 
-def thinking_evidence(model_id):
-    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch."""
+def thinking_evidence(model_id, source="name"):
+    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch.
+
+    `source` is whose id it is, for the reason.
+    """
     for pattern, family, compat in _THINKING_FAMILIES:
         if re.search("(?i)" + pattern, model_id):
-            return compat, "by its name: %s takes %s" % (family, ", ".join(sorted(compat)))
+            fields = ", ".join(sorted(compat))
+            return compat, "by its %s: %s takes %s" % (source, family, fields)
     if re.search(_REASONING_NAME, model_id):
-        return None, "by its name"
+        return None, "by its " + source
     return None
 
 
@@ -6024,29 +6031,32 @@ _PROBES = (("probe", "rows", _probe_models),)
 # ----------------------------------------------------------------------------
 # Config editing: the wanted value, and the text that has it
 # ----------------------------------------------------------------------------
+# Pure. Merging, setting and pruning make the value that is wanted; `edited_text` writes
+# what differs from the text into it, and proves that it now reads as that value.
+# Nothing outside the difference may change by a byte.
 
 Noted = collections.namedtuple("Noted", "value note")
 Noted.__doc__ = "A value to write, and the comment above it that says where it comes from."
-Merge = collections.namedtuple("Merge", "edits unserved")
-Merge.__doc__ = """What `merge_provider` wants done: [(key path, value)], and the ids of the rows kept
-although the server has no such model."""
-Style = collections.namedtuple("Style", "unit newline quote key_quote colon comma pad bracket_pad "
-                                        "trailing leaves comments compact")
-Style.__doc__ = """How a JSON5 text is laid out.
+Merge = collections.namedtuple("Merge", "wanted unserved")
+Merge.__doc__ = """What `merge_provider` returns: the wanted config, and the ids of the rows kept
+although the server does not serve them."""
+Look = collections.namedtuple("Look", "unit newline quote key_quote trailing notes")
+Look.__doc__ = """How a file is written.
 
-`unit` is one step of indentation; `key_quote` "" for bare keys; `pad` and
-`bracket_pad` stand inside the braces and brackets of one line; `trailing`: a
-comma ends the last line of a container; `leaves`: a container of scalars takes
-one line; `compact`: all is one line.
+`unit` is one step of indentation; `key_quote` is "" for bare keys; `trailing`: a comma
+ends the last line of a container; `notes`: comments may be written.
 """
-_PAGE_STYLE = Style("  ", "\n", '"', "", ": ", ", ", " ", "", True, True, True, False)
+_PAGE_LOOK = Look("  ", "\n", '"', "", True, True)
 _LINE_END = "[\r\n\u2028\u2029]"
-_LINE_WIDTH = 100                    # columns a one-line container may take, unless longer ones stand beside it
-_STYLE_SAMPLE = 50                   # containers looked at to learn the style around a place
+_LINE_WIDTH = 100                    # columns that a container on one line may take
+_LOOK_AT = 1000                      # members of a file that show how it is written
+_BARE_KEY = r"[A-Za-z_$][A-Za-z0-9_$]*\Z"
+_SIZES = ("contextWindow", "maxTokens")
+_BLOCK_TIMEOUT_S = 300               # what OpenClaw's page on vLLM writes
 
 
 def config_block(models, base_url, api_key_text="${VLLM_API_KEY}", evidence=None):
-    """Return the models.providers.<id> object for some Models, as OpenClaw's documentation writes it.
+    """Return the models.providers.<id> object for some Models, as OpenClaw's documentation has it.
 
     `evidence` is {model id: (compat object or None, reason)}: what was seen of a
     model's thinking; the reason becomes a comment. `api_key_text` None leaves
@@ -6054,15 +6064,21 @@ def config_block(models, base_url, api_key_text="${VLLM_API_KEY}", evidence=None
     """
     evidence = evidence or {}
     block = {"baseUrl": base_url, "apiKey": api_key_text, "api": "openai-completions",
-             "models": [_config_row(model, *evidence.get(model.id, (None, ""))) for model in models]}
+             "timeoutSeconds": _BLOCK_TIMEOUT_S}
     if api_key_text is None:
         del block["apiKey"]
+    block["models"] = [_config_row(model, *evidence.get(model.id) or (None, "")) for model in models]
     return block
 
 
 def _config_row(model, compat, reason):
-    row = {"id": _literal(model.id), "name": _literal(model.name), "reasoning": bool(model.reasoning or compat),
-           "input": list(model.input), "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}}
+    row = {
+        "id": _literal(model.id),
+        "name": _literal(model.name),
+        "reasoning": bool(model.reasoning or reason),
+        "input": list(model.input),
+        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+    }
     if model.context_window is not None:
         row["contextWindow"] = model.context_window
         row["maxTokens"] = _written_max_tokens(model.context_window)
@@ -6083,8 +6099,19 @@ def _literal(text):
     return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
 
 
-def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None, refresh=False,
-                   replace_base_url=False, variables=None):
+def _plain(value):
+    """Return a copy of a value without the notes in it."""
+    if isinstance(value, Noted):
+        return _plain(value.value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None,
+                   refresh=False, replace_base_url=False, variables=None, bases=None):
     """Return the Merge that brings a `config_block` into a config.
 
     `config` is the file's own object, before $include and substitution;
@@ -6092,37 +6119,34 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     known for what it is. `primary` is a whole reference such as vllm/qwen.
     What the file says stays, and rows gain what they lack; `refresh` renews
     contextWindow and maxTokens, `replace_base_url` the base URL; `wildcard`
-    asks for discovery and adds no rows. The Merge of its own result is empty.
+    asks for discovery and adds no rows. `bases` is {id of an adapter: id of its
+    base}. The merge of its own result changes nothing.
     """
-    spelled, known = find_block(config, provider)
-    path = ("models", "providers", spelled)
-    edits, unserved = [], []
-
-    def plain(value):
+    def substituted(value):
         return _substitute(value, variables or {}, "", {})
 
-    if known is None:
-        edits.append((path, dict(block, models=[]) if wildcard else block))
-    else:
-        for field in ("baseUrl", "apiKey", "api"):
-            if field in block and field not in known and not (field == "apiKey" and _authorizes(known)):
-                edits.append((path + (field,), block[field]))
-        if replace_base_url and "baseUrl" in known:
-            if str(plain(known["baseUrl"])).rstrip("/") != block["baseUrl"].rstrip("/"):
-                edits.append((path + ("baseUrl",), block["baseUrl"]))
-        if not wildcard:
-            row_edits, unserved = _merge_rows(path, known, block["models"], refresh, plain)
-            edits += row_edits
-    defaults = ("agents", "defaults")
-    chosen = _get(config, *defaults + ("models",)) or {}
-    pattern = provider + "/*"
-    if wildcard and pattern.lower() not in [str(key).lower() for key in chosen]:
-        edits.append((defaults + ("models", pattern), {}))
-    model = _get(config, *defaults + ("model",))
-    now = plain(model if isinstance(model, str) else _get(model, "primary"))
-    if primary is not None and not _same_key(now, primary):
-        edits.append((defaults + (("model",) if isinstance(model, str) else ("model", "primary")), _literal(primary)))
-    return Merge(edits, unserved)
+    wanted = _plain(config)
+    spelled, _ = find_block(wanted, provider)
+    providers = wanted.setdefault("models", {}).setdefault("providers", {})
+    if spelled not in providers:
+        providers[spelled] = dict(block, models=[])
+    known = providers[spelled]
+    for field in ("baseUrl", "apiKey", "api"):
+        if field in block and not (field == "apiKey" and _authorizes(known)):
+            known.setdefault(field, block[field])
+    if replace_base_url:
+        if str(substituted(known["baseUrl"])).rstrip("/") != block["baseUrl"].rstrip("/"):
+            known["baseUrl"] = block["baseUrl"]
+    unserved = []
+    if not wildcard:
+        unserved = _merge_rows(known, block["models"], refresh, substituted, bases or {})
+    if wildcard or primary is not None:
+        defaults = wanted.setdefault("agents", {}).setdefault("defaults", {})
+        if wildcard:
+            _choose_wildcard(defaults, provider + "/*")
+        if primary is not None:
+            _choose_primary(defaults, primary, substituted)
+    return Merge(wanted, unserved)
 
 
 def _authorizes(known):
@@ -6131,402 +6155,556 @@ def _authorizes(known):
     return _get(known, "request", "auth") is not None or "authorization" in headers
 
 
-def _merge_rows(path, known, wanted, refresh, plain):
-    path += ("models",)
-    rows = known.get("models")
-    if rows is None:
-        return [(path, wanted)], []
-    rows = rows if isinstance(rows, list) else []        # an $include: `refuse_included` names its file
-    ids = [str(plain(_get(row, "id"))).strip() for row in rows]
-    served = {plain(row["id"]).strip(): row for row in wanted}
-    edits = []
-    for index, model_id in enumerate(ids):
-        if model_id in served:
-            edits += _row_edits(path + (index,), rows[index], served[model_id], known, refresh)
-    new = [row for model_id, row in served.items() if model_id not in ids]
-    edits += [(path + (len(rows) + count,), row) for count, row in enumerate(new)]
-    return edits, [model_id for model_id in ids if model_id not in served]
+def _choose_wildcard(defaults, pattern):
+    chosen = defaults.setdefault("models", {})
+    if pattern.lower() not in [key.lower() for key in chosen]:
+        chosen[pattern] = {}
 
 
-def _row_edits(path, row, wanted, known, refresh):
-    """Return the edits that give a row of the file what it lacks; `known` is the provider block around it."""
-    sizes = ("contextWindow", "maxTokens")
-    wanted = dict(wanted)
-    if "maxTokens" in wanted and not refresh:
+def _choose_primary(defaults, primary, substituted):
+    model = defaults.setdefault("model", {})
+    if isinstance(model, str):
+        if not _same_key(substituted(model), primary):
+            defaults["model"] = _literal(primary)
+    elif not _same_key(substituted(_get(model, "primary")), primary):
+        model["primary"] = _literal(primary)
+
+
+def _merge_rows(known, served, refresh, substituted, bases):
+    """Merge served rows into a provider block; return the ids of its rows that are not served."""
+    rows = known.setdefault("models", [])
+    if not isinstance(rows, list):                       # an $include: `refuse_included` names its file
+        rows = known["models"] = []
+    by_id = {}
+    for row in rows:
+        by_id.setdefault(_row_id(row, substituted), row)
+    ids = {_row_id(row, substituted): row for row in served}
+    unserved = [model_id for model_id in by_id if model_id not in ids]
+    for model_id in sorted(ids, key=lambda model_id: model_id in bases):
+        row = ids[model_id]
+        base = by_id.get(bases.get(model_id))
+        if base is not None:
+            row = _like_base(row, base, bases[model_id])
+        if model_id in by_id:
+            _complete_row(by_id[model_id], row, known, refresh)
+        else:
+            by_id[model_id] = row
+            rows.append(row)
+    return unserved
+
+
+def _row_id(row, substituted):
+    return str(substituted(_get(row, "id"))).strip()
+
+
+def _like_base(row, base, base_id):
+    """Return the row of an adapter with reasoning and compat of its base's row."""
+    row = dict(row, reasoning=_plain(base.get("reasoning", False)))
+    row.pop("compat", None)
+    if "compat" in base:
+        row["compat"] = _plain(base["compat"])
+    if row["reasoning"]:
+        row["reasoning"] = Noted(True, "by its base, " + base_id)
+    return row
+
+
+def _complete_row(row, served, known, refresh):
+    """Give a row of the file what it lacks; `known` is the provider block around it."""
+    served = dict(served)
+    if "maxTokens" in served and not refresh:
         pinned = [row.get("contextTokens"), row.get("contextWindow", known.get("contextWindow"))]
-        window = min([size for size in pinned if _is_number(size)] or [wanted["contextWindow"]])
-        wanted["maxTokens"] = _written_max_tokens(window)
+        window = min([size for size in pinned if _is_number(size)] or [served["contextWindow"]])
+        served["maxTokens"] = _written_max_tokens(window)
     if row.get("reasoning") is False:
-        wanted.pop("compat", None)                       # a way to ask for thinking is of no use there
-    edits = []
-    for field, value in wanted.items():
-        if field not in row:
-            if field not in sizes or field not in known:
-                edits.append((path + (field,), value))
-        elif field in sizes and refresh and row[field] != value:
-            edits.append((path + (field,), value))
-        elif field == "compat":
-            edits += [(path + (field, key), item) for key, item in _bare(value).items() if key not in row[field]]
-    return edits
+        served.pop("compat", None)                       # a way to ask for thinking is of no use there
+    for field, value in served.items():
+        if field in _SIZES and field in row and refresh:
+            row[field] = value
+        elif field == "compat" and field in row:
+            for key, item in _plain(value).items():
+                row[field].setdefault(key, item)
+        elif field not in _SIZES or field not in known:
+            row.setdefault(field, value)
 
 
-def refuse_included(config, edits, path, sources):
-    """Raise ConfigError when an edit's place lies in a file that `config`, the object of `path`, includes.
+def prune_rows(config, provider, served, variables=None):
+    """Return a config without the rows of a provider whose ids are not among `served`."""
+    def is_served(row):
+        return _row_id(row, lambda value: _substitute(value, variables or {}, "", {})) in served
 
-    It does when an object on the way is nothing but an $include, or the
-    included file has the next key too. `sources` is {file: text}.
+    wanted = _plain(config)
+    rows = _get(find_block(wanted, provider)[1], "models")
+    if isinstance(rows, list):
+        rows[:] = [row for row in rows if "$include" in row or is_served(row)]
+    return wanted
+
+
+def refuse_included(value, wanted, path, sources, place=()):
+    """Raise ConfigError where `wanted` differs from a file's value in a place that it includes.
+
+    It does when an object on the way is nothing but an $include, or the included
+    file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
-    for keys, _ in edits:
-        value = config
-        for depth, key in enumerate(keys):
-            included = _included_holder(value, key, path, sources)
-            if included:
-                place = ".".join(str(part) for part in keys[:depth + 1])
-                raise error_for("config-included", where=path, place=place, included=included)
-            if isinstance(value, list):
-                value = value[key] if key < len(value) else None
-            else:
-                value = _get(value, key)
-
-
-def _included_holder(value, key, path, sources):
-    if isinstance(value, list):                          # one row from elsewhere may be any model
-        return next((found for row in value for found in _include_targets(row, path)), None)
-    for target in _include_targets(value, path):
-        if len(value) == 1 or _holds(target, key, sources):
-            return target
-    return None
+    if json.dumps(value) == json.dumps(wanted):
+        return
+    members = []
+    targets = _include_targets(value, path)
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        members = [(key, value.get(key), wanted.get(key)) for key in dict(value, **wanted)]
+    elif isinstance(value, list) and isinstance(wanted, list):
+        plan = _planned_items(value, wanted)[0]
+        members = [(index, value[index], item) for index, item in enumerate(plan)
+                   if item is not REMOVED]
+        for row in value:                                # a row from elsewhere may be any model
+            targets += _include_targets(row, path)
+    changed = [key for key, old, new in members if json.dumps(old) != json.dumps(new)]
+    for target in targets:
+        if isinstance(value, list) or len(value) == 1 or any(_holds(target, key, sources) for key in changed):
+            place += tuple(changed[:1])
+            raise error_for("config-included", where=path, place=format_path(place), included=target)
+    for key, old, new in members:
+        refuse_included(old, new, path, sources, place + (key,))
 
 
 def _include_targets(value, path):
     names = _get(value, "$include") or []
-    return [include_target(name, path) for name in ([names] if isinstance(names, str) else names)]
+    if isinstance(names, str):
+        names = [names]
+    return [include_target(name, path) for name in names]
 
 
 def _holds(path, key, sources):
-    value = json5_loads(sources[path]) if path in sources else None
+    value = None
+    if path in sources:
+        value = json5_loads(sources[path])
     if not isinstance(value, dict):
         return True                                      # nothing is known of it
     names = [name.lower() for name in value]
-    return str(key).lower() in names or any(_holds(target, key, sources) for target in _include_targets(value, path))
+    return key.lower() in names or any(
+        _holds(target, key, sources) for target in _include_targets(value, path))
 
 
-def edited_text(text, edits, where):
-    """Return a JSON5 text with [(key path, value)] set in it, proved to differ in nothing else.
+_PATH_STEP = (
+    r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
+    r"""|\[(?P<index>[0-9]{1,9})\]"""
+    r"""|\[(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\]"""
+    r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
+)
 
-    `where` names the file. Raises ConfigError when the proof fails.
+
+def parse_path(text):
+    """Return the key path (a tuple) of a text such as `agents.defaults.models["vllm/m"].alias`.
+
+    Names stand in dots or brackets, indices in brackets. Raises UsageError.
     """
-    new_text = apply_splices(text, edit_json5(text, edits))
-    prove_edit(text, new_text, edits, where)
+    path, end = leading_path(text)
+    if not path or end < len(text):
+        raise UsageError("%s is not a path" % text, _PATH_HINT)
+    return path
+
+
+_PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
+
+
+def leading_path(text):
+    """Return (key path, its length) of what begins a text. Raises UsageError for a bad escape."""
+    path, end = [], 0
+    step = re.compile(_PATH_STEP)
+    found = step.match(text)
+    while found:
+        key = found.group(found.lastgroup)
+        if found.lastgroup == "index":
+            key = int(key)
+        elif found.lastgroup == "quoted":
+            try:
+                key = json5_loads(key)
+            except Json5Error as error:
+                raise UsageError("%s is not a path: %s" % (text[:found.end()], error.problem))
+        path.append(key)
+        end = found.end()
+        found = step.match(text, end)
+    return tuple(path), end
+
+
+def parse_value(text):
+    """Return the value of a JSON5 text, else the text itself."""
+    try:
+        return json5_tree(text).value
+    except Json5Error:
+        return text
+
+
+def format_path(path):
+    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += "[%d]" % key
+        elif re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
+            text += "." + key
+        else:
+            text += "[%s]" % json.dumps(key)
+    return text.lstrip(".")
+
+
+def edit_command(edits, config_path=None):
+    """Return the shell command that makes some Edits in the config file."""
+    import shlex
+    words = ["config", "--write"]
+    if config_path is not None:
+        words += ["--config", config_path]
+    for path, value in edits:
+        if value is REMOVED:
+            words += ["--unset", format_path(path)]
+            continue
+        spelled = value
+        if not isinstance(value, str) or parse_value(value) != value:
+            spelled = json.dumps(value)
+        words += ["--set", "%s=%s" % (format_path(path), spelled)]
+    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+
+
+def apply_edits(config, edits):
+    """Return a copy of a config with some Edits made, in their order.
+
+    Objects (arrays before an index) are made on the way; an index one past the end
+    appends; what is absent stays so when it is to be removed. Raises ConfigError where
+    a path leads through a scalar or past the end of an array.
+    """
+    wanted = _plain(config)
+    for path, value in edits:
+        _apply_edit(wanted, path, value)
+    return wanted
+
+
+def _apply_edit(place, path, value):
+    for depth, key in enumerate(path):
+        key = _usable_key(place, key, path[:depth])
+        absent = key == len(place) if isinstance(place, list) else key not in place
+        if absent and value is REMOVED:
+            return
+        if depth == len(path) - 1:
+            break
+        if absent:
+            _put(place, key, [] if isinstance(path[depth + 1], int) else {})
+        place = place[key]
+    if value is REMOVED:
+        del place[key]
+    else:
+        _put(place, key, _plain(value))
+
+
+def _put(place, key, value):
+    if isinstance(place, list):
+        place[key:key + 1] = [value]                     # one past the end, this appends
+    else:
+        place[key] = value
+
+
+def _usable_key(place, key, path):
+    """Return the key or index under which a container has what a path means. Raises ConfigError."""
+    if isinstance(place, list) and isinstance(key, str) and re.match(r"[0-9]{1,9}\Z", key):
+        key = int(key)                                   # models.0.id, as messages have it
+    wanted = "an array" if isinstance(key, int) else "an object"
+    problem = "expected %s, found %s" % (wanted, _json_type(place))
+    if isinstance(place, list) and isinstance(key, int):
+        if key <= len(place):
+            return key
+        problem = "there is no [%d] in an array of %d" % (key, len(place))
+    elif isinstance(place, dict) and isinstance(key, str):
+        return key
+    raise error_for("config-not-written", where=format_path(path) or "the top level", problem=problem,
+                    fix="look at what is there: %s config --check" % TOOL)
+
+
+Member = collections.namedtuple("Member", "floor own value tail comma end")
+Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
+
+`floor` ends what is before it, `own` begins what is its own: comments right above it or
+before it on its line, and the key. `value` is a Node, `tail` ends the comments behind
+it, `comma` may be None, `end` ends all, the comments behind the comma included.
+"""
+# What stands between two members, but for blanks: comments, line ends and a comma.
+_GAP = r"//[^\r\n\u2028\u2029]*|/\*[\s\S]*?\*/|\r\n|[\r\n\u2028\u2029]|,"
+_GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
+
+
+def edited_text(text, wanted, where):
+    """Return the JSON5 text that reads as `wanted`, everything else kept byte for byte.
+
+    Values in `wanted` may be Noted. `where` names the file. Raises ConfigError when the
+    new text would not read as `wanted`, in the same order, or `text` is not JSON5.
+    """
+    root = json5_tree(text)
+    new_text = apply_splices(text, _changes(text, _look(text, root), root, wanted, False))
+    prove_edit(new_text, wanted, where)
     return new_text
 
 
-def apply_splices(text, splices):
-    """Return a text with each (start, end, replacement) made; they ascend and do not overlap."""
-    pieces, pos = [], 0
-    for start, end, piece in splices:
-        pieces += [text[pos:start], piece]
-        pos = end
-    return "".join(pieces + [text[pos:]])
-
-
-def prove_edit(text, new_text, edits, where):
-    """Raise ConfigError unless `new_text` is, as data, `text` with the edits made, in the same order."""
-    meant = json5_tree(text).value
-    for path, value in edits:
-        place = meant
-        for key in path[:-1]:
-            place = place[key] if isinstance(place, list) else place.setdefault(key, {})
-        if isinstance(place, list) and path[-1] == len(place):
-            place.append(None)
-        place[path[-1]] = _bare(value)
+def prove_edit(new_text, wanted, where):
+    """Raise ConfigError unless a text reads as the wanted value, in the same order."""
     try:
-        found = json5_tree(new_text).value
-    except Json5Error as error:                          # its words may quote the file, so they stay here
+        found = json.dumps(json5_tree(new_text).value)   # as text: 1 is not True, and NaN is NaN
+    except Json5Error:
+        found = None
+    if found != json.dumps(_plain(wanted)):
         raise error_for("config-not-written", where=where, fix=_by_hand(),
-                   problem="the edit would make line %d no JSON5" % error.line)
-    if json.dumps(found) != json.dumps(meant):           # as texts: 1 is not True, and NaN is NaN
-        raise error_for("config-not-written", where=where, problem="the edit would change more than was meant", fix=_by_hand())
+                        problem="the new text would not read as what is wanted")
 
 
-def edit_json5(text, edits):
-    """Return the splices [(start, end, replacement)] that set [(key path, value)] in a JSON5 text.
-
-    A path names keys and, in arrays, indices (one past the last appends);
-    objects are created on the way; of equal keys the last is meant. Values may
-    be Noted. Raises ConfigError where the path meets something else.
-    """
-    root = json5_tree(text)
-    is_json = bool(root.items) and _is_json(text)
-    splices, inserts, expanded = [], {}, {}
-    for path, value in edits:
-        chain = _chain(root, path)
-        node = chain[-1]
-        if len(chain) > len(path):
-            splices.append((node.start, node.end, _replacement(text, chain, value, is_json)))
-            continue
-        if node.start not in inserts:
-            inserts[node.start] = (chain, {}, _style(text, chain, is_json))
-        added = inserts[node.start][1]
-        rest = path[len(chain) - 1:]
-        for key in rest[:-1]:
-            added = added.setdefault(key, {})
-        added[rest[-1]] = value
-    for chain, added, style in inserts.values():
-        if _is_crowded(text, chain, added, style):
-            _expand(text, chain, style, expanded)
-    for start, (node, indent, style) in expanded.items():
-        added = inserts.pop(start)[1] if start in inserts else {}
-        splices += _spread(text, node, indent, added, style)
-    for chain, added, style in inserts.values():
-        splices += (_append if chain[-1].items else _fill)(text, chain, added, style)
-    return sorted(splices, key=lambda splice: splice[:2])
+def apply_splices(text, splices):
+    """Return a text with each (start, end, replacement) made; where they overlap, both are."""
+    pieces, pos = [], 0
+    for start, end, piece in sorted(splices, key=lambda splice: splice[:2]):
+        pieces += [text[pos:start], piece]
+        pos = max(pos, end)
+    return "".join(pieces) + text[pos:]
 
 
-def _chain(root, path):
-    """Return the Nodes along a path, from the root to the last that is there."""
-    chain = [root]
-    for depth, key in enumerate(path):
-        node = chain[-1]
-        if not isinstance(node.value, list if isinstance(key, int) else dict):
-            raise error_for("config-invalid", where=".".join(str(part) for part in path[:depth]) or "the top level",
-                       problem="expected an object, found %s" % _json_type(node.value))
-        if isinstance(node.value, list):
-            children = node.items[key:key + 1]
-        else:
-            children = [child for name, _, _, child in node.items if name == key][-1:]
-        if not children:
-            break
-        chain += children
-    return chain
+def _look(text, root):
+    """Return the Look of a JSON5 text."""
+    newline = re.findall("\r\n|[\r\n]", text) + ["\n"]
+    look = _PAGE_LOOK._replace(newline=newline[0])
+    if not root.items:
+        return look
+    _, first_key, _, _ = root.items[0]
+    key_quote = re.match("[\"']?", text[first_key]).group()
+    quotes = (token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string")
+    trailing = _members(text, root)[-1].comma is not None
+    return look._replace(unit=_line_indent(text, first_key) or look.unit, key_quote=key_quote,
+                         quote=next(quotes, look.quote), trailing=trailing,
+                         notes=trailing or key_quote != '"')     # else it is plain JSON
 
 
 def _children(node):
-    """Return [(key or index, start of the member, Node of its value)] of a container."""
+    """Return [(start of the member, Node of its value)] of a Node."""
     if isinstance(node.value, dict):
-        return [(key, start, child) for key, start, _, child in node.items]
-    return [(index, child.start, child) for index, child in enumerate(node.items)]
+        return [(start, child) for _, start, _, child in node.items]
+    return [(child.start, child) for child in node.items or ()]
 
 
-def _replacement(text, chain, value, is_json):
-    style = _style(text, chain[:-1], is_json)
-    if isinstance(chain[-1].value, str):
-        style = style._replace(quote=text[chain[-1].start])
-    return render_json5(value, style, _line_indent(text, chain[-1].start))
-
-
-def _is_crowded(text, chain, added, style):
-    """Tell whether what is added to a container of one line would make that line too long."""
-    node = chain[-1]
-    line = node if node.items else chain[-2] if len(chain) > 1 else None
-    if style.compact or line is None or not _is_one_line(text, line):
-        return False
-    if not node.items and text[node.start + 1:node.end - 1].strip():
-        return False                                     # the comment in there keeps its place
-    size = len(style.comma.join(_members(node, added, style, "", True)))
-    return len(_line(text, node.start)) + size > _width(text, chain)
-
-
-def _expand(text, chain, style, expanded):
-    """Note in `expanded` every container of the chain that stands on one line, with its new indentation."""
-    parent = None
-    for node in chain:
-        if _is_one_line(text, node) and node.start not in expanded and (node.items or parent in expanded):
-            outer = expanded[parent][1] + style.unit if parent in expanded else _line_indent(text, node.start)
-            expanded[node.start] = (node, outer, style)
-        parent = node.start
-
-
-def _spread(text, node, indent, added, style):
-    """Return the splices that put each member of a one-line container, and those added, on its own line."""
-    inner = style.newline + indent + style.unit
-    members = _members(node, added, style, indent + style.unit, False)
-    if not node.items:
-        return [(node.start + 1, node.end - 1, _lines(members, inner, style) + style.newline + indent)]
+def _members(text, node):
+    """Return the Members of a container that has some."""
     children = _children(node)
-    bounds = [start for _, start, _ in children[1:]] + [node.end - 1]
-    after = [_after(text, child.end, bound) for (_, _, child), bound in zip(children, bounds)]
-    gaps = [node.start + 1] + [comma for comma, _, _ in after[:-1]]
-    splices = [(gap, re.compile("[ \t]*").match(text, gap).end(), inner) for gap in gaps]
-    comma, at, _ = after[-1]
-    wants_comma = not comma and (members or style.trailing)
-    body = ("," if wants_comma else "") + (_lines(members, inner, style) if members else "")
-    return splices + [(at, node.end - 1, body + style.newline + indent)]
+    stops = [start for start, _ in children[1:]] + [node.end - 1]
+    _, _, floor, own = _split_gap(text, node.start + 1, children[0][0], False)
+    members = []
+    for (_, child), stop in zip(children, stops):
+        tail, comma, end, following = _split_gap(text, child.end, stop, stop == node.end - 1)
+        members.append(Member(floor, own, child, tail, comma, end))
+        floor, own = end, following
+    return members
 
 
-def _lines(members, glue, style):
-    return glue + ("," + glue).join(members) + ("," if style.trailing else "")
+def _split_gap(text, start, stop, last):
+    """Return (tail, comma, end) of the Member before a gap, and `own` of the one behind it."""
+    tail = end = base = start
+    comma = own = None
+    same_line, ended = True, False
+    for token in re.compile(_GAP).finditer(text, start, stop):
+        mark = token.group()
+        if mark == ",":
+            tail, comma, base = end, token.start(), token.end()
+            end, own, same_line = base, None, True
+        elif mark[0] == "/":
+            own = own or token.start()
+            if same_line:
+                end = token.end()
+        elif same_line or ended:                         # the end of the line, or a blank line
+            own, same_line = None, False
+        ended = mark[0] not in ",/"
+    if comma is None:
+        tail = end
+    if same_line and not last:
+        end = base                                       # a comment between two members of one line
+    return tail, comma, end, own or stop
 
 
-def _append(text, chain, added, style):
-    """Return the splices that add members behind the last one of a container."""
-    node = chain[-1]
-    _, start, last = _children(node)[-1]
-    comma, at, line_comment = _after(text, last.end, node.end - 1)
-    comma_at = last.end if line_comment else at
-    own_line = _begins_line(text, start)
-    one_line = style.compact or _is_one_line(text, node)
-    indent = _line_indent(text, start)
-    if not one_line and not own_line and not line_comment and re.search(_LINE_END, text[last.start:last.end]):
-        indent = _line_indent(text, last.end)            # `}, {`: goes on where the one before ends
-        glue = " "
-    elif not one_line:
-        if not own_line and _line_start(text, start) == _line_start(text, node.start):
-            indent += style.unit
-        glue = style.newline + indent
+def _planned_keys(node, wanted):
+    """Return ([what each member of an object becomes, a value or REMOVED], [(key, value) to add])."""
+    last = {key: child for key, _, _, child in node.items}           # of equal keys the last counts
+    plan = []
+    for key, _, _, child in node.items:
+        value = wanted.get(key, REMOVED)
+        if value is not REMOVED and child is not last[key]:
+            value = child.value
+        plan.append(value)
+    return plan, [(key, value) for key, value in wanted.items() if key not in last]
+
+
+def _planned_items(values, wanted):
+    """Return the same for an array. Items go by their ids, else by what they are."""
+    names, wanted_names = ([json.dumps(_get(item, "id") or item) for item in items]
+                           for items in (values, _plain(wanted)))
+    left = collections.Counter(names)
+    plan, used = [], 0
+    for name in names:
+        left[name] -= 1
+        if used < len(wanted) and (wanted_names[used] == name or not left[wanted_names[used]]):
+            plan.append(wanted[used])                    # the same one, or one that has changed
+            used += 1
+        else:
+            plan.append(REMOVED)
+    return plan, [(None, value) for value in wanted[used:]]
+
+
+def _changes(text, look, node, wanted, flat):
+    """Return the splices that make a Node read as `wanted`; `flat`: it shares its line with others."""
+    if isinstance(wanted, Noted):
+        wanted = wanted.value
+    plan, added = None, ()
+    if isinstance(node.value, dict) and isinstance(wanted, dict):
+        plan, added = _planned_keys(node, wanted)
+    elif isinstance(node.value, list) and isinstance(wanted, list):
+        plan, added = _planned_items(node.value, wanted)
+    elif repr(node.value) == repr(wanted):
+        return []
+    if added and not node.items and text[node.start + 1:node.end - 1].strip():
+        return [_behind_comments(text, look, node, added)]
+    if plan is None or added and all(value is REMOVED for value in plan):
+        if isinstance(node.value, str):
+            look = look._replace(quote=text[node.start])
+        indent = _line_indent(text, node.start)
+        return [(node.start, node.end, render_json5(wanted, look, indent, flat))]
+    flat = flat or _is_one_line(text, node)
+    splices = []
+    for (_, child), value in zip(_children(node), plan):
+        if value is not REMOVED:
+            splices += _changes(text, look, child, value, flat)
+    if added or any(value is REMOVED for value in plan):
+        splices += _member_changes(text, look, node, plan, added)
+    return splices
+
+
+def _member_changes(text, look, node, plan, added):
+    """Return the splices that take members out of a container and add others."""
+    members = _members(text, node)
+    splices, kept = [], []
+    for member, value in zip(members, plan):
+        if value is REMOVED:
+            splices += _removal(text, member)
+        else:
+            kept.append(member)
+    trailing = members[-1].comma is not None
+    if added:
+        splices += _addition(text, look, node, kept, added, trailing)
+    elif kept and kept[-1].comma is not None and not trailing:
+        splices.append((kept[-1].comma, kept[-1].comma + 1, ""))
+    return splices
+
+
+def _removal(text, member):
+    """Return the splices that take a member out with what is its own, and its line when it had one."""
+    start, end = member.own, member.end
+    after = re.compile("[ \t]*([\r\n}\\]]?)").match(text, end)
+    if after.group(1) in ("\r", "\n"):
+        start = member.floor + len(re.sub(_GLUE, "", text[member.floor:start]))
+    elif after.group(1):                                 # the line goes on with the closing bracket
+        start = member.floor + len(text[member.floor:start].rstrip(" \t"))
     else:
-        glue = style.comma[1:]
-    if not one_line and isinstance(last.value, dict) and isinstance(node.value, list):
-        if last.items and _is_one_line(text, last):      # rows of one line each
-            lengths = [len(indent + row) for row in _members(node, added, style, indent, True)]
-            one_line = max(lengths) < _width(text, chain)
-    members = _members(node, added, style, indent, one_line)
-    body = glue + ("," + glue).join(members) + ("," if comma else "")
-    return ([] if comma else [(comma_at, comma_at, ",")]) + [(at, at, body)]
+        end = after.end()
+    if member.comma is not None and text[member.tail:member.comma].strip():
+        return [(start, member.tail, ""), (member.comma, end, "")]   # comments between are nobody's
+    return [(start, end, "")]
 
 
-def _fill(text, chain, added, style):
-    """Return the splices that add members to a container without any."""
-    node = chain[-1]
+def _addition(text, look, node, kept, added, trailing):
+    """Return the splices that put members behind the last one that a container keeps."""
+    last = kept[-1]
+    splices = []
+    if last.comma is None:
+        splices = [(last.value.end, last.value.end, ",")]
+    outer, indent = _line_indent(text, node.start), _line_indent(text, last.own)
+    glue = re.search(_GLUE, text[last.floor:last.own]).group() or " "
+    inner = look.newline + outer + look.unit
+    if "//" in text[last.value.end:last.end] and glue.strip(" \t") == "":
+        glue = inner
+    sister = isinstance(node.value, list) and last.value.items and _is_one_line(text, last.value)
+    one_line = _is_one_line(text, node)
+    body = _joined(added, look, indent, one_line or sister, glue, trailing)
+    if not one_line or _has_room(text, node, body):
+        return splices + [(last.end, last.end, body)]
+    body = _joined(added, look, outer + look.unit, False, inner, trailing or look.trailing)
+    splices += [(_blanks_before(text, member.floor, member.own), member.own, inner) for member in kept]
+    splices.append((last.end, last.end, body))
     close = node.end - 1
+    splices.append((_blanks_before(text, last.end, close), close, look.newline + outer))
+    return splices
+
+
+def _blanks_before(text, floor, pos):
+    return floor + len(text[floor:pos].rstrip(" \t"))
+
+
+def _has_room(text, node, body):
+    line = _line_start(text, node.start)
+    rest = re.split(_LINE_END, text[node.end:node.end + _LINE_WIDTH])[0]
+    return node.end - line + len(rest) + len(body) <= _LINE_WIDTH
+
+
+def _behind_comments(text, look, node, added):
+    """Return the splice that puts members behind the comments in an empty container."""
+    close = node.end - 1
+    start = node.start + 1
     indent = _line_indent(text, node.start)
-    _, at, _ = _after(text, node.start + 1, close, True)
-    if at == node.start + 1 and not re.search(_LINE_END, text[at:close]):
-        value = added if isinstance(node.value, dict) else list(added.values())
-        one_line = len(chain) > 1 and _is_one_line(text, chain[-2])
-        return [(at, close, render_json5(value, style, indent, one_line)[1:-1])]
-    inner = indent + style.unit
-    if _line_start(text, at) != _line_start(text, node.start) and _line_indent(text, at):
-        inner = _line_indent(text, at)
-    body = _lines(_members(node, added, style, inner, False), style.newline + inner, style)
-    if re.search(_LINE_END, text[at:close]):
-        return [(at, at, body)]
-    return [(at, close, body + style.newline + indent)]
+    inner = indent + look.unit
+    body = _joined(added, look, inner, False, look.newline + inner, look.trailing)
+    return start + len(text[start:close].rstrip()), close, body + look.newline + indent
 
 
-def _after(text, pos, end, all_comments=False):
-    """Return (end of the comma or None, place behind it and its comments, whether that ends in a // comment).
+def _joined(added, look, indent, flat, glue, trailing):
+    """Return members to add, each behind `glue`, with commas between and, if `trailing`, at the end."""
+    texts = [glue + _member_text(key, value, look, indent, flat) for key, value in added]
+    return ",".join(texts) + "," * trailing
 
-    Comments count on the comma's own line, or all with `all_comments`;
-    text[pos:end] is what follows the last member of a container.
+
+def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
+    """Return a value as JSON5 whose lines after the first stand at `indent`.
+
+    A container of scalars, with `flat` any container, takes one line if it has room there.
     """
-    comma, at, line_comment, same_line = None, pos, False, True
-    for token in re.compile(_JSON5_TOKEN).finditer(text, pos, end):
-        words = token.group()
-        breaks = re.search(_LINE_END, words) is not None
-        if words == ",":
-            comma, at, line_comment, same_line = token.end(), token.end(), False, True
-        elif words[0] == "/" and (all_comments or (same_line and not breaks)):
-            at, line_comment = token.end(), words.startswith("//")
-        elif breaks:
-            same_line = False
-    return comma, at, line_comment
-
-
-def render_json5(value, style=_PAGE_STYLE, indent="", one_line=False):
-    """Return a value as JSON5 whose lines after the first stand at `indent`; a Noted's note becomes a comment."""
     if isinstance(value, Noted):
         value = value.value                              # the note stands before its key
     if isinstance(value, str):
-        return _quoted(value, style.quote)
-    if not isinstance(value, (dict, list)):
+        return _quoted(value, look.quote)
+    if not isinstance(value, (dict, list)) or not value:
         return json.dumps(value)
-    left, right, pad = ("{", "}", style.pad) if isinstance(value, dict) else ("[", "]", style.bracket_pad)
-    if not value:
-        return left + right
-    items = list(value.items()) if isinstance(value, dict) else [(None, item) for item in value]
-    one_line = one_line or style.compact
-    if one_line or (style.leaves and not any(isinstance(item, (dict, list, Noted)) for _, item in items)):
-        members = [_member(key, item, style, indent, True) for key, item in items]
-        text = left + pad + style.comma.join(members) + pad + right
-        if one_line or len(indent + text) <= _LINE_WIDTH:
+    items, left, right = [(None, item) for item in value], "[", "]"
+    if isinstance(value, dict):
+        items, left, right = list(value.items()), "{ ", " }"
+    if flat or not any(isinstance(item, (dict, list, Noted)) for _, item in items):
+        text = left + _joined(items, look, indent, True, " ", False).lstrip(" ") + right
+        if len(indent + text) <= _LINE_WIDTH:
             return text
-    inner = indent + style.unit
-    members = [_member(key, item, style, inner, False) for key, item in items]
-    return left + _lines(members, style.newline + inner, style) + style.newline + indent + right
+    inner = indent + look.unit
+    body = _joined(items, look, inner, False, look.newline + inner, look.trailing)
+    return left[0] + body + look.newline + indent + right[-1]
 
 
-def _members(node, added, style, indent, one_line):
-    named = isinstance(node.value, dict)
-    return [_member(key if named else None, item, style, indent, one_line) for key, item in added.items()]
-
-
-def _member(key, item, style, indent, one_line):
-    text = render_json5(item, style, indent, one_line)
+def _member_text(key, item, look, indent, flat):
+    text = render_json5(item, look, indent, flat)
     if key is not None:
-        bare = not style.key_quote and re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key)
-        text = (key if bare else _quoted(key, style.key_quote or style.quote)) + style.colon + text
-    if isinstance(item, Noted) and style.comments:
-        note = "".join(char if char.isprintable() else " " for char in item.note)[:_LINE_WIDTH].replace("*/", "* /")
-        text = ("/* %s */ " % note if one_line else "// %s%s%s" % (note, style.newline, indent)) + text
+        if look.key_quote or not re.match(_BARE_KEY, key):
+            key = _quoted(key, look.key_quote or look.quote)
+        text = key + ": " + text
+    if isinstance(item, Noted) and look.notes:
+        note = re.sub(r"[^ -~]|\*/", " ", item.note)[:_LINE_WIDTH]
+        if flat:
+            return "/* %s */ %s" % (note, text)
+        return "// %s%s%s%s" % (note, look.newline, indent, text)
     return text
 
 
 def _quoted(text, quote):
     """Return a JSON5 string; what cannot be seen is escaped as JSON does it."""
     def escape(char):
-        if char == quote or char == "\\":
+        if char in (quote, "\\"):
             return "\\" + char
-        return char if char.isprintable() else "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
+        if char.isprintable():
+            return char
+        return json.dumps(char)[1:-1].replace("\x7f", "\\u007f")
 
-    return quote + "".join(escape(char) for char in text) + quote
-
-
-def _bare(value):
-    """Return a value without the notes in it."""
-    if isinstance(value, Noted):
-        return _bare(value.value)
-    if isinstance(value, dict):
-        return {key: _bare(item) for key, item in value.items()}
-    return [_bare(item) for item in value] if isinstance(value, list) else value
-
-
-def _style(text, chain, is_json):
-    """Return the Style around a place, the nearest example of each habit deciding."""
-    import itertools
-    near = list(itertools.islice(_neighbours(chain), _STYLE_SAMPLE))
-    objects = [item for node in near if isinstance(node.value, dict) for item in node.items]
-    strings = [text[child.start] for node in near for _, _, child in _children(node) if isinstance(child.value, str)]
-    bare_able = [text[start] for key, start, _, _ in objects if re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key)]
-    quotes = strings + [text[start] for _, start, _, _ in objects if text[start] in "\"'"] + ['"']
-    flat = [node for node in near if _is_one_line(text, node)]
-    tall = [node for node in near if _begins_line(text, _children(node)[-1][1])]
-    units = [_line_indent(text, _children(node)[-1][1])[len(_line_indent(text, node.start)):] for node in tall]
-    colons = [text[end:child.start] for _, _, end, child in objects]
-    colon = (" :" if colons[0][0] == " " else ":") + (" " if colons[0][-1] in " \t\r\n" else "") if colons else ": "
-    pads = [text[node.start + 1] == " " for node in flat if isinstance(node.value, dict)]
-    bracket_pads = [text[node.start + 1] == " " for node in flat if isinstance(node.value, list)]
-    pairs = [_children(node)[:2] for node in flat if len(node.items) > 1]
-    commas = [text[_after(text, one[2].end, two[1])[0]] == " " for one, two in pairs]
-    trailing = [_after(text, _children(node)[-1][2].end, node.end - 1)[0] is not None for node in tall]
-    compact = bool(chain[0].items) and _is_one_line(text, chain[0]) and colon == ":" and not any(pads[:1])
-    line_end = re.compile("\r\n|\r|\n").search(text, chain[-1].start) or re.search("\r\n|\r|\n", text)
-    return Style(
-        unit=next((unit for unit in units if unit), "  "), newline=line_end.group() if line_end else "\n", quote=quotes[0],
-        key_quote=bare_able[0] if bare_able and bare_able[0] in "\"'" else '"' if is_json else "",
-        colon=colon, comma=", " if (commas or [colon != ":"])[0] else ",",
-        pad=" " if (pads or [not compact])[0] else "", bracket_pad=" " if any(bracket_pads[:1]) else "",
-        trailing=(trailing or [not is_json])[0], leaves=not is_json or bool(flat),
-        comments=not is_json and not compact, compact=compact)
-
-
-def _neighbours(chain):
-    """Yield the containers with members around a place, nearest first."""
-    for node in reversed(chain):
-        nodes = [node]
-        while nodes:
-            node = nodes.pop()
-            if node.items:
-                yield node
-                nodes += [child for _, _, child in reversed(_children(node)[:_STYLE_SAMPLE])]
-
-
-def _is_json(text):
-    try:
-        json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return quote + "".join(map(escape, text)) + quote
 
 
 def _is_one_line(text, node):
@@ -6534,27 +6712,12 @@ def _is_one_line(text, node):
 
 
 def _line_start(text, pos):
-    return max(text.rfind("\n", 0, pos), text.rfind("\r", 0, pos)) + 1
-
-
-def _line(text, pos):
-    """Return the line a position is on, as far as its end."""
-    return re.compile("[^\r\n]*").match(text, _line_start(text, pos)).group()
+    start = text.rfind("\n", 0, pos) + 1
+    return max(start, text.rfind("\r", start, pos) + 1)
 
 
 def _line_indent(text, pos):
-    return re.match("\ufeff?([ \t]*)", _line(text, pos)).group(1)
-
-
-def _begins_line(text, pos):
-    return not text[_line_start(text, pos):pos].strip(" \t\ufeff")
-
-
-def _width(text, chain):
-    """Return how long a line may become: as long as those of the container around it, at least _LINE_WIDTH."""
-    around = chain[-2] if len(chain) > 1 else chain[-1]
-    lines = re.split("[\r\n]", text[around.start:min(around.end, around.start + 100 * _LINE_WIDTH)])
-    return max([_LINE_WIDTH] + [len(line) for line in lines])
+    return re.compile("\ufeff?([ \t]*)").match(text, _line_start(text, pos)).group(1)
 
 
 # ----------------------------------------------------------------------------
@@ -7937,72 +8100,225 @@ def curl_command(base_url, headers, data, ca_file=None):
 
 
 def _add_config_parser(verb):
-    verb.add_argument("--write", action="store_true", help="merge the block into openclaw.json; a .bak is kept")
-    verb.add_argument("--dry-run", action="store_true", help="print what --write would change, as a unified diff")
+    verb.epilog = _CONFIG_EXAMPLES
+    verb.add_argument("--write", action="store_true", help="write openclaw.json; a .bak is kept")
+    verb.add_argument("--dry-run", action="store_true",
+                      help="print what --write would change, as a unified diff")
     verb.add_argument("--primary", metavar="MODEL", help="make this the default model")
-    verb.add_argument("--wildcard", action="store_true", help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
-    verb.add_argument("--refresh", action="store_true", help="renew contextWindow and maxTokens of rows that are there")
-    verb.add_argument("--probe", action="store_true", help="ask the chat templates whether thinking can be switched")
+    verb.add_argument("--wildcard", action="store_true",
+                      help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
+    verb.add_argument("--refresh", action="store_true",
+                      help="renew contextWindow and maxTokens of rows that are there")
+    verb.add_argument("--prune", action="store_true", help="remove rows that the server does not serve")
+    verb.add_argument("--probe", action="store_true",
+                      help="ask the chat templates whether thinking can be switched")
+    verb.add_argument("--set", metavar="PATH=VALUE", dest="edits", action="append", default=[],
+                      type=parse_assignment, help="set a value, JSON5 or else text (repeatable)")
+    verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
+                      help="remove a key, or an item of an array (repeatable)")
     verb.add_argument("--check", action="store_true", help="check openclaw.json; opens no connection")
     verb.add_argument("--json", action="store_true", help="with --check: print the verdict as JSON")
     _add_server_options(verb)
 
 
+_CONFIG_EXAMPLES = """examples:
+  openclaw_vllm.py config --write --set 'models.providers.vllm.models[0].contextWindow=32768'
+  openclaw_vllm.py config --dry-run --unset 'agents.defaults.models["vllm/Qwen/Qwen3-8B"].alias'
+"""
+_MERGE_OPTIONS = ("primary", "wildcard", "refresh", "prune", "probe", "base_url")
+
+
 def _cmd_config(options, env, console):
+    _refuse_conflicts(options)
     if options.check:
         return _check_config(options, env, console)
-    if options.json:
+    show_diff = console.out if options.dry_run else None
+    if options.edits:
+        settings = read_settings(options.config, env)
+        save_edits(settings, options.edits, console, show_diff, options.write)
+    else:
+        _merge_config(options, env, console, show_diff)
+    return 0
+
+
+def _refuse_conflicts(options):
+    """Raise UsageError for options of `config` that do not go together."""
+    given = [name for name in ("edits", "write", "dry_run") + _MERGE_OPTIONS if getattr(options, name)]
+    words = ["--set or --unset" if name == "edits" else "--" + name.replace("_", "-") for name in given]
+    merging = [word for name, word in zip(given, words) if name in _MERGE_OPTIONS]
+    if options.check and given:
+        raise UsageError("--check does not go with " + words[0])
+    if options.edits and merging:
+        raise UsageError("--set or --unset does not go with " + merging[0])
+    if options.edits and options.write and options.dry_run:
+        raise UsageError("--write does not go with --dry-run")
+    if options.json and not options.check:
         raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
+
+
+def _merge_config(options, env, console, show_diff):
     settings, provider = _open_provider(options, env, console)
     models = stated_models(fetch_model_rows(provider, options.timeout), provider)
-    primary = match_model(models, options.primary, provider.id) if options.primary else None
-    if options.primary and primary is None:
-        raise model_not_served(provider.base_url, options.primary, [model.id for model in models])
+    if not models:
+        raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
+                        fix="start vLLM with a model: vllm serve MODEL")
+    _refuse_no_chat(provider, models[0], options.timeout)
+    ids = [model.id for model in models]
+    primary = None
+    if options.primary:
+        primary = match_model(models, options.primary, provider.id)
+        if primary is None:
+            raise model_not_served(provider.base_url, options.primary, ids)
     evidence = {model.id: _evidence(options, provider, model) for model in models}
-    block = config_block(models, provider.base_url, evidence={key: found for key, found in evidence.items() if found})
-    old = settings.sources.get(settings.path) if options.write or options.dry_run else None
-    text = "{}\n" if old is None else old
-    raw = json5_loads(text)
-    merge = merge_provider(raw, block, provider.id, options.wildcard, primary.key if primary else None, options.refresh,
-                           bool(options.base_url), settings.variables)
-    if options.wildcard and not _get(raw, "agents", "defaults", "models"):
-        console.err("note: OpenClaw offers only what agents.defaults.models names, once it names any: "
-                    "other providers need an entry there too")
+    block = config_block(models, provider.base_url, evidence)
+    if not options.write and not options.dry_run:
+        settings = settings._replace(sources={})         # the block alone
+    unserved = []
+
+    def prune(config):
+        return prune_rows(config, provider.id, ids, settings.variables)
+
+    def merge(config):
+        merged = merge_provider(
+            config, block, provider.id, options.wildcard, primary and primary.key, options.refresh,
+            bool(options.base_url), settings.variables,
+            {model.id: model.parent for model in models})
+        unserved.extend(merged.unserved)
+        return merged.wanted
+
     try:
-        refuse_included(raw, merge.edits, settings.path, settings.sources)
-        new = edited_text(text, merge.edits, settings.path)
-        return _deliver_config(options, settings.path, old, new, merge, console)
+        old, new = revised_text(settings, [prune] * options.prune + [merge])
     except ConfigError:
-        if options.write:                            # what could not be written can still be pasted
-            console.out(edited_text("{}\n", [(("models", "providers", provider.id), block)], settings.path).rstrip("\n"))
+        if options.write:                                # what could not be written can still be pasted
+            console.out(render_json5({"models": {"providers": {provider.id: block}}}))
         raise
+    for model_id in unserved:
+        console.err("kept, though the server does not serve it: %s" % model_id)
+    if unserved:
+        console.err("  to remove: %s config --write --prune" % TOOL)
+    _note_surroundings(options, settings, console)
+    _deliver_text(settings.path, old, new, console, show_diff, options.write)
+
+
+def _refuse_no_chat(provider, model, timeout_s):
+    """Raise ServerError for a server that shows that it has no chat completions."""
+    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    url = server_root(provider.base_url) + "/openapi.json"
+    try:
+        reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
+        openapi = loads_untrusted(reply.body.decode("utf-8", "replace"))
+    except (Error, ValueError):
+        return                                       # many servers do not show it
+    if offers_chat(openapi) is False:
+        raise error_for("not-a-chat-model", url=url, model=model.id)
 
 
 def _evidence(options, provider, model):
-    if not options.probe:
-        return thinking_evidence(model.id) or thinking_evidence((model.root or "").split("/")[-1])
-    return probe_thinking(provider, model.id, options.timeout) or (model.reasoning and (None, "by its name")) or None
+    """Return (compat or None, reason) for how a model thinks, or None."""
+    if options.probe:
+        found = probe_thinking(provider, model.id, options.timeout)
+        if found is None and model.reasoning:
+            found = None, "by its name"
+        return found
+    root = (model.root or "").split("/")[-1]
+    return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
 
 
-def _deliver_config(options, path, old, new, merge, console):
-    """Print, diff or write the new text of a config; return the exit status."""
-    if not options.write and not options.dry_run:
-        console.out(new.rstrip("\n"))
-        return 0
-    for reference in merge.unserved:
-        console.err("kept, though the server no longer has it: %s" % reference)
-    if old == new or not merge.edits:
+def _note_surroundings(options, settings, console):
+    """Say what OpenClaw needs beside the block."""
+    if options.wildcard and not _get(settings.config, "agents", "defaults", "models"):
+        console.err("note: OpenClaw offers only what agents.defaults.models names, once it names "
+                    "any: other providers need an entry there too")
+    if options.ca_file:
+        import shlex
+        console.err("note: OpenClaw must trust that authority too, where it is started: "
+                    "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(options.ca_file)))
+
+
+def parse_assignment(text):
+    """Return the Edit of PATH=VALUE; VALUE is JSON5, else the text itself. Raises UsageError."""
+    path, end = leading_path(text)
+    if not path or text[end:end + 1] != "=":
+        raise UsageError("--set %s: not PATH=VALUE" % text.partition("=")[0], _PATH_HINT)
+    return Edit(path, parse_value(text[end + 1:]))
+
+
+def parse_removal(text):
+    """Return the Edit that takes away what a path names. Raises UsageError."""
+    return Edit(parse_path(text), REMOVED)
+
+
+def save_edits(settings, edits, console, show_diff=None, write=False):
+    """Make Edits in the config file, as `config --set` and `doctor --fix` do.
+
+    `show_diff` is called with each line of the unified diff; `write` writes the file, a .bak
+    beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
+    where a path leads nowhere or into an $include, or the result has a new error.
+    """
+    console.hide(secret_texts(settings.config))
+    steps = []
+    for _, run in itertools.groupby(edits, key=lambda edit: edit.value is REMOVED):
+        batch = list(run)
+        steps.append(lambda config, batch=batch: apply_edits(config, batch))
+    old, new = revised_text(settings, steps)
+    console.hide(secret_texts(json5_loads(new)))
+    _deliver_text(settings.path, old, new, console, show_diff, write)
+
+
+def revised_text(settings, steps):
+    """Return (text of the config file or None, what some steps make of it).
+
+    A step takes the file's own value and returns the wanted one. Raises ConfigError as
+    `save_edits` does.
+    """
+    old = settings.sources.get(settings.path)
+    text = "{}\n" if old is None else old
+    try:
+        value = before = json5_tree(text).value
+    except Json5Error:
+        value = None
+    if value is None or (old is None and settings.issues):
+        raise issue_error(settings.issues)           # the file cannot be read
+    for step in steps:
+        wanted = step(value)
+        refuse_included(value, _plain(wanted), settings.path, settings.sources)
+        text = edited_text(text, wanted, settings.path)
+        value = _plain(wanted)                       # as edited_text has proved
+    refuse_faults(settings, before, value)
+    return old, text
+
+
+def refuse_faults(settings, before, after):
+    """Raise ConfigError when the file's value has a severe fault `after` that it had not `before`."""
+    def severe(config):
+        faults = schema_faults(_substitute(config, settings.variables))
+        return collections.Counter(     # without indices, which removals move
+            (dotted(key for key in fault.path if isinstance(key, str)), fault.problem)
+            for fault in faults if fault.severe)
+
+    for path, problem in severe(after) - severe(before):
+        raise error_for("config-not-written", where=settings.path, problem="%s: %s" % (path, problem),
+                        fix="set a value that OpenClaw accepts")
+
+
+def _deliver_text(path, old, new, console, show_diff, write):
+    """Print, diff or write the new text of a config file."""
+    if not write and show_diff is None:
+        console.out(re.sub("\r\n?", "\n", new.lstrip("\ufeff")).rstrip("\n"))
+        return
+    if new == ("{}\n" if old is None else old):
         console.err("%s: nothing to change" % path)
-        return 0
-    if options.dry_run:
+        return
+    if show_diff is not None:
         import difflib
-        lines = [re.findall(r"[^\n]*\n|[^\n]+", (text or "").replace("\r\n", "\n")) for text in (old, new)]
-        for line in difflib.unified_diff(lines[0], lines[1], path, path):
-            console.out(line.rstrip("\n"))
-        return 0
-    write_config(path, old, new)
-    console.err("%s: written%s" % (path, "" if old is None else "; the old file is %s.bak" % path))
-    return 0
+        lines = [re.sub("\r\n?", "\n", text or "").split("\n") for text in (old, new)]
+        for line in difflib.unified_diff(lines[0], lines[1], path, path, lineterm=""):
+            show_diff(line)
+    if write:
+        write_config(path, old, new)
+        kept = "" if old is None else "; the old file is %s.bak" % path
+        console.err("%s: written%s" % (path, kept))
 
 
 def _check_config(options, env, console):

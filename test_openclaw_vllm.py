@@ -4916,11 +4916,11 @@ class Readme(Case):
 # Config editing
 # ----------------------------------------------------------------------------
 
-def a_model(model_id="tiny-qwen3", context_window=4096, reasoning=False, name=None):
-    return vllm.Model(
-        id=model_id, name=name or model_id, provider="vllm", base_url="http://127.0.0.1:8000/v1", input=("text",),
-        context_window=context_window, context_tokens=None, max_tokens=None, reasoning=reasoning, source="discovered",
-        parent=None, root=None, tags=(), compat={}, headers={}, params=(), thinking=None)
+def a_model(model_id="tiny-qwen3", context_window=4096, reasoning=False, name=None, parent=None):
+    empty = vllm.Model(*[None] * len(vllm.Model._fields))
+    return empty._replace(
+        id=model_id, name=name or model_id, provider="vllm", input=("text",), parent=parent,
+        context_window=context_window, reasoning=reasoning, source="discovered")
 
 
 def a_block(*models, **options):
@@ -4930,7 +4930,13 @@ def a_block(*models, **options):
 def merge_text(text, block, **options):
     """Return (new text, Merge) of one run over a text."""
     merge = vllm.merge_provider(vllm.json5_loads(text), block, **options)
-    return vllm.edited_text(text, merge.edits, "openclaw.json"), merge
+    return vllm.edited_text(text, merge.wanted, "openclaw.json"), merge
+
+
+def edit_text(text, *edits):
+    """Return a text with some (key path, value) edits made; the value REMOVED takes a key away."""
+    edits = [vllm.Edit(*edit) for edit in edits]
+    return vllm.edited_text(text, vllm.apply_edits(vllm.json5_loads(text), edits), "openclaw.json")
 
 
 def same(one, other):
@@ -5009,7 +5015,9 @@ class TheBlock(unittest.TestCase):
 
     def test_is_what_the_documentation_writes(self):
         block = a_block(a_model("your-model-id", 128000, name="Local vLLM Model"))
-        self.assertEqual(vllm.render_json5({"models": {"providers": {"vllm": block}}}) + "\n", PAGE_EXAMPLE)
+        self.assertEqual(block.pop("timeoutSeconds"), 300)
+        written = vllm.render_json5({"models": {"providers": {"vllm": block}}})
+        self.assertEqual(written + "\n", PAGE_EXAMPLE)
 
     def test_leaves_room_for_the_prompt(self):
         for window, wanted in ((128000, 8192), (16384, 8192), (16383, 8191), (4096, 2048), (1, 1)):
@@ -5024,35 +5032,33 @@ class TheBlock(unittest.TestCase):
     def test_gives_the_evidence_for_thinking_as_a_comment(self):
         models = [a_model("plain"), a_model("some-r1", reasoning=True), a_model("qwen3")]
         evidence = {"some-r1": (None, "the name says so"),
-                    "qwen3": ({"thinkingFormat": "qwen-chat-template"}, "it thought\nwhen */ asked\u2028to")}
+                    "qwen3": ({"thinkingFormat": "qwen-chat-template"}, "it\nthought */ \u2028asked")}
         text = vllm.render_json5(a_block(*models, evidence=evidence))
         self.assertIn('      // the name says so\n      reasoning: true,\n', text)
-        self.assertIn('      // it thought when * / asked to\n'
+        self.assertIn('      // it thought    asked\n'
                       '      compat: { thinkingFormat: "qwen-chat-template" },\n', text)
         rows = vllm.json5_loads(text)["models"]
         self.assertEqual([row["reasoning"] for row in rows], [False, True, True])
-        self.assertEqual([row.get("compat") for row in rows], [None, None, {"thinkingFormat": "qwen-chat-template"}])
-
-    def test_can_leave_the_key_out(self):
-        self.assertNotIn("apiKey", a_block(api_key_text=None))
+        self.assertEqual([row.get("compat") for row in rows],
+                         [None, None, {"thinkingFormat": "qwen-chat-template"}])
 
     def test_keeps_a_hostile_id_from_naming_a_variable(self):
         for model_id in ("${VLLM_API_KEY}", "$${HOME}", "a$${A}${B}$c", "${lower}", "$"):
             with self.subTest(id=model_id):
                 written = a_block(a_model(model_id))["models"][0]["id"]
                 variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
-                self.assertEqual(vllm._substitute(written, variables, "", {}), model_id)
+                self.assertEqual(vllm._substitute(written, variables), model_id)
                 merge = vllm.merge_provider({}, a_block(a_model(model_id)), primary="vllm/" + model_id)
-                self.assertEqual(merge.edits[-1][1], "vllm/" + written)
+                self.assertEqual(merge.wanted["agents"]["defaults"]["model"]["primary"], "vllm/" + written)
 
     def test_writes_any_text_so_that_it_reads_the_same(self):
-        texts = ["", "a'b\"c\\", "\u2028\u2029\ufeff\u00a0", "\x00\x01\x1b[2J\x7f\x9f\r\n\t", "\u202egnp.exe",
-                 "\U0001f600 é 漢", "*/ // /*", "${X}", "\U000e0041"]
+        texts = ["", "a'b\"c\\", "\u2028\u2029\ufeff\u00a0", "\x00\x01\x1b[2J\x7f\x9f\r\n\t",
+                 "\u202egnp.exe", "\U0001f600 é 漢", "*/ // /*", "${X}", "\U000e0041"]
         for text in texts:
             for quote in "\"'":
                 with self.subTest(text=text, quote=quote):
-                    style = vllm._PAGE_STYLE._replace(quote=quote)
-                    written = vllm.render_json5({text: [text]}, style)
+                    look = vllm._PAGE_LOOK._replace(quote=quote)
+                    written = vllm.render_json5({text: [text]}, look)
                     self.assertEqual(vllm.json5_tree(written).value, {text: [text]})
                     self.assertTrue(written.replace("\n", "").isprintable(), written)
         self.assertEqual(json.loads(vllm.render_json5("a\ud800b")), "a\ud800b")
@@ -5062,106 +5068,107 @@ class TheBlock(unittest.TestCase):
             self.assertTrue(same(vllm.json5_loads(vllm.render_json5([number])), [number]), number)
 
 
-# (what it is, before, edits, after): what a careful person would have typed.
-PRIMARY = [(("agents", "defaults", "model", "primary"), "vllm/m")]
-ADD_C = [(("c",), 3)]
-CAREFUL = [
-    ("an empty object", "{}", ADD_C, "{ c: 3 }"),
-    ("an empty object with room", "{\n}\n", ADD_C, "{\n  c: 3,\n}\n"),
-    ("objects on the way", "{}\n", PRIMARY,
-     "{\n  agents: {\n    defaults: {\n      model: { primary: \"vllm/m\" },\n    },\n  },\n}\n"),
-    ("the last line has its comma", "{\n  a: 1,\n  b: 2,\n}\n", ADD_C, "{\n  a: 1,\n  b: 2,\n  c: 3,\n}\n"),
-    ("the last line has no comma", "{\n  a: 1,\n  b: 2\n}\n", ADD_C, "{\n  a: 1,\n  b: 2,\n  c: 3\n}\n"),
+GONE = vllm.REMOVED
+# (what the README promises, before, edits, after)
+LAYOUTS = [
+    ("the file's indentation, line ends, byte-order mark and missing final newline",
+     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t},\r\n}", [(("a", "c"), {"d": {"e": 2}})],
+     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t\tc: {\r\n\t\t\td: { e: 2 },\r\n\t\t},\r\n\t},\r\n}"),
+    ("its quotes, its quoted keys, no trailing comma",
+     "{\n  'a': 'x'\n}\n", [(("c",), "it's")], "{\n  'a': 'x',\n  'c': 'it\\'s'\n}\n"),
+    ("bare keys but for those that need quotes, and its trailing comma",
+     "{\n  a: 1,\n}\n", [(("vllm/*",), {}), (("b",), 2)], "{\n  a: 1,\n  \"vllm/*\": {},\n  b: 2,\n}\n"),
     ("plain JSON stays plain JSON",
-     '{\n    "a": {\n        "x": 1\n    }\n}', [(("c",), {"d": [vllm.Noted("e", "why")]})],
-     '{\n    "a": {\n        "x": 1\n    },\n    "c": {\n        "d": [\n            "e"\n        ]\n    }\n}'),
-    ("minified JSON stays minified", '{"a":{"x":[1,2]}}', [(("a", "c"), {"d": [3, 4]})],
-     '{"a":{"x":[1,2],"c":{"d":[3,4]}}}'),
-    ("minified JSON stays minified, however long", '{"a":{"x":1}}', [(("a", "c"), "t" * 100)],
-     '{"a":{"x":1,"c":"' + "t" * 100 + '"}}'),
-    ("tabs", "{\n\ta: {\n\t\tx: 1,\n\t},\n}\n", [(("a", "c"), {"d": {"e": 2}})],
-     "{\n\ta: {\n\t\tx: 1,\n\t\tc: {\n\t\t\td: { e: 2 },\n\t\t},\n\t},\n}\n"),
-    ("CRLF", "{\r\n  a: 1,\r\n}\r\n", [(("c", "d"), {"e": 2})],
-     "{\r\n  a: 1,\r\n  c: {\r\n    d: { e: 2 },\r\n  },\r\n}\r\n"),
-    ("CR", "{\r a: 1,\r}", ADD_C, "{\r a: 1,\r c: 3,\r}"),
-    ("a byte-order mark", "\ufeff{\n  a: 1\n}", ADD_C, "\ufeff{\n  a: 1,\n  c: 3\n}"),
-    ("single quotes", "{\n  a: 'x',\n}\n", [(("c",), "it's")], "{\n  a: 'x',\n  c: 'it\\'s',\n}\n"),
-    ("quoted keys", "{\n  'a': 1,\n}\n", ADD_C, "{\n  'a': 1,\n  'c': 3,\n}\n"),
-    ("a key that needs quotes", "{\n  a: 1,\n}\n", [(("vllm/*",), {})], "{\n  a: 1,\n  \"vllm/*\": {},\n}\n"),
-    ("a key quoted from need is no habit", "{\n  \"x/*\": {},\n}\n", ADD_C, "{\n  \"x/*\": {},\n  c: 3,\n}\n"),
-    ("one line", "{ a: 1 }\n", ADD_C, "{ a: 1, c: 3 }\n"),
-    ("one line without room", "{a: 1, b:2}\n", ADD_C, "{a: 1, b:2, c: 3}\n"),
-    ("one line with a last comma", "{ a: 1, }\n", ADD_C, "{ a: 1, c: 3, }\n"),
-    ("one line within lines", "{\n  agents: { defaults: { workspace: \"~/w\" } },\n}\n", PRIMARY,
-     "{\n  agents: { defaults: { workspace: \"~/w\", model: { primary: \"vllm/m\" } } },\n}\n"),
-    ("a line that would grow too long is broken up", "{\n  a: { x: { y: 1 }, z: [2] }, // n\n}\n",
-     [(("a", "x", "text"), "t" * 80)],
-     "{\n  a: {\n    x: {\n      y: 1,\n      text: \"" + "t" * 80 + "\",\n    },\n    z: [2],\n  }, // n\n}\n"),
-    ("an empty object in a line that would grow too long", "{ a: {} }", [(("a", "text"), "t" * 100)],
-     "{\n  a: {\n    text: \"" + "t" * 100 + "\",\n  },\n}"),
-    ("rows of one line", "[\n  { id: 1, b: [] },\n  { id: 2, b: [] }\n]", [((2,), {"id": 3, "b": [1]})],
-     "[\n  { id: 1, b: [] },\n  { id: 2, b: [] },\n  { id: 3, b: [1] }\n]"),
-    ("rows that go on where the one before ends",
-     "[{\n  id: 1,\n}, {\n  id: 2,\n}]", [((2,), {"id": 3, "b": {"c": 4}})],
-     "[{\n  id: 1,\n}, {\n  id: 2,\n}, {\n  id: 3,\n  b: { c: 4 },\n}]"),
-    ("braces that open together", "{ a: {\n  x: 1,\n} }\n", ADD_C, "{ a: {\n  x: 1,\n}, c: 3 }\n"),
-    ("braces that close together", "{\n  a: {\n    x: 1 } }\n", ADD_C, "{\n  a: {\n    x: 1 },\n  c: 3 }\n"),
-    ("an array packed in lines", "[\n  1, 2,\n  3, 4\n]", [((4,), 5)], "[\n  1, 2,\n  3, 4,\n  5\n]"),
-    ("a comment behind the last line", "{\n  a: 1, // one\n}\n", ADD_C, "{\n  a: 1, // one\n  c: 3,\n}\n"),
-    ("a comment behind the last line, no comma", "{\n  a: 1 // one\n}\n", ADD_C, "{\n  a: 1, // one\n  c: 3\n}\n"),
-    ("a block comment behind the last line", "{\n  a: 1 /* one */\n}\n", ADD_C, "{\n  a: 1 /* one */,\n  c: 3\n}\n"),
-    ("a comment on the opening line", "{ a: 1 // one\n}\n", ADD_C, "{ a: 1, // one\n  c: 3\n}\n"),
-    ("comments before the brace stay last",
-     "{\n  a: 1,\n\n  // b: 2,\n}\n", ADD_C, "{\n  a: 1,\n  c: 3,\n\n  // b: 2,\n}\n"),
-    ("an empty object with a comment", "{\n    // nothing yet\n}\n", ADD_C, "{\n    // nothing yet\n    c: 3,\n}\n"),
-    ("an empty object with a comment on its line", "{ // nothing yet\n}\n", ADD_C, "{ // nothing yet\n  c: 3,\n}\n"),
-    ("an empty object around a comment", "{ /* nothing */ }\n", ADD_C, "{ /* nothing */\n  c: 3,\n}\n"),
-    ("a comma that begins a line",
-     "{\n  a: 1\n  , b: 2 // two\n}\n", ADD_C, "{\n  a: 1\n  , b: 2, // two\n  c: 3\n}\n"),
-    ("a value is replaced in its own quotes", "{ a: 'x', b: \"y\" /* z */ }", [(("b",), "n"), (("a",), "m")],
-     "{ a: 'm', b: \"n\" /* z */ }"),
-    ("the last of equal keys counts", "{ a: 1, b: {}, a: 2 }", [(("a",), 3)], "{ a: 1, b: {}, a: 3 }"),
-    ("the last of equal objects counts", "{\n  a: { x: 1 },\n  a: { y: 2 },\n}", [(("a", "z"), 3)],
-     "{\n  a: { x: 1 },\n  a: { y: 2, z: 3 },\n}"),
-    ("a key spelled with an escape is that key", "{ \\u0061: 1 }", [(("a",), 2)], "{ \\u0061: 2 }"),
-    ("a note", "{\n  a: 1,\n}\n", [(("c",), vllm.Noted(3, "seen"))], "{\n  a: 1,\n  // seen\n  c: 3,\n}\n"),
-    ("a note on one line", "{ a: 1 }\n", [(("c",), vllm.Noted(3, "seen"))], "{ a: 1, /* seen */ c: 3 }\n"),
-    ("several places at once", "{\n  a: { x: 1 },\n  b: [],\n}\n",
-     [(("b", 0), 1), (("a", "y"), 2), (("c",), 3), (("b", 1), 2)],
-     "{\n  a: { x: 1, y: 2 },\n  b: [1, 2],\n  c: 3,\n}\n"),
+     '{\n    "a": 1\n}', [(("c",), {"d": [{"e": "f"}]})],
+     '{\n    "a": 1,\n    "c": {\n        "d": [\n            { "e": "f" }\n        ]\n    }\n}'),
+    ("a container on one line that has room",
+     "{\n  a: { b: { x: 1 } }, // n\n}\n", [(("a", "b", "y"), [2])],
+     "{\n  a: { b: { x: 1, y: [2] } }, // n\n}\n"),
+    ("one that has none gets a line for each member",
+     "{\n  a: { x: [1], /* y */ y: 1 }, // n\n}\n", [(("a", "text"), "t" * 80)],
+     "{\n  a: {\n    x: [1],\n    /* y */ y: 1,\n    text: \"" + "t" * 80 + "\",\n  }, // n\n}\n"),
+    ("a row beside rows of one line",
+     "{\n  a: [\n    { id: 1, b: [] },\n  ],\n}", [(("a", 1), {"id": 2, "b": {"c": 1}})],
+     "{\n  a: [\n    { id: 1, b: [] },\n    { id: 2, b: { c: 1 } },\n  ],\n}"),
+    ("a new member stands behind its siblings and their comments",
+     "{\n  a: 1 // one\n\n  // b: 2,\n}\n", [(("c",), 3)], "{\n  a: 1, // one\n  c: 3\n\n  // b: 2,\n}\n"),
+    ("a removed member takes its comma and its comments along",
+     "{\n  // the first\n\n  // of a\n  a: 1, // a too\n  // of b\n  b: 2,\n}\n", [(("a",), GONE)],
+     "{\n  // the first\n\n  // of b\n  b: 2,\n}\n"),
+    ("the comma before it goes where the file ends without one",
+     '{"a": 1, "b": [1, 2]}', [(("b", 1), GONE), (("b", 0), GONE)], '{"a": 1, "b": []}'),
+    ("a changed value is changed in place, in its own quotes",
+     "{ a: 'x', b: \"y\" /* z */, a: 'z' }", [(("b",), "n"), (("a",), "m")],
+     "{ a: 'x', b: \"n\" /* z */, a: 'm' }"),
 ]
+# A comment in every gap, numbered.
+COMMENTED = """\
+// 1
+{ // 2
+  /* 3 */ a /* 4 */ : /* 5 */ 1 /* 6 */ , // 7
+  // 8
+
+  // 9
+  // 10
+  b: { // 11
+    x: 1, // 12
+    // 13
+    y: [1, /* 14 */ 2 /* 15 */, 3], // 16
+    // 17
+  }, // 18
+  /* 19 */
+  c: 3 // 20
+  // 21
+  , d: [ // 22
+    // 23
+  ] // 24
+  // 25
+} // 26
+// 27
+"""
 
 
 class Editing(unittest.TestCase):
-    """`edit_json5`, and the proof of what it did."""
+    """`edited_text`: the text that has the wanted value, and the proof of it."""
 
-    def test_types_what_a_careful_person_would(self):
-        for what, before, edits, after in CAREFUL:
+    def test_keeps_what_the_readme_promises(self):
+        for what, before, edits, after in LAYOUTS:
             with self.subTest(what):
-                self.assertEqual(vllm.edited_text(before, edits, "f"), after)
+                self.assertEqual(edit_text(before, *edits), after)
 
-    def test_does_nothing_when_nothing_is_to_be_done(self):
-        self.assertEqual(vllm.edit_json5("{ a: 1 }", []), [])
+    def test_keeps_every_byte_when_nothing_differs(self):
+        for text in [COMMENTED, PAGE_EXAMPLE, "\ufeff{ a: .5, 'b': +1, c: 0x1F, a: NaN, }\r"]:
+            self.assertEqual(vllm.edited_text(text, vllm.json5_loads(text), "f"), text)
 
-    def test_refuses_to_go_through_what_is_no_object(self):
-        for text, path, where in (("{ a: 1 }", ("a", "b"), "a"), ("{ a: { b: [] } }", ("a", "b", "c"), "a.b"),
-                                  ("{ a: null }", ("a", "b", "c"), "a"), ("[]", ("a",), "the top level")):
-            with self.subTest(text):
-                with self.assertRaises(vllm.ConfigError) as caught:
-                    vllm.edit_json5(text, [(path, 1)])
-                self.assertIn(where + ": expected an object, found", caught.exception.message)
+    def test_takes_out_the_comments_that_are_of_what_is_removed(self):
+        for path, gone in (
+                (("a",), "3 4 5 6 7"), (("b",), "9 10 11 12 13 14 15 16 17 18"), (("b", "x"), "12"),
+                (("b", "y"), "13 14 15 16"), (("b", "y", 0), ""), (("b", "y", 1), "14 15"),
+                (("b", "y", 2), ""), (("c",), "19 20"), (("d",), "22 23 24"), (("e",), "")):
+            with self.subTest(path=path):
+                new = edit_text(COMMENTED, (path, GONE))
+                kept = [str(number) for number in range(1, 28) if str(number) not in gone.split()]
+                self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
+                self.assertEqual(edit_text(new), new)
+
+    def test_keeps_every_comment_when_values_change_or_come(self):
+        for path in (("a",), ("b",), ("b", "x"), ("b", "z"), ("b", "y", 3), ("c",), ("d", 0), ("e",)):
+            with self.subTest(path=path):
+                new = edit_text(COMMENTED, (path, {"new": [True]}))
+                lost = ["11 12 13 14 15 16 17".split(), []][path != ("b",)]
+                kept = [str(number) for number in range(1, 28) if str(number) not in lost]
+                self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
 
     def test_the_proof_sees_whatever_else_changed(self):
-        text, edits = "{ a: 1, b: [1, true, NaN], c: '1' }", [(("d",), 4)]
-        vllm.prove_edit(text, "{ a: 1, b: [1, true, NaN], c: '1', d: 4 }", edits, "f")
-        for wrong in ("{ a: 1, b: [1, true, NaN], c: '1' }", "{ a: 1, b: [1, true, NaN], c: '1', d: 5 }",
-                      "{ a: true, b: [1, true, NaN], c: '1', d: 4 }", "{ a: 1, b: [1, 1, NaN], c: '1', d: 4 }",
-                      "{ a: 1, b: [1, true, NaN], c: 1, d: 4 }", "{ a: 1.0, b: [1, true, NaN], c: '1', d: 4 }",
-                      "{ a: 1, b: [1, true, NaN], c: '1', d: 4, e: 5 }", "{ a: 1, b: [1, true, NaN] c: '1', d: 4 }",
-                      "{ b: [1, true, NaN], a: 1, c: '1', d: 4 }", ""):
+        wanted = {"a": 1, "b": [1, True, math.nan], "c": "1"}
+        vllm.prove_edit("{ a: 1, b: [1, true, NaN], c: '1' }", wanted, "f")
+        for wrong in ("{ a: 1, b: [1, true, NaN] }", "{ a: true, b: [1, true, NaN], c: '1' }",
+                      "{ a: 1, b: [1, 1, NaN], c: '1' }", "{ a: 1, b: [1, true, NaN], c: 1 }",
+                      "{ a: 1.0, b: [1, true, NaN], c: '1' }", "{ a: 1, b: [1, true] c: '1' }",
+                      "{ a: 1, b: [1, true, NaN], c: '1', e: 5 }", "{ b: [1, true, NaN], a: 1, c: '1' }", ""):
             with self.subTest(wrong):
                 with self.assertRaises(vllm.ConfigError) as caught:
-                    vllm.prove_edit(text, wrong, edits, "the-file")
+                    vllm.prove_edit(wrong, wanted, "the-file")
                 self.assertEqual(caught.exception.cause, "config-not-written")
                 self.assertIn("the-file", caught.exception.message)
                 self.assertTrue(caught.exception.hint)
@@ -5171,40 +5178,153 @@ class Editing(unittest.TestCase):
             merge_text("{}", a_block(a_model("a\ud800b")))
         self.assertEqual(caught.exception.cause, "config-not-written")
 
-    def test_is_quick_on_a_large_file(self):
-        rows = [{"id": "m%d" % index} for index in range(300)]
-        text = vllm.render_json5({"models": {"providers": {"vllm": {"models": rows}}}})
-        new, _ = merge_text(text, a_block(*[a_model("m%d" % index) for index in range(302)]))
-        self.assertEqual(len(vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]), 302)
+    def test_two_thousand_rows_take_less_than_two_seconds(self):
+        models = [a_model("m%d" % number) for number in range(2000)]
+        text = vllm.render_json5({"models": {"providers": {"vllm": a_block(*models)}}})
+        served = [model._replace(context_window=8192) for model in models] + [a_model("new")]
+        config = vllm.json5_loads(text)
+        began = time.process_time()
+        merge = vllm.merge_provider(config, a_block(*served), refresh=True)
+        new = vllm.edited_text(text, merge.wanted, "f")
+        took_s = time.process_time() - began
+        rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
+        self.assertEqual([row["contextWindow"] for row in rows], [8192] * 2000 + [4096])
+        self.assertLess(took_s, 2)
+
+
+class Paths(unittest.TestCase):
+    """Key paths, the edits at them, and the command that makes them."""
+
+    def test_are_read_as_openclaw_writes_them(self):
+        for text, path in (
+                ("models.providers.vllm.models[0].id", ("models", "providers", "vllm", "models", 0, "id")),
+                ('agents.defaults.models["vllm/Qwen/Qwen2.5-7B"].params',
+                 ("agents", "defaults", "models", "vllm/Qwen/Qwen2.5-7B", "params")),
+                ("a['b.c'][d/e].f-g", ("a", "b.c", "d/e", "f-g")), ("a[\"\\u0041]\"]", ("a", "A]")),
+                ("x.0.y", ("x", "0", "y")), ('["a"][12]', ("a", 12))):
+            with self.subTest(text):
+                self.assertEqual(vllm.parse_path(text), path)
+                self.assertEqual(vllm.parse_path(vllm.format_path(path)), path)
+        self.assertEqual(vllm.format_path(("a", "b c", 3, "vllm/m")), 'a["b c"][3]["vllm/m"]')
+
+    def test_that_are_none_are_refused(self):
+        for text in ("", ".", "a.", ".a", "a..b", "a[", "a[]", "a[-1]", "a[1", "a]", "a.[0]", "a b",
+                     "a[\"b]", "a[0]b", "a=1", "a[1234567890]", 'a["\\x"]'):
+            with self.subTest(text):
+                with self.assertRaises(vllm.UsageError):
+                    vllm.parse_path(text)
+
+    def test_values_are_json5_or_text(self):
+        for text, value in (("1", 1), ("true", True), ("'x'", "x"), ("x y", "x y"), ("", ""), ("{a:[1,]}", {"a": [1]}),
+                            ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"), ("null", None), ("{", "{")):
+            with self.subTest(text):
+                self.assertEqual(vllm.parse_assignment("p[\"=\"]=" + text), (("p", "="), value))
+        for text in ("", "=1", "a", "a.=1", "a b=1"):
+            with self.subTest(text):
+                with self.assertRaises(vllm.UsageError):
+                    vllm.parse_assignment(text)
+
+    def test_edits_make_objects_on_the_way_and_append(self):
+        for before, edit, after in (
+                ({}, (("a", "b", "c"), 1), {"a": {"b": {"c": 1}}}),
+                ({}, (("a", 0, "b"), 1), {"a": [{"b": 1}]}),
+                ({"a": [1]}, (("a", 1), 2), {"a": [1, 2]}), ({"a": [1]}, (("a", "0"), 2), {"a": [2]}),
+                ({"a": 1}, (("a",), {"b": 2}), {"a": {"b": 2}}),
+                ({"a": 1, "b": 2}, (("a",), GONE), {"b": 2}), ({"a": [1, 2]}, (("a", 0), GONE), {"a": [2]}),
+                ({"a": 1}, (("b", "c"), GONE), {"a": 1}), ({"a": [1]}, (("a", 1), GONE), {"a": [1]})):
+            with self.subTest(edit=edit):
+                original = copy.deepcopy(before)
+                self.assertEqual(vllm.apply_edits(before, [vllm.Edit(*edit)]), after)
+                self.assertEqual(before, original)
+
+    def test_edits_go_through_no_scalar_and_not_past_the_end(self):
+        for config, path, where in (
+                ({"a": 1}, ("a", "b"), "a: not written: expected an object, found a number"),
+                ({"a": {"b": []}}, ("a", "b", "c"), "a.b: not written: expected an object, found an array"),
+                ({"a": None}, ("a", "b", "c"), "a: not written: expected an object, found null"),
+                ({"a": {}}, ("a", 0), "a: not written: expected an array, found an object"),
+                ({"a": [1]}, ("a", 2), "a: not written: there is no [2] in an array of 1"),
+                ([], ("a",), "the top level: not written: expected an object")):
+            for value in (1, GONE):
+                with self.subTest(path=path, value=value):
+                    with self.assertRaises(vllm.ConfigError) as caught:
+                        vllm.apply_edits(config, [vllm.Edit(path, value)])
+                    self.assertIn(where, caught.exception.message)
+
+    def test_a_command_makes_the_same_edits(self):
+        edits = [vllm.Edit(("a", "b c", 0), value)
+                 for value in (1, "x y", "true", "'", "it's", "", {"k": [None, "é"]}, GONE)]
+        words = shlex.split(vllm.edit_command(edits, "/home/a b/openclaw.json"))
+        self.assertEqual(words[-2 * len(edits) - 4:-2 * len(edits)],
+                         ["config", "--write", "--config", "/home/a b/openclaw.json"])
+        pairs = list(zip(words[-2 * len(edits)::2], words[1 - 2 * len(edits)::2]))
+        read = {"--set": vllm.parse_assignment, "--unset": vllm.parse_removal}
+        self.assertEqual([read[option](text) for option, text in pairs], edits)
 
 
 class Merging(unittest.TestCase):
     """`merge_provider`: what is wanted of a config."""
 
-    def added_lines(self, text, block, **options):
+    def changed_lines(self, text, block, **options):
+        """Return the lines that a merge takes and adds, as a diff has them, and its Merge."""
         new, merge = merge_text(text, block, **options)
         diff = [line for line in difflib.ndiff(text.splitlines(), new.splitlines()) if line[0] in "+-"]
-        self.assertEqual(merge_text(new, block, **options)[1].edits, [], "the second run")
+        self.assertEqual(merge_text(new, block, **options)[0], new, "the second run")
         return diff, merge
 
     def test_page_example_is_left_alone_when_it_is_right(self):
-        self.assertEqual(self.added_lines(PAGE_EXAMPLE, a_block(a_model("your-model-id", 128000)))[0], [])
+        block = a_block(a_model("your-model-id", 128000))
+        self.assertEqual(self.changed_lines(PAGE_EXAMPLE, block)[0], [])
 
     def test_page_example_gains_the_served_model_and_the_primary(self):
-        diff, merge = self.added_lines(PAGE_EXAMPLE, a_block(), primary="vllm/tiny-qwen3")
+        diff, merge = self.changed_lines(PAGE_EXAMPLE, a_block(), primary="vllm/tiny-qwen3")
         self.assertEqual(merge.unserved, ["your-model-id"])
-        self.assertEqual([line[2:] for line in diff], PAGE_EXAMPLE_GAINS.splitlines())
-        self.assertEqual({line[0] for line in diff}, {"+"})
+        self.assertEqual(diff, ["+ " + line for line in PAGE_EXAMPLE_GAINS.splitlines()])
 
     def test_page_example_is_refreshed_in_two_lines(self):
-        diff, _ = self.added_lines(PAGE_EXAMPLE, a_block(a_model("your-model-id", 8192)), refresh=True)
-        self.assertEqual([line for line in diff if line[0] != "?"],
-                         ["-             contextWindow: 128000,", "+             contextWindow: 8192,",
-                          "-             maxTokens: 8192,", "+             maxTokens: 4096,"])
+        block = a_block(a_model("your-model-id", 8192))
+        diff, _ = self.changed_lines(PAGE_EXAMPLE, block, refresh=True)
+        self.assertEqual(diff, ["-             contextWindow: 128000,", "+             contextWindow: 8192,",
+                                "-             maxTokens: 8192,", "+             maxTokens: 4096,"])
 
     def test_page_example_with_a_row_that_lacks_its_cost(self):
-        diff, _ = self.added_lines(PAGE_CUSTOM_URL, a_block(a_model("my-custom-model", 4096)))
-        self.assertEqual(diff, ["+             cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },"])
+        diff, _ = self.changed_lines(PAGE_CUSTOM_URL, a_block(a_model("my-custom-model", 4096)))
+        cost = "cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },"
+        self.assertEqual(diff, ["+             " + cost])
+
+    def test_page_example_is_pruned_of_its_row(self):
+        pruned = vllm.prune_rows(vllm.json5_loads(PAGE_EXAMPLE), "vLLM", ["other"])
+        new = vllm.edited_text(PAGE_EXAMPLE, pruned, "f")
+        row = PAGE_EXAMPLE[PAGE_EXAMPLE.index("          {\n"):PAGE_EXAMPLE.index("        ],")]
+        self.assertEqual(new, PAGE_EXAMPLE.replace(row, ""))
+
+    def test_pruning_keeps_what_is_served_and_what_is_included(self):
+        rows = [{"id": "old"}, {"id": " ${M} "}, {"$include": "row.json5"}, {"id": "b"}]
+        for block, served, wanted in (
+                ({"models": rows}, ["m", "b"], rows[1:]), ({"models": rows}, [], rows[2:3]),
+                ({"models": {"$include": "x"}}, [], {"$include": "x"}), ({}, ["m"], None)):
+            with self.subTest(served=served):
+                config = {"models": {"providers": {"vllm": block}}}
+                pruned = vllm.prune_rows(config, "vllm", served, {"M": "m"})
+                self.assertEqual(pruned["models"]["providers"]["vllm"].get("models"), wanted)
+        self.assertEqual(vllm.prune_rows({}, "vllm", ["m"]), {})
+
+    def test_an_adapter_takes_reasoning_and_compat_of_its_base(self):
+        models = [a_model("lora-r1", reasoning=True, parent="base"), a_model("base")]
+        thinking = {"thinkingFormat": "qwen"}
+        for base, evidence, wanted in (
+                (None, {}, (False, None)), (None, {"base": (thinking, "seen")}, (True, thinking)),
+                ({"id": "base", "reasoning": True}, {}, (True, None)),
+                ({"id": "base", "reasoning": False}, {"base": (thinking, "seen")}, (False, None)),
+                ({"id": "base", "reasoning": True, "compat": {"supportsTools": False}}, {},
+                 (True, {"supportsTools": False}))):
+            with self.subTest(base=base, evidence=evidence):
+                config = {"models": {"providers": {"vllm": {"models": [base]}}}} if base else {}
+                block = a_block(*models, evidence=evidence)
+                new, _ = merge_text(json.dumps(config), block, bases={"lora-r1": "base"})
+                rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
+                adapter = [row for row in rows if row["id"] == "lora-r1"][0]
+                self.assertEqual((adapter["reasoning"], adapter.get("compat")), wanted)
 
     def row_after(self, row, model=None, evidence=None, block=None, **options):
         config = {"models": {"providers": {"vllm": dict(block or {}, models=[row])}}}
@@ -5256,9 +5376,9 @@ class Merging(unittest.TestCase):
     def test_a_row_whose_id_is_a_variable_is_known(self):
         config = {"models": {"providers": {"vllm": {"models": [{"id": "${MODEL}", "name": "x"}]}}}}
         merge = vllm.merge_provider(config, a_block(), variables={"MODEL": "tiny-qwen3"})
+        rows = merge.wanted["models"]["providers"]["vllm"]["models"]
+        self.assertEqual([(row["id"], row["name"]) for row in rows], [("${MODEL}", "x")])
         self.assertEqual(merge.unserved, [])
-        self.assertTrue(all(path[:5] == ("models", "providers", "vllm", "models", 0) for path, _ in merge.edits
-                            if "models" in path[3:]))
 
     def test_what_the_block_says_of_the_server_stays(self):
         block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses", "models": []}
@@ -5270,7 +5390,7 @@ class Merging(unittest.TestCase):
                 self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"], found["vLLM"]["api"]),
                                  (wanted, "mine", "openai-responses"))
         same_place = {"models": {"providers": {"vllm": dict(a_block(), baseUrl="http://127.0.0.1:8000/v1/")}}}
-        self.assertEqual(vllm.merge_provider(same_place, a_block(), replace_base_url=True).edits, [])
+        self.assertEqual(vllm.merge_provider(same_place, a_block(), replace_base_url=True).wanted, same_place)
 
     def test_no_api_key_is_added_beside_another_credential(self):
         for block, wanted in (({}, True), ({"headers": {"X-Team": "a"}}, True),
@@ -5278,7 +5398,7 @@ class Merging(unittest.TestCase):
                               ({"request": {"auth": {"mode": "provider-default"}}}, False)):
             with self.subTest(block=block):
                 merge = vllm.merge_provider({"models": {"providers": {"vllm": block}}}, a_block())
-                self.assertEqual("apiKey" in [path[-1] for path, _ in merge.edits], wanted)
+                self.assertEqual("apiKey" in merge.wanted["models"]["providers"]["vllm"], wanted)
 
     def test_wildcard_asks_for_discovery_and_adds_no_rows(self):
         for config in ({}, {"models": {"providers": {"vllm": {"baseUrl": "http://x/v1", "models": [{"id": "a"}]}}}},
@@ -5291,7 +5411,8 @@ class Merging(unittest.TestCase):
                 self.assertEqual(rows, [{"id": "a"}] if "models" in config else [])
         config = {"models": {"providers": {"vllm": a_block()}},
                   "agents": {"defaults": {"models": {"vLLM/*": {"alias": "x"}}}}}
-        self.assertEqual(vllm.merge_provider(config, a_block(a_model("b")), wildcard=True).edits, [])
+        merge = vllm.merge_provider(config, a_block(a_model("b")), wildcard=True)
+        self.assertEqual(merge.wanted, config)
 
     def test_primary_is_set_whatever_is_there(self):
         for model, wanted in ((None, {"primary": "vllm/m"}), ("openai/x", "vllm/m"), ({}, {"primary": "vllm/m"}),
@@ -5334,12 +5455,12 @@ class Merging(unittest.TestCase):
                 path = os.path.join(home, "openclaw.json")
                 config = vllm.json5_loads(text)
                 sources = {os.path.join(home, name): source for name, source in files.items()}
-                edits = vllm.merge_provider(config, a_block()).edits
+                wanted = vllm._plain(vllm.merge_provider(config, a_block()).wanted)
                 if included is None:
-                    vllm.refuse_included(config, edits, path, sources)
+                    vllm.refuse_included(config, wanted, path, sources)
                     continue
                 with self.assertRaises(vllm.ConfigError) as caught:
-                    vllm.refuse_included(config, edits, path, sources)
+                    vllm.refuse_included(config, wanted, path, sources)
                 self.assertEqual(caught.exception.cause, "config-included")
                 self.assertEqual(caught.exception.facts["included"], os.path.join(home, included))
                 self.assertIn(os.path.join(home, included), caught.exception.message)
@@ -5380,7 +5501,8 @@ class Json5Writer:
 
     def value(self, value, indent):
         if isinstance(value, str):
-            return vllm.render_json5(value, vllm._PAGE_STYLE._replace(quote=self.chance.choice(self.quotes)))
+            look = vllm._PAGE_LOOK._replace(quote=self.chance.choice(self.quotes))
+            return vllm.render_json5(value, look)
         if not isinstance(value, (dict, list)):
             return vllm.render_json5(value)
         left, right = "{}" if isinstance(value, dict) else "[]"
@@ -5434,7 +5556,7 @@ def expected_merge(config, block, wildcard, primary, refresh):
     """Merge as plain data, written apart from the tool: what the file must hold afterwards."""
     config = copy.deepcopy(config)
     providers = config.setdefault("models", {}).setdefault("providers", {})
-    block = vllm._bare(block)
+    block = vllm._plain(block)
     known = providers.get("VlLm")
     if known is None:
         providers["vllm"] = dict(block, models=[]) if wildcard else block
@@ -5475,48 +5597,87 @@ def expected_merge(config, block, wildcard, primary, refresh):
 class AnyFile(unittest.TestCase):
     """Properties over generated files; a failure names the seed that makes it again."""
 
-    SEEDS = range(300)
+    SEEDS = range(150)
+    IDS = ["m1", "Qwen/Qwen3-8B", "it's", "a\u2028b"]
 
-    def check(self, seed):
+    def generate(self, seed):
         chance = random.Random(seed)
-        ids = ["m1", "Qwen/Qwen3-8B", "it's", "a\u2028b"]
-        config = random_config(chance, ids)
+        config = random_config(chance, self.IDS)
         text = Json5Writer(chance).text(config)
         self.assertTrue(same(vllm.json5_tree(text).value, config), "the generator")
-        served = chance.sample(ids, chance.randrange(1, len(ids) + 1))
-        thinking = {chance.choice(ids): ({"thinkingFormat": "qwen"}, "seen */ today")}
-        block = a_block(*[a_model(name, chance.choice([2000, 40960])) for name in served], evidence=thinking)
+        return chance, config, text
+
+    def check_merge(self, seed):
+        chance, config, text = self.generate(seed)
+        served = chance.sample(self.IDS, chance.randrange(1, len(self.IDS) + 1))
+        thinking = {chance.choice(self.IDS): ({"thinkingFormat": "qwen"}, "seen */ today")}
+        models = [a_model(name, chance.choice([2000, 40960])) for name in served]
+        block = a_block(*models, evidence=thinking)
         options = {"wildcard": chance.random() < 0.2, "refresh": chance.random() < 0.3,
                    "primary": chance.choice([None, "vllm/" + served[0]])}
-
-        merge = vllm.merge_provider(vllm.json5_loads(text), block, **options)
-        splices = vllm.edit_json5(text, merge.edits)
-        new = vllm.edited_text(text, merge.edits, "f")
-
+        new, merge = merge_text(text, block, **options)
         wanted = expected_merge(config, block, **options)
         self.assertTrue(same(vllm.json5_tree(new).value, wanted), "the merge of the parsed inputs")
-        self.check_outside(text, splices, new)
+        self.assertEqual([words for words in comments_of(new) if "seen" not in words], comments_of(text))
         known = vllm._get(config, "models", "providers", "VlLm", "models") or []
         unserved = {row["id"] for row in known} - set(served)
         self.assertEqual(set(merge.unserved), set() if options["wildcard"] else unserved)
-        self.assertEqual(vllm.merge_provider(vllm.json5_loads(new), block, **options).edits, [], "a second run")
+        self.assertEqual(merge_text(new, block, **options)[0], new, "a second run")
 
-    def check_outside(self, text, splices, new):
-        pos = shift = 0
-        values = {(node.start, node.end) for node in nodes_of(vllm.json5_tree(text)) if node.items is None}
-        for start, end, piece in splices:
-            self.assertLessEqual(pos, start)
-            self.assertEqual(new[pos + shift:start + shift], text[pos:start])
-            self.assertTrue((start, end) in values or not text[start:end].strip(" \t\r\n\u00a0\u2028"), text[start:end])
-            pos, shift = end, shift + len(piece) - (end - start)
-        self.assertEqual(new[pos + shift:], text[pos:])
-        comments, kept = comments_of(new), comments_of(text)
-        self.assertEqual([words for words in comments if "seen" not in words], kept)
+    def check_edit(self, seed):
+        chance, config, text = self.generate(seed)
+        path = chance.choice(paths_of(config) + [("a",)])
+        value = chance.choice([GONE, GONE, 1, "it's", {"new": [True, {}]}, []])
+        if value is not GONE and chance.random() < 0.5:
+            objects = [found for found in paths_of(config) if isinstance(vllm._get(config, *found), dict)]
+            path = chance.choice(objects + [()]) + chance.choice([("new",), ("new", "er")])
+        wanted = vllm.apply_edits(config, [vllm.Edit(path, value)])
+        new = edit_text(text, (path, value))
+        self.assertTrue(same(vllm.json5_tree(new).value, wanted))
+        beside = siblings(text, path, False)
+        self.assertEqual(siblings(new, path, value is GONE)[:len(beside)], beside)
+        self.assertEqual(vllm.edited_text(new, wanted, "f"), new)
+        if value is GONE:
+            self.check_comments_gone(text, new, path)
 
-    def test_is_merged_and_otherwise_left_alone(self):
-        for seed in self.SEEDS:
-            with self.subTest(seed=seed):
-                self.check(seed)
+    def check_comments_gone(self, text, new, path):
+        """Check that what a member was removed with are its own comments: in it, beside it, right above."""
+        node = vllm.json5_tree(text)
+        for key in path[:-1]:
+            node = dict(children_of(node))[key][1]
+        found = [place for key, place in children_of(node) if key == path[-1]]
+        if len(found) != 1:                              # absent, or there twice under its name
+            return
+        start, end = found[0][0], found[0][1].end
+        left = comments_of(new)
+        comments = [match for match in re.finditer(vllm._JSON5_TOKEN, text) if match.group()[0] == "/"]
+        for match in comments:
+            if start <= match.start() < end:
+                self.assertNotIn(match.group(), left)
+        spans = [match.span() for match in comments
+                 if match.group() not in left and not start <= match.start() < end]
+        spans = sorted(spans + [(start, end)])
+        for (_, before), (after, _) in zip(spans, spans[1:]):
+            gap = re.sub("\r\n|[\r\u2028]", "\n", re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after]))
+            above = r"\A[^\S\n]*\n?[^\S\n]*\Z"           # no blank line, nothing between
+            beside = r"\A[^\S\n]*\Z|,[^\S\n]*\Z"         # or behind the comma that goes with it
+            self.assertRegex(gap, above if after <= start else beside)
+
+    def check_prune(self, seed):
+        chance, config, text = self.generate(seed)
+        served = chance.sample(self.IDS, chance.randrange(1, len(self.IDS) + 1))
+        new = vllm.edited_text(text, vllm.prune_rows(config, "vllm", served), "f")
+        rows = vllm._get(config, "models", "providers", "VlLm", "models")
+        if rows is not None:
+            rows[:] = [row for row in rows if row["id"] in served]
+        self.assertTrue(same(vllm.json5_tree(new).value, config))
+        self.assertEqual(vllm.edited_text(new, vllm.prune_rows(config, "vllm", served), "f"), new)
+
+    def test_is_merged_edited_and_pruned_and_otherwise_left_alone(self):
+        for check in (self.check_merge, self.check_edit, self.check_prune):
+            for seed in self.SEEDS:
+                with self.subTest(check=check.__name__, seed=seed):
+                    check(seed)
 
 
 def comments_of(text):
@@ -5524,12 +5685,36 @@ def comments_of(text):
     return [words for words in found if words.startswith(("//", "/*"))]
 
 
-def nodes_of(node):
-    """Return a Node and all within it."""
-    found = [node]
-    for item in node.items or ():
-        found += nodes_of(item[3] if isinstance(node.value, dict) else item)
+def children_of(node):
+    """Return [(key or index, (start of the member, Node))] of a container; none for a scalar."""
+    if isinstance(node.value, dict):
+        return [(key, (start, child)) for key, start, _, child in node.items]
+    return [(index, (child.start, child)) for index, child in enumerate(node.items or ())]
+
+
+def siblings(text, path, gone):
+    """Return the texts of what stands beside a path, on each level; at its end all, when it is `gone`."""
+    node, found = vllm.json5_tree(text), []
+    for depth, key in enumerate(path):
+        children = children_of(node)
+        own = [child for name, (_, child) in children if name == key]
+        last = gone and depth == len(path) - 1
+        found.append([text[start:child.end] for name, (start, child) in children if last or name != key])
+        if not own:
+            break
+        node = own[-1]
     return found
+
+
+def paths_of(value, path=()):
+    """Return the paths of all that is in a value."""
+    items = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    return [found for key, item in items
+            for found in [path + (key,)] + paths_of(item, path + (key,))]
 
 
 class FailingFile:
