@@ -4170,6 +4170,16 @@ def _lingers(port):
     return False
 
 
+def greeting(target, patience_s):
+    """Return what a server says before it is asked: nothing, where it speaks HTTP."""
+    try:
+        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
+            sock.settimeout(patience_s)
+            return sock.recv(64)
+    except OSError:
+        return b""
+
+
 def peer_certificate(target, patience_s):
     """Return the certificate (DER) of a TLS server, unverified; b"" if it shows none."""
     import ssl
@@ -4234,12 +4244,17 @@ def what_it_is(body):
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
 
 
+_OTHER_TASKS = "(/v[12])?/(embed|pooling|score|rerank|classify|audio/trans)"
+
+
 def offers_chat(openapi):
     """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
-    if not isinstance(paths, dict) or "/v1/models" not in paths:
+    if not isinstance(paths, dict):
         return None
-    return "/v1/chat/completions" in paths
+    if "/v1/chat/completions" in paths:
+        return True
+    return False if any(re.match(_OTHER_TASKS, path) for path in paths) else None
 
 
 # What an error body says
@@ -5242,24 +5257,34 @@ def _read_events(exchange, chunks, provider, model, observed, full):
 # ----------------------------------------------------------------------------
 # Doctor: one small function per check
 # ----------------------------------------------------------------------------
+# Looks at all that lies between the settings and an answer, in the order of _CHECKS, and words
+# what it sees with CAUSES. Sends GETs and /tokenize only, completions with `probe`. The key goes
+# to the configured origin by the configured route; every detour is tried without it.
 
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the model list; /openapi.json has 300 kB
+SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the models; /openapi.json has 300 kB
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
-_PROBE_TOOL = "get_current_time"
-_TOOL_TEXT = (r"<tool_call>|<function=|<\|python_tag\|>|\[TOOL_CALLS\]|<\|tool|"
-              r"\{\s*\"name\"\s*:\s*\"" + _PROBE_TOOL + r"|\[" + _PROBE_TOOL + r"\(")
 # What the transport tells apart and the contract of `doctor --json` does not.
-_CONTRACT_CAUSES = {"bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
-                    "answer-broken": "not-openai", "answer-too-large": "not-openai", "context-exceeded": "chat-failed"}
-_KEY_CAUSES = ("no-key", "bad-key")
-_CONNECT_CAUSES = ("dns", "connection-refused", "server-loading", "wrong-address-family", "unreachable",
-                   "proxy-captured", "scheme-mismatch", "tls-untrusted", "tls-failed")
-_CONNECT_PHASES = ("resolve", "connect", "proxy", "tls")
+_CONTRACT_CAUSES = {
+    "bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
+    "answer-broken": "not-openai", "answer-too-large": "not-openai",
+    "context-exceeded": "chat-failed", None: "config-invalid",
+}
+_KEY_CAUSES = ("no-key", "bad-key", "gateway-auth")
+_CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
+# Where the fact `right` is the base URL to use.
+_BASE_URL_CAUSES = (
+    "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family",
+)
+# The checks that report what resolving the provider failed with; the others go to "provider".
+_REPORTERS = {
+    "not-opted-in": "key", "bad-key-form": "key", "config-missing-variable": "key",
+    "bad-base-url": "base-url", "endpoint-in-base-url": "base-url",
+}
 
 
 def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
@@ -5272,60 +5297,90 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
     """
     case = _Case(settings, timeout_s, model, thinking)
+    case.block_path = _block_path(settings.config, provider_id)
     if not settings.issues:
-        case.sound = True
         try:
-            case.provider = resolve_provider(settings, provider_id, base_url, api_key, ca_file)
-            case.error = case.provider.refusal
+            case.resolved(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
         except UsageError:
             raise
         except Error as error:
-            case.error = error
-    for name, needs, check in _CHECKS + (_PROBES if probe else ()):
-        if needs is not None and getattr(case, needs) is None:
-            yield Finding(name, "skip", case.stopped, "not checked")
-        elif case.left() <= 0 and check is not _check_http:      # which opens no connection
-            case.stopped = case.stopped or "timeout"
-            yield Finding(name, "skip", "timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
-        else:
-            for finding in _run_check(case, check):
-                if finding.status == "fail":
-                    case.stopped = case.stopped or finding.cause
-                yield finding._replace(check=name)
+            case.refusal = error
+            case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
+    for check in _CHECKS + (_PROBES if probe else ()):
+        for finding in _run_check(case, check):
+            if finding.status == "fail":
+                case.stopped = finding.cause
+                if check.gate and not case.opted_in and finding.cause != "not-opted-in":
+                    finding = finding._replace(status="warn")
+            yield finding._replace(check=check.name)
 
 
 def _run_check(case, check):
-    try:
-        for finding in check(case):
-            yield finding
-    except Error as error:                           # a side entrance that failed; the main one did not
-        yield _finding(error, "warn")
+    """Yield what one check finds, or why it cannot look."""
+    if case.refusal is not None and check.name == _reporter(case.refusal):
+        yield case.finding(case.refusal)
+    elif check.needs is not None and getattr(case, check.needs) is None:
+        yield _skipped(case.stopped, "not checked, because of %s" % case.stopped)
+    elif case.left() <= 0:
+        case.stopped = case.stopped or "timeout"
+        yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
+    else:
+        try:
+            for finding in check.examine(case):
+                yield finding
+        except Error as error:                       # a side entrance; the main one did not fail
+            yield case.finding(error, "warn")
+
+
+def _reporter(refusal):
+    """Return the name of the check that reports what keeps a provider from being asked."""
+    if refusal.facts.get("path", "").endswith("baseUrl"):
+        return "base-url"
+    return _REPORTERS.get(refusal.cause, "provider")
 
 
 def diagnosis_status(findings):
-    """Return the exit status for Findings: 3 to 5 when settings, server or key stopped it, 1 for other failures."""
+    """Return the exit status for Findings: what stopped it decides, else 1 for any failure."""
+    gates = [check.name for check in _CHECKS if check.gate]
     failed = [finding for finding in findings if finding.status == "fail"]
-    gates = [name for name, _, _ in _CHECKS[:7]]
-    stopped = [CAUSES[finding.cause].exit_status for finding in failed if finding.check in gates]
-    return stopped[0] if stopped else 1 if failed else 0
+    for finding in failed:
+        if finding.check in gates:
+            return CAUSES[finding.cause].exit_status or ConfigError.exit_status
+    return 1 if failed else 0
 
 
 class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
-    `sound` (settings without issues), `usable` (the provider may be asked),
-    `connected`, `answered` (a model list or a 401) and `rows` are None until that
-    is known to be so; checks name what they need. `served` is {id: context in tokens or None}, `error` what stopped the first
-    request, `enforced` whether the server wants the key.
+    `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
+    and `chats` (it offers chat completions) are None until that is known to be so; checks name
+    what they need. `refusal` is what resolving the provider failed with, `error` what the first
+    request did, `stopped` the cause of the last failure. `served` is {id: context in tokens or
+    None}, `enforced` whether the server wants the key.
     """
 
     def __init__(self, settings, timeout_s, reference, thinking):
-        self.settings, self.timeout_s, self.reference, self.thinking = settings, timeout_s, reference, thinking
-        self.sound = self.usable = self.connected = self.answered = self.rows = None
-        self.provider = self.error = self.stopped = self.version = None
-        self.enforced = False
-        self.served, self.models, self.seconds = {}, [], {}
+        self.settings, self.timeout_s = settings, timeout_s
+        self.reference, self.thinking = reference, thinking
+        self.provider = self.usable = self.connected = self.answered = None
+        self.rows = self.chats = self.version = self.openapi = None
+        self.refusal = self.error = self.stopped = None
+        self.opted_in, self.enforced = True, False
+        self.served, self.models = {}, []
+        self.seconds = {"headers": 0.0}
         self._deadline = time.monotonic() + DIAGNOSIS_S
+        try:
+            self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
+        except Json5Error:
+            self._raw = {}
+
+    def resolved(self, provider):
+        """Take the provider; the server of one that is not opted in is looked at all the same."""
+        self.refusal = provider.refusal
+        self.opted_in = self.refusal is None or self.refusal.cause != "not-opted-in"
+        if self.refusal is None or not self.opted_in:
+            self.usable = True
+        self.provider = provider._replace(refusal=None)
 
     def left(self):
         """Return the seconds left of the whole diagnosis."""
@@ -5335,41 +5390,95 @@ class _Case(object):
         """Return the seconds that one exchange may take now."""
         return max(0.01, min(self.timeout_s or default_s, self.left()))
 
-    def route(self, env=None, default_s=DISCOVERY_TIMEOUT_S):
-        """Return the Route of one exchange; `env` stands in for the environment that names proxies."""
-        limit_s = self.patience(default_s)
-        return Route(self.provider.env if env is None else env, self.provider.ca_file, limit_s, limit_s, limit_s)
+    def ask(self, url, headers, body=None, env=None, ca_file=None):
+        """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError.
 
-    def ask(self, url, headers, body=None, env=None):
-        """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError."""
-        data = None if body is None else encode_body(body)
-        with Exchange("GET" if body is None else "POST", url, headers, data, self.route(env)) as exchange:
+        `env` stands in for the environment that names proxies and authorities.
+        """
+        method, data, limit_s = "GET", None, self.patience()
+        if body is not None:
+            method, data = "POST", encode_body(body)
+        if env is None:
+            env, ca_file = self.provider.env, self.provider.ca_file
+        limit = MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT
+        asked = "--timeout" if self.timeout_s else ""
+        route = Route(env, ca_file, limit_s, limit_s, limit_s, asked)
+        with Exchange(method, url, headers, data, route) as exchange:
             self.seconds = exchange.seconds
-            return exchange.reply(MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT)
+            return exchange.reply(limit)
 
-    def ask_models(self, env=None):
-        """Return the rows of {base URL}/models. Raises as `fetch_model_rows` does."""
-        url = self.provider.base_url + "/models"
-        return model_rows(url, self.ask(url, discovery_headers(self.provider), None, env), self.provider.discovery_key)
-
-    def shown(self, text, limit=100):
-        """Return what a server named, keys hidden before it is cut: half a key is a key told, too."""
-        values = [credential.key for credential in self.provider.credentials] + list(self.provider.headers.values())
-        return excerpt(redact(text, [spelling for value in values for spelling in spellings(value)]), limit)
+    def look(self, path):
+        """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
+        return self.ask(self.beside(path), {})
 
     def beside(self, path):
-        """Return the URL of what vLLM answers beside /v1, such as /health."""
+        """Return the URL of what vLLM answers beside /v1."""
         return server_root(self.provider.base_url) + path
 
+    def shown(self, text, limit=100):
+        """Return what a server named, keys hidden before it is cut: half a key is a key told."""
+        values = [credential.key for credential in self.provider.credentials]
+        values += request_headers(self.provider).values()
+        secrets = [spelling for value in values for spelling in spellings(value)]
+        return excerpt(redact(text, secrets), limit)
 
-def _passed(summary, fix=""):
-    return Finding("", "ok", None, summary, fix)
+    def written(self, path):
+        """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
+        return _at(self._raw, path)
+
+    def found(self, cause, edits=(), **facts):
+        """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
+        return self.finding(error_for(cause, **facts), None, edits)
+
+    def finding(self, error, status=None, edits=()):
+        """Return the Finding of an Error that `edits` of openclaw.json fix.
+
+        A cause with exit status 0 is a warning. The command of edits stands for the cause's own.
+        """
+        cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
+        command = error.command
+        if status is None:
+            status = "fail" if CAUSES[cause].exit_status else "warn"
+        if cause == "provider-disabled":
+            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm", "enabled")
+            edits = [
+                Edit(path, True)
+                for path in paths
+                if self.written(path) is False]
+        elif cause in _BASE_URL_CAUSES:
+            edits, command = self._base_url_fix(error)
+        if edits:
+            command = edit_command(edits, self.settings.path)
+        return Finding(
+            "", status, cause, error.message,
+            error.hint, command, tuple(edits))
+
+    def _base_url_fix(self, error):
+        """Return (edits, command) that put the fact `right` where the base URL comes from."""
+        import shlex
+        right = error.facts.get("right")
+        where = error.facts.get("where") or self.provider.where
+        if not right or where == "--base-url":
+            return (), None
+        if where == "VLLM_BASE_URL":
+            return (), "export VLLM_BASE_URL=%s" % shlex.quote(right)
+        if self.block_path is None:
+            return (), "%s config --write --base-url %s" % (TOOL, shlex.quote(right))
+        return (Edit(self.block_path + ("baseUrl",), right),), None
 
 
-def _finding(error, status=None):
-    """Return the Finding of an Error; a cause with exit status 0 is a warning."""
-    cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
-    return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.next_step)
+def _block_path(config, provider_id):
+    """Return the key path of a provider's block, or None where the config has none."""
+    name, block = find_block(config, provider_id)
+    return None if block is None else ("models", "providers", name)
+
+
+def _passed(summary, fix="", command=None):
+    return Finding("", "ok", None, summary, fix, command)
+
+
+def _skipped(cause, summary):
+    return Finding("", "skip", cause, summary)
 
 
 def _plural(count, noun):
@@ -5379,7 +5488,19 @@ def _plural(count, noun):
 def _listed(names, limit=6):
     """Return names in one text, at most `limit` of them."""
     names = list(names)
-    return ", ".join(names[:limit]) + (", and %d more" % (len(names) - limit) if len(names) > limit else "")
+    if len(names) > limit:
+        names[limit:] = ["and %d more" % (len(names) - limit)]
+    return ", ".join(names)
+
+
+def _json_of(reply):
+    """Return the JSON value of a Reply with status 200, else None."""
+    if reply.status == 200:
+        try:
+            return loads_untrusted(reply.body.decode("utf-8", "replace"))
+        except ValueError:
+            pass
+    return None
 
 
 # The settings side.
@@ -5387,97 +5508,160 @@ def _listed(names, limit=6):
 def _check_settings(case):
     settings = case.settings
     for issue in settings.issues:
-        yield _finding(issue_error([issue]))
-    if settings.issues:
-        return
-    if not settings.exists:
-        yield _passed("%s does not exist: an empty config" % settings.path)
-    else:
-        yield _passed("%s: valid" % _listed(settings.sources))
-    failed_path = case.error.facts.get("path") if case.error is not None else None
+        yield _issue_finding(case, issue, "fail")
+    told = case.refusal.facts.get("path") if case.refusal else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
-        if issue.path in settings.unset_variables:
-            if dotted(issue.path) != failed_path:
-                yield _finding(error_for("config-missing-variable", path=dotted(issue.path), variable=settings.unset_variables[issue.path],
-                                  dotenv=_dotenv_path(settings)), "warn")
-        elif issue.path:
-            near = issue.successor
-            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=dotted(issue.path), problem=issue.message,
-                              fix="rename it to %s" % near[-1] if near else "remove it, if OpenClaw refuses it"))
-        else:
-            yield _finding(error_for("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
+        if told is None or told != dotted(issue.path):
+            yield _issue_finding(case, issue, "warn")
+    if not settings.issues and settings.exists:
+        yield _passed("%s: read" % _listed(settings.sources))
+    elif not settings.issues:
+        yield _passed("%s does not exist: an empty config" % settings.path)
 
 
-def _settings_error(case, check):
-    """Return what resolving the provider failed with, if that is for `check` to report."""
-    error = case.error
-    if error is None:
+def _issue_finding(case, issue, status):
+    """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
+    path, settings = issue.path, case.settings
+    value, edits = case.written(path), []
+    facts = {
+        "where": issue_place(issue), "path": dotted(path), "problem": issue.message,
+        "fix": "remove it, if OpenClaw refuses it"}
+    if issue.cause == "config-missing-variable":
+        facts.update(
+            variable=settings.unset_variables[path],
+            dotenv=_dotenv_path(settings))
+    elif issue.cause == "bad-base-url":
+        right = _evident_base_url(value)
+        edits = [Edit(path, right)] if right else []
+        facts.update(
+            where=dotted(path),
+            problem=base_url_problem(value),
+            example=right or DEFAULT_BASE_URL)
+    elif issue.successor is not None:
+        facts["fix"] = "write %s in its place" % dotted(issue.successor)
+        edits.append(Edit(path, REMOVED))
+        if path[-1] == "llm":                        # an object, and no block is begun for it
+            block = case.written(issue.successor[:3])
+            value = _get(value, "idleTimeoutSeconds") if block else None
+        if value is not None:
+            edits.append(Edit(issue.successor, value))
+    error = issue_error([issue])
+    if issue.cause not in (None, "config-invalid"):
+        error = error_for(issue.cause, **facts)
+    found = case.finding(error, status, edits)
+    secrets = secret_texts({issue.successor[-1]: value}) if issue.successor else ()
+    if any(map(spellings, secrets)):                 # which a command would show
+        found = found._replace(command="%s doctor --fix" % TOOL)
+    return found
+
+
+def _evident_base_url(url):
+    """Return the base URL that a malformed one evidently means, or None."""
+    match = re.match(
+        r"(?i)\s*(?:(https?)(?::/*|/+)|//)?((?:localhost|[^/]*[.:])[^?#]*)", url)
+    if not match or "@" in url or "://" in match.group(2):
         return None
-    if error.cause == "config-missing-variable":
-        place = "base-url" if error.facts["path"].endswith("baseUrl") else "key"
-    else:
-        place = {"not-opted-in": "key", "bad-key-form": "key", "bad-base-url": "base-url",
-                 "endpoint-in-base-url": "base-url"}.get(error.cause, "provider")
-    return error if place == check else None
+    scheme = (match.group(1) or "http").lower()
+    right = "%s://%s" % (scheme, match.group(2).strip().rstrip("/"))
+    right = re.sub("/(chat/completions|completions|models)$", "", right)
+    return None if base_url_problem(right) else right
 
 
 def _check_provider(case):
     """Say which provider it is, and why its server is asked for models or not."""
-    error, provider = _settings_error(case, "provider"), case.provider
-    if error is not None:
-        yield _finding(error)
-    elif provider is None:
-        yield Finding("", "skip", case.error.cause, "not known before its key and base URL are")
-    elif not provider.explicit:
-        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its models" % provider.id)
-    else:
-        yield _passed("%s: explicit, models.providers.%s declares %s; %s" % (
-            provider.id, provider.id, _plural(len(provider.models), "model"),
-            "the server is asked for more" if provider.asks_server else "OpenClaw takes these alone and asks no server"))
+    provider = case.provider
+    if case.block_path is None:
+        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its "
+                      "models" % provider.id)
+        return
+    asked = "OpenClaw takes these alone and asks no server"
+    if provider.asks_server:
+        asked = "the server is asked for more"
+    yield _passed("%s: explicit, %s declares %s; %s" % (
+        provider.id, dotted(case.block_path),
+        _plural(len(provider.models), "model"), asked))
+    block = _get(case.settings.config, *case.block_path)
+    if provider.plugin_off:
+        error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
+        yield case.finding(error, "warn")
+    for path, place in [(case.block_path, block)] + _rows(case):
+        api = place.get("api", "openai-completions")
+        if api != "openai-completions":
+            path += ("api",)
+            edits = (Edit(path, "openai-completions"),)
+            yield case.found("wrong-api", edits, path=dotted(path), api=api)
+
+
+def _rows(case):
+    """Return [(key path, row)] of the models that the provider's block declares."""
+    if case.block_path is None:
+        return []
+    path = case.block_path + ("models",)
+    written = _at(case.settings.config, path) or ()
+    ids = [trimmed(row["id"]) for row in written]
+    return [
+        (path + (ids.index(row["id"]),), row)
+        for row in case.provider.models
+        if row["id"] in ids]
 
 
 def _check_key(case):
-    """Name the key's source and what it shadows; never the key."""
-    error, provider = _settings_error(case, "key"), case.provider
-    if error is not None:
-        yield _finding(error)
-        return
-    winner = provider.request_key if provider is not None else None
+    """Name the key's source, where it goes and what it shadows; never the key."""
+    provider, settings = case.provider, case.settings
+    winner = provider.request_key
     if winner is None:
         yield _passed("none is set, and none is sent")
         return
     found = list(provider.credentials)
-    if provider.id == DEFAULT_PROVIDER:
-        found += [Credential("VLLM_API_KEY (%s)" % label, layer["VLLM_API_KEY"].strip())
-                  for label, layer in case.settings.layers if layer.get("VLLM_API_KEY", "").strip()]
-    others = collections.OrderedDict((other.source, other.key) for other in found if other.source != winner.source)
-    summary = winner.source + ("; it shadows %s" % _listed(others) if others else "")
-    differing = [source for source, key in others.items() if key != winner.key]
-    if not differing or winner.source.startswith("--"):
-        yield _passed(summary)
+    for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
+        key = layer.get("VLLM_API_KEY", "").strip()
+        found.append(Credential("VLLM_API_KEY (%s)" % label, key))
+    others = collections.OrderedDict(
+        (source, key)
+        for source, key in found
+        if key and source != winner.source)
+    summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
+    if others:
+        summary += "; it shadows %s" % _listed(others)
+    differ = set(others.values()) - {winner.key}
+    if differ and not winner.source.startswith("--"):
+        yield Finding(
+            "", "warn", "bad-key",
+            "%s, but not every one is the same key" % summary,
+            "keep one of them, or make them equal")
+        return
+    own = case.written((case.block_path or ()) + ("apiKey",))
+    refers = "VLLM_API_KEY" in json.dumps(own)       # then it is no key beside the variable's
+    shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
+    if winner.source == shell and len(others) <= refers:
+        note = error_for("key-in-shell-only", dotenv=_dotenv_path(settings))
+        yield _passed(
+            "%s. %s" % (summary, note.message),
+            note.hint, note.command)
     else:
-        yield Finding("", "warn", "bad-key", "%s, but not every one is the same key" % summary,
-                      "keep one of them, or make them equal")
+        yield _passed(summary)
 
 
 def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
-    error, provider = _settings_error(case, "base-url"), case.provider
-    if error is not None:
-        yield _finding(error)
-        return
-    case.usable = True if case.error is None else None
-    if provider is None:
-        yield Finding("", "skip", case.error.cause, "not checked")
-        return
+    provider = case.provider
     chosen = env_setting(case.settings.variables.get("VLLM_BASE_URL"))
-    note, fix = "", ""
+    note, fix, command = "", "", None
     if provider.where == "VLLM_BASE_URL":
         note = "; OpenClaw does not read that variable"
-        fix = "for OpenClaw, write it into the config: %s config --write" % TOOL
+        fix, command = "for OpenClaw, write it into the config", "%s config --write" % TOOL
     elif chosen and chosen.rstrip("/") != provider.base_url:
         note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
-    yield _passed("%s (from %s)%s" % (provider.base_url, provider.where, note), fix)
+    yield _passed(
+        "%s (from %s)%s" % (provider.base_url, provider.where, note),
+        fix, command)
+    path = (case.block_path or ()) + ("request", "allowPrivateNetwork")
+    host = split_url(provider.base_url).host
+    if case.written(path) is False and is_private(host):
+        edits = (Edit(path, REMOVED),)
+        yield case.found(
+            "private-network", edits, path=dotted(path),
+            url=provider.base_url)
 
 
 # The way to the server. The first request is the one OpenClaw sends; when it
@@ -5485,167 +5669,253 @@ def _check_base_url(case):
 
 def _check_connect(case):
     try:
-        case.rows = case.ask_models()
+        case.rows = _ask_models(case)
     except Error as error:
         case.error = error
         for explain in _EXPLANATIONS:
             try:
                 case.error = explain(case, case.error) or case.error
             except Error:
-                pass                                 # what it tried failed too, which explains nothing
-    error = case.error
-    if error is not None and (error.cause in _CONNECT_CAUSES
-                              or (error.cause == "timeout" and error.facts["phase"] in _CONNECT_PHASES)):
-        yield _finding(error)
-        return
+                pass                                 # what it tried failed too and explains nothing
+        if "status" not in case.error.facts:
+            yield case.finding(case.error)
+            return
     case.connected = True
+    if case.error is not None and case.error.cause not in _KEY_CAUSES:
+        yield case.finding(case.error)
+        return
+    case.answered = True
     target = split_url(case.provider.base_url)
     proxy = proxy_for(target, case.provider.env)
-    took = " in %.1f ms" % (1000 * case.seconds["connect"]) if "connect" in case.seconds else ""
-    yield _passed("connected%s%s" % (took, " through the proxy %s" % proxy if proxy else ""))
+    summary = "%s/models answers after %.1f ms" % (
+        case.provider.base_url, 1000 * case.seconds["headers"])
+    if proxy:
+        summary += ", through the proxy %s" % proxy
+    yield _passed(summary)
     if target.host == "localhost":
-        open_to = {host: answers_at(host, target.port, case.patience()) for host in _loopbacks(target.port)}
-        if len(set(open_to.values())) == 2:
-            hosts = sorted(open_to, key=open_to.get)
-            yield _finding(_wrong_family(case, hosts[0], hosts[-1]), "warn")
+        addresses = _addresses("localhost", target.port, 0)
+        hosts = {address[0] for _, _, _, _, address in addresses}
+        answering = {host for host in hosts if answers_at(host, target.port, case.patience())}
+        for refusing in hosts - answering if answering else ():
+            error = _wrong_family(case, refusing, min(answering))
+            yield case.finding(error, "warn")
+    for finding in _check_authority(case):
+        yield finding
 
 
-def _loopbacks(port):
-    """Return the addresses that localhost means on this host."""
-    return {entry[4][0] for entry in _addresses("localhost", port, 0)}
+def _ask_models(case):
+    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error."""
+    provider = case.provider
+    url = provider.base_url + "/models"
+    if provider.asks_server:
+        return model_rows(
+            url,
+            case.ask(url, discovery_headers(provider)),
+            provider.discovery_key)
+    return model_rows(
+        url,
+        case.ask(url, request_headers(provider)),
+        _sent_credential(provider))
+
+
+def _sent_credential(provider):
+    """Return the Credential of completions: the block's Authorization header, else the key."""
+    key = provider.request_key
+    for name, value in request_headers(provider).items():
+        own = key is None or not value.endswith(key.key)
+        if name.lower() == "authorization" and own:
+            return Credential("the config's Authorization header", value.split(" ")[-1])
+    return key
+
+
+def _answers(case, base, env=None):
+    """Tell whether {base}/models lists models or asks for a key; none is sent on a detour."""
+    url = base + "/models"
+    try:
+        model_rows(
+            url,
+            case.ask(url, {}, None, env, case.provider.ca_file),
+            None)
+    except Error as error:
+        return error.cause in _KEY_CAUSES
+    return True
+
+
+def _check_authority(case):
+    """Warn where this tool alone was told of the authority behind the server's certificate."""
+    import shlex
+    provider = case.provider
+    told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
+    path = (case.block_path or ()) + ("request", "tls")
+    if not told or "NODE_EXTRA_CA_CERTS" in provider.env or case.written(path):
+        return
+    env = dict(provider.env, SSL_CERT_FILE="")
+    try:
+        case.ask(provider.base_url + "/models", {}, None, env)
+    except ServerError as error:
+        if error.cause == "tls-untrusted":
+            place = shlex.quote(os.path.abspath(told))
+            facts = dict(
+                error.facts,
+                detail="this tool was told of its authority, OpenClaw was not",
+                command="export NODE_EXTRA_CA_CERTS=%s" % place)
+            yield case.finding(error_for("tls-untrusted", **facts), "warn")
 
 
 def _wrong_family(case, refuses, answers):
     base = split_url(case.provider.base_url)
     right = "%s://%s:%d%s" % (base.scheme, _bracketed(answers), base.port, base.path)
-    return error_for("wrong-address-family", url=case.provider.base_url, answers=answers, refuses=refuses, right=right)
+    return error_for(
+        "wrong-address-family", url=case.provider.base_url,
+        answers=answers, refuses=refuses, right=right)
 
 
 def _explain_refusal(case, error):
-    """A refused connection: the other loopback address answers, or the port is taken by a server that loads."""
+    """Refused: the other loopback address answers, or a server that loads has the port."""
     if error.cause != "connection-refused":
         return None
     target = split_url(case.provider.base_url)
     for other in ("127.0.0.1", "::1") if is_loopback(target.host) else ():
         if other != target.host and answers_at(other, target.port, case.patience()):
             return _wrong_family(case, target.host, other)
+    contained = any(map(os.path.exists, _CONTAINER_FILES))
+    if contained and is_loopback(target.host):
+        error.hint += ("; in a container that is the container itself: try host.docker.internal or "
+                       "172.17.0.1, with vLLM started with --host 0.0.0.0")
     if port_is_bound(target, case.patience()):
         return error_for("server-loading", url=error.facts["url"],
-                    detail="nothing answers, yet the port is taken")
+                         detail="nothing answers, yet the port is taken")
     return None
-
-
-def _explain_unready(case, error):
-    """HTTP 503: vLLM's own /health says so too."""
-    if error.cause == "http-error" and error.facts["status"] == 503:
-        return _engine_down(case, case.ask(case.beside("/health"), {}))
-    return None
-
-
-def _engine_down(case, reply):
-    """Return the error that an answer of /health means, or None."""
-    url = case.beside("/health")
-    return error_for("server-loading", url=url, detail="HTTP 503, so the engine is not up") if reply.status == 503 else None
 
 
 def _explain_route(case, error):
-    """The proxy of the environment stands in the way, or NO_PROXY keeps it away from where it is needed."""
+    """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
+    if error.cause in _KEY_CAUSES:
+        return None
     target, env = split_url(case.provider.base_url), case.provider.env
-    listed = env.get("no_proxy") or env.get("NO_PROXY") or ""
-    if error.cause == "proxy-captured" and "proxy" not in error.facts:
-        return None                                  # no proxy that could be used
+    no_proxy = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    listed = re.split(r"[\s,]+", no_proxy)
     proxy = proxy_for(target, env)
     if proxy:
-        other = {name: value for name, value in env.items() if not name.lower().endswith("_proxy")}
-        way, no_proxy = "stands in the way: directly, the server answers", ",".join(filter(None, (listed, target.host)))
+        way, hidden = "stands in the way: directly, the server answers", "_proxy"
+        listed.append(target.host)
     elif error.cause in ("dns", "connection-refused", "unreachable", "timeout"):
-        other = {name: value for name, value in env.items() if name.lower() != "no_proxy"}
-        proxy = proxy_for(target, other)
-        way = "is needed, and NO_PROXY keeps it from being used: through it, the server answers"
-        no_proxy = ",".join(entry for entry in re.split(r"[\s,]+", listed) if not no_proxy_covers(entry, target))
-    if not proxy:
+        way, hidden = "is needed, and NO_PROXY keeps it from being used", "no_proxy"
+        listed = [entry for entry in listed if not no_proxy_covers(entry, target)]
+    else:
         return None
-    try:
-        case.ask_models(other)
-    except Error as outcome:
-        if outcome.cause not in _KEY_CAUSES or error.cause in _KEY_CAUSES:
-            return None
-    return error_for("proxy-captured", url=error.facts.get("url"), proxy=proxy, no_proxy=no_proxy or '""', way=way,
-                detail=excerpt(error.facts.get("detail") or error.message, 80))
+    other = {
+        name: value
+        for name, value in env.items()
+        if not name.lower().endswith(hidden)}
+    proxy = proxy or proxy_for(target, other)
+    if not proxy or not _answers(case, case.provider.base_url, other):
+        return None
+    return error_for(
+        "proxy-captured", url=error.facts.get("url"),
+        proxy=proxy, way=way,
+        no_proxy=",".join(filter(None, listed)),
+        detail=excerpt(error.facts.get("detail") or error.message, 80))
 
 
 def _explain_scheme(case, error):
-    """Something else than the scheme's protocol: try the other one, without the key."""
-    if error.cause not in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed") or "answered_by" in error.facts:
+    """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
+    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed")
+    refused = error.facts.get("status") == 400
+    silent = error.facts.get("phase") == "tls"
+    if not garbled and not refused and not silent:
         return None
     scheme, rest = case.provider.base_url.split(":", 1)
     right = ("http:" if scheme.lower() == "https" else "https:") + rest
     try:
         case.ask(right + "/models", {})
     except Error as outcome:
-        if outcome.cause != "tls-untrusted":         # a certificate, trusted or not, is TLS
+        if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
             return None
-    return error_for("scheme-mismatch", url=case.provider.base_url, scheme=scheme, right=right)
+    return error_for(
+        "scheme-mismatch", url=case.provider.base_url,
+        scheme=scheme, right=right)
+
+
+def _explain_silence(case, error):
+    """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
+    if error.facts.get("phase") != "wait":
+        return None
+    target = split_url(case.provider.base_url)
+    told = greeting(target, min(1.0, case.patience()))
+    if not told or told.startswith(b"HTTP/"):
+        return None
+    return error_for(
+        "not-openai", url=error.facts["url"],
+        detail="the port does not speak HTTP; vLLM's processes have such ports of their own")
 
 
 def _explain_certificate(case, error):
     """A certificate that is not trusted: whose, and from when to when."""
     target = split_url(case.provider.base_url)
-    if error.cause != "tls-untrusted" or "url" not in error.facts or proxy_for(target, case.provider.env):
+    if error.cause != "tls-untrusted" or proxy_for(target, case.provider.env):
         return None
     described = describe_certificate(peer_certificate(target, case.patience()))
-    return error_for("tls-untrusted", **dict(error.facts, detail=error.facts["detail"] + described)) if described else None
+    facts = dict(error.facts, detail=error.facts["detail"] + described)
+    return error_for(error.cause, **facts)
 
 
 def _explain_path(case, error):
-    """Not found, or a page: the base URL may lack its /v1. Same origin, so the key may go."""
-    if not (error.cause == "http-error" and error.facts["status"] in (404, 405)
-            or error.cause == "not-openai" and "answered_by" in error.facts):
+    """Not found, or a page: the base URL may lack its /v1, or the server have no such API."""
+    missing = error.facts.get("status") in (404, 405)
+    if error.cause != "not-openai" and not missing:
         return None
-    base, key = case.provider.base_url, case.provider.discovery_key
-    origin = re.match(r"[^/]+//[^/]+", base).group(0)
-    for right in collections.OrderedDict.fromkeys((base + "/v1", origin + "/v1")):
-        try:
-            if right != base:
-                url = right + "/models"
-                model_rows(url, case.ask(url, discovery_headers(case.provider)), key)
-                return error_for("missing-v1", url=base, right=right)
-        except Error as outcome:
-            if outcome.cause in _KEY_CAUSES:
-                return error_for("missing-v1", url=base, right=right)
+    base = case.provider.base_url
+    for right in (base + "/v1", origin(base) + "/v1"):
+        if right != base and _answers(case, right):
+            return error_for("missing-v1", url=base, right=right)
+    healthy = missing and case.look("/health").status == 200
+    if healthy and case.look("/version").status != 200:
+        error = error_for(
+            "not-openai", "vllm serve MODEL", url=error.facts["url"],
+            detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
+        error.hint = "start the server that has the OpenAI API"
+        return error
     return None
 
 
-_EXPLANATIONS = (_explain_refusal, _explain_route, _explain_scheme, _explain_certificate, _explain_unready, _explain_path)
+def _explain_unready(case, error):
+    """HTTP 500 or 503, though the API answers: /health may say that the engine is dead."""
+    failing = error.facts.get("status") in (500, 503)
+    if failing and case.look("/version").status == 200:
+        return _engine_death(case, case.look("/health"))
+    return None
 
 
-def _check_http(case):
-    if case.error is not None and case.error.cause not in _KEY_CAUSES:
-        yield _finding(case.error)
-        return
-    case.answered = True
-    took = " after %.1f ms" % (1000 * case.seconds["headers"]) if "headers" in case.seconds else ""
-    yield _passed("%s/models answers%s" % (case.provider.base_url, took))
+def _engine_death(case, reply):
+    """Return the error that an answer of /health means, or None; a page is not vLLM's."""
+    page = reply.body.lstrip().startswith(b"<")
+    if page or reply.status not in (500, 503):
+        return None
+    return error_for("engine-dead", url=case.beside("/health"), status=reply.status)
+
+
+_EXPLANATIONS = (
+    _explain_refusal, _explain_route, _explain_scheme, _explain_silence, _explain_certificate,
+    _explain_path, _explain_unready,
+)
 
 
 def _check_auth(case):
     """Whether the server takes the key, and whether it wants one."""
     provider, url = case.provider, case.provider.base_url + "/models"
     if case.error is not None:
-        try:
-            alive = case.ask(case.beside("/version"), {}).status == 200
-        except Error:
-            alive = False
-        found = _finding(case.error)
-        yield found._replace(summary=found.summary + ("; /version answers, so the server itself is up" if alive else ""))
+        found = case.finding(case.error)
+        if case.look("/version").status == 200:
+            found = found._replace(
+                summary=found.summary + "; /version answers, so the server is up")
+        yield found
         return
-    requests = request_headers(provider)
-    if requests != discovery_headers(provider):      # the key of completions is another one
-        reply = case.ask(url, requests)
+    sent = request_headers(provider)
+    if provider.asks_server and sent != discovery_headers(provider):
+        reply = case.ask(url, sent)
         if reply.status in (401, 403):
-            own = [Credential("the config's Authorization header", value.split(" ")[-1])
-                   for name, value in provider.headers.items() if name.lower() == "authorization"]
-            yield _finding(http_error(url, reply, own[0] if own else provider.request_key))
+            yield case.finding(http_error(url, reply, _sent_credential(provider)))
             return
     key = provider.discovery_key
     if key is None:
@@ -5654,34 +5924,32 @@ def _check_auth(case):
     case.enforced = case.ask(url, {}).status in (401, 403)
     if case.enforced:
         yield _passed("the server enforces a key and takes this one")
-        return
-    ignored = error_for("key-ignored", url=url)
-    likely_secret = len(key.key) >= 16 or key.key.startswith("sk-")
-    yield _finding(ignored) if likely_secret else _passed(ignored.message)
+    elif len(key.key) >= 16 or key.key.startswith("sk-"):    # it looks like a real one
+        yield case.found("key-ignored", url=url)
+    else:
+        yield _passed(error_for("key-ignored", url=url).message)
 
 
 def _check_version(case):
-    reply = case.ask(case.beside("/version"), {})
-    try:
-        case.version = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "version")
-    except ValueError:
-        pass
-    if reply.status == 200 and isinstance(case.version, str):
-        yield _passed("vLLM %s" % case.shown(case.version, 40))
-        return
-    case.version = None
-    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer_facts(reply.headers)["answered_by"])
+    reply = case.look("/version")
+    version = _get(_json_of(reply), "version")
+    if isinstance(version, str):
+        case.version = version
+        yield _passed("vLLM %s" % case.shown(version, 40))
+    else:
+        yield _passed("/version says nothing: what answers is not vLLM, or hides it"
+                      + layer_facts(reply.headers)["answered_by"])
 
 
 def _check_health(case):
-    reply = case.ask(case.beside("/health"), {})
-    error = _engine_down(case, reply)
-    if error is not None:
-        yield _finding(error, "skip" if case.stopped else None)
+    reply = case.look("/health")
+    error = _engine_death(case, reply)
+    if error is not None and case.answered:
+        yield case.finding(error)
     elif reply.status == 200:
         yield _passed("/health answers")
     else:
-        yield Finding("", "skip", "http-error", "/health answers HTTP %d" % reply.status)
+        yield _skipped("http-error", "/health answers HTTP %d" % reply.status)
 
 
 # What is served, and how the settings fit it.
@@ -5689,103 +5957,181 @@ def _check_health(case):
 def _check_models(case):
     if not case.rows:
         case.rows = None
-        yield _finding(error_for("no-models", where=case.provider.base_url, problem="the server offers no models",
-                          fix="start vLLM with a model: vllm serve MODEL"))
+        yield case.found(
+            "no-models", command="vllm serve MODEL",
+            where=case.provider.base_url, problem="the server offers no models",
+            fix="start vLLM with a model")
         return
-    found, own = discovered_models(case.rows, case.provider), {row["id"]: row_context(row) for row in case.rows}
-    case.served = {model.id: own[model.id] or own.get(model.parent) for model in found}
+    found = discovered_models(case.rows, case.provider)
+    own = {row["id"]: row_context(row) for row in case.rows}
+    case.served = {
+        model.id: own[model.id] or own.get(model.parent)
+        for model in found}
     case.models = merge_models(declared_models(case.provider), found, case.provider)
     words = []
-    for ids in alias_groups(found):
-        also = " (also %s)" % _listed(map(case.shown, ids[1:])) if len(ids) > 1 else ""
-        limit = case.served[ids[0]]
-        words.append("%s%s, %s" % (case.shown(ids[0]), also, "%d tokens" % limit if limit else "no limit stated"))
-    words[6:] = ["and %d more" % (len(words) - 6)] if len(words) > 6 else []
-    adapters = ["%s on %s" % (case.shown(model.id), case.shown(model.parent)) for model in found if model.parent]
-    yield _passed("; ".join(words + (["LoRA: %s" % _listed(adapters)] if adapters else [])))
+    for model in found:
+        limit = case.served[model.id]
+        stated = "%d tokens" % limit if limit else "no limit stated"
+        text = "%s: %s" % (case.shown(model.id), stated)
+        if model.parent:
+            text += ", LoRA on %s" % case.shown(model.parent)
+        words.append(text)
+    yield _passed(_listed(words))
 
 
-def alias_groups(models):
-    """Return the ids of discovered Models that are no LoRA adapters, those with the same root together: [[id, …], …]."""
-    groups = collections.OrderedDict()
-    for model in models:
-        if not model.parent:
-            groups.setdefault(model.root or model.id, []).append(model.id)
-    return list(groups.values())
+def _check_chat(case):
+    """See in the server's own description whether it offers chat completions."""
+    reply = case.look("/openapi.json")
+    case.openapi = _json_of(reply)
+    offered = offers_chat(case.openapi)
+    if offered is False:
+        yield case.found(
+            "not-a-chat-model", url=case.provider.base_url,
+            model=_listed(case.served))
+        return
+    if case.stopped != "engine-dead":
+        case.chats = True
+    if offered:
+        yield _passed("/openapi.json has /v1/chat/completions")
+    else:
+        yield _skipped("http-error", "/openapi.json answers HTTP %d" % reply.status)
+
+
+Place = collections.namedtuple("Place", "path id words")
+Place.__doc__ = "Where a model of this provider is named: a key path of the config, else None."
 
 
 def _references(case):
-    """Return {id: [where it is named]} of the models that the settings and --model name for this provider."""
-    provider, named = case.provider, collections.OrderedDict()
-    for row in provider.models:
-        named.setdefault(row["id"], []).append("declared")
-    for tag, reference in provider.references:
-        if not tag.startswith(("default", "fallback")):
-            continue
-        where = "the default" if tag == "default" else "a fallback"
-        prefix, _, model_id = reference.partition("/")
-        if prefix.strip().lower() == provider.id.lower() and model_id:
-            spelled = reference if reference in case.served else model_id
-            named.setdefault(spelled, []).append(where)
+    """Return {id: [Place]} of this provider's models that the settings and --model name."""
+    provider = case.provider
+    places = [Place(path + ("id",), row["id"], "declared") for path, row in _rows(case)]
+    for path, key, tag in _chosen_references(case):
+        owner, _, model_id = key.partition("/")
+        if owner == provider_id(provider.id):
+            places.append(Place(
+                path, key if key in case.served else model_id,
+                tag))
     if case.reference is not None:
         model = match_model(case.models, case.reference, provider.id)
-        named.setdefault(model.id if model else case.reference, []).append("--model")
+        places.append(Place(
+            None, model.id if model else case.reference,
+            "--model"))
+    named = collections.OrderedDict()
+    for place in places:
+        named.setdefault(place.id, []).append(place)
     return named
+
+
+def _chosen_references(case):
+    """Yield (key path or None, key, tag) of the default model and its fallbacks."""
+    for tag, key in case.provider.references:
+        path = ("agents", "defaults", "model")
+        if tag.startswith("fallback#"):
+            path += ("fallbacks", int(tag[9:]) - 1)
+        elif tag != "default":
+            continue
+        elif not isinstance(case.written(path), str):
+            path += ("primary",)
+        if case.provider.layers[1].get("model") or case.written(path) is None:
+            path = None                              # it stands elsewhere, or nowhere
+        yield path, key, tag
 
 
 def _check_references(case):
     """Compare the ids that the settings name with those served."""
-    named = _references(case)
-    for model_id, wheres in named.items():
+    provider, served, faults = case.provider, [], []
+    for model_id, places in _references(case).items():
+        words = ", ".join(place.words for place in places)
         if model_id in case.served:
-            continue
-        rooted = [row["id"] for row in case.rows if isinstance(row.get("root"), str)
-                  and model_id in (row["root"], row["root"].rstrip("/").rsplit("/", 1)[-1])]
-        error = model_not_served(case.provider.base_url, model_id, list(case.served), " (%s)" % ", ".join(wheres))
-        right = rooted[0] if rooted else nearest(model_id, case.served)
-        error.hint = "the server has: " + _listed(map(case.shown, case.served))
-        if right:
-            error.hint = "write %s in place of %s%s" % (
-                case.shown(right), model_id, ": the server serves it by that id" if rooted else "")
-        yield _finding(error)
-    served = ["%s (%s)" % (case.shown(model_id), ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
+            served.append("%s (%s)" % (case.shown(model_id), words))
+        else:
+            faults.append(_not_served(case, model_id, places, words))
+    for path, key, _ in _chosen_references(case):
+        reference = trimmed(case.written(path) if path else key)
+        owner = key.partition("/")[0]
+        if reference in case.served and owner != provider_id(provider.id):
+            if _block_path(case.settings.config, owner) is None:
+                right = model_key(provider.id, reference)
+                edits = (Edit(path, right),) if path else ()
+                faults.append(case.found(
+                    "wrong-provider", edits, reference=reference, right=right,
+                    path=dotted(path or ("agents", "model"))))
     if served:
         yield _passed("served: " + _listed(served))
-    elif not named:
-        yield _passed("the settings name no model of %s" % case.provider.id)
+    elif not faults:
+        yield _passed("the settings name no model of %s" % provider.id)
+    for finding in faults:
+        yield finding
+
+
+def _not_served(case, model_id, places, words):
+    """Return the Finding for a model that is named and not served, with the id that was meant."""
+    provider, served = case.provider, list(case.served)
+    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2], served)
+    for row in case.rows:
+        root = row.get("root")
+        if not isinstance(root, str):
+            continue
+        if model_id in (root, root.rstrip("/").rpartition("/")[2]):
+            right = row["id"]
+    error = model_not_served(provider.base_url, model_id, served, " (%s)" % words)
+    error.hint = "the server has: " + _listed(map(case.shown, served))
+    error.command = None
+    if not right or case.shown(right) != right:
+        return case.finding(error)
+    error.hint = "write %s in place of %s" % (right, model_id)
+    declared = [row["id"] for _, row in _rows(case)]
+    edits = []
+    for place in places:
+        if place.path and place.path[-1] != "id":
+            edits.append(Edit(place.path, model_key(provider.id, right)))
+        elif place.path and right not in declared:
+            edits.append(Edit(place.path, right))
+    return case.finding(error, None, edits)
 
 
 def _check_limits(case):
-    """Compare the windows that the settings state with the server's own."""
-    faults = []
-    for model in declared_models(case.provider):
-        limit = case.served.get(model.id)
-        facts = {"model": model.key, "served": limit, "field": "contextWindow"}
-        if limit is None:
-            continue
-        for field, declared in (("contextWindow", model.context_window), ("contextTokens", model.context_tokens)):
-            if declared is not None and declared > limit:
-                faults.append(error_for("context-too-large", **dict(facts, field=field, declared=declared)))
-        if model.context_window is not None and model.context_window < limit / 2:
-            faults.append(error_for("context-too-small", declared=model.context_window, lost=limit - model.context_window, **facts))
-        if _stated_max_tokens(case.provider, model) and model.max_tokens > limit - LEAST_PROMPT:
-            faults.append(error_for("max-tokens-too-large", declared=model.max_tokens,
-                               right=min(DEFAULT_MAX_TOKENS, max(1, limit // 2)), **facts))
+    """Compare what the settings state of a model with the server's own limits."""
+    found = []
+    declared = {model.id: model for model in declared_models(case.provider)}
+    for path, row in _rows(case):
+        found += _limit_findings(case, path, row, declared[row["id"]])
     for model in _chosen_models(case):
-        if (case.served[model.id] or AGENT_PROMPT) < AGENT_PROMPT:
-            faults.append(error_for("context-below-agent", model=model.key, served=case.served[model.id]))
-    for fault in faults:
-        yield _finding(fault)
-    if not faults:
-        yield _passed("what the settings state fits the server")
+        limit = case.served[model.id]
+        if limit is not None and limit < AGENT_PROMPT:
+            found.append(case.found("context-below-agent", model=model.key, served=limit))
+    return found or [_passed("what the settings state fits the server")]
 
 
-def _stated_max_tokens(provider, model):
-    return provider.max_tokens is not None or any("maxTokens" in row for row in provider.models if row["id"] == model.id)
+def _limit_findings(case, path, row, model):
+    """Yield what a declared row states beyond what the server can do, or far below it."""
+    limit = case.served.get(model.id)
+    if limit is None:
+        return
+    window, tokens = model.context_window or limit, model.context_tokens or limit
+    answer = row.get("maxTokens", case.provider.max_tokens) or 0
+    for cause, field, declared, wrong, right in (
+            ("context-too-large", "contextWindow", window, window > limit, limit),
+            ("context-too-large", "contextTokens", tokens, tokens > limit, limit),
+            ("context-too-small", "contextWindow", window, window < limit / 2, limit),
+            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT,
+             min(DEFAULT_MAX_TOKENS, max(1, limit // 2)))):
+        if wrong:
+            yield case.found(
+                cause,
+                (Edit(path + (field,), right),),
+                model=model.key, field=field,
+                declared=declared, served=limit,
+                lost=limit - declared, right=right)
+    if model.compat.get("supportsUsageInStreaming") is False:
+        path += ("compat", "supportsUsageInStreaming")         # who states a limit sends usage
+        yield case.found(
+            "usage-off", (Edit(path, REMOVED),),
+            path=dotted(path))
 
 
 def _chosen_models(case):
-    """Return the served Models to look at: --model, else those the settings name, else the first served."""
+    """Return the served Models to look at: --model, else those that are named, else the first."""
     served = [model for model in case.models if model.id in case.served]
     if case.reference is not None:
         chosen = match_model(served, case.reference, case.provider.id)
@@ -5794,238 +6140,333 @@ def _chosen_models(case):
     return [model for model in served if model.id in named] or served[:1]
 
 
+_USER = {"role": "user", "content": "Hi"}
+_CALL = {"role": "assistant", "content": "", "tool_calls": [
+    {"id": "a1b2c3d4e", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}]}
+_RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
+History = collections.namedtuple("History", "cause words messages switch")
+# What OpenClaw sends as a conversation goes on, and the switch of `compat` that avoids it.
+_HISTORIES = (
+    History("template-role", "system", [{"role": "system", "content": "Be brief."}, _USER], None),
+    History("template-history", "content as a list of parts",
+            [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+            "requiresStringContent"),
+    History("template-history", "two user messages in a row", [_USER, _USER], None),
+    History("template-history", "a tool call with its result", [_USER, _CALL, _RESULT], None),
+    History("template-history", "a user message after a tool result",
+            [_USER, _CALL, _RESULT, _USER], "requiresAssistantAfterToolResult"),
+    History("template-history", "an earlier answer without its reasoning",
+            [_USER, {"role": "assistant", "content": "Hello."}, _USER],
+            "requiresReasoningContentOnAssistantMessages"),
+)
+
+
 def _check_template(case):
-    """Let /tokenize try the chat template with each role, and count a prompt exactly."""
-    user = {"role": "user", "content": "Hi"}
+    """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
     for model in _chosen_models(case):
-        reply = _tokenize(case, model, [user])
+        reply = _tokenize(case, model, [_USER])
         count = _count(reply)
         if count is None:
-            yield Finding("", "skip", "http-error", "/tokenize answers HTTP %d, so the roles are not tried" % reply.status)
+            error = completion_error(case.beside("/tokenize"), reply, case.provider, model)
+            if error.cause == "no-chat-template":
+                case.chats = None
+                yield case.finding(error)
+            else:
+                yield _skipped("http-error", "/tokenize answers HTTP %d" % reply.status)
             return
-        taken = []
-        for role, fix, needed in (
-                ("system", "start vLLM with a template that takes it: --chat-template FILE", True),
-                ("developer", "leave it to be sent as system: compat: { supportsDeveloperRole: false }",
-                 bool(model.compat.get("supportsDeveloperRole") and model.reasoning))):
-            reply = _tokenize(case, model, [{"role": role, "content": "Be brief."}, user])
-            if _count(reply) is not None:
-                taken.append(role)
-                continue
-            words = reply_words(reply)[1]
-            error = error_for("template-role", model=model.key, role=role, words=": " + words if words else "", fix=fix)
-            yield _finding(error, "fail" if needed else "warn")
-        if taken:
-            yield _passed("%s: the chat template takes %s; a prompt of one word is %s, estimated as %d" % (
-                model.key, " and ".join(taken), _plural(count, "token"), estimate_tokens({"messages": [user]})))
+        faults = list(_template_findings(case, model))
+        for finding in faults:
+            yield finding
+        if not faults:
+            estimate = estimate_tokens({"messages": [_USER]})
+            yield _passed(
+                "%s: the chat template takes all that OpenClaw sends; a prompt of one word is %s, "
+                "estimated as %d" % (model.key, _plural(count, "token"), estimate))
+
+
+def _template_findings(case, model):
+    """Yield the roles and histories that the chat template refuses.
+
+    The histories are tried together, and one by one only when that is refused.
+    """
+    asked = model.compat.get("supportsDeveloperRole")
+    developer = [{"role": "developer", "content": "Be brief."}, _USER]
+    words = None if asked is False else _refusal_of(case, model, developer)
+    if words is not None:
+        error = error_for(
+            "template-role", model=model.key, role="developer",
+            words=words, fix="have it sent as system: compat: { supportsDeveloperRole: false }")
+        status = "warn"                              # it is sent as system unless it is asked for
+        if asked and model.reasoning:
+            status = None
+        yield _compat_finding(case, model, error, {"supportsDeveloperRole": False}, status)
+    together = [message for history in _HISTORIES for message in history.messages]
+    whole = _refusal_of(case, model, together, shaped=True)
+    if whole is None:
+        return
+    refused = []
+    for history in _HISTORIES:
+        words = _refusal_of(case, model, history.messages, shaped=True)
+        explained = any(history.messages[:len(start)] == start for start in refused)
+        if words is not None and not explained:
+            refused.append(history.messages)
+            yield _history_finding(case, model, history, words)
+    if not refused:
+        history = History("template-history", "a conversation that holds all of these", (), None)
+        yield _history_finding(case, model, history, whole)
+
+
+def _history_finding(case, model, history, words):
+    """Return the Finding for a history that is refused, with its switch where that helps."""
+    switches, fix = {}, "start vLLM with a template that takes it: --chat-template FILE"
+    if history.switch:
+        switches = {history.switch: True}
+        changed = model._replace(compat=dict(model.compat, **switches))
+        if _refusal_of(case, changed, history.messages, shaped=True) is None:
+            fix = "set compat: { %s: true }" % history.switch
+        else:
+            switches = {}
+    error = error_for(
+        history.cause, model=model.key,
+        role=history.words, history=history.words,
+        words=words, fix=fix)
+    return _compat_finding(case, model, error, switches)
+
+
+def _compat_finding(case, model, error, switches, status=None):
+    """Return the Finding of an error that {switch: value} of a model's `compat` avoids."""
+    edits = []
+    for path, row in _rows(case):
+        if row["id"] == model.id:
+            edits = [
+                Edit(path + ("compat", name), switches[name])
+                for name in sorted(switches)]
+    if switches and not edits:
+        error.hint = "declare the model, then " + error.hint
+        error.command = "%s config --write" % TOOL
+    return case.finding(error, status, edits)
 
 
 def _tokenize(case, model, messages):
-    return case.ask(case.beside("/tokenize"), request_headers(case.provider, model), {"model": model.id, "messages": messages})
+    body = {"model": model.id, "messages": messages}
+    return case.ask(
+        case.beside("/tokenize"),
+        request_headers(case.provider, model), body)
+
+
+def _refusal_of(case, model, messages, shaped=False):
+    """Return the words by which /tokenize refuses messages (`shaped` as they are sent), or None."""
+    if shaped:
+        messages = shape_request({"messages": messages}, model).body["messages"]
+    reply = _tokenize(case, model, messages)
+    if _count(reply) is not None:
+        return None
+    if reply.status not in (400, 422, 500):
+        raise http_error(case.beside("/tokenize"), reply, case.provider.request_key)
+    return ": " + reply_words(reply)[1]
 
 
 def _count(reply):
     """Return the number of tokens in an answer of /tokenize, or None."""
-    try:
-        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
-    except ValueError:
-        count = None
-    return count if reply.status == 200 and isinstance(count, int) else None
+    count = _get(_json_of(reply), "count")
+    return count if isinstance(count, int) else None
 
 
 def _check_load(case):
-    reply = case.ask(case.beside("/metrics"), {})
-    gauges = parse_metrics(reply.body.decode("utf-8", "replace")) if reply.status == 200 else {}
-    if not gauges:
-        yield Finding("", "skip", "http-error", "/metrics is not open (HTTP %d)" % reply.status)
+    reply = case.look("/metrics")
+    gauges = parse_metrics(reply.body.decode("utf-8", "replace"))
+    if reply.status != 200 or not gauges:
+        yield _skipped("http-error", "/metrics is not open (HTTP %d)" % reply.status)
         return
-    words = ["%.0f requests %s" % (gauges[name], name) for name in ("running", "waiting") if name in gauges]
-    words += ["KV cache %.0f %% full" % (100 * gauges["cache"])] if "cache" in gauges else []
-    yield _passed("/metrics: " + ", ".join(words))
+    yield _passed("/metrics: requests: %g running, %g waiting" % (
+        gauges["requests_running"], gauges["requests_waiting"]))
 
 
 def parse_metrics(text):
-    """Return {"running": n, "waiting": n, "cache": share of 1} of vLLM's /metrics, as far as they are there.
-
-    Requests of several engines are added up; of their caches the fullest counts.
-    """
-    gauges = {}
-    for name, value in re.findall(r"(?m)^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc|"
-                                  r"gpu_cache_usage_perc)(?:\{.*\})? ([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?)", text):
-        if name.startswith("num_requests_"):
-            gauges[name[13:]] = gauges.get(name[13:], 0) + float(value)
-        else:
-            gauges["cache"] = max(gauges.get("cache", 0.0), float(value))
+    """Return {"requests_running": n, "requests_waiting": n} of vLLM's /metrics, all engines'."""
+    gauges = collections.Counter()
+    pattern = r"(?m)^vllm:num_(requests_\w+)(?:\{.*\})? ([0-9]+(?:\.[0-9]+)?)"
+    for name, value in re.findall(pattern, text):
+        gauges[name] += float(value)
     return gauges
 
 
 def _check_exposed(case):
     """Say what a key does not guard; found without trying it."""
-    url = re.match(r"[^/]+//[^/]+", case.provider.base_url).group(0)
+    url = origin(case.provider.base_url)
     if not case.enforced:
         yield _passed("no key is enforced: whoever reaches the port may use the server")
-    elif is_loopback(split_url(url).host) or case.version is None:
-        yield _passed("the key guards what can be reached" if case.version is None else "only this host reaches the server")
+    elif case.version is None or is_loopback(split_url(url).host):
+        yield _passed("nothing but /v1 is seen that a stranger could reach")
     else:
-        reply = case.ask(case.beside("/openapi.json"), {})
-        hidden = reply.status != 200                 # then the version tells: every vLLM has /invocations
-        paths = ["/invocations, which runs the model,"] if hidden or b'"/invocations"' in reply.body else []
-        paths += ["/metrics"] if case.ask(case.beside("/metrics"), {}).status == 200 else []
-        yield _finding(error_for("exposed", url=url, paths=" and ".join(paths + ["/version"])))
+        paths = ["/version"]
+        described = _get(case.openapi, "paths")      # hidden: every vLLM has it
+        if not isinstance(described, dict) or "/invocations" in described:
+            paths.append("/invocations, which runs the model")
+        if case.look("/metrics").status == 200:
+            paths.append("/metrics")
+        yield case.found("exposed", url=url, paths=" and ".join(paths))
 
 
-# With --probe: completions.
+# With --probe: completions, sent as `chat` sends them.
 
-class _Tap(Exchange):
-    """An Exchange that keeps the pieces of its answer and when they came: [(seconds since the start, bytes)]."""
-
-    def chunks(self):
-        self.pieces, size = [], 0
-        for data in super(_Tap, self).chunks():
-            self.pieces.append((time.monotonic() - self._started, data))
-            size += len(data)
-            if size > SIDE_LIMIT:
-                raise error_for("answer-too-large", url=self.url, limit=SIDE_LIMIT)
-            yield data
+_PROBE_TOOL = {"type": "function", "function": {
+    "name": "get_current_time", "description": "The current time in a city.",
+    "parameters": {
+        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+# Markup of calls, and of reasoning, that no parser of the server took out of the content.
+_TOOL_TEXT = (
+    r"<(?:\w+:)?tool_calls?>|<function_calls?>|<function=|<TOOLCALL>|\[TOOL_CALLS\]|<[|\uff5c]tool|"
+    r"<\|python_tag\|>|<\|channel\|>commentary|\bcall:\w+\{|\[\w+\(\w+=|"
+    r"\{[^{}]*\"name\"\s*:\s*\"[^{}]*\"(?:arguments|parameters)\"\s*:")
+_REASONING_TEXT = (
+    r"</?(?:\w+:)?think(?:ing)?>|\[/?THINK\]|\u25c1/?think\u25b7|<\|channel\|>analysis|"
+    r"<\|(?:START|END)_THINKING\|>")
 
 
 def _probe_models(case):
-    """Probe each chosen model in a thread of its own; yield what is found as each is done."""
-    import queue
-    import threading
-    done = queue.Queue()
-
-    def run(model):
-        try:
-            done.put(list(_probe(case, model)))
-        except BaseException as error:               # carried over to the thread that waits
-            done.put(error)
-
-    models = _chosen_models(case)
-    for model in models:
-        thread = threading.Thread(target=run, args=(model,))
-        thread.daemon = True
-        thread.start()
-    for _ in models:
-        found = done.get()
-        if isinstance(found, BaseException):
-            raise found
-        for finding in found:
+    """Probe all chosen models at once."""
+    calls = [(case, model) for model in _chosen_models(case)]
+    for findings in in_parallel(_probe, calls):
+        for finding in findings:
             yield finding
 
 
 def _probe(case, model):
-    """Yield what one tiny completion, and one with a tool, show of a model."""
+    """Return what one tiny completion, and one with a tool, show of a model."""
+    found = []
     try:
-        tap, answer = _complete(case, model, {"messages": [{"role": "user", "content": "Count from one to twenty."}]})
+        found += _probe_stream(case, model)
+        if model.compat.get("supportsTools") is not False:
+            found.append(_probe_tools(case, model))
     except Error as error:
-        yield _finding(_probe_error(error))
-        return
-    for finding in _judge_stream(model, tap, answer):
-        yield finding
-    if model.compat.get("supportsTools") is False:
-        return
-    function = {"name": _PROBE_TOOL, "description": "The current time in a city.",
-                "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
-    try:
-        _, answer = _complete(case, model, {
-            "messages": [{"role": "user", "content": "What time is it in Paris? Call the tool."}],
-            "tools": [{"type": "function", "function": function}]})
-    except Error as error:
-        yield _finding(_probe_error(error), "warn" if error.cause == "tools-disabled" else None)
-        return
-    yield _judge_tools(case.provider.base_url, model, answer)
+        found.append(_completion_finding(case, model, error))
+    return found
 
 
-def _complete(case, model, body):
-    """Return (the _Tap, the Answer) of one small streamed completion, shaped as OpenClaw shapes it. Raises Error."""
-    body = shape_request(dict(body, max_tokens=PROBE_TOKENS, temperature=0), model, case.thinking).body
-    url = case.provider.base_url + "/chat/completions"
-    headers, data = request_headers(case.provider, model), encode_body(body)
-    assembler, first = Assembler(), None
-    with _Tap("POST", url, headers, data, case.route(None, PROBE_TIMEOUT_S)) as tap:
-        if tap.status != 200:
-            raise completion_error(url, tap.reply(ANSWER_LIMIT), case.provider, model)
-        try:
-            for delta in read_answer(tap, case.provider, model):
-                if first is None and (delta.content or delta.reasoning or delta.tool_calls):
-                    first = tap.pieces[-1][0]
-                assembler.add(delta)
-        except ServerError as error:
-            if error.cause not in ("not-openai", "answer-broken", "answer-too-large"):
-                raise
-            raise error_for("stream-broken", url=url, detail=error.facts.get("detail") or error.message)
-    answer = assembler.answer({"first_token_s": first, "last_token_s": tap.pieces[-1][0], "total_s": tap.pieces[-1][0]})
-    broken = _stream_fault(b"".join(data for _, data in tap.pieces), answer)
-    if broken:
-        raise error_for("stream-broken", url=url, detail=broken)
-    tap.asked_usage = "stream_options" in body
-    return tap, answer
+def _complete(case, model, question, **fields):
+    """Return (body, Observed, Answer) of one small streamed completion, shaped as OpenClaw does.
+
+    Raises Error, for a stream that breaks a rule of the protocol too.
+    """
+    fields.update(
+        messages=[{"role": "user", "content": question}],
+        max_tokens=PROBE_TOKENS, temperature=0)
+    body = shape_request(fields, model, case.thinking).body
+    observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
+    answer = collect_answer(send_chat(
+        case.provider, model, body, limit_s, limit_s,
+        observed))
+    for broken, detail in (
+            (not observed.framed, "a stream was asked for, and JSON without `data:` came"),
+            (answer.finish_reason is None, "no chunk gives a finish reason"),
+            (not observed.done, "it ended without [DONE]")):
+        if broken:
+            url = case.provider.base_url + "/chat/completions"
+            raise error_for("stream-broken", url=url, detail=detail)
+    return body, observed, answer
 
 
-def _stream_fault(raw, answer):
-    """Return what is wrong with a stream that could be read all the same, or None."""
-    if raw.lstrip()[:1] == b"{":
-        return "a stream was asked for, and JSON without `data:` came"
-    if answer.finish_reason is None:
-        return "no chunk gives a finish reason"
-    return None if b"[DONE]" in raw[-4096:] else "it ended without [DONE]"
+def _completion_finding(case, model, error):
+    """Return the Finding of a completion that failed."""
+    switches, status = {}, None
+    if error.cause in ("not-openai", "answer-broken", "answer-too-large"):
+        detail = error.facts.get("detail") or error.message
+        error = error_for("stream-broken", url=error.facts["url"], detail=detail)
+    elif error.cause == "unknown-field-rejected":
+        switches = dict(filter(None, [error.facts["switch"]]))
+    elif error.cause == "chat-failed":
+        error.hint, error.command = "the words are the server's own; its log says more", None
+    elif error.cause == "tools-disabled":
+        status = "warn"
+    return _compat_finding(case, model, error, switches, status)
 
 
-def _probe_error(error):
-    if error.cause == "chat-failed":
-        error.hint = "the words are the server's own; its log says more"
-    return error
+def _probe_stream(case, model):
+    """Return what a stream shows: usage, buffering, an answer or none, and how fast it was."""
+    body, observed, answer = _complete(case, model, "Count from one to twenty.")
+    found = []
+    if answer.usage is None and "stream_options" in body:
+        error = error_for("usage-missing", model=model.key)
+        found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
+    first_s, last_s = observed.first_piece_s, observed.last_piece_s
+    if first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01 and observed.events >= 8:
+        found.append(case.found("stream-buffered", model=model.key, seconds=last_s))
+    marker = re.search(_REASONING_TEXT, answer.content)
+    if marker:
+        found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))
+    elif not answer.content:
+        error, status = empty_answer(model, answer), None
+        if answer.finish_reason == "length":
+            status = "warn"
+            error.command = None
+            error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
+        found.append(case.finding(error, status))
+    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s, statistics(answer))
+    if observed.reasoning_field:
+        words += ", it reasons, in the field %s" % observed.reasoning_field
+    return found + [_passed(words)]
 
 
-def _judge_stream(model, tap, answer):
-    """Yield what a whole stream shows: usage, buffering, an answer or none, and how fast it was."""
-    usage, total_s = answer.usage, answer.timings["total_s"]
-    if usage is None and tap.asked_usage:
-        yield _finding(error_for("usage-missing", model=model.key))
-    burst_s = total_s - tap.pieces[0][0]
-    raw = b"".join(data for _, data in tap.pieces)
-    if tap.pieces[0][0] >= BUFFERED_AFTER_S and burst_s < 0.01 and raw.count(b"\ndata:") >= 8:
-        yield _finding(error_for("stream-buffered", model=model.key, seconds=total_s))
-    if not answer.content:
-        cut = answer.finish_reason == "length"
-        found = _finding(empty_answer(model, answer), "warn" if cut else "fail")
-        yield found._replace(fix="none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS) if cut else found
-    words = ["connected in %.1f ms" % (1000 * tap.seconds["connect"]), "headers %.2f s" % tap.seconds["headers"], statistics(answer)]
-    field = re.search(br'"(reasoning(?:_content)?)": ?"[^"]', raw)
-    if field:
-        words.append("it reasons, in the field %s" % field.group(1).decode("ascii"))
-    yield _passed("%s: %s" % (model.key, ", ".join(words)))
+def _parser_finding(case, model, cause, marker, option):
+    """Return the Finding for markup in the content that a parser of the server should have read."""
+    facts = parser_facts(case.provider.base_url, model, option)
+    if option == TOOL_PARSER:
+        facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
+    return case.found(
+        cause, model=model.key,
+        detail=marker.group(0), **facts)
 
 
-def _judge_tools(url, model, answer):
-    """Return the Finding for an answer to a request with a tool."""
-    detail = None
-    for call in answer.tool_calls:
-        try:
-            loads_untrusted(call["function"]["arguments"] or "{}")
-        except ValueError:
-            if answer.finish_reason != "length":
-                detail = "its arguments are no JSON"
+def _probe_tools(case, model):
+    """Return the Finding for the answer to a request with a tool."""
+    question = "What time is it in Paris? Call the tool."
+    _, _, answer = _complete(case, model, question, tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
-        detail = "%s in the content" % marker.group(0)
-    if detail:
-        return _finding(error_for("tool-parser-mismatch", model=model.key, detail=detail,
-                                  **parser_facts(url, model, TOOL_PARSER)))
-    return _passed("%s: tools are taken; %s" % (model.key, "it called one" if answer.tool_calls else "it answered without a call"))
+        return _parser_finding(case, model, "tool-parser-mismatch", marker, TOOL_PARSER)
+    for call in answer.tool_calls:
+        detail = _argument_fault(call["function"])
+        if detail and answer.finish_reason != "length":
+            return case.found("tool-arguments", model=model.key, detail=detail)
+    called = "it called one" if answer.tool_calls else "it answered without a call"
+    return _passed("%s: tools are taken; %s" % (model.key, called))
 
 
-# (check, what the case must hold for it to run, function), in the order they run. The
-# first seven can stop a diagnosis: what they find decides the exit status.
+def _argument_fault(function):
+    """Return what is wrong with the arguments of a call of the probe's tool, or None."""
+    try:
+        arguments = loads_untrusted(function["arguments"] or "{}")
+    except ValueError:
+        return "arguments that are cut off or not JSON"
+    if function["name"] == _PROBE_TOOL["function"]["name"] and not _get(arguments, "city"):
+        return "no value for its required argument"
+    return None
+
+
+Check = collections.namedtuple("Check", "name needs gate examine")
+Check.__doc__ = """One row of the table of checks, in the order they run.
+
+`needs` is what the case must hold for it to look; what a `gate` finds decides the exit status.
+"""
 _CHECKS = (
-    ("settings", None, _check_settings), ("provider", "sound", _check_provider), ("key", "sound", _check_key),
-    ("base-url", "sound", _check_base_url), ("connect", "usable", _check_connect), ("http", "connected", _check_http),
-    ("auth", "answered", _check_auth), ("version", "connected", _check_version), ("health", "connected", _check_health),
-    ("models", "rows", _check_models), ("references", "rows", _check_references), ("limits", "rows", _check_limits),
-    ("template", "rows", _check_template), ("load", "rows", _check_load), ("exposed", "rows", _check_exposed),
+    Check("settings", None, True, _check_settings),
+    Check("provider", "provider", True, _check_provider),
+    Check("key", "provider", True, _check_key),
+    Check("base-url", "provider", True, _check_base_url),
+    Check("connect", "usable", True, _check_connect),
+    Check("auth", "answered", True, _check_auth),
+    Check("version", "connected", False, _check_version),
+    Check("health", "connected", False, _check_health),
+    Check("models", "rows", False, _check_models),
+    Check("chat", "rows", False, _check_chat),
+    Check("references", "rows", False, _check_references),
+    Check("limits", "rows", False, _check_limits),
+    Check("template", "chats", False, _check_template),
+    Check("load", "rows", False, _check_load),
+    Check("exposed", "rows", False, _check_exposed),
 )
-_PROBES = (("probe", "rows", _probe_models),)
+_PROBES = (Check("probe", "chats", False, _probe_models),)
 
 
 # ----------------------------------------------------------------------------
@@ -6436,7 +6877,7 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    new_text = apply_splices(text, _changes(text, _look(text, root), root, wanted, False))
+    new_text = apply_splices(text, _value_changes(text, _look(text, root), root, wanted, False))
     prove_edit(new_text, wanted, where)
     return new_text
 
@@ -6548,7 +6989,7 @@ def _planned_items(values, wanted):
     return plan, [(None, value) for value in wanted[used:]]
 
 
-def _changes(text, look, node, wanted, flat):
+def _value_changes(text, look, node, wanted, flat):
     """Return the splices that make a Node read as `wanted`; `flat`: it shares its line with others."""
     if isinstance(wanted, Noted):
         wanted = wanted.value
@@ -6570,7 +7011,7 @@ def _changes(text, look, node, wanted, flat):
     splices = []
     for (_, child), value in zip(_children(node), plan):
         if value is not REMOVED:
-            splices += _changes(text, look, child, value, flat)
+            splices += _value_changes(text, look, child, value, flat)
     if added or any(value is REMOVED for value in plan):
         splices += _member_changes(text, look, node, plan, added)
     return splices
@@ -7344,11 +7785,7 @@ def _parser(console, prog, description, epilog=None):
             console.write(console.stderr, visible(redact(message or "", console.secrets)))
 
     def formatter(prog):
-        columns = console.env.get("COLUMNS") or ""
-        width = 80
-        if re.match(r"[0-9]{2,4}\Z", columns):
-            width = max(24, int(columns))
-        return argparse.RawDescriptionHelpFormatter(prog, width=width - 2)
+        return argparse.RawDescriptionHelpFormatter(prog, width=report_width(console) - 2)
 
     parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
                     allow_abbrev=False)
@@ -7462,8 +7899,6 @@ def _open_providers(options, env, console):
     for warning in settings.warnings:
         if not warning.path or console.verbose:
             console.err("warning: %s: %s" % (issue_place(warning), warning.message))
-    for warning in sorted(set(filter(None, map(key_exposed, providers)))):
-        console.err("warning: " + warning)
     return settings, providers
 
 
@@ -7594,6 +8029,14 @@ def _columns(console):
         return None
     import shutil
     return shutil.get_terminal_size().columns
+
+
+def report_width(console):
+    """Return the columns of reports and helps: COLUMNS, else the terminal's, else 80; at least 40."""
+    columns = console.env.get("COLUMNS") or ""
+    if not re.match(r"[0-9]{1,4}\Z", columns):
+        columns = _columns(console) or 80
+    return max(40, int(columns))
 
 
 def list_row(model, provider, servers=None):
@@ -7918,16 +8361,53 @@ def _take_turn(options, provider, model, fields, messages, text, console):
 
 
 def _add_doctor_parser(verb):
-    verb.add_argument("--probe", action="store_true", help="let each model answer: a few tokens, and once with a tool")
+    verb.add_argument("--probe", action="store_true",
+                      help="let each model answer: a few tokens, and once with a tool")
+    verb.add_argument("--fix", action="store_true",
+                      help="write into openclaw.json what fixes the findings; look again")
     verb.add_argument("--json", action="store_true", help="print the findings as one JSON object")
-    verb.add_argument("--strict", action="store_true", help="with several servers: fail when one of them fails")
+    verb.add_argument("--strict", action="store_true",
+                      help="with several servers: fail when one of them fails")
     _add_model_options(verb)
     _add_server_options(verb)
 
 
 def _cmd_doctor(options, env, console):
-    settings = read_settings(options.config, env)
     key = _read_key(options.api_key_file, console)
+    settings = read_settings(options.config, env)
+    reports = _diagnose_all(settings, options, key, console)
+    if options.fix:
+        edits = []
+        for _, findings in reports:
+            for finding in findings:
+                edits += [edit for edit in finding.edits if edit not in edits]
+        if edits:
+            save_edits(settings, edits, console, console.err, True)
+            settings = read_settings(options.config, env)
+            reports = _diagnose_all(settings, options, key, console)
+        else:
+            console.err("nothing to fix in %s" % settings.path)
+    def safe(text):
+        return visible(redact(text, console.secrets))
+
+    status = diagnosis_status(reports[-1 if options.strict else 0][1])
+    if options.json:
+        console.out_json(_findings_json(reports))
+        return status
+    if len(reports) > 1:
+        failed = [server for server, findings in reports if diagnosis_status(findings)]
+        console.out("%d of %d servers failed%s" % (
+            len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
+    for server, findings in reports:
+        if len(reports) > 1:
+            console.out("\n== %s" % server)
+        for line in format_findings(findings, safe, report_width(console)):
+            console.out(line)
+    return status
+
+
+def _diagnose_all(settings, options, key, console):
+    """Return [(server, [Finding])] of the servers that the options name, those that failed last."""
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
@@ -7938,80 +8418,71 @@ def _cmd_doctor(options, env, console):
             pass                                     # what is wrong will be a finding
 
     def examine(name, url):
-        findings = []
-        for finding in diagnose(settings, name, url, key, options.ca_file, options.model, options.thinking,
-                                options.probe, options.timeout):
-            findings.append(finding)
-            if finding.check == "probe" and not options.json:
-                console.err("%s: %s" % (finding.check, finding.summary))
-        return findings
+        return url or name, list(diagnose(
+            settings, name, url, key, options.ca_file, options.model, options.thinking,
+            options.probe, options.timeout))
 
-    reports = [(url or name, findings) for (name, url), findings in zip(asked, in_parallel(examine, asked))]
-    reports.sort(key=lambda report: diagnosis_status(report[1]))         # what failed stands last, where it is read
-    several = len(reports) > 1
-    status = diagnosis_status(reports[-1 if options.strict else 0][1])
-    if options.json:
-        rows = []
-        for server, findings in reports:
-            for finding in findings:
-                row = collections.OrderedDict(finding._asdict())
-                del row["edits"]
-                if several:
-                    row["server"] = server
-                rows.append(row)
-        failed = any(row["status"] == "fail" for row in rows)
-        console.out_json({"ok": not failed, "findings": rows})
-        return status
-    if several:
-        failed = [server for server, findings in reports if diagnosis_status(findings)]
-        console.out("%d of %d servers failed%s" % (len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
+    return sorted(in_parallel(examine, asked), key=lambda report: diagnosis_status(report[1]))
+
+
+def _findings_json(reports):
+    """Return the object of `doctor --json`."""
+    rows = []
     for server, findings in reports:
-        if several:
-            console.out("\n== %s" % server)
-        for line in format_findings(findings, lambda text: visible(redact(text, console.secrets))):
-            console.out(line)
-    return status
+        for finding in findings:
+            row = collections.OrderedDict(finding._asdict())
+            del row["edits"]                         # which `command` holds
+            if len(reports) > 1:
+                row["server"] = server
+            rows.append(row)
+    return {"ok": all(row["status"] != "fail" for row in rows), "findings": rows}
 
 
-_REPORT_WIDTH = 80
-_COMMAND = r"(?:^|(?<=: ))(?:export |vllm |--|getent |proxy_buffering|python3 |openclaw_vllm ).*"      # in a fix
+def format_findings(findings, safe, width=80):
+    """Return the lines of the report of `doctor`, the verdict first, commands never broken.
 
-
-def format_findings(findings, safe):
-    """Return the lines of the report of `doctor`, verdict first; `safe` makes a text fit to be shown.
-
-    At most 80 columns, but nothing to be pasted is ever broken.
+    `safe` makes a text fit to be shown; `width` is in columns.
     """
-    causes = {status: [finding.cause for finding in findings if finding.status == status] for status in ("fail", "warn")}
-    failed, warned = _plural(len(causes["fail"]), "failure"), _plural(len(causes["warn"]), "warning")
-    verdict = "%s: %s; %s" % (failed, ", ".join(collections.OrderedDict.fromkeys(causes["fail"])), warned)
-    lines = _wrapped(verdict if causes["fail"] else "nothing failed; " + warned, "", "  ")
+    lines, skipped = [], collections.OrderedDict()
     for finding in findings:
-        head = "%-4s  %-10s  " % ("FAIL" if finding.status == "fail" else finding.status, finding.check)
-        lines += _wrapped(safe(finding.summary), head, " " * len(head))
+        if finding.status == "skip":
+            skipped.setdefault(finding.summary, []).append(finding.check)
+            continue
+        status = "FAIL" if finding.status == "fail" else finding.status
+        lines += _report_entry(status, finding.check, safe(finding.summary), width)
+        indent = " " * 6
         if finding.fix:
-            lines += _fix_lines(safe(finding.fix))
-    return lines
+            lines += _wrapped(safe(finding.fix), indent + "fix: ", indent + " " * 5, width)
+        if finding.command:
+            lines.append(indent + " " * 5 + safe(finding.command))
+    if skipped:
+        texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
+        lines += _report_entry("skip", "", safe("; ".join(texts)), width)
+    causes = {}
+    for finding in findings:
+        causes.setdefault(finding.status, []).append(finding.cause)
+    failed, warned = causes.get("fail", []), _plural(len(causes.get("warn", [])), "warning")
+    verdict = "nothing failed; " + warned
+    if failed:
+        named = ", ".join(collections.OrderedDict.fromkeys(failed))
+        verdict = "%s: %s; %s" % (_plural(len(failed), "failure"), named, warned)
+    return _wrapped(verdict, "", "  ", width) + lines
 
 
-def _wrapped(text, head, indent):
-    """Wrap a text to the width of a report; no word, and nothing in braces, is broken."""
+def _report_entry(status, check, text, width):
+    head = "%-4s  %-10s  " % (status, check)
+    return _wrapped(text, head, " " * len(head), width)
+
+
+def _wrapped(text, head, indent, width):
+    """Wrap a text to a width; no word, and nothing in braces, is broken."""
     import textwrap
-    text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), " ".join(text.split()))
-    lines = textwrap.wrap(text, _REPORT_WIDTH, initial_indent=head, subsequent_indent=indent,
-                          break_long_words=False, break_on_hyphens=False)
+    text = " ".join(text.split())
+    text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), text)
+    lines = textwrap.wrap(
+        text, width, initial_indent=head, subsequent_indent=indent,
+        break_long_words=False, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
-
-
-def _fix_lines(fix):
-    """Return the lines of a fix: words first, then what is to be pasted, whole and on a line of its own."""
-    fix, _, remark = fix.partition("    (")
-    command = re.search(_COMMAND, fix)
-    words = fix[:command.start()].rstrip(": ") if command else fix
-    words = "; ".join(text for text in (words, remark.rstrip(")")) if text)
-    indent = " " * 18
-    lines = _wrapped("fix: " + words, indent, indent + " " * 5)
-    return lines + [indent + " " * 5 + command.group(0)] if command else lines
 
 
 def _add_request_parser(verb):
