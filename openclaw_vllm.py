@@ -6472,44 +6472,28 @@ _PROBES = (Check("probe", "chats", False, _probe_models),)
 # ----------------------------------------------------------------------------
 # Config editing: the wanted value, and the text that has it
 # ----------------------------------------------------------------------------
-# Pure. Merging, setting and pruning make the value that is wanted; `edited_text` writes
-# what differs from the text into it, and proves that it now reads as that value.
-# Nothing outside the difference may change by a byte.
+# Pure. Merging, pruning and edits make the value that is wanted; `edited_text` writes what
+# differs into the text, and proves that it now reads as that value. Nothing outside the
+# difference may change by a byte.
 
 Noted = collections.namedtuple("Noted", "value note")
 Noted.__doc__ = "A value to write, and the comment above it that says where it comes from."
 Merge = collections.namedtuple("Merge", "wanted unserved")
 Merge.__doc__ = """What `merge_provider` returns: the wanted config, and the ids of the rows kept
 although the server does not serve them."""
-Look = collections.namedtuple("Look", "unit newline quote key_quote trailing notes")
-Look.__doc__ = """How a file is written.
-
-`unit` is one step of indentation; `key_quote` is "" for bare keys; `trailing`: a comma
-ends the last line of a container; `notes`: comments may be written.
-"""
-_PAGE_LOOK = Look("  ", "\n", '"', "", True, True)
-_LINE_END = "[\r\n\u2028\u2029]"
-_LINE_WIDTH = 100                    # columns that a container on one line may take
-_LOOK_AT = 1000                      # members of a file that show how it is written
-_BARE_KEY = r"[A-Za-z_$][A-Za-z0-9_$]*\Z"
 _SIZES = ("contextWindow", "maxTokens")
-_BLOCK_TIMEOUT_S = 300               # what OpenClaw's page on vLLM writes
 
 
-def config_block(models, base_url, api_key_text="${VLLM_API_KEY}", evidence=None):
+def config_block(models, base_url, evidence):
     """Return the models.providers.<id> object for some Models, as OpenClaw's documentation has it.
 
-    `evidence` is {model id: (compat object or None, reason)}: what was seen of a
-    model's thinking; the reason becomes a comment. `api_key_text` None leaves
-    apiKey out. A Model whose context_window is None gets no window.
+    `evidence` is {model id: (compat object or None, reason) or None}: what was seen of
+    a model's thinking; the reason becomes a comment. A Model whose context_window is
+    None gets no window.
     """
-    evidence = evidence or {}
-    block = {"baseUrl": base_url, "apiKey": api_key_text, "api": "openai-completions",
-             "timeoutSeconds": _BLOCK_TIMEOUT_S}
-    if api_key_text is None:
-        del block["apiKey"]
-    block["models"] = [_config_row(model, *evidence.get(model.id) or (None, "")) for model in models]
-    return block
+    rows = [_config_row(model, *evidence.get(model.id) or (None, "")) for model in models]
+    return {"baseUrl": base_url, "apiKey": "${VLLM_API_KEY}", "api": "openai-completions",
+            "timeoutSeconds": 300, "models": rows}
 
 
 def _config_row(model, compat, reason):
@@ -6524,10 +6508,9 @@ def _config_row(model, compat, reason):
         row["contextWindow"] = model.context_window
         row["maxTokens"] = _written_max_tokens(model.context_window)
     if compat:
-        row["compat"] = dict(compat)
-    if reason:
-        field = "compat" if compat else "reasoning"
-        row[field] = Noted(row[field], reason)
+        row["compat"] = Noted(compat, reason)
+    elif reason:
+        row["reasoning"] = Noted(True, reason)
     return row
 
 
@@ -6543,7 +6526,7 @@ def _literal(text):
 def _plain(value):
     """Return a copy of a value without the notes in it."""
     if isinstance(value, Noted):
-        return _plain(value.value)
+        value = value.value
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -6563,84 +6546,74 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     asks for discovery and adds no rows. `bases` is {id of an adapter: id of its
     base}. The merge of its own result changes nothing.
     """
-    def substituted(value):
-        return _substitute(value, variables or {}, "", {})
-
+    variables = variables or {}
     wanted = _plain(config)
-    spelled, _ = find_block(wanted, provider)
     providers = wanted.setdefault("models", {}).setdefault("providers", {})
-    if spelled not in providers:
-        providers[spelled] = dict(block, models=[])
-    known = providers[spelled]
+    known = providers.setdefault(find_block(wanted, provider)[0], dict(block, models=[]))
     for field in ("baseUrl", "apiKey", "api"):
-        if field in block and not (field == "apiKey" and _authorizes(known)):
+        if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
     if replace_base_url:
-        if str(substituted(known["baseUrl"])).rstrip("/") != block["baseUrl"].rstrip("/"):
+        if _substitute(known["baseUrl"], variables).rstrip("/") != block["baseUrl"]:
             known["baseUrl"] = block["baseUrl"]
     unserved = []
-    if not wildcard:
-        unserved = _merge_rows(known, block["models"], refresh, substituted, bases or {})
-    if wildcard or primary is not None:
+    if wildcard or primary:
         defaults = wanted.setdefault("agents", {}).setdefault("defaults", {})
-        if wildcard:
-            _choose_wildcard(defaults, provider + "/*")
-        if primary is not None:
-            _choose_primary(defaults, primary, substituted)
+    if wildcard:
+        chosen = defaults.setdefault("models", {})
+        if provider.lower() + "/*" not in map(str.lower, chosen):
+            chosen[provider + "/*"] = {}
+    else:
+        unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
+    if primary:
+        _choose_primary(defaults, primary, variables)
     return Merge(wanted, unserved)
 
 
 def _authorizes(known):
     """Tell whether a provider block brings its key in another way than apiKey."""
-    headers = [name.lower() for name in _get(known, "headers") or {}]
+    headers = map(str.lower, known.get("headers") or {})
     return _get(known, "request", "auth") is not None or "authorization" in headers
 
 
-def _choose_wildcard(defaults, pattern):
-    chosen = defaults.setdefault("models", {})
-    if pattern.lower() not in [key.lower() for key in chosen]:
-        chosen[pattern] = {}
-
-
-def _choose_primary(defaults, primary, substituted):
+def _choose_primary(defaults, primary, variables):
     model = defaults.setdefault("model", {})
+    place, key = model, "primary"
     if isinstance(model, str):
-        if not _same_key(substituted(model), primary):
-            defaults["model"] = _literal(primary)
-    elif not _same_key(substituted(_get(model, "primary")), primary):
-        model["primary"] = _literal(primary)
+        place, key = defaults, "model"
+    if not _same_key(_substitute(place.get(key), variables), primary):
+        place[key] = _literal(primary)
 
 
-def _merge_rows(known, served, refresh, substituted, bases):
+def _merge_rows(known, served, refresh, variables, bases):
     """Merge served rows into a provider block; return the ids of its rows that are not served."""
-    rows = known.setdefault("models", [])
-    if not isinstance(rows, list):                       # an $include: `refuse_included` names its file
-        rows = known["models"] = []
-    by_id = {}
-    for row in rows:
-        by_id.setdefault(_row_id(row, substituted), row)
-    ids = {_row_id(row, substituted): row for row in served}
-    unserved = [model_id for model_id in by_id if model_id not in ids]
-    for model_id in sorted(ids, key=lambda model_id: model_id in bases):
-        row = ids[model_id]
-        base = by_id.get(bases.get(model_id))
+    if not isinstance(known.setdefault("models", []), list):
+        known["models"] = []                             # an $include: `refuse_included` names its file
+    rows = collections.OrderedDict()
+    for row in known["models"]:
+        rows.setdefault(_row_id(row, variables), row)
+    served = {_row_id(row, variables): row for row in served}
+    unserved = [model_id for model_id in rows if model_id not in served]
+    for model_id in sorted(served, key=lambda model_id: model_id in bases):
+        row = served[model_id]
+        base = rows.get(bases.get(model_id))
         if base is not None:
             row = _like_base(row, base, bases[model_id])
-        if model_id in by_id:
-            _complete_row(by_id[model_id], row, known, refresh)
+        if model_id in rows:
+            _complete_row(rows[model_id], row, known, refresh)
         else:
-            by_id[model_id] = row
-            rows.append(row)
+            rows[model_id] = row
+            known["models"].append(row)
     return unserved
 
 
-def _row_id(row, substituted):
-    return str(substituted(_get(row, "id"))).strip()
+def _row_id(row, variables):
+    return str(_substitute(_get(row, "id"), variables)).strip()
 
 
 def _like_base(row, base, base_id):
     """Return the row of an adapter with reasoning and compat of its base's row."""
-    row = dict(row, reasoning=_plain(base.get("reasoning", False)))
+    row = dict(row, reasoning=_plain(base["reasoning"]))
     row.pop("compat", None)
     if "compat" in base:
         row["compat"] = _plain(base["compat"])
@@ -6654,29 +6627,26 @@ def _complete_row(row, served, known, refresh):
     served = dict(served)
     if "maxTokens" in served and not refresh:
         pinned = [row.get("contextTokens"), row.get("contextWindow", known.get("contextWindow"))]
-        window = min([size for size in pinned if _is_number(size)] or [served["contextWindow"]])
-        served["maxTokens"] = _written_max_tokens(window)
+        windows = [size for size in pinned if _is_number(size)] or [served["contextWindow"]]
+        served["maxTokens"] = _written_max_tokens(min(windows))
     if row.get("reasoning") is False:
         served.pop("compat", None)                       # a way to ask for thinking is of no use there
     for field, value in served.items():
         if field in _SIZES and field in row and refresh:
             row[field] = value
         elif field == "compat" and field in row:
-            for key, item in _plain(value).items():
-                row[field].setdefault(key, item)
+            row[field].update(dict(_plain(value), **row[field]))
         elif field not in _SIZES or field not in known:
             row.setdefault(field, value)
 
 
 def prune_rows(config, provider, served, variables=None):
     """Return a config without the rows of a provider whose ids are not among `served`."""
-    def is_served(row):
-        return _row_id(row, lambda value: _substitute(value, variables or {}, "", {})) in served
-
     wanted = _plain(config)
-    rows = _get(find_block(wanted, provider)[1], "models")
+    rows = _get(wanted, "models", "providers", find_block(wanted, provider)[0], "models")
     if isinstance(rows, list):
-        rows[:] = [row for row in rows if "$include" in row or is_served(row)]
+        rows[:] = [row for row in rows
+                   if "$include" in row or _row_id(row, variables or {}) in served]
     return wanted
 
 
@@ -6686,25 +6656,31 @@ def refuse_included(value, wanted, path, sources, place=()):
     It does when an object on the way is nothing but an $include, or the included
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
-    if json.dumps(value) == json.dumps(wanted):
-        return
+    holders = [value]
+    if isinstance(value, list):                          # a row from elsewhere may be any model
+        holders += value
+    targets = [target for holder in holders for target in _include_targets(holder, path)]
+    for key, old, new in _differences(value, wanted):
+        for target in targets:
+            if isinstance(value, list) or len(value) == 1 or _holds(target, key, sources):
+                raise error_for("config-included", where=path, included=target,
+                                place=format_path(place + (key,)))
+        refuse_included(old, new, path, sources, place + (key,))
+
+
+def _differences(value, wanted):
+    """Return [(key or index, old value, new value)] of what differs in a container; None is nothing."""
     members = []
-    targets = _include_targets(value, path)
-    if isinstance(value, dict) and isinstance(wanted, dict):
+    if isinstance(value, dict):
+        if not isinstance(wanted, dict):
+            wanted = {}
         members = [(key, value.get(key), wanted.get(key)) for key in dict(value, **wanted)]
     elif isinstance(value, list) and isinstance(wanted, list):
-        plan = _planned_items(value, wanted)[0]
-        members = [(index, value[index], item) for index, item in enumerate(plan)
-                   if item is not REMOVED]
-        for row in value:                                # a row from elsewhere may be any model
-            targets += _include_targets(row, path)
-    changed = [key for key, old, new in members if json.dumps(old) != json.dumps(new)]
-    for target in targets:
-        if isinstance(value, list) or len(value) == 1 or any(_holds(target, key, sources) for key in changed):
-            place += tuple(changed[:1])
-            raise error_for("config-included", where=path, place=format_path(place), included=target)
-    for key, old, new in members:
-        refuse_included(old, new, path, sources, place + (key,))
+        plan, added = _planned_items(value, wanted)
+        added = [item for _, item in added]
+        new = [None if item is REMOVED else item for item in plan] + added
+        members = zip(range(len(new)), value + [None] * len(added), new)
+    return [member for member in members if json.dumps(member[1]) != json.dumps(member[2])]
 
 
 def _include_targets(value, path):
@@ -6715,20 +6691,18 @@ def _include_targets(value, path):
 
 
 def _holds(path, key, sources):
-    value = None
-    if path in sources:
-        value = json5_loads(sources[path])
-    if not isinstance(value, dict):
+    if path not in sources:
         return True                                      # nothing is known of it
-    names = [name.lower() for name in value]
-    return key.lower() in names or any(
+    value = json5_loads(sources[path])
+    return key.lower() in map(str.lower, value) or any(
         _holds(target, key, sources) for target in _include_targets(value, path))
 
 
 _PATH_STEP = (
     r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
     r"""|\[(?P<index>[0-9]{1,9})\]"""
-    r"""|\[(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\]"""
+    r"""|\[(?P<json>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
+    r"""|\['(?P<text>[^']*)'\]"""
     r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
 )
 
@@ -6740,31 +6714,24 @@ def parse_path(text):
     """
     path, end = leading_path(text)
     if not path or end < len(text):
-        raise UsageError("%s is not a path" % text, _PATH_HINT)
+        raise UsageError("%s is not a path" % text, PATH_HINT)
     return path
 
 
-_PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
+PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
 
 
 def leading_path(text):
-    """Return (key path, its length) of what begins a text. Raises UsageError for a bad escape."""
-    path, end = [], 0
+    """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
+    path, end = (), 0
     step = re.compile(_PATH_STEP)
-    found = step.match(text)
-    while found:
-        key = found.group(found.lastgroup)
-        if found.lastgroup == "index":
-            key = int(key)
-        elif found.lastgroup == "quoted":
-            try:
-                key = json5_loads(key)
-            except Json5Error as error:
-                raise UsageError("%s is not a path: %s" % (text[:found.end()], error.problem))
-        path.append(key)
-        end = found.end()
+    readers = {"index": int, "json": json.loads}
+    while step.match(text, end):
         found = step.match(text, end)
-    return tuple(path), end
+        read = readers.get(found.lastgroup, str)
+        path += (read(found.group(found.lastgroup)),)
+        end = found.end()
+    return path, end
 
 
 def parse_value(text):
@@ -6779,9 +6746,7 @@ def format_path(path):
     """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
     text = ""
     for key in path:
-        if isinstance(key, int):
-            text += "[%d]" % key
-        elif re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
+        if isinstance(key, str) and re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
             text += "." + key
         else:
             text += "[%s]" % json.dumps(key)
@@ -6798,10 +6763,9 @@ def edit_command(edits, config_path=None):
         if value is REMOVED:
             words += ["--unset", format_path(path)]
             continue
-        spelled = value
         if not isinstance(value, str) or parse_value(value) != value:
-            spelled = json.dumps(value)
-        words += ["--set", "%s=%s" % (format_path(path), spelled)]
+            value = json.dumps(value)
+        words += ["--set", format_path(path) + "=" + value]
     return " ".join([TOOL] + [shlex.quote(word) for word in words])
 
 
@@ -6812,61 +6776,60 @@ def apply_edits(config, edits):
     appends; what is absent stays so when it is to be removed. Raises ConfigError where
     a path leads through a scalar or past the end of an array.
     """
-    wanted = _plain(config)
     for path, value in edits:
-        _apply_edit(wanted, path, value)
-    return wanted
+        config = _with_edit(config, path, value, ())
+    return _plain(config)
 
 
-def _apply_edit(place, path, value):
-    for depth, key in enumerate(path):
-        key = _usable_key(place, key, path[:depth])
-        absent = key == len(place) if isinstance(place, list) else key not in place
-        if absent and value is REMOVED:
-            return
-        if depth == len(path) - 1:
-            break
-        if absent:
-            _put(place, key, [] if isinstance(path[depth + 1], int) else {})
-        place = place[key]
-    if value is REMOVED:
-        del place[key]
+def _with_edit(place, path, value, above):
+    """Return a container with what a path names set or removed; `above` is its own path."""
+    if not path:
+        return value
+    key, rest = path[0], path[1:]
+    if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
+        members, key = dict(enumerate(place)), int(key)  # models.0.id too, as messages have it
+        fits = key <= len(place)
     else:
-        _put(place, key, _plain(value))
-
-
-def _put(place, key, value):
+        members, fits = place, isinstance(place, dict) and isinstance(key, str)
+    if not fits:
+        raise error_for("config-not-written", where=format_path(above) or "the top level",
+                        problem="there is no %s in %s" % (format_path((key,)), _json_type(place)),
+                        fix="look at what is there: %s config --check" % TOOL)
+    if key not in members and value is REMOVED:
+        return place
+    made = [] if rest and isinstance(rest[0], int) else {}
+    members = dict(members)
+    members[key] = _with_edit(members.get(key, made), rest, value, above + (key,))
+    if members[key] is REMOVED:
+        del members[key]
     if isinstance(place, list):
-        place[key:key + 1] = [value]                     # one past the end, this appends
-    else:
-        place[key] = value
+        return list(members.values())
+    return members
 
 
-def _usable_key(place, key, path):
-    """Return the key or index under which a container has what a path means. Raises ConfigError."""
-    if isinstance(place, list) and isinstance(key, str) and re.match(r"[0-9]{1,9}\Z", key):
-        key = int(key)                                   # models.0.id, as messages have it
-    wanted = "an array" if isinstance(key, int) else "an object"
-    problem = "expected %s, found %s" % (wanted, _json_type(place))
-    if isinstance(place, list) and isinstance(key, int):
-        if key <= len(place):
-            return key
-        problem = "there is no [%d] in an array of %d" % (key, len(place))
-    elif isinstance(place, dict) and isinstance(key, str):
-        return key
-    raise error_for("config-not-written", where=format_path(path) or "the top level", problem=problem,
-                    fix="look at what is there: %s config --check" % TOOL)
+Look = collections.namedtuple("Look", "unit newline quote key_quote trailing notes")
+Look.__doc__ = """How a file is written.
 
-
+`unit` is one step of indentation; `key_quote` is "" for bare keys; `trailing`: a comma
+ends the last line of a container; `notes`: comments may be written.
+"""
+_PAGE_LOOK = Look("  ", "\n", '"', "", True, True)
+_LINE_WIDTH = 100                    # columns that a container on one line may take
 Member = collections.namedtuple("Member", "floor own value tail comma end")
 Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
 
-`floor` ends what is before it, `own` begins what is its own: comments right above it or
-before it on its line, and the key. `value` is a Node, `tail` ends the comments behind
-it, `comma` may be None, `end` ends all, the comments behind the comma included.
+`floor` ends what is before it; `own` begins what is its own: comments right above it, or
+before it on its line, and its key. `value` is a Node, `tail` ends the comments behind
+it, `comma` may be None, `end` ends all, comments behind the comma included.
 """
-# What stands between two members, but for blanks: comments, line ends and a comma.
-_GAP = r"//[^\r\n\u2028\u2029]*|/\*[\s\S]*?\*/|\r\n|[\r\n\u2028\u2029]|,"
+_LINE_END = r"(?:\r\n|[\r\n\u2028\u2029])"
+_COMMENT = r"(?://[^\r\n\u2028\u2029]*(?=[\r\n\u2028\u2029])|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
+_BLANKS = r"[^\S\r\n\u2028\u2029]*"
+# Comments behind something, on its line.
+_BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u2029]*)?"
+# Lines of comments without a blank line, and comments on the line that follows, up to the end.
+_BEFORE = (r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
+           + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
 _GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
 
 
@@ -6904,17 +6867,16 @@ def apply_splices(text, splices):
 
 def _look(text, root):
     """Return the Look of a JSON5 text."""
-    newline = re.findall("\r\n|[\r\n]", text) + ["\n"]
-    look = _PAGE_LOOK._replace(newline=newline[0])
+    newline = (re.findall("\r\n|[\r\n]", text) + ["\n"])[0]
     if not root.items:
-        return look
-    _, first_key, _, _ = root.items[0]
-    key_quote = re.match("[\"']?", text[first_key]).group()
-    quotes = (token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string")
+        return _PAGE_LOOK._replace(newline=newline)
+    _, key, _, _ = root.items[0]
+    key_quote = re.match("[\"']?", text[key]).group()
+    quotes = [token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string"]
     trailing = _members(text, root)[-1].comma is not None
-    return look._replace(unit=_line_indent(text, first_key) or look.unit, key_quote=key_quote,
-                         quote=next(quotes, look.quote), trailing=trailing,
-                         notes=trailing or key_quote != '"')     # else it is plain JSON
+    is_json = key_quote == '"' and not trailing          # or looks so; comments would break it
+    unit = _line_indent(text, key) or "  "
+    return Look(unit, newline, (quotes + ['"'])[0], key_quote, trailing, not is_json)
 
 
 def _children(node):
@@ -6925,40 +6887,23 @@ def _children(node):
 
 
 def _members(text, node):
-    """Return the Members of a container that has some."""
+    """Return the Members of a container."""
+    behind = re.compile(_BEHIND)
     children = _children(node)
-    stops = [start for start, _ in children[1:]] + [node.end - 1]
-    _, _, floor, own = _split_gap(text, node.start + 1, children[0][0], False)
-    members = []
-    for (_, child), stop in zip(children, stops):
-        tail, comma, end, following = _split_gap(text, child.end, stop, stop == node.end - 1)
-        members.append(Member(floor, own, child, tail, comma, end))
-        floor, own = end, following
+    stops = [start for start, _ in children[1:]] + [node.end]
+    members, floor = [], node.start + 1
+    for (start, value), stop in zip(children, stops):
+        before = re.search(_BEFORE, text[floor:start]).group()
+        tail = end = behind.match(text, value.end).end()
+        comma = re.compile("(?:[^,/]|%s)*?," % _COMMENT).match(text, tail, stop)
+        if comma:
+            end = comma.end()
+            if stop == node.end or re.search(_LINE_END, text[end:stop]):
+                end = behind.match(text, end).end()      # else they are of the next one on this line
+            comma = comma.end() - 1
+        members.append(Member(floor, start - len(before.lstrip()), value, tail, comma, end))
+        floor = end
     return members
-
-
-def _split_gap(text, start, stop, last):
-    """Return (tail, comma, end) of the Member before a gap, and `own` of the one behind it."""
-    tail = end = base = start
-    comma = own = None
-    same_line, ended = True, False
-    for token in re.compile(_GAP).finditer(text, start, stop):
-        mark = token.group()
-        if mark == ",":
-            tail, comma, base = end, token.start(), token.end()
-            end, own, same_line = base, None, True
-        elif mark[0] == "/":
-            own = own or token.start()
-            if same_line:
-                end = token.end()
-        elif same_line or ended:                         # the end of the line, or a blank line
-            own, same_line = None, False
-        ended = mark[0] not in ",/"
-    if comma is None:
-        tail = end
-    if same_line and not last:
-        end = base                                       # a comment between two members of one line
-    return tail, comma, end, own or stop
 
 
 def _planned_keys(node, wanted):
@@ -6974,18 +6919,17 @@ def _planned_keys(node, wanted):
 
 
 def _planned_items(values, wanted):
-    """Return the same for an array. Items go by their ids, else by what they are."""
-    names, wanted_names = ([json.dumps(_get(item, "id") or item) for item in items]
-                           for items in (values, _plain(wanted)))
+    """Return the same for an array, its keys None. Items go by their ids, else by what they are."""
+    names, new_names = ([json.dumps(_get(item, "id") or item) for item in items]
+                        for items in (values, _plain(wanted)))
     left = collections.Counter(names)
     plan, used = [], 0
     for name in names:
         left[name] -= 1
-        if used < len(wanted) and (wanted_names[used] == name or not left[wanted_names[used]]):
-            plan.append(wanted[used])                    # the same one, or one that has changed
+        plan.append(REMOVED)
+        if used < len(wanted) and (new_names[used] == name or not left[new_names[used]]):
+            plan[-1] = wanted[used]                      # the same one, or one that has changed
             used += 1
-        else:
-            plan.append(REMOVED)
     return plan, [(None, value) for value in wanted[used:]]
 
 
@@ -6993,16 +6937,17 @@ def _value_changes(text, look, node, wanted, flat):
     """Return the splices that make a Node read as `wanted`; `flat`: it shares its line with others."""
     if isinstance(wanted, Noted):
         wanted = wanted.value
-    plan, added = None, ()
     if isinstance(node.value, dict) and isinstance(wanted, dict):
         plan, added = _planned_keys(node, wanted)
     elif isinstance(node.value, list) and isinstance(wanted, list):
         plan, added = _planned_items(node.value, wanted)
     elif repr(node.value) == repr(wanted):
         return []
-    if added and not node.items and text[node.start + 1:node.end - 1].strip():
-        return [_behind_comments(text, look, node, added)]
-    if plan is None or added and all(value is REMOVED for value in plan):
+    else:
+        plan, added = [REMOVED], [wanted]
+    removed = [value is REMOVED for value in plan]
+    comments = text[node.start + 1:node.end - 1].strip()
+    if added and all(removed) and (plan or not comments):            # nothing of it stays
         if isinstance(node.value, str):
             look = look._replace(quote=text[node.start])
         indent = _line_indent(text, node.start)
@@ -7012,36 +6957,29 @@ def _value_changes(text, look, node, wanted, flat):
     for (_, child), value in zip(_children(node), plan):
         if value is not REMOVED:
             splices += _value_changes(text, look, child, value, flat)
-    if added or any(value is REMOVED for value in plan):
-        splices += _member_changes(text, look, node, plan, added)
-    return splices
-
-
-def _member_changes(text, look, node, plan, added):
-    """Return the splices that take members out of a container and add others."""
-    members = _members(text, node)
-    splices, kept = [], []
-    for member, value in zip(members, plan):
-        if value is REMOVED:
-            splices += _removal(text, member)
-        else:
-            kept.append(member)
-    trailing = members[-1].comma is not None
-    if added:
-        splices += _addition(text, look, node, kept, added, trailing)
-    elif kept and kept[-1].comma is not None and not trailing:
-        splices.append((kept[-1].comma, kept[-1].comma + 1, ""))
+    if added or any(removed):
+        members = _members(text, node)
+        for member, is_removed in zip(members, removed):
+            if is_removed:
+                splices += _removal(text, member)
+        kept = [member for member, is_removed in zip(members, removed) if not is_removed]
+        ends_in_comma = bool(members) and members[-1].comma is not None
+        if added:
+            splices += _addition(text, look, node, kept, added, ends_in_comma)
+        elif kept and kept[-1].comma is not None and not ends_in_comma:
+            splices.append((kept[-1].comma, kept[-1].comma + 1, ""))
     return splices
 
 
 def _removal(text, member):
     """Return the splices that take a member out with what is its own, and its line when it had one."""
     start, end = member.own, member.end
-    after = re.compile("[ \t]*([\r\n}\\]]?)").match(text, end)
-    if after.group(1) in ("\r", "\n"):
-        start = member.floor + len(re.sub(_GLUE, "", text[member.floor:start]))
-    elif after.group(1):                                 # the line goes on with the closing bracket
-        start = member.floor + len(text[member.floor:start].rstrip(" \t"))
+    after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
+    if after.group(1):                                   # nothing follows on its line
+        blanks = r"[ \t]*\Z"
+        if after.group(1) in "\r\n":
+            blanks = _GLUE
+        start = member.floor + len(re.sub(blanks, "", text[member.floor:start]))
     else:
         end = after.end()
     if member.comma is not None and text[member.tail:member.comma].strip():
@@ -7049,54 +6987,38 @@ def _removal(text, member):
     return [(start, end, "")]
 
 
-def _addition(text, look, node, kept, added, trailing):
-    """Return the splices that put members behind the last one that a container keeps."""
-    last = kept[-1]
+def _addition(text, look, node, kept, added, ends_in_comma):
+    """Return the splices that put members behind those that a container keeps."""
+    close = node.end - 1
+    outer = look.newline + _line_indent(text, node.start)
+    inner = outer + look.unit
+    end = node.start + 1 + len(text[node.start + 1:close].rstrip())
     splices = []
-    if last.comma is None:
-        splices = [(last.value.end, last.value.end, ",")]
-    outer, indent = _line_indent(text, node.start), _line_indent(text, last.own)
-    glue = re.search(_GLUE, text[last.floor:last.own]).group() or " "
-    inner = look.newline + outer + look.unit
-    if "//" in text[last.value.end:last.end] and glue.strip(" \t") == "":
-        glue = inner
-    sister = isinstance(node.value, list) and last.value.items and _is_one_line(text, last.value)
-    one_line = _is_one_line(text, node)
-    body = _joined(added, look, indent, one_line or sister, glue, trailing)
-    if not one_line or _has_room(text, node, body):
-        return splices + [(last.end, last.end, body)]
-    body = _joined(added, look, outer + look.unit, False, inner, trailing or look.trailing)
-    splices += [(_blanks_before(text, member.floor, member.own), member.own, inner) for member in kept]
-    splices.append((last.end, last.end, body))
-    close = node.end - 1
-    splices.append((_blanks_before(text, last.end, close), close, look.newline + outer))
-    return splices
+    if kept:
+        last = kept[-1]
+        end = last.end
+        if last.comma is None:
+            splices.append((last.value.end, last.value.end, ","))
+        one_line = _is_one_line(text, node)
+        glue = re.search(_GLUE, text[last.floor:last.own]).group() or " "
+        if "//" in text[last.value.end:end] and not glue.strip(" \t"):
+            glue = inner
+        sister = isinstance(node.value, list) and last.value.items and _is_one_line(text, last.value)
+        body = _joined(added, look, _line_indent(text, last.own), one_line or sister, glue)
+        body += "," * ends_in_comma
+        line = re.split(_LINE_END, text[_line_start(text, node.start):node.end + _LINE_WIDTH])[0]
+        if not one_line or len(line + body) <= _LINE_WIDTH:
+            return splices + [(end, end, body)]
+    for member in kept:
+        blanks = re.search(r"[ \t]*\Z", text[member.floor:member.own]).group()
+        splices.append((member.own - len(blanks), member.own, inner))
+    body = _joined(added, look, inner[len(look.newline):], False, inner) + "," * look.trailing
+    return splices + [(end, end, body), (end, close, outer)]
 
 
-def _blanks_before(text, floor, pos):
-    return floor + len(text[floor:pos].rstrip(" \t"))
-
-
-def _has_room(text, node, body):
-    line = _line_start(text, node.start)
-    rest = re.split(_LINE_END, text[node.end:node.end + _LINE_WIDTH])[0]
-    return node.end - line + len(rest) + len(body) <= _LINE_WIDTH
-
-
-def _behind_comments(text, look, node, added):
-    """Return the splice that puts members behind the comments in an empty container."""
-    close = node.end - 1
-    start = node.start + 1
-    indent = _line_indent(text, node.start)
-    inner = indent + look.unit
-    body = _joined(added, look, inner, False, look.newline + inner, look.trailing)
-    return start + len(text[start:close].rstrip()), close, body + look.newline + indent
-
-
-def _joined(added, look, indent, flat, glue, trailing):
-    """Return members to add, each behind `glue`, with commas between and, if `trailing`, at the end."""
-    texts = [glue + _member_text(key, value, look, indent, flat) for key, value in added]
-    return ",".join(texts) + "," * trailing
+def _joined(members, look, indent, flat, glue):
+    texts = [glue + _member_text(key, value, look, indent, flat) for key, value in members]
+    return ",".join(texts)
 
 
 def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
@@ -7108,44 +7030,41 @@ def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
         value = value.value                              # the note stands before its key
     if isinstance(value, str):
         return _quoted(value, look.quote)
-    if not isinstance(value, (dict, list)) or not value:
+    if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
-    items, left, right = [(None, item) for item in value], "[", "]"
+    members, left, right = [(None, item) for item in value], "[", "]"
     if isinstance(value, dict):
-        items, left, right = list(value.items()), "{ ", " }"
-    if flat or not any(isinstance(item, (dict, list, Noted)) for _, item in items):
-        text = left + _joined(items, look, indent, True, " ", False).lstrip(" ") + right
+        members, left, right = list(value.items()), "{ ", " }"
+    if flat or not any(isinstance(item, (dict, list, Noted)) for _, item in members):
+        text = left + _joined(members, look, indent, True, " ")[1:] + right
         if len(indent + text) <= _LINE_WIDTH:
             return text
-    inner = indent + look.unit
-    body = _joined(items, look, inner, False, look.newline + inner, look.trailing)
-    return left[0] + body + look.newline + indent + right[-1]
+    outer = look.newline + indent
+    body = _joined(members, look, indent + look.unit, False, outer + look.unit)
+    return left[0] + body + "," * look.trailing + outer + right[-1]
 
 
 def _member_text(key, item, look, indent, flat):
     text = render_json5(item, look, indent, flat)
     if key is not None:
-        if look.key_quote or not re.match(_BARE_KEY, key):
+        if look.key_quote or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
             key = _quoted(key, look.key_quote or look.quote)
         text = key + ": " + text
     if isinstance(item, Noted) and look.notes:
         note = re.sub(r"[^ -~]|\*/", " ", item.note)[:_LINE_WIDTH]
+        comment = "// " + note + look.newline + indent
         if flat:
-            return "/* %s */ %s" % (note, text)
-        return "// %s%s%s%s" % (note, look.newline, indent, text)
+            comment = "/* " + note + " */ "
+        text = comment + text
     return text
 
 
 def _quoted(text, quote):
-    """Return a JSON5 string; what cannot be seen is escaped as JSON does it."""
-    def escape(char):
-        if char in (quote, "\\"):
-            return "\\" + char
-        if char.isprintable():
-            return char
-        return json.dumps(char)[1:-1].replace("\x7f", "\\u007f")
-
-    return quote + "".join(map(escape, text)) + quote
+    """Return a JSON5 string, all of it in ASCII when some of it cannot be seen."""
+    text = json.dumps(text, ensure_ascii=not text.isprintable()).replace("\x7f", "\\u007f")
+    if quote == "'":
+        text = "'" + text[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
+    return text
 
 
 def _is_one_line(text, node):
@@ -8711,7 +8630,7 @@ def parse_assignment(text):
     """Return the Edit of PATH=VALUE; VALUE is JSON5, else the text itself. Raises UsageError."""
     path, end = leading_path(text)
     if not path or text[end:end + 1] != "=":
-        raise UsageError("--set %s: not PATH=VALUE" % text.partition("=")[0], _PATH_HINT)
+        raise UsageError("--set %s: not PATH=VALUE" % text.partition("=")[0], PATH_HINT)
     return Edit(path, parse_value(text[end + 1:]))
 
 

@@ -4924,7 +4924,8 @@ def a_model(model_id="tiny-qwen3", context_window=4096, reasoning=False, name=No
 
 
 def a_block(*models, **options):
-    return vllm.config_block(models or [a_model()], "http://127.0.0.1:8000/v1", **options)
+    evidence = options.get("evidence") or {}
+    return vllm.config_block(models or [a_model()], "http://127.0.0.1:8000/v1", evidence)
 
 
 def merge_text(text, block, **options):
@@ -5239,12 +5240,12 @@ class Paths(unittest.TestCase):
 
     def test_edits_go_through_no_scalar_and_not_past_the_end(self):
         for config, path, where in (
-                ({"a": 1}, ("a", "b"), "a: not written: expected an object, found a number"),
-                ({"a": {"b": []}}, ("a", "b", "c"), "a.b: not written: expected an object, found an array"),
-                ({"a": None}, ("a", "b", "c"), "a: not written: expected an object, found null"),
-                ({"a": {}}, ("a", 0), "a: not written: expected an array, found an object"),
-                ({"a": [1]}, ("a", 2), "a: not written: there is no [2] in an array of 1"),
-                ([], ("a",), "the top level: not written: expected an object")):
+                ({"a": 1}, ("a", "b"), "a: not written: there is no b in a number"),
+                ({"a": {"b": []}}, ("a", "b", "c"), "a.b: not written: there is no c in an array"),
+                ({"a": None}, ("a", "b", "c"), "a: not written: there is no b in null"),
+                ({"a": {}}, ("a", 0), "a: not written: there is no [0] in an object"),
+                ({"a": [1]}, ("a", 2), "a: not written: there is no [2] in an array"),
+                ([], ("a",), "the top level: not written: there is no a in an array")):
             for value in (1, GONE):
                 with self.subTest(path=path, value=value):
                     with self.assertRaises(vllm.ConfigError) as caught:
