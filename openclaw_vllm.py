@@ -5792,9 +5792,10 @@ def _explain_route(case, error):
     """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
     if error.cause in _KEY_CAUSES:
         return None
+    import shlex
     target, env = split_url(case.provider.base_url), case.provider.env
-    no_proxy = env.get("no_proxy") or env.get("NO_PROXY") or ""
-    listed = re.split(r"[\s,]+", no_proxy)
+    names = [name for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
+    listed = re.split(r"[\s,]+", env.get(names[0], ""))
     proxy = proxy_for(target, env)
     if proxy:
         way, hidden = "stands in the way: directly, the server answers", "_proxy"
@@ -5811,10 +5812,10 @@ def _explain_route(case, error):
     proxy = proxy or proxy_for(target, other)
     if not proxy or not _answers(case, case.provider.base_url, other):
         return None
+    no_proxy = shlex.quote(",".join(filter(None, listed)))
+    command = "export " + " ".join("%s=%s" % (name, no_proxy) for name in names)
     return error_for(
-        "proxy-captured", url=error.facts.get("url"),
-        proxy=proxy, way=way,
-        no_proxy=",".join(filter(None, listed)),
+        "proxy-captured", command, url=error.facts.get("url"), proxy=proxy, way=way,
         detail=excerpt(error.facts.get("detail") or error.message, 80))
 
 
@@ -6272,25 +6273,6 @@ def _count(reply):
     return count if isinstance(count, int) else None
 
 
-def _check_load(case):
-    reply = case.look("/metrics")
-    gauges = parse_metrics(reply.body.decode("utf-8", "replace"))
-    if reply.status != 200 or not gauges:
-        yield _skipped("http-error", "/metrics is not open (HTTP %d)" % reply.status)
-        return
-    yield _passed("/metrics: requests: %g running, %g waiting" % (
-        gauges["requests_running"], gauges["requests_waiting"]))
-
-
-def parse_metrics(text):
-    """Return {"requests_running": n, "requests_waiting": n} of vLLM's /metrics, all engines'."""
-    gauges = collections.Counter()
-    pattern = r"(?m)^vllm:num_(requests_\w+)(?:\{.*\})? ([0-9]+(?:\.[0-9]+)?)"
-    for name, value in re.findall(pattern, text):
-        gauges[name] += float(value)
-    return gauges
-
-
 def _check_exposed(case):
     """Say what a key does not guard; found without trying it."""
     url = origin(case.provider.base_url)
@@ -6463,7 +6445,6 @@ _CHECKS = (
     Check("references", "rows", False, _check_references),
     Check("limits", "rows", False, _check_limits),
     Check("template", "chats", False, _check_template),
-    Check("load", "rows", False, _check_load),
     Check("exposed", "rows", False, _check_exposed),
 )
 _PROBES = (Check("probe", "chats", False, _probe_models),)

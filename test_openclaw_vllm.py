@@ -6209,7 +6209,6 @@ class DoctorTest(unittest.TestCase):
             findings = {finding["check"]: finding["summary"] for finding in self.doctor("--base-url", url + "/v1")[1]}
         for check, words in (("version", "vLLM 0.32.0"), ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens, LoRA on qwen"),
                              ("template", "a prompt of one word is 9 tokens, estimated as"),
-                             ("load", "requests: 3 running, 0 waiting"),
                              ("key", "VLLM_API_KEY (the environment)"), ("provider", "implicit")):
             self.assertIn(words, findings[check])
 
@@ -6320,6 +6319,27 @@ class DoctorTest(unittest.TestCase):
                     changes.update(changed)
                     self.configure(config)
                     self.heal(cause, status)
+
+    def test_exports_that_a_shell_takes_mend_what_they_are_for(self):
+        def exported(cause, *argv):
+            found = [row for row in self.doctor(*argv)[1] if row["cause"] == cause and row["status"] == "fail"]
+            self.assertEqual(len(found), 1, found)
+            shell = ["sh", "-c", found[0]["command"] + " && env"]
+            lines = subprocess.check_output(shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
+            self.env.update(line.split("=", 1) for line in lines.splitlines() if "=" in line)
+            self.assertEqual([row for row in self.doctor(*argv)[1] if row["status"] == "fail"], [])
+
+        with loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
+            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+                del self.env["VLLM_API_KEY"]
+                exported("not-opted-in")
+            self.env["VLLM_BASE_URL"] = url
+            exported("missing-v1")
+            base = url.replace("127.0.0.1", "gpu.example") + "/v1"
+            for name in ("NO_PROXY", "no_proxy"):
+                self.env.update({"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
+                exported("proxy-captured", "--base-url", base)
+                self.env.pop(name)
 
     def test_fix_shows_writes_once_and_looks_again(self):
         with loopback(healthy()) as (url, _):
@@ -6839,10 +6859,10 @@ class DoctorTest(unittest.TestCase):
             return 200, {}, b""
 
         over = threading.Event()
-        with loopback(healthy({"/metrics": hang})) as (url, _):
+        with loopback(healthy({"/health": hang})) as (url, _):
             found = self.assert_warns("timeout", "--base-url", url + "/v1", "--timeout", "0.2")
             over.set()
-        self.assertIn("/metrics", found["summary"])
+        self.assertIn("/health", found["summary"])
 
     # with --probe
 
