@@ -5448,10 +5448,14 @@ class _Case(object):
         elif cause in _BASE_URL_CAUSES:
             edits, command = self._base_url_fix(error)
         if edits:
-            command = edit_command(edits, self.settings.path)
+            command = self.config_command(edits)
         return Finding(
             "", status, cause, error.message,
             error.hint, command, tuple(edits))
+
+    def config_command(self, edits=()):
+        """Return the shell command that writes edits, or only the models, into this config."""
+        return edit_command(edits, self.settings.path)
 
     def _base_url_fix(self, error):
         """Return (edits, command) that put the fact `right` where the base URL comes from."""
@@ -5463,7 +5467,7 @@ class _Case(object):
         if where == "VLLM_BASE_URL":
             return (), "export VLLM_BASE_URL=%s" % shlex.quote(right)
         if self.block_path is None:
-            return (), "%s config --write --base-url %s" % (TOOL, shlex.quote(right))
+            return (), "%s --base-url %s" % (self.config_command(), shlex.quote(right))
         return (Edit(self.block_path + ("baseUrl",), right),), None
 
 
@@ -5525,7 +5529,7 @@ def _issue_finding(case, issue, status):
     value, edits = case.written(path), []
     facts = {
         "where": issue_place(issue), "path": dotted(path), "problem": issue.message,
-        "fix": "remove it, if OpenClaw refuses it"}
+        "fix": "remove it; a newer OpenClaw may know it"}
     if issue.cause == "config-missing-variable":
         facts.update(
             variable=settings.unset_variables[path],
@@ -5649,7 +5653,7 @@ def _check_base_url(case):
     note, fix, command = "", "", None
     if provider.where == "VLLM_BASE_URL":
         note = "; OpenClaw does not read that variable"
-        fix, command = "for OpenClaw, write it into the config", "%s config --write" % TOOL
+        fix, command = "for OpenClaw, write it into the config", case.config_command()
     elif chosen and chosen.rstrip("/") != provider.base_url:
         note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
     yield _passed(
@@ -6056,7 +6060,7 @@ def _check_references(case):
                 edits = (Edit(path, right),) if path else ()
                 faults.append(case.found(
                     "wrong-provider", edits, reference=reference, right=right,
-                    path=dotted(path or ("agents", "model"))))
+                    path=dotted(path or ["the model of the default agent"])))
     if served:
         yield _passed("served: " + _listed(served))
     elif not faults:
@@ -6078,10 +6082,12 @@ def _not_served(case, model_id, places, words):
     error = model_not_served(provider.base_url, model_id, served, " (%s)" % words)
     error.hint = "the server has: " + _listed(map(case.shown, served))
     error.command = None
+    declared = [row["id"] for _, row in _rows(case)]
+    if model_id in declared and (not right or right in declared):
+        error.command = case.config_command() + " --prune"
     if not right or case.shown(right) != right:
         return case.finding(error)
     error.hint = "write %s in place of %s" % (right, model_id)
-    declared = [row["id"] for _, row in _rows(case)]
     edits = []
     for place in places:
         if place.path and place.path[-1] != "id":
@@ -6244,7 +6250,7 @@ def _compat_finding(case, model, error, switches, status=None):
                 for name in sorted(switches)]
     if switches and not edits:
         error.hint = "declare the model, then " + error.hint
-        error.command = "%s config --write" % TOOL
+        error.command = case.config_command()
     return case.finding(error, status, edits)
 
 

@@ -6286,6 +6286,8 @@ class DoctorTest(unittest.TestCase):
             ("wrong-provider", 1, config({"models": []}, defaults={"model": "qwen"}), {}),
             ("wrong-provider", 1, config(defaults={"model": fallbacks}), {}),
             ("model-not-served", 1, config(row=dict(row, id="qwem")), {}),
+            ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
+            ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
             ("model-not-served", 1, config(defaults={"model": {"primary": "vllm/qwem"}}), {}),
             ("model-not-served", 1, config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
             ("context-too-large", 1, config(row=dict(row, contextWindow=131072)), {}),
