@@ -2826,9 +2826,9 @@ def _shape_tool(tool, compat, note):
         kept["description"] = function["description"]
     if compat.get("supportsStrictMode"):
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
-    for key in sorted(set(function) | set(kept)):
-        if function.get(key) != kept.get(key):
-            note("tools", "%s: %s is left out, or is what OpenClaw sends" % (name, key))
+    if kept != function:
+        note("tools", "%s: its name, description and parameters; strict: false, with "
+                      "compat.supportsStrictMode; no more" % name)
     kept["parameters"] = _shape_schema(parameters, name, compat, note)
     return kept
 
@@ -3069,30 +3069,29 @@ def _available_level(model, level):
     Without a level the default: off where that is usual, else medium or less.
     """
     form = model.compat.get("thinkingFormat") or ""
+    stated = dict.fromkeys(_LADDER[:5], True)
+    stated.update((effort.lower(), True) for effort in _stated_efforts(model.compat) or ())
+    if form not in ("qwen", "qwen-chat-template", "zai"):
+        stated.update(_effort_map(model.compat))
+    stated.update(model.thinking_level_map)
+    known = [name for name in _LADDER if stated.get(name) is not None]
     if level is None:
         if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
             return "off"
-        candidates = ("medium", "low", "minimal", "off")
+        candidates = _LADDER[3::-1]
     elif level not in _LADDER:
         return level
     else:
         lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
         candidates = higher + lower
-        if level in ("xhigh", "max") and model.thinking_level_map.get(level, level) is None:
+        if level in ("xhigh", "max") and stated.get(level, level) is None:
             candidates = lower + higher
-    known = [effort.lower() for effort in _stated_efforts(model.compat) or ()]
-    if form not in ("qwen", "qwen-chat-template", "zai"):
-        known += _effort_map(model.compat)
-    for candidate in candidates:
-        stated = model.thinking_level_map.get(candidate, candidate in known or _rank(candidate) < 5)
-        if stated not in (None, False):
-            return candidate
-    return candidates[0]
+    return next((name for name in candidates if name in known), candidates[0])
 
 
 def _effort_map(compat):
     stated = compat.get("reasoningEffortMap") or {}
-    return {key.strip().lower(): effort for key, effort in stated.items()}
+    return {level.strip().lower(): effort for level, effort in stated.items()}
 
 
 def _stated_efforts(compat):
