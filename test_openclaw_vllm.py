@@ -2852,11 +2852,6 @@ class Prepared(Case):
         self.assertEqual(len(stub.requests), 1)
 
     def test_chat_and_the_module_count(self):
-        def answer(sock, request, stub):
-            stub.send(sock,
-                      reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi",
-                                                                                             "stop")))
-
         provider, _, stub = self.tokenizer(self.count_or_answer)
         list(vllm.stream_chat(provider, self.LONG))
         self.assertEqual(vllm.chat(provider, self.LONG).content, "Hi")
@@ -2907,11 +2902,6 @@ class Prepared(Case):
                                  ["/v1/models", "/tokenize", "/tokenize"])
 
     def test_a_level_without_effect_is_said_once(self):
-        def answer(sock, request, stub):
-            stub.send(sock,
-                      reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi",
-                                                                                             "stop")))
-
         self.tokenizer(self.count_or_answer)
         for argv, stdin in ((["chat", "a" * 8000], ""), (["request"], json.dumps(HI))):
             result = self.run_main(*argv + ["--thinking", "high"], stdin=stdin)
