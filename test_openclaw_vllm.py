@@ -689,8 +689,8 @@ class Settings(Case):
         ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"), ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
         ("{models: {}}", "models", "expected an array"), ("{models: [7]}", "models.0", "expected an object"),
         ("{models: [{id: 'm', name: 'm'}]}", None, ""), ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "found nothing"),
-        ("{models: [{id: 'm'}]}", "models.0.name", "found nothing"),
+        ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
+        ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
         ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens", "above 0"),
@@ -721,7 +721,7 @@ class Settings(Case):
                                  [".".join(["models.providers.vllm"] + ([path] if path else []))])
                 self.assertIn(words, issues[0].message)
                 self.assertEqual(issues[0].line, 3)
-                if "nothing" not in words:
+                if "missing" not in words:
                     keyed = "%s" % path.split(".")[-1]
                     self.assertGreaterEqual(issues[0].column, 2 + (block.index(keyed) if keyed in block else 0))
 
@@ -891,7 +891,7 @@ class Settings(Case):
         shapes = vllm._parse_shapes(vllm._SHAPES)
 
         def keys(shape):
-            return sorted(key for key, (mark, _) in shapes[shape].items() if mark != "~")
+            return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
 
         for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
                             ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
@@ -1249,6 +1249,14 @@ class Provider(Case):
                     self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
         unset = self.provider(block(headers={"X-A": "${NONE}"}))
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
+
+    def test_every_verb_warns_once_of_a_key_in_the_clear(self):
+        self.declare("http://vllm.example.com/v1", KEY)
+        for argv in (("list",), ("request",), ("list", "--verbose")):
+            result = self.run_main(*argv, stdin='{"messages": []}')
+            self.check(result, 0)
+            self.assertEqual(result.err.count("goes to http://vllm.example.com unencrypted"), 1)
+            self.assertNotIn(KEY, result.err)
 
     def test_what_switches_the_plugin_off_stops_discovery_only(self):
         wildcard = {"defaults": {"models": {"vllm/*": {}}}}
@@ -2981,6 +2989,102 @@ class Answers(unittest.TestCase):
         self.assertTrue(content.startswith(" word0 word1") and content.count(" ") == count)
         self.assertLess(peak, 1.25 * len(content))
 
+    def check_linear(self, act, size):
+        """Check that twice the size takes less than three times the time."""
+        def best(size):
+            times = []
+            for _ in range(3):
+                started = time.perf_counter()
+                act(size)
+                times.append(time.perf_counter() - started)
+            return min(times)
+
+        ratios = []
+        for _ in range(3):                           # the machine may be busy; a quadratic cost is 4 each time
+            ratios.append(best(2 * size) / best(size))
+            if ratios[-1] < 3:
+                return
+        self.fail("twice the size takes %s times as long" % ratios)
+
+    def test_cost_grows_with_size_and_no_faster(self):
+        def event_in_small_chunks(size):
+            decoder = vllm.EventDecoder()
+            for _ in range(size):
+                self.assertEqual(decoder.feed(b"x" * 100), [])
+
+        def blank_bytes(size):
+            exchange = mock.Mock(url="u", chunks=lambda: iter([b"\n"] * size))
+            with self.assertRaises(vllm.ServerError):
+                vllm.read_answer(exchange, None, None)
+
+        def arguments_in_small_pieces(size):
+            piece = vllm.Delta(tool_calls=[call_piece(0, "a", "f", "x" * 100)])
+            assembler = vllm.Assembler()
+            for _ in range(size):
+                assembler.add(piece)
+            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]), 100 * size)
+
+        def a_long_secret(size):
+            secret = "".join(random.Random(size).choice("abcdefgh") for _ in range(size))
+            live = vllm.LiveText(vllm.spellings(secret))
+            for start in range(0, 300):
+                live.feed(secret[start % 50:start % 50 + 9])
+
+        for act, size in ((event_in_small_chunks, 10000), (blank_bytes, 20000), (arguments_in_small_pieces, 10000),
+                          (a_long_secret, 8000)):
+            with self.subTest(act=act.__name__):
+                self.check_linear(act, size)
+
+    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
+    def test_a_long_secret_takes_little_memory(self):
+        import tracemalloc
+        secret = "".join(random.Random(1).choice("abcdefgh/+") for _ in range(16000))
+        tracemalloc.start()
+        try:
+            live = vllm.LiveText(vllm.spellings(secret))
+            self.assertEqual(live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end(), "a%s!" % secret[1:5000])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        self.assertLess(peak, 300 * len(secret))
+
+    def test_the_parts_of_one_answer_are_bounded(self):
+        assembler = vllm.Assembler()
+        with self.assertRaises(vllm.ServerError):
+            assembler.add(vllm.decode_delta(chunk(tool_calls=[{}] * 1000000)))
+        with self.assertRaises(vllm.ServerError):
+            for index in range(2000):
+                assembler.add(vllm.decode_delta({"choices": [{"index": index, "delta": {"content": "a"}}]}, True))
+
+    def test_what_is_sent_beyond_the_contract_is_kept(self):
+        def choice(index, text, logprob):
+            logprobs = {"content": [{"token": text, "logprob": logprob}]}
+            return {"index": index, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": "stop"}
+
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
+                 "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
+        assembler = vllm.Assembler()
+        for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
+                        {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]}, {"choices": [], "usage": usage}):
+            assembler.add(vllm.decode_delta(payload, True))
+        value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
+        self.assertEqual(value["content"], "ab")
+        self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
+        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]), other["finish_reason"])
+                          for other in value["choices"]], [(1, "xy", 2, "stop")])
+        self.assertEqual(value["usage"], dict(usage, odd=None))
+        plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
+        self.assertNotIn("logprobs", plain)
+
+    def test_long_numbers_in_an_event(self):
+        for digits in (300, 3000, 5000, 100000):
+            value = vllm.loads_event('{"usage": {"completion_tokens": 1%s}}' % ("0" * digits))
+            self.assertIsNone(vllm.decode_delta(value).usage.completion_tokens)
+        for text in ("[" * 150 + "]" * 150, " {}\n"):
+            vllm.loads_event(text)
+        for text in ("[" * 201 + "]" * 201, "{} {}", "", "[" * 99999):
+            self.assertRaises(ValueError, vllm.loads_event, text)
+
     def test_an_event_without_end_is_refused(self):
         with mock.patch.object(vllm, "EVENT_LIMIT", 1000):
             self.assertRaises(ValueError, decode, b"data: " + b"x" * 2000, 100)
@@ -3141,6 +3245,25 @@ class Streams(Case):
         deltas.close()
         self.assertTrue(stub.gone.wait(WAIT_S))
 
+    def test_comments_prolong_a_silence_but_not_for_ever(self):
+        def comments(data, until):
+            def step(sock, _, stub):
+                sock.sendall(sse(chunk("a"), done=False))
+                started = time.monotonic()
+                while not stub.ending.wait(0.03) and time.monotonic() - started < until:
+                    sock.sendall(data)
+                sock.sendall(b"data: [DONE]\n\n")
+            return step
+
+        for data in (b": alive\n\n", b"\n", b"\r\n"):
+            with self.subTest(data=data):
+                self.assertEqual(self.ask(comments(data, 0.5), timeout_s=0.25), ("a", None))
+                said, error = self.ask(comments(data, WAIT_S), timeout_s=0.1)
+                self.assertEqual((said, error.cause, error.facts["phase"]), ("a", "timeout", "comments"))
+                self.assertIn("with comments only", error.message)
+                self.assertGreater(error.facts["seconds"], 0.9)
+        self.assertEqual(self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)[1].facts["phase"], "read")
+
     def test_what_is_observed_of_an_exchange(self):
         whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
         stop = chunk(finish="stop")
@@ -3229,9 +3352,9 @@ class Transport(Case):
                 ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"),
                 ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
                 ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
-                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "no valid HTTP"),
+                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
                 ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
@@ -3388,6 +3511,46 @@ class Transport(Case):
         self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4,
                    err="refuses connections")
 
+    def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
+        proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
+        self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
+                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0, out="vllm/m")
+        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
+                         ("http://xn--bcher-kva.example:8000/v1/models", "xn--bcher-kva.example:8000"))
+        self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
+                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4, err="HTTP 403")
+        self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_ctrl_c_ends_a_run_over_servers_that_hang(self):
+        for verb in ("list", "doctor"):
+            with self.subTest(verb=verb):
+                asked = [threading.Event() for _ in range(3)]
+
+                def hang(sock, _, stub):
+                    asked[stubs.index(stub)].set()
+                    stub.ending.wait(WAIT_S)
+
+                stubs = [self.serve(hang) for _ in asked]
+                argv = [verb, "--timeout", str(WAIT_S)]
+                for stub in stubs:
+                    argv += ["--base-url", stub.url]
+                with program(self.env({"VLLM_API_KEY": KEY}), argv) as process:
+                    process.stdin.close()
+                    for event in asked:
+                        self.assertTrue(event.wait(WAIT_S))
+                    started = time.monotonic()
+                    process.send_signal(signal.SIGINT)
+                    self.assertEqual(process.wait(WAIT_S), 130)
+                    self.assertLess(time.monotonic() - started, 1.0)
+                    self.assertNotIn(b"Traceback", process.stderr.read())
+
+    def test_calls_in_parallel(self):
+        self.assertEqual(vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)]),
+                         list(range(1, 1000)))
+        with self.assertRaises(ZeroDivisionError):
+            vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
+
     def test_names_that_do_not_resolve(self):
         with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(-2, "Name or service not known")):
             self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
@@ -3451,12 +3614,31 @@ class Tls(Case):
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
             self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3, err="cannot be used")
 
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
+    def test_a_fifo_is_not_waited_for(self):
+        fifo = self.path("fifo")
+        os.mkfifo(fifo)
+        url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
+        self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
+        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3, err="or a FIFO")
+        for option in ("--api-key-file", "--tools", "--schema"):
+            self.check(self.run_main("chat", "hi", option, fifo), 2, err=option)
+
+    @unittest.skipUnless(sys.version_info >= (3, 8), "needs the key log of Python 3.8")
+    def test_a_key_log_that_cannot_be_opened_is_named(self):
+        stub = self.serve(rows("m"), tls=self.context)
+        with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 3,
+                       err="SSLKEYLOGFILE=" + self.path("none", "log"))
+
     def test_the_wrong_scheme(self):
         self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
                    err="use the other scheme: http:")
-        self.check(self.run_main("list", "--base-url",
-                                 self.serve(reply("The plain HTTP request was sent to HTTPS port", "400 Bad Request")).url), 4,
-                                 err="the other scheme: https:")
+        for words in ("The plain HTTP request was sent to HTTPS port",
+                      "Client sent an HTTP request to an HTTPS server.",
+                      "You're speaking plain HTTP to an SSL-enabled server port."):
+            url = self.serve(reply(words, "400 Bad Request")).url
+            self.check(self.run_main("list", "--base-url", url), 4, err="the other scheme: https:")
 
     def test_a_certificate_for_another_host(self):
         stub = self.serve(rows("m"), tls=self.context)
@@ -3498,8 +3680,490 @@ class Tls(Case):
 
 
 # ----------------------------------------------------------------------------
+# What a server's answer means
+# ----------------------------------------------------------------------------
+
+def complaint(message, **fields):
+    """Return the error body of vLLM from 0.10.1 on."""
+    return {"error": dict({"message": message, "type": "BadRequestError"}, **fields)}
+
+
+def flat(message):
+    """Return the error body of vLLM up to 0.10.0."""
+    return {"object": "error", "message": message, "type": "BadRequestError", "code": 400}
+
+
+def invalid(loc, msg, kind="value_error"):
+    """Return a validation error in the words of pydantic; `loc` is a tuple, from 0.32 a text."""
+    return "[{'type': %r, 'loc': %r, 'msg': %r, 'input': 1}]" % (kind, loc, msg)
+
+
+def extra(*loc):
+    return invalid(loc, "Extra inputs are not permitted", "extra_forbidden")
+
+
+CONTEXT = "This model's maximum context length is 2048 tokens. However, "
+NO_TEMPLATE = ("As of transformers v4.44, default chat template is no longer allowed, so you must "
+               "provide a chat template if the tokenizer does not define one.")
+ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+NGINX_PAGE = ("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n"
+              "<center><h1>%s</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n")
+
+
+def nginx(status, **headers):
+    return reply(NGINX_PAGE % (status, status), status, Server="nginx/1.22.1",
+                 Content_Type="text/html", **headers)
+
+
+EMPTY = vllm.Assembler().answer({})
+
+
+class Meaning(Case):
+
+    def refusal(self, *script, **row):
+        """Return the error that a completion of the declared model "m" ends with."""
+        url = self.serve(*script).url
+        self.declare(url, **row)
+        with self.assertRaises(vllm.Error) as raised:
+            vllm.chat(self.provider(), HI)
+        return raised.exception
+
+    def check_causes(self, table):
+        for answer, cause, words, step in table:
+            with self.subTest(cause=cause, words=words, step=step):
+                error = self.refusal(answer)
+                self.assertEqual(error.cause, cause, error)
+                self.assertIn(words, error.message)
+                self.assertIn(step, error.next_step)
+
+    def test_fields_that_the_server_does_not_know(self):
+        for body, field, switch in (
+                (flat(extra("body", "stream_options")), "stream_options",
+                 "compat.supportsUsageInStreaming to false"),
+                (flat(extra("body", "max_completion_tokens")), "max_completion_tokens",
+                 'compat.maxTokensField to "max_tokens"'),
+                (complaint(extra("body", "tools", 0, "function", "strict")), "strict",
+                 "compat.supportsStrictMode to false"),
+                (complaint(invalid("body.store", "Extra inputs are not permitted")), "store",
+                 "compat.supportsStore to false"),
+                (flat(extra("body", "top_k")), "top_k", "leave the field out")):
+            for status in ("400 Bad Request", "422 Unprocessable Entity"):
+                error = self.refusal(reply(body, status))
+                self.assertEqual((error.cause, error.facts["field"]),
+                                 ("unknown-field-rejected", field))
+                self.assertIn(switch, error.hint)
+
+    def test_values_that_the_caller_set(self):
+        bounds = "Input should be less than or equal to 2"
+        for message, param, field in (
+                ("temperature must be in [0, 2], got 5.0.", None, "temperature"),
+                ("top_p must be in (0, 1], got 7.0. (parameter=top_p, value=7.0)", "top_p",
+                 "top_p"),
+                ("logit_bias contains key(s) that cannot be converted", "logit_bias", "logit_bias"),
+                (invalid(("body", "temperature"), bounds), None, "temperature"),
+                ("1 validation error:\n  " + invalid("body.stop", "too long"), "body.stop", "stop"),
+                (invalid(("body", "tools", 0, "function", "name"), "Field required"), None,
+                 "tools.0.function.name"),
+                (invalid(("body", "messages", 0, "ChatCompletionUserMessageParam", "content",
+                          "function-wrap[check()]", "str"), "Input should be"), None,
+                 "messages.0.content.str"),
+                ("m is not a multimodal model None", None, "the image"),
+                ("At most 0 image(s) may be provided in one prompt.", None, "the image")):
+            for body in (complaint(message, param=param), dict(flat(message), param=param)):
+                with self.subTest(field=field, message=message):
+                    error = self.refusal(reply(body, "400 Bad Request"))
+                    self.assertEqual((error.cause, error.facts["field"]), ("field-refused", field))
+                    self.assertNotIn("doctor", error.next_step)
+
+    def test_validation_errors_that_name_no_field(self):
+        for loc in ("()", "('body',)", "'body'", "'", "(0, 1)", "(", "('',)", "('body', 'A[b]')"):
+            for message in ("[{'type': 'x', 'loc': %s, 'msg': 'Input should be'}]" % loc,
+                            "[{'loc': %s, 'msg': 'Extra inputs are not permitted'}]" % loc):
+                error = self.refusal(reply(flat(message), "400 Bad Request"))
+                self.assertIn(error.cause, ("chat-failed", "field-refused",
+                                            "unknown-field-rejected"), loc)
+
+    def test_prompts_and_answers_that_do_not_fit(self):
+        shorten, larger = "shorten the prompt", "start vLLM with a larger --max-model-len"
+        for message, problem, fix, lower in (
+                (CONTEXT + "you requested 3000 tokens (1000 in the messages, 2000 in the "
+                 "completion). Please reduce the length of the messages or completion.",
+                 "the prompt of 1000 tokens and its answer", "lower --max-tokens to 1048", True),
+                (CONTEXT + "your request has 3000 input tokens. Please reduce the length of the "
+                 "input messages.", "the prompt of 3000 tokens does not fit", larger, False),
+                ("'max_tokens' or 'max_completion_tokens' is too large: 5000. " + CONTEXT[:-9] +
+                 " and your request has 13 input tokens (5000 > 2048 - 13).",
+                 "the prompt of 13 tokens and its answer", "lower --max-tokens to 2035", True),
+                ("The decoder prompt (length 5000) is longer than the maximum model length of "
+                 "2048.", "the prompt of 5000 tokens does not fit", larger, False),
+                ("You passed 1500 input tokens and requested 1000 output tokens. However, the "
+                 "model's context length is only 2048 tokens, resulting in a maximum input length "
+                 "of 1048 tokens.", "the prompt of 1500 tokens and its answer",
+                 "lower --max-tokens to 548", True),
+                (CONTEXT + "your prompt contains at least 2049 input tokens, which exceeds this "
+                 "limit even without any output tokens.", "the prompt of 2049 tokens does not fit",
+                 larger, False),
+                (CONTEXT + "your prompt contains 99999 characters (more than 40000 characters, "
+                 "which is the upper bound for 2047 input tokens).", "the prompt does not fit",
+                 larger, False),
+                ("max_tokens must be at least 1, got -952.", "the prompt does not fit", larger,
+                 False),
+                ("max_tokens=5000 cannot be greater than max_model_len=2048. Please request fewer "
+                 "output tokens.", "do not fit the context of m, 2048 tokens",
+                 "lower --max-tokens", True)):
+            for body in (flat(message), complaint(message, param="max_tokens")):
+                with self.subTest(message=message):
+                    error = self.refusal(reply(body, "400 Bad Request"))
+                    self.assertEqual(error.cause, "context-exceeded")
+                    self.assertIn(problem, error.message)
+                    self.assertIn(message[-20:], error.message)
+                    self.assertIn(shorten, error.hint)
+                    self.assertIn(fix, error.hint)
+                    self.assertEqual("--max-tokens" in error.hint, lower)
+
+    def test_servers_that_cannot_chat(self):
+        page = vllm.PARSER_PAGE
+        auto = ('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to '
+                'be set')
+        self.check_causes((
+            (reply(complaint(NO_TEMPLATE), "400 Bad"), "no-chat-template", "m has no chat template",
+             "--chat-template"),
+            (reply(flat(NO_TEMPLATE + " None"), "400 Bad"), "no-chat-template", "transformers", ""),
+            (reply(flat("Cannot use chat template functions because tokenizer.chat_template is not "
+                        "set and no template argument was passed!"), "500 Bad"),
+             "no-chat-template", "", "instruct"),
+            (reply(flat("The model does not support Chat Completions API"), "400 Bad"),
+             "not-a-chat-model", "m does not chat", "serve a chat model"),
+            (reply(complaint("The model does not support Chat Completions API"), "501 Not"),
+             "not-a-chat-model", "m does not chat", ""),
+            (reply(flat(auto), "400 Bad"), "tools-disabled", "takes no tools", page),
+            (reply(complaint('tool_choice="required" requires --tool-call-parser to be set'),
+                   "400 Bad"), "tools-disabled", "takes no tools", page)))
+        for listed, cause in ((rows("m"), "not-a-chat-model"), (rows("n"), "http-error"),
+                              (reply("", "404 Not Found"), "http-error")):
+            error = self.refusal(reply({"detail": "Not Found"}, "404 Not Found"), listed)
+            self.assertEqual(error.cause, cause)
+        error = self.refusal(reply(complaint("The model `m` does not exist. Valid aliases: m2, x.",
+                                           code=404), "404 Not Found"), rows("m2", "x"))
+        self.assertEqual((error.cause, error.hint),
+                         ("model-not-served", "did you mean --model m2 ?"))
+
+    def test_an_engine_that_died(self):
+        for message in (ENGINE_DEAD, "Engine loop is not running. Inspect the stacktrace",
+                        "Background loop has errored already.",
+                        "Engine process (pid 7) died."):
+            for body in (flat(message), complaint(message, code=500)):
+                error = self.refusal(reply(body, "500 Internal Server Error"))
+                self.assertEqual(error.cause, "engine-dead", message)
+        error = self.refusal(sse(chunk("a"), complaint(ENGINE_DEAD, code=500)))
+        self.assertEqual(error.cause, "engine-dead")
+        error = self.refusal(reply(complaint("the prompt spoke of EngineCore"), "400 Bad Request"))
+        self.assertEqual(error.cause, "chat-failed")
+
+    def test_layers_before_the_server(self):
+        busy, down, slow = "it is busy", "what is behind it is down", "proxy_read_timeout"
+        for answer, cause, words, step in (
+                (nginx("413 Request Entity Too Large"), "gateway",
+                 "HTTP 413: Request Entity Too Large (answered by nginx/1.22.1)",
+                 "client_max_body_size"),
+                (nginx("502 Bad Gateway"), "gateway", "HTTP 502: Bad Gateway (answered by", down),
+                (nginx("504 Gateway Time-out"), "gateway", "Gateway Time-out", slow),
+                (nginx("503 Service Temporarily Unavailable"), "gateway", "503", "it is busy, or"),
+                (reply("no available server", "503 Service Unavailable"), "gateway",
+                 "(answered by Traefik)", down),
+                (reply("no healthy upstream", "503 Service Unavailable", Server="envoy"), "gateway",
+                 "(answered by envoy)", down),
+                (reply("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to "
+                       "handle this request.\n</body></html>", "503 Service Unavailable"),
+                 "gateway", "No server is available", down),
+                (reply(complaint("Server overloaded, queue is full"), "503 Busy", Retry_After="7"),
+                 "gateway", "queue is full", "it is busy: try again later (Retry-After: 7)"),
+                (reply(complaint("Rate limit exceeded"), "429 Too Many Requests",
+                       x_litellm_version="1.70"), "gateway", "(answered by LiteLLM)", busy),
+                (reply("", "429 Too Many Requests"), "gateway", "429 Too Many Requests", busy),
+                (reply("", "524 A Timeout", Server="cloudflare"), "gateway", "cloudflare", slow),
+                (reply("", "522 Unreachable", Server="cloudflare"), "gateway", "HTTP 522", down),
+                (nginx("401 Authorization Required", WWW_Authenticate='Basic realm="gpu"'),
+                 "gateway-auth", 'Basic realm="gpu"', "headers.Authorization"),
+                (reply("", "401 Unauthorized", WWW_Authenticate='Bearer realm="sso", error="x"'),
+                 "gateway-auth", '"sso"', "headers.Authorization"),
+                (reply("", "401 Unauthorized", WWW_Authenticate="Bearer"), "no-key", "401", ""),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), "no-key",
+                 "HTTP 401: Unauthorized", "--api-key"),
+                (reply("x", Server="nginx", Content_Type="text/html"), None, "nginx", "")):
+            for verb in ("list", "chat"):
+                with self.subTest(verb=verb, words=words):
+                    self.check_layer(verb, answer, cause, words, step)
+
+    def check_layer(self, verb, answer, cause, words, step):
+        url = self.serve(answer).url
+        self.declare(url, block={"models": [] if verb == "list" else [{"id": "m", "name": "m"}]})
+        with self.assertRaises(vllm.Error) as raised:
+            if verb == "list":
+                vllm.discover_models(self.provider())
+            else:
+                vllm.chat(self.provider(), HI)
+        error = raised.exception
+        if cause is None:                            # a page: not JSON, or not a stream
+            return self.assertIn(error.cause, ("not-openai", "stream-broken"))
+        self.assertEqual(error.cause, cause)
+        self.assertIn(words, error.message)
+        self.assertIn(step, error.next_step)
+        self.assertEqual(error.message.count("Gateway"), words.count("Gateway"), error.message)
+
+    def test_what_answered(self):
+        page = NGINX_PAGE % ("404 Not Found", "404 Not Found")
+        for headers, body, layer in (
+                ({}, b"", ""), ({"Server": "uvicorn"}, b"{}", ""),
+                ({"Server": "envoy"}, b"", "envoy"),
+                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "uvicorn, 1.1 proxy"),
+                ({}, page.encode("ascii"), "nginx"), ({}, b'{"error": "nginx"}', ""),
+                ({"x-litellm-call-id": "1"}, b"{}", "LiteLLM"),
+                ({}, b"no available server\n", "Traefik")):
+            self.assertEqual(vllm.layer_facts(headers, body)["layer"], layer)
+
+    def test_whose_limit_ended_the_wait(self):
+        config = "models.providers.vllm.timeoutSeconds"
+        for seconds, timeout_s, limit in ((0.2, None, config), (9, 0.2, "--timeout"),
+                                          (None, 0.2, "--timeout")):
+            for step, words in ((b"HTTP/1.1 200 OK\r\n", "waiting for the answer to begin"),
+                                (sse(done=False), "before the first token"),
+                                (sse(chunk("a"), done=False), "in the middle of the answer")):
+                with self.subTest(limit=limit, words=words):
+                    self.declare(self.serve(then_watch(step)).url)
+                    provider = self.provider()._replace(timeout_s=seconds)
+                    with self.assertRaises(vllm.ServerError) as raised:
+                        vllm.chat(provider, HI, timeout_s=timeout_s)
+                    error = raised.exception
+                    self.assertIn("timed out %s after 0.2 s (limit: %s)" % (words, limit),
+                                  error.message)
+                    self.assertIn("to wait longer, raise " + limit, error.hint)
+                    self.assertEqual("queue or a long prompt" in error.hint,
+                                     words != "in the middle of the answer")
+        error = vllm.timeout_error("http://h", "connect", 10, config)
+        self.assertNotIn(config, error.message + error.hint)
+        self.assertIn("(limit: the default)", vllm.timeout_error("u", "first", 300).message)
+
+    def test_doctor_is_named_only_where_it_knows_more(self):
+        self.assertLessEqual(vllm.DOCTOR_KNOWS_MORE, set(vllm.CAUSES))
+        for answer, more in ((reply({"error": "Unauthorized"}, "401 Unauthorized"), True),
+                             (reply(complaint("boom"), "500 Oops"), True),
+                             (nginx("504 Gateway Time-out"), False),
+                             (nginx("413 Request Entity Too Large"), False),
+                             (reply("", "429 Too Many Requests"), False),
+                             (reply(complaint("top_p must be in (0, 1]."), "400 Bad"), False),
+                             (reply(complaint(NO_TEMPLATE), "400 Bad"), False)):
+            self.declare(self.serve(answer).url)
+            result = self.run_main("chat", "hi")
+            self.assertEqual("more: %s doctor" % vllm.TOOL in result.err, more, result.err)
+            self.assertLessEqual(len(result.err.splitlines()), 3)
+
+    def test_commands_are_quoted_for_a_shell(self):
+        error = vllm.error_for("proxy-captured", no_proxy="a b;$(c)", way="x", detail="y")
+        self.assertEqual(error.command, "export NO_PROXY='a b;$(c)'")
+        self.assertEqual(error.next_step, error.hint + ": " + error.command)
+        self.assertIsNone(vllm.error_for("dns", host="h").command)
+        self.assertEqual(vllm.error_for("no-models", "vllm serve m").command, "vllm serve m")
+
+    def test_commands_that_start_a_server(self):
+        model = MODEL._replace(id="my model", root="/models/Qwen3-8B")
+        for url, command in (
+                ("http://127.0.0.1:8001/v1", "vllm serve /models/Qwen3-8B --served-model-name "
+                                             "'my model' --port 8001"),
+                ("https://gpu.example/v1", "vllm serve /models/Qwen3-8B --served-model-name "
+                                           "'my model'")):
+            self.assertEqual(vllm.serve_command(url, model), command)
+        self.assertEqual(vllm.serve_command("https://h/v1", MODEL._replace(root=None)),
+                         "vllm serve " + MODEL.id)
+        facts = vllm.parser_facts("https://h/v1", model, vllm.TOOL_PARSER)
+        options = "--enable-auto-tool-choice --tool-call-parser hermes"
+        self.assertEqual(facts["fix"], "start vLLM with " + options)
+        self.assertTrue(facts["command"].endswith(options))
+        facts = vllm.parser_facts("https://h/v1", model._replace(root="x"), vllm.REASONING_PARSER)
+        self.assertIn(vllm.REASONING_PAGE, facts["fix"])
+        self.assertNotIn("command", facts)
+
+    def test_model_lists(self):
+        row = {"id": "m"}
+        for answer, outcome in (
+                (reply({"data": [row]}, "206 Partial Content"), ["m"]),
+                (reply({"data": [row], "error": {"message": "x"}}), ["m"]),
+                (reply('{"data": [{"id": "m", "x": NaN}]}'), "it holds NaN, which is not JSON"),
+                (reply('{"data": [{"id": "NaN"}]}'), ["NaN"]),
+                (reply({"error": {"message": "boom"}}), "boom"),
+                (reply("", "204 No Content"), "it is empty")):
+            provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=self.serve(answer).url)
+            try:
+                found = [model.id for model in vllm.discover_models(provider)]
+            except vllm.Error as error:
+                found = error.message
+            self.assertIn(outcome, (found, found if isinstance(outcome, list) else outcome))
+            if not isinstance(outcome, list):
+                self.assertIn(outcome, found)
+
+    def test_answers_without_content(self):
+        for reason, reasoning, detail, fix in (
+                ("length", "Hm", "used up by reasoning", "enable_thinking"),
+                ("length", "", "used up before any text came", "raise --max-tokens"),
+                ("stop", "Hm", "all its text is in the reasoning field", "--reasoning-parser"),
+                ("stop", "", "finish reason stop", "try again")):
+            answer = EMPTY._replace(reasoning=reasoning, finish_reason=reason)
+            error = vllm.empty_answer(MODEL, answer)
+            self.assertIn(detail, error.message)
+            self.assertIn(fix, error.hint)
+            self.assertEqual("reasoning" in error.message, bool(reasoning))
+
+    def test_whether_a_server_chats(self):
+        models, chats = "/v1/models", "/v1/chat/completions"
+        for value, expected in (({"paths": {models: {}, chats: {}}}, True),
+                                ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
+                                ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
+                                ({}, None), ([], None), (None, None)):
+            self.assertIs(vllm.offers_chat(value), expected)
+
+
+# Served ids and what vLLM's pages, recipes and registries name for them: tool, reasoning.
+SERVED = """
+Qwen/Qwen3-8B                                     hermes           qwen3
+Qwen/Qwen3-8B-AWQ                                 hermes           qwen3
+qwen3:8b                                          hermes           qwen3
+qwen3-30b-a3b                                     hermes           qwen3
+Qwen/Qwen3-30B-A3B-Instruct-2507-FP8              hermes           -
+Qwen/Qwen3-235B-A22B-Thinking-2507                hermes           qwen3
+Qwen/Qwen3-Next-80B-A3B-Instruct                  hermes           -
+Qwen/Qwen3-VL-8B-Instruct                         hermes           -
+Qwen/Qwen3-Coder-30B-A3B-Instruct                 qwen3_xml        -
+unsloth/Qwen3-Coder-480B-A35B-Instruct-GGUF       qwen3_xml        -
+Qwen/Qwen3-Coder-Next                             qwen3_xml        -
+Qwen/Qwen3.5-27B                                  qwen3_coder      qwen3
+cyankiwi/Qwen3.5-4B-AWQ-4bit                      qwen3_coder      qwen3
+qwen3_5-35b-a3b                                   qwen3_coder      qwen3
+Qwen/Qwen3.6-35B-A3B                              qwen3_coder      qwen3
+qwen3.8-27b                                       qwen3_coder      qwen3
+Qwen/Qwen2.5-7B-Instruct                          hermes           -
+Qwen/Qwen2.5-Coder-32B-Instruct-GPTQ-Int4         hermes           -
+Qwen/QwQ-32B                                      hermes           deepseek_r1
+Qwen/Qwen3-Embedding-8B                           -                -
+Qwen/Qwen2-7B-Instruct                            -                -
+google/gemma-4-31B-it                             gemma4           gemma4
+local-gemma4-31b                                  gemma4           gemma4
+google/gemma-3-27b-it                             -                -
+google/gemma-3-4b-it                              -                -
+google/functiongemma-270m-it                      functiongemma    -
+meta-llama/Llama-3.1-8B-Instruct                  llama3_json      -
+meta-llama/Meta-Llama-3.1-70B-Instruct            llama3_json      -
+RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic       llama3_json      -
+meta-llama/Meta-Llama-3-8B-Instruct               -                -
+meta-llama/Llama-4-Scout-17B-16E-Instruct         llama4_pythonic  -
+meta-llama/Llama-Guard-3-8B                       -                -
+NousResearch/Hermes-3-Llama-3.1-8B                hermes           -
+NousResearch/Hermes-2-Pro-Mistral-7B              hermes           -
+Salesforce/Llama-xLAM-2-8b-fc-r                   xlam             -
+Team-ACE/ToolACE-8B                               pythonic         -
+deepseek-ai/DeepSeek-R1-0528                      deepseek_v3      deepseek_r1
+deepseek-ai/DeepSeek-R1-Distill-Qwen-7B           -                deepseek_r1
+deepseek-ai/DeepSeek-R1-0528-Qwen3-8B             -                deepseek_r1
+deepseek-ai/DeepSeek-V3-0324                      deepseek_v3      -
+deepseek-ai/DeepSeek-V3.1-Terminus                deepseek_v31     deepseek_v3
+deepseek-ai/DeepSeek-V3.2-Exp                     deepseek_v32     deepseek_v3
+deepseek-ai/DeepSeek-V4-Flash                     deepseek_v4      deepseek_v4
+mistralai/Mistral-7B-Instruct-v0.3                mistral          -
+mistralai/Mistral-7B-Instruct-v0.2                -                -
+TheBloke/Mixtral-8x7B-Instruct-v0.1-AWQ           -                -
+mistralai/Mistral-Small-3.2-24B-Instruct-2506     mistral          -
+mistralai/Magistral-Small-2509                    mistral          mistral
+mistralai/Ministral-3-8B-Reasoning-2512           mistral          mistral
+mistralai/Devstral-Small-2507                     mistral          -
+openai/gpt-oss-20b                                openai           openai_gptoss
+gpt-oss:120b                                      openai           openai_gptoss
+zai-org/GLM-4.5-Air-FP8                           glm45            glm45
+zai-org/GLM-4.6                                   glm45            glm45
+zai-org/GLM-4.7-Flash                             glm47            glm45
+zai-org/GLM-5.1                                   glm47            glm45
+zai-org/glm-4-9b-chat                             -                -
+moonshotai/Kimi-K2-Instruct-0905                  kimi_k2          -
+moonshotai/Kimi-K2-Thinking                       kimi_k2          kimi_k2
+moonshotai/Kimi-K2.5                              kimi_k2          kimi_k2
+moonshotai/Kimi-K3                                kimi_k3          kimi_k3
+MiniMaxAI/MiniMax-M2.1                            minimax_m2       minimax_m2
+MiniMaxAI/MiniMax-M3                              minimax_m3       minimax_m3
+nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16        qwen3_coder      nemotron_v3
+nvidia/Llama-3.1-Nemotron-Nano-8B-v1              -                -
+nvidia/NVIDIA-Nemotron-Nano-9B-v2                 -                -
+ibm-granite/granite-4.0-h-small                   granite4         -
+ibm-granite/granite-3.2-8b-instruct               granite          granite
+ibm-granite/granite-3.1-8b-instruct               granite          -
+ibm-granite/granite-20b-functioncalling           granite-20b-fc   -
+stepfun-ai/Step-3.5-Flash                         step3p5          step3p5
+stepfun-ai/step3                                  step3            step3
+ByteDance-Seed/Seed-OSS-36B-Instruct              seed_oss         seed_oss
+baidu/ERNIE-4.5-21B-A3B-Thinking                  ernie45          ernie45
+baidu/ERNIE-4.5-VL-28B-A3B-PT                     -                ernie45
+tencent/Hunyuan-A13B-Instruct                     hunyuan_a13b     hunyuan_a13b
+tencent/Hy3-preview                               hy_v3            hy_v3
+allenai/Olmo-3-7B-Instruct                        olmo3            -
+allenai/Olmo-3.1-32B-Think                        olmo3            olmo3
+allenai/OLMo-2-1124-7B-Instruct                   -                -
+LiquidAI/LFM2.5-1.2B-Instruct                     lfm2             -
+LiquidAI/LFM2.5-1.2B-Thinking                     lfm2             qwen3
+XiaomiMiMo/MiMo-V2-Flash                          qwen3_xml        qwen3
+XiaomiMiMo/MiMo-V2.5-Pro                          mimo             mimo
+CohereLabs/command-a-reasoning-08-2025            cohere_command3  cohere_command3
+CohereLabs/c4ai-command-r-plus                    -                -
+internlm/internlm2_5-7b-chat                      internlm         -
+ai21labs/AI21-Jamba-1.5-Mini                      jamba            -
+microsoft/Phi-4-mini-instruct                     phi4_mini_json   -
+microsoft/phi-4                                   -                -
+meituan-longcat/LongCat-Flash-Chat-FP8            longcat          -
+ai-sage/GigaChat3-10B-A1.8B-bf16                  gigachat3        -
+swiss-ai/Apertus-8B-Instruct-2509                 apertus          -
+Hcompany/Holo2-8B                                 -                holo2
+poolside/Laguna-XS.2                              poolside_v1      poolside_v1
+HuggingFaceH4/zephyr-7b-beta                      -                -
+teknium/OpenHermes-2.5-Mistral-7B                 -                -
+mistralai/unheard-of                              -                -
+facebook/opt-125m                                 -                -
+BAAI/bge-m3                                       -                -
+openai/whisper-large-v3                           -                -
+"""
+
+
+class Parsers(unittest.TestCase):
+
+    def test_families(self):
+        for line in SERVED.strip().splitlines():
+            model_id, tool, reasoning = line.split()
+            name = model_id.rpartition("/")[2]
+            snapshot = "/root/.cache/huggingface/hub/models--%s/snapshots/0a1b2c3d" % (
+                model_id.replace("/", "--"))
+            for asked, root in ((model_id, None), (model_id, model_id), (model_id.lower(), None),
+                                (name, None), ("default", "/models/" + name),
+                                ("gpt-4", snapshot), ("m", "C:/" + name + "-Q4_K_M.gguf"),
+                                (name.replace("-", "_"), None)):
+                with self.subTest(id=asked, root=root):
+                    self.assertEqual((vllm.tool_call_parser(asked, root) or "-",
+                                      vllm.reasoning_parser(asked, root) or "-"),
+                                     (tool, reasoning))
+
+    def test_root_tells_more_than_the_id(self):
+        self.assertEqual(vllm.tool_call_parser("llama-3.1-8b", "Qwen/Qwen3-8B"), "hermes")
+        self.assertEqual(vllm.tool_call_parser("Qwen/Qwen3-8B", "/data/weights"), "hermes")
+        self.assertEqual(vllm.tool_call_parser("m", "/models/qwen3/gemma-4-31B-it"), "gemma4")
+
+    def test_addresses_of_the_pages(self):
+        for page in (vllm.PARSER_PAGE, vllm.REASONING_PAGE):
+            self.assertTrue(page.startswith("https://docs.vllm.ai/en/latest/features/"))
+
+
+# ----------------------------------------------------------------------------
 # Chat and request
 # ----------------------------------------------------------------------------
+
+# Each kind of character that a terminal might be steered by or that people write with: escapes, CRLF, C1, overrides,
+# a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector, a soft hyphen.
+EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 \U0001f468\u200d\U0001f469\u200d\U0001f467 "
+         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
+
 
 class Chat(Case):
 
@@ -3518,7 +4182,7 @@ class Chat(Case):
                 result, body = self.ask(stdin=stdin, *argv)
                 self.check(result, 0, out="Hi\n")
                 self.assertEqual(body, dict(DEFAULT_BODY, messages=[{"role": "user", "content": expected}]))
-        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "no UTF-8 (byte 0)")):
+        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
             self.check(result, 2, err=words)
             self.assertIsNone(body)
@@ -3592,20 +4256,106 @@ class Chat(Case):
                 self.check(result, status, err=words)
                 self.assertEqual(result.out, out)
 
-    def test_text_from_the_server_cannot_steer_the_terminal(self):
-        result = self.ask("x",
-                          script=(sse(chunk("a\x1b[2J\tb\n\u202e\x9b", reasoning="\x1b]0;x\x07"),
-                                      chunk(tool_calls=[call_piece(0, "c", "\x1bf", "\x1b")])),))[0]
-        self.assertEqual(result.out, "a\\x1b[2J\tb\n\\u202e\\x9b\n\\x1bf(\\x1b)\n")
-        self.assertNotIn("\x1b", result.err)
+    def test_a_pipe_gets_the_answer_byte_for_byte(self):
+        script = (sse(*[chunk(char) for char in EXACT]),)
+        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
+        self.assertEqual(self.ask("x", "--no-stream", script=(
+            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),))[0].out, EXACT + "\n")
+        self.declare(self.serve(*script).url)
+        self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
+        for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
+            result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding=encoding)[0]
+            self.assertEqual(result.out, expected + "\n")
+        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
+        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
+
+    def test_the_answer_in_the_c_locale(self):
+        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
+        result = self.program("chat", "x", "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
+
+    def test_reasoning_cannot_steer_the_terminal(self):
+        result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
+        self.check(result, 0, out="a\n", err="\\x1b]0;x\\x07\u200d\\u202e")
+
+    @unittest.skipIf(os.name == "nt", "no pseudo-terminals")
+    def test_a_terminal_gets_what_would_steer_it_made_visible(self):
+        import pty
+        self.declare(self.serve(sse(*[chunk(char) for char in EXACT])).url)
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"], stdout=slave) as process:
+            os.close(slave)
+            process.stdin.close()
+            shown = b""
+            with contextlib.suppress(OSError):           # the other end is closed
+                while True:
+                    data = os.read(master, 65536)
+                    if not data:
+                        break
+                    shown += data
+            self.assertEqual(process.wait(WAIT_S), 0)
+        shown = shown.decode("utf-8").replace("\r\n", "\n")
+        steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+        expected = re.sub(steering, lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
+                          % ord(match.group(0)), EXACT)
+        self.assertEqual(shown, expected + "\n")
+
+    @unittest.skipIf(os.name == "nt", "no pipes to close")
+    def test_a_reader_that_went_away_is_not_a_broken_server(self):
+        left = threading.Event()
+
+        def step(sock, _, __):
+            sock.sendall(sse(chunk("one\n"), done=False))
+            left.wait(WAIT_S)
+            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
+            with contextlib.suppress(OSError):
+                while sock.recv(4096):
+                    pass
+
+        for options in ([], ["--quiet"]):
+            left.clear()
+            self.declare(self.serve(step).url)
+            with program(self.env(), ["chat", "x"] + options) as process:
+                process.stdin.close()
+                self.assertEqual(process.stdout.readline(), b"one\n")      # while the server is silent
+                process.stdout.close()
+                left.set()
+                self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
+
+    def test_no_speed_for_an_answer_in_one_piece(self):
+        usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
+        whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
+
+        def slowly(sock, _, stub):
+            sock.sendall(sse(chunk("a"), done=False))
+            stub.ending.wait(0.05)
+            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
+
+        for script, speed in ((reply(whole), False), (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
+            result = self.ask("x", script=(script,))[0]
+            self.check(result, 0, err="2000 completion tokens, first token")
+            self.assertEqual("tokens/s" in result.err, speed, result.err)
+
+    def test_arguments_in_the_c_locale(self):
+        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
+        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
+        with mock.patch.object(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape")):
+            result, body = self.ask(mangled, "--system", mangled)
+            self.check(result, 0)
+            self.assertEqual([message["content"] for message in body["messages"]], ["h\u00e9 \u6f22"] * 2)
+            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
+        url = self.demo()
+        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url, "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "VLLM_API_KEY": KEY})
+        self.check(result, 0, out="You said: h\u00e9\n")
 
     def test_errors_keep_the_servers_words_and_name_the_next_step(self):
         def forbidden(*location):
             return "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', 'input': 1}]" % (location,)
 
         for answer, status, words, step in (
-                (reply({"error": {"message": "The model `m` does not exist. Valid aliases: `mm`, `x`", "code": 404}},
-                       "404 Not Found"), 4, "does not exist", "did you mean --model mm ?"),
                 (reply({"object": "error", "message": "This model's maximum context length is 2048 tokens."}, "400 Bad"), 4,
                  "2048 tokens", "--max-tokens"),
                 (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"), 4, "at least 1",
@@ -3709,6 +4459,29 @@ class Conversation(Case):
                           "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
+    def test_what_one_turn_is(self):
+        said = sse(chunk("Yes."), chunk(finish="stop"))
+        process, stub = self.start(said)
+        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"), ('"""a"""', "a"),
+                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
+            self.type(typed, "Yes.")
+            self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
+        self.type("/system T", "with that system message")
+        self.type("/reset", "begun anew")
+        self.type("/system", "without a system message")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_what_is_pasted_is_one_turn(self):
+        import readline
+        if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
+            self.skipTest("the readline of this Python knows no bracketed paste")
+        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
+        self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
+        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], "def f():\n    return 1\nWhat is it?")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
         process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), sse(chunk("whole"), chunk(finish="stop")))
         os.write(self.master, b"one\n")
@@ -3726,7 +4499,7 @@ class Conversation(Case):
 class RequestVerb(Case):
 
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
-        self.declare("http://gpu.example/v1", KEY)
+        self.declare("http://gpu.local/v1", KEY)
         unwanted = AssertionError("a socket was opened")
         with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo",
                                                                            side_effect=unwanted):
@@ -3902,6 +4675,60 @@ class Redaction(Case):
                          ["a ", "second", " ", "***", "", "", "***"])
         self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
 
+    def test_a_key_in_the_spelling_of_this_program(self):
+        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789", "sk\U0001f600\x1b0123456789"):
+            texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
+            for text in texts:
+                answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
+                    "content": text, "tool_calls": [{"id": text, "function": {"name": "f", "arguments": json.dumps(text)}}]}}]})
+                self.declare(self.serve(answer).url)
+                for form in (["list", "--json", "--base-url", self.serve(answer).url], ["chat", "x", "--json"], ["chat", "x"],
+                             ["list", "--base-url", self.serve(answer).url], ["chat", "--model", text, "x", "--verbose"]):
+                    for encoding in ("utf-8", "ascii"):
+                        with self.subTest(key=key, text=text, form=form, encoding=encoding):
+                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"}, encoding=encoding)
+                            self.assertNotIn("0123456789", result.out + result.err)
+
+    def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
+        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY], ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
+                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY], ["list", "--api-key"]):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err="--api-key-file")
+                self.assertNotIn(KEY[:8], result.err)
+        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY], ["chat", "x", "-H", KEY]):
+            result = self.run_main(*argv)
+            self.check(result, 2)
+            self.assertNotIn(KEY[:8], result.err)
+
+    def test_a_key_in_the_clear_is_warned_of_once(self):
+        proxy = self.serve(rows("m"))
+        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"], ["doctor"], ["config"],
+                     ["request"]):
+            for url, warned in (("http://8.8.8.8/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
+                with self.subTest(argv=argv, url=url):
+                    self.declare(url, KEY)
+                    result = self.run_main(*argv, stdin=json.dumps(HI), env={"http_proxy": proxy.origin})
+                    self.assertEqual(result.err.count("unencrypted"), warned, result.err)
+                    self.assertNotIn(KEY, result.err)
+
+    def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
+        stub = self.serve(rows("m"))
+        result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": KEY})
+        self.check(result, 0, err="the key of VLLM_API_KEY (the environment) is sent to " + stub.origin)
+
+    def test_no_row_can_be_forged(self):
+        evil = "m\nvllm/forged  text\t\r128000"
+        url = self.serve(rows(evil, "other")).url
+        for form in ([], ["--plain"]):
+            result = self.run_main("list", "--base-url", url, *form)
+            self.check(result, 0, out="vllm/m\\x0avllm/forged  text\\x09\\x0d128000")
+            self.assertEqual(len(result.out.splitlines()), 2 + (not form))
+        for option in (evil, evil + "x"):
+            result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
+            self.check(result, 4)
+            self.assertFalse(any(line.startswith("vllm/forged") for line in result.err.splitlines()), result.err)
+
     def test_a_wrong_key_and_its_neighbours(self):
         stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
         for key in ("Bearer " + KEY, "'%s'" % KEY, KEY + " " + KEY, "${%s}" % KEY):
@@ -4000,6 +4827,21 @@ class Output(Case):
                 self.check(result, status)
                 self.assertEqual(bool(result.out), status == 0)
                 self.assertTrue(status == 0 or result.err)
+
+    def test_what_is_wrong_with_an_argument(self):
+        for argv, words in ((["list", "--timeout", "0"], "above 0"), (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "inf"], "below"), (["chat", "--max-tokens", "0"], "above 0"),
+                            (["list", "--time", "5"], "unknown: --time"), (["list", "--js"], "unknown: --js"),
+                            (["list", "more"], "not an option"),
+                            (["list", "--json", "--plain"], "not allowed with argument --json")):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err=words)
+                self.assertNotIn("_", result.err.partition("error: ")[2])
+
+    def test_the_width_of_help(self):
+        for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
+            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0, out="--base-url")
 
     def test_the_program_itself(self):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
