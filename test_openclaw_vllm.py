@@ -1842,6 +1842,8 @@ class Requests(Case):
             (7, on, (), {}),
             ("k", on, long, {"prompt_cache_key": "k", "prompt_cache_retention": "24h"}),
             ("k", on, ({"cacheRetention": "short"},), {"prompt_cache_key": "k"}),
+            ("k", on, ({"cacheRetention": "none"},), {}),
+            ("k", dict(on, supportsLongCacheRetention=False), long, {"prompt_cache_key": "k"}),
         ), lambda key, compat, params, expected: self.assertEqual(
             added(dict(HI, prompt_cache_key=key), compat=compat, params=params), expected))
 
@@ -2459,6 +2461,11 @@ class Requests(Case):
                      "tools changed: .*items", "tools changed: .*without a name"):
             self.assertEqual(sum(bool(re.match(line, each)) for each in lines), 1, line)
         self.assertEqual(vllm.shape_request(shaped.body, model).changes, [])
+        swapped = vllm.shape_request(dict(DEFAULT_BODY, tool_choice="auto", tools=[tool("b"), TOOL]),
+                                     MODEL)
+        self.assertEqual(swapped.changes, [])
+        swapped = vllm.shape_request(dict(swapped.body, tools=swapped.body["tools"][::-1]), MODEL)
+        self.assertEqual(swapped.changes, [("tools", "changed", "sorted by name")])
 
     def test_any_body_is_shaped_or_refused_and_settles_at_once(self):
         # A body shaped twice is the body shaped once, but for these rules of OpenClaw: an effort
