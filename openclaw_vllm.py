@@ -2604,6 +2604,7 @@ _REASONS.update({
     "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
     "response_format": "servers know json_object, text, and json_schema with a schema",
     "reasoning_effort": "it follows from the thinking level",
+    "chat_template_kwargs": "they have to be an object",
     "tools": "there are none to send, or compat.supportsTools is false",
     "tool_choice": "it goes with the tools that are there",
 })
@@ -2630,7 +2631,7 @@ _LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
 _OFF = ("off", "none")
 _LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
                 "adaptive": "medium", "ultra": "max"}
-THINKING_LEVELS = ("on", "adaptive", "none") + _LADDER
+THINKING_LEVELS = ("on", "adaptive", "ultra", "none") + _LADDER
 _WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
          "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
@@ -2722,11 +2723,11 @@ def _kept_fields(body, model, params, note):
         shaped["stream_options"] = {"include_usage": True}
     else:
         note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
-    key = shaped.pop("prompt_cache_key", None)
-    if compat.get("supportsPromptCacheKey"):
+    key, retention = shaped.pop("prompt_cache_key", None), params.get("cacheRetention")
+    if compat.get("supportsPromptCacheKey") and retention != "none":
         if isinstance(key, str) and key:
             shaped["prompt_cache_key"] = key[:64]
-        if params.get("cacheRetention") == "long":
+        if retention == "long" and compat.get("supportsLongCacheRetention") is not False:
             shaped["prompt_cache_retention"] = "24h"
     return shaped
 
@@ -2908,7 +2909,9 @@ def _shape_tools(shaped, compat, note):
         return
     kept = [_shape_tool(tool, compat, note) for tool in tools]
     kept = [function for function in kept if function is not None]
-    kept.sort(key=_tool_order)
+    if kept != sorted(kept, key=_tool_order):
+        kept.sort(key=_tool_order)
+        note("tools", "sorted by name")
     choice = _shape_choice(choice, [function["name"] for function in kept])
     if kept:
         shaped["tools"] = [{"type": "function", "function": function} for function in kept]
@@ -2938,9 +2941,9 @@ def _shape_tool(tool, compat, note):
         kept["description"] = function["description"]
     if compat.get("supportsStrictMode"):
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
-    for key in sorted(set(function) | set(kept)):
-        if function.get(key) != kept.get(key):
-            note("tools", "%s: %s is left out, or is what OpenClaw sends" % (name, key))
+    if kept != function:
+        note("tools", "%s: its name, description and parameters; strict: false, with "
+                      "compat.supportsStrictMode; no more" % name)
     kept["parameters"] = _shape_schema(parameters, name, compat, note)
     return kept
 
@@ -3181,30 +3184,29 @@ def _available_level(model, level):
     Without a level the default: off where that is usual, else medium or less.
     """
     form = model.compat.get("thinkingFormat") or ""
+    stated = dict.fromkeys(_LADDER[:5], True)
+    stated.update((effort.lower(), True) for effort in _stated_efforts(model.compat) or ())
+    if form not in ("qwen", "qwen-chat-template", "zai"):
+        stated.update(_effort_map(model.compat))
+    stated.update(model.thinking_level_map)
+    known = [name for name in _LADDER if stated.get(name) is not None]
     if level is None:
         if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
             return "off"
-        candidates = ("medium", "low", "minimal", "off")
+        candidates = _LADDER[3::-1]
     elif level not in _LADDER:
         return level
     else:
         lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
         candidates = higher + lower
-        if level in ("xhigh", "max") and model.thinking_level_map.get(level, level) is None:
+        if level in ("xhigh", "max") and stated.get(level, level) is None:
             candidates = lower + higher
-    known = [effort.lower() for effort in _stated_efforts(model.compat) or ()]
-    if form not in ("qwen", "qwen-chat-template", "zai"):
-        known += _effort_map(model.compat)
-    for candidate in candidates:
-        stated = model.thinking_level_map.get(candidate, candidate in known or _rank(candidate) < 5)
-        if stated not in (None, False):
-            return candidate
-    return candidates[0]
+    return next((name for name in candidates if name in known), candidates[0])
 
 
 def _effort_map(compat):
     stated = compat.get("reasoningEffortMap") or {}
-    return {key.strip().lower(): effort for key, effort in stated.items()}
+    return {level.strip().lower(): effort for level, effort in stated.items()}
 
 
 def _stated_efforts(compat):
@@ -7380,6 +7382,12 @@ class Console(object):
         self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
         self.flush_errors()
 
+    def warn(self, text):
+        """Write a warning to standard error, each once."""
+        if text not in self.warned:
+            self.warned.append(text)
+            self.err("warning: " + text)
+
     def detail(self, text):
         """Write a line to standard error with --verbose."""
         if self.verbose:
@@ -7811,9 +7819,8 @@ def _open_providers(options, env, console):
 def say_where_the_key_goes(console, provider):
     """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
     warning = key_exposed(provider)
-    if warning and warning not in console.warned:
-        console.warned.append(warning)
-        console.err("warning: " + warning)
+    if warning:
+        console.warn(warning)
     sent = "no key"
     if provider.request_key is not None:
         sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
@@ -8116,7 +8123,7 @@ def _ask(options, provider, model, body, console):
     """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
     shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
-        console.err("warning: " + warning)
+        console.warn(warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
     try:
@@ -8421,7 +8428,7 @@ def _cmd_request(options, env, console):
     shaped = shape_request(body, model, options.thinking)
     data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
-        console.err("warning: " + warning)
+        console.warn(warning)
     if options.explain:
         for change in shaped.changes:
             console.err("%-22s %-8s %s" % change)

@@ -1799,7 +1799,8 @@ class Requests(Case):
             self.assertEqual(shape(dict(HI, **{field: None})), DEFAULT_BODY, field)
 
     def test_harmless_fields_pass_through(self):
-        fields = {"top_k": 1, "min_p": 0.1, "structured_outputs": {"choice": ["a"]}, "temperature": 0,
+        fields = {"top_k": 1, "min_p": 0.1, "structured_outputs": {"choice": ["a"]},
+                  "temperature": 0,
                   "logit_bias": {"1": 2}, "stop": ["a"], "top_p": 1, "n": 1, "seed": 0, "user": "u",
                   "logprobs": True, "unheard_of": [1], "chat_template_kwargs": {"a": 1}}
         self.assertEqual(added(dict(HI, **fields)), fields)
@@ -1841,6 +1842,8 @@ class Requests(Case):
             (7, on, (), {}),
             ("k", on, long, {"prompt_cache_key": "k", "prompt_cache_retention": "24h"}),
             ("k", on, ({"cacheRetention": "short"},), {"prompt_cache_key": "k"}),
+            ("k", on, ({"cacheRetention": "none"},), {}),
+            ("k", dict(on, supportsLongCacheRetention=False), long, {"prompt_cache_key": "k"}),
         ), lambda key, compat, params, expected: self.assertEqual(
             added(dict(HI, prompt_cache_key=key), compat=compat, params=params), expected))
 
@@ -1848,7 +1851,8 @@ class Requests(Case):
         wraps = {"supportsJsonSchemaResponseFormat": True}
         schema = {"type": "json_schema", "json_schema": {"name": "r", "schema": {}}}
         bare = {"type": "object"}
-        wrapped = {"type": "json_schema", "json_schema": {"name": "openclaw_response", "schema": bare}}
+        wrapped = {"type": "json_schema",
+                   "json_schema": {"name": "openclaw_response", "schema": bare}}
         self.check_table((
             ({"type": "json_object"}, {}, {"type": "json_object"}),
             ({"type": "text"}, {}, {"type": "text"}),
@@ -1949,16 +1953,20 @@ class Requests(Case):
         def check(messages, fields, expected):
             compat = {name: fields[name] for name in fields if name not in MODEL._fields}
             model = {name: fields[name] for name in fields if name in MODEL._fields}
-            self.assertEqual(shape({"messages": messages}, compat=compat, **model)["messages"], expected)
+            self.assertEqual(shape({"messages": messages}, compat=compat, **model)["messages"],
+                             expected)
 
-        developer, system = {"role": "developer", "content": "x"}, {"role": "system", "content": "x"}
-        text, image = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "u"}}
+        developer = {"role": "developer", "content": "x"}
+        system = {"role": "system", "content": "x"}
+        text = {"type": "text", "text": "a"}
+        image = {"type": "image_url", "image_url": {"url": "u"}}
         omitted = {"type": "text", "text": "(image omitted: model does not support images)"}
         result = {"role": "tool", "tool_call_id": "c1", "content": "r"}
         called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
         empty = dict(CALL, function={"name": "f", "arguments": ""})
         bridge = {"role": "assistant", "content": "I have processed the tool results."}
-        named, bridged = {"requiresToolResultName": True}, {"requiresAssistantAfterToolResult": True}
+        named = {"requiresToolResultName": True}
+        bridged = {"requiresAssistantAfterToolResult": True}
         joined, sees = {"requiresStringContent": True}, {"input": ("text", "image")}
         self.check_table((
             ([developer], {}, [system]),
@@ -1976,7 +1984,8 @@ class Requests(Case):
              [dict(USER, content=[text, dict(text, type="x")])]),
             ([dict(USER, content=[text, image])], dict(joined, **sees),
              [dict(USER, content=[text, image])]),
-            ([dict(USER, content=[text, image])], joined, [dict(USER, content="a\n" + omitted["text"])]),
+            ([dict(USER, content=[text, image])], joined,
+             [dict(USER, content="a\n" + omitted["text"])]),
             ([dict(USER, name="n", x=1), result], {"strictMessageKeys": True},
              [USER, {"role": "tool", "content": "r"}]),
             ([called, result], named, [called, dict(result, name="f")]),
@@ -2018,10 +2027,12 @@ class Requests(Case):
             ({}, needs, {}, {}),
             ({}, needs, reasons, {"reasoning_content": ""}),
             ({"reasoning": "r"}, needs, reasons, {"reasoning_content": ""}),
-            (every, router, {}, {"reasoning": "r", "reasoning_content": "c", "reasoning_details": [1]}),
+            (every, router, {},
+             {"reasoning": "r", "reasoning_content": "c", "reasoning_details": [1]}),
             ({"reasoning_text": "t"}, router, {}, {"reasoning": "t"}),
             ({"reasoning_text": "t", "reasoning": ""}, router, {}, {"reasoning": "t"}),
-            ({"reasoning": "", "reasoning_content": 7, "reasoning_details": {}}, router, reasons, {}),
+            ({"reasoning": "", "reasoning_content": 7, "reasoning_details": {}}, router, reasons,
+             {}),
             ({}, dict(needs, **router), reasons, {}),
             ({"reasoning": "r", "content": "b"}, spoken, reasons,
              {"content": [{"type": "text", "text": "r"}, {"type": "text", "text": "b"}]}),
@@ -2123,7 +2134,8 @@ class Requests(Case):
             (holding({"$ref": "#/$defs/T", "title": "t", "default": 1, "x": 2},
                      **{"$defs": {"T": dict(text, title="own", description="d")}}),
              holding(dict(text, title="t", description="d", default=1))),
-            (holding({"$ref": "#/definitions/a~1b~0c"}, definitions={"a/b~c": text}), holding(text)),
+            (holding({"$ref": "#/definitions/a~1b~0c"}, definitions={"a/b~c": text}),
+             holding(text)),
             (holding({"$ref": "#/x/1/y"}, x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
             (holding({"$ref": "#/x/01"}, x=[0, text]), holding({"$ref": "#/x/01"}, x=[0, text])),
             (holding({"$ref": "#/$defs/A"}, **{"$defs": {"A": {"$ref": "#/$defs/B"}, "B": text}}),
@@ -2132,7 +2144,8 @@ class Requests(Case):
              holding({"type": "object", "properties": {"next": {}}})),
             (holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}}),
              holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}})),
-            (holding({"$ref": "other.json"}, **{"$defs": {"T": text}}), holding({"$ref": "other.json"})),
+            (holding({"$ref": "other.json"}, **{"$defs": {"T": text}}),
+             holding({"$ref": "other.json"})),
             (holding({"$ref": "#"}), holding({"$ref": "#"})),
             (holding({"anyOf": [{"$ref": "#/$defs/T"}], "items": [{"$ref": "#/$defs/T"}],
                       "not": {"$ref": "#/$defs/T"}}, **{"$defs": {"T": text}}),
@@ -2142,7 +2155,8 @@ class Requests(Case):
              holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}})),
             ({"$ref": "#/$defs/P", "$defs": {"P": holding(text)}}, holding(text)),
             ({"type": "object", "properties": {"$ref": text, "$defs": {"type": "array"}}},
-             {"type": "object", "properties": {"$ref": text, "$defs": {"type": "array", "items": {}}}}),
+             {"type": "object",
+              "properties": {"$ref": text, "$defs": {"type": "array", "items": {}}}}),
         ), self.check_schema)
 
     def test_the_top_of_a_schema(self):
@@ -2169,13 +2183,16 @@ class Requests(Case):
             ({"anyOf": [{"properties": {"x": a, "y": a}, "required": ["x", "y"]},
                         {"properties": {"x": b}, "required": ["x"]}, {"type": "null"}]},
              merged({"x": a, "y": a}, required=["x"])),
-            (variants({"x": b}, properties={"x": a, "z": a}, required=["z"], additionalProperties=False),
+            (variants({"x": b}, properties={"x": a, "z": a}, required=["z"],
+                      additionalProperties=False),
              merged({"x": a, "z": a}, required=["z"], additionalProperties=False)),
             ({"anyOf": [], "oneOf": [{"properties": {"x": a}}], "properties": {"y": a}},
              merged({"y": a})),
-            (variants({"x": {"const": "p", "title": "t"}}, {"x": {"enum": ["q", "p"], "title": "u"}}),
+            (variants({"x": {"const": "p", "title": "t"}},
+                      {"x": {"enum": ["q", "p"], "title": "u"}}),
              merged({"x": {"title": "t", "type": "string", "enum": ["p", "q"]}})),
-            (variants({"x": a}, {"x": {"enum": [1, "1", True]}}), merged({"x": {"enum": [1, "1", True]}})),
+            (variants({"x": a}, {"x": {"enum": [1, "1", True]}}),
+             merged({"x": {"enum": [1, "1", True]}})),
             (variants({"x": {"anyOf": [{"const": 1}, {"const": 2.5}, a]}}, {"x": a}),
              merged({"x": {"type": "number", "enum": [1, 2.5]}})),
             (variants({"x": {"const": None}}, {"x": {"const": [1]}}),
@@ -2189,7 +2206,8 @@ class Requests(Case):
         def nested(inner):
             return {"type": "object", "properties": {"type": inner, "format": inner},
                     "patternProperties": {"x": inner}, "additionalProperties": inner,
-                    "allOf": [{"items": [inner], "not": {"if": inner}}], "enum": [{"type": "array"}],
+                    "allOf": [{"items": [inner], "not": {"if": inner}}],
+                    "enum": [{"type": "array"}],
                     "default": {"type": "array"}, "const": {"type": "array"}}
 
         self.check_table((
@@ -2199,9 +2217,11 @@ class Requests(Case):
             ({"properties": {"format": {"format": "uri", "enum": [{"format": 1}]}}, "format": "x"},
              {"type": "object", "properties": {"format": {"enum": [{"format": 1}]}}}, [" format "]),
             ({"properties": {"a": {"anyOf": [{"minLength": 1, "type": "string"}]}}},
-             {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}]}}}, ["minLength"]),
+             {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}]}}},
+             ["minLength"]),
             ({"type": "object", "properties": {"a": array}}, {"type": "object"}, ["properties"]),
-            ({"properties": {"a": array}}, {"type": "object", "properties": {"a": array}}, ["items"]),
+            ({"properties": {"a": array}}, {"type": "object", "properties": {"a": array}},
+             ["items"]),
         ), self.check_schema)
 
     def test_thinking_formats(self):
@@ -2223,14 +2243,19 @@ class Requests(Case):
                 ("qwen", "off", {}, {"enable_thinking": False}),
                 ("qwen", "low", low_means_none, {"enable_thinking": True}),
                 ("together", "off", {}, {"reasoning": {"enabled": False}}),
-                ("together", "low", {}, {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
-                ("together", "low", {"supportsReasoningEffort": False}, {"reasoning": {"enabled": True}}),
+                ("together", "low", {},
+                 {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
+                ("together", "low", {"supportsReasoningEffort": False},
+                 {"reasoning": {"enabled": True}}),
                 ("together", "low", low_means_none, {"reasoning": {"enabled": False}}),
                 ("openrouter", "off", {}, {"reasoning": {"effort": "none"}}),
                 ("openrouter", "high", {}, {"reasoning": {"effort": "high"}}),
-                ("openrouter", "high", {"supportsReasoningEffort": None}, {"reasoning": {"effort": "high"}}),
-                ("openrouter", "high", {"supportsReasoningEffort": False}, {"reasoning": {"enabled": True}}),
-                ("openrouter", "off", {"supportedReasoningEfforts": []}, {"reasoning": {"enabled": False}}),
+                ("openrouter", "high", {"supportsReasoningEffort": None},
+                 {"reasoning": {"effort": "high"}}),
+                ("openrouter", "high", {"supportsReasoningEffort": False},
+                 {"reasoning": {"enabled": True}}),
+                ("openrouter", "off", {"supportedReasoningEfforts": []},
+                 {"reasoning": {"enabled": False}}),
                 ("openrouter", "off", {"supportedReasoningEfforts": ["low"]}, {}),
                 ("deepseek", "low", {}, {"reasoning_effort": "low"}),
                 ("zai", "off", {}, {"reasoning_effort": "none"}),
@@ -2295,7 +2320,8 @@ class Requests(Case):
                 shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
                 self.assertEqual(shaped.get("reasoning_effort"), expected)
         compat = {"supportsReasoningEffort": True}
-        for model_id, expected in (("gpt-5.6", "low"), ("GPT-5.4-mini", "low"), ("gpt-5", "minimal"),
+        for model_id, expected in (("gpt-5.6", "low"), ("GPT-5.4-mini", "low"),
+                                   ("gpt-5", "minimal"),
                                    ("openai/gpt-5.6", "minimal")):
             shaped = shape(HI, "minimal", compat=compat, reasoning=True, id=model_id)
             self.assertEqual(shaped["reasoning_effort"], expected, model_id)
@@ -2308,7 +2334,8 @@ class Requests(Case):
                 ("high", {"high": None}, {}, "medium"),
                 ("high", {"high": None, "xhigh": "x"}, {}, "x"),
                 ("xhigh", {}, {"reasoningEffortMap": {"XHigh": "y"}}, "y"),
-                ("xhigh", {}, {"reasoningEffortMap": {"xhigh": "y"}, "thinkingFormat": "zai"}, "high"),
+                ("xhigh", {}, {"reasoningEffortMap": {"xhigh": "y"}, "thinkingFormat": "zai"},
+                 "high"),
                 ("xhigh", {"max": "m"}, {}, "m"),
                 ("xhigh", {"max": "m", "xhigh": None}, {}, "high"),
                 ("max", {}, known, "max"),
@@ -2325,18 +2352,22 @@ class Requests(Case):
                 self.assertEqual(shaped["reasoning_effort"], expected)
 
     def test_the_level_comes_from_the_option_then_the_body_then_the_settings(self):
-        model = {"reasoning": True, "compat": {"supportsReasoningEffort": True}, "thinking": "minimal"}
+        model = {"reasoning": True, "compat": {"supportsReasoningEffort": True},
+                 "thinking": "minimal"}
         asked = dict(HI, reasoning_effort="low")
         self.assertEqual(shape(asked, "high", **model)["reasoning_effort"], "high")
         self.assertEqual(shape(asked, **model)["reasoning_effort"], "low")
         self.assertEqual(shape(asked, "", **model)["reasoning_effort"], "low")
-        self.assertEqual(shape(dict(HI, reasoning_effort=7), **model)["reasoning_effort"], "minimal")
-        self.assertEqual(shape(dict(HI, reasoning_effort="disabled"), **model)["reasoning_effort"], "none")
+        self.assertEqual(shape(dict(HI, reasoning_effort=7), **model)["reasoning_effort"],
+                         "minimal")
+        self.assertEqual(shape(dict(HI, reasoning_effort="disabled"), **model)["reasoning_effort"],
+                         "none")
 
         for defaults, expected in (
                 ({"thinkingDefault": "high"}, "high"),
                 ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "high"),
-                ({"params": {"thinking": "low"}, "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
+                ({"params": {"thinking": "low"},
+                  "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
                  "off"),
                 ({}, None)):
             config = dict(block(), agents={"defaults": defaults})
@@ -2378,7 +2409,8 @@ class Requests(Case):
              {"chat_template_kwargs": {"a": 1}}),
             ([{"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}], {},
              {"top_k": 1, "temperature": 2}),
-            ([{"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}], {},
+            ([{"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}],
+             {},
              {"chat_template_kwargs": {"x": 1}}),
             ([{"extra_body": 7, "extraBody": {"a": 1}}], {}, {}),
             ([{"extra_body": {"parallel_tool_calls": True}, "parallelToolCalls": False}], {},
@@ -2406,7 +2438,8 @@ class Requests(Case):
 
     def test_every_change_is_explained(self):
         body = dict(HI, store=True, x=None, max_tokens=999, reasoning_effort="low", tools=[
-            tool("b", {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}},
+            tool("b",
+                 {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}},
                  strict=True), tool(7)])
         body["messages"] = [{"role": "developer", "content": [{"type": "input_image"}]},
                             {"role": "assistant", "content": "a", "reasoning": "r"},
@@ -2414,17 +2447,25 @@ class Requests(Case):
         model = MODEL._replace(params=({"seed": 1, "extra_body": {"top_k": 1}},))
         shaped = vllm.shape_request(body, model)
         lines = ["%s %s: %s" % change for change in shaped.changes]
-        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "model added: ", "stream added: ",
-                     "stream_options added: ", "reasoning_effort dropped: ", "seed added: from params",
+        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "model added: ",
+                     "stream added: ",
+                     "stream_options added: ", "reasoning_effort dropped: ",
+                     "seed added: from params",
                      "top_k added: from params", "tool_choice added: ",
                      "max_completion_tokens moved: from max_tokens",
                      "max_completion_tokens clamped: asked for 999",
                      "messages changed: .*developer", "messages changed: images",
                      "messages changed: .*reasoning", "messages changed: .*without content",
-                     "tools changed: b: strict", "tools changed: .*references", "tools changed: .*on top",
+                     "tools changed: b: its name", "tools changed: .*references",
+                     "tools changed: .*on top",
                      "tools changed: .*items", "tools changed: .*without a name"):
             self.assertEqual(sum(bool(re.match(line, each)) for each in lines), 1, line)
         self.assertEqual(vllm.shape_request(shaped.body, model).changes, [])
+        swapped = vllm.shape_request(dict(DEFAULT_BODY, tool_choice="auto", tools=[tool("b"), TOOL]),
+                                     MODEL)
+        self.assertEqual(swapped.changes, [])
+        swapped = vllm.shape_request(dict(swapped.body, tools=swapped.body["tools"][::-1]), MODEL)
+        self.assertEqual(swapped.changes, [("tools", "changed", "sorted by name")])
 
     def test_any_body_is_shaped_or_refused_and_settles_at_once(self):
         # A body shaped twice is the body shaped once, but for these rules of OpenClaw: an effort
@@ -2463,9 +2504,11 @@ def random_value(source, depth=2):
     if kind == 7:
         return [random_value(source, depth - 1) for _ in range(source.randrange(3))]
     if kind == 8:
-        names = ("type", "text", "name", "function", "properties", "items", "anyOf", "enum", "const",
+        names = ("type", "text", "name", "function", "properties", "items", "anyOf", "enum",
+                 "const",
                  "$ref", "$defs", "a", "required", "arguments", "id", "content", "allowed_tools")
-        return {source.choice(names): random_value(source, depth - 1) for _ in range(source.randrange(4))}
+        return {source.choice(names): random_value(source, depth - 1)
+                for _ in range(source.randrange(4))}
     return (None, True, 7, -0.5, 10 ** 400, source.choice(words), source.choice(words))[kind]
 
 
@@ -2503,7 +2546,8 @@ def random_body(source):
     def message():
         fields = {"content": some(source, "a", "", None, [part(), part()]), "reasoning": "r",
                   "reasoning_content": some(source, "c"), "reasoning_text": some(source, "t"),
-                  "reasoning_details": some(source, [1]), "tool_calls": [call()], "tool_call_id": "c1"}
+                  "reasoning_details": some(source, [1]), "tool_calls": [call()],
+                  "tool_call_id": "c1"}
         kept = {name: fields[name] for name in fields if source.random() < 0.5}
         roles = ("user", "assistant", "tool", "developer", "system")
         return dict(kept, role=some(source, source.choice(roles)))
@@ -2520,16 +2564,19 @@ def random_body(source):
               "response_format": some(source, {"type": "json_object"}, {"type": "object"}),
               "stream": some(source, True, False), "reasoning_effort": some(source, "low"),
               "chat_template_kwargs": some(source, {"a": 1}), "prompt_cache_key": some(source, "k"),
-              "stream_options": random_value(source), "reasoning": random_value(source), "other": random_value(source)}
+              "stream_options": random_value(source), "reasoning": random_value(source),
+              "other": random_value(source)}
     kept = {name: fields[name] for name in fields if source.random() < 0.5}
     return dict(kept, messages=[message() for _ in range(source.randrange(5))])
 
 
 def random_model(source):
     """Return a Model with any settings that are valid."""
-    switches = ("supportsUsageInStreaming", "supportsTools", "supportsStrictMode", "strictMessageKeys",
+    switches = ("supportsUsageInStreaming", "supportsTools", "supportsStrictMode",
+                "strictMessageKeys",
                 "requiresStringContent", "requiresToolResultName", "supportsReasoningEffort",
-                "requiresAssistantAfterToolResult", "requiresThinkingAsText", "supportsDeveloperRole",
+                "requiresAssistantAfterToolResult", "requiresThinkingAsText",
+                "supportsDeveloperRole",
                 "requiresReasoningContentOnAssistantMessages", "supportsPromptCacheKey",
                 "supportsJsonSchemaResponseFormat")
     compat = {name: source.random() < 0.7 for name in switches if source.random() < 0.4}
@@ -2541,14 +2588,17 @@ def random_model(source):
     compat.update((name, more[name]) for name in more if source.random() < 0.4)
     if compat.get("requiresReasoningContentOnAssistantMessages"):
         compat.pop("requiresAssistantAfterToolResult", None)      # the message added has none
-    params = {"temperature": random_value(source), "stop": random_value(source), "maxTokens": random_value(source),
-              "chat_template_kwargs": random_value(source), "extraBody": {"top_k": random_value(source, 0)},
+    params = {"temperature": random_value(source), "stop": random_value(source),
+              "maxTokens": random_value(source),
+              "chat_template_kwargs": random_value(source),
+              "extraBody": {"top_k": random_value(source, 0)},
               "parallelToolCalls": random_value(source), "responseFormat": {"type": "text"}}
     layers = [{name: params[name] for name in params if source.random() < 0.3} for _ in range(2)]
     return MODEL._replace(
         compat=compat, params=tuple(layers), reasoning=source.random() < 0.6,
         id=source.choice(("m", "nemotron-3", "deepseek-v4-pro", "kimi-k3", "gpt-5.6")),
-        input=source.choice((("text",), ("text", "image"))), max_tokens=source.choice((None, 50, 9999)),
+        input=source.choice((("text",), ("text", "image"))),
+        max_tokens=source.choice((None, 50, 9999)),
         context_window=source.choice((None, 60, 1000, 99999)),
         source=source.choice(("declared", "discovered")),
         thinking_level_map=source.choice(({}, {"low": None}, {"max": "deep", "off": None})))
@@ -2574,8 +2624,13 @@ def efforts_of(*efforts):
 
 
 def choice_of(*choices):
-    return lambda body: (body.get("tool_choice") if isinstance(body.get("tool_choice"),
-                                                               str) else "named" if "tool_choice" in body else None) in choices
+    def uses(body):
+        choice = body.get("tool_choice")
+        if isinstance(choice, dict):
+            choice = "named"
+        return choice in choices
+
+    return uses
 
 
 def format_of(kind):
@@ -2587,42 +2642,55 @@ def messages_with(wanted):
 
 
 KNOWN_FIELDS = set("""
-    model messages stream max_tokens temperature top_p frequency_penalty presence_penalty stop seed user
-    logit_bias n top_k min_p repetition_penalty stream_options max_completion_tokens reasoning_effort
+    model messages stream max_tokens temperature top_p frequency_penalty presence_penalty stop seed
+    user logit_bias n top_k min_p repetition_penalty stream_options max_completion_tokens
+    reasoning_effort
     parallel_tool_calls chat_template_kwargs response_format tools tool_choice
 """.split())
 UNKNOWN = "0 ignored, 0.4.2 refused, 0.6.5 ignored"
 
-# Measured on 50 releases: a use of a field, and since which release it is used, ignored or refused (HTTP 400).
+# Measured on 50 releases: a use of a field, and since which release it is used, ignored or
+# refused (HTTP 400).
 ACCEPTANCE = (
     ("stream_options", lambda body: "stream_options" in body and body.get("stream") is True,
      "0 ignored, 0.4.2 refused, 0.5 used"),
-    ("stream_options without stream", lambda body: "stream_options" in body and body.get("stream") is not True,
+    ("stream_options without stream",
+     lambda body: "stream_options" in body and body.get("stream") is not True,
      "0 ignored, 0.4.2 refused"),
-    ("max_completion_tokens", lambda body: "max_completion_tokens" in body, "0 ignored, 0.4.2 refused, 0.6.4 used"),
+    ("max_completion_tokens", lambda body: "max_completion_tokens" in body,
+     "0 ignored, 0.4.2 refused, 0.6.4 used"),
     ("an unknown field", lambda body: set(body) - KNOWN_FIELDS, UNKNOWN),
     ("reasoning_effort", efforts_of("low", "medium", "high"), UNKNOWN + ", 0.10.1 used"),
     ("reasoning_effort none", efforts_of("none"), UNKNOWN + ", 0.10.1 refused, 0.18 used"),
-    ("reasoning_effort minimal, xhigh, max", efforts_of("minimal", "xhigh", "max"), UNKNOWN + ", 0.10.1 refused, 0.21 used"),
-    ("parallel_tool_calls", lambda body: "parallel_tool_calls" in body, "0 ignored, 0.4.2 refused, 0.6 used"),
-    ("chat_template_kwargs", lambda body: "chat_template_kwargs" in body, "0 ignored, 0.4.2 refused, 0.5.1 used"),
+    ("reasoning_effort minimal, xhigh, max", efforts_of("minimal", "xhigh", "max"),
+     UNKNOWN + ", 0.10.1 refused, 0.21 used"),
+    ("parallel_tool_calls", lambda body: "parallel_tool_calls" in body,
+     "0 ignored, 0.4.2 refused, 0.6 used"),
+    ("chat_template_kwargs", lambda body: "chat_template_kwargs" in body,
+     "0 ignored, 0.4.2 refused, 0.5.1 used"),
     ("json_object", format_of("json_object"), "0 used"),
     ("json_schema", format_of("json_schema"), "0 refused, 0.6 used"),
     ("tools", lambda body: body.get("tools"), "0 ignored, 0.4.2 refused, 0.5 used"),
     ("no tools", lambda body: body.get("tools") == [],
      "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.5 used, 0.20 refused"),
-    ("tool_choice none", choice_of("none"), "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.4 used"),
+    ("tool_choice none", choice_of("none"),
+     "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.4 used"),
     ("tool_choice required", choice_of("required"), "0 ignored, 0.4.2 refused, 0.8.3 used"),
     ("tool_choice named", choice_of("named"), "0 ignored, 0.4.2 refused, 0.5 used"),
     ("strict", lambda body: any("strict" in tool["function"] for tool in body.get("tools") or ()),
      "0 ignored, 0.4.2 refused, 0.6.5 used"),
     ("an explicit null", lambda body: None in body.values(), "0 ignored, 0.4.2 refused"),
-    ("developer", messages_with(lambda message: message["role"] == "developer"), "0 used, 0.4.2 refused, 0.4.3 used"),
-    ("a message key", messages_with(lambda message: set(message) - {"role", "content", "tool_calls", "tool_call_id"}), UNKNOWN),
-    ("a call without content", messages_with(lambda message: "tool_calls" in message and "content" not in message),
+    ("developer", messages_with(lambda message: message["role"] == "developer"),
+     "0 used, 0.4.2 refused, 0.4.3 used"),
+    ("a message key",
+     messages_with(lambda message: set(message) - {"role", "content", "tool_calls",
+                                                   "tool_call_id"}), UNKNOWN),
+    ("a call without content",
+     messages_with(lambda message: "tool_calls" in message and "content" not in message),
      "0 refused"),
     ("arguments that are no JSON",
-     messages_with(lambda message: any(not call["function"]["arguments"] for call in message.get("tool_calls") or ())),
+     messages_with(lambda message: any(not call["function"]["arguments"]
+                                       for call in message.get("tool_calls") or ())),
      "0 refused"),
     ("five stop texts", lambda body: len(body.get("stop") or ()) > 4, "0 used, 0.28 refused"),
     ("temperature above 2", lambda body: body.get("temperature", 0) > 2, "0 used, 0.24 refused"),
@@ -2635,12 +2703,13 @@ def verdicts(body, release):
     for name, uses, history in ACCEPTANCE:
         if uses(body):
             steps = [step.split() for step in history.split(", ")]
-            found[name] = [verdict for first, verdict in steps if version(first) <= version(release)][-1]
+            found[name] = [verdict for first,
+                           verdict in steps if version(first) <= version(release)][-1]
     return found
 
 
 def since(body, *words):
-    """Return the first release of RELEASES from which on every verdict on a body is one of `words`."""
+    """Return the first of RELEASES from which on every verdict on a body is one of `words`."""
     first = None
     for release in RELEASES:
         fits = set(verdicts(body, release).values()) <= set(words)
@@ -2658,59 +2727,82 @@ class Releases(Case):
         for name, compat, expected in (("default", {}, "0.6.4"), ("max_tokens", self.OLD, "0.5.0"),
                                        ("no usage either", self.OLDEST, self.FIRST)):
             for prompt in (HI, dict(HI, messages=[{"role": "developer", "content": "x"}, USER]),
-                           dict(HI, store=True, verbosity="low", stop=None, tools=[], tool_choice="auto")):
+                           dict(HI, store=True, verbosity="low", stop=None, tools=[],
+                                tool_choice="auto")):
                 with self.subTest(name=name, prompt=prompt):
-                    self.assertEqual(since(shape(prompt, compat=compat), "used", "ignored"), expected)
+                    self.assertEqual(since(shape(prompt, compat=compat), "used", "ignored"),
+                                     expected)
         self.assertEqual(since(shape(HI), "used"), "0.6.4")
 
     def test_the_table_tells_the_unshaped_body_apart(self):
         self.assertEqual(verdicts(dict(HI, store=True, stream_options={}), "0.6.4"),
-                         {"an unknown field": "refused", "stream_options without stream": "refused"})
+                         {"an unknown field": "refused",
+                          "stream_options without stream": "refused"})
         self.assertIsNone(since(dict(HI, tools=[]), "used", "ignored"))
 
     def test_sampling_fields_are_used_by_every_release(self):
-        params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1, "presencePenalty": 1,
+        params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1,
+                  "presencePenalty": 1,
                   "response_format": {"type": "json_object"}}
-        passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {}, "n": 1}
+        passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {},
+                  "n": 1}
         self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=(params,)),
                                "used"), self.FIRST)
 
     def test_other_fields_are_used_from_the_release_the_table_says(self):
         strict = dict(TOOL, function=dict(TOOL["function"], strict=True))
-        called = {"messages": [USER, {"role": "assistant", "tool_calls": [dict(CALL, function={"name": "f", "arguments": ""})]},
+        called = {"messages": [USER,
+                               {"role": "assistant",
+                                "tool_calls": [dict(CALL,
+                                                    function={"name": "f", "arguments": ""})]},
                                {"role": "tool", "tool_call_id": "c1", "content": "r"}]}
         reasoning = {"reasoning": True}
         effort = dict(self.OLDEST, supportsReasoningEffort=True)
         for name, body, compat, model, level, accepted, used in (
                 ("tools", dict(HI, tools=[strict]), self.OLD, {}, None, "0.5.0", "0.5.0"),
-                ("a tool's result", dict(called, tools=[TOOL]), self.OLD, {}, None, "0.5.0", "0.5.0"),
-                ("strict tools", dict(HI, tools=[strict]), dict(self.OLD, supportsStrictMode=True), {}, None, "0.6.5", "0.6.5"),
-                ("no tools after all", dict(HI, tools=[TOOL], tool_choice="required"), dict(self.OLDEST, supportsTools=False),
+                ("a tool's result", dict(called, tools=[TOOL]), self.OLD, {}, None, "0.5.0",
+                 "0.5.0"),
+                ("strict tools", dict(HI, tools=[strict]), dict(self.OLD, supportsStrictMode=True),
+                 {}, None, "0.6.5", "0.6.5"),
+                ("no tools after all", dict(HI, tools=[TOOL], tool_choice="required"),
+                 dict(self.OLDEST, supportsTools=False),
                  {}, None, self.FIRST, self.FIRST),
-                ("required", dict(HI, tools=[TOOL], tool_choice="required"), {}, {}, None, "0.8.3", "0.8.3"),
-                ("none", dict(HI, tools=[TOOL], tool_choice="none"), {}, {}, None, "0.6.4", "0.6.4"),
-                ("named", dict(HI, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
+                ("required", dict(HI, tools=[TOOL], tool_choice="required"), {}, {}, None, "0.8.3",
+                 "0.8.3"),
+                ("none", dict(HI, tools=[TOOL], tool_choice="none"), {}, {}, None, "0.6.4",
+                 "0.6.4"),
+                ("named",
+                 dict(HI, tools=[TOOL],
+                      tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
                  None, "0.5.0", "0.5.0"),
-                ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("schema", dict(HI, response_format={"type": "json_schema", "json_schema": {}}), self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"), reasoning, "high", "0.5.1",
+                ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None,
+                 "0.6.0", "0.6.0"),
+                ("schema", dict(HI, response_format={"type": "json_schema", "json_schema": {}}),
+                 self.OLD, {}, None, "0.6.0", "0.6.0"),
+                ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"),
+                 reasoning, "high", "0.5.1",
                  "0.5.1"),
-                ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high", "0.6.5", None),
+                ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high",
+                 "0.6.5", None),
                 ("effort", HI, effort, reasoning, "high", "0.6.5", "0.10.1"),
                 ("no effort", HI, effort, reasoning, "off", "0.18.0", "0.18.0"),
                 ("much effort", HI, dict(effort, supportedReasoningEfforts=["xhigh"]), reasoning,
                  "xhigh", "0.21.0", "0.21.0"),
-                ("known efforts", HI, dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning, "xhigh",
+                ("known efforts", HI,
+                 dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning,
+                 "xhigh",
                  "0.6.5", "0.10.1"),
-                ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST, reasoning, "high", self.FIRST,
+                ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST,
+                 reasoning, "high", self.FIRST,
                  self.FIRST)):
             with self.subTest(name=name):
                 shaped = shape(body, level, compat=compat, **model)
-                self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")), (accepted, used))
+                self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")),
+                                 (accepted, used))
 
 
 class Prepared(Case):
-    """What is asked of a server before a body goes out: its tokenizer, and the template's switch."""
+    """What is asked of a server before a body goes out: its tokenizer, its template's switch."""
 
     LONG = {"messages": [{"role": "user", "content": "a" * 8000}], "tools": [TOOL]}
 
@@ -2721,9 +2813,18 @@ class Prepared(Case):
         provider = self.provider()
         return provider, vllm.find_model(provider), stub
 
+    @staticmethod
+    def count_or_answer(sock, request, stub):
+        """Take a step of a server that counts 1813 tokens of any prompt."""
+        if request.target == "/tokenize":
+            stub.send(sock, reply({"count": 1813}))
+        else:
+            stub.send(sock, sse(chunk("Hi", "stop")))
+
     def test_a_cut_budget_is_counted_with_one_request(self):
         compat = {"thinkingFormat": "qwen-chat-template"}
-        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True, compat=compat)
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True,
+                                               compat=compat)
         shaped = vllm.prepare_request(provider, model, self.LONG)
         self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
         request, = stub.requests
@@ -2738,12 +2839,15 @@ class Prepared(Case):
         image = {"type": "image_url", "image_url": {"url": "u"}}
         pictured = {"messages": [dict(USER, content=[image] * 9)]}
         model = model._replace(input=("text", "image"))
-        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"], 1000)
-        self.assertEqual(vllm.prepare_request(provider, model, pictured).body["max_completion_tokens"], 1)
+        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"],
+                         1000)
+        self.assertEqual(vllm.prepare_request(provider, model,
+                                              pictured).body["max_completion_tokens"], 1)
         self.assertEqual(stub.requests, [])
 
     def test_the_estimate_stands_where_nobody_counts(self):
-        for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"), reply("x"),
+        for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"),
+                       reply("x"),
                        reply({"count": "9"}), reply({"count": True}), reply([]), b""):
             with self.subTest(answer=answer[:20]):
                 provider, model, _ = self.tokenizer(answer)
@@ -2763,10 +2867,7 @@ class Prepared(Case):
         self.assertEqual(len(stub.requests), 1)
 
     def test_chat_and_the_module_count(self):
-        def answer(sock, request, stub):
-            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
-
-        provider, _, stub = self.tokenizer(answer)
+        provider, _, stub = self.tokenizer(self.count_or_answer)
         list(vllm.stream_chat(provider, self.LONG))
         self.assertEqual(vllm.chat(provider, self.LONG).content, "Hi")
         self.check(self.run_main("chat", "a" * 8000), 0, out="Hi")
@@ -2790,8 +2891,8 @@ class Prepared(Case):
                 provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=stub.url)
                 model = vllm.find_model(provider)
                 shaped = vllm.prepare_request(provider, model, HI, "high").body
-                self.assertEqual({name: shaped[name] for name in shaped if name not in DEFAULT_BODY},
-                                 added_fields)
+                more = {name: shaped[name] for name in shaped if name not in DEFAULT_BODY}
+                self.assertEqual(more, added_fields)
                 self.assertEqual(len(stub.requests), 1)
 
     def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
@@ -2803,7 +2904,8 @@ class Prepared(Case):
                 stub.send(sock, reply({"count": on if enabled else off}))
             return self.serve(answer)
 
-        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
+        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True),
+                                         (9, 9, "low", None)):
             with self.subTest(on=on, off=off, level=level):
                 stub = server(on, off)
                 result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
@@ -2815,10 +2917,7 @@ class Prepared(Case):
                                  ["/v1/models", "/tokenize", "/tokenize"])
 
     def test_a_level_without_effect_is_said_once(self):
-        def answer(sock, request, stub):
-            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
-
-        self.tokenizer(answer)
+        self.tokenizer(self.count_or_answer)
         for argv, stdin in ((["chat", "a" * 8000], ""), (["request"], json.dumps(HI))):
             result = self.run_main(*argv + ["--thinking", "high"], stdin=stdin)
             self.check(result, 0)
@@ -4415,24 +4514,32 @@ class RequestVerb(Case):
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
         self.declare("http://gpu.local/v1", KEY)
         unwanted = AssertionError("a socket was opened")
-        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo", side_effect=unwanted):
+        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo",
+                                                                           side_effect=unwanted):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
                 result = self.run_main("request", stdin=json.dumps(body))
-                self.assertEqual((result.status, json.loads(result.out), result.err), (0, DEFAULT_BODY, ""))
+                self.assertEqual((result.status, json.loads(result.out), result.err),
+                                 (0, DEFAULT_BODY, ""))
             result = self.run_main("request", "--explain", "--thinking", "high",
                                    stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[],
-                                                         messages=[{"role": "developer", "content": "x"}])))
-            self.check(self.run_main("request", stdin=json.dumps({"messages": [dict(USER, content="a" * 20000)]})), 0,
+                                                         messages=[{"role": "developer",
+                                                                    "content": "x"}])))
+            self.check(self.run_main("request",
+                                     stdin=json.dumps({"messages": [dict(USER,
+                                                                         content="a" * 20000)]})),
+                                                                         0,
                        err="warning: the prompt takes about")
         self.check(result, 0)
         for line in ("store +dropped", "stream +added", "stream_options +added",
-                     "max_completion_tokens +moved +from max_tokens", "max_completion_tokens +clamped +asked for 999",
+                     "max_completion_tokens +moved +from max_tokens",
+                     "max_completion_tokens +clamped +asked for 999",
                      "tools +dropped", "messages +changed"):
             self.assertRegex(result.err, "(?m)^" + line)
 
     def test_bodies_that_are_none(self):
         self.declare("http://gpu.example/v1")
-        for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff", '{"model": 7, "messages": []}',
+        for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff",
+                      '{"model": 7, "messages": []}',
                       '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
             with self.subTest(stdin=stdin[:40]):
                 result = self.run_main("request", stdin=stdin)
@@ -4442,14 +4549,17 @@ class RequestVerb(Case):
     def test_an_undeclared_model_is_looked_up(self):
         stub = self.serve(rows("served"))
         result = self.run_main("request", "--base-url", stub.url, stdin=json.dumps(HI))
-        self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target), ("served", "/v1/models"))
+        self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target),
+                         ("served", "/v1/models"))
 
     TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
 
     def test_curl_command_is_quoted(self):
         headers = {"X-`id`": "header-value-1", "User-Agent": "my-agent/1"}
-        self.declare("http://gpu.example/v1", KEY, block={"headers": headers}, headers={"X-Model": "header-value-2"})
-        result = self.run_main("request", "--curl", stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        self.declare("http://gpu.example/v1", KEY, block={"headers": headers},
+                     headers={"X-Model": "header-value-2"})
+        result = self.run_main("request", "--curl",
+                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
         words = shlex.split(result.out)
         self.assertEqual(words[:3] + words[-2:-1], ["curl", "-sS", "-N", "--data-binary"])
         self.assertEqual(json.loads(words[-1])["messages"][0]["content"], self.TRICKY)
@@ -4463,13 +4573,16 @@ class RequestVerb(Case):
     def test_curl_command_runs_as_printed(self):
         stub = self.serve(sse(chunk("Hi")))
         self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}})
-        result = self.run_main("request", "--curl", stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        result = self.run_main("request", "--curl",
+                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
         env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "HEADER_X__ID_": "header-value-1"}
         said = subprocess.check_output(["sh", "-c", result.out], env=env, timeout=WAIT_S)
         self.assertIn(b"[DONE]", said)
         request = stub.requests[0]
-        self.assertEqual((request.target, request.body["messages"][0]["content"]), ("/v1/chat/completions", self.TRICKY))
-        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")],
+        self.assertEqual((request.target, request.body["messages"][0]["content"]),
+                         ("/v1/chat/completions", self.TRICKY))
+        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`",
+                                                             "content-type")],
                          ["Bearer " + KEY, "header-value-1", "application/json"])
 
     def test_what_a_curl_command_needs_is_said(self):
@@ -4501,7 +4614,8 @@ class RequestVerb(Case):
         body = json.dumps({"messages": [dict(USER, content=content)]})
         result = self.run_main("request", "--curl", stdin=body)
         env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
-        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as shell:
             said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
         self.assertIn(b"[DONE]", said)
         self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
