@@ -475,8 +475,8 @@ Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 Provider = collections.namedtuple(
     "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal "
-                "headers last_headers models max_tokens timeout_s layers references primary "
-                "plugin_off env ca_file where file")
+                "headers last_headers models max_tokens timeout_s layers references tags "
+                "primary plugin_off env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
 `explicit`: a models.providers block exists; `asks_server`: its server is asked for
@@ -484,8 +484,9 @@ models; the keys are Credentials or None; `refusal` is the Error that keeps it
 from being asked, or None; `headers` go with completions, below a model's own,
 `last_headers` above them; `models` are the declared rows, ids trimmed;
 `timeout_s` is the provider's own or None; `layers` are agents.defaults and the
-default agent's entry; `references` [(tag, key)] of the default model, the
-fallbacks and the image models, `primary` the first of them or None;
+default agent's entry; `references` [(tag, key)] are the default model,
+fallbacks, image models and configured ones, `tags` {key: [tag]}, `primary` the
+default model or None;
 `plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
 proxies and authorities; `where` says where the base URL comes from, `file` is
 the config.
@@ -1629,7 +1630,8 @@ def _scope_faults(scope, defaults, *path):
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
                 yield _refused("goes with provider/model only", *path + ("models", reference, key))
-    aliases = model_aliases([_agent_layer(defaults), _agent_layer(scope)])
+    layers = _agent_layer(defaults), _agent_layer(scope)
+    aliases = [alias.lower() for alias in model_aliases(layers).values()]
     for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
         if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
             yield _refused("expected provider/model, provider/* or an alias",
@@ -1846,6 +1848,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         timeout_s=fields.get("timeoutSeconds"),
         layers=layers,
         references=references,
+        tags=model_tags(references, model_aliases(layers)),
         primary=dict(references).get("default"),
         plugin_off=plugin_off,
         env=settings.layers[0][1],
@@ -2282,21 +2285,22 @@ def agent_layers(config):
 
 def _agent_layer(settings):
     models = collections.OrderedDict()
-    for reference, entry in (settings.get("models") or {}).items():
+    configured = [text for text in settings.get("models") or () if not trimmed(text).endswith("/*")]
+    for reference in configured:
         key = reference_key(reference)
-        if key and not key.endswith("/*"):
-            models[key] = dict(models.get(key, {}), **entry)
-    return dict(settings, models=models)
+        if key:
+            models[key] = dict(models.get(key, {}), **settings["models"][reference])
+    return dict(settings, models=models, configured=configured)
 
 
 def model_aliases(layers):
-    """Return {alias in lower case: key}; of equal keys the last alias counts."""
-    names = {}
+    """Return {key: alias} of some layers; an entry with an empty alias takes it away."""
+    aliases = collections.OrderedDict()
     for layer in layers:
         for key, entry in layer["models"].items():
-            if trimmed(entry.get("alias", "")):
-                names[key] = trimmed(entry["alias"]).lower()
-    return {name: key for key, name in names.items()}
+            if "alias" in entry:
+                aliases[key] = trimmed(entry["alias"])
+    return {key: alias for key, alias in aliases.items() if alias}
 
 
 def has_wildcard(config, provider):
@@ -2310,7 +2314,7 @@ def has_wildcard(config, provider):
 
 
 def model_references(config, layers):
-    """Return [(tag, key)] of the default model, the fallbacks and the image models, in this order.
+    """Return [(tag, key)]: the default model, fallbacks, image models and configured ones.
 
     A reference that means no model stays as it is written.
     """
@@ -2319,12 +2323,13 @@ def model_references(config, layers):
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
     image, image_fallbacks = _choice(layers[0].get("imageModel"))
-    found = [("default", own_primary or primary)] + _numbered("fallback#%d", fallbacks)
+    declared = _declared_keys(config)
+    primary = own_primary or primary or "".join(declared[:1])
+    found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
     found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    aliases, declared = model_aliases(layers), _declared_keys(config)
-    known = declared + list(layers[0]["models"])
-    if not found[0][1] and declared:
-        found[0] = ("default", declared[0])
+    found += [("configured", text) for layer in layers for text in layer["configured"]]
+    aliases = {alias.lower(): key for key, alias in model_aliases(layers).items()}
+    known = (list(layers[1]["models"]), list(layers[0]["models"]) + declared)
     return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
 
 
@@ -2348,18 +2353,23 @@ def _declared_keys(config):
 def resolve_reference(text, aliases, known):
     """Return the key that a reference of the settings means, else its own text.
 
-    `aliases` are {alias in lower case: key}, `known` the keys that a bare id may mean.
+    `aliases` are {alias in lower case: key}, `known` lists of keys: the first list that has a bare
+    id decides whose it is.
     """
     text = without_profile(text)
-    key = reference_key(text)
     if text.lower() in aliases:
         return aliases[text.lower()]
-    if key and key.startswith(DEFAULT_PROVIDER + "/") and key[5:].lower() in aliases:
-        return aliases[key[5:].lower()]
     if "/" in text:
-        return key or text
-    meant = {key for key in known if key.partition("/")[2] == text}
-    return meant.pop() if len(meant) == 1 else text
+        key = reference_key(text) or text
+        provider, _, name = key.lower().partition("/")
+        target = aliases.get(name, "")
+        return target if target.startswith(provider + "/") else key
+    for keys in known:
+        split = [key.partition("/") for key in keys]
+        providers = {provider for provider, _, name in split if name.lower() == text.lower()}
+        if providers:
+            return "/".join(providers) + "/" + text if len(providers) == 1 else text
+    return text
 
 
 def parse_model_list(payload):
@@ -2475,7 +2485,7 @@ def _model(provider, model_id, **fields):
         input=("text",),
         max_tokens=DEFAULT_MAX_TOKENS,
         reasoning=False,
-        tags=_tags(provider, key),
+        tags=tuple(provider.tags.get(key, ())),
         compat={},
         headers={},
         params=params,
@@ -2503,18 +2513,16 @@ def _agent_params(layers, key):
     return params, None
 
 
-def _tags(provider, key):
-    """Return OpenClaw's tags of a model, in its order."""
-    tags = [tag for tag, reference in provider.references if reference_key(reference) == key]
-    entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
-    if entries:
-        tags.append("configured")
-    for entry in reversed(entries):
-        alias = trimmed(entry.get("alias", ""))
-        if alias:
-            tags.append("alias:" + alias)
-            break
-    return tuple(tags)
+def model_tags(references, aliases):
+    """Return {key: OpenClaw's tags of the model, in its order}."""
+    tags = collections.defaultdict(list)
+    for tag, reference in references:
+        key = reference_key(reference)
+        if tag not in tags[key]:
+            tags[key].append(tag)
+    for key, alias in aliases.items():
+        tags[key].append("alias:" + alias)
+    return tags
 
 
 def thinking_evidence(model_id):
