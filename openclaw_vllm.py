@@ -547,7 +547,7 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
 """
-# White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
+# White space of ECMA-262, also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
 JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
             "\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
@@ -1154,7 +1154,7 @@ def _located(faults, file, sources):
 
 
 def _locate(trees, file, node, path):
-    """Return (file, position) of a key path below a Node, or of what is nearest, by $include too."""
+    """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
     if not path or not node.items:
         return file, node.start
     included = []
@@ -1190,9 +1190,14 @@ def _get(value, *keys):
 # ----------------------------------------------------------------------------
 # OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
+def _lines_by_name(text):
+    """Return {first word: the rest} of a text's lines."""
+    return dict(line.split(" ", 1) for line in text.strip().split("\n"))
+
+
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..." allows
-# any other key.
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..."
+# allows any other key.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = """
@@ -1302,11 +1307,11 @@ for _name, _rule in (
                  "pi-messages|azure-openai-responses")):
     _SHAPES = _SHAPES.replace(_name, _rule)
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
-_LEAVES = dict(line.split(" ", 1) for line in r"""
-text str a text ~ .*
-filled str a non-empty text ~ .+
-text-or-null str,NoneType a text or null ~ .*
-number-or-text int,float,str a number or a text ~ .*
+_LEAVES = _lines_by_name(r"""
+text str a text
+filled str a non-empty text
+text-or-null str,NoneType a text or null
+number-or-text int,float,str a number or a text
 boolean bool true or false
 object dict an object
 number int,float a number
@@ -1320,9 +1325,10 @@ command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9.
 picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
 refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
-""".strip().split("\n"))
-# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+""")
+# The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
+    "filled": bool,
     "number": math.isfinite,
     "positive": lambda value: 0 < value < math.inf,
     "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
@@ -1357,7 +1363,7 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  chat_template_kwargs=.params.chat_template_kwargs
 """
 # What became of the legacy keys.
-_LEGACY = dict(line.split(" ", 1) for line in """
+_LEGACY = _lines_by_name("""
 provider.contextWindow OpenClaw moves it into the rows that have none
 provider.contextTokens OpenClaw moves it into the rows that have none
 agents.list OpenClaw moves it into agents.entries
@@ -1366,7 +1372,7 @@ entry.contextTokens OpenClaw ignores it
 defaults.contextTokens OpenClaw ignores it
 defaults.llm its successor is models.providers.<id>.timeoutSeconds
 params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
-""".strip().split("\n"))
+""")
 _UNKNOWN, _BOUND, _WRONG = range(3)
 _Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
 _Mismatch.__new__.__defaults__ = ("", None)
@@ -1377,7 +1383,7 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    shapes = _parse_shapes(_SHAPES)
+    shapes = _Shapes(_lines_by_name(_SHAPES))
     found = list(_mismatches(config, "config", (), shapes))
     found.sort(key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
@@ -1387,17 +1393,25 @@ def schema_faults(config):
     return faults[:MAX_ISSUES]
 
 
-def _parse_shapes(text):
-    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~", "~!" or ""."""
-    shapes = {}
-    for line in text.strip().split("\n"):
-        name, _, keys = line.partition(" ")
-        shapes[name] = {}
-        for key in keys.split():
-            key, _, rule = key.partition("=")
-            bare = key.rstrip("~!")
-            shapes[name][bare] = key[len(bare):], rule
-    return shapes
+class _Shapes(dict):
+    """Lines of _SHAPES or _MISPLACED by their names."""
+
+    __slots__ = ()
+
+    def keys_of(self, name):
+        """Return {key: (mark, rule)} of a shape, parsed when first asked for; the mark is "!",
+        "~", "~!" or "".
+        """
+        keys = self.get(name, "")
+        if isinstance(keys, str):
+            keys = self[name] = dict(map(_parse_key, keys.split()))
+        return keys
+
+
+def _parse_key(text):
+    key, _, rule = text.partition("=")
+    name = key.rstrip("~!")
+    return name, (key[len(name):], rule)
 
 
 def _mismatches(value, rule, path, shapes):
@@ -1412,13 +1426,14 @@ def _mismatches(value, rule, path, shapes):
         yield from _object_mismatches(value, rule, path, shapes)
     elif not rule and value is None:
         yield _mismatch(path, "a value", value)
-    elif "|" in rule and value not in rule.strip("|").split("|"):
-        yield _mismatch(path, _rule_words(rule, shapes), value)
-    elif rule and "|" not in rule:
+    elif "|" in rule:
+        if value not in rule.strip("|").split("|"):
+            yield _mismatch(path, _rule_words(rule, shapes), value)
+    elif rule:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
             yield _mismatch(path, words, value)
-        elif isinstance(value, str) and not re.match("(?s:%s)\\Z" % pattern, value):
+        elif pattern and not re.match("(?s:%s)\\Z" % pattern, value):
             yield _mismatch(path, words, value, _BOUND)
         elif rule in _BOUNDS and not _BOUNDS[rule](value):
             yield _mismatch(path, words, value, _BOUND)
@@ -1446,21 +1461,25 @@ def _rule_words(rule, shapes):
         return "an array"
     if rule not in shapes:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
+    required = [key for key, (mark, _) in shapes.keys_of(rule).items() if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
 def _alternatives(value, branches, path, shapes):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
     tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
-    near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
+    near = [
+        found for found in tried
+        if all(mismatch.level < _WRONG for mismatch in found)
+    ]
     if [] in near:
         return
     if len(near) == 1:
         yield from near[0]
     else:
-        words = collections.OrderedDict((_rule_words(branch, shapes), 1) for branch in branches)
-        yield _mismatch(path, " or ".join(words), value)
+        words = [_rule_words(branch, shapes) for branch in branches]
+        expected = " or ".join(collections.OrderedDict.fromkeys(words))
+        yield _mismatch(path, expected, value)
 
 
 def _record_mismatches(value, rule, path, shapes):
@@ -1469,8 +1488,9 @@ def _record_mismatches(value, rule, path, shapes):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
-        yield from _mismatches(key, key_rule or "text", path + (key,), shapes)
-        yield from _mismatches(item, rule, path + (key,), shapes)
+        place = path + (key,)
+        yield from _mismatches(key, key_rule or "text", place, shapes)
+        yield from _mismatches(item, rule, place, shapes)
 
 
 def _array_mismatches(value, rule, path, shapes):
@@ -1478,27 +1498,31 @@ def _array_mismatches(value, rule, path, shapes):
     if not isinstance(value, list):
         yield _mismatch(path, "an array", value)
         return
-    least, most = map(int, (bounds or "0,%d" % len(value)).split(","))
-    if not least <= len(value) <= most:
-        yield _mismatch(path, "%d to %d items" % (least, most), len(value), _BOUND)
+    if bounds:
+        least, most = bounds.split(",")
+        if not int(least) <= len(value) <= int(most):
+            expected = "%s to %s items" % (least, most)
+            yield _mismatch(path, expected, len(value), _BOUND)
     for index, item in enumerate(value):
         yield from _mismatches(item, rule, path + (index,), shapes)
 
 
 def _object_mismatches(value, shape, path, shapes):
-    known = shapes[shape]
+    known = shapes.keys_of(shape)
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
+        place = path + (key,)
         mark, rule = known.get(key, ("", None))
-        if mark[:1] == "~":
-            level = _WRONG if mark == "~!" else _UNKNOWN
-            yield _Mismatch(path + (key,), level, shape=shape)
+        if mark == "~!":
+            yield _Mismatch(place, _WRONG, shape=shape)
+        elif mark == "~":
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
-            yield from _mismatches(item, rule, path + (key,), shapes)
+            yield from _mismatches(item, rule, place, shapes)
         elif "..." not in known:
-            yield _Mismatch(path + (key,), _UNKNOWN, shape=shape)
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
     for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
             yield _Mismatch(path + (key,), _WRONG, "is missing")
@@ -1528,23 +1552,24 @@ def _fault(config, mismatch, shapes):
 def _known_place(config, path, shape, shapes):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _parse_shapes(_MISPLACED).get(shape, {}).get(key, ("", ""))
+    _, target = _Shapes(_lines_by_name(_MISPLACED)).keys_of(shape).get(key, ("", ""))
     if target[:1] == ".":
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
     if key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
-    if key in shapes[shape]:                         # a legacy key whose value has no one place
+    known = shapes.keys_of(shape)
+    if key in known:                                 # a legacy key whose value has no one place
         return None
-    if shape == "row" and key in shapes["compat"]:
+    if shape == "row" and key in shapes.keys_of("compat"):
         return around + ("compat", key)
     if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
-        if key in shapes["row"]:
+        if key in shapes.keys_of("row"):
             return around + ("models", 0, key)
-        if key in shapes["compat"]:
+        if key in shapes.keys_of("compat"):
             return around + ("models", 0, "compat", key)
-    near = nearest(key, shapes[shape])
+    near = nearest(key, known)
     return around + (near,) if near else None
 
 
@@ -1632,8 +1657,10 @@ def _scope_faults(scope, defaults, *path):
                 yield _refused("goes with provider/model only", *path + ("models", reference, key))
     layers = _agent_layer(defaults), _agent_layer(scope)
     aliases = [alias.lower() for alias in model_aliases(layers).values()]
-    for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
-        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+    policy = _get(scope, "modelPolicy", "allow") or ()
+    for index, allowed in enumerate(policy):
+        alias = trimmed(allowed).lower()
+        if split_reference(allowed) is None and alias not in aliases:
             yield _refused("expected provider/model, provider/* or an alias",
                            *path + ("modelPolicy", "allow", index))
 
@@ -1697,7 +1724,8 @@ def is_private(host):
 
 
 # A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
-_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
+_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
+                 r"f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
                  r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
                  r"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+)\.?\Z")
 
@@ -2259,7 +2287,7 @@ def _same_key(one, other):
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    found = re.match(_PROFILE, trimmed(reference))
+    found = "@" in reference and re.match(_PROFILE, trimmed(reference))
     if found and trimmed(found.group(1)) and trimmed(found.group(2)):
         return trimmed(found.group(1))
     return trimmed(reference)
@@ -2274,10 +2302,11 @@ def agent_layers(config):
     defaults = agents.get("defaults") or {}
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId")))
+    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
+    chosen = trimmed(chosen).lower()
     found = [entry for _, entry in entries if entry.get("default") is True]
     if chosen:
-        found = [entry for name, entry in entries if name.lower() == chosen.lower()]
+        found = [entry for name, entry in entries if name.lower() == chosen]
     elif not found and (len(entries) == 1 or entries is listed):
         found = [entry for _, entry in entries]      # the first one, as agents.list had it
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
@@ -2285,7 +2314,10 @@ def agent_layers(config):
 
 def _agent_layer(settings):
     models = collections.OrderedDict()
-    configured = [text for text in settings.get("models") or () if not trimmed(text).endswith("/*")]
+    configured = [
+        text for text in settings.get("models") or ()
+        if not trimmed(text).endswith("/*")
+    ]
     for reference in configured:
         key = reference_key(reference)
         if key:
@@ -2365,10 +2397,15 @@ def resolve_reference(text, aliases, known):
         target = aliases.get(name, "")
         return target if target.startswith(provider + "/") else key
     for keys in known:
-        split = [key.partition("/") for key in keys]
-        providers = {provider for provider, _, name in split if name.lower() == text.lower()}
+        providers = set()
+        for key in keys:
+            provider, _, name = key.partition("/")
+            if name.lower() == text.lower():
+                providers.add(provider)
+        if len(providers) == 1:
+            return providers.pop() + "/" + text
         if providers:
-            return "/".join(providers) + "/" + text if len(providers) == 1 else text
+            break
     return text
 
 
