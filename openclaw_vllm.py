@@ -110,10 +110,7 @@ class KeyRefused(Error):
     exit_status = 5
 
 
-_ERRORS = {
-    kind.exit_status: kind
-    for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)
-}
+_ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
 Cause = collections.namedtuple("Cause", "exit_status summary fix command")
 Cause.__new__.__defaults__ = ("",)
 Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
@@ -138,7 +135,7 @@ CAUSES = {
         "put the block into {included} by hand; this prints it: {tool} config"),
     "config-missing-variable": Cause(
         1, "{path} uses ${{{variable}}}, which is not set",
-        "export {variable}=…    (or put it into {dotenv})"),
+        "set it: export {variable}=VALUE, or the same line in {dotenv}"),
     "provider-disabled": Cause(
         1, "{problem} in {file}, so OpenClaw asks no vLLM server", "switch the plugin on again"),
     "bad-base-url": Cause(
@@ -173,7 +170,7 @@ CAUSES = {
         4, "{url}: {detail}: the server is still loading its model",
         "wait until its log says that startup is complete; if it never does, the log says why"),
     "engine-dead": Cause(
-        4, "{url}: HTTP {status}{words}: the API answers, but the engine behind it has died",
+        4, "{url}: the API answers, but the engine behind it has died: HTTP {status}{words}",
         "restart vLLM; its log says why the engine died"),
     "wrong-address-family": Cause(
         4, "{url}: only {answers} answers, {refuses} does not",
@@ -186,8 +183,8 @@ CAUSES = {
         "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
     "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
     "gateway-auth": Cause(
-        5, "{url}: HTTP {status}: a proxy before the server wants {scheme} credentials"
-           "{realm}{answered_by}",
+        5, "{url}: HTTP {status}: a layer before the server wants credentials: {challenge}"
+           "{answered_by}",
         "put them into headers.Authorization of the provider's block in openclaw.json"),
     "scheme-mismatch": Cause(
         4, "{url}: the port does not speak {scheme}", "use the other scheme: {right}"),
@@ -493,19 +490,20 @@ the config.
 """
 Model = collections.namedtuple(
     "Model", "id name provider base_url input context_window context_tokens max_tokens reasoning "
-             "source parent root tags compat headers params thinking")
+             "source parent root tags compat headers params thinking thinking_level_map")
 Model.__doc__ = """One model: declared in the config, discovered on the server, or both merged.
 
 Windows are in tokens, None where unset; `input` is a tuple of modalities;
-`source` is "declared" or "discovered"; `params` are the settings' params for
-it, a tuple of objects, the lowest layer first; `thinking` is the settings'
-level or None.
+`source` is "declared" or "discovered"; `params` are the layers of params that apply to
+it, lowest first; `thinking` is the level that the settings choose, or None.
 """
+Model.__new__.__defaults__ = ({},)
 Model.key = property(lambda self: model_key(self.provider, self.id), doc="The reference OpenClaw prints: vllm/<id>.")
 Change = collections.namedtuple("Change", "field action reason")
 Change.__doc__ = "One thing `shape_request` did: action is dropped, added, moved, changed or clamped."
-Shaped = collections.namedtuple("Shaped", "body changes warnings")
-Shaped.__doc__ = "What `shape_request` returns: the finished body, a list of Change, a list of texts."
+Shaped = collections.namedtuple("Shaped", "body changes warnings clamped")
+Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of Change, a list of texts, and
+whether the context leaves less room for the answer than was wanted."""
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
 Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model extra")
@@ -2448,7 +2446,7 @@ def _window(value):
 
 def _is_number(value):
     """Tell whether a JSON value is a finite number."""
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < math.inf     # isfinite fails on 10**400
 
 
 def stated_models(rows, provider):
@@ -2498,7 +2496,8 @@ def _declared_model(provider, row):
         source="declared",
         base_url=row.get("baseUrl"),
         compat=row.get("compat"),
-        headers=row.get("headers"))
+        headers=row.get("headers"),
+        thinking_level_map=row.get("thinkingLevelMap"))
 
 
 def _whole(value):
@@ -2526,7 +2525,8 @@ def _model(provider, model_id, **fields):
         compat={},
         headers={},
         params=params,
-        thinking=thinking)
+        thinking=thinking,
+        thinking_level_map={})
     values.update((name, value) for name, value in fields.items() if value is not None)
     return Model(**values)
 
@@ -2562,11 +2562,21 @@ def model_tags(references, aliases):
     return tags
 
 
+# Families by their ids -> the compat that carries a thinking level to their templates.
+_THINKING_FAMILIES = (
+    (r"qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))", "Qwen3",
+     {"thinkingFormat": "qwen-chat-template"}),
+    (r"glm-?(?:4\.[5-9]|[5-9])", "GLM", {"thinkingFormat": "qwen-chat-template"}),
+    (r"gpt-?oss", "gpt-oss", {"supportsReasoningEffort": True,
+                              "supportedReasoningEfforts": ["low", "medium", "high"]}),
+)
+
+
 def thinking_evidence(model_id):
-    """Return (compat, reason) for an id whose template takes enable_thinking, else None."""
-    if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
-        return ({"thinkingFormat": "qwen-chat-template"},
-                "by its name: Qwen3 templates take enable_thinking")
+    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch."""
+    for pattern, family, compat in _THINKING_FAMILIES:
+        if re.search("(?i)" + pattern, model_id):
+            return compat, "by its name: %s takes %s" % (family, ", ".join(sorted(compat)))
     if re.search(_REASONING_NAME, model_id):
         return None, "by its name"
     return None
@@ -2616,334 +2626,769 @@ def match_model(models, reference, provider):
 # ----------------------------------------------------------------------------
 # Requests: shape_request, thinking, the output budget
 # ----------------------------------------------------------------------------
+# Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: it asks
+# nobody, leaves its arguments as they are, and says what it changed and why.
 
-# What a native OpenAI endpoint takes and a vLLM server refuses or ignores.
-_NATIVE_FIELDS = {
-    "store": "stored completions are OpenAI's own", "service_tier": "service tiers are OpenAI's own",
-    "prompt_cache_key": "vLLM caches prefixes by itself", "prompt_cache_retention": "vLLM caches prefixes by itself",
-    "prompt_cache_options": "vLLM caches prefixes by itself",
-    "safety_identifier": "it is OpenAI's own", "verbosity": "it is OpenAI's own", "metadata": "it belongs to stored completions",
-    "reasoning": "the OpenAI reasoning payload is not vLLM's", "prediction": "it is OpenAI's own",
-    "web_search_options": "it is OpenAI's own", "modalities": "it is OpenAI's own", "audio": "it is OpenAI's own",
+_NATIVE_FIELDS = (
+    "store", "service_tier", "prompt_cache_retention", "prompt_cache_options", "safety_identifier",
+    "verbosity", "metadata", "reasoning", "prediction", "web_search_options", "modalities", "audio",
+)
+# Why a field is not what the body has, where no step knows better.
+_REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
+_REASONS.update({
+    "store": "stored completions are OpenAI's own",
+    "stream": "answers are read as they come",
+    "stream_options": "asks for token counts at the end of the stream",
+    "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
+    "response_format": "servers know json_object, text, and json_schema with a schema",
+    "reasoning_effort": "it follows from the thinking level",
+    "tools": "there are none to send, or compat.supportsTools is false",
+    "tool_choice": "it goes with the tools that are there",
+})
+# Body field -> its names in params, the one that counts first. The values are numbers.
+_NUMBER_PARAMS = {
+    "temperature": ("temperature",),
+    "top_p": ("topP",),
+    "seed": ("seed",),
+    "frequency_penalty": ("frequencyPenalty", "frequency_penalty"),
+    "presence_penalty": ("presencePenalty", "presence_penalty"),
 }
-# Body field -> the names that agents.defaults params may give it, and what it must be to count.
-_PARAMS = {
-    "temperature": (("temperature",), (int, float)), "top_p": (("topP", "top_p"), (int, float)),
-    "seed": (("seed",), int), "stop": (("stop",), (str, list)),
-    "frequency_penalty": (("frequencyPenalty", "frequency_penalty"), (int, float)),
-    "presence_penalty": (("presencePenalty", "presence_penalty"), (int, float)),
-    "response_format": (("responseFormat", "response_format"), dict),
-    "parallel_tool_calls": (("parallelToolCalls", "parallel_tool_calls"), bool),
-}
-_MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
+_TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
+_IMAGE_OMITTED = "(image omitted: model does not support images)"
 _BRIDGE = "I have processed the tool results."
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-THINKING_LEVELS = ("off", "on", "adaptive") + _EFFORTS
-_WIDE = "[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6\U00020000-\U0002fa1f]"
+# Families whose own reasoning has to come back to them, by the last segment of the id.
+_REPLAYED = (r"(?i)deepseek-v4-(flash|pro)|kimi-for-coding|mimo-v2.*|"
+             r"kimi-(k2\.[56]|k2\.7-code|k3|k2-thinking)(-turbo|-highspeed)?")
+_NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
+_DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
+_GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
+_LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
+_OFF = ("off", "none")
+_LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
+                "adaptive": "medium", "ultra": "max"}
+THINKING_LEVELS = ("on", "adaptive", "none") + _LADDER
+_WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
+         "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
 
 
-def shape_request(body, model, thinking=None):
+def shape_request(body, model, thinking=None, prompt_tokens=None):
     """Shape an OpenAI-style chat-completions body the way OpenClaw shapes it for vLLM.
 
-    Pure: `body` is not changed. `model` is a Model, whose compat switches and
-    params apply; `thinking` a level (off, minimal, low … or on) above all others.
-    Returns Shaped(body, changes, warnings). Raises UsageError for a body that
-    is no object with a list of messages.
+    Pure: `body` is not changed. `model` is a Model, whose compat switches and params apply;
+    `thinking` a level (off, minimal, low … or on) above all others; `prompt_tokens` what the
+    prompt takes, where it was counted: it replaces the estimate. Returns Shaped. Raises
+    UsageError for a body that OpenClaw would not send, and ServerError (context-exceeded)
+    where the counted prompt leaves no token for an answer.
     """
     try:
-        return _shape(body, model, thinking)
+        return _shape(body, model, thinking, prompt_tokens)
     except RecursionError:
         raise UsageError("the body is nested too deep")
 
 
-def _shape(body, model, thinking):
-    merged = {}
-    for layer in model.params:
-        merged.update(layer)
-    model = model._replace(params=merged)
+def _shape(body, model, thinking, prompt_tokens):
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
-        raise UsageError("the body is no chat completion: expected an object with a list of messages",
-                         'like {"messages": [{"role": "user", "content": "hi"}]}')
-    if any(not isinstance(message, dict) for message in body["messages"]):
-        raise UsageError("the body is no chat completion: a message is no object")
-    changes = []
-    shaped = _kept_fields(body, model, changes)
-    asked = _asked_tokens(shaped, model)
-    _apply_params(shaped, model, changes)
-    shaped["messages"] = _shape_messages(body["messages"], model, changes)
-    _shape_tools(shaped, model, changes)
-    _apply_thinking(shaped, model, thinking, changes)
-    warnings = _apply_budget(shaped, model, asked, changes)
-    extra = _param(model.params, "extra_body", "extraBody")
-    for name, value in extra.items() if isinstance(extra, dict) else ():
-        if name != "store":
-            changes.append(Change(name, "changed" if name in shaped else "added", "params.extra_body"))
-            shaped[name] = value
-    if shaped.get("stream") is not True and shaped.pop("stream_options", None) is not None:
-        changes.append(Change("stream_options", "dropped", "it goes with stream: true only"))
-    return Shaped(shaped, changes, warnings)
+        raise UsageError(
+            "the body is not a chat completion: expected an object with a list of messages",
+            'like {"messages": [{"role": "user", "content": "hi"}]}')
+    if not all(isinstance(message, dict) for message in body["messages"]):
+        raise UsageError("the body is not a chat completion: a message is not an object")
+    notes, warnings = [], []
+
+    def note(field, reason, action=None):
+        notes.append((field, action, reason))
+
+    params = {}
+    for layer in model.params:
+        params.update(layer)
+    shaped = _kept_fields(body, model, params, note)
+    _apply_params(shaped, model, params, note)
+    _shape_response_format(shaped, model.compat)
+    shaped["messages"] = _shape_messages(body["messages"], model, note)
+    _shape_tools(shaped, model.compat, note)
+    _apply_thinking(shaped, model, thinking, note, warnings)
+    clamped = _apply_budget(shaped, model, prompt_tokens, note, warnings)
+    _apply_overrides(shaped, body, model, params, note)
+    return Shaped(shaped, _changes(body, shaped, notes), warnings, clamped)
 
 
-def _kept_fields(body, model, changes):
+def _changes(body, shaped, notes):
+    """Return a Change for each reason why a field of the shaped body differs, each once."""
+    changes = collections.OrderedDict()
+    for field in list(body) + list(shaped):
+        default = _REASONS.get(field, "some releases refuse an explicit null")
+        if field not in shaped:
+            action = "dropped"
+        elif field not in body:
+            action = "added"
+        elif body[field] != shaped[field]:
+            action = "changed"
+        else:
+            continue
+        found = [(own or action, reason) for name, own, reason in notes if name == field]
+        if not found and field in _TOKEN_FIELDS:     # moved, which is said of where it went
+            continue
+        for action, reason in found or [(action, default)]:
+            changes[Change(field, action, reason)] = None
+    return list(changes)
+
+
+def _picked(value, names):
+    return {name: value[name] for name in names if name in value}
+
+
+def _texts(value):
+    """Return the texts of a list, none of anything else."""
+    if not isinstance(value, list):
+        return []
+    return [text for text in value if isinstance(text, str)]
+
+
+def _kept_fields(body, model, params, note):
     """Return the body's fields that may go out, the streaming fields set."""
-    shaped = {}
-    for name, value in body.items():
-        if name in _NATIVE_FIELDS:
-            changes.append(Change(name, "dropped", _NATIVE_FIELDS[name]))
-        elif value is None:
-            changes.append(Change(name, "dropped", "some releases refuse an explicit null"))
-        elif name != "stream_options":
-            shaped[name] = value
-    if body.get("model") != model.id:
-        changes.append(Change("model", "changed" if body.get("model") else "added", "the id the server knows: %s" % model.id))
+    compat = model.compat
+    shaped = {name: value for name, value in body.items()
+              if value is not None and name not in _NATIVE_FIELDS}
     shaped["model"] = model.id
-    if "stream" not in shaped:
-        changes.append(Change("stream", "added", "answers are read as they come"))
-    shaped["stream"] = shaped.get("stream") is not False
-    if shaped["stream"] and model.compat.get("supportsUsageInStreaming") is not False:
+    note("model", "the id the server knows: %s" % model.id)
+    shaped["stream"] = body.get("stream") is not False
+    shaped.pop("stream_options", None)
+    if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
         shaped["stream_options"] = {"include_usage": True}
-        if not body.get("stream_options"):
-            changes.append(Change("stream_options", "added", "asks for token counts at the end of the stream"))
-    elif body.get("stream_options"):
-        changes.append(Change("stream_options", "dropped", "compat.supportsUsageInStreaming is false" if shaped["stream"]
-                              else "it goes with stream: true only"))
+    else:
+        note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
+    key = shaped.pop("prompt_cache_key", None)
+    if compat.get("supportsPromptCacheKey"):
+        if isinstance(key, str) and key:
+            shaped["prompt_cache_key"] = key[:64]
+        if params.get("cacheRetention") == "long":
+            shaped["prompt_cache_retention"] = "24h"
     return shaped
 
 
-def _param(params, *names):
-    for name in names:
-        if params.get(name) is not None:
-            return params[name]
+def _param(layers, *names):
+    """Return what the topmost layer with one of the names has there; the first name counts."""
+    for layer in reversed(layers):
+        for name in names:
+            if name in layer:
+                return layer[name]
     return None
 
 
-def _apply_params(shaped, model, changes):
-    for field, (names, kind) in _PARAMS.items():
-        value = _param(model.params, *names)
-        if field not in shaped and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
-            shaped[field] = [value] if field == "stop" and isinstance(value, str) else value
-            changes.append(Change(field, "added", "agents.defaults params"))
+def _apply_params(shaped, model, params, note):
+    """Add what the params set and the body leaves open."""
+    found = {field: _param([params], *names) for field, names in _NUMBER_PARAMS.items()}
+    found = {field: value for field, value in found.items() if _is_number(value)}
+    stop = params.get("stop")
+    if isinstance(stop, str):
+        stop = [stop]
+    stop = [text for text in _texts(stop) if text]
+    if stop:
+        found["stop"] = stop
+    form = _param(model.params, "response_format", "responseFormat")
+    if isinstance(form, dict):
+        found["response_format"] = form
+    for field, value in found.items():
+        if field not in shaped:
+            shaped[field] = value
+            note(field, "from params")
 
 
-def _asked_tokens(shaped, model):
-    """Take the asked-for number of tokens out of the body, else the params: (number or None, field)."""
-    found = [(shaped.pop(name), name) for name in _MAX_TOKENS_NAMES if name in shaped]
-    found += [(_param(model.params, "maxTokens", *_MAX_TOKENS_NAMES), "params.maxTokens")]
-    for value, name in found:
-        if _is_number(value) and value >= 1:
-            return int(value), name
-    return None, None
+def _shape_response_format(shaped, compat):
+    """Keep a response_format that servers know; else wrap it as a schema, or drop it."""
+    form = shaped.pop("response_format", None)
+    kind = _get(form, "type")
+    known = kind == "json_schema" and isinstance(form.get("json_schema"), dict)
+    if not known and kind not in ("json_object", "text"):
+        if not isinstance(form, dict) or not compat.get("supportsJsonSchemaResponseFormat"):
+            return
+        form = {"type": "json_schema",
+                "json_schema": {"name": "openclaw_response", "schema": form}}
+    shaped["response_format"] = form
 
 
-def _shape_messages(messages, model, changes):
+def _shape_messages(messages, model, note):
     compat = model.compat
-    names = {}
-    shaped = []
+    names, shaped = {}, []
     for message in messages:
-        message = _shape_message(message, model, names, changes)
-        if (compat.get("requiresAssistantAfterToolResult") and shaped and shaped[-1].get("role") == "tool"
-                and message.get("role") == "user"):
+        message = _shape_message(dict(message), model, names, note)
+        role = message.get("role")
+        if role == "assistant" and not message.get("content") and "tool_calls" not in message:
+            note("messages", "an assistant message without content left out")
+            continue
+        if (compat.get("requiresAssistantAfterToolResult") and role == "user"
+                and shaped and shaped[-1].get("role") == "tool"):
+            note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
             shaped.append({"role": "assistant", "content": _BRIDGE})
-            changes.append(Change("messages", "added", "compat.requiresAssistantAfterToolResult: an assistant message"))
         shaped.append(message)
     if compat.get("strictMessageKeys"):
-        shaped = [{key: message[key] for key in ("role", "content") if key in message} for message in shaped]
-        changes.append(Change("messages", "changed", "compat.strictMessageKeys: role and content only"))
+        note("messages", "compat.strictMessageKeys: role and content only")
+        shaped = [_picked(message, ("role", "content")) for message in shaped]
     if compat.get("requiresStringContent"):
-        shaped = [_flatten(message) for message in shaped]
+        note("messages", "compat.requiresStringContent: text parts joined")
+        shaped = [_with_joined_text(message) for message in shaped]
     return shaped
 
 
-def _shape_message(message, model, names, changes):
+def _shape_message(message, model, names, note):
     """Return one message as vLLM takes it; `names` collects {tool call id: function name}."""
-    message = dict(message)
     compat = model.compat
     role, content = message.get("role"), message.get("content")
     if role == "developer" and not (compat.get("supportsDeveloperRole") and model.reasoning):
         message["role"] = "system"
-        changes.append(Change("messages", "changed", "role developer becomes system, which every template takes"))
-    if isinstance(content, list) and "image" not in model.input and role in ("user", "tool"):
-        message["content"] = _without_images(content, "" if role == "user" else "tool ")
+        note("messages", "role developer becomes system, which every template takes")
+    if isinstance(content, list) and "image" not in model.input:
+        message["content"] = _without_images(content)
         if message["content"] != content:
-            changes.append(Change("messages", "changed", "images left out: the model's input has no image"))
-    if isinstance(message.get("tool_calls"), list):
-        if message.setdefault("content", None) is None and compat.get("requiresAssistantAfterToolResult"):
-            message["content"] = ""
-        message["tool_calls"] = [_shape_tool_call(call, names, changes) for call in message["tool_calls"]]
-    if role == "tool" and compat.get("requiresToolResultName") and not message.get("name"):
-        name = names.get(_text_or_none(message.get("tool_call_id")))
-        if name:
-            message["name"] = name
-            changes.append(Change("messages", "changed", "compat.requiresToolResultName: the tool's name added"))
+            note("messages", "images left out: the model's input has no image")
+    if role == "assistant":
+        _shape_calls(message, compat, names, note)
+        _shape_reasoning(message, model, note)
+    name = names.get(_text_or_none(message.get("tool_call_id")))
+    if role == "tool" and compat.get("requiresToolResultName") and name:
+        if message.setdefault("name", name) is name:
+            note("messages", "compat.requiresToolResultName: the tool's name added")
     return message
 
 
-def _shape_tool_call(call, names, changes):
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return call
-    if isinstance(call.get("id"), str):
-        names[call["id"]] = function.get("name")
-    if function.get("arguments") != "":
-        return call
-    changes.append(Change("messages", "changed", "empty tool-call arguments become {}: they must be JSON"))
-    return dict(call, function=dict(function, arguments="{}"))
+def _shape_calls(message, compat, names, note):
+    """Make an assistant's tool calls fit to be sent; no calls are no field."""
+    calls = message.pop("tool_calls", None)
+    if not isinstance(calls, list) or not calls:
+        return
+    message["tool_calls"] = []
+    for call in calls:
+        function = _get(call, "function")
+        if isinstance(function, dict):
+            if isinstance(call.get("id"), str):
+                names[call["id"]] = function.get("name")
+            if function.get("arguments") == "":
+                call = dict(call, function=dict(function, arguments="{}"))
+                note("messages", "empty tool-call arguments become {}: they must be JSON")
+        message["tool_calls"].append(call)
+    if message.setdefault("content") is None and compat.get("requiresAssistantAfterToolResult"):
+        message["content"] = ""
 
 
-def _without_images(parts, whose):
-    placeholder = {"type": "text", "text": "(%simage omitted: model does not support images)" % whose}
+def _shape_reasoning(message, model, note):
+    """Leave of an assistant's earlier reasoning what the model takes back."""
+    compat = model.compat
+    form = compat.get("thinkingFormat")
+    needed = compat.get("requiresReasoningContentOnAssistantMessages")
+    before = {name: message.pop(name) for name in _REASONING_FIELDS if name in message}
+    texts = {name: text for name, text in before.items() if isinstance(text, str)}
+    details = before.get("reasoning_details")
+    if compat.get("requiresThinkingAsText"):
+        _speak_reasoning(message, [text for text in texts.values() if text.strip()])
+        texts, details = {}, None
+    if needed and model.reasoning:
+        texts.setdefault("reasoning_content", "")
+    kept = {}
+    if form == "openrouter":
+        kept = {name: texts[name] for name in ("reasoning", "reasoning_content") if texts.get(name)}
+        if not kept and texts.get("reasoning_text"):
+            kept["reasoning"] = texts["reasoning_text"]
+        if isinstance(details, list):
+            kept["reasoning_details"] = details
+    elif (model.reasoning or needed or form in ("deepseek", "zai")
+          or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
+        kept = _picked(texts, ("reasoning_content",))
+    message.update(kept)
+    if kept != before:
+        note("messages", "earlier reasoning: only what the model's template takes back")
+
+
+def _speak_reasoning(message, texts):
+    """Put the first of some texts of reasoning in front of an assistant's content."""
+    content = message.get("content")
+    if isinstance(content, str) and content:
+        content = [_text_part(content)]
+    if not isinstance(content, list):
+        content = []
+    if texts:
+        message["content"] = [_text_part(texts[0])] + content
+
+
+def _text_part(text):
+    return {"type": "text", "text": text}
+
+
+def _without_images(parts):
+    """Return content parts with one text in place of each run of images."""
     kept = []
     for part in parts:
-        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
-            part = placeholder
-            if kept and kept[-1] == placeholder:
+        if _get(part, "type") in _IMAGE_PARTS:
+            part = _text_part(_IMAGE_OMITTED)
+            if kept[-1:] == [part]:
                 continue
         kept.append(part)
     return kept
 
 
-def _flatten(message):
+def _with_joined_text(message):
     """Join a message's text parts with newlines; parts of any other kind keep it as it is."""
     parts = message.get("content")
-    if not isinstance(parts, list) or not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+    if not isinstance(parts, list):
         return message
-    return dict(message, content="\n".join(part["text"] for part in parts))
+    texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
+    if len(texts) < len(parts):
+        return message
+    return dict(message, content="\n".join(texts))
 
 
-def _shape_tools(shaped, model, changes):
+def _shape_tools(shaped, compat, note):
     tools = shaped.pop("tools", None)
     choice = shaped.pop("tool_choice", None)
-    if model.compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
-        reason = "compat.supportsTools is false" if tools else "there are no tools"
-        changes.extend(Change(name, "dropped", reason) for name, value in (("tools", tools), ("tool_choice", choice))
-                       if value is not None)
+    if compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
         return
-    shaped["tools"] = sorted((_shape_tool(tool, model, changes) for tool in tools), key=_tool_sort_key)
-    shaped["tool_choice"] = "auto" if choice is None else choice
-    if choice is None:
-        changes.append(Change("tool_choice", "added", "auto: what vLLM does with tools anyway"))
+    kept = [_shape_tool(tool, compat, note) for tool in tools]
+    kept = [function for function in kept if function is not None]
+    kept.sort(key=_tool_order)
+    choice = _shape_choice(choice, [function["name"] for function in kept])
+    if kept:
+        shaped["tools"] = [{"type": "function", "function": function} for function in kept]
+        shaped["tool_choice"] = choice
 
 
-def _tool_sort_key(tool):
-    name = _get(tool, "function", "name")
-    return name if isinstance(name, str) else ""
+def _tool_order(function):
+    """Return what sorts functions as JavaScript does: by UTF-16 units."""
+    texts = (function["name"], function.get("description", ""))
+    return [text.encode("utf-16-be", "surrogatepass") for text in texts]
 
 
-def _shape_tool(tool, model, changes):
+def _shape_tool(tool, compat, note):
+    """Return the function of a tool as vLLM takes it, or None where OpenClaw leaves it out."""
     function = _get(tool, "function")
-    if not isinstance(function, dict):
-        return tool
-    kept = {key: value for key, value in function.items() if key != "strict"}
-    if model.compat.get("supportsStrictMode"):
-        kept["strict"] = False                # what OpenClaw sends of a schema that it did not make strict
-    elif "strict" in function:
-        changes.append(Change("tools", "changed", "strict left out: compat.supportsStrictMode is not set"))
-    return dict(tool, function=kept)
+    name, parameters = _get(function, "name"), _get(function, "parameters")
+    if parameters is None:
+        parameters = {}
+    if not isinstance(name, str) or not name:
+        note("tools", "a tool without a name left out")
+        return None
+    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+        note("tools", "%s left out: its parameters are not an object" % name)
+        return None
+    kept = {"name": name, "parameters": parameters}
+    if isinstance(function.get("description"), str):
+        kept["description"] = function["description"]
+    if compat.get("supportsStrictMode"):
+        kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
+    for key in sorted(set(function) | set(kept)):
+        if function.get(key) != kept.get(key):
+            note("tools", "%s: %s is left out, or is what OpenClaw sends" % (name, key))
+    kept["parameters"] = _shape_schema(parameters, name, compat, note)
+    return kept
 
 
-def _apply_thinking(shaped, model, thinking, changes):
+def _shape_choice(choice, names):
+    """Return the tool_choice for tools of these names. Raises UsageError where OpenClaw fails."""
+    wanted = _get(choice, "function", "name")
+    allowed = _get(choice, "allowed_tools", "tools")
+    mode = _get(choice, "allowed_tools", "mode")
+    if choice is None:
+        return "auto"
+    if mode in ("auto", "required") and isinstance(allowed, list):
+        kept = [_named_tool(tool) for tool in allowed if _get(tool, "function", "name") in names]
+        if kept:
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
+        return _shape_choice("none" if mode == "auto" else "required", [])
+    if choice == "required" and not names:
+        raise UsageError("tool_choice requires a tool, and none of the tools can be sent")
+    if _get(choice, "type") != "function" or not isinstance(wanted, str):
+        return choice
+    if wanted not in names:
+        raise UsageError("tool_choice names %s, which is not a tool that can be sent" % wanted)
+    return _named_tool(choice)
+
+
+def _named_tool(tool):
+    return {"type": "function", "function": {"name": tool["function"]["name"]}}
+
+
+# Where a JSON schema holds schemas: maps from names to them; one of them, or a list.
+_SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+_SCHEMA_PLACES = ("items", "prefixItems", "contains", "additionalProperties", "propertyNames",
+                  "anyOf", "oneOf", "allOf", "not", "if", "then", "else")
+_DEFINITIONS = ("$defs", "definitions", "components")
+_LABELS = ("title", "description", "default")
+
+
+def _shape_schema(schema, name, compat, note):
+    """Return the parameters of a tool as OpenClaw sends them."""
+    keywords = [word.strip() for word in compat.get("unsupportedToolSchemaKeywords") or []]
+    steps = (
+        ("references inlined", _without_references),
+        ("an object on top", _object_schema),
+        ("arrays state their items, unsupported keywords are left out",
+         lambda schema: _cleaned_schema(schema, keywords)),
+    )
+    for what, step in steps:
+        before, schema = schema, step(schema)
+        if schema != before:
+            note("tools", "the schema of %s: %s" % (name, what))
+    return schema
+
+
+def _map_schemas(schema, function):
+    """Return a schema with `function` applied to each schema directly inside it."""
+    mapped = {}
+    for key, value in schema.items():
+        if key in _SCHEMA_MAPS and isinstance(value, dict):
+            value = {name: function(inner) for name, inner in value.items()}
+        elif key in _SCHEMA_PLACES and isinstance(value, list):
+            value = [function(inner) for inner in value]
+        elif key in _SCHEMA_PLACES:
+            value = function(value)
+        mapped[key] = value
+    return mapped
+
+
+def _without_references(document):
+    """Return a schema with what its #/… references name in their place, a recursive one as {}.
+
+    The definitions go, unless a reference names nothing.
+    """
+    unresolved = []
+
+    def inlined(schema, followed):
+        if not isinstance(schema, dict):
+            return schema
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
+            plain = {key: value for key, value in schema.items() if key not in _DEFINITIONS}
+            plain = _map_schemas(plain, lambda inner: inlined(inner, followed))
+            if unresolved:
+                plain.update(_picked(schema, _DEFINITIONS))
+            return plain
+        if reference in followed:
+            return {}
+        target = _pointed_at(document, reference)
+        if target is None:
+            if reference.startswith("#/"):
+                unresolved.append(reference)
+            return schema
+        target = inlined(target, followed + (reference,))
+        if isinstance(target, dict):
+            target = dict(target, **_picked(schema, _LABELS))
+        return target
+
+    return inlined(document, ())
+
+
+def _pointed_at(document, reference):
+    """Return what a #/… reference names in its document (RFC 6901), or None."""
+    segments = reference.split("/")
+    if segments.pop(0) != "#" or not segments:
+        return None
+    for segment in segments:
+        segment = segment.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, list):
+            document = {str(place): value for place, value in enumerate(document)}
+        document = _get(document, segment)
+    return document
+
+
+def _object_schema(schema):
+    """Return a schema that is an object on top: what servers take as a function's parameters."""
+    if not isinstance(schema, dict):
+        schema = {}
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            return _merged_variants(schema, schema[name])
+    properties = schema.get("properties")
+    known = isinstance(properties, dict)
+    likely = known or isinstance(schema.get("required"), list) or not schema
+    if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
+        return schema
+    return dict(schema, type="object", properties=properties if known else {})
+
+
+def _merged_variants(schema, variants):
+    """Return the one object that stands for all variants of a top-level anyOf or oneOf."""
+    objects = [source for source in [schema] + variants
+               if isinstance(_get(source, "properties"), dict)]
+    variants = [source for source in objects if source is not schema]
+    properties, counts = {}, collections.Counter()
+    for source in objects:
+        for name, value in source["properties"].items():
+            properties[name] = _merged_property(properties.get(name), value)
+    for variant in variants:
+        counts.update(_texts(variant.get("required")))
+    required = _texts(schema.get("required"))
+    if not required:
+        required = [name for name in counts if counts[name] == len(variants)]
+    merged = {name: schema[name] for name in ("title", "description")
+              if isinstance(schema.get(name), str)}
+    merged.update(type="object", properties=properties)
+    merged["additionalProperties"] = schema.get("additionalProperties", True)
+    if required:
+        merged["required"] = required
+    return merged
+
+
+def _merged_property(first, second):
+    """Return one property schema for two of a name: the first, or the values of both."""
+    if first is None:
+        return second
+    allowed = [_allowed_values(schema) for schema in (first, second)]
+    if allowed == [None, None]:
+        return first
+    values = collections.OrderedDict()
+    for value in (allowed[0] or []) + (allowed[1] or []):
+        values.setdefault(json.dumps(value), value)
+    merged = {"enum": list(values.values())}
+    for schema in (second, first):
+        if isinstance(schema, dict):
+            merged.update(_picked(schema, _LABELS))
+    kinds = {_JS_TYPES.get(type(value), "object") for value in values.values()}
+    if len(kinds) == 1:
+        merged["type"] = kinds.pop()
+    return merged
+
+
+_JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
+
+
+def _allowed_values(schema):
+    """Return the values that an enum or a const allows, also in variants of the schema, or None."""
+    if not isinstance(schema, dict):
+        return None
+    if isinstance(schema.get("enum"), list):
+        return schema["enum"]
+    if "const" in schema:
+        return [schema["const"]]
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            found = [_allowed_values(variant) or [] for variant in schema[name]]
+            return sum(found, []) or None
+    return None
+
+
+def _cleaned_schema(schema, keywords):
+    """Return a schema whose arrays state their items, without some keywords."""
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "array" and "items" not in schema:
+        schema = dict(schema, items={})
+    schema = {key: value for key, value in schema.items() if key not in keywords}
+    return _map_schemas(schema, lambda inner: _cleaned_schema(inner, keywords))
+
+
+def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
-    asked = shaped.pop("reasoning_effort", None)
-    level = _level(thinking or _text_or_none(asked) or model.thinking)
-    wanted = _thinking_fields(model, level)
-    kwargs = dict(wanted.pop("chat_template_kwargs", {}))
-    if kwargs:
-        changes.append(Change("chat_template_kwargs", "added", "thinking level %s" % (level or "by default")))
-    if asked is not None and wanted.get("reasoning_effort") != asked:
-        changes.append(Change("reasoning_effort", "changed" if wanted else "dropped",
-                              "the model's compat has no use for it" if model.reasoning else "the model does not reason"))
-    for name, value in wanted.items():
-        if not (name == "reasoning_effort" and value == asked):
-            changes.append(Change(name, "added", "thinking level %s" % (level or "by default")))
-        shaped[name] = value
-    for more in (shaped.pop("chat_template_kwargs", None), _param(model.params, "chat_template_kwargs", "chatTemplateKwargs")):
-        if isinstance(more, dict):
-            kwargs.update(more)
-    if kwargs:
-        shaped["chat_template_kwargs"] = kwargs
+    kwargs = shaped.pop("chat_template_kwargs", None)
+    asked = _level(thinking)
+    wanted = asked or _level(shaped.pop("reasoning_effort", None)) or _level(model.thinking)
+    level = _available_level(model, wanted)
+    fields = _thinking_fields(model, level)
+    for name in fields:
+        note(name, "thinking level %s" % level)
+    shaped.pop("reasoning_effort", None)
+    shaped.update(fields)
+    if isinstance(kwargs, dict):
+        shaped["chat_template_kwargs"] = dict(fields.get("chat_template_kwargs", {}), **kwargs)
+    if not asked:
+        return
+    cannot = model.source == "declared" and not model.reasoning
+    if not fields and not (cannot and level in _OFF):
+        warnings.append(
+            "--thinking %s has no effect on %s: set reasoning: true and, in compat, thinkingFormat "
+            "(\"qwen-chat-template\" where its template takes enable_thinking) or "
+            "supportsReasoningEffort: true" % (thinking, model.key))
+    elif level != asked:
+        warnings.append("--thinking %s is not available on %s: %s is used"
+                        % (thinking, model.key, level))
 
 
-def _level(level):
-    """Return a thinking level in one spelling, or None when none was given."""
-    level = level.strip().lower() if isinstance(level, str) else None
-    return {"": None, "none": "off", "false": "off", "true": "on"}.get(level, level)
+def _level(text):
+    """Return a thinking level in one spelling, or None when there is none."""
+    folded = (_text_or_none(text) or "").strip().lower()
+    return _LEVEL_NAMES.get(folded, folded) or None
+
+
+def _rank(level):
+    return _LADDER.index(level.lower()) if level.lower() in _LADDER else 0
+
+
+def _available_level(model, level):
+    """Return a level, or the nearest that the model has: up the ladder first, then down.
+
+    Without a level the default: off where that is usual, else medium or less.
+    """
+    form = model.compat.get("thinkingFormat") or ""
+    if level is None:
+        if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
+            return "off"
+        candidates = ("medium", "low", "minimal", "off")
+    elif level not in _LADDER:
+        return level
+    else:
+        lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
+        candidates = higher + lower
+        if level in ("xhigh", "max") and model.thinking_level_map.get(level, level) is None:
+            candidates = lower + higher
+    known = [effort.lower() for effort in _stated_efforts(model.compat) or ()]
+    if form not in ("qwen", "qwen-chat-template", "zai"):
+        known += _effort_map(model.compat)
+    for candidate in candidates:
+        stated = model.thinking_level_map.get(candidate, candidate in known or _rank(candidate) < 5)
+        if stated not in (None, False):
+            return candidate
+    return candidates[0]
+
+
+def _effort_map(compat):
+    stated = compat.get("reasoningEffortMap") or {}
+    return {key.strip().lower(): effort for key, effort in stated.items()}
+
+
+def _stated_efforts(compat):
+    """Return the efforts that a server takes, as compat states them, or None."""
+    stated = compat.get("supportedReasoningEfforts")
+    if compat.get("supportsReasoningEffort") is False:
+        return []
+    if stated is None:
+        return None
+    return [effort.strip() for effort in stated if effort.strip()]
 
 
 def _thinking_fields(model, level):
-    """Return the body fields for a level; vLLM's own formats default to off, efforts to medium."""
-    form = model.compat.get("thinkingFormat")
-    if re.search(r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b", model.id) and form is None:
-        off = level == "off" or (level is None and model.reasoning)
-        return {"chat_template_kwargs": {"enable_thinking": False, "force_nonempty_content": True}} if off else {}
-    if not model.reasoning:
-        return {}
-    if form == "qwen-chat-template":
-        return {"chat_template_kwargs": {"enable_thinking": level not in (None, "off"), "preserve_thinking": True}}
-    if form == "qwen":
-        return {"enable_thinking": level not in (None, "off")}
-    if re.search(r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b", model.id):
-        effort = _effort(model.compat, level)
-        kwargs = {"thinking": level != "off", "enable_thinking": level != "off"}
-        return {"chat_template_kwargs": dict(kwargs, reasoning_effort=effort) if effort and level != "off" else kwargs}
+    """Return the body fields that carry out a level: a table of formats, and two families."""
+    compat = model.compat
+    mapped = _effort_map(compat).get(level) or model.thinking_level_map.get(level)
+    effort = _effort(model, level, mapped)
+    switch = level not in _OFF
+    on = (mapped or level).strip().lower() not in _OFF
+    plain, nested = {}, {}
+    if effort:
+        nested = {"reasoning": {"effort": effort}}
+    if effort and compat.get("supportsReasoningEffort"):
+        plain = {"reasoning_effort": effort}
+    if _stated_efforts(compat) == []:
+        nested = {"reasoning": {"enabled": on}}
+    together = {"reasoning": {"enabled": on}}
+    if on:
+        together.update(plain)
+    template = {"enable_thinking": switch, "preserve_thinking": True}
+    formats = {
+        "qwen": {"enable_thinking": switch},
+        "qwen-chat-template": {"chat_template_kwargs": template},
+        "together": together,
+        "openrouter": nested,
+    }
     fields = {}
-    if form == "deepseek":
-        fields["thinking"] = {"type": "disabled" if level == "off" else "enabled"}
-    if model.compat.get("supportsReasoningEffort") and not (form == "deepseek" and level == "off"):
-        effort = _effort(model.compat, level)
-        if effort:
-            fields["reasoning_effort"] = effort
+    if model.reasoning:
+        fields = formats.get(compat.get("thinkingFormat"), plain)
+    if model.reasoning and re.search(_DEEPSEEK, model.id):
+        kwargs = {"thinking": on, "enable_thinking": on}
+        if on and effort:
+            kwargs["reasoning_effort"] = effort
+        return {"chat_template_kwargs": kwargs}
+    if not switch and re.search(_NEMOTRON, model.id):
+        kwargs = {"enable_thinking": False, "force_nonempty_content": True}
+        kwargs.update(fields.get("chat_template_kwargs", {}))
+        fields = dict(fields, chat_template_kwargs=kwargs)
     return fields
 
 
-def _effort(compat, level):
-    """Return the reasoning_effort for a level that the model's server takes, or None to send none."""
-    level = {None: "medium", "on": "medium", "off": "none"}.get(level, level)
-    mapping = compat.get("reasoningEffortMap") or {}
-    mapping = {{"off": "none"}.get(key.lower(), key.lower()): value for key, value in mapping.items()}
-    if level in mapping:
-        return mapping[level]
-    supported = compat.get("supportedReasoningEfforts")
-    if supported is None or level in supported:
-        return level
-    if level == "none" or level not in _EFFORTS:
+def _effort(model, level, mapped):
+    """Return the reasoning effort for a level that the model's server takes, or None."""
+    intent = (mapped or level).strip()
+    efforts = _stated_efforts(model.compat)
+    if efforts is None and re.match(_GPT, model.id):
+        efforts = ["none", "low", "medium", "high", "xhigh"]
+    if efforts is None:
+        efforts = [intent]
+        if level == "off" and not mapped:
+            efforts = ["none"]
+    if intent in efforts:
+        return intent
+    if level == "off" and "none" in efforts:
+        return "none"
+    if level in _OFF or intent.lower() in _OFF:
         return None
-    ranked = sorted((effort for effort in supported if effort in _EFFORTS and effort != "none"), key=_EFFORTS.index)
-    lower = [effort for effort in ranked if _EFFORTS.index(effort) < _EFFORTS.index(level)]
-    return lower[-1] if lower else ranked[0] if ranked else None
+    ranked = sorted((effort for effort in efforts if _rank(effort)), key=_rank)
+    lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
+    others = [effort for effort in efforts if effort.lower() not in _OFF]
+    return (lower[::-1] + ranked + others + [None])[0]
 
 
-def _apply_budget(shaped, model, asked, changes):
-    """Set the token field so that the answer fits what is left of the context; return warnings."""
-    number, source = asked
-    limit = model.max_tokens or DEFAULT_MAX_TOKENS
-    budget = limit if number is None else min(number, limit)
-    window = model.context_tokens or model.context_window
-    used = estimate_tokens(shaped)
-    left = None if window is None else window - used - 1
+def _asked_tokens(shaped, layers):
+    """Take the wanted number of tokens out of the body, else of the params: (number, field)."""
+    asked = [(shaped.pop(name, None), name) for name in _TOKEN_FIELDS]
+    for value, name in asked:
+        if _is_number(value) and value >= 1:
+            return int(value), name
+    for layer in reversed(layers):
+        for name in ("maxTokens",) + _TOKEN_FIELDS:
+            value = layer.get(name)
+            if _is_number(value) and value >= 0:
+                return int(value) or None, "params." + name
+    return None, None
+
+
+def _apply_budget(shaped, model, prompt_tokens, note, warnings):
+    """Set the token field; tell whether the context leaves less than was wanted."""
+    number, source = _asked_tokens(shaped, model.params)
     field = model.compat.get("maxTokensField") or "max_completion_tokens"
-    final = max(1, budget if left is None else min(budget, left))
-    shaped[field] = final
+    limit = model.max_tokens or DEFAULT_MAX_TOKENS
+    window = model.context_tokens or model.context_window
+    wanted = left = min(number or limit, limit)
+    used, about = prompt_tokens, ""
+    if used is None:
+        used, about = estimate_tokens(shaped), "about "
+    if window:
+        left = window - used - 1
+    shaped[field] = max(1, min(wanted, left))
+    for name in set(_TOKEN_FIELDS) - {field, source}:
+        note(name, "one field of tokens is sent")
     if number is None:
-        changes.append(Change(field, "added", "the model's maxTokens: %d" % limit))
+        note(field, "the model's maxTokens: %d" % limit)
     elif source != field:
-        changes.append(Change(field, "moved", "from %s" % source))
+        note(field, "from %s" % source, "moved")
     if number is not None and number > limit:
-        changes.append(Change(field, "clamped", "asked for %d, the model's maxTokens is %d" % (number, limit)))
-    if final < budget:
-        changes.append(Change(field, "clamped", "to %d: about %d of %d tokens are taken by the prompt" % (final, used, window)))
-    if left is not None and left < MIN_USEFUL_TOKENS:
-        return ["the prompt takes about %d of the %d tokens of context of %s: %d are left for the answer"
-                % (used, window, model.id, max(0, left))]
-    return []
+        note(field, "asked for %d, the model's maxTokens is %d" % (number, limit), "clamped")
+    if left >= wanted:
+        return False
+    taken = "the prompt takes %s%d of the %d tokens of context of %s" % (
+        about, used, window, model.id)
+    note(field, "to %d: %s" % (shaped[field], taken), "clamped")
+    if left < 1 and prompt_tokens is not None:
+        raise error_for("context-exceeded", url=model.base_url,
+                        **context_facts(model.id, window, prompt_tokens, alone=True))
+    if left < MIN_USEFUL_TOKENS:
+        warnings.append("%s: %d are left for the answer" % (taken, max(0, left)))
+    return True
+
+
+def _apply_overrides(shaped, body, model, params, note):
+    """Lay over the body what params set whatever it says: kwargs, extra_body, parallel calls."""
+    kwargs = _param([params], "chat_template_kwargs", "chatTemplateKwargs")
+    extra = _param([params], "extra_body", "extraBody")
+    parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
+    over = {}
+    if isinstance(kwargs, dict) and kwargs:
+        over["chat_template_kwargs"] = dict(shaped.get("chat_template_kwargs", {}), **kwargs)
+    if isinstance(extra, dict):
+        over.update(extra)
+    over.pop("store", None)
+    if isinstance(parallel, bool) and body.get("parallel_tool_calls") is None:
+        over["parallel_tool_calls"] = parallel
+    for name in over:
+        note(name, "from params")
+    shaped.update(over)
+    if shaped["stream"] is not True:                 # by extra_body; releases refuse the pair
+        shaped.pop("stream_options", None)
 
 
 def estimate_tokens(body):
-    """Return OpenClaw's estimate of the prompt tokens of a shaped body: adjusted characters / 4 x 1.25."""
+    """Return OpenClaw's estimate of a shaped body's prompt: adjusted characters / 4 x 1.25."""
     characters = 0
     for message in body["messages"]:
-        for field in ("content", "reasoning_content", "reasoning", "reasoning_text"):
+        for field in ("content",) + _REASONING_FIELDS:
             characters += _content_characters(message.get(field))
         if message.get("tool_calls") is not None:
             characters += _json_characters(message["tool_calls"])
@@ -2958,17 +3403,17 @@ def _content_characters(content):
         return _characters(content)
     total = 0
     for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
+        if _get(part, "type") in _IMAGE_PARTS:
             total += 8000
-        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+        elif isinstance(_get(part, "text"), str):
             total += _characters(part["text"])
-        elif isinstance(part, dict):
+        elif isinstance(part, (dict, list)):
             total += _json_characters(part)
     return total
 
 
 def _json_characters(value):
-    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
 def _characters(text):
@@ -3313,9 +3758,11 @@ def is_deep(text, value):
 # It knows HTTP, TLS and proxies, and nothing of models. A key goes to the origin it was given
 # for and nowhere else; every wait has an end; what fails is raised as an Error.
 
-Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s")
+Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s limit")
+Route.__new__.__defaults__ = ("",)
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
-seconds to connect, of silence between two reads, and in all (None: no end)."""
+seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
+setting that says how long, "" where a default does."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
 Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
 None, `secrets` the texts to hide in what the server says."""
@@ -3329,6 +3776,7 @@ PHASES = {
     "tls": "in the TLS handshake",
     "send": "sending the request",
     "wait": "waiting for the answer to begin",
+    "first": "before the first token",
     "read": "in the middle of the answer",
     "comments": "with comments only since the last event",
 }
@@ -3510,11 +3958,21 @@ class Exchange(object):
         return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
                          way="stands in the way", detail=detail)
 
-    def _certificate(self):
-        """Return the certificate (DER) that a direct connection to the server is shown, or b""."""
+    def _certificate_names(self):
+        """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
         if self.proxy:
-            return b""
-        return peer_certificate(self.target, self.route.connect_s)
+            return []
+        context = tls_context(self.route)
+        context.check_hostname = False
+        patience_s = self.route.connect_s
+        try:
+            with _connect_first(_addresses(self.target.host, self.target.port, patience_s),
+                                patience_s, None) as sock:
+                sock.settimeout(patience_s)
+                with context.wrap_socket(sock, server_hostname=self.target.host) as tls:
+                    return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
+        except OSError:
+            return []
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -3587,7 +4045,7 @@ class Exchange(object):
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
         if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
-            return timeout_error(self.url, self.phase, self.elapsed())
+            return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
@@ -3596,7 +4054,7 @@ class Exchange(object):
             return refused_error(self.url)
         ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
-            return tls_error(error, facts, self._certificate)
+            return tls_error(error, facts, self._certificate_names)
         if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
             return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.BadStatusLine):
@@ -3773,7 +4231,10 @@ def peer_certificate(target, patience_s):
 # matched in the words of vLLM's releases from 0.3 to 0.33.
 
 def model_rows(url, reply, credential):
-    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
+    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
+
+    As in OpenClaw any 2xx status will do, an error beside the rows, too, but not NaN.
+    """
     if not 200 <= reply.status < 300:
         raise http_error(url, reply, credential)
     try:
@@ -3787,23 +4248,24 @@ def model_rows(url, reply, credential):
     except UnicodeDecodeError:
         detail = "it is not UTF-8"
     except json.JSONDecodeError:
-        detail = _what_it_is(reply.body) or "it is not JSON"
+        detail = what_it_is(reply.body) or "it is not JSON"
     except ValueError as error:
         detail = str(error)
-    raise error_for("not-openai", url=url, detail=detail, **_layer_facts(reply.headers, reply.body))
+    raise error_for("not-openai", url=url, detail=detail, **layer_facts(reply.headers, reply.body))
+
+
+def _refuse_constant(name):
+    raise ValueError("it holds %s, which is not JSON" % name)
 
 
 def is_error_payload(payload):
     """Tell whether an object is an error in place of an answer; some releases send it with 200."""
-    return isinstance(payload, dict) and (
-        bool(payload.get("error")) or payload.get("object") == "error")
+    if not isinstance(payload, dict):
+        return False
+    return bool(payload.get("error")) or payload.get("object") == "error"
 
 
-def _refuse_constant(word):
-    raise ValueError("it is not JSON: it holds %s" % word)
-
-
-def _what_it_is(body):
+def what_it_is(body):
     """Return words for a body that cannot be JSON, or None."""
     if not body.strip():
         return "it is empty"
@@ -3811,7 +4273,7 @@ def _what_it_is(body):
 
 
 def offers_chat(openapi):
-    """Tell from the value of /openapi.json whether a server has chat completions; None: not known."""
+    """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
     if not isinstance(paths, dict) or "/v1/models" not in paths:
         return None
@@ -3821,30 +4283,25 @@ def offers_chat(openapi):
 # What an error body says
 
 def error_message(text):
-    """Return (message, name of the parameter it is about or None) of an error body.
+    """Return (message, parameter it is about or "") of an error body, in each shape vLLM has used.
 
-    Each shape that vLLM has used: {"error": {"message", "param"}}, {"error": "…"},
-    {"object": "error", "message", "param"}, {"detail": …}; of HTML the title, else the text.
+    {"error": {"message", "param"}}, {"error": "…"}, {"object": "error", "message", "param"},
+    {"detail": …}; of an HTML page the title, else the text.
     """
     try:
         payload = loads_untrusted(text)
     except ValueError:
-        return _html_words(text[:10000]), None       # unclosed tags cost their number squared
-    error = _get(payload, "error")
-    for holder in (error, payload):
-        message = _get(holder, "message")
-        if message:
-            param = _get(holder, "param")
-            return _as_text(message), param if isinstance(param, str) else None
-    return _as_text(error or _get(payload, "detail") or text), None
+        return _page_words(text[:10000]), ""         # unclosed tags cost their number squared
+    param = _get(payload, "error", "param") or _get(payload, "param") or ""
+    for path in (("error", "message"), ("error",), ("message",), ("detail",)):
+        value = _get(payload, *path)
+        if value:
+            return value if isinstance(value, str) else json.dumps(value), str(param)
+    return text, ""
 
 
-def _as_text(value):
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _html_words(text):
-    title = re.search(r"(?is)<title[^>]*>([^<]*)", text)
+def _page_words(text):
+    title = re.search(r"(?i)<title[^>]*>([^<]+)", text)
     if title:
         return title.group(1)
     return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
@@ -3871,104 +4328,96 @@ def _reply_facts(url, reply):
         words = ": " + words
     elif reply.reason:
         words = " " + excerpt(reply.reason, 60)
-    return dict(_layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
-
-
-_LAYERS = "nginx openresty Traefik Envoy HAProxy Caddy Apache Cloudflare LiteLLM".split()
+    return dict(layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
 
 
 def answering_layer(headers, body=b""):
     """Return the name of what answered when it is not vLLM itself, else ""."""
-    named = []
-    for name in ("Server", "Via", "X-Powered-By"):
-        if headers.get(name, "uvicorn") != "uvicorn":
-            named.append(headers[name])
-    if named:
+    named = [headers.get(name) for name in ("Server", "Via") if headers.get(name)]
+    if named and named != ["uvicorn"]:
         return excerpt(", ".join(named), 80)
     if any(name.lower().startswith("x-litellm") for name in headers):
         return "LiteLLM"
-    page = body[:10000].decode("utf-8", "replace").lower()
-    if page.strip() == "no available server":        # the body of Traefik, which has no name in it
+    page = body[:10000].decode("utf-8", "replace")
+    if page.strip() == "no available server":        # all that Traefik says, without its name
         return "Traefik"
-    return next((name for name in _LAYERS if name.lower() in page and "<" in page[:200]), "")
+    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)", page)
+    return found.group(1) if found else ""
 
 
-def answered_by(headers, body=b""):
-    """Return words for what answered when it is not vLLM itself, else ""."""
+def layer_facts(headers, body=b""):
+    """Return what answered as the facts `layer`, a name or "", and `answered_by`, words of it."""
     layer = answering_layer(headers, body)
-    return " (answered by %s)" % layer if layer else ""
-
-
-def _layer_facts(headers, body):
-    return {"layer": answering_layer(headers, body), "answered_by": answered_by(headers, body)}
+    return {"layer": layer, "answered_by": layer and " (answered by %s)" % layer}
 
 
 # Statuses
 
 _BUSY = "it is busy: try again later"
-# What a status of the layers before vLLM means, and the knob that turns it.
+_DOWN = "what is behind it is down, or not at the address it has: start vLLM, or read its log"
+_SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;"
+# What a status of the layers before vLLM means, and the knob that turns it; 52x is Cloudflare's.
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
-    429: _BUSY,
-    502: "what is behind it is down, or not at the address it has: start vLLM, then look at its log",
-    503: "it is busy, or what is behind it is not ready: try again later, then look at its log",
-    504: "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;",
+    429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
+    503: "it is busy, or what is behind it is not ready: try again later, then read its log",
 }
-_ENGINE_DEAD = (r"EngineCore|EngineDead|[Ee]ngine (?:core|loop|process)\b.{0,60}"
-                r"(?:died|dead|not running|errored)|Background loop")
+_SAYS_BUSY = "(?i)queue|overload|busy|capacity|too many|rate limit"
+_SAYS_DOWN = "(?i)no (?:available|healthy)|no server is|connect error"
+_ENGINE_DEAD = ("EngineCore|EngineDead|"
+                r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
 
 def http_error(url, reply, credential):
-    """Return the error that a status other than 200 means, whatever was asked for."""
+    """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = _reply_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"
-    if status in (401, 403) and not (forwarded and "Via" in reply.headers):
+    forwarded = reply.proxy and split_url(url).scheme == "http"     # else it is but a tunnel
+    if forwarded and status in (403, 407, 502, 503, 504):
+        return proxy_error(url, reply.proxy, status)
+    if status in (401, 403):
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         location = excerpt(reply.headers.get("Location") or "nowhere", 200)
-        return error_for("redirect", location=location, right=_redirect_base(url, location), **facts)
-    if b"plain HTTP request was sent to HTTPS port" in reply.body:
+        right = _redirect_base(url, location)
+        return error_for("redirect", location=location, right=right, **facts)
+    if re.search(b"HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL", reply.body):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
-    if reply.proxy and status in (403, 407, 502, 503, 504):
-        return proxy_error(url, reply.proxy, status)
     if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
         return error_for("engine-dead", **facts)
     if status in _GATEWAY:
         return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
     fix = "look at the server's log"
-    if status == 404:
+    if status in (404, 405):
         fix = "check the base URL: for vLLM it ends in /v1"
     return error_for("http-error", fix=fix, **facts)
 
 
-def proxy_error(url, proxy, status):
-    """Return the error for a status of the environment's proxy, which answered in place of the server."""
-    advice = ""
-    if status == 407:
-        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
-    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="answered in place of the server", detail="HTTP %d" % status, advice=advice)
-
-
 def _gateway_fix(reply, words):
     fix = _GATEWAY[reply.status]
-    if reply.status == 503 and re.search("(?i)queue|overload|busy|capacity|too many|rate limit", words):
+    if reply.status == 503 and re.search(_SAYS_BUSY, words):
         fix = _BUSY
-    elif reply.status == 503 and re.search("(?i)no (?:available|healthy)|connect error|no server", words):
-        fix = _GATEWAY[502]
+    elif reply.status == 503 and re.search(_SAYS_DOWN, words):
+        fix = _DOWN
     wait = reply.headers.get("Retry-After")
     return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
 
+def proxy_error(url, proxy, status):
+    """Return the error for a status that the environment's proxy gave in place of the server."""
+    advice = ""
+    if status == 407:
+        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
+    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
+                     way="answered in place of the server", detail="HTTP %d" % status,
+                     advice=advice)
+
+
 def _key_error(reply, credential, facts):
     """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
-    challenge = reply.headers.get("WWW-Authenticate") or ""
-    scheme, _, rest = challenge.partition(" ")
-    if scheme and (scheme.lower() != "bearer" or "realm=" in rest):
-        realm = re.search(r'(?i)realm="?([^",]*)', rest)
-        return error_for("gateway-auth", scheme=excerpt(scheme, 40),
-                         realm=excerpt(realm.group(1), 80) if realm else "", **facts)
+    challenge = excerpt(reply.headers.get("WWW-Authenticate") or "", 80)
+    if challenge and challenge.lower() != "bearer":  # vLLM sends none; a realm is another's
+        return error_for("gateway-auth", challenge=challenge, **facts)
     if credential is None:
         return error_for("no-key", **facts)
     return error_for("bad-key", source=credential.source,
@@ -4010,20 +4459,19 @@ _COMPAT_SWITCHES = {
     "reasoning_effort": ("supportsReasoningEffort", False),
     "tools": ("supportsTools", False),
     "tool_choice": ("supportsTools", False),
-    "developer": ("supportsDeveloperRole", False),
 }
-# What a refusal's words mean, first match first; a validation error, which may echo the
-# request, is told by its structure before these are tried.
+# What the words of a refusal mean. A validation error, which may echo the request, is told by
+# its structure before these are tried.
 _REFUSALS = (
-    ("tools-disabled", "tool choice requires|--enable-auto-tool-choice"),
-    ("no-chat-template",
-     "chat template is no longer allowed|must provide a chat template|chat_template is not set|"
-     "does not (?:have|define) a chat template"),
+    ("tools-disabled", "--enable-auto-tool-choice|--tool-call-parser"),
+    ("no-chat-template", "chat template is no longer allowed|chat_template is not set"),
     ("not-a-chat-model", "does not support (?:the )?Chat Completions"),
     ("context-exceeded",
      "context length (?:is|of)|maximum context|max_model_len|at least 1, got -|"
      "longer than the maximum model length"),
+    ("field-refused", "is not a multimodal model|At most 0 |does not support image"),
 )
+_VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
 
 def completion_error(url, reply, provider, model):
@@ -4031,71 +4479,68 @@ def completion_error(url, reply, provider, model):
     status = reply.status
     message, param = error_message(reply_words(reply)[0])
     facts = dict(_reply_facts(url, reply), model=model.id)
-    if status == 404 and not reply.proxy:
+    if status == 404:
         return _not_found(url, reply, provider, model, facts)
-    if (status < 400 or status in (401, 403, 407) or status in _GATEWAY or reply.proxy
-            or status >= 500 and re.search(_ENGINE_DEAD, message)):
+    died = status >= 500 and re.search(_ENGINE_DEAD, message)
+    if died or status not in (400, 422, 500, 501):   # the status says it all
         return http_error(url, reply, provider.request_key)
-    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
-    if place:
-        return _validation_error(_field_at(place.group(1)), message, facts)
-    cause = next((cause for cause, words in _REFUSALS if re.search(words, message)), None)
-    if cause == "tools-disabled":
-        facts.update(parser_facts(url, model, TOOL_PARSER))
-    if cause == "context-exceeded":
-        facts.update(_context_facts(model, message))
-    if cause is not None:
-        return error_for(cause, **facts)
-    if re.search("is not a multimodal model|At most 0 |does not support image", message):
-        return _field_refused("the image", "leave it out, or ask a model that takes images", facts)
+    if "'loc': " in message:
+        return _validation_error(message, facts)
+    for cause, words in _REFUSALS:
+        if re.search(words, message):
+            return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
     named = re.match(r"`?(\w+)`? must ", message)
-    field = named.group(1) if named else param
-    return _field_refused(field, _OWN_VALUE, facts)
+    return _field_refused(param or named and named.group(1), facts)
 
 
-_OWN_VALUE = "correct it where it is set: an option, the body, or params in openclaw.json"
+def _refusal_facts(cause, url, model, message):
+    if cause == "tools-disabled":
+        return parser_facts(url, model, TOOL_PARSER)
+    if cause == "context-exceeded":
+        return _told_context(model, message)
+    return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
 
 
-def _field_refused(field, fix, facts):
-    if not field:
-        return error_for("chat-failed", **facts)
-    return error_for("field-refused", field=field, fix=fix, **facts)
+def _validation_error(message, facts):
+    """Return the error for a field that the server does not know, or whose value it refuses."""
+    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
+    field = _field_at(place.group(1)) if place else ""
+    if not field or "Extra inputs are not permitted" not in message:
+        return _field_refused(field, facts)
+    name = field.split(".")[-1]
+    switch = _COMPAT_SWITCHES.get(name)
+    fix = "leave the field out: this vLLM does not know it"
+    if switch:
+        setting, value = switch
+        fix = "set compat.%s to %s for this model in openclaw.json" % (setting, json.dumps(value))
+    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
 
 
 def _field_at(loc):
     """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
 
     A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
+    What pydantic adds of its own, such as the names of its types, is left out.
     """
     parts = re.findall(r"[^'.,() ]+", loc)
-    parts = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
-    return ".".join(parts)
+    return ".".join(part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body")
 
 
-def _validation_error(field, message, facts):
-    """Return the error for a field that the server does not know, or whose value it refuses."""
-    if "Extra inputs are not permitted" not in message or not field:
-        return _field_refused(field, _OWN_VALUE, facts)
-    name = field.split(".")[-1]
-    switch = _COMPAT_SWITCHES.get(name)
-    fix = "leave the field out: this vLLM does not know it"
-    if switch:
-        fix = "set compat.%s to %s for this model in openclaw.json" % (
-            switch[0], json.dumps(switch[1]))
-    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
+def _field_refused(field, facts):
+    if not field:
+        return error_for("chat-failed", **facts)
+    return error_for("field-refused", field=field, fix=_VALUE_FIX, **facts)
 
 
 def _not_found(url, reply, provider, model, facts):
-    """Return the error for a 404: of a model that is not served, or of an endpoint that is not there."""
-    text = reply_words(reply)[0]
-    served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
+    """Return the error for a 404: the model is not served, or the endpoint is not there."""
     try:
-        served = served or [row["id"] for row in fetch_model_rows(provider)]
+        served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
-        pass                                         # the server's words are enough
-    if re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
+        served = []                                  # the server's words are enough
+    if re.search("does not exist|NotFoundError", reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
-    if model.id in served:
+    if model.id in served and url.startswith(provider.base_url):
         return error_for("not-a-chat-model", **facts)
     return http_error(url, reply, provider.request_key)
 
@@ -4110,17 +4555,18 @@ def model_not_served(url, model_id, served, words=""):
     return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
-def _context_facts(model, message):
-    """Return problem and fix for a prompt, or a prompt and its answer, too long for the context."""
-    limit = _number(r"context length is(?: only)? (\d+)|model_len ?= ?(\d+)|model length of (\d+)",
+def _told_context(model, message):
+    """Return the facts of context-exceeded that vLLM's words give."""
+    limit = _number(r"(?:context length (?:is|is only|of)|model_len ?=|model length of) ?(\d+)",
                     message)
-    prompt = _number(r"(\d+) in the messages|prompt \(length (\d+)\)|"
-                     r"(?:contains(?: at least)?|has|passed) (\d+) input tokens", message)
-    return context_facts(model.id, limit, prompt, "characters" in message or "got -" in message)
+    prompt = _number(r"(?:contains(?: at least)?|has|passed) (\d+) input tokens|"
+                     r"prompt \(length (\d+)|(\d+) in the messages", message)
+    alone = re.search("even without any output|characters|got -", message)
+    return context_facts(model.id, limit, prompt, bool(alone))
 
 
 def _number(pattern, text):
-    """Return the number that the one group that matched holds, or None."""
+    """Return the number that the group which matched holds, or None."""
     found = re.search(pattern, text)
     return int(found.group(found.lastindex)) if found else None
 
@@ -4128,25 +4574,29 @@ def _number(pattern, text):
 def context_facts(model_id, limit=None, prompt_tokens=None, alone=False):
     """Return the facts `problem` and `fix` of context-exceeded, with both numbers where known.
 
-    `alone`: the prompt is too long whatever the answer; it is, too, when it has `limit` tokens.
+    `alone`: the prompt is too long whatever the answer, as it is when it has `limit` tokens.
     """
-    size = " of %d tokens" % limit if limit else ""
-    prompt = "the prompt of %d tokens" % prompt_tokens if prompt_tokens else "the prompt"
+    place = "the context of %s" % model_id
+    if limit:
+        place += ", %d tokens" % limit
+    prompt = "the prompt"
+    if prompt_tokens:
+        prompt += " of %d tokens" % prompt_tokens
     if alone or limit and prompt_tokens and prompt_tokens >= limit:
-        return {"problem": "%s does not fit the context%s of %s" % (prompt, size, model_id),
+        return {"problem": "%s does not fit %s" % (prompt, place),
                 "fix": "shorten the prompt, or start vLLM with a larger --max-model-len"}
-    fix = "lower --max-tokens, or shorten the prompt"
+    lower = "lower --max-tokens"
     if limit and prompt_tokens:
-        fix = "lower --max-tokens to %d, or shorten the prompt" % (limit - prompt_tokens)
-    return {"problem": "%s and its answer do not fit the context%s of %s"
-                       % (prompt, size, model_id), "fix": fix}
+        lower += " to %d" % (limit - prompt_tokens)
+    return {"problem": "%s and its answer do not fit %s" % (prompt, place),
+            "fix": lower + ", or shorten the prompt"}
 
 
-def _error_inside(exchange, text, payload, provider, model):
+def _error_inside(exchange, data, payload, provider, model):
     """Return the error for an error object that came with HTTP 200, whole or within a stream."""
     code = _get(payload, "error", "code") or _get(payload, "code")
     status = code if isinstance(code, int) else 500
-    reply = Reply(status, "", exchange.headers, text, exchange.proxy, exchange.secrets)
+    reply = Reply(status, "", exchange.headers, data, exchange.proxy, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
         detail = "the server says: " + reply_words(reply)[1]
@@ -4164,81 +4614,81 @@ REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
 # matched in lower case with - for _, whole: qwen3 is not in qwen3.5, nor in qwen30b. A family
 # that is not here has no parser: a wrong one is worse than none.
 _FAMILIES = r"""
-(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron      -               -
-xlam                                                                    xlam            -
-toolace                                                                 pythonic        -
-hermes-(2-(pro|theta)|[34](\.\d)?)                                      hermes          -
-deepseek-r1.*(distill|qwen|llama)                                       -               deepseek_r1
-deepseek-r1                                                             deepseek_v3     deepseek_r1
-deepseek-v4[.-]1                                                        deepseek_v41    deepseek_v41
-deepseek-v4                                                             deepseek_v4     deepseek_v4
-deepseek-v3[.-]2-speciale                                               -               deepseek_v3
-deepseek-v3[.-]2                                                        deepseek_v32    deepseek_v3
-deepseek-v3[.-]1                                                        deepseek_v31    deepseek_v3
-deepseek-v3                                                             deepseek_v3     -
-qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                        -               -
-qwen-?3[.p-]?[5-9]|intern-s2                                            qwen3_coder     qwen3
-qwen-?3-?coder                                                          qwen3_xml       -
-qwen-?3(?![\d.]).*instruct                                              hermes          -
-qwen-?3                                                                 hermes          qwen3
-qwq                                                                     hermes          deepseek_r1
-qwen-?2[.p-]?5                                                          hermes          -
-(diffusion)?gemma-?4                                                    gemma4          gemma4
-functiongemma                                                           functiongemma   -
-gpt-?oss                                                                openai          openai_gptoss
-llama-?4                                                                llama4_pythonic -
-llama-?3[.p-]?[123]                                                     llama3_json     -
-mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime)   -               -
-magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)          mistral         mistral
-(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)              mistral         -
-glm-?(4[.-]?[789]|5(\.\d)?)                                             glm47           glm45
-glm-?4[.-]?[56]v?                                                       glm45           glm45
-kimi-?k3                                                                kimi_k3         kimi_k3
-kimi-?k2([.-][5-9]|.*thinking)                                          kimi_k2         kimi_k2
-kimi-?k2                                                                kimi_k2         -
-minimax-?m3                                                             minimax_m3      minimax_m3
-minimax-?m2([.-]\d)?                                                    minimax_m2      minimax_m2
-nemotron-?3(\.\d)?                                                      qwen3_coder     nemotron_v3
-granite-?4(\.\d)?                                                       granite4        -
-granite-?3\.2                                                           granite         granite
-granite-?3(\.\d)?                                                       granite         -
-granite-20b-functioncalling                                             granite-20b-fc  -
-step-?3[.p][5-9]                                                        step3p5         step3p5
-step-?3                                                                 step3           step3
-seed-oss                                                                seed_oss        seed_oss
-ernie-?4[.-]5.*thinking                                                 ernie45         ernie45
-ernie-?4[.-]5-vl                                                        -               ernie45
-hunyuan-a13b                                                            hunyuan_a13b    hunyuan_a13b
-hy-?4                                                                   hy_v4           hy_v4
-hy-?3                                                                   hy_v3           hy_v3
-olmo-?3.*think                                                          olmo3           olmo3
-olmo-?3(\.\d)?                                                          olmo3           -
-lfm-?2.*vl                                                              -               -
-lfm-?2([.-]5-8b|.*thinking)                                             lfm2            qwen3
-lfm-?2(\.\d)?                                                           lfm2            -
-mimo-v2[.-]5                                                            mimo            mimo
-mimo-v2-flash                                                           qwen3_xml       qwen3
-command-a-plus                                                          cohere_command4 cohere_command4
-command-a-reasoning                                                     cohere_command3 cohere_command3
-internlm-?2[.-]5                                                        internlm        -
-intern-s1                                                               internlm        deepseek_r1
-jamba-.*1[.-][5-9]                                                      jamba           -
-phi-?4-mini-instruct                                                    phi4_mini_json  -
-longcat-flash                                                           longcat         -
-gigachat-?3                                                             gigachat3       -
-apertus                                                                 apertus         -
-solar-open-?2                                                           solar_open2     solar_open2
-holo-?2                                                                 -               holo2
-ling-?3(\.\d)?                                                          ling3           ling3
-inkling                                                                 inkling         inkling
-laguna                                                                  poolside_v1     poolside_v1
-muse-glimmer                                                            muse_glimmer    muse_glimmer
-minicpm-?5                                                              minicpm5        -
-minicpm-v-4[.-]6                                                        qwen3_coder     -
-dots-?3                                                                 dots            qwen3
-trinity-large-thinking                                                  qwen3_coder     deepseek_r1
-mellum-?2.*thinking                                                     hermes          qwen3
-mellum-?2                                                               hermes          -
+(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron   -               -
+xlam                                                                 xlam            -
+toolace                                                              pythonic        -
+hermes-(2-(pro|theta)|[34](\.\d)?)                                   hermes          -
+deepseek-r1.*(distill|qwen|llama).*                                  -               deepseek_r1
+deepseek-r1                                                          deepseek_v3     deepseek_r1
+deepseek-v4[.-]1                                                     deepseek_v41    deepseek_v41
+deepseek-v4                                                          deepseek_v4     deepseek_v4
+deepseek-v3[.-]2-speciale                                            -               deepseek_v3
+deepseek-v3[.-]2                                                     deepseek_v32    deepseek_v3
+deepseek-v3[.-]1                                                     deepseek_v31    deepseek_v3
+deepseek-v3                                                          deepseek_v3     -
+qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                     -               -
+qwen-?3[.p-]?[5-9]|intern-s2                                         qwen3_coder     qwen3
+qwen-?3-?coder                                                       qwen3_xml       -
+qwen-?3(?![\d.]).*instruct                                           hermes          -
+qwen-?3                                                              hermes          qwen3
+qwq                                                                  hermes          deepseek_r1
+qwen-?2[.p-]?5                                                       hermes          -
+(diffusion)?gemma-?4                                                 gemma4          gemma4
+functiongemma                                                        functiongemma   -
+gpt-?oss                                                             openai          openai_gptoss
+llama-?4                                                             llama4_pythonic -
+llama-?3[.p-]?[123]                                                  llama3_json     -
+mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime) -               -
+magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)       mistral         mistral
+(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)           mistral         -
+glm-?(4[.-]?[789]|5(\.\d)?)                                          glm47           glm45
+glm-?4[.-]?[56]v?                                                    glm45           glm45
+kimi-?k3                                                             kimi_k3         kimi_k3
+kimi-?k2([.-][5-9]|.*thinking)                                       kimi_k2         kimi_k2
+kimi-?k2                                                             kimi_k2         -
+minimax-?m3                                                          minimax_m3      minimax_m3
+minimax-?m2([.-]\d)?                                                 minimax_m2      minimax_m2
+nemotron-?3(\.\d)?                                                   qwen3_coder     nemotron_v3
+granite-?4(\.\d)?                                                    granite4        -
+granite-?3\.2                                                        granite         granite
+granite-?3(\.\d)?                                                    granite         -
+granite-20b-functioncalling                                          granite-20b-fc  -
+step-?3[.p][5-9]                                                     step3p5         step3p5
+step-?3                                                              step3           step3
+seed-oss                                                             seed_oss        seed_oss
+ernie-?4[.-]5.*thinking                                              ernie45         ernie45
+ernie-?4[.-]5-vl                                                     -               ernie45
+hunyuan-a13b                                                         hunyuan_a13b    hunyuan_a13b
+hy-?4                                                                hy_v4           hy_v4
+hy-?3                                                                hy_v3           hy_v3
+olmo-?3.*think                                                       olmo3           olmo3
+olmo-?3(\.\d)?                                                       olmo3           -
+lfm-?2.*vl                                                           -               -
+lfm-?2([.-]5-8b|.*thinking)                                          lfm2            qwen3
+lfm-?2(\.\d)?                                                        lfm2            -
+mimo-v2[.-]5                                                         mimo            mimo
+mimo-v2-flash                                                        qwen3_xml       qwen3
+command-a-plus                                                       cohere_command4 cohere_command4
+command-a-reasoning                                                  cohere_command3 cohere_command3
+internlm-?2[.-]5                                                     internlm        -
+intern-s1                                                            internlm        deepseek_r1
+jamba-.*1[.-][5-9]                                                   jamba           -
+phi-?4-mini-instruct                                                 phi4_mini_json  -
+longcat-flash                                                        longcat         -
+gigachat-?3                                                          gigachat3       -
+apertus                                                              apertus         -
+solar-open-?2                                                        solar_open2     solar_open2
+holo-?2                                                              -               holo2
+ling-?3(\.\d)?                                                       ling3           ling3
+inkling                                                              inkling         inkling
+laguna                                                               poolside_v1     poolside_v1
+muse-glimmer                                                         muse_glimmer    muse_glimmer
+minicpm-?5                                                           minicpm5        -
+minicpm-v-4[.-]6                                                     qwen3_coder     -
+dots-?3                                                              dots            qwen3
+trinity-large-thinking                                               qwen3_coder     deepseek_r1
+mellum-?2.*thinking                                                  hermes          qwen3
+mellum-?2                                                            hermes          -
 """
 
 
@@ -4267,43 +4717,63 @@ def _family(model_id, root):
 
 
 def parser_facts(url, model, option):
-    """Return the facts `fix` and `command` that start vLLM with a parser; `option` says which."""
+    """Return the facts `fix` and `command` that start vLLM with a Model's parser; `option` is
+    TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page."""
+    options, page = option, REASONING_PAGE
+    parser = reasoning_parser(model.id, model.root)
     if option == TOOL_PARSER:
-        parser, page = tool_call_parser(model.id, model.root), PARSER_PAGE
-        options = ["--enable-auto-tool-choice", option]
-    else:
-        parser, page = reasoning_parser(model.id, model.root), REASONING_PAGE
-        options = [option]
-    fix = "start vLLM with " + " ".join(options)
-    if parser:
-        options.append(parser)
-        return {"fix": fix + " " + parser, "command": serve_command(url, model, *options)}
-    return {"fix": "%s PARSER, if there is one for the family of this model: %s" % (fix, page)}
+        options, page = "--enable-auto-tool-choice " + option, PARSER_PAGE
+        parser = tool_call_parser(model.id, model.root)
+    fix = "start vLLM with %s " % options
+    if not parser:
+        return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
+    command = "%s %s %s" % (serve_command(url, model), options, parser)
+    return {"fix": fix + parser, "command": command}
 
 
-def serve_command(url, model, *options):
-    """Return the shell command that starts vLLM with a Model as it is served at `url`, and options."""
+def serve_command(url, model):
+    """Return the shell command that starts vLLM with a Model as it is served at `url`."""
     import shlex
     words = ["vllm", "serve", model.root or model.id]
-    if model.root and model.root != model.id:
+    if words[-1] != model.id:
         words += ["--served-model-name", model.id]
     target = split_url(url)
     if is_loopback(target.host):
         words += ["--port", str(target.port)]
-    return " ".join(shlex.quote(word) for word in words + list(options))
+    return " ".join(map(shlex.quote, words))
 
 
 # The way to the server
 
+def limit_words(provider, timeout_s):
+    """Return the name of the setting that bounds a completion's silence, "" for the default."""
+    if timeout_s:
+        return "--timeout"
+    return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
+
+
+# What to do about a phase of PHASES before the server is reached, whose limit is its own.
+_UNREACHED = {
+    "resolve": "check the name servers of this host",
+    "connect": "check the address, the route to it and the firewall",
+    "proxy": "check the proxy of the environment",
+    "tls": "check that the port speaks https",
+}
+
+
 def timeout_error(url, phase, seconds, limit=""):
-    """Return the error for a server that kept silent in a phase of the exchange (a code of PHASES).
+    """Return the error for a server that kept silent in a phase of the exchange, a code of PHASES.
 
     `limit` names the setting that ended the wait; "" is a default.
     """
-    fix = {"resolve": "check the name servers of this host",
-           "connect": "check the address, the route to it and the firewall"}
-    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], seconds=round(seconds, 1),
-                     fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+    facts = {"url": url, "phase": phase, "when": PHASES[phase], "seconds": round(seconds, 1)}
+    if phase in _UNREACHED:
+        return error_for("timeout", fix=_UNREACHED[phase], **facts)
+    reason = "look at the server's log"
+    if phase in ("wait", "first"):
+        reason = "a queue or a long prompt is the usual reason"
+    return error_for("timeout", limit=" (limit: %s)" % (limit or "the default"),
+                     fix="%s; to wait longer, raise %s" % (reason, limit or "--timeout"), **facts)
 
 
 def refused_error(url):
@@ -4312,63 +4782,34 @@ def refused_error(url):
     return error_for("connection-refused", url=url, fix=fix)
 
 
-_OTHER_PROTOCOL = ("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|"
-                   "PACKET_LENGTH_TOO_LONG")
-
-
-def tls_error(error, facts, certificate):
-    """Return the error that an exception of TLS means; `certificate()` gives the server's (DER)."""
+def tls_error(error, facts, names):
+    """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
     text = str(error)
     if re.search("doesn't match|[Mm]ismatch", text):
-        names = ", ".join(certificate_names(certificate())[:8]) or text
-        return error_for("tls-wrong-host", detail="it is for " + names, **facts)
+        listed = ", ".join(names()[:8])
+        return error_for("tls-wrong-host", detail=listed and "it is for " + listed or text, **facts)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         detail = getattr(error, "verify_message", None) or text
         return error_for("tls-untrusted", detail=detail, **facts)
-    if re.search(_OTHER_PROTOCOL, text):
+    if re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
     return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
 
 
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
-    dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
+    dates = list(re.finditer(b"[\x17\x18][\x0d\x0f]([0-9]{12,14})Z", der))[:2]
     if len(dates) < 2:
         return ""
     days = []
     for found in dates:
-        day = (found.group(2) or b"20" + found.group(1)).decode("ascii")
-        days.append("%s-%s-%s" % (day[:4], day[4:6], day[6:]))
-    names = _common_names(der[:dates[0].start()])    # the issuer's stand before the dates
-    issuer = "issued by %s, " % names[-1] if names else ""
+        text = found.group(1).decode("ascii")        # a year of two digits is of this century
+        days.append("%s%s-%s-%s" % (text[:-12] or "20", text[-12:-10], text[-10:-8], text[-8:-6]))
+    issuer = ""                                      # its CN or O, before the dates
+    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.S):
+        name = der[found.end():found.end() + ord(found.group(1))]
+        issuer = "issued by %s, " % name.decode("utf-8", "replace")
     return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
-
-
-def _common_names(der):
-    """Return the CN and O texts in a piece of a certificate."""
-    names = []
-    for found in re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der, re.DOTALL):
-        end = found.end() + ord(found.group(1))
-        names.append(der[found.end():end].decode("utf-8", "replace"))
-    return names
-
-
-def certificate_names(der):
-    """Return the host names and addresses a DER certificate is for (RFC 5280, 4.2.1.6)."""
-    head = re.search(b"\x06\x03\x55\x1d\x11(?:\x01\x01.)?\x04(?:\x81.|\x82..|.)\x30"
-                     b"(?:\x81(.)|\x82(..)|(.))", der, re.DOTALL)
-    if not head:
-        return []
-    size = int.from_bytes(head.group(head.lastindex), "big")
-    rest, names = der[head.end():head.end() + size], []
-    while len(rest) > 2:
-        kind, value = rest[0], rest[2:2 + rest[1]]
-        rest = rest[2 + rest[1]:]
-        if kind == 0x82:                             # a host name; 0x87 is an address
-            names.append(excerpt(value.decode("ascii", "replace"), 100))
-        elif kind == 0x87 and len(value) == 4:
-            names.append(".".join(map(str, value)))
-    return names
 
 
 # Answers without content
@@ -4506,8 +4947,8 @@ def find_model(provider, reference=None, timeout_s=None):
     `discover_models` does, and ServerError (model-not-served) for an unknown one.
     """
     if provider.api != "openai-completions":
-        raise ConfigError("models.providers.%s.api is %s: only openai-completions is spoken here" % (provider.id, provider.api),
-                          cause="config-invalid")
+        raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
+                          % (provider.id, provider.api), cause="config-invalid")
     reference = reference or _own_primary(provider)
     declared = declared_models(provider)
     found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
@@ -4563,34 +5004,96 @@ def probe_thinking(provider, model_id, timeout_s=None):
 
     Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
     """
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
-    url = server_root(provider.base_url) + "/tokenize"
     counts = []
     for enabled in (True, False):
-        body = encode_body({"model": model_id, "messages": [{"role": "user", "content": "hi"}],
-                            "chat_template_kwargs": {"enable_thinking": enabled}})
-        reply = fetch("POST", url, discovery_headers(provider), body,
-                      Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s), MODEL_LIST_LIMIT)
-        try:
-            counts.append(_get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count"))
-        except ValueError:
-            counts.append(None)
+        body = {"model": model_id, "messages": [{"role": "user", "content": "hi"}],
+                "chat_template_kwargs": {"enable_thinking": enabled}}
+        counts.append(_ask_tokenizer(provider, None, body, timeout_s))
     if None in counts or counts[0] == counts[1]:
         return None
     return ({"thinkingFormat": "qwen-chat-template"},
             "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
 
 
+def _ask_tokenizer(provider, model, body, timeout_s):
+    """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
+    limit_s = min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S)
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    url = server_root(model.base_url if model else provider.base_url) + "/tokenize"
+    reply = fetch("POST", url, request_headers(provider, model), encode_body(body), route,
+                  MODEL_LIST_LIMIT)
+    try:
+        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
+    except ValueError:
+        return None
+    return count if type(count) is int and reply.status == 200 else None
+
+
+def count_prompt_tokens(provider, model, body, timeout_s=None):
+    """Return how many tokens the prompt of a shaped body takes, or None where nobody can tell.
+
+    One POST /tokenize with the messages, tools and template arguments as they will be sent. A
+    prompt with more than texts is not asked about: an image counts only once it is read.
+    """
+    contents = [message.get("content") for message in body["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    if provider.refusal is not None or any(_get(part, "type") != "text" for part in parts):
+        return None
+    asked = _picked(body, ("model", "messages", "tools", "chat_template_kwargs"))
+    try:
+        return _ask_tokenizer(provider, model, asked, timeout_s)
+    except Error:                                    # what is wrong will be said of the completion
+        return None
+
+
+def thinking_model(provider, model, thinking, timeout_s=None):
+    """Return a Model with the switch that a thinking level needs, where nobody declared one.
+
+    It follows the family (id or root), else what /tokenize shows of the chat template.
+    Raises ServerError, KeyRefused.
+    """
+    if thinking is None or model.source != "discovered":
+        return model
+    names = [model.id, (model.root or "").split("/")[-1]]
+    known = [thinking_evidence(name) for name in names]
+    compat = next((evidence[0] for evidence in known if evidence), None)
+    if any(re.search(family, name) for family in (_NEMOTRON, _DEEPSEEK) for name in names):
+        compat = {}
+    if compat is None:
+        compat = (probe_thinking(provider, model.id, timeout_s) or (None,))[0]
+    if compat is None:
+        return model
+    return model._replace(reasoning=True, compat=dict(compat, **model.compat))
+
+
+def prepare_request(provider, model, body, thinking=None, timeout_s=None):
+    """Return a body Shaped for sending, its budget counted where the estimate would cut it.
+
+    Raises as `shape_request` does, and ServerError or KeyRefused while it looks for the
+    thinking switch of a model that nobody declared.
+    """
+    model = thinking_model(provider, model, thinking, timeout_s)
+    shaped = shape_request(body, model, thinking)
+    count = None
+    if shaped.clamped:
+        count = count_prompt_tokens(provider, model, shaped.body, timeout_s)
+    if count is None:
+        return shaped
+    return shape_request(body, model, thinking, count)
+
+
 def stream_chat(provider, body, thinking=None, timeout_s=None):
     """Send a chat-completions body and return an iterator of Deltas as the answer comes.
 
-    The body is shaped first (`shape_request`), for the model that body["model"]
+    The body is shaped first (`prepare_request`), for the model that body["model"]
     names. `timeout_s` bounds silence, not the whole answer. Dropping the
     iterator closes the connection. Raises what `find_model` raises; while it is
     read, ServerError when the answer breaks off: what came before has been yielded.
     """
-    model = find_model(provider, body.get("model") if isinstance(body, dict) else None)
-    return send_chat(provider, model, shape_request(body, model, thinking).body, timeout_s)
+    reference = _text_or_none(_get(body, "model"))
+    model = find_model(provider, reference, timeout_s)
+    shaped = prepare_request(provider, model, body, thinking, timeout_s)
+    return send_chat(provider, model, shaped.body, timeout_s)
 
 
 def chat(provider, body, thinking=None, timeout_s=None):
@@ -4664,7 +5167,8 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
         raise provider.refusal
     url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, total_s)
+    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s,
+                  total_s, limit_words(provider, timeout_s))
     data, headers = encode_body(body), request_headers(provider, model)
     full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
     with Exchange("POST", url, headers, data, route, before_wait) as exchange:
@@ -4687,6 +5191,7 @@ def encode_body(body):
 def read_answer(exchange, provider, model, observed=None, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
+    exchange.phase = "first"
     blank = 0
     for first in chunks:
         if first.strip():
@@ -4724,8 +5229,9 @@ def _read_whole(exchange, chunks, provider, model, full):
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
     if not isinstance(_get(payload, "choices"), list):
-        raise error_for("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
-                        answered_by=answered_by(exchange.headers))
+        raise error_for("not-openai", url=exchange.url,
+                        detail=what_it_is(text) or "there are no choices in it",
+                        **layer_facts(exchange.headers))
     yield decode_delta(payload, full)
 
 
@@ -5203,7 +5709,7 @@ def _check_version(case):
         yield _passed("vLLM %s" % case.shown(case.version, 40))
         return
     case.version = None
-    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % answered_by(reply.headers))
+    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer_facts(reply.headers)["answered_by"])
 
 
 def _check_health(case):
@@ -6389,7 +6895,7 @@ class Console(object):
         self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
         if stderr is None:
             self.stderr = _Nowhere()
-        self.secrets = []
+        self.secrets, self.warned = [], []
         self.verbose = False
 
     def hide(self, texts):
@@ -6835,16 +7341,25 @@ def _open_providers(options, env, console):
     providers = resolve_providers(settings, options.provider, options.base_url, key, options.ca_file)
     for provider in providers:
         hide_secrets(console, settings, provider)
-        source = "no key"
-        if provider.request_key is not None:
-            source = "the key of %s goes there" % provider.request_key.source
-        console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, source))
+        say_where_the_key_goes(console, provider)
     for warning in settings.warnings:
         if not warning.path or console.verbose:
             console.err("warning: %s: %s" % (issue_place(warning), warning.message))
     for warning in sorted(set(filter(None, map(key_exposed, providers)))):
         console.err("warning: " + warning)
     return settings, providers
+
+
+def say_where_the_key_goes(console, provider):
+    """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
+    warning = key_exposed(provider)
+    if warning and warning not in console.warned:
+        console.warned.append(warning)
+        console.err("warning: " + warning)
+    sent = "no key"
+    if provider.request_key is not None:
+        sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
+    console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, sent))
 
 
 _SECRET_NAME = "KEY|TOKEN|SECRET|PASSWORD"           # of an environment variable, in capitals
@@ -6908,9 +7423,10 @@ def _utf8(data, source):
 
 
 def _add_list_parser(verb):
-    verb.add_argument("--json", action="store_true",
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true",
                       help="print the object of `openclaw models list --json`")
-    verb.add_argument("--plain", action="store_true", help="print one key a line")
+    form.add_argument("--plain", action="store_true", help="print one key a line")
     verb.add_argument("--strict", action="store_true",
                       help="with several servers: fail when one of them did not answer")
     _add_server_options(verb)
@@ -7132,7 +7648,7 @@ def _data_url(path):
 
 def _ask(options, provider, model, body, console):
     """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
-    shaped = shape_request(body, model, options.thinking)
+    shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     show = _Display(options, console)
@@ -7298,7 +7814,9 @@ def _cmd_doctor(options, env, console):
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
-            hide_secrets(console, settings, resolve_provider(settings, name, url, key, options.ca_file))
+            provider = resolve_provider(settings, name, url, key, options.ca_file)
+            hide_secrets(console, settings, provider)
+            say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
@@ -7381,7 +7899,8 @@ def _fix_lines(fix):
 
 def _add_request_parser(verb):
     form = verb.add_mutually_exclusive_group()
-    form.add_argument("--explain", action="store_true", help="say on standard error what was changed, and why")
+    form.add_argument("--explain", action="store_true",
+                      help="say on standard error what was changed, and why")
     form.add_argument("--curl", action="store_true", help="print a curl command that sends it")
     _add_model_options(verb)
     _add_server_options(verb)
@@ -7389,43 +7908,77 @@ def _add_request_parser(verb):
 
 def _cmd_request(options, env, console):
     if options.api_key_file == "-":
-        raise UsageError("the body comes on standard input, so the key cannot", "give --api-key-file a path")
+        raise UsageError("the body comes on standard input, so the key cannot",
+                         "give --api-key-file a path")
+    if is_terminal(console.stdin):
+        console.err("waiting for a chat-completions body on standard input")
     text = _read_stdin(console)
     try:
         body = loads_untrusted(text)
     except ValueError as error:
-        raise UsageError("the body on standard input is no JSON: %s" % error,
-                         """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request""" % TOOL)
+        example = """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request"""
+        raise UsageError("the body on standard input is not JSON: %s" % error, example % TOOL)
     _, provider = _open_provider(options, env, console)
-    reference = options.model or (body.get("model") if isinstance(body, dict) else None)
+    reference = options.model or _get(body, "model")
     if reference is not None and not isinstance(reference, str):
-        raise UsageError("the body's model is no text", "give the id of a model")
+        raise UsageError("the body's model is not a text", "give the id of a model")
     model = find_model(provider, reference, options.timeout)
+    model = thinking_model(provider, model, options.thinking, options.timeout)
     shaped = shape_request(body, model, options.thinking)
-    encode_body(shaped.body)
+    data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     if options.explain:
         for change in shaped.changes:
-            console.err("%-22s %-8s %s" % (change.field, change.action, change.reason))
-    if options.curl:
-        console.out_exact(curl_command(provider, model, shaped.body))
-    else:
+            console.err("%-22s %-8s %s" % change)
+    if not options.curl:
         console.out_json(shaped.body)
+        return 0
+    headers = curl_headers(provider, model)
+    for header in headers:
+        if env.get(header.variable) != header.value:
+            console.err("set %s in this shell before you run it: it stands for %s"
+                        % (header.variable, header.source))
+    console.out_exact(curl_command(model.base_url, headers, data, provider.ca_file))
     return 0
 
 
-def curl_command(provider, model, body):
-    """Return a shell command that sends a shaped body; the key and all headers of the config are left as variables."""
-    import shlex
-    lines = ["curl -sS -N %s" % shlex.quote(provider.base_url + "/chat/completions"),
-             "-H 'Content-Type: application/json'"]
+CurlHeader = collections.namedtuple("CurlHeader", "name prefix variable value source")
+_ONE_ARGUMENT = 100000               # bytes; Linux takes 128 KiB
+
+
+def curl_headers(provider, model):
+    """Return the CurlHeaders of a completion: each value is left to a variable of the shell."""
+    key = provider.request_key
+    headers = []
     for name, value in request_headers(provider, model).items():
-        if name == "Authorization" and provider.request_key is not None and value == "Bearer " + provider.request_key.key:
-            lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
+        if key is not None and (name, value) == ("Authorization", "Bearer " + key.key):
+            header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, "the key of " + key.source)
         else:
-            lines.append('-H %s"$%s"' % (shlex.quote(name + ": "), re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
-    lines.append("--data-binary %s" % shlex.quote(json.dumps(body)))
+            variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
+            header = CurlHeader(name, "", variable, value, "the header %s of the config" % name)
+        headers.append(header)
+    return headers
+
+
+def curl_command(base_url, headers, data, ca_file=None):
+    """Return a shell command that posts a body, a JSON text, to the completions of a base URL."""
+    import shlex
+    lines = ["curl -sS -N %s" % shlex.quote(base_url + "/chat/completions")]
+    if ca_file:
+        lines.append("--cacert %s" % shlex.quote(ca_file))
+    if is_loopback(split_url(base_url).host):
+        lines.append("--noproxy '*'")
+    lines.append("-H 'Content-Type: application/json'")
+    for header in headers:
+        if header.prefix:
+            lines.append('-H "%s: %s$%s"' % header[:3])
+        else:
+            lines.append('-H %s"$%s"' % (shlex.quote(header.name + ": "), header.variable))
+    if len(data) < _ONE_ARGUMENT:
+        lines.append("--data-binary %s" % shlex.quote(data))
+    else:
+        lines.append("--data-binary @- <<'END'\n%s\nEND" % data)
     return " \\\n  ".join(lines)
 
 
