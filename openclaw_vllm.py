@@ -1190,12 +1190,12 @@ def _get(value, *keys):
 
 def _lines_by_name(text):
     """Return {first word: the rest} of a text's lines."""
-    return dict(line.split(" ", 1) for line in text.strip().split("\n"))
+    return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
 
 
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..."
-# allows any other key.
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, *=RULE is that
+# of any other key, and "..." allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = """
@@ -1208,8 +1208,11 @@ auth order profiles
 secrets defaults egressProxy providers
 env shellEnv=shell vars=*text
 shell enabled=boolean timeoutMs=count
-plugins enabled=boolean allow=[text] deny=[text] entries=*plugin load slots
+plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load slots
+plugin-entries vllm=vllm-plugin *=plugin
 plugin enabled=boolean hooks subagent llm config
+vllm-plugin enabled=boolean hooks subagent llm config=no-config
+no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
 refresh enabled=boolean url=refresh-url
 provider baseUrl=text apiKey=SECRET \
@@ -1320,7 +1323,7 @@ name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
 variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
 pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
-picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+picker str the id of a runtime ~ \s*[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
 refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
 """)
@@ -1512,7 +1515,7 @@ def _object_mismatches(value, shape, path, shapes):
         return
     for key, item in value.items():
         place = path + (key,)
-        mark, rule = known.get(key, ("", None))
+        mark, rule = known.get(key) or known.get("*", ("", None))
         if mark == "~!":
             yield _Mismatch(place, _WRONG, shape=shape)
         elif mark == "~":
@@ -2073,10 +2076,10 @@ def _block_headers(settings, block, path):
               for name, value in (block.get("headers") or {}).items()]
     fields += [(last_headers, name, value, "", ("request", "headers", name))
                for name, value in (request.get("headers") or {}).items()]
-    if "token" in auth:
+    if auth.get("mode") == "authorization-bearer":
         fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
                        ("request", "auth", "token")))
-    if "headerName" in auth:
+    if auth.get("mode") == "header":
         fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
                        ("request", "auth", "value")))
     for target, name, value, prefix, place in fields:

@@ -781,6 +781,8 @@ class Settings(Case):
         ("{agents: {defaults: {models: {'vllm/m': {temperature: 1}}}}}",
          "agents.defaults.models.vllm/m.temperature",
          "agents.defaults.models.vllm/m.params.temperature", "it belongs in"),
+        ("{plugins: {entries: {vllm: {config: {a: 1}}, x: {config: {a: 1}}}}}",
+         "plugins.entries.vllm.config.a", None, "unknown"),
         ("{plugins: {entries: {vllm: {enable: false}}}}", "plugins.entries.vllm.enable",
          "plugins.entries.vllm.enabled", "did you mean enabled?"),
         ("{models: {providers: {vllm: {request: {auth: {mode: 'provider-default', x: 1}}}}}}",
@@ -899,7 +901,9 @@ class Settings(Case):
                             ("auth", "auth_names"), ("secrets", "secrets_names"),
                             ("entry", "agents_entries_names")):
             self.assertEqual(sorted(set(schema[name]) - {"default"}), keys(shape), shape)
-        self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys("plugin"))
+        for shape in ("plugin", "vllm-plugin"):
+            self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys(shape))
+        self.compare(schema["plugins"]["entries.vllm.config"], "no-config", shapes, "plugins")
         self.assertEqual(sorted(schema["built_in_provider_ids"]),
                          sorted(vllm._BUILT_IN_PROVIDERS.split()))
         places = {"models.providers.*": "provider", "models.providers.*.models.*": "row",
@@ -948,7 +952,7 @@ class Settings(Case):
             self.compare(schema["additionalProperties"], inner, shapes, where + ".*")
         elif rule in shapes:
             self.assertIs(schema["additionalProperties"], False, where)
-            self.assertEqual(sorted(schema["properties"]), sorted(shapes[rule]), where)
+            self.assertEqual(sorted(schema.get("properties", ())), sorted(shapes[rule]), where)
             for key, (mark, inner) in shapes[rule].items():
                 self.assertEqual(mark == "!", key in schema.get("required", ()), where + "." + key)
                 self.compare(schema["properties"][key], inner, shapes, where + "." + key)
@@ -1237,6 +1241,8 @@ class Provider(Case):
                 ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "v", "prefix": "Key "}}},
                  {"Authorization": "Bearer sk-env", "X-Key": "Key v"}),
                 ({"request": {"auth": {"mode": "provider-default"}}}, {"Authorization": "Bearer sk-env"}),
+                ({"request": {"auth": {"mode": "provider-default", "token": "unknown here"}}},
+                 {"Authorization": "Bearer sk-env"}),
                 ({"models": [{"id": "m", "name": "m", "headers": {"X-A": "model"}}], "headers": {"x-a": "block"}},
                  {"Authorization": "Bearer sk-env", "X-A": "model"})):
             with self.subTest(fields=fields):
