@@ -472,8 +472,8 @@ Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 Provider = collections.namedtuple(
     "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal "
-                "headers last_headers models max_tokens timeout_s layers references primary "
-                "plugin_off env ca_file where file")
+                "headers last_headers models max_tokens timeout_s layers references tags "
+                "primary plugin_off env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
 `explicit`: a models.providers block exists; `asks_server`: its server is asked for
@@ -481,8 +481,9 @@ models; the keys are Credentials or None; `refusal` is the Error that keeps it
 from being asked, or None; `headers` go with completions, below a model's own,
 `last_headers` above them; `models` are the declared rows, ids trimmed;
 `timeout_s` is the provider's own or None; `layers` are agents.defaults and the
-default agent's entry; `references` [(tag, key)] of the default model, the
-fallbacks and the image models, `primary` the first of them or None;
+default agent's entry; `references` [(tag, key)] are the default model,
+fallbacks, image models and configured ones, `tags` {key: [tag]}, `primary` the
+default model or None;
 `plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
 proxies and authorities; `where` says where the base URL comes from, `file` is
 the config.
@@ -547,7 +548,7 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
 """
-# White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
+# White space of ECMA-262, also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
 JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
             "\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
@@ -1154,7 +1155,7 @@ def _located(faults, file, sources):
 
 
 def _locate(trees, file, node, path):
-    """Return (file, position) of a key path below a Node, or of what is nearest, by $include too."""
+    """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
     if not path or not node.items:
         return file, node.start
     included = []
@@ -1190,9 +1191,14 @@ def _get(value, *keys):
 # ----------------------------------------------------------------------------
 # OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
+def _lines_by_name(text):
+    """Return {first word: the rest} of a text's lines."""
+    return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
+
+
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..." allows
-# any other key.
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, *=RULE is that
+# of any other key, and "..." allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = """
@@ -1205,8 +1211,11 @@ auth order profiles
 secrets defaults egressProxy providers
 env shellEnv=shell vars=*text
 shell enabled=boolean timeoutMs=count
-plugins enabled=boolean allow=[text] deny=[text] entries=*plugin load slots
+plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load slots
+plugin-entries vllm=vllm-plugin *=plugin
 plugin enabled=boolean hooks subagent llm config
+vllm-plugin enabled=boolean hooks subagent llm config=no-config
+no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
 refresh enabled=boolean url=refresh-url
 provider baseUrl=text apiKey=SECRET \
@@ -1302,11 +1311,11 @@ for _name, _rule in (
                  "pi-messages|azure-openai-responses")):
     _SHAPES = _SHAPES.replace(_name, _rule)
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
-_LEAVES = dict(line.split(" ", 1) for line in r"""
-text str a text ~ .*
-filled str a non-empty text ~ .+
-text-or-null str,NoneType a text or null ~ .*
-number-or-text int,float,str a number or a text ~ .*
+_LEAVES = _lines_by_name(r"""
+text str a text
+filled str a non-empty text
+text-or-null str,NoneType a text or null
+number-or-text int,float,str a number or a text
 boolean bool true or false
 object dict an object
 number int,float a number
@@ -1317,12 +1326,13 @@ name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
 variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
 pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
-picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+picker str the id of a runtime ~ \s*[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
 refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
-""".strip().split("\n"))
-# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+""")
+# The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
+    "filled": bool,
     "number": math.isfinite,
     "positive": lambda value: 0 < value < math.inf,
     "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
@@ -1357,7 +1367,7 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  chat_template_kwargs=.params.chat_template_kwargs
 """
 # What became of the legacy keys.
-_LEGACY = dict(line.split(" ", 1) for line in """
+_LEGACY = _lines_by_name("""
 provider.contextWindow OpenClaw moves it into the rows that have none
 provider.contextTokens OpenClaw moves it into the rows that have none
 agents.list OpenClaw moves it into agents.entries
@@ -1366,7 +1376,7 @@ entry.contextTokens OpenClaw ignores it
 defaults.contextTokens OpenClaw ignores it
 defaults.llm its successor is models.providers.<id>.timeoutSeconds
 params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
-""".strip().split("\n"))
+""")
 _UNKNOWN, _BOUND, _WRONG = range(3)
 _Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
 _Mismatch.__new__.__defaults__ = ("", None)
@@ -1377,7 +1387,7 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    shapes = _parse_shapes(_SHAPES)
+    shapes = _Shapes(_lines_by_name(_SHAPES))
     found = list(_mismatches(config, "config", (), shapes))
     found.sort(key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
@@ -1387,17 +1397,25 @@ def schema_faults(config):
     return faults[:MAX_ISSUES]
 
 
-def _parse_shapes(text):
-    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~", "~!" or ""."""
-    shapes = {}
-    for line in text.strip().split("\n"):
-        name, _, keys = line.partition(" ")
-        shapes[name] = {}
-        for key in keys.split():
-            key, _, rule = key.partition("=")
-            bare = key.rstrip("~!")
-            shapes[name][bare] = key[len(bare):], rule
-    return shapes
+class _Shapes(dict):
+    """Lines of _SHAPES or _MISPLACED by their names."""
+
+    __slots__ = ()
+
+    def keys_of(self, name):
+        """Return {key: (mark, rule)} of a shape, parsed when first asked for; the mark is "!",
+        "~", "~!" or "".
+        """
+        keys = self.get(name, "")
+        if isinstance(keys, str):
+            keys = self[name] = dict(map(_parse_key, keys.split()))
+        return keys
+
+
+def _parse_key(text):
+    key, _, rule = text.partition("=")
+    name = key.rstrip("~!")
+    return name, (key[len(name):], rule)
 
 
 def _mismatches(value, rule, path, shapes):
@@ -1412,13 +1430,14 @@ def _mismatches(value, rule, path, shapes):
         yield from _object_mismatches(value, rule, path, shapes)
     elif not rule and value is None:
         yield _mismatch(path, "a value", value)
-    elif "|" in rule and value not in rule.strip("|").split("|"):
-        yield _mismatch(path, _rule_words(rule, shapes), value)
-    elif rule and "|" not in rule:
+    elif "|" in rule:
+        if value not in rule.strip("|").split("|"):
+            yield _mismatch(path, _rule_words(rule, shapes), value)
+    elif rule:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
             yield _mismatch(path, words, value)
-        elif isinstance(value, str) and not re.match("(?s:%s)\\Z" % pattern, value):
+        elif pattern and not re.match("(?s:%s)\\Z" % pattern, value):
             yield _mismatch(path, words, value, _BOUND)
         elif rule in _BOUNDS and not _BOUNDS[rule](value):
             yield _mismatch(path, words, value, _BOUND)
@@ -1446,21 +1465,25 @@ def _rule_words(rule, shapes):
         return "an array"
     if rule not in shapes:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
+    required = [key for key, (mark, _) in shapes.keys_of(rule).items() if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
 def _alternatives(value, branches, path, shapes):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
     tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
-    near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
+    near = [
+        found for found in tried
+        if all(mismatch.level < _WRONG for mismatch in found)
+    ]
     if [] in near:
         return
     if len(near) == 1:
         yield from near[0]
     else:
-        words = collections.OrderedDict((_rule_words(branch, shapes), 1) for branch in branches)
-        yield _mismatch(path, " or ".join(words), value)
+        words = [_rule_words(branch, shapes) for branch in branches]
+        expected = " or ".join(collections.OrderedDict.fromkeys(words))
+        yield _mismatch(path, expected, value)
 
 
 def _record_mismatches(value, rule, path, shapes):
@@ -1469,8 +1492,9 @@ def _record_mismatches(value, rule, path, shapes):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
-        yield from _mismatches(key, key_rule or "text", path + (key,), shapes)
-        yield from _mismatches(item, rule, path + (key,), shapes)
+        place = path + (key,)
+        yield from _mismatches(key, key_rule or "text", place, shapes)
+        yield from _mismatches(item, rule, place, shapes)
 
 
 def _array_mismatches(value, rule, path, shapes):
@@ -1478,27 +1502,31 @@ def _array_mismatches(value, rule, path, shapes):
     if not isinstance(value, list):
         yield _mismatch(path, "an array", value)
         return
-    least, most = map(int, (bounds or "0,%d" % len(value)).split(","))
-    if not least <= len(value) <= most:
-        yield _mismatch(path, "%d to %d items" % (least, most), len(value), _BOUND)
+    if bounds:
+        least, most = bounds.split(",")
+        if not int(least) <= len(value) <= int(most):
+            expected = "%s to %s items" % (least, most)
+            yield _mismatch(path, expected, len(value), _BOUND)
     for index, item in enumerate(value):
         yield from _mismatches(item, rule, path + (index,), shapes)
 
 
 def _object_mismatches(value, shape, path, shapes):
-    known = shapes[shape]
+    known = shapes.keys_of(shape)
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
-        mark, rule = known.get(key, ("", None))
-        if mark[:1] == "~":
-            level = _WRONG if mark == "~!" else _UNKNOWN
-            yield _Mismatch(path + (key,), level, shape=shape)
+        place = path + (key,)
+        mark, rule = known.get(key) or known.get("*", ("", None))
+        if mark == "~!":
+            yield _Mismatch(place, _WRONG, shape=shape)
+        elif mark == "~":
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
-            yield from _mismatches(item, rule, path + (key,), shapes)
+            yield from _mismatches(item, rule, place, shapes)
         elif "..." not in known:
-            yield _Mismatch(path + (key,), _UNKNOWN, shape=shape)
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
     for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
             yield _Mismatch(path + (key,), _WRONG, "is missing")
@@ -1528,23 +1556,24 @@ def _fault(config, mismatch, shapes):
 def _known_place(config, path, shape, shapes):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _parse_shapes(_MISPLACED).get(shape, {}).get(key, ("", ""))
+    _, target = _Shapes(_lines_by_name(_MISPLACED)).keys_of(shape).get(key, ("", ""))
     if target[:1] == ".":
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
     if key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
-    if key in shapes[shape]:                         # a legacy key whose value has no one place
+    known = shapes.keys_of(shape)
+    if key in known:                                 # a legacy key whose value has no one place
         return None
-    if shape == "row" and key in shapes["compat"]:
+    if shape == "row" and key in shapes.keys_of("compat"):
         return around + ("compat", key)
     if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
-        if key in shapes["row"]:
+        if key in shapes.keys_of("row"):
             return around + ("models", 0, key)
-        if key in shapes["compat"]:
+        if key in shapes.keys_of("compat"):
             return around + ("models", 0, "compat", key)
-    near = nearest(key, shapes[shape])
+    near = nearest(key, known)
     return around + (near,) if near else None
 
 
@@ -1630,9 +1659,12 @@ def _scope_faults(scope, defaults, *path):
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
                 yield _refused("goes with provider/model only", *path + ("models", reference, key))
-    aliases = model_aliases([_agent_layer(defaults), _agent_layer(scope)])
-    for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
-        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+    layers = _agent_layer(defaults), _agent_layer(scope)
+    aliases = [alias.lower() for alias in model_aliases(layers).values()]
+    policy = _get(scope, "modelPolicy", "allow") or ()
+    for index, allowed in enumerate(policy):
+        alias = trimmed(allowed).lower()
+        if split_reference(allowed) is None and alias not in aliases:
             yield _refused("expected provider/model, provider/* or an alias",
                            *path + ("modelPolicy", "allow", index))
 
@@ -1696,7 +1728,8 @@ def is_private(host):
 
 
 # A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
-_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
+_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
+                 r"f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
                  r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
                  r"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+)\.?\Z")
 
@@ -1847,6 +1880,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         timeout_s=fields.get("timeoutSeconds"),
         layers=layers,
         references=references,
+        tags=model_tags(references, model_aliases(layers)),
         primary=dict(references).get("default"),
         plugin_off=plugin_off,
         env=settings.layers[0][1],
@@ -2045,10 +2079,10 @@ def _block_headers(settings, block, path):
               for name, value in (block.get("headers") or {}).items()]
     fields += [(last_headers, name, value, "", ("request", "headers", name))
                for name, value in (request.get("headers") or {}).items()]
-    if "token" in auth:
+    if auth.get("mode") == "authorization-bearer":
         fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
                        ("request", "auth", "token")))
-    if "headerName" in auth:
+    if auth.get("mode") == "header":
         fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
                        ("request", "auth", "value")))
     for target, name, value, prefix, place in fields:
@@ -2257,7 +2291,7 @@ def _same_key(one, other):
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    found = re.match(_PROFILE, trimmed(reference))
+    found = "@" in reference and re.match(_PROFILE, trimmed(reference))
     if found and trimmed(found.group(1)) and trimmed(found.group(2)):
         return trimmed(found.group(1))
     return trimmed(reference)
@@ -2272,10 +2306,11 @@ def agent_layers(config):
     defaults = agents.get("defaults") or {}
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId")))
+    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
+    chosen = trimmed(chosen).lower()
     found = [entry for _, entry in entries if entry.get("default") is True]
     if chosen:
-        found = [entry for name, entry in entries if name.lower() == chosen.lower()]
+        found = [entry for name, entry in entries if name.lower() == chosen]
     elif not found and (len(entries) == 1 or entries is listed):
         found = [entry for _, entry in entries]      # the first one, as agents.list had it
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
@@ -2283,21 +2318,25 @@ def agent_layers(config):
 
 def _agent_layer(settings):
     models = collections.OrderedDict()
-    for reference, entry in (settings.get("models") or {}).items():
+    configured = [
+        text for text in settings.get("models") or ()
+        if not trimmed(text).endswith("/*")
+    ]
+    for reference in configured:
         key = reference_key(reference)
-        if key and not key.endswith("/*"):
-            models[key] = dict(models.get(key, {}), **entry)
-    return dict(settings, models=models)
+        if key:
+            models[key] = dict(models.get(key, {}), **settings["models"][reference])
+    return dict(settings, models=models, configured=configured)
 
 
 def model_aliases(layers):
-    """Return {alias in lower case: key}; of equal keys the last alias counts."""
-    names = {}
+    """Return {key: alias} of some layers; an entry with an empty alias takes it away."""
+    aliases = collections.OrderedDict()
     for layer in layers:
         for key, entry in layer["models"].items():
-            if trimmed(entry.get("alias", "")):
-                names[key] = trimmed(entry["alias"]).lower()
-    return {name: key for key, name in names.items()}
+            if "alias" in entry:
+                aliases[key] = trimmed(entry["alias"])
+    return {key: alias for key, alias in aliases.items() if alias}
 
 
 def has_wildcard(config, provider):
@@ -2311,7 +2350,7 @@ def has_wildcard(config, provider):
 
 
 def model_references(config, layers):
-    """Return [(tag, key)] of the default model, the fallbacks and the image models, in this order.
+    """Return [(tag, key)]: the default model, fallbacks, image models and configured ones.
 
     A reference that means no model stays as it is written.
     """
@@ -2320,12 +2359,13 @@ def model_references(config, layers):
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
     image, image_fallbacks = _choice(layers[0].get("imageModel"))
-    found = [("default", own_primary or primary)] + _numbered("fallback#%d", fallbacks)
+    declared = _declared_keys(config)
+    primary = own_primary or primary or "".join(declared[:1])
+    found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
     found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    aliases, declared = model_aliases(layers), _declared_keys(config)
-    known = declared + list(layers[0]["models"])
-    if not found[0][1] and declared:
-        found[0] = ("default", declared[0])
+    found += [("configured", text) for layer in layers for text in layer["configured"]]
+    aliases = {alias.lower(): key for key, alias in model_aliases(layers).items()}
+    known = (list(layers[1]["models"]), list(layers[0]["models"]) + declared)
     return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
 
 
@@ -2349,18 +2389,28 @@ def _declared_keys(config):
 def resolve_reference(text, aliases, known):
     """Return the key that a reference of the settings means, else its own text.
 
-    `aliases` are {alias in lower case: key}, `known` the keys that a bare id may mean.
+    `aliases` are {alias in lower case: key}, `known` lists of keys: the first list that has a bare
+    id decides whose it is.
     """
     text = without_profile(text)
-    key = reference_key(text)
     if text.lower() in aliases:
         return aliases[text.lower()]
-    if key and key.startswith(DEFAULT_PROVIDER + "/") and key[5:].lower() in aliases:
-        return aliases[key[5:].lower()]
     if "/" in text:
-        return key or text
-    meant = {key for key in known if key.partition("/")[2] == text}
-    return meant.pop() if len(meant) == 1 else text
+        key = reference_key(text) or text
+        provider, _, name = key.lower().partition("/")
+        target = aliases.get(name, "")
+        return target if target.startswith(provider + "/") else key
+    for keys in known:
+        providers = set()
+        for key in keys:
+            provider, _, name = key.partition("/")
+            if name.lower() == text.lower():
+                providers.add(provider)
+        if len(providers) == 1:
+            return providers.pop() + "/" + text
+        if providers:
+            break
+    return text
 
 
 def parse_model_list(payload):
@@ -2477,7 +2527,7 @@ def _model(provider, model_id, **fields):
         input=("text",),
         max_tokens=DEFAULT_MAX_TOKENS,
         reasoning=False,
-        tags=_tags(provider, key),
+        tags=tuple(provider.tags.get(key, ())),
         compat={},
         headers={},
         params=params,
@@ -2506,18 +2556,16 @@ def _agent_params(layers, key):
     return params, None
 
 
-def _tags(provider, key):
-    """Return OpenClaw's tags of a model, in its order."""
-    tags = [tag for tag, reference in provider.references if reference_key(reference) == key]
-    entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
-    if entries:
-        tags.append("configured")
-    for entry in reversed(entries):
-        alias = trimmed(entry.get("alias", ""))
-        if alias:
-            tags.append("alias:" + alias)
-            break
-    return tuple(tags)
+def model_tags(references, aliases):
+    """Return {key: OpenClaw's tags of the model, in its order}."""
+    tags = collections.defaultdict(list)
+    for tag, reference in references:
+        key = reference_key(reference)
+        if tag not in tags[key]:
+            tags[key].append(tag)
+    for key, alias in aliases.items():
+        tags[key].append("alias:" + alias)
+    return tags
 
 
 # Families by their ids -> the compat that carries a thinking level to their templates.

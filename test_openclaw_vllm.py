@@ -781,6 +781,8 @@ class Settings(Case):
         ("{agents: {defaults: {models: {'vllm/m': {temperature: 1}}}}}",
          "agents.defaults.models.vllm/m.temperature",
          "agents.defaults.models.vllm/m.params.temperature", "it belongs in"),
+        ("{plugins: {entries: {vllm: {config: {a: 1}}, x: {config: {a: 1}}}}}",
+         "plugins.entries.vllm.config.a", None, "unknown"),
         ("{plugins: {entries: {vllm: {enable: false}}}}", "plugins.entries.vllm.enable",
          "plugins.entries.vllm.enabled", "did you mean enabled?"),
         ("{models: {providers: {vllm: {request: {auth: {mode: 'provider-default', x: 1}}}}}}",
@@ -888,7 +890,8 @@ class Settings(Case):
     def test_the_table_is_openclaws_own_schema(self):
         with open(self.PATH, encoding="utf-8") as source:
             schema = json.load(source)
-        shapes = vllm._parse_shapes(vllm._SHAPES)
+        table = vllm._Shapes(vllm._lines_by_name(vllm._SHAPES))
+        shapes = {shape: table.keys_of(shape) for shape in list(table)}
 
         def keys(shape):
             return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
@@ -898,7 +901,9 @@ class Settings(Case):
                             ("auth", "auth_names"), ("secrets", "secrets_names"),
                             ("entry", "agents_entries_names")):
             self.assertEqual(sorted(set(schema[name]) - {"default"}), keys(shape), shape)
-        self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys("plugin"))
+        for shape in ("plugin", "vllm-plugin"):
+            self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys(shape))
+        self.compare(schema["plugins"]["entries.vllm.config"], "no-config", shapes, "plugins")
         self.assertEqual(sorted(schema["built_in_provider_ids"]),
                          sorted(vllm._BUILT_IN_PROVIDERS.split()))
         places = {"models.providers.*": "provider", "models.providers.*.models.*": "row",
@@ -947,7 +952,7 @@ class Settings(Case):
             self.compare(schema["additionalProperties"], inner, shapes, where + ".*")
         elif rule in shapes:
             self.assertIs(schema["additionalProperties"], False, where)
-            self.assertEqual(sorted(schema["properties"]), sorted(shapes[rule]), where)
+            self.assertEqual(sorted(schema.get("properties", ())), sorted(shapes[rule]), where)
             for key, (mark, inner) in shapes[rule].items():
                 self.assertEqual(mark == "!", key in schema.get("required", ()), where + "." + key)
                 self.compare(schema["properties"][key], inner, shapes, where + "." + key)
@@ -1236,6 +1241,8 @@ class Provider(Case):
                 ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "v", "prefix": "Key "}}},
                  {"Authorization": "Bearer sk-env", "X-Key": "Key v"}),
                 ({"request": {"auth": {"mode": "provider-default"}}}, {"Authorization": "Bearer sk-env"}),
+                ({"request": {"auth": {"mode": "provider-default", "token": "unknown here"}}},
+                 {"Authorization": "Bearer sk-env"}),
                 ({"models": [{"id": "m", "name": "m", "headers": {"X-A": "model"}}], "headers": {"x-a": "block"}},
                  {"Authorization": "Bearer sk-env", "X-A": "model"})):
             with self.subTest(fields=fields):
@@ -1489,11 +1496,15 @@ class Models(Case):
         ({"defaults": {"model": "vllm/f"}}, {"vllm/f": "default"}),
         ({"defaults": {"model": {"primary": "B", "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
          {"b": "fallback#1", "c": "fallback#3"}),
-        ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast"]},
+        ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast", "vllm/b@fast"]},
                        "models": {"vllm/b": {"alias": " Fast "}}}},
-         {"a": "default", "b": "fallback#1 fallback#2 configured alias:Fast"}),
+         {"a": "default", "b": "fallback#1 fallback#2 fallback#4 configured alias:Fast"}),
         ({"defaults": {"imageModel": {"primary": "vllm/a", "fallbacks": ["c", "vllm/b"]}}},
          {"a": "default image", "c": "img-fallback#1", "b": "img-fallback#2"}),
+        ({"defaults": {"models": {"b": {}, "C": {}, "ns/d": {}, "vllm/a": {"alias": "y"}},
+                       "model": "vllm/c"},
+          "entries": {"x": {"models": {" vllm/a": {"alias": " "}}}}},
+         {"a": "configured", "b": "configured", "c": "default"}),
         ({"defaults": {"models": {"vllm/*": {"alias": "x"}, "vLLM/ a": {"alias": "y"},
                                   "vllm/a": {"alias": "z"}, "vllm/b": {"alias": " "}}}},
          {"a": "default configured alias:z", "b": "configured"}),
