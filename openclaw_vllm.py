@@ -6808,6 +6808,12 @@ class Console(object):
         self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
         self.flush_errors()
 
+    def warn(self, text):
+        """Write a warning to standard error, the same one once in a run."""
+        if text not in self.warned:
+            self.warned.append(text)
+            self.err("warning: " + text)
+
     def detail(self, text):
         """Write a line to standard error with --verbose."""
         if self.verbose:
@@ -7243,9 +7249,8 @@ def _open_providers(options, env, console):
 def say_where_the_key_goes(console, provider):
     """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
     warning = key_exposed(provider)
-    if warning and warning not in console.warned:
-        console.warned.append(warning)
-        console.err("warning: " + warning)
+    if warning:
+        console.warn(warning)
     sent = "no key"
     if provider.request_key is not None:
         sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
@@ -7438,6 +7443,8 @@ def _cmd_chat(options, env, console):
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout)
+    if model.base_url != provider.base_url:
+        say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
     if options.image and "image" not in model.input:
         raise UsageError("%s takes no images" % model.key, "if it does, declare it: input: [\"text\", \"image\"]")
     messages = []
@@ -7512,7 +7519,7 @@ def _ask(options, provider, model, body, console):
     """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
     shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
-        console.err("warning: " + warning)
+        console.warn(warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
     try:
@@ -7594,7 +7601,7 @@ def _converse(options, provider, model, fields, messages, console):
         readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
-    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, provider.base_url))
+    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, model.base_url))
     while True:
         try:
             text = read_turn(input)
@@ -7678,7 +7685,8 @@ def _cmd_doctor(options, env, console):
         try:
             provider = resolve_provider(settings, name, url, key, options.ca_file)
             hide_secrets(console, settings, provider)
-            say_where_the_key_goes(console, provider)
+            if not options.json:
+                say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
