@@ -110,10 +110,7 @@ class KeyRefused(Error):
     exit_status = 5
 
 
-_ERRORS = {
-    kind.exit_status: kind
-    for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)
-}
+_ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
 Cause = collections.namedtuple("Cause", "exit_status summary fix command")
 Cause.__new__.__defaults__ = ("",)
 Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
@@ -138,7 +135,7 @@ CAUSES = {
         "put the block into {included} by hand; this prints it: {tool} config"),
     "config-missing-variable": Cause(
         1, "{path} uses ${{{variable}}}, which is not set",
-        "export {variable}=…    (or put it into {dotenv})"),
+        "set it: export {variable}=VALUE, or the same line in {dotenv}"),
     "provider-disabled": Cause(
         1, "{problem} in {file}, so OpenClaw asks no vLLM server", "switch the plugin on again"),
     "bad-base-url": Cause(
@@ -173,7 +170,7 @@ CAUSES = {
         4, "{url}: {detail}: the server is still loading its model",
         "wait until its log says that startup is complete; if it never does, the log says why"),
     "engine-dead": Cause(
-        4, "{url}: HTTP {status}{words}: the API answers, but the engine behind it has died",
+        4, "{url}: the API answers, but the engine behind it has died: HTTP {status}{words}",
         "restart vLLM; its log says why the engine died"),
     "wrong-address-family": Cause(
         4, "{url}: only {answers} answers, {refuses} does not",
@@ -186,8 +183,8 @@ CAUSES = {
         "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
     "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
     "gateway-auth": Cause(
-        5, "{url}: HTTP {status}: a proxy before the server wants {scheme} credentials"
-           "{realm}{answered_by}",
+        5, "{url}: HTTP {status}: a layer before the server wants credentials: {challenge}"
+           "{answered_by}",
         "put them into headers.Authorization of the provider's block in openclaw.json"),
     "scheme-mismatch": Cause(
         4, "{url}: the port does not speak {scheme}", "use the other scheme: {right}"),
@@ -548,8 +545,8 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 array, None for a scalar.
 """
 # White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
-JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-            "\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
+JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+            "\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
     "(?P<trivia>[" + JS_SPACE + "]+"
     "|//[^\n\r\u2028\u2029]*"
@@ -563,15 +560,21 @@ _JSON5_TOKEN = (
     r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + JS_SPACE + "])+)"
 )
 _JSON5_ESCAPE = r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|[\s\S])"
-_JSON5_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\x0b", "0": "\0",
-                  "\n": "", "\r": "", "\r\n": "", "\u2028": "", "\u2029": ""}
-_JSON5_WORDS = {"null": None, "true": True, "false": False, "Infinity": math.inf, "NaN": math.nan}
+_JSON5_ESCAPED = dict(zip("bfnrtv0", "\b\f\n\r\t\x0b\0"))
+_JSON5_ESCAPED.update(dict.fromkeys(("\n", "\r", "\r\n", "\u2028", "\u2029"), ""))
+_JSON5_WORDS = {
+    "null": None,
+    "true": True,
+    "false": False,
+    "Infinity": math.inf,
+    "NaN": math.nan,
+}
 # What the parser expects next, and the words for it.
 _VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
 _EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
              "',' or '}'", "the end of the text")
 _AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
-_CLOSING = {(_ITEM, "]"), (_NEXT_ITEM, "]"), (_KEY, "}"), (_NEXT_KEY, "}")}
+_CLOSING = ("", "]", "}", "", "]", "}", "")          # by what is expected
 
 
 def trimmed(text):
@@ -590,7 +593,9 @@ def json_number(digits):
 
     So every integer read is also a finite float.
     """
-    return int(digits) if len(digits.lstrip("-")) <= 300 else float(digits)
+    if len(digits.lstrip("-")) > 300:
+        return float(digits)
+    return int(digits)
 
 
 def json5_loads(text):
@@ -603,9 +608,9 @@ def json5_loads(text):
     if isinstance(text, (bytes, bytearray)):
         text = _decode_utf8(bytes(text))
     if "\\ud" not in text and "\\uD" not in text:     # json.loads accepts a lone surrogate
-        plain = text[1:] if text[:1] == "\ufeff" else text
+        start = text.startswith("\ufeff")
         try:
-            return json.loads(plain, parse_int=json_number)
+            return json.loads(text[start:], parse_int=json_number)
         except (ValueError, RecursionError):
             pass
     return json5_tree(text).value
@@ -618,7 +623,8 @@ def json5_tree(text):
     """
     if "\0" in text:
         raise Json5Error("a NUL character", text, text.index("\0"))
-    frames = [[0, [], [], None]]     # the text, then the open containers: [start, value, items, key]
+    # The text itself, then the open containers: [start, value, items, key in waiting].
+    frames = [[0, [], [], None]]
     expected = _VALUE
     for kind, token, start, end in _json5_tokens(text):
         if expected in (_VALUE, _ITEM) and kind != "mark":
@@ -641,7 +647,7 @@ def json5_tree(text):
             expected = _VALUE
         elif expected in _AFTER_COMMA and token == ",":
             expected = _AFTER_COMMA[expected]
-        elif (expected, token) in _CLOSING:
+        elif token == _CLOSING[expected]:
             opened, value, items, _ = frames.pop()
             expected = _json5_attach(frames, Node(opened, end, value, items))
         else:
@@ -709,7 +715,9 @@ def _json5_scalar(text, kind, token, start, expected):
     if digits in _JSON5_WORDS:
         value = _JSON5_WORDS[digits]
     elif digits[:2] not in ("0x", "0X"):
-        value = json_number(digits) if digits.isdigit() else float(digits)
+        value = float(digits)
+        if digits.isdigit():
+            value = json_number(digits)
     elif len(digits) <= 250:
         value = int(digits, 16)
     else:
@@ -740,8 +748,11 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
-    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
-    plain = name.replace("$", "_").replace("\u200c", "_").replace("\u200d", "_")
+    def unescape(match):
+        return chr(int(match.group(1), 16))
+
+    name = re.sub(r"\\u([0-9a-fA-F]{4})", unescape, token)
+    plain = re.sub("[$\u200c\u200d]", "_", name)
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
         raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
     return name
@@ -851,8 +862,9 @@ def _home(env):
 
 
 def _expand_home(path, env):
-    if path and (path == "~" or path[:2] in ("~/", "~" + os.sep)) and _home(env):
-        return _home(env) + path[1:]
+    home = _home(env)
+    if path and home and (path + "/")[:2] in ("~/", "~" + os.sep):
+        return home + path[1:]
     return path
 
 
@@ -893,7 +905,7 @@ def read_text(path, limit):
 
 
 def _load_config(path, env, sources):
-    """Return the config object with its $includes merged in; fills `sources` with the texts read."""
+    """Return the config object with its $includes merged in; fills `sources` with the texts."""
     roots = [os.path.dirname(os.path.abspath(path))]
     for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
         if env_setting(root):
@@ -933,23 +945,20 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
                 for key, item in value.items() if key != "$include"}
         if "$include" not in value:
             return rest
-        names = value["$include"]
-        if isinstance(names, list):
-            merged = {}
-            for name in names:
-                merged = deep_merge(merged, self.included(name, path, chain))
-        else:
-            merged = self.included(names, path, chain)
-        if not rest:
-            return merged
-        if not isinstance(merged, dict):
+        merged = {}
+        for name in _include_names(value):
+            merged = deep_merge(merged, self.included(name, path, chain))
+        if isinstance(merged, dict):
+            return deep_merge(merged, rest)
+        if rest:
             raise _include_error(path, "keys beside $include need an object in the included file")
-        return deep_merge(merged, rest)
+        return merged
 
     def included(self, name, path, chain):
         """Return the value of one included file. Raises ConfigError."""
         if not isinstance(name, str):
-            raise _include_error(path, "expected a path or a list of paths, found " + _json_type(name))
+            found = _json_type(name)
+            raise _include_error(path, "expected a path or a list of paths, found " + found)
         target = include_target(name, path)
         try:
             real = os.path.realpath(target)
@@ -964,7 +973,8 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
             raise _include_error(path, "the files include each other: %s"
                                  % " -> ".join(chain + (target,)))
         if len(chain) > INCLUDE_DEPTH:
-            raise _include_error(path, "more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
+            raise _include_error(path, "more than %d levels of includes at %s"
+                                 % (INCLUDE_DEPTH, name))
         value = self.load(target, INCLUDE_LIMIT, chain)
         # Opening a file costs time, however small it is.
         self.left[0] -= len(self.sources[target]) + 1024
@@ -974,14 +984,21 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
         return value
 
 
+def _include_names(value):
+    """Return what an object says to include, as a list of what should be paths."""
+    names = value.get("$include", [])
+    return names if isinstance(names, list) else [names]
+
+
 def include_target(name, path):
     """Return the path that $include: `name` means in the file `path`."""
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
 
 
 def _inside(path, root):
-    root, path = (os.path.normcase(os.path.abspath(place)) for place in (root, path))
-    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
+                  for place in (path, root))
+    return path.startswith(root)
 
 
 def _include_error(path, problem):
@@ -1016,8 +1033,9 @@ def parse_dotenv(text):
     values = {}
     for match in re.finditer(_DOTENV_LINE, text.replace("\r\n", "\n"), re.MULTILINE):
         name, value = match.group(1), match.group(2).strip()
-        if value[:1] in ("'", '"', "`") and value[-1:] == value[0] and len(value) > 1:
-            quote, value = value[0], value[1:-1]
+        quoted = re.match(r"(?s)(['\"`])(.*)\1\Z", value)
+        if quoted:
+            quote, value = quoted.groups()
             if quote == '"':
                 value = value.replace("\\n", "\n").replace("\\r", "\r")
         values[name] = value
@@ -1099,11 +1117,19 @@ def is_nested(value, levels):
 
 
 def _json_type(value):
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "an array",
-             dict: "an object"}
-    return kinds.get(type(value), "a number")
+    """Return words for the type of a JSON value."""
+    return _JSON_TYPES[type(value).__name__]
+
+
+_JSON_TYPES = {
+    "NoneType": "null",
+    "bool": "a boolean",
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "list": "an array",
+    "dict": "an object",
+}
 
 
 def _located(faults, file, sources):
@@ -1125,24 +1151,28 @@ def _located(faults, file, sources):
 
 
 def _locate(trees, file, node, path):
-    """Return (file, position) of a key path below a Node, following $include, or of what is nearest."""
+    """Return (file, position) of a key path below a Node, or of what is nearest, by $include too."""
     if not path or not node.items:
         return file, node.start
-    inside = None
+    included = []
     if isinstance(node.value, dict):
-        inside = next((item[3] for item in reversed(node.items) if item[0] == path[0]), None)
-    elif isinstance(path[0], int) and path[0] < len(node.items):
-        inside = node.items[path[0]]
-    if inside is not None:
-        return _locate(trees, file, inside, path[1:])
-    names = _get(node.value, "$include")
-    for name in reversed(names if isinstance(names, list) else [names]):
-        target = name and include_target(name, file)
-        if target in trees:
-            found = _locate(trees, target, trees[target], path)
-            if found != (target, trees[target].start):
-                return found
+        inside = [item for name, _, _, item in node.items if name == path[0]]
+        included = _include_names(node.value)
+    else:
+        inside = node.items[path[0]:][:1]
+    if inside:
+        return _locate(trees, file, inside[-1], path[1:])
+    for name in reversed(included):
+        target = include_target(name, file)
+        found = _locate(trees, target, trees[target], path)
+        if found != (target, trees[target].start):
+            return found
     return file, node.start
+
+
+def _text_or_empty(value):
+    """Return a text, or "" for what is none."""
+    return value if isinstance(value, str) else ""
 
 
 def _get(value, *keys):
@@ -1158,7 +1188,8 @@ def _get(value, *keys):
 # OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, a bare key holds anything but null, and "..." allows any other key.
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..." allows
+# any other key.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = """
@@ -1250,7 +1281,7 @@ defaults model=text/choice imageModel=text/image-choice models=*picked params=pa
  mediaModels modelSelectionScope pdfMaxMb pdfMaxPages pdfModel repoRoot sandbox sessionStore \
  silentReply skills skipBootstrap skipOptionalBootstrapFiles startupContext subagents systemAgent \
  toolProgressDetail typingIntervalSeconds typingMode userTimezone utilityModel verboseDefault \
- voiceModel workspace contextTokens~ llm~
+ voiceModel workspace contextTokens~ llm~!
 entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
  reasoningDefault=off|on|stream default~=boolean agentDir bootstrapMaxChars \
  bootstrapTotalMaxChars contextInjection contextLimits cwd decisionModel description \
@@ -1259,32 +1290,40 @@ entry model=text/choice models=*picked params=params modelPolicy=policy thinking
  utilityModel verboseDefault workspace contextTokens~
 listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
  thinkingDefault=LEVELS ...
-""".replace("SECRET", "text/env-ref/file-ref/exec-ref/store-ref").replace("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|"
-            "anthropic-messages|google-generative-ai|google-vertex|github-copilot|"
-            "bedrock-converse-stream|ollama|pi-messages|azure-openai-responses").replace(
-                "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra")
-# Leaf: what it is called, the types it has, and the test or pattern that its values pass.
-_LEAVES = {
-    "text": ("a text", (str,), None),
-    "filled": ("a non-empty text", (str,), bool),
-    "text-or-null": ("a text or null", (str, type(None)), None),
-    "number-or-text": ("a number or a text", (int, float, str), None),
-    "boolean": ("true or false", (bool,), None),
-    "object": ("an object", (dict,), None),
-    "number": ("a number", (int, float), math.isfinite),
-    "positive": ("a number above 0", (int, float), lambda value: 0 < value < math.inf),
-    "count": ("a whole number", (int, float), lambda value: value % 1 == 0 <= value < 2 ** 53),
-    "whole": ("a whole number above 0", (int, float),
-              lambda value: value % 1 == 0 < value < 2 ** 53),
-    "name": ("a name such as \"default\"", (str,), "[a-z][a-z0-9_-]{0,63}"),
-    "variable": ("the name of a variable such as VLLM_API_KEY", (str,), "[A-Z][A-Z0-9_]{0,127}"),
-    "pointer": ("\"value\" or a JSON pointer", (str,), "value|/(?:[^~]|~[01])*"),
-    "command": ("the id of a secret", (str,),
-                r"(?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}"),
-    "picker": ("the id of a runtime", (str,), r"\s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*"),
-    "agent-id": ("the id of an agent", (str,), "[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"),
-    "refresh-url": ("an https URL, or one of this host", (str,),
-                    r"https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?"),
+"""
+for _name, _rule in (
+        ("SECRET", "text/env-ref/file-ref/exec-ref/store-ref"),
+        ("LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"),
+        ("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
+                 "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
+                 "pi-messages|azure-openai-responses")):
+    _SHAPES = _SHAPES.replace(_name, _rule)
+# What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
+_LEAVES = dict(line.split(" ", 1) for line in r"""
+text str a text ~ .*
+filled str a non-empty text ~ .+
+text-or-null str,NoneType a text or null ~ .*
+number-or-text int,float,str a number or a text ~ .*
+boolean bool true or false
+object dict an object
+number int,float a number
+positive int,float a number above 0
+count int,float a whole number
+whole int,float a whole number above 0
+name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
+variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
+pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
+command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
+picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
+refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
+""".strip().split("\n"))
+# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+_BOUNDS = {
+    "number": math.isfinite,
+    "positive": lambda value: 0 < value < math.inf,
+    "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
+    "whole": lambda value: value % 1 == 0 < value < 2 ** 53,
 }
 _BUILT_IN_PROVIDERS = """amazon-bedrock amazon-bedrock-mantle anthropic anthropic-vertex arcee
 azure-openai-responses byteplus byteplus-plan cerebras chutes claude-cli clawrouter
@@ -1303,7 +1342,7 @@ config providers=models.providers model=agents.defaults.model vllm=models.provid
 models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
  apiKey=models.providers.vllm.apiKey
 agents model=agents.defaults.model models=agents.defaults.models params=agents.defaults.params
-defaults providers=models.providers
+defaults providers=models.providers llm=models.providers.vllm.timeoutSeconds
 choice providers=models.providers fallback=.fallbacks
 provider url=.baseUrl endpoint=.baseUrl host=.baseUrl key=.apiKey token=.apiKey type=.api \
  timeout=.timeoutSeconds
@@ -1314,73 +1353,79 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  thinking=.params.thinking extra_body=.params.extra_body \
  chat_template_kwargs=.params.chat_template_kwargs
 """
-# Legacy key: whether OpenClaw refuses it, what became of it, and where its value belongs now.
-_LEGACY = {
-    ("provider", "contextWindow"): (False, "OpenClaw moves it into the rows that have none", None),
-    ("provider", "contextTokens"): (False, "OpenClaw moves it into the rows that have none", None),
-    ("agents", "list"): (False, "OpenClaw moves it into agents.entries", None),
-    ("entry", "default"): (False, "OpenClaw moves it to agents.defaults.systemAgent.agentId", None),
-    ("entry", "contextTokens"): (False, "OpenClaw ignores it", None),
-    ("defaults", "contextTokens"): (False, "OpenClaw ignores it", None),
-    ("defaults", "llm"): (True, "its successor is models.providers.<id>.timeoutSeconds",
-                          "models.providers.vllm.timeoutSeconds"),
-    ("params", "qwenThinkingFormat"): (False, "its successor is compat.thinkingFormat of the row",
-                                       None),
-}
+# What became of the legacy keys.
+_LEGACY = dict(line.split(" ", 1) for line in """
+provider.contextWindow OpenClaw moves it into the rows that have none
+provider.contextTokens OpenClaw moves it into the rows that have none
+agents.list OpenClaw moves it into agents.entries
+entry.default OpenClaw moves it to agents.defaults.systemAgent.agentId
+entry.contextTokens OpenClaw ignores it
+defaults.contextTokens OpenClaw ignores it
+defaults.llm its successor is models.providers.<id>.timeoutSeconds
+params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
+""".strip().split("\n"))
 _UNKNOWN, _BOUND, _WRONG = range(3)
 _Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
-_Mismatch.__new__.__defaults__ = (None,)
+_Mismatch.__new__.__defaults__ = ("", None)
 
 
 def schema_faults(config):
-    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most. Pure.
+    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most.
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
     shapes = _parse_shapes(_SHAPES)
-    found = _mismatches(config, "config", (), shapes)
+    found = list(_mismatches(config, "config", (), shapes))
     found.sort(key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
-    if not found or found[0].level == _UNKNOWN:      # then all types are right
-        faults = _provider_faults(config) + _agent_faults(config) + faults
+    if not found or found[0].level == _UNKNOWN:      # then every value has its type
+        faults[:0] = _agent_faults(config)
+        faults[:0] = _provider_faults(config)
     return faults[:MAX_ISSUES]
 
 
 def _parse_shapes(text):
-    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~" or ""."""
+    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~", "~!" or ""."""
     shapes = {}
-    for line in text.split("\n"):
+    for line in text.strip().split("\n"):
         name, _, keys = line.partition(" ")
         shapes[name] = {}
         for key in keys.split():
             key, _, rule = key.partition("=")
-            bare = key.rstrip("!~")
+            bare = key.rstrip("~!")
             shapes[name][bare] = key[len(bare):], rule
     return shapes
 
 
 def _mismatches(value, rule, path, shapes):
-    """Return the _Mismatches of a value and a rule of _SHAPES."""
-    if not rule:
-        return [] if value is not None else [_mismatch(path, "a value", value)]
-    if rule[0] == "*":
-        return _record_mismatches(value, rule, path, shapes)
-    if "/" in rule:
-        return _alternatives(value, rule, path, shapes)
-    if rule[0] == "[":
-        return _array_mismatches(value, rule, path, shapes)
-    if "|" in rule:
-        return [] if value in _choices(rule) else [_mismatch(path, _rule_words(rule, shapes), value)]
-    if rule in shapes:
-        return _object_mismatches(value, rule, path, shapes)
-    words, types, test = _LEAVES[rule]
-    if type(value) not in types:
-        return [_mismatch(path, words, value)]
-    if isinstance(test, str):
-        passed = re.match("(?:%s)\\Z" % test, value)
-    else:
-        passed = test is None or test(value)
-    return [] if passed else [_mismatch(path, words, value, _BOUND)]
+    """Yield the _Mismatches of a value and a rule of _SHAPES."""
+    if rule[:1] == "*":
+        yield from _record_mismatches(value, rule, path, shapes)
+    elif "/" in rule:
+        yield from _alternatives(value, rule.split("/"), path, shapes)
+    elif rule[:1] == "[":
+        yield from _array_mismatches(value, rule, path, shapes)
+    elif rule in shapes:
+        yield from _object_mismatches(value, rule, path, shapes)
+    elif not rule and value is None:
+        yield _mismatch(path, "a value", value)
+    elif "|" in rule and value not in rule.strip("|").split("|"):
+        yield _mismatch(path, _rule_words(rule, shapes), value)
+    elif rule and "|" not in rule:
+        types, words, pattern = _leaf(rule)
+        if type(value).__name__ not in types:
+            yield _mismatch(path, words, value)
+        elif isinstance(value, str) and not re.match("(?s:%s)\\Z" % pattern, value):
+            yield _mismatch(path, words, value, _BOUND)
+        elif rule in _BOUNDS and not _BOUNDS[rule](value):
+            yield _mismatch(path, words, value, _BOUND)
+
+
+def _leaf(rule):
+    """Return (types, words, pattern) of a leaf."""
+    words, _, pattern = _LEAVES[rule].partition(" ~ ")
+    types, _, words = words.partition(" ")
+    return types.split(","), words, pattern
 
 
 def _mismatch(path, expected, value, level=_WRONG):
@@ -1390,128 +1435,114 @@ def _mismatch(path, expected, value, level=_WRONG):
     return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
 
 
-def _choices(rule):
-    return rule.strip("|").split("|")
-
-
 def _rule_words(rule, shapes):
-    """Return words for what a rule accepts."""
-    if "/" in rule:
-        words = collections.OrderedDict((_rule_words(part, shapes), part) for part in rule.split("/"))
-        return " or ".join(words)
+    """Return words for one of some alternatives."""
+    if "|" in rule:
+        return "one of " + ", ".join(rule.strip("|").split("|"))
     if rule[0] == "[":
         return "an array"
-    if "|" in rule:
-        choices = ", ".join(_choices(rule))
-        return choices if rule[0] == "|" else "one of " + choices
     if rule not in shapes:
-        return _LEAVES[rule][0]
+        return _leaf(rule)[1]
     required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
+def _alternatives(value, branches, path, shapes):
+    """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
+    tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
+    near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
+    if [] in near:
+        return
+    if len(near) == 1:
+        yield from near[0]
+    else:
+        words = collections.OrderedDict((_rule_words(branch, shapes), 1) for branch in branches)
+        yield _mismatch(path, " or ".join(words), value)
+
+
 def _record_mismatches(value, rule, path, shapes):
-    if not isinstance(value, dict):
-        return [_mismatch(path, "an object", value)]
     key_rule, _, rule = rule[1:].rpartition(":")
-    found = []
+    if not isinstance(value, dict):
+        yield _mismatch(path, "an object", value)
+        return
     for key, item in value.items():
-        found += _mismatches(key, key_rule or "text", path + (key,), shapes)
-        found += _mismatches(item, rule, path + (key,), shapes)
-    return found
+        yield from _mismatches(key, key_rule or "text", path + (key,), shapes)
+        yield from _mismatches(item, rule, path + (key,), shapes)
 
 
 def _array_mismatches(value, rule, path, shapes):
-    if not isinstance(value, list):
-        return [_mismatch(path, "an array", value)]
     rule, bounds = rule[1:].split("]")
-    if bounds:
-        least, most = bounds.split(",")
-        if not int(least) <= len(value) <= int(most):
-            return [_mismatch(path, "%s to %s items" % (least, most), len(value), _BOUND)]
-    found = []
+    if not isinstance(value, list):
+        yield _mismatch(path, "an array", value)
+        return
+    least, most = map(int, (bounds or "0,%d" % len(value)).split(","))
+    if not least <= len(value) <= most:
+        yield _mismatch(path, "%d to %d items" % (least, most), len(value), _BOUND)
     for index, item in enumerate(value):
-        found += _mismatches(item, rule, path + (index,), shapes)
-    return found
-
-
-def _alternatives(value, rule, path, shapes):
-    """Return the mismatches of the one branch that fits all but a bound, else one for all of them."""
-    near = []
-    for branch in rule.split("/"):
-        found = _mismatches(value, branch, path, shapes)
-        if not found:
-            return []
-        if all(mismatch.level < _WRONG for mismatch in found):
-            near.append(found)
-    if len(near) == 1:
-        return near[0]
-    return [_mismatch(path, _rule_words(rule, shapes), value)]
+        yield from _mismatches(item, rule, path + (index,), shapes)
 
 
 def _object_mismatches(value, shape, path, shapes):
-    if not isinstance(value, dict):
-        return [_mismatch(path, "an object", value)]
     known = shapes[shape]
-    found = []
+    if not isinstance(value, dict):
+        yield _mismatch(path, "an object", value)
+        return
     for key, item in value.items():
-        mark, rule = known.get(key, ("?", None))
-        if mark in ("?", "~") and "..." not in known or mark == "~":
-            refused = _LEGACY.get((shape, key), (False,))[0]
-            level = _WRONG if refused else _UNKNOWN
-            found.append(_Mismatch(path + (key,), level, "", shape))
+        mark, rule = known.get(key, ("", None))
+        if mark[:1] == "~":
+            level = _WRONG if mark == "~!" else _UNKNOWN
+            yield _Mismatch(path + (key,), level, shape=shape)
         if rule is not None:
-            found += _mismatches(item, rule, path + (key,), shapes)
-    for key, (mark, rule) in known.items():
+            yield from _mismatches(item, rule, path + (key,), shapes)
+        elif "..." not in known:
+            yield _Mismatch(path + (key,), _UNKNOWN, shape=shape)
+    for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
-            words = "expected %s, found nothing" % _rule_words(rule, shapes)
-            found.append(_Mismatch(path + (key,), _WRONG, words))
-    return found
+            yield _Mismatch(path + (key,), _WRONG, "is missing")
 
 
 def _fault(config, mismatch, shapes):
-    """Return the Fault of a mismatch: the words of an unknown key take time, so few are made."""
+    """Return the Fault of a mismatch; the words of an unknown key take time, so few are made."""
     path, level, problem, shape = mismatch
     if shape is None:
         return Fault(path, problem, True, "config-invalid")
-    key = path[-1]
-    if (shape, key) in _LEGACY:
-        refused, words, target = _LEGACY[shape, key]
-        place = tuple(target.split(".")) if target else _thinking_format_place(config, path)
-        return Fault(path, "is a legacy key: " + words, refused, "config-legacy-key",
-                     _free_place(config, place))
-    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % key
     place = _known_place(config, path, shape, shapes)
+    successor = None
+    if place is not None and _at(config, place) is None:
+        successor = place
+    legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
+    if legacy:
+        return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
+                     successor)
+    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
     if place is not None and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
     elif place is not None:
         problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key", _free_place(config, place))
+    return Fault(path, problem, False, "config-unknown-key", successor)
 
 
 def _known_place(config, path, shape, shapes):
-    """Return the key path where the value of an unknown key belongs, or None."""
+    """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    misplaced = _parse_shapes(_MISPLACED).get(shape, {})
-    if key in misplaced:
-        target = misplaced[key][1]
-        place = tuple(target.strip(".").split("."))
-        return around + place if target[0] == "." else place
-    rows = _at(config, around + ("models",))
+    _, target = _parse_shapes(_MISPLACED).get(shape, {}).get(key, ("", ""))
+    if target[:1] == ".":
+        return around + tuple(target[1:].split("."))
+    if target:
+        return tuple(target.split("."))
+    if key == "qwenThinkingFormat":
+        return _thinking_format_place(config, path[-3])
+    if key in shapes[shape]:                         # a legacy key whose value has no one place
+        return None
     if shape == "row" and key in shapes["compat"]:
         return around + ("compat", key)
-    if shape == "provider" and isinstance(rows, list) and len(rows) == 1:
+    if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
         if key in shapes["row"]:
             return around + ("models", 0, key)
         if key in shapes["compat"]:
             return around + ("models", 0, "compat", key)
-    near = nearest(key, [name for name, (mark, _) in shapes[shape].items() if mark != "~"])
+    near = nearest(key, shapes[shape])
     return around + (near,) if near else None
-
-
-def _free_place(config, place):
-    """Return a key path where nothing stands yet, else None."""
-    return place if place and _at(config, place) is None else None
 
 
 def _at(value, path):
@@ -1524,13 +1555,16 @@ def _at(value, path):
     return value
 
 
-def _thinking_format_place(config, path):
-    """Return where the switch is that took the place of params.qwenThinkingFormat, or None."""
-    if path[-1] != "qwenThinkingFormat":
-        return None
-    provider, _, model_id = str(path[-3]).partition("/")
+def _rows_at(config, path):
+    rows = _at(config, path)
+    return rows if isinstance(rows, list) else []
+
+
+def _thinking_format_place(config, reference):
+    """Return where the switch of a model is that took the place of params.qwenThinkingFormat."""
+    provider, _, model_id = str(reference).partition("/")
     rows = ("models", "providers", provider, "models")
-    for index, row in enumerate(_at(config, rows) or ()):
+    for index, row in enumerate(_rows_at(config, rows)):
         if _get(row, "id") == model_id:
             return rows + (index, "compat", "thinkingFormat")
     return None
@@ -1545,59 +1579,59 @@ def nearest(name, names):
     return folded[found[0]] if found else None
 
 
+def _refused(problem, *path):
+    return Fault(path, problem, True, "config-invalid")
+
+
 def _provider_faults(config):
-    """Return the Faults of providers that the shapes do not tell; the base URL is ours."""
-    faults = []
+    """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
     for name, block in (_get(config, "models", "providers") or {}).items():
         path = ("models", "providers", name)
-        for key in ("baseUrl", "models"):
-            if key not in block and provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                problem = "needed: OpenClaw knows no provider of this name"
-                faults.append(Fault(path + (key,), problem, True, "config-invalid"))
+        for key in {"baseUrl", "models"}.difference(block):
+            if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
+                yield _refused("is missing: OpenClaw has no provider of this name", *path + (key,))
         holders = [(path, block)]
-        holders += [(path + ("models", index), row)
-                    for index, row in enumerate(block.get("models") or ())]
+        for index, row in enumerate(block.get("models") or ()):
+            holders.append((path + ("models", index), row))
         for place, holder in holders:
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
-                faults.append(Fault(place + ("baseUrl",), "is not a valid base URL: " + problem, True,
-                                    "bad-base-url"))
-    return faults
+                problem = "is not a valid base URL: " + problem
+                yield Fault(place + ("baseUrl",), problem, True, "bad-base-url")
 
 
 def _agent_faults(config):
-    """Return the Faults of agents that the shapes do not tell."""
+    """Yield the Faults of agents that the shapes do not tell."""
     agents = config.get("agents") or {}
     entries = agents.get("entries") or {}
-    faults = []
-
-    def refuse(problem, *path):
-        faults.append(Fault(("agents",) + path, problem, True, "config-invalid"))
-
-    scopes = [(("defaults",), agents.get("defaults") or {})]
-    scopes += [(("entries", name), entry) for name, entry in entries.items()]
-    for place, scope in scopes:
-        aliases = model_aliases([_agent_layer(scopes[0][1]), _agent_layer(scope)])
-        for reference, entry in (scope.get("models") or {}).items():
-            for key in ("pickerRuntimes", "codeMode"):
-                if key in entry and ("*" in reference or split_reference(reference) is None):
-                    refuse("goes with an exact provider/model only", *place + ("models", reference, key))
-        for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
-            if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
-                refuse("expected provider/model, provider/* or an alias",
-                       *place + ("modelPolicy", "allow", index))
+    defaults = agents.get("defaults") or {}
+    yield from _scope_faults(defaults, defaults, "agents", "defaults")
+    for name, entry in entries.items():
+        yield from _scope_faults(entry, defaults, "agents", "entries", name)
     marked = [name for name, entry in entries.items() if entry.get("default") is True]
     explicit = "ownership" in agents
     if len({name.lower() for name in entries}) < len(entries):
-        refuse("two ids differ in case only", "entries")
+        yield _refused("two ids differ in case only", "agents", "entries")
     if len(marked) > 1:
-        refuse("more than one agent is the default", "entries")
+        yield _refused("more than one agent is the default", "agents", "entries")
     if explicit and marked:
-        refuse("\"explicit\" goes with no default: true", "ownership")
+        yield _refused("\"explicit\" goes with no default: true", "agents", "ownership")
     if len(entries) > 1 and not marked and not explicit:
-        refuse("several agents need \"explicit\" here, or one of them default: true", "ownership")
-    return faults
+        yield _refused("is missing: several agents need \"explicit\" here", "agents", "ownership")
+
+
+def _scope_faults(scope, defaults, *path):
+    """Yield the Faults of the models that agents.defaults or an entry names."""
+    for reference, entry in (scope.get("models") or {}).items():
+        for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
+            if "*" in reference or split_reference(reference) is None:
+                yield _refused("goes with provider/model only", *path + ("models", reference, key))
+    aliases = model_aliases([_agent_layer(defaults), _agent_layer(scope)])
+    for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
+        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+            yield _refused("expected provider/model, provider/* or an alias",
+                           *path + ("modelPolicy", "allow", index))
 
 
 # ----------------------------------------------------------------------------
@@ -1645,7 +1679,7 @@ def split_url(url):
 def is_loopback(host):
     """Tell whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
     host = host.lower().rstrip(".")
-    return host in ("localhost", "::1") or re.match(r"127(\.[0-9]{1,3}){3}\Z", host) is not None
+    return re.match(r"(?:localhost|::1|127(?:\.[0-9]{1,3}){3})\Z", host) is not None
 
 
 def is_local(host):
@@ -1654,18 +1688,14 @@ def is_local(host):
 
 
 def is_private(host):
-    """Tell whether a host is reached without the public internet, as far as its name or address tells."""
-    host = host.lower().rstrip(".")
-    if is_local(host) or re.search(r"\.(?:internal|lan|home\.arpa|svc)\Z", host):
-        return True
-    if ":" not in host and not re.match(r"[0-9.]+\Z", host):
-        return "." not in host                       # a name of this network: a container, a host file
-    import ipaddress
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return address.is_private or address in ipaddress.ip_network("100.64.0.0/10")
+    """Tell whether a host is reached without the internet, as far as its name or address tells."""
+    return is_local(host) or re.match(_PRIVATE_HOST, host) is not None
+
+
+# A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
+_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
+                 r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
+                 r"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+)\.?\Z")
 
 
 def origin(url):
@@ -1680,7 +1710,7 @@ def _bracketed(host):
 
 
 def proxy_for(target, env):
-    """Return the URL of the proxy that the environment names for a Url, without its password, or None.
+    """Return the URL of the environment's proxy for a Url, without its password, or None.
 
     Lower-case names win; loopback is never proxied; NO_PROXY takes hosts,
     domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
@@ -1713,7 +1743,8 @@ def _proxy_setting(target, env):
     names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
     if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
         names = [name for name in names if name != "HTTP_PROXY"]
-    return next((env_setting(env.get(name)) for name in names if env_setting(env.get(name))), None)
+    found = [env_setting(env.get(name)) for name in names]
+    return next(filter(None, found), None)
 
 
 def proxy_headers(target, env):
@@ -1763,7 +1794,8 @@ def server_root(base_url):
 # ----------------------------------------------------------------------------
 # Makes settings without faults into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None):
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
+                     ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
     `base_url` and `api_key` stand above every other source. A provider that may
@@ -1795,18 +1827,29 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     references = model_references(config, layers)
     plugin_off = _plugin_off(config, name)
     return Provider(
-        id=name, base_url=url, api=fields.get("api") or "openai-completions",
+        id=name,
+        base_url=url,
+        api=fields.get("api", "openai-completions"),
         explicit=block is not None,
         asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
         discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
         request_key=_first(credentials, ("option", "profile", "environment", "config")),
         credentials=[credential for _, credential in credentials],
-        refusal=_refusal(settings, name, block, credentials, problem or header_error, plugin_off,
-                         base_url),
-        headers=headers, last_headers=last_headers, models=rows,
-        max_tokens=fields.get("maxTokens"), timeout_s=fields.get("timeoutSeconds"), layers=layers,
-        references=references, primary=dict(references).get("default"), plugin_off=plugin_off,
-        env=settings.layers[0][1], ca_file=ca_file, where=where, file=settings.path)
+        refusal=problem or header_error
+        or _refusal(settings, name, block, credentials, plugin_off, base_url),
+        headers=headers,
+        last_headers=last_headers,
+        models=rows,
+        max_tokens=fields.get("maxTokens"),
+        timeout_s=fields.get("timeoutSeconds"),
+        layers=layers,
+        references=references,
+        primary=dict(references).get("default"),
+        plugin_off=plugin_off,
+        env=settings.layers[0][1],
+        ca_file=ca_file,
+        where=where,
+        file=settings.path)
 
 
 def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
@@ -1854,18 +1897,15 @@ def find_block(config, provider):
     """
     providers = _get(config, "models", "providers") or {}
     same = [name for name in providers if provider_id(name) == provider_id(provider)]
-    if not same:
-        return trimmed(provider), None
-    if len(same) == 1:
-        return same[0], providers[same[0]]
+    if len(same) < 2:
+        name = same[0] if same else trimmed(provider)
+        return name, providers.get(name)
     merged, rows = {}, []
     for name in same:
-        block = providers[name]
-        merged.update(block)
-        own = {key: block[key] for key in ("baseUrl",) if key in block}
-        rows += [dict(own, **row) for row in block.get("models") or ()]
-    merged["models"] = rows
-    return same[-1], merged
+        merged.update(providers[name])
+        own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
+        rows += [dict(own, **row) for row in providers[name].get("models") or ()]
+    return name, dict(merged, models=rows)
 
 
 def _declared_rows(block):
@@ -1877,16 +1917,11 @@ def _declared_rows(block):
     rows = collections.OrderedDict()
     for row in block.get("models") or ():
         model_id = trimmed(row["id"])
-        if model_id:
-            rows[model_id] = dict(row, **rows.get(model_id, {}))
-    declared = []
-    for model_id, row in rows.items():
-        row = dict(legacy, **row)
-        row["id"] = model_id
         if "baseUrl" in row:
-            row["baseUrl"] = row["baseUrl"].strip().rstrip("/")
-        declared.append(row)
-    return declared
+            row = dict(row, baseUrl=row["baseUrl"].strip().rstrip("/"))
+        if model_id:
+            rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
+    return [dict(legacy, **row) for row in rows.values()]
 
 
 def _choose_base_url(settings, block, path, option):
@@ -1958,9 +1993,10 @@ def _secret_value(settings, value, path):
         return None, None
     if isinstance(value, dict):
         if value["source"] != "env":
-            return None, ConfigError("%s is a secret of the source %s, which only OpenClaw resolves"
-                                     % (dotted(path), value["source"]),
-                                     "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
+            return None, ConfigError(
+                "%s is a secret of the source %s, which only OpenClaw resolves"
+                % (dotted(path), value["source"]),
+                "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
         name = value["id"]
     else:
         value = value.strip()
@@ -2001,29 +2037,27 @@ def _block_headers(settings, block, path):
     """Return (headers, the headers that stand above a model's, the error for an unusable value)."""
     request = block.get("request") or {}
     auth = request.get("auth") or {}
-    headers, last_headers, errors = {}, {}, []
-
-    def add(target, name, value, place, before=""):
-        text, error = _secret_value(settings, value, path + place)
-        if error is not None:
-            errors.append(error)
-        else:
-            set_header(target, name, Secret(before + text))
-
-    for name, value in (block.get("headers") or {}).items():
-        add(headers, name, value, ("headers", name))
-    for name, value in (request.get("headers") or {}).items():
-        add(last_headers, name, value, ("request", "headers", name))
+    headers, last_headers, problem = {}, {}, None
+    fields = [(headers, name, value, "", ("headers", name))
+              for name, value in (block.get("headers") or {}).items()]
+    fields += [(last_headers, name, value, "", ("request", "headers", name))
+               for name, value in (request.get("headers") or {}).items()]
     if "token" in auth:
-        add(last_headers, "Authorization", auth["token"], ("request", "auth", "token"), "Bearer ")
+        fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
+                       ("request", "auth", "token")))
     if "headerName" in auth:
-        add(last_headers, auth["headerName"], auth["value"], ("request", "auth", "value"),
-            auth.get("prefix", ""))
+        fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
+                       ("request", "auth", "value")))
+    for target, name, value, prefix, place in fields:
+        text, error = _secret_value(settings, value, path + place)
+        problem = problem or error
+        if text is not None:
+            set_header(target, name, Secret(prefix + text))
     rows = block.get("models") or ()
-    for sent in [headers, last_headers] + [row.get("headers") or {} for row in rows]:
+    for sent in [headers, last_headers] + [row.get("headers", {}) for row in rows]:
         for name, value in sent.items():
             _refuse_unsendable("the header %r" % name, value, name)
-    return headers, last_headers, errors[0] if errors else None
+    return headers, last_headers, problem
 
 
 def set_header(headers, name, value):
@@ -2059,10 +2093,8 @@ def _asks_server(config, name, block, credentials, plugin_off, base_url):
     return block is None or (bool(credentials) and has_wildcard(config, name))
 
 
-def _refusal(settings, name, block, credentials, problem, plugin_off, base_url):
-    """Return the error that keeps a provider from being asked, or None."""
-    if problem is not None:
-        return problem
+def _refusal(settings, name, block, credentials, plugin_off, base_url):
+    """Return the error that keeps a provider without a block from being asked, or None."""
     if block is not None or base_url is not None:
         return None
     if plugin_off:
@@ -2078,14 +2110,15 @@ def key_exposed(provider):
     key = provider.request_key or provider.discovery_key
     if key is None or target.scheme == "https" or is_private(target.host):
         return None
-    return "the key of %s goes to %s unencrypted: use https" % (key.source, origin(provider.base_url))
+    return "the key of %s goes to %s unencrypted: use https" % (
+        key.source, origin(provider.base_url))
 
 
 _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
 def secret_texts(config):
-    """Return the texts in a config's fields that hold credentials; what only names one is left out."""
+    """Return the texts in a config's fields that hold credentials, without what only names one."""
     found = []
 
     def walk(value, inside):
@@ -2190,7 +2223,9 @@ def _read_profile_store(path, warnings):
 # What OpenClaw makes of rows, references and the settings of agents. Pure.
 
 _REASONING_NAME = r"(?i)r1|reasoning|think|reason"
-_MODEL_VERSION = r"(?i)(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?:@|\Z)"
+# @profile behind an id; @20251001, @q4_k and @8bit are versions of a model, as OpenClaw has it.
+_PROFILE = (r"(?is)((?:.*/)?[^/@]*(?:@VERSION)*)@(?!VERSION)([^/]*)\Z".replace(
+    "VERSION", r"(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?=@|\Z)"))
 
 
 def model_key(provider, model_id):
@@ -2218,17 +2253,11 @@ def _same_key(one, other):
 
 
 def without_profile(reference):
-    """Return a reference, trimmed, without the name of an auth profile behind its @.
-
-    @20251001 and @q4_k are versions of a model, as OpenClaw has it.
-    """
-    reference = trimmed(reference)
-    start = reference.rfind("/") + 1
-    for at in re.finditer("@", reference[start:]):
-        model, profile = reference[:start + at.start()], reference[start + at.end():]
-        if model and not re.match(_MODEL_VERSION, profile):
-            return trimmed(model) if trimmed(model) and trimmed(profile) else reference
-    return reference
+    """Return a reference, trimmed, without the name of an auth profile behind its @."""
+    found = re.match(_PROFILE, trimmed(reference))
+    if found and trimmed(found.group(1)) and trimmed(found.group(2)):
+        return trimmed(found.group(1))
+    return trimmed(reference)
 
 
 def agent_layers(config):
@@ -2238,18 +2267,15 @@ def agent_layers(config):
     """
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
-    entries = list((agents.get("entries") or {}).items())
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
-    chosen = _get(defaults, "systemAgent", "agentId")
-    marked = [entry for _, entry in entries + listed if entry.get("default") is True]
-    if isinstance(chosen, str) and trimmed(chosen):
-        marked = [entry for name, entry in entries + listed
-                  if name.lower() == trimmed(chosen).lower()]
-    elif not marked and len(entries) == 1:
-        marked = [entries[0][1]]
-    elif not marked and not entries:                 # the first one, as agents.list had it
-        marked = [entry for _, entry in listed]
-    return _agent_layer(defaults), _agent_layer(marked[0] if marked else {})
+    entries = list((agents.get("entries") or {}).items()) or listed
+    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId")))
+    found = [entry for _, entry in entries if entry.get("default") is True]
+    if chosen:
+        found = [entry for name, entry in entries if name.lower() == chosen.lower()]
+    elif not found and (len(entries) == 1 or entries is listed):
+        found = [entry for _, entry in entries]      # the first one, as agents.list had it
+    return _agent_layer(defaults), _agent_layer((found or [{}])[0])
 
 
 def _agent_layer(settings):
@@ -2272,13 +2298,13 @@ def model_aliases(layers):
 
 
 def has_wildcard(config, provider):
-    """Tell whether agents.defaults lets a provider with a block be asked for more models: vllm/*."""
+    """Tell whether agents.defaults has a provider with a block asked for more models: vllm/*."""
     defaults = _get(config, "agents", "defaults") or {}
-    keys = list(defaults.get("models") or ()) + list(_get(defaults, "modelPolicy", "allow") or ())
-    for parts in map(split_reference, keys):
-        if parts and parts[0] == provider_id(provider) and ("/" + parts[1]).endswith("/*"):
-            return True
-    return False
+    keys = list(defaults.get("models") or ())
+    keys += _get(defaults, "modelPolicy", "allow") or ()
+    start = provider_id(provider) + "/"
+    return any(key.startswith(start) and key.endswith("/*")
+               for key in filter(None, map(reference_key, keys)))
 
 
 def model_references(config, layers):
@@ -2290,19 +2316,18 @@ def model_references(config, layers):
     (primary, fallbacks), (own_primary, own_fallbacks) = choices
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
-    primary = own_primary or primary
     image, image_fallbacks = _choice(layers[0].get("imageModel"))
-    found = [("default", primary)]
-    found += [("fallback#%d" % number, text) for number, text in enumerate(fallbacks or (), 1)]
-    found += [("image", image)]
-    found += [("img-fallback#%d" % number, text)
-              for number, text in enumerate(image_fallbacks or (), 1)]
+    found = [("default", own_primary or primary)] + _numbered("fallback#%d", fallbacks)
+    found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
     aliases, declared = model_aliases(layers), _declared_keys(config)
     known = declared + list(layers[0]["models"])
-    references = [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
-    if not primary and declared:
-        references.insert(0, ("default", declared[0]))
-    return references
+    if not found[0][1] and declared:
+        found[0] = ("default", declared[0])
+    return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+
+
+def _numbered(tag, texts):
+    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
 
 
 def _choice(model):
@@ -2347,9 +2372,9 @@ def parse_model_list(payload):
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = collections.OrderedDict()
     for row in rows:
-        model_id = _get(row, "id")
-        if isinstance(model_id, str) and trimmed(model_id):
-            kept.setdefault(trimmed(model_id), dict(row, id=trimmed(model_id)))
+        model_id = trimmed(_text_or_empty(_get(row, "id")))
+        if model_id:
+            kept.setdefault(model_id, dict(row, id=model_id))
     return list(kept.values())
 
 
@@ -2378,18 +2403,20 @@ def _is_number(value):
 
 
 def stated_models(rows, provider):
-    """Return the Models of server rows; no window where neither the row nor its parent states one."""
+    """Return the Models of server rows; no window where neither a row nor its parent states one."""
     stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
-        parent, root = row.get("parent"), row.get("root")
-        parent = trimmed(parent) if isinstance(parent, str) else None
+        parent = trimmed(_text_or_empty(row.get("parent"))) or None
         window = row_context(row)
         if window is None and parent != row["id"]:
             window = stated.get(parent)
         models.append(_model(
-            provider, row["id"], source="discovered", parent=parent or None, context_window=window,
-            root=root if isinstance(root, str) else None,
+            provider, row["id"],
+            source="discovered",
+            parent=parent,
+            root=_text_or_empty(row.get("root")) or None,
+            context_window=window,
             reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
     return models
 
@@ -2407,46 +2434,71 @@ def _with_window(model):
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    return [_model(provider, row["id"], name=row["name"], input=tuple(row.get("input", ("text",))),
-                   context_window=_whole(row.get("contextWindow")),
-                   context_tokens=_whole(row.get("contextTokens")),
-                   max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
-                   reasoning=row.get("reasoning") is True, source="declared",
-                   base_url=row.get("baseUrl"), compat=row.get("compat"),
-                   headers=row.get("headers"),
-                   thinking_level_map=row.get("thinkingLevelMap"))
-            for row in provider.models]
+    return [_declared_model(provider, row) for row in provider.models]
+
+
+def _declared_model(provider, row):
+    return _model(
+        provider, row["id"],
+        name=row["name"],
+        input=tuple(row.get("input", ("text",))),
+        context_window=_whole(row.get("contextWindow")),
+        context_tokens=_whole(row.get("contextTokens")),
+        max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+        reasoning=row.get("reasoning"),
+        source="declared",
+        base_url=row.get("baseUrl"),
+        compat=row.get("compat"),
+        headers=row.get("headers"),
+        thinking_level_map=row.get("thinkingLevelMap"))
 
 
 def _whole(value):
     """Return a whole number of tokens, or None: OpenClaw shows no other."""
-    return int(value) if value is not None and value % 1 == 0 and value <= 2 ** 53 else None
+    if value is None or value % 1 or value > 2 ** 53:
+        return None
+    return int(value)
 
 
 def _model(provider, model_id, **fields):
-    """Return a Model with the settings of agents that apply to it; fields that are None are unset."""
+    """Return a Model with the settings of agents for it; fields that are None stay unset."""
     key = model_key(provider.id, model_id)
-    params, thinking = _agent_params(provider.layers, reference_key(key) or key)
+    key = reference_key(key) or key
+    params, thinking = _agent_params(provider.layers, key)
     values = dict.fromkeys(Model._fields)
-    values.update(id=model_id, name=model_id, provider=provider.id, base_url=provider.base_url,
-                  input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False,
-                  tags=_tags(provider, reference_key(key) or key), compat={}, headers={},
-                  params=params, thinking=thinking, thinking_level_map={})
-    values.update((field, value) for field, value in fields.items() if value is not None)
+    values.update(
+        id=model_id,
+        name=model_id,
+        provider=provider.id,
+        base_url=provider.base_url,
+        input=("text",),
+        max_tokens=DEFAULT_MAX_TOKENS,
+        reasoning=False,
+        tags=_tags(provider, key),
+        compat={},
+        headers={},
+        params=params,
+        thinking=thinking,
+        thinking_level_map={})
+    values.update((name, value) for name, value in fields.items() if value is not None)
     return Model(**values)
 
 
 def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
-    own = [layer["models"].get(key, {}).get("params") or {} for layer in layers]
-    params = (defaults.get("params") or {}, own[0], own[1], agent.get("params") or {})
-    levels = [agent.get("thinkingDefault"), own[1].get("thinking"), own[0].get("thinking"),
-              defaults.get("thinkingDefault")]
+    of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
+    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
+    levels = [
+        agent.get("thinkingDefault"),
+        of_agent.get("thinking"),
+        of_model.get("thinking"),
+        defaults.get("thinkingDefault"),
+    ]
     for level in levels:
         if level is False or level == "disabled":
             return params, "off"
-        if isinstance(level, str) and trimmed(level):
+        if trimmed(_text_or_empty(level)):
             return params, trimmed(level).lower()
     return params, None
 
@@ -2457,36 +2509,48 @@ def _tags(provider, key):
     entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
     if entries:
         tags.append("configured")
-    aliases = [trimmed(entry.get("alias", "")) for entry in entries]
-    tags += ["alias:" + alias for alias in aliases if alias][-1:]
+    for entry in reversed(entries):
+        alias = trimmed(entry.get("alias", ""))
+        if alias:
+            tags.append("alias:" + alias)
+            break
     return tuple(tags)
 
 
+# Families by their ids -> the compat that carries a thinking level to their templates.
+_THINKING_FAMILIES = (
+    (r"qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))", "Qwen3",
+     {"thinkingFormat": "qwen-chat-template"}),
+    (r"glm-?(?:4\.[5-9]|[5-9])", "GLM", {"thinkingFormat": "qwen-chat-template"}),
+    (r"gpt-?oss", "gpt-oss", {"supportsReasoningEffort": True,
+                              "supportedReasoningEfforts": ["low", "medium", "high"]}),
+)
+
+
 def thinking_evidence(model_id):
-    """Return (compat, reason) for an id of a family whose template takes enable_thinking, else None."""
-    if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
-        return ({"thinkingFormat": "qwen-chat-template"},
-                "by its name: Qwen3 templates take enable_thinking")
+    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch."""
+    for pattern, family, compat in _THINKING_FAMILIES:
+        if re.search("(?i)" + pattern, model_id):
+            return compat, "by its name: %s takes %s" % (family, ", ".join(sorted(compat)))
     if re.search(_REASONING_NAME, model_id):
         return None, "by its name"
     return None
 
 
 def merge_models(declared, discovered, provider):
-    """Return declared and discovered Models as one list; what a declared row leaves out is discovered."""
+    """Return declared and discovered Models as one list.
+
+    What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
+    """
     served = collections.OrderedDict((model.id, model) for model in discovered)
-    written = {row["id"]: row for row in provider.models}
     merged = []
-    for model in declared:
-        other = served.pop(model.id, None)
-        if other is not None:
-            model = model._replace(parent=other.parent, root=other.root)
-            if "contextWindow" not in written[model.id]:
-                model = model._replace(context_window=other.context_window)
-            if "reasoning" not in written[model.id]:
-                model = model._replace(reasoning=other.reasoning)
-        elif "contextWindow" not in written[model.id]:
-            model = _with_window(model)
+    for model, row in zip(declared, provider.models):
+        other = served.pop(model.id, None) or _with_window(model)
+        model = model._replace(parent=other.parent, root=other.root)
+        if "contextWindow" not in row:
+            model = model._replace(context_window=other.context_window)
+        if "reasoning" not in row:
+            model = model._replace(reasoning=other.reasoning)
         merged.append(model)
     return merged + list(served.values())
 
@@ -2502,16 +2566,16 @@ def match_model(models, reference, provider):
 
     An alias in any case, else a key, else an id; each also without a profile behind an @.
     """
-    def named(text):
-        text = trimmed(text)
-        alias = "alias:" + text.lower()
-        key = reference_key(text if "/" in text else model_key(provider, text))
-        tests = (lambda model: alias in [tag.lower() for tag in model.tags],
-                 lambda model: (reference_key(model.key) or model.key) == key,
-                 lambda model: model.id == text)
-        return next((model for test in tests for model in models if test(model)), None)
-
-    return named(reference) or named(without_profile(reference))
+    tests = (lambda model, text: "alias:" + text.lower() in map(str.lower, model.tags),
+             lambda model, text: _same_key(model.key, text),
+             lambda model, text: _same_key(model.key, model_key(provider, text)),
+             lambda model, text: model.id == text)
+    for text in (trimmed(reference), without_profile(reference)):
+        for test in tests:
+            for model in models:
+                if test(model, text):
+                    return model
+    return None
 
 
 # ----------------------------------------------------------------------------
@@ -3649,9 +3713,11 @@ def is_deep(text, value):
 # It knows HTTP, TLS and proxies, and nothing of models. A key goes to the origin it was given
 # for and nowhere else; every wait has an end; what fails is raised as an Error.
 
-Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s")
+Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s limit")
+Route.__new__.__defaults__ = ("",)
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
-seconds to connect, of silence between two reads, and in all (None: no end)."""
+seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
+setting that says how long, "" where a default does."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
 Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
 None, `secrets` the texts to hide in what the server says."""
@@ -3665,6 +3731,7 @@ PHASES = {
     "tls": "in the TLS handshake",
     "send": "sending the request",
     "wait": "waiting for the answer to begin",
+    "first": "before the first token",
     "read": "in the middle of the answer",
     "comments": "with comments only since the last event",
 }
@@ -3846,11 +3913,21 @@ class Exchange(object):
         return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
                          way="stands in the way", detail=detail)
 
-    def _certificate(self):
-        """Return the certificate (DER) that a direct connection to the server is shown, or b""."""
+    def _certificate_names(self):
+        """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
         if self.proxy:
-            return b""
-        return peer_certificate(self.target, self.route.connect_s)
+            return []
+        context = tls_context(self.route)
+        context.check_hostname = False
+        patience_s = self.route.connect_s
+        try:
+            with _connect_first(_addresses(self.target.host, self.target.port, patience_s),
+                                patience_s, None) as sock:
+                sock.settimeout(patience_s)
+                with context.wrap_socket(sock, server_hostname=self.target.host) as tls:
+                    return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
+        except OSError:
+            return []
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -3923,7 +4000,7 @@ class Exchange(object):
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
         if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
-            return timeout_error(self.url, self.phase, self.elapsed())
+            return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
@@ -3932,7 +4009,7 @@ class Exchange(object):
             return refused_error(self.url)
         ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
-            return tls_error(error, facts, self._certificate)
+            return tls_error(error, facts, self._certificate_names)
         if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
             return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.BadStatusLine):
@@ -4109,7 +4186,10 @@ def peer_certificate(target, patience_s):
 # matched in the words of vLLM's releases from 0.3 to 0.33.
 
 def model_rows(url, reply, credential):
-    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
+    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
+
+    As in OpenClaw any 2xx status will do, an error beside the rows, too, but not NaN.
+    """
     if not 200 <= reply.status < 300:
         raise http_error(url, reply, credential)
     try:
@@ -4123,23 +4203,24 @@ def model_rows(url, reply, credential):
     except UnicodeDecodeError:
         detail = "it is not UTF-8"
     except json.JSONDecodeError:
-        detail = _what_it_is(reply.body) or "it is not JSON"
+        detail = what_it_is(reply.body) or "it is not JSON"
     except ValueError as error:
         detail = str(error)
-    raise error_for("not-openai", url=url, detail=detail, **_layer_facts(reply.headers, reply.body))
+    raise error_for("not-openai", url=url, detail=detail, **layer_facts(reply.headers, reply.body))
+
+
+def _refuse_constant(name):
+    raise ValueError("it holds %s, which is not JSON" % name)
 
 
 def is_error_payload(payload):
     """Tell whether an object is an error in place of an answer; some releases send it with 200."""
-    return isinstance(payload, dict) and (
-        bool(payload.get("error")) or payload.get("object") == "error")
+    if not isinstance(payload, dict):
+        return False
+    return bool(payload.get("error")) or payload.get("object") == "error"
 
 
-def _refuse_constant(word):
-    raise ValueError("it is not JSON: it holds %s" % word)
-
-
-def _what_it_is(body):
+def what_it_is(body):
     """Return words for a body that cannot be JSON, or None."""
     if not body.strip():
         return "it is empty"
@@ -4147,7 +4228,7 @@ def _what_it_is(body):
 
 
 def offers_chat(openapi):
-    """Tell from the value of /openapi.json whether a server has chat completions; None: not known."""
+    """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
     if not isinstance(paths, dict) or "/v1/models" not in paths:
         return None
@@ -4157,30 +4238,25 @@ def offers_chat(openapi):
 # What an error body says
 
 def error_message(text):
-    """Return (message, name of the parameter it is about or None) of an error body.
+    """Return (message, parameter it is about or "") of an error body, in each shape vLLM has used.
 
-    Each shape that vLLM has used: {"error": {"message", "param"}}, {"error": "…"},
-    {"object": "error", "message", "param"}, {"detail": …}; of HTML the title, else the text.
+    {"error": {"message", "param"}}, {"error": "…"}, {"object": "error", "message", "param"},
+    {"detail": …}; of an HTML page the title, else the text.
     """
     try:
         payload = loads_untrusted(text)
     except ValueError:
-        return _html_words(text[:10000]), None       # unclosed tags cost their number squared
-    error = _get(payload, "error")
-    for holder in (error, payload):
-        message = _get(holder, "message")
-        if message:
-            param = _get(holder, "param")
-            return _as_text(message), param if isinstance(param, str) else None
-    return _as_text(error or _get(payload, "detail") or text), None
+        return _page_words(text[:10000]), ""         # unclosed tags cost their number squared
+    param = _get(payload, "error", "param") or _get(payload, "param") or ""
+    for path in (("error", "message"), ("error",), ("message",), ("detail",)):
+        value = _get(payload, *path)
+        if value:
+            return value if isinstance(value, str) else json.dumps(value), str(param)
+    return text, ""
 
 
-def _as_text(value):
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _html_words(text):
-    title = re.search(r"(?is)<title[^>]*>([^<]*)", text)
+def _page_words(text):
+    title = re.search(r"(?i)<title[^>]*>([^<]+)", text)
     if title:
         return title.group(1)
     return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
@@ -4207,104 +4283,96 @@ def _reply_facts(url, reply):
         words = ": " + words
     elif reply.reason:
         words = " " + excerpt(reply.reason, 60)
-    return dict(_layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
-
-
-_LAYERS = "nginx openresty Traefik Envoy HAProxy Caddy Apache Cloudflare LiteLLM".split()
+    return dict(layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
 
 
 def answering_layer(headers, body=b""):
     """Return the name of what answered when it is not vLLM itself, else ""."""
-    named = []
-    for name in ("Server", "Via", "X-Powered-By"):
-        if headers.get(name, "uvicorn") != "uvicorn":
-            named.append(headers[name])
-    if named:
+    named = [headers.get(name) for name in ("Server", "Via") if headers.get(name)]
+    if named and named != ["uvicorn"]:
         return excerpt(", ".join(named), 80)
     if any(name.lower().startswith("x-litellm") for name in headers):
         return "LiteLLM"
-    page = body[:10000].decode("utf-8", "replace").lower()
-    if page.strip() == "no available server":        # the body of Traefik, which has no name in it
+    page = body[:10000].decode("utf-8", "replace")
+    if page.strip() == "no available server":        # all that Traefik says, without its name
         return "Traefik"
-    return next((name for name in _LAYERS if name.lower() in page and "<" in page[:200]), "")
+    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)", page)
+    return found.group(1) if found else ""
 
 
-def answered_by(headers, body=b""):
-    """Return words for what answered when it is not vLLM itself, else ""."""
+def layer_facts(headers, body=b""):
+    """Return what answered as the facts `layer`, a name or "", and `answered_by`, words of it."""
     layer = answering_layer(headers, body)
-    return " (answered by %s)" % layer if layer else ""
-
-
-def _layer_facts(headers, body):
-    return {"layer": answering_layer(headers, body), "answered_by": answered_by(headers, body)}
+    return {"layer": layer, "answered_by": layer and " (answered by %s)" % layer}
 
 
 # Statuses
 
 _BUSY = "it is busy: try again later"
-# What a status of the layers before vLLM means, and the knob that turns it.
+_DOWN = "what is behind it is down, or not at the address it has: start vLLM, or read its log"
+_SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;"
+# What a status of the layers before vLLM means, and the knob that turns it; 52x is Cloudflare's.
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
-    429: _BUSY,
-    502: "what is behind it is down, or not at the address it has: start vLLM, then look at its log",
-    503: "it is busy, or what is behind it is not ready: try again later, then look at its log",
-    504: "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;",
+    429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
+    503: "it is busy, or what is behind it is not ready: try again later, then read its log",
 }
-_ENGINE_DEAD = (r"EngineCore|EngineDead|[Ee]ngine (?:core|loop|process)\b.{0,60}"
-                r"(?:died|dead|not running|errored)|Background loop")
+_SAYS_BUSY = "(?i)queue|overload|busy|capacity|too many|rate limit"
+_SAYS_DOWN = "(?i)no (?:available|healthy)|no server is|connect error"
+_ENGINE_DEAD = ("EngineCore|EngineDead|"
+                r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
 
 def http_error(url, reply, credential):
-    """Return the error that a status other than 200 means, whatever was asked for."""
+    """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = _reply_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"
-    if status in (401, 403) and not (forwarded and "Via" in reply.headers):
+    forwarded = reply.proxy and split_url(url).scheme == "http"     # else it is but a tunnel
+    if forwarded and status in (403, 407, 502, 503, 504):
+        return proxy_error(url, reply.proxy, status)
+    if status in (401, 403):
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         location = excerpt(reply.headers.get("Location") or "nowhere", 200)
-        return error_for("redirect", location=location, right=_redirect_base(url, location), **facts)
-    if b"plain HTTP request was sent to HTTPS port" in reply.body:
+        right = _redirect_base(url, location)
+        return error_for("redirect", location=location, right=right, **facts)
+    if re.search(b"HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL", reply.body):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
-    if reply.proxy and status in (403, 407, 502, 503, 504):
-        return proxy_error(url, reply.proxy, status)
     if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
         return error_for("engine-dead", **facts)
     if status in _GATEWAY:
         return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
     fix = "look at the server's log"
-    if status == 404:
+    if status in (404, 405):
         fix = "check the base URL: for vLLM it ends in /v1"
     return error_for("http-error", fix=fix, **facts)
 
 
-def proxy_error(url, proxy, status):
-    """Return the error for a status of the environment's proxy, which answered in place of the server."""
-    advice = ""
-    if status == 407:
-        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
-    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="answered in place of the server", detail="HTTP %d" % status, advice=advice)
-
-
 def _gateway_fix(reply, words):
     fix = _GATEWAY[reply.status]
-    if reply.status == 503 and re.search("(?i)queue|overload|busy|capacity|too many|rate limit", words):
+    if reply.status == 503 and re.search(_SAYS_BUSY, words):
         fix = _BUSY
-    elif reply.status == 503 and re.search("(?i)no (?:available|healthy)|connect error|no server", words):
-        fix = _GATEWAY[502]
+    elif reply.status == 503 and re.search(_SAYS_DOWN, words):
+        fix = _DOWN
     wait = reply.headers.get("Retry-After")
     return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
 
+def proxy_error(url, proxy, status):
+    """Return the error for a status that the environment's proxy gave in place of the server."""
+    advice = ""
+    if status == 407:
+        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
+    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
+                     way="answered in place of the server", detail="HTTP %d" % status,
+                     advice=advice)
+
+
 def _key_error(reply, credential, facts):
     """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
-    challenge = reply.headers.get("WWW-Authenticate") or ""
-    scheme, _, rest = challenge.partition(" ")
-    if scheme and (scheme.lower() != "bearer" or "realm=" in rest):
-        realm = re.search(r'(?i)realm="?([^",]*)', rest)
-        return error_for("gateway-auth", scheme=excerpt(scheme, 40),
-                         realm=excerpt(realm.group(1), 80) if realm else "", **facts)
+    challenge = excerpt(reply.headers.get("WWW-Authenticate") or "", 80)
+    if challenge and challenge.lower() != "bearer":  # vLLM sends none; a realm is another's
+        return error_for("gateway-auth", challenge=challenge, **facts)
     if credential is None:
         return error_for("no-key", **facts)
     return error_for("bad-key", source=credential.source,
@@ -4346,20 +4414,19 @@ _COMPAT_SWITCHES = {
     "reasoning_effort": ("supportsReasoningEffort", False),
     "tools": ("supportsTools", False),
     "tool_choice": ("supportsTools", False),
-    "developer": ("supportsDeveloperRole", False),
 }
-# What a refusal's words mean, first match first; a validation error, which may echo the
-# request, is told by its structure before these are tried.
+# What the words of a refusal mean. A validation error, which may echo the request, is told by
+# its structure before these are tried.
 _REFUSALS = (
-    ("tools-disabled", "tool choice requires|--enable-auto-tool-choice"),
-    ("no-chat-template",
-     "chat template is no longer allowed|must provide a chat template|chat_template is not set|"
-     "does not (?:have|define) a chat template"),
+    ("tools-disabled", "--enable-auto-tool-choice|--tool-call-parser"),
+    ("no-chat-template", "chat template is no longer allowed|chat_template is not set"),
     ("not-a-chat-model", "does not support (?:the )?Chat Completions"),
     ("context-exceeded",
      "context length (?:is|of)|maximum context|max_model_len|at least 1, got -|"
      "longer than the maximum model length"),
+    ("field-refused", "is not a multimodal model|At most 0 |does not support image"),
 )
+_VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
 
 def completion_error(url, reply, provider, model):
@@ -4367,71 +4434,68 @@ def completion_error(url, reply, provider, model):
     status = reply.status
     message, param = error_message(reply_words(reply)[0])
     facts = dict(_reply_facts(url, reply), model=model.id)
-    if status == 404 and not reply.proxy:
+    if status == 404:
         return _not_found(url, reply, provider, model, facts)
-    if (status < 400 or status in (401, 403, 407) or status in _GATEWAY or reply.proxy
-            or status >= 500 and re.search(_ENGINE_DEAD, message)):
+    died = status >= 500 and re.search(_ENGINE_DEAD, message)
+    if died or status not in (400, 422, 500, 501):   # the status says it all
         return http_error(url, reply, provider.request_key)
-    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
-    if place:
-        return _validation_error(_field_at(place.group(1)), message, facts)
-    cause = next((cause for cause, words in _REFUSALS if re.search(words, message)), None)
-    if cause == "tools-disabled":
-        facts.update(parser_facts(url, model, TOOL_PARSER))
-    if cause == "context-exceeded":
-        facts.update(_context_facts(model, message))
-    if cause is not None:
-        return error_for(cause, **facts)
-    if re.search("is not a multimodal model|At most 0 |does not support image", message):
-        return _field_refused("the image", "leave it out, or ask a model that takes images", facts)
+    if "'loc': " in message:
+        return _validation_error(message, facts)
+    for cause, words in _REFUSALS:
+        if re.search(words, message):
+            return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
     named = re.match(r"`?(\w+)`? must ", message)
-    field = named.group(1) if named else param
-    return _field_refused(field, _OWN_VALUE, facts)
+    return _field_refused(param or named and named.group(1), facts)
 
 
-_OWN_VALUE = "correct it where it is set: an option, the body, or params in openclaw.json"
+def _refusal_facts(cause, url, model, message):
+    if cause == "tools-disabled":
+        return parser_facts(url, model, TOOL_PARSER)
+    if cause == "context-exceeded":
+        return _told_context(model, message)
+    return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
 
 
-def _field_refused(field, fix, facts):
-    if not field:
-        return error_for("chat-failed", **facts)
-    return error_for("field-refused", field=field, fix=fix, **facts)
+def _validation_error(message, facts):
+    """Return the error for a field that the server does not know, or whose value it refuses."""
+    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
+    field = _field_at(place.group(1)) if place else ""
+    if not field or "Extra inputs are not permitted" not in message:
+        return _field_refused(field, facts)
+    name = field.split(".")[-1]
+    switch = _COMPAT_SWITCHES.get(name)
+    fix = "leave the field out: this vLLM does not know it"
+    if switch:
+        setting, value = switch
+        fix = "set compat.%s to %s for this model in openclaw.json" % (setting, json.dumps(value))
+    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
 
 
 def _field_at(loc):
     """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
 
     A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
+    What pydantic adds of its own, such as the names of its types, is left out.
     """
     parts = re.findall(r"[^'.,() ]+", loc)
-    parts = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
-    return ".".join(parts)
+    return ".".join(part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body")
 
 
-def _validation_error(field, message, facts):
-    """Return the error for a field that the server does not know, or whose value it refuses."""
-    if "Extra inputs are not permitted" not in message or not field:
-        return _field_refused(field, _OWN_VALUE, facts)
-    name = field.split(".")[-1]
-    switch = _COMPAT_SWITCHES.get(name)
-    fix = "leave the field out: this vLLM does not know it"
-    if switch:
-        fix = "set compat.%s to %s for this model in openclaw.json" % (
-            switch[0], json.dumps(switch[1]))
-    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
+def _field_refused(field, facts):
+    if not field:
+        return error_for("chat-failed", **facts)
+    return error_for("field-refused", field=field, fix=_VALUE_FIX, **facts)
 
 
 def _not_found(url, reply, provider, model, facts):
-    """Return the error for a 404: of a model that is not served, or of an endpoint that is not there."""
-    text = reply_words(reply)[0]
-    served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
+    """Return the error for a 404: the model is not served, or the endpoint is not there."""
     try:
-        served = served or [row["id"] for row in fetch_model_rows(provider)]
+        served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
-        pass                                         # the server's words are enough
-    if re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
+        served = []                                  # the server's words are enough
+    if re.search("does not exist|NotFoundError", reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
-    if model.id in served:
+    if model.id in served and url.startswith(provider.base_url):
         return error_for("not-a-chat-model", **facts)
     return http_error(url, reply, provider.request_key)
 
@@ -4446,17 +4510,18 @@ def model_not_served(url, model_id, served, words=""):
     return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
-def _context_facts(model, message):
-    """Return problem and fix for a prompt, or a prompt and its answer, too long for the context."""
-    limit = _number(r"context length is(?: only)? (\d+)|model_len ?= ?(\d+)|model length of (\d+)",
+def _told_context(model, message):
+    """Return the facts of context-exceeded that vLLM's words give."""
+    limit = _number(r"(?:context length (?:is|is only|of)|model_len ?=|model length of) ?(\d+)",
                     message)
-    prompt = _number(r"(\d+) in the messages|prompt \(length (\d+)\)|"
-                     r"(?:contains(?: at least)?|has|passed) (\d+) input tokens", message)
-    return context_facts(model.id, limit, prompt, "characters" in message or "got -" in message)
+    prompt = _number(r"(?:contains(?: at least)?|has|passed) (\d+) input tokens|"
+                     r"prompt \(length (\d+)|(\d+) in the messages", message)
+    alone = re.search("even without any output|characters|got -", message)
+    return context_facts(model.id, limit, prompt, bool(alone))
 
 
 def _number(pattern, text):
-    """Return the number that the one group that matched holds, or None."""
+    """Return the number that the group which matched holds, or None."""
     found = re.search(pattern, text)
     return int(found.group(found.lastindex)) if found else None
 
@@ -4464,25 +4529,29 @@ def _number(pattern, text):
 def context_facts(model_id, limit=None, prompt_tokens=None, alone=False):
     """Return the facts `problem` and `fix` of context-exceeded, with both numbers where known.
 
-    `alone`: the prompt is too long whatever the answer; it is, too, when it has `limit` tokens.
+    `alone`: the prompt is too long whatever the answer, as it is when it has `limit` tokens.
     """
-    size = " of %d tokens" % limit if limit else ""
-    prompt = "the prompt of %d tokens" % prompt_tokens if prompt_tokens else "the prompt"
+    place = "the context of %s" % model_id
+    if limit:
+        place += ", %d tokens" % limit
+    prompt = "the prompt"
+    if prompt_tokens:
+        prompt += " of %d tokens" % prompt_tokens
     if alone or limit and prompt_tokens and prompt_tokens >= limit:
-        return {"problem": "%s does not fit the context%s of %s" % (prompt, size, model_id),
+        return {"problem": "%s does not fit %s" % (prompt, place),
                 "fix": "shorten the prompt, or start vLLM with a larger --max-model-len"}
-    fix = "lower --max-tokens, or shorten the prompt"
+    lower = "lower --max-tokens"
     if limit and prompt_tokens:
-        fix = "lower --max-tokens to %d, or shorten the prompt" % (limit - prompt_tokens)
-    return {"problem": "%s and its answer do not fit the context%s of %s"
-                       % (prompt, size, model_id), "fix": fix}
+        lower += " to %d" % (limit - prompt_tokens)
+    return {"problem": "%s and its answer do not fit %s" % (prompt, place),
+            "fix": lower + ", or shorten the prompt"}
 
 
-def _error_inside(exchange, text, payload, provider, model):
+def _error_inside(exchange, data, payload, provider, model):
     """Return the error for an error object that came with HTTP 200, whole or within a stream."""
     code = _get(payload, "error", "code") or _get(payload, "code")
     status = code if isinstance(code, int) else 500
-    reply = Reply(status, "", exchange.headers, text, exchange.proxy, exchange.secrets)
+    reply = Reply(status, "", exchange.headers, data, exchange.proxy, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
         detail = "the server says: " + reply_words(reply)[1]
@@ -4500,81 +4569,81 @@ REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
 # matched in lower case with - for _, whole: qwen3 is not in qwen3.5, nor in qwen30b. A family
 # that is not here has no parser: a wrong one is worse than none.
 _FAMILIES = r"""
-(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron      -               -
-xlam                                                                    xlam            -
-toolace                                                                 pythonic        -
-hermes-(2-(pro|theta)|[34](\.\d)?)                                      hermes          -
-deepseek-r1.*(distill|qwen|llama)                                       -               deepseek_r1
-deepseek-r1                                                             deepseek_v3     deepseek_r1
-deepseek-v4[.-]1                                                        deepseek_v41    deepseek_v41
-deepseek-v4                                                             deepseek_v4     deepseek_v4
-deepseek-v3[.-]2-speciale                                               -               deepseek_v3
-deepseek-v3[.-]2                                                        deepseek_v32    deepseek_v3
-deepseek-v3[.-]1                                                        deepseek_v31    deepseek_v3
-deepseek-v3                                                             deepseek_v3     -
-qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                        -               -
-qwen-?3[.p-]?[5-9]|intern-s2                                            qwen3_coder     qwen3
-qwen-?3-?coder                                                          qwen3_xml       -
-qwen-?3(?![\d.]).*instruct                                              hermes          -
-qwen-?3                                                                 hermes          qwen3
-qwq                                                                     hermes          deepseek_r1
-qwen-?2[.p-]?5                                                          hermes          -
-(diffusion)?gemma-?4                                                    gemma4          gemma4
-functiongemma                                                           functiongemma   -
-gpt-?oss                                                                openai          openai_gptoss
-llama-?4                                                                llama4_pythonic -
-llama-?3[.p-]?[123]                                                     llama3_json     -
-mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime)   -               -
-magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)          mistral         mistral
-(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)              mistral         -
-glm-?(4[.-]?[789]|5(\.\d)?)                                             glm47           glm45
-glm-?4[.-]?[56]v?                                                       glm45           glm45
-kimi-?k3                                                                kimi_k3         kimi_k3
-kimi-?k2([.-][5-9]|.*thinking)                                          kimi_k2         kimi_k2
-kimi-?k2                                                                kimi_k2         -
-minimax-?m3                                                             minimax_m3      minimax_m3
-minimax-?m2([.-]\d)?                                                    minimax_m2      minimax_m2
-nemotron-?3(\.\d)?                                                      qwen3_coder     nemotron_v3
-granite-?4(\.\d)?                                                       granite4        -
-granite-?3\.2                                                           granite         granite
-granite-?3(\.\d)?                                                       granite         -
-granite-20b-functioncalling                                             granite-20b-fc  -
-step-?3[.p][5-9]                                                        step3p5         step3p5
-step-?3                                                                 step3           step3
-seed-oss                                                                seed_oss        seed_oss
-ernie-?4[.-]5.*thinking                                                 ernie45         ernie45
-ernie-?4[.-]5-vl                                                        -               ernie45
-hunyuan-a13b                                                            hunyuan_a13b    hunyuan_a13b
-hy-?4                                                                   hy_v4           hy_v4
-hy-?3                                                                   hy_v3           hy_v3
-olmo-?3.*think                                                          olmo3           olmo3
-olmo-?3(\.\d)?                                                          olmo3           -
-lfm-?2.*vl                                                              -               -
-lfm-?2([.-]5-8b|.*thinking)                                             lfm2            qwen3
-lfm-?2(\.\d)?                                                           lfm2            -
-mimo-v2[.-]5                                                            mimo            mimo
-mimo-v2-flash                                                           qwen3_xml       qwen3
-command-a-plus                                                          cohere_command4 cohere_command4
-command-a-reasoning                                                     cohere_command3 cohere_command3
-internlm-?2[.-]5                                                        internlm        -
-intern-s1                                                               internlm        deepseek_r1
-jamba-.*1[.-][5-9]                                                      jamba           -
-phi-?4-mini-instruct                                                    phi4_mini_json  -
-longcat-flash                                                           longcat         -
-gigachat-?3                                                             gigachat3       -
-apertus                                                                 apertus         -
-solar-open-?2                                                           solar_open2     solar_open2
-holo-?2                                                                 -               holo2
-ling-?3(\.\d)?                                                          ling3           ling3
-inkling                                                                 inkling         inkling
-laguna                                                                  poolside_v1     poolside_v1
-muse-glimmer                                                            muse_glimmer    muse_glimmer
-minicpm-?5                                                              minicpm5        -
-minicpm-v-4[.-]6                                                        qwen3_coder     -
-dots-?3                                                                 dots            qwen3
-trinity-large-thinking                                                  qwen3_coder     deepseek_r1
-mellum-?2.*thinking                                                     hermes          qwen3
-mellum-?2                                                               hermes          -
+(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron   -               -
+xlam                                                                 xlam            -
+toolace                                                              pythonic        -
+hermes-(2-(pro|theta)|[34](\.\d)?)                                   hermes          -
+deepseek-r1.*(distill|qwen|llama).*                                  -               deepseek_r1
+deepseek-r1                                                          deepseek_v3     deepseek_r1
+deepseek-v4[.-]1                                                     deepseek_v41    deepseek_v41
+deepseek-v4                                                          deepseek_v4     deepseek_v4
+deepseek-v3[.-]2-speciale                                            -               deepseek_v3
+deepseek-v3[.-]2                                                     deepseek_v32    deepseek_v3
+deepseek-v3[.-]1                                                     deepseek_v31    deepseek_v3
+deepseek-v3                                                          deepseek_v3     -
+qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                     -               -
+qwen-?3[.p-]?[5-9]|intern-s2                                         qwen3_coder     qwen3
+qwen-?3-?coder                                                       qwen3_xml       -
+qwen-?3(?![\d.]).*instruct                                           hermes          -
+qwen-?3                                                              hermes          qwen3
+qwq                                                                  hermes          deepseek_r1
+qwen-?2[.p-]?5                                                       hermes          -
+(diffusion)?gemma-?4                                                 gemma4          gemma4
+functiongemma                                                        functiongemma   -
+gpt-?oss                                                             openai          openai_gptoss
+llama-?4                                                             llama4_pythonic -
+llama-?3[.p-]?[123]                                                  llama3_json     -
+mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime) -               -
+magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)       mistral         mistral
+(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)           mistral         -
+glm-?(4[.-]?[789]|5(\.\d)?)                                          glm47           glm45
+glm-?4[.-]?[56]v?                                                    glm45           glm45
+kimi-?k3                                                             kimi_k3         kimi_k3
+kimi-?k2([.-][5-9]|.*thinking)                                       kimi_k2         kimi_k2
+kimi-?k2                                                             kimi_k2         -
+minimax-?m3                                                          minimax_m3      minimax_m3
+minimax-?m2([.-]\d)?                                                 minimax_m2      minimax_m2
+nemotron-?3(\.\d)?                                                   qwen3_coder     nemotron_v3
+granite-?4(\.\d)?                                                    granite4        -
+granite-?3\.2                                                        granite         granite
+granite-?3(\.\d)?                                                    granite         -
+granite-20b-functioncalling                                          granite-20b-fc  -
+step-?3[.p][5-9]                                                     step3p5         step3p5
+step-?3                                                              step3           step3
+seed-oss                                                             seed_oss        seed_oss
+ernie-?4[.-]5.*thinking                                              ernie45         ernie45
+ernie-?4[.-]5-vl                                                     -               ernie45
+hunyuan-a13b                                                         hunyuan_a13b    hunyuan_a13b
+hy-?4                                                                hy_v4           hy_v4
+hy-?3                                                                hy_v3           hy_v3
+olmo-?3.*think                                                       olmo3           olmo3
+olmo-?3(\.\d)?                                                       olmo3           -
+lfm-?2.*vl                                                           -               -
+lfm-?2([.-]5-8b|.*thinking)                                          lfm2            qwen3
+lfm-?2(\.\d)?                                                        lfm2            -
+mimo-v2[.-]5                                                         mimo            mimo
+mimo-v2-flash                                                        qwen3_xml       qwen3
+command-a-plus                                                       cohere_command4 cohere_command4
+command-a-reasoning                                                  cohere_command3 cohere_command3
+internlm-?2[.-]5                                                     internlm        -
+intern-s1                                                            internlm        deepseek_r1
+jamba-.*1[.-][5-9]                                                   jamba           -
+phi-?4-mini-instruct                                                 phi4_mini_json  -
+longcat-flash                                                        longcat         -
+gigachat-?3                                                          gigachat3       -
+apertus                                                              apertus         -
+solar-open-?2                                                        solar_open2     solar_open2
+holo-?2                                                              -               holo2
+ling-?3(\.\d)?                                                       ling3           ling3
+inkling                                                              inkling         inkling
+laguna                                                               poolside_v1     poolside_v1
+muse-glimmer                                                         muse_glimmer    muse_glimmer
+minicpm-?5                                                           minicpm5        -
+minicpm-v-4[.-]6                                                     qwen3_coder     -
+dots-?3                                                              dots            qwen3
+trinity-large-thinking                                               qwen3_coder     deepseek_r1
+mellum-?2.*thinking                                                  hermes          qwen3
+mellum-?2                                                            hermes          -
 """
 
 
@@ -4603,43 +4672,63 @@ def _family(model_id, root):
 
 
 def parser_facts(url, model, option):
-    """Return the facts `fix` and `command` that start vLLM with a parser; `option` says which."""
+    """Return the facts `fix` and `command` that start vLLM with a Model's parser; `option` is
+    TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page."""
+    options, page = option, REASONING_PAGE
+    parser = reasoning_parser(model.id, model.root)
     if option == TOOL_PARSER:
-        parser, page = tool_call_parser(model.id, model.root), PARSER_PAGE
-        options = ["--enable-auto-tool-choice", option]
-    else:
-        parser, page = reasoning_parser(model.id, model.root), REASONING_PAGE
-        options = [option]
-    fix = "start vLLM with " + " ".join(options)
-    if parser:
-        options.append(parser)
-        return {"fix": fix + " " + parser, "command": serve_command(url, model, *options)}
-    return {"fix": "%s PARSER, if there is one for the family of this model: %s" % (fix, page)}
+        options, page = "--enable-auto-tool-choice " + option, PARSER_PAGE
+        parser = tool_call_parser(model.id, model.root)
+    fix = "start vLLM with %s " % options
+    if not parser:
+        return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
+    command = "%s %s %s" % (serve_command(url, model), options, parser)
+    return {"fix": fix + parser, "command": command}
 
 
-def serve_command(url, model, *options):
-    """Return the shell command that starts vLLM with a Model as it is served at `url`, and options."""
+def serve_command(url, model):
+    """Return the shell command that starts vLLM with a Model as it is served at `url`."""
     import shlex
     words = ["vllm", "serve", model.root or model.id]
-    if model.root and model.root != model.id:
+    if words[-1] != model.id:
         words += ["--served-model-name", model.id]
     target = split_url(url)
     if is_loopback(target.host):
         words += ["--port", str(target.port)]
-    return " ".join(shlex.quote(word) for word in words + list(options))
+    return " ".join(map(shlex.quote, words))
 
 
 # The way to the server
 
+def limit_words(provider, timeout_s):
+    """Return the name of the setting that bounds a completion's silence, "" for the default."""
+    if timeout_s:
+        return "--timeout"
+    return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
+
+
+# What to do about a phase of PHASES before the server is reached, whose limit is its own.
+_UNREACHED = {
+    "resolve": "check the name servers of this host",
+    "connect": "check the address, the route to it and the firewall",
+    "proxy": "check the proxy of the environment",
+    "tls": "check that the port speaks https",
+}
+
+
 def timeout_error(url, phase, seconds, limit=""):
-    """Return the error for a server that kept silent in a phase of the exchange (a code of PHASES).
+    """Return the error for a server that kept silent in a phase of the exchange, a code of PHASES.
 
     `limit` names the setting that ended the wait; "" is a default.
     """
-    fix = {"resolve": "check the name servers of this host",
-           "connect": "check the address, the route to it and the firewall"}
-    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], seconds=round(seconds, 1),
-                     fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+    facts = {"url": url, "phase": phase, "when": PHASES[phase], "seconds": round(seconds, 1)}
+    if phase in _UNREACHED:
+        return error_for("timeout", fix=_UNREACHED[phase], **facts)
+    reason = "look at the server's log"
+    if phase in ("wait", "first"):
+        reason = "a queue or a long prompt is the usual reason"
+    return error_for("timeout", limit=" (limit: %s)" % (limit or "the default"),
+                     fix="%s; to wait longer, raise %s" % (reason, limit or "--timeout"), **facts)
 
 
 def refused_error(url):
@@ -4648,63 +4737,34 @@ def refused_error(url):
     return error_for("connection-refused", url=url, fix=fix)
 
 
-_OTHER_PROTOCOL = ("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|"
-                   "PACKET_LENGTH_TOO_LONG")
-
-
-def tls_error(error, facts, certificate):
-    """Return the error that an exception of TLS means; `certificate()` gives the server's (DER)."""
+def tls_error(error, facts, names):
+    """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
     text = str(error)
     if re.search("doesn't match|[Mm]ismatch", text):
-        names = ", ".join(certificate_names(certificate())[:8]) or text
-        return error_for("tls-wrong-host", detail="it is for " + names, **facts)
+        listed = ", ".join(names()[:8])
+        return error_for("tls-wrong-host", detail=listed and "it is for " + listed or text, **facts)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         detail = getattr(error, "verify_message", None) or text
         return error_for("tls-untrusted", detail=detail, **facts)
-    if re.search(_OTHER_PROTOCOL, text):
+    if re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
     return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
 
 
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
-    dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
+    dates = list(re.finditer(b"[\x17\x18][\x0d\x0f]([0-9]{12,14})Z", der))[:2]
     if len(dates) < 2:
         return ""
     days = []
     for found in dates:
-        day = (found.group(2) or b"20" + found.group(1)).decode("ascii")
-        days.append("%s-%s-%s" % (day[:4], day[4:6], day[6:]))
-    names = _common_names(der[:dates[0].start()])    # the issuer's stand before the dates
-    issuer = "issued by %s, " % names[-1] if names else ""
+        text = found.group(1).decode("ascii")        # a year of two digits is of this century
+        days.append("%s%s-%s-%s" % (text[:-12] or "20", text[-12:-10], text[-10:-8], text[-8:-6]))
+    issuer = ""                                      # its CN or O, before the dates
+    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.S):
+        name = der[found.end():found.end() + ord(found.group(1))]
+        issuer = "issued by %s, " % name.decode("utf-8", "replace")
     return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
-
-
-def _common_names(der):
-    """Return the CN and O texts in a piece of a certificate."""
-    names = []
-    for found in re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der, re.DOTALL):
-        end = found.end() + ord(found.group(1))
-        names.append(der[found.end():end].decode("utf-8", "replace"))
-    return names
-
-
-def certificate_names(der):
-    """Return the host names and addresses a DER certificate is for (RFC 5280, 4.2.1.6)."""
-    head = re.search(b"\x06\x03\x55\x1d\x11(?:\x01\x01.)?\x04(?:\x81.|\x82..|.)\x30"
-                     b"(?:\x81(.)|\x82(..)|(.))", der, re.DOTALL)
-    if not head:
-        return []
-    size = int.from_bytes(head.group(head.lastindex), "big")
-    rest, names = der[head.end():head.end() + size], []
-    while len(rest) > 2:
-        kind, value = rest[0], rest[2:2 + rest[1]]
-        rest = rest[2 + rest[1]:]
-        if kind == 0x82:                             # a host name; 0x87 is an address
-            names.append(excerpt(value.decode("ascii", "replace"), 100))
-        elif kind == 0x87 and len(value) == 4:
-            names.append(".".join(map(str, value)))
-    return names
 
 
 # Answers without content
@@ -4842,8 +4902,8 @@ def find_model(provider, reference=None, timeout_s=None):
     `discover_models` does, and ServerError (model-not-served) for an unknown one.
     """
     if provider.api != "openai-completions":
-        raise ConfigError("models.providers.%s.api is %s: only openai-completions is spoken here" % (provider.id, provider.api),
-                          cause="config-invalid")
+        raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
+                          % (provider.id, provider.api), cause="config-invalid")
     reference = reference or _own_primary(provider)
     declared = declared_models(provider)
     found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
@@ -4921,7 +4981,7 @@ def _ask_tokenizer(provider, model, body, timeout_s):
         count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
     except ValueError:
         return None
-    return count if isinstance(count, int) and reply.status == 200 else None
+    return count if type(count) is int and reply.status == 200 else None
 
 
 def count_prompt_tokens(provider, model, body, timeout_s=None):
@@ -5062,7 +5122,8 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
         raise provider.refusal
     url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, total_s)
+    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s,
+                  total_s, limit_words(provider, timeout_s))
     data, headers = encode_body(body), request_headers(provider, model)
     full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
     with Exchange("POST", url, headers, data, route, before_wait) as exchange:
@@ -5085,6 +5146,7 @@ def encode_body(body):
 def read_answer(exchange, provider, model, observed=None, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
+    exchange.phase = "first"
     blank = 0
     for first in chunks:
         if first.strip():
@@ -5122,8 +5184,9 @@ def _read_whole(exchange, chunks, provider, model, full):
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
     if not isinstance(_get(payload, "choices"), list):
-        raise error_for("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
-                        answered_by=answered_by(exchange.headers))
+        raise error_for("not-openai", url=exchange.url,
+                        detail=what_it_is(text) or "there are no choices in it",
+                        **layer_facts(exchange.headers))
     yield decode_delta(payload, full)
 
 
@@ -5601,7 +5664,7 @@ def _check_version(case):
         yield _passed("vLLM %s" % case.shown(case.version, 40))
         return
     case.version = None
-    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % answered_by(reply.headers))
+    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer_facts(reply.headers)["answered_by"])
 
 
 def _check_health(case):
@@ -7319,9 +7382,11 @@ def _utf8(data, source):
 
 def _add_list_parser(verb):
     form = verb.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print the object of `openclaw models list --json`")
+    form.add_argument("--json", action="store_true",
+                      help="print the object of `openclaw models list --json`")
     form.add_argument("--plain", action="store_true", help="print one key a line")
-    verb.add_argument("--strict", action="store_true", help="with several servers: fail when one of them did not answer")
+    verb.add_argument("--strict", action="store_true",
+                      help="with several servers: fail when one of them did not answer")
     _add_server_options(verb)
 
 
@@ -7333,27 +7398,35 @@ def _cmd_list(options, env, console):
     rows.sort(key=lambda row: (row[0].key.lower(), row[0].key))
     if not rows and len(outcomes) == 1:
         raise failures[0][1]
-    servers = collections.defaultdict(list)
-    for model, _ in rows:
-        servers[model.id].append(model.base_url)
-    if options.json:
-        console.out_json({"count": len(rows), "models": [
-            list_row(model, provider, servers[model.id] if len(outcomes) > 1 else None) for model, provider in rows]})
-    elif options.plain:
+    servers = None
+    if len(outcomes) > 1:
+        servers = collections.defaultdict(list)
         for model, _ in rows:
-            console.out_line(model.key)
-    elif rows:
-        def show(text):
-            return visible(redact(text, console.secrets), UNSAFE_LINE)
-
-        for line in format_table(rows, servers if len(outcomes) > 1 else None, _columns(console), show):
-            console.out(line)
+            servers[model.id].append(model.base_url)
+    _show_rows(rows, servers, options, console)
     console.flush()
     for provider, error in failures:
         console.err("error: %s: %s" % (provider.id, error.message))
         if error.next_step:
             console.err("  " + error.next_step)
-    return failures[0][1].exit_status if failures and (options.strict or not rows) else 0
+    if failures and (options.strict or not rows):
+        return failures[0][1].exit_status
+    return 0
+
+
+def _show_rows(rows, servers, options, console):
+    def show(text):
+        return visible(redact(text, console.secrets), UNSAFE_LINE)
+
+    if options.json:
+        models = [list_row(model, provider, servers) for model, provider in rows]
+        console.out_json({"count": len(models), "models": models})
+    elif options.plain:
+        for model, _ in rows:
+            console.out_line(model.key)
+    elif rows:
+        for line in format_table(rows, servers, _columns(console), show):
+            console.out(line)
 
 
 def _columns(console):
@@ -7367,23 +7440,34 @@ def _columns(console):
 def list_row(model, provider, servers=None):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
-    `servers` are the base URLs that have the model, where several were asked.
+    `servers` are {model id: [base URL]}, where several were asked.
     """
-    row = {"key": model.key, "name": model.name, "input": input_words(model),
-           "contextWindow": model.context_window, "local": is_local(split_url(model.base_url).host),
-           "available": provider.refusal is None, "tags": list(model.tags), "source": model.source,
-           "maxTokens": model.max_tokens, "reasoning": model.reasoning}
+    row = {
+        "key": model.key,
+        "name": model.name,
+        "input": input_words(model),
+        "contextWindow": model.context_window,
+        "local": is_local(split_url(model.base_url).host),
+        "available": provider.refusal is None,
+        "tags": list(model.tags),
+        "source": model.source,
+        "maxTokens": model.max_tokens,
+        "reasoning": model.reasoning,
+    }
     stated = {"contextTokens": model.context_tokens, "parent": model.parent, "root": model.root}
     row.update((name, value) for name, value in stated.items() if value is not None)
     if servers is not None:
         row["server"] = model.base_url
-        row["alsoOn"] = [url for url in servers if url != model.base_url]
+        row["alsoOn"] = [url for url in servers[model.id] if url != model.base_url]
     return row
 
 
 def input_words(model):
     """Return what a Model takes, as OpenClaw prints it."""
     return "+".join(model.input) or "-"
+
+
+_YES_NO = {True: "yes", False: "no"}
 
 
 def format_table(rows, servers=None, width=None, show=visible):
@@ -7398,10 +7482,15 @@ def format_table(rows, servers=None, width=None, show=visible):
         tags = list(model.tags)
         if several and len(servers[model.id]) > 1:
             tags.append("on %d servers" % len(servers[model.id]))
-        cells.append([show(model.key), input_words(model), str(model.context_tokens or model.context_window or "-"),
-                      "yes" if is_local(split_url(model.base_url).host) else "no",
-                      "yes" if provider.request_key else "no"] + [model.base_url] * several + [show(",".join(tags))])
-    sizes = [max(display_width(row[column]) for row in cells) for column in range(len(cells[0]))]
+        row = [
+            show(model.key),
+            input_words(model),
+            str(model.context_tokens or model.context_window or "-"),
+            _YES_NO[is_local(split_url(model.base_url).host)],
+            _YES_NO[provider.request_key is not None],
+        ]
+        cells.append(row + [model.base_url] * several + [show(",".join(tags))])
+    sizes = [max(map(display_width, column)) for column in zip(*cells)]
     if width is not None:
         spare = width - sum(sizes[1:-1]) - 2 * (len(sizes) - 1) - min(sizes[-1], 12)
         sizes[0] = min(sizes[0], max(spare, 16))
@@ -7409,7 +7498,9 @@ def format_table(rows, servers=None, width=None, show=visible):
     for row in cells:
         padded = [_padded(_cut(text, size), size) for text, size in zip(row[:-1], sizes)]
         line = "  ".join(padded + row[-1:]).rstrip()
-        lines.append(line if width is None else _cut(line, width))
+        if width is not None:
+            line = _cut(line, width)
+        lines.append(line)
     return lines
 
 
@@ -7769,7 +7860,8 @@ def _fix_lines(fix):
 
 def _add_request_parser(verb):
     form = verb.add_mutually_exclusive_group()
-    form.add_argument("--explain", action="store_true", help="say on standard error what was changed, and why")
+    form.add_argument("--explain", action="store_true",
+                      help="say on standard error what was changed, and why")
     form.add_argument("--curl", action="store_true", help="print a curl command that sends it")
     _add_model_options(verb)
     _add_server_options(verb)
@@ -7777,43 +7869,77 @@ def _add_request_parser(verb):
 
 def _cmd_request(options, env, console):
     if options.api_key_file == "-":
-        raise UsageError("the body comes on standard input, so the key cannot", "give --api-key-file a path")
+        raise UsageError("the body comes on standard input, so the key cannot",
+                         "give --api-key-file a path")
+    if is_terminal(console.stdin):
+        console.err("waiting for a chat-completions body on standard input")
     text = _read_stdin(console)
     try:
         body = loads_untrusted(text)
     except ValueError as error:
-        raise UsageError("the body on standard input is no JSON: %s" % error,
-                         """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request""" % TOOL)
+        example = """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request"""
+        raise UsageError("the body on standard input is not JSON: %s" % error, example % TOOL)
     _, provider = _open_provider(options, env, console)
-    reference = options.model or (body.get("model") if isinstance(body, dict) else None)
+    reference = options.model or _get(body, "model")
     if reference is not None and not isinstance(reference, str):
-        raise UsageError("the body's model is no text", "give the id of a model")
+        raise UsageError("the body's model is not a text", "give the id of a model")
     model = find_model(provider, reference, options.timeout)
+    model = thinking_model(provider, model, options.thinking, options.timeout)
     shaped = shape_request(body, model, options.thinking)
-    encode_body(shaped.body)
+    data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     if options.explain:
         for change in shaped.changes:
-            console.err("%-22s %-8s %s" % (change.field, change.action, change.reason))
-    if options.curl:
-        console.out_exact(curl_command(provider, model, shaped.body))
-    else:
+            console.err("%-22s %-8s %s" % change)
+    if not options.curl:
         console.out_json(shaped.body)
+        return 0
+    headers = curl_headers(provider, model)
+    for header in headers:
+        if env.get(header.variable) != header.value:
+            console.err("set %s in this shell before you run it: it stands for %s"
+                        % (header.variable, header.source))
+    console.out_exact(curl_command(model.base_url, headers, data, provider.ca_file))
     return 0
 
 
-def curl_command(provider, model, body):
-    """Return a shell command that sends a shaped body; the key and all headers of the config are left as variables."""
-    import shlex
-    lines = ["curl -sS -N %s" % shlex.quote(provider.base_url + "/chat/completions"),
-             "-H 'Content-Type: application/json'"]
+CurlHeader = collections.namedtuple("CurlHeader", "name prefix variable value source")
+_ONE_ARGUMENT = 100000               # bytes; Linux takes 128 KiB
+
+
+def curl_headers(provider, model):
+    """Return the CurlHeaders of a completion: each value is left to a variable of the shell."""
+    key = provider.request_key
+    headers = []
     for name, value in request_headers(provider, model).items():
-        if name == "Authorization" and provider.request_key is not None and value == "Bearer " + provider.request_key.key:
-            lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
+        if key is not None and (name, value) == ("Authorization", "Bearer " + key.key):
+            header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, "the key of " + key.source)
         else:
-            lines.append('-H %s"$%s"' % (shlex.quote(name + ": "), re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
-    lines.append("--data-binary %s" % shlex.quote(json.dumps(body)))
+            variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
+            header = CurlHeader(name, "", variable, value, "the header %s of the config" % name)
+        headers.append(header)
+    return headers
+
+
+def curl_command(base_url, headers, data, ca_file=None):
+    """Return a shell command that posts a body, a JSON text, to the completions of a base URL."""
+    import shlex
+    lines = ["curl -sS -N %s" % shlex.quote(base_url + "/chat/completions")]
+    if ca_file:
+        lines.append("--cacert %s" % shlex.quote(ca_file))
+    if is_loopback(split_url(base_url).host):
+        lines.append("--noproxy '*'")
+    lines.append("-H 'Content-Type: application/json'")
+    for header in headers:
+        if header.prefix:
+            lines.append('-H "%s: %s$%s"' % header[:3])
+        else:
+            lines.append('-H %s"$%s"' % (shlex.quote(header.name + ": "), header.variable))
+    if len(data) < _ONE_ARGUMENT:
+        lines.append("--data-binary %s" % shlex.quote(data))
+    else:
+        lines.append("--data-binary @- <<'END'\n%s\nEND" % data)
     return " \\\n  ".join(lines)
 
 

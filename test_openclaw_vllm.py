@@ -689,8 +689,8 @@ class Settings(Case):
         ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"), ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
         ("{models: {}}", "models", "expected an array"), ("{models: [7]}", "models.0", "expected an object"),
         ("{models: [{id: 'm', name: 'm'}]}", None, ""), ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "found nothing"),
-        ("{models: [{id: 'm'}]}", "models.0.name", "found nothing"),
+        ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
+        ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
         ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens", "above 0"),
@@ -721,7 +721,7 @@ class Settings(Case):
                                  [".".join(["models.providers.vllm"] + ([path] if path else []))])
                 self.assertIn(words, issues[0].message)
                 self.assertEqual(issues[0].line, 3)
-                if "nothing" not in words:
+                if "missing" not in words:
                     keyed = "%s" % path.split(".")[-1]
                     self.assertGreaterEqual(issues[0].column, 2 + (block.index(keyed) if keyed in block else 0))
 
@@ -891,7 +891,7 @@ class Settings(Case):
         shapes = vllm._parse_shapes(vllm._SHAPES)
 
         def keys(shape):
-            return sorted(key for key, (mark, _) in shapes[shape].items() if mark != "~")
+            return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
 
         for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
                             ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
@@ -1249,6 +1249,14 @@ class Provider(Case):
                     self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
         unset = self.provider(block(headers={"X-A": "${NONE}"}))
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
+
+    def test_every_verb_warns_once_of_a_key_in_the_clear(self):
+        self.declare("http://vllm.example.com/v1", KEY)
+        for argv in (("list",), ("request",), ("list", "--verbose")):
+            result = self.run_main(*argv, stdin='{"messages": []}')
+            self.check(result, 0)
+            self.assertEqual(result.err.count("goes to http://vllm.example.com unencrypted"), 1)
+            self.assertNotIn(KEY, result.err)
 
     def test_what_switches_the_plugin_off_stops_discovery_only(self):
         wildcard = {"defaults": {"models": {"vllm/*": {}}}}
@@ -2701,6 +2709,122 @@ class Releases(Case):
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")), (accepted, used))
 
 
+class Prepared(Case):
+    """What is asked of a server before a body goes out: its tokenizer, and the template's switch."""
+
+    LONG = {"messages": [{"role": "user", "content": "a" * 8000}], "tools": [TOOL]}
+
+    def tokenizer(self, *answers, **fields):
+        """Return (provider, its model, the Stub) for a server whose /tokenize answers so."""
+        stub = self.serve(*answers)
+        self.declare(stub.url, KEY, contextWindow=2048, maxTokens=1000, **fields)
+        provider = self.provider()
+        return provider, vllm.find_model(provider), stub
+
+    def test_a_cut_budget_is_counted_with_one_request(self):
+        compat = {"thinkingFormat": "qwen-chat-template"}
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True, compat=compat)
+        shaped = vllm.prepare_request(provider, model, self.LONG)
+        self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
+        request, = stub.requests
+        self.assertEqual((request.method, request.target, request.headers["authorization"]),
+                         ("POST", "/tokenize", "Bearer " + KEY))
+        self.assertEqual(request.body, {
+            "model": "m", "messages": self.LONG["messages"], "tools": [TOOL],
+            "chat_template_kwargs": shaped.body["chat_template_kwargs"]})
+
+    def test_nobody_is_asked_where_the_estimate_leaves_room(self):
+        provider, model, stub = self.tokenizer(reply({"count": 1}))
+        image = {"type": "image_url", "image_url": {"url": "u"}}
+        pictured = {"messages": [dict(USER, content=[image] * 9)]}
+        model = model._replace(input=("text", "image"))
+        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"], 1000)
+        self.assertEqual(vllm.prepare_request(provider, model, pictured).body["max_completion_tokens"], 1)
+        self.assertEqual(stub.requests, [])
+
+    def test_the_estimate_stands_where_nobody_counts(self):
+        for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"), reply("x"),
+                       reply({"count": "9"}), reply({"count": True}), reply([]), b""):
+            with self.subTest(answer=answer[:20]):
+                provider, model, _ = self.tokenizer(answer)
+                shaped = vllm.prepare_request(provider, model, self.LONG)
+                self.assertEqual(shaped.body["max_completion_tokens"], 1)
+                self.assertIn("about 2", shaped.warnings[0])
+
+    def test_a_prompt_that_is_too_long_by_itself_is_said_with_both_numbers(self):
+        provider, model, stub = self.tokenizer(reply({"count": 3001}))
+        with self.assertRaises(vllm.ServerError) as caught:
+            vllm.prepare_request(provider, model, self.LONG)
+        error = caught.exception
+        self.assertEqual((error.cause, error.exit_status), ("context-exceeded", 4))
+        for number in ("3001", "2048"):
+            self.assertIn(number, error.message)
+        self.assertNotIn("max-tokens", error.hint)
+        self.assertEqual(len(stub.requests), 1)
+
+    def test_chat_and_the_module_count(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        provider, _, stub = self.tokenizer(answer)
+        list(vllm.stream_chat(provider, self.LONG))
+        self.assertEqual(vllm.chat(provider, self.LONG).content, "Hi")
+        self.check(self.run_main("chat", "a" * 8000), 0, out="Hi")
+        sent = [request.body for request in stub.requests if request.target != "/tokenize"]
+        self.assertEqual([body["max_completion_tokens"] for body in sent], [234] * 3)
+        self.assertEqual(len(stub.requests), 6)
+
+    def test_a_model_that_nobody_declared_thinks_as_its_family_does(self):
+        template = {"enable_thinking": True, "preserve_thinking": True}
+        for model_id, root, added_fields in (
+                ("Qwen/Qwen3-8B", None, {"chat_template_kwargs": template}),
+                ("served", "/models/qwen3-8b", {"chat_template_kwargs": template}),
+                ("zai-org/GLM-4.6-FP8", None, {"chat_template_kwargs": template}),
+                ("openai/gpt-oss-120b", None, {"reasoning_effort": "high"}),
+                ("deepseek-ai/DeepSeek-V4-Pro", None,
+                 {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
+                                           "reasoning_effort": "high"}}),
+                ("nvidia/nemotron-3-super", None, {})):
+            with self.subTest(model_id=model_id):
+                stub = self.serve(rows(model_id, root=root, max_model_len=40960))
+                provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=stub.url)
+                model = vllm.find_model(provider)
+                shaped = vllm.prepare_request(provider, model, HI, "high").body
+                self.assertEqual({name: shaped[name] for name in shaped if name not in DEFAULT_BODY},
+                                 added_fields)
+                self.assertEqual(len(stub.requests), 1)
+
+    def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
+        def server(on, off):
+            def answer(sock, request, stub):
+                if request.target == "/v1/models":
+                    return stub.send(sock, rows("some-model"))
+                enabled = request.body["chat_template_kwargs"]["enable_thinking"]
+                stub.send(sock, reply({"count": on if enabled else off}))
+            return self.serve(answer)
+
+        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
+            with self.subTest(on=on, off=off, level=level):
+                stub = server(on, off)
+                result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
+                                       stdin=json.dumps(HI))
+                kwargs = json.loads(result.out).get("chat_template_kwargs") or {}
+                self.assertEqual(kwargs.get("enable_thinking"), expected)
+                self.assertEqual(result.err.count("no effect"), int(expected is None))
+                self.assertEqual([request.target for request in stub.requests],
+                                 ["/v1/models", "/tokenize", "/tokenize"])
+
+    def test_a_level_without_effect_is_said_once(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        self.tokenizer(answer)
+        for argv, stdin in ((["chat", "a" * 8000], ""), (["request"], json.dumps(HI))):
+            result = self.run_main(*argv + ["--thinking", "high"], stdin=stdin)
+            self.check(result, 0)
+            self.assertEqual(result.err.count("--thinking high has no effect on vllm/m"), 1)
+
+
 # ----------------------------------------------------------------------------
 # Answers
 # ----------------------------------------------------------------------------
@@ -3418,9 +3542,11 @@ class Tls(Case):
     def test_the_wrong_scheme(self):
         self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
                    err="use the other scheme: http:")
-        self.check(self.run_main("list", "--base-url",
-                                 self.serve(reply("The plain HTTP request was sent to HTTPS port", "400 Bad Request")).url), 4,
-                                 err="the other scheme: https:")
+        for words in ("The plain HTTP request was sent to HTTPS port",
+                      "Client sent an HTTP request to an HTTPS server.",
+                      "You're speaking plain HTTP to an SSL-enabled server port."):
+            url = self.serve(reply(words, "400 Bad Request")).url
+            self.check(self.run_main("list", "--base-url", url), 4, err="the other scheme: https:")
 
     def test_a_certificate_for_another_host(self):
         stub = self.serve(rows("m"), tls=self.context)
@@ -3459,6 +3585,482 @@ class Tls(Case):
                                      err="answered in place of the server (HTTP 403)")
         requests = proxy.requests + refusing.requests + target.requests
         self.assertEqual([request.headers.get("authorization") for request in requests], [None, None, "Bearer " + KEY])
+
+
+# ----------------------------------------------------------------------------
+# What a server's answer means
+# ----------------------------------------------------------------------------
+
+def complaint(message, **fields):
+    """Return the error body of vLLM from 0.10.1 on."""
+    return {"error": dict({"message": message, "type": "BadRequestError"}, **fields)}
+
+
+def flat(message):
+    """Return the error body of vLLM up to 0.10.0."""
+    return {"object": "error", "message": message, "type": "BadRequestError", "code": 400}
+
+
+def invalid(loc, msg, kind="value_error"):
+    """Return a validation error in the words of pydantic; `loc` is a tuple, from 0.32 a text."""
+    return "[{'type': %r, 'loc': %r, 'msg': %r, 'input': 1}]" % (kind, loc, msg)
+
+
+def extra(*loc):
+    return invalid(loc, "Extra inputs are not permitted", "extra_forbidden")
+
+
+CONTEXT = "This model's maximum context length is 2048 tokens. However, "
+NO_TEMPLATE = ("As of transformers v4.44, default chat template is no longer allowed, so you must "
+               "provide a chat template if the tokenizer does not define one.")
+ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+NGINX_PAGE = ("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n"
+              "<center><h1>%s</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n")
+
+
+def nginx(status, **headers):
+    return reply(NGINX_PAGE % (status, status), status, Server="nginx/1.22.1",
+                 Content_Type="text/html", **headers)
+
+
+EMPTY_ANSWER = vllm.Assembler().answer({})
+
+
+class Meaning(Case):
+
+    def refusal(self, *script, **row):
+        """Return the error that a completion of the declared model "m" ends with."""
+        url = self.serve(*script).url
+        self.declare(url, **row)
+        with self.assertRaises(vllm.Error) as raised:
+            vllm.chat(self.provider(), HI)
+        return raised.exception
+
+    def check_causes(self, table):
+        for answer, cause, words, step in table:
+            with self.subTest(cause=cause, words=words, step=step):
+                error = self.refusal(answer)
+                self.assertEqual(error.cause, cause, error)
+                self.assertIn(words, error.message)
+                self.assertIn(step, error.next_step)
+
+    def test_fields_that_the_server_does_not_know(self):
+        for body, field, switch in (
+                (flat(extra("body", "stream_options")), "stream_options",
+                 "compat.supportsUsageInStreaming to false"),
+                (flat(extra("body", "max_completion_tokens")), "max_completion_tokens",
+                 'compat.maxTokensField to "max_tokens"'),
+                (complaint(extra("body", "tools", 0, "function", "strict")), "strict",
+                 "compat.supportsStrictMode to false"),
+                (complaint(invalid("body.store", "Extra inputs are not permitted")), "store",
+                 "compat.supportsStore to false"),
+                (flat(extra("body", "top_k")), "top_k", "leave the field out")):
+            for status in ("400 Bad Request", "422 Unprocessable Entity"):
+                error = self.refusal(reply(body, status))
+                self.assertEqual((error.cause, error.facts["field"]),
+                                 ("unknown-field-rejected", field))
+                self.assertIn(switch, error.hint)
+
+    def test_values_that_the_caller_set(self):
+        bounds = "Input should be less than or equal to 2"
+        for message, param, field in (
+                ("temperature must be in [0, 2], got 5.0.", None, "temperature"),
+                ("top_p must be in (0, 1], got 7.0. (parameter=top_p, value=7.0)", "top_p",
+                 "top_p"),
+                ("logit_bias contains key(s) that cannot be converted", "logit_bias", "logit_bias"),
+                (invalid(("body", "temperature"), bounds), None, "temperature"),
+                ("1 validation error:\n  " + invalid("body.stop", "too long"), "body.stop", "stop"),
+                (invalid(("body", "tools", 0, "function", "name"), "Field required"), None,
+                 "tools.0.function.name"),
+                (invalid(("body", "messages", 0, "ChatCompletionUserMessageParam", "content",
+                          "function-wrap[check()]", "str"), "Input should be"), None,
+                 "messages.0.content.str"),
+                ("m is not a multimodal model None", None, "the image"),
+                ("At most 0 image(s) may be provided in one prompt.", None, "the image")):
+            for body in (complaint(message, param=param), dict(flat(message), param=param)):
+                with self.subTest(field=field, message=message):
+                    error = self.refusal(reply(body, "400 Bad Request"))
+                    self.assertEqual((error.cause, error.facts["field"]), ("field-refused", field))
+                    self.assertNotIn("doctor", error.next_step)
+
+    def test_validation_errors_that_name_no_field(self):
+        for loc in ("()", "('body',)", "'body'", "'", "(0, 1)", "(", "('',)", "('body', 'A[b]')"):
+            for message in ("[{'type': 'x', 'loc': %s, 'msg': 'Input should be'}]" % loc,
+                            "[{'loc': %s, 'msg': 'Extra inputs are not permitted'}]" % loc):
+                error = self.refusal(reply(flat(message), "400 Bad Request"))
+                self.assertIn(error.cause, ("chat-failed", "field-refused",
+                                            "unknown-field-rejected"), loc)
+
+    def test_prompts_and_answers_that_do_not_fit(self):
+        shorten, larger = "shorten the prompt", "start vLLM with a larger --max-model-len"
+        for message, problem, fix, lower in (
+                (CONTEXT + "you requested 3000 tokens (1000 in the messages, 2000 in the "
+                 "completion). Please reduce the length of the messages or completion.",
+                 "the prompt of 1000 tokens and its answer", "lower --max-tokens to 1048", True),
+                (CONTEXT + "your request has 3000 input tokens. Please reduce the length of the "
+                 "input messages.", "the prompt of 3000 tokens does not fit", larger, False),
+                ("'max_tokens' or 'max_completion_tokens' is too large: 5000. " + CONTEXT[:-9] +
+                 " and your request has 13 input tokens (5000 > 2048 - 13).",
+                 "the prompt of 13 tokens and its answer", "lower --max-tokens to 2035", True),
+                ("The decoder prompt (length 5000) is longer than the maximum model length of "
+                 "2048.", "the prompt of 5000 tokens does not fit", larger, False),
+                ("You passed 1500 input tokens and requested 1000 output tokens. However, the "
+                 "model's context length is only 2048 tokens, resulting in a maximum input length "
+                 "of 1048 tokens.", "the prompt of 1500 tokens and its answer",
+                 "lower --max-tokens to 548", True),
+                (CONTEXT + "your prompt contains at least 2049 input tokens, which exceeds this "
+                 "limit even without any output tokens.", "the prompt of 2049 tokens does not fit",
+                 larger, False),
+                (CONTEXT + "your prompt contains 99999 characters (more than 40000 characters, "
+                 "which is the upper bound for 2047 input tokens).", "the prompt does not fit",
+                 larger, False),
+                ("max_tokens must be at least 1, got -952.", "the prompt does not fit", larger,
+                 False),
+                ("max_tokens=5000 cannot be greater than max_model_len=2048. Please request fewer "
+                 "output tokens.", "do not fit the context of m, 2048 tokens",
+                 "lower --max-tokens", True)):
+            for body in (flat(message), complaint(message, param="max_tokens")):
+                with self.subTest(message=message):
+                    error = self.refusal(reply(body, "400 Bad Request"))
+                    self.assertEqual(error.cause, "context-exceeded")
+                    self.assertIn(problem, error.message)
+                    self.assertIn(message[-20:], error.message)
+                    self.assertIn(shorten, error.hint)
+                    self.assertIn(fix, error.hint)
+                    self.assertEqual("--max-tokens" in error.hint, lower)
+
+    def test_servers_that_cannot_chat(self):
+        page = vllm.PARSER_PAGE
+        auto = ('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to '
+                'be set')
+        self.check_causes((
+            (reply(complaint(NO_TEMPLATE), "400 Bad"), "no-chat-template", "m has no chat template",
+             "--chat-template"),
+            (reply(flat(NO_TEMPLATE + " None"), "400 Bad"), "no-chat-template", "transformers", ""),
+            (reply(flat("Cannot use chat template functions because tokenizer.chat_template is not "
+                        "set and no template argument was passed!"), "500 Bad"),
+             "no-chat-template", "", "instruct"),
+            (reply(flat("The model does not support Chat Completions API"), "400 Bad"),
+             "not-a-chat-model", "m does not chat", "serve a chat model"),
+            (reply(complaint("The model does not support Chat Completions API"), "501 Not"),
+             "not-a-chat-model", "m does not chat", ""),
+            (reply(flat(auto), "400 Bad"), "tools-disabled", "takes no tools", page),
+            (reply(complaint('tool_choice="required" requires --tool-call-parser to be set'),
+                   "400 Bad"), "tools-disabled", "takes no tools", page)))
+        for listed, cause in ((rows("m"), "not-a-chat-model"), (rows("n"), "http-error"),
+                              (reply("", "404 Not Found"), "http-error")):
+            error = self.refusal(reply({"detail": "Not Found"}, "404 Not Found"), listed)
+            self.assertEqual(error.cause, cause)
+        error = self.refusal(reply(complaint("The model `m` does not exist. Valid aliases: m2, x.",
+                                           code=404), "404 Not Found"), rows("m2", "x"))
+        self.assertEqual((error.cause, error.hint),
+                         ("model-not-served", "did you mean --model m2 ?"))
+
+    def test_an_engine_that_died(self):
+        for message in (ENGINE_DEAD, "Engine loop is not running. Inspect the stacktrace",
+                        "Background loop has errored already.",
+                        "Engine process (pid 7) died."):
+            for body in (flat(message), complaint(message, code=500)):
+                error = self.refusal(reply(body, "500 Internal Server Error"))
+                self.assertEqual(error.cause, "engine-dead", message)
+        error = self.refusal(sse(chunk("a"), complaint(ENGINE_DEAD, code=500)))
+        self.assertEqual(error.cause, "engine-dead")
+        error = self.refusal(reply(complaint("the prompt spoke of EngineCore"), "400 Bad Request"))
+        self.assertEqual(error.cause, "chat-failed")
+
+    def test_layers_before_the_server(self):
+        busy, down, slow = "it is busy", "what is behind it is down", "proxy_read_timeout"
+        for answer, cause, words, step in (
+                (nginx("413 Request Entity Too Large"), "gateway",
+                 "HTTP 413: Request Entity Too Large (answered by nginx/1.22.1)",
+                 "client_max_body_size"),
+                (nginx("502 Bad Gateway"), "gateway", "HTTP 502: Bad Gateway (answered by", down),
+                (nginx("504 Gateway Time-out"), "gateway", "Gateway Time-out", slow),
+                (nginx("503 Service Temporarily Unavailable"), "gateway", "503", "it is busy, or"),
+                (reply("no available server", "503 Service Unavailable"), "gateway",
+                 "(answered by Traefik)", down),
+                (reply("no healthy upstream", "503 Service Unavailable", Server="envoy"), "gateway",
+                 "(answered by envoy)", down),
+                (reply("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to "
+                       "handle this request.\n</body></html>", "503 Service Unavailable"),
+                 "gateway", "No server is available", down),
+                (reply(complaint("Server overloaded, queue is full"), "503 Busy", Retry_After="7"),
+                 "gateway", "queue is full", "it is busy: try again later (Retry-After: 7)"),
+                (reply(complaint("Rate limit exceeded"), "429 Too Many Requests",
+                       x_litellm_version="1.70"), "gateway", "(answered by LiteLLM)", busy),
+                (reply("", "429 Too Many Requests"), "gateway", "429 Too Many Requests", busy),
+                (reply("", "524 A Timeout", Server="cloudflare"), "gateway", "cloudflare", slow),
+                (reply("", "522 Unreachable", Server="cloudflare"), "gateway", "HTTP 522", down),
+                (nginx("401 Authorization Required", WWW_Authenticate='Basic realm="gpu"'),
+                 "gateway-auth", 'Basic realm="gpu"', "headers.Authorization"),
+                (reply("", "401 Unauthorized", WWW_Authenticate='Bearer realm="sso", error="x"'),
+                 "gateway-auth", '"sso"', "headers.Authorization"),
+                (reply("", "401 Unauthorized", WWW_Authenticate="Bearer"), "no-key", "401", ""),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), "no-key",
+                 "HTTP 401: Unauthorized", "--api-key"),
+                (reply("x", Server="nginx", Content_Type="text/html"), None, "nginx", "")):
+            for verb in ("list", "chat"):
+                with self.subTest(verb=verb, words=words):
+                    self.check_layer(verb, answer, cause, words, step)
+
+    def check_layer(self, verb, answer, cause, words, step):
+        url = self.serve(answer).url
+        self.declare(url, block={"models": [] if verb == "list" else [{"id": "m", "name": "m"}]})
+        with self.assertRaises(vllm.Error) as raised:
+            if verb == "list":
+                vllm.discover_models(self.provider())
+            else:
+                vllm.chat(self.provider(), HI)
+        error = raised.exception
+        if cause is None:                            # a page: not JSON, or not a stream
+            return self.assertIn(error.cause, ("not-openai", "stream-broken"))
+        self.assertEqual(error.cause, cause)
+        self.assertIn(words, error.message)
+        self.assertIn(step, error.next_step)
+        self.assertEqual(error.message.count("Gateway"), words.count("Gateway"), error.message)
+
+    def test_what_answered(self):
+        page = NGINX_PAGE % ("404 Not Found", "404 Not Found")
+        for headers, body, layer in (
+                ({}, b"", ""), ({"Server": "uvicorn"}, b"{}", ""),
+                ({"Server": "envoy"}, b"", "envoy"),
+                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "uvicorn, 1.1 proxy"),
+                ({}, page.encode("ascii"), "nginx"), ({}, b'{"error": "nginx"}', ""),
+                ({"x-litellm-call-id": "1"}, b"{}", "LiteLLM"),
+                ({}, b"no available server\n", "Traefik")):
+            self.assertEqual(vllm.layer_facts(headers, body)["layer"], layer)
+
+    def test_whose_limit_ended_the_wait(self):
+        config = "models.providers.vllm.timeoutSeconds"
+        for seconds, timeout_s, limit in ((0.2, None, config), (9, 0.2, "--timeout"),
+                                          (None, 0.2, "--timeout")):
+            for step, words in ((b"HTTP/1.1 200 OK\r\n", "waiting for the answer to begin"),
+                                (sse(done=False), "before the first token"),
+                                (sse(chunk("a"), done=False), "in the middle of the answer")):
+                with self.subTest(limit=limit, words=words):
+                    self.declare(self.serve(then_watch(step)).url)
+                    provider = self.provider()._replace(timeout_s=seconds)
+                    with self.assertRaises(vllm.ServerError) as raised:
+                        vllm.chat(provider, HI, timeout_s=timeout_s)
+                    error = raised.exception
+                    self.assertIn("timed out %s after 0.2 s (limit: %s)" % (words, limit),
+                                  error.message)
+                    self.assertIn("to wait longer, raise " + limit, error.hint)
+                    self.assertEqual("queue or a long prompt" in error.hint,
+                                     words != "in the middle of the answer")
+        error = vllm.timeout_error("http://h", "connect", 10, config)
+        self.assertNotIn(config, error.message + error.hint)
+        self.assertIn("(limit: the default)", vllm.timeout_error("u", "first", 300).message)
+
+    def test_doctor_is_named_only_where_it_knows_more(self):
+        self.assertLessEqual(vllm.DOCTOR_KNOWS_MORE, set(vllm.CAUSES))
+        for answer, more in ((reply({"error": "Unauthorized"}, "401 Unauthorized"), True),
+                             (reply(complaint("boom"), "500 Oops"), True),
+                             (nginx("504 Gateway Time-out"), False),
+                             (nginx("413 Request Entity Too Large"), False),
+                             (reply("", "429 Too Many Requests"), False),
+                             (reply(complaint("top_p must be in (0, 1]."), "400 Bad"), False),
+                             (reply(complaint(NO_TEMPLATE), "400 Bad"), False)):
+            self.declare(self.serve(answer).url)
+            result = self.run_main("chat", "hi")
+            self.assertEqual("more: %s doctor" % vllm.TOOL in result.err, more, result.err)
+            self.assertLessEqual(len(result.err.splitlines()), 3)
+
+    def test_commands_are_quoted_for_a_shell(self):
+        error = vllm.error_for("proxy-captured", no_proxy="a b;$(c)", way="x", detail="y")
+        self.assertEqual(error.command, "export NO_PROXY='a b;$(c)'")
+        self.assertEqual(error.next_step, error.hint + ": " + error.command)
+        self.assertIsNone(vllm.error_for("dns", host="h").command)
+        self.assertEqual(vllm.error_for("no-models", "vllm serve m").command, "vllm serve m")
+
+    def test_commands_that_start_a_server(self):
+        model = MODEL._replace(id="my model", root="/models/Qwen3-8B")
+        for url, command in (
+                ("http://127.0.0.1:8001/v1", "vllm serve /models/Qwen3-8B --served-model-name "
+                                             "'my model' --port 8001"),
+                ("https://gpu.example/v1", "vllm serve /models/Qwen3-8B --served-model-name "
+                                           "'my model'")):
+            self.assertEqual(vllm.serve_command(url, model), command)
+        self.assertEqual(vllm.serve_command("https://h/v1", MODEL._replace(root=None)),
+                         "vllm serve " + MODEL.id)
+        facts = vllm.parser_facts("https://h/v1", model, vllm.TOOL_PARSER)
+        options = "--enable-auto-tool-choice --tool-call-parser hermes"
+        self.assertEqual(facts["fix"], "start vLLM with " + options)
+        self.assertTrue(facts["command"].endswith(options))
+        facts = vllm.parser_facts("https://h/v1", model._replace(root="x"), vllm.REASONING_PARSER)
+        self.assertIn(vllm.REASONING_PAGE, facts["fix"])
+        self.assertNotIn("command", facts)
+
+    def test_model_lists(self):
+        row = {"id": "m"}
+        for answer, outcome in (
+                (reply({"data": [row]}, "206 Partial Content"), ["m"]),
+                (reply({"data": [row], "error": {"message": "x"}}), ["m"]),
+                (reply('{"data": [{"id": "m", "x": NaN}]}'), "it holds NaN, which is not JSON"),
+                (reply('{"data": [{"id": "NaN"}]}'), ["NaN"]),
+                (reply({"error": {"message": "boom"}}), "boom"),
+                (reply("", "204 No Content"), "it is empty")):
+            provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=self.serve(answer).url)
+            try:
+                found = [model.id for model in vllm.discover_models(provider)]
+            except vllm.Error as error:
+                found = error.message
+            self.assertIn(outcome, (found, found if isinstance(outcome, list) else outcome))
+            if not isinstance(outcome, list):
+                self.assertIn(outcome, found)
+
+    def test_answers_without_content(self):
+        for reason, reasoning, detail, fix in (
+                ("length", "Hm", "used up by reasoning", "enable_thinking"),
+                ("length", "", "used up before any text came", "raise --max-tokens"),
+                ("stop", "Hm", "all its text is in the reasoning field", "--reasoning-parser"),
+                ("stop", "", "finish reason stop", "try again")):
+            answer = EMPTY_ANSWER._replace(reasoning=reasoning, finish_reason=reason)
+            error = vllm.empty_answer(MODEL, answer)
+            self.assertIn(detail, error.message)
+            self.assertIn(fix, error.hint)
+            self.assertEqual("reasoning" in error.message, bool(reasoning))
+
+    def test_whether_a_server_chats(self):
+        models, chats = "/v1/models", "/v1/chat/completions"
+        for value, expected in (({"paths": {models: {}, chats: {}}}, True),
+                                ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
+                                ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
+                                ({}, None), ([], None), (None, None)):
+            self.assertIs(vllm.offers_chat(value), expected)
+
+
+# Served ids and what vLLM's pages, recipes and registries name for them: tool, reasoning.
+SERVED = """
+Qwen/Qwen3-8B                                     hermes           qwen3
+Qwen/Qwen3-8B-AWQ                                 hermes           qwen3
+qwen3:8b                                          hermes           qwen3
+qwen3-30b-a3b                                     hermes           qwen3
+Qwen/Qwen3-30B-A3B-Instruct-2507-FP8              hermes           -
+Qwen/Qwen3-235B-A22B-Thinking-2507                hermes           qwen3
+Qwen/Qwen3-Next-80B-A3B-Instruct                  hermes           -
+Qwen/Qwen3-VL-8B-Instruct                         hermes           -
+Qwen/Qwen3-Coder-30B-A3B-Instruct                 qwen3_xml        -
+unsloth/Qwen3-Coder-480B-A35B-Instruct-GGUF       qwen3_xml        -
+Qwen/Qwen3-Coder-Next                             qwen3_xml        -
+Qwen/Qwen3.5-27B                                  qwen3_coder      qwen3
+cyankiwi/Qwen3.5-4B-AWQ-4bit                      qwen3_coder      qwen3
+qwen3_5-35b-a3b                                   qwen3_coder      qwen3
+Qwen/Qwen3.6-35B-A3B                              qwen3_coder      qwen3
+qwen3.8-27b                                       qwen3_coder      qwen3
+Qwen/Qwen2.5-7B-Instruct                          hermes           -
+Qwen/Qwen2.5-Coder-32B-Instruct-GPTQ-Int4         hermes           -
+Qwen/QwQ-32B                                      hermes           deepseek_r1
+Qwen/Qwen3-Embedding-8B                           -                -
+Qwen/Qwen2-7B-Instruct                            -                -
+google/gemma-4-31B-it                             gemma4           gemma4
+local-gemma4-31b                                  gemma4           gemma4
+google/gemma-3-27b-it                             -                -
+google/gemma-3-4b-it                              -                -
+google/functiongemma-270m-it                      functiongemma    -
+meta-llama/Llama-3.1-8B-Instruct                  llama3_json      -
+meta-llama/Meta-Llama-3.1-70B-Instruct            llama3_json      -
+RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic       llama3_json      -
+meta-llama/Meta-Llama-3-8B-Instruct               -                -
+meta-llama/Llama-4-Scout-17B-16E-Instruct         llama4_pythonic  -
+meta-llama/Llama-Guard-3-8B                       -                -
+NousResearch/Hermes-3-Llama-3.1-8B                hermes           -
+NousResearch/Hermes-2-Pro-Mistral-7B              hermes           -
+Salesforce/Llama-xLAM-2-8b-fc-r                   xlam             -
+Team-ACE/ToolACE-8B                               pythonic         -
+deepseek-ai/DeepSeek-R1-0528                      deepseek_v3      deepseek_r1
+deepseek-ai/DeepSeek-R1-Distill-Qwen-7B           -                deepseek_r1
+deepseek-ai/DeepSeek-R1-0528-Qwen3-8B             -                deepseek_r1
+deepseek-ai/DeepSeek-V3-0324                      deepseek_v3      -
+deepseek-ai/DeepSeek-V3.1-Terminus                deepseek_v31     deepseek_v3
+deepseek-ai/DeepSeek-V3.2-Exp                     deepseek_v32     deepseek_v3
+deepseek-ai/DeepSeek-V4-Flash                     deepseek_v4      deepseek_v4
+mistralai/Mistral-7B-Instruct-v0.3                mistral          -
+mistralai/Mistral-7B-Instruct-v0.2                -                -
+TheBloke/Mixtral-8x7B-Instruct-v0.1-AWQ           -                -
+mistralai/Mistral-Small-3.2-24B-Instruct-2506     mistral          -
+mistralai/Magistral-Small-2509                    mistral          mistral
+mistralai/Ministral-3-8B-Reasoning-2512           mistral          mistral
+mistralai/Devstral-Small-2507                     mistral          -
+openai/gpt-oss-20b                                openai           openai_gptoss
+gpt-oss:120b                                      openai           openai_gptoss
+zai-org/GLM-4.5-Air-FP8                           glm45            glm45
+zai-org/GLM-4.6                                   glm45            glm45
+zai-org/GLM-4.7-Flash                             glm47            glm45
+zai-org/GLM-5.1                                   glm47            glm45
+zai-org/glm-4-9b-chat                             -                -
+moonshotai/Kimi-K2-Instruct-0905                  kimi_k2          -
+moonshotai/Kimi-K2-Thinking                       kimi_k2          kimi_k2
+moonshotai/Kimi-K2.5                              kimi_k2          kimi_k2
+moonshotai/Kimi-K3                                kimi_k3          kimi_k3
+MiniMaxAI/MiniMax-M2.1                            minimax_m2       minimax_m2
+MiniMaxAI/MiniMax-M3                              minimax_m3       minimax_m3
+nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16        qwen3_coder      nemotron_v3
+nvidia/Llama-3.1-Nemotron-Nano-8B-v1              -                -
+nvidia/NVIDIA-Nemotron-Nano-9B-v2                 -                -
+ibm-granite/granite-4.0-h-small                   granite4         -
+ibm-granite/granite-3.2-8b-instruct               granite          granite
+ibm-granite/granite-3.1-8b-instruct               granite          -
+ibm-granite/granite-20b-functioncalling           granite-20b-fc   -
+stepfun-ai/Step-3.5-Flash                         step3p5          step3p5
+stepfun-ai/step3                                  step3            step3
+ByteDance-Seed/Seed-OSS-36B-Instruct              seed_oss         seed_oss
+baidu/ERNIE-4.5-21B-A3B-Thinking                  ernie45          ernie45
+baidu/ERNIE-4.5-VL-28B-A3B-PT                     -                ernie45
+tencent/Hunyuan-A13B-Instruct                     hunyuan_a13b     hunyuan_a13b
+tencent/Hy3-preview                               hy_v3            hy_v3
+allenai/Olmo-3-7B-Instruct                        olmo3            -
+allenai/Olmo-3.1-32B-Think                        olmo3            olmo3
+allenai/OLMo-2-1124-7B-Instruct                   -                -
+LiquidAI/LFM2.5-1.2B-Instruct                     lfm2             -
+LiquidAI/LFM2.5-1.2B-Thinking                     lfm2             qwen3
+XiaomiMiMo/MiMo-V2-Flash                          qwen3_xml        qwen3
+XiaomiMiMo/MiMo-V2.5-Pro                          mimo             mimo
+CohereLabs/command-a-reasoning-08-2025            cohere_command3  cohere_command3
+CohereLabs/c4ai-command-r-plus                    -                -
+internlm/internlm2_5-7b-chat                      internlm         -
+ai21labs/AI21-Jamba-1.5-Mini                      jamba            -
+microsoft/Phi-4-mini-instruct                     phi4_mini_json   -
+microsoft/phi-4                                   -                -
+meituan-longcat/LongCat-Flash-Chat-FP8            longcat          -
+ai-sage/GigaChat3-10B-A1.8B-bf16                  gigachat3        -
+swiss-ai/Apertus-8B-Instruct-2509                 apertus          -
+Hcompany/Holo2-8B                                 -                holo2
+poolside/Laguna-XS.2                              poolside_v1      poolside_v1
+HuggingFaceH4/zephyr-7b-beta                      -                -
+teknium/OpenHermes-2.5-Mistral-7B                 -                -
+mistralai/unheard-of                              -                -
+facebook/opt-125m                                 -                -
+BAAI/bge-m3                                       -                -
+openai/whisper-large-v3                           -                -
+"""
+
+
+class Parsers(unittest.TestCase):
+
+    def test_families(self):
+        for line in SERVED.strip().splitlines():
+            model_id, tool, reasoning = line.split()
+            name = model_id.rpartition("/")[2]
+            snapshot = "/root/.cache/huggingface/hub/models--%s/snapshots/0a1b2c3d" % (
+                model_id.replace("/", "--"))
+            for asked, root in ((model_id, None), (model_id, model_id), (model_id.lower(), None),
+                                (name, None), ("default", "/models/" + name),
+                                ("gpt-4", snapshot), ("m", "C:/" + name + "-Q4_K_M.gguf"),
+                                (name.replace("-", "_"), None)):
+                with self.subTest(id=asked, root=root):
+                    self.assertEqual((vllm.tool_call_parser(asked, root) or "-",
+                                      vllm.reasoning_parser(asked, root) or "-"),
+                                     (tool, reasoning))
+
+    def test_root_tells_more_than_the_id(self):
+        self.assertEqual(vllm.tool_call_parser("llama-3.1-8b", "Qwen/Qwen3-8B"), "hermes")
+        self.assertEqual(vllm.tool_call_parser("Qwen/Qwen3-8B", "/data/weights"), "hermes")
+        self.assertEqual(vllm.tool_call_parser("m", "/models/qwen3/gemma-4-31B-it"), "gemma4")
+
+    def test_addresses_of_the_pages(self):
+        for page in (vllm.PARSER_PAGE, vllm.REASONING_PAGE):
+            self.assertTrue(page.startswith("https://docs.vllm.ai/en/latest/features/"))
 
 
 # ----------------------------------------------------------------------------
@@ -3662,8 +4264,6 @@ class Chat(Case):
             return "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', 'input': 1}]" % (location,)
 
         for answer, status, words, step in (
-                (reply({"error": {"message": "The model `m` does not exist. Valid aliases: `mm`, `x`", "code": 404}},
-                       "404 Not Found"), 4, "does not exist", "did you mean --model mm ?"),
                 (reply({"object": "error", "message": "This model's maximum context length is 2048 tokens."}, "400 Bad"), 4,
                  "2048 tokens", "--max-tokens"),
                 (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"), 4, "at least 1",
@@ -3748,7 +4348,7 @@ class Conversation(Case):
     def test_history_commands_and_end(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
         process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said,
-                                   rows("m", "other"), said)
+                                   rows("m", "other", max_model_len=40960), said)
         self.type("one", "Yes.")
         self.type("two", "Yes.")
         self.type("/reset", "")
@@ -3807,7 +4407,7 @@ class Conversation(Case):
 class RequestVerb(Case):
 
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
-        self.declare("http://10.0.0.9/v1", KEY)
+        self.declare("http://gpu.local/v1", KEY)
         unwanted = AssertionError("a socket was opened")
         with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo", side_effect=unwanted):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
@@ -3865,6 +4465,54 @@ class RequestVerb(Case):
         self.assertEqual((request.target, request.body["messages"][0]["content"]), ("/v1/chat/completions", self.TRICKY))
         self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")],
                          ["Bearer " + KEY, "header-value-1", "application/json"])
+
+    def test_what_a_curl_command_needs_is_said(self):
+        headers = {"X-Team": "header-value-1"}
+        ca_file = self.write("my ca.pem", "")
+        body = json.dumps(HI)
+        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
+        for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
+                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
+                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
+            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
+            self.check(result, 0)
+            self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
+            self.assertEqual(len(result.err.splitlines()), len(named))
+            self.assertNotIn(KEY, result.err + result.out)
+            self.assertIn("--cacert '%s'" % ca_file, result.out)
+        self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
+        self.declare("http://gpu.example/v1")
+        result = self.run_main("request", "--curl", stdin=body)
+        self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
+        self.assertNotIn("sk-of", result.err)
+        self.assertNotIn("cacert", result.out)
+
+    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
+    def test_curl_command_of_a_long_body_runs(self):
+        stub = self.serve(sse(chunk("Hi")))
+        self.declare(stub.url, KEY, contextWindow=10 ** 6)
+        content = self.TRICKY + "x" * 200000
+        body = json.dumps({"messages": [dict(USER, content=content)]})
+        result = self.run_main("request", "--curl", stdin=body)
+        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
+        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
+        self.assertIn(b"[DONE]", said)
+        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
+
+    @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
+    def test_a_terminal_is_told_that_a_body_is_waited_for(self):
+        self.declare("http://gpu.example/v1")
+        master, slave = os.openpty()
+        try:
+            os.write(master, (json.dumps(HI) + "\n\x04").encode("ascii"))
+            with program(self.env(), ["request"], stdin=slave) as process:
+                out, err = process.communicate(timeout=WAIT_S)
+        finally:
+            os.close(master)
+            os.close(slave)
+        self.assertIn(b"waiting for a chat-completions body", err)
+        self.assertEqual(json.loads(out.decode("utf-8")), DEFAULT_BODY)
 
 
 # ----------------------------------------------------------------------------
