@@ -4481,7 +4481,7 @@ class RequestVerb(Case):
             self.assertNotIn(KEY, result.err + result.out)
             self.assertIn("--cacert '%s'" % ca_file, result.out)
         self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
-        self.declare("http://gpu.example/v1")
+        self.declare("https://gpu.example/v1")
         result = self.run_main("request", "--curl", stdin=body)
         self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
         self.assertNotIn("sk-of", result.err)
