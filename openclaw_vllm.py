@@ -323,12 +323,13 @@ class Secret(str):
 
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
-_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
-_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")       # what various languages leave unquoted
+_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # stand-ins of the documentation are no secrets
+# What various languages leave unquoted in a URL.
+_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")
 
 
 def spellings(secret):
-    """Return the texts by which a secret may be echoed, longest first; none for one that is too short or public.
+    """Return the texts by which a secret may be echoed, longest first; none for a short one.
 
     Plain, URL-quoted, in base64 (inside more text, too), in Python, in JSON, and each of
     these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
@@ -344,7 +345,7 @@ def spellings(secret):
         for safe in _URL_SAFE:
             url = _url_quoted(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
-        for before in range(3):                      # where in its three bytes of base64 the secret may begin
+        for before in range(3):                      # bytes of other text in its first three
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
@@ -386,7 +387,8 @@ def redact_value(value, secrets):
     if isinstance(value, str):
         return redact_known(value, secrets)
     if isinstance(value, dict):
-        return {redact_known(name, secrets): redact_value(item, secrets) for name, item in value.items()}
+        return {redact_known(name, secrets): redact_value(item, secrets)
+                for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_value(item, secrets) for item in value]
     return value
@@ -408,7 +410,7 @@ def begun_secret(text, secrets):
 
 
 def excerpt(text, limit=300):
-    """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
+    """Return a text in one line of at most `limit` characters: errors can echo a whole request."""
     start = text[:20 * limit]
     line = " ".join(start.split())
     if start == text and len(line) <= limit:
@@ -416,9 +418,11 @@ def excerpt(text, limit=300):
     return line[:limit - 1] + "…"
 
 
-# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
-UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-UNSAFE_LINE = "[\t\n" + UNSAFE[1:]               # of what must stay on one line, or a row could be forged
+# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone
+# surrogates. Ids and words of a server stay on one line as well, or a row could be forged.
+UNSAFE = ("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+          "\ud800-\udfff]")
+UNSAFE_LINE = "[\t\n" + UNSAFE[1:]
 # Of an answer less: people write with joiners, marks of direction and variation selectors.
 UNSAFE_ANSWER = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
@@ -3457,7 +3461,7 @@ class EventDecoder(object):
         self._after_cr = False
 
     def feed(self, data):
-        """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
+        """Return [(event type, text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
         if self._after_cr or b"\r" in data:
             data = self._line_feeds(data)
         if self._rest:
@@ -3556,7 +3560,7 @@ def choices_of(payload):
 
 
 def _call_pieces(piece):
-    """Return the objects among a delta's tool_calls; the legacy function_call counts as the first."""
+    """Return the objects among a delta's tool_calls; a legacy function_call counts as one."""
     calls = piece.get("tool_calls")
     if not calls and isinstance(piece.get("function_call"), dict):
         calls = [{"index": 0, "function": piece["function_call"]}]
@@ -3584,7 +3588,7 @@ def decode_usage(usage):
         return None
     counts = [usage.get(name) for name in Usage._fields]
     for position, count in enumerate(counts):
-        if not isinstance(count, int) or count > 1e15:       # no count, and more than a float can divide
+        if not isinstance(count, int) or count > 1e15:       # which no float could divide
             counts[position] = None
     return Usage(*counts)
 
@@ -3601,7 +3605,7 @@ class _Text(object):
             self._fold()
 
     def _fold(self):
-        text, self._text = self._text, None          # no second reference: CPython lengthens it in place
+        text, self._text = self._text, None          # CPython lengthens what has one reference
         text += "".join(self._pieces)
         self._text, self._pieces = text, []
 
@@ -3693,7 +3697,7 @@ class Assembler(object):
             calls.append({"id": call_id, "type": "function", "function": function})
         extra = dict(self._extra)
         if self._others:
-            extra["choices"] = [_other_choice(index, self._others[index]) for index in sorted(self._others)]
+            extra["choices"] = [_other_choice(*other) for other in sorted(self._others.items())]
         return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(), calls,
                       self._finish_reason, self._usage, dict(_NO_TIMINGS, **timings or {}), extra)
 
@@ -3776,11 +3780,11 @@ Route.__doc__ = """How to reach a server: the environment that names proxies, a 
 seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
 setting that says how long, "" where a default does."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
-Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
-None, `secrets` the texts to hide in what the server says."""
+Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a
+URL or None, `secrets` the texts to hide in what the server says."""
 
 
-# Where an exchange is: the code that `Exchange.phase` and the facts of a timeout hold, and its words.
+# Where an exchange is: the code in `Exchange.phase` and in the facts of a timeout, and its words.
 PHASES = {
     "resolve": "looking up the host",
     "connect": "connecting",
@@ -3820,7 +3824,7 @@ class _Wire(io.RawIOBase):
         self._moved = True
 
     def keep_alive(self):
-        """Take note of a sign of life that is no progress: it prolongs the silence, but not for ever."""
+        """Take note of a sign of life without progress: it prolongs the wait, but not for ever."""
         self._alive = True
 
     def readable(self):
@@ -3833,7 +3837,8 @@ class _Wire(io.RawIOBase):
             self._begin_silence()
         elif self._alive:
             self._alive = False
-            self._until = min(time.monotonic() + self.silence_s, self._since + LIFE_FACTOR * self.silence_s)
+            longest_s = LIFE_FACTOR * self.silence_s
+            self._until = min(time.monotonic() + self.silence_s, self._since + longest_s)
         self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
         return self.sock.recv_into(buffer)
 
@@ -3876,7 +3881,8 @@ class Exchange(object):
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         sent = list(headers.values()) + list(self._to_proxy.values())
-        self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
+        secrets = [value for value in sent if isinstance(value, Secret)]
+        self.secrets = [text for secret in secrets for text in spellings(secret)]
         self.phase, self.seconds = "resolve", {}
         self._started, self._deadline = time.monotonic(), None
         if route.total_s is not None:
@@ -3942,7 +3948,7 @@ class Exchange(object):
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)     # notices a peer that vanished
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)      # a peer may vanish
         if self.target.scheme == "https":
             if self.proxy:
                 self._tunnel()
@@ -3967,11 +3973,11 @@ class Exchange(object):
             raise proxy_error(self.url, self.proxy, response.status)
 
     def _captured(self, detail):
-        return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
-                         way="stands in the way", detail=detail)
+        return error_for("proxy-captured", url=self.url, proxy=self.proxy, detail=detail,
+                         no_proxy=self.target.host, way="stands in the way")
 
     def _certificate_names(self):
-        """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
+        """Return the names that the server's trusted certificate is for; [] if unknown."""
         if self.proxy:
             return []
         context = tls_context(self.route)
@@ -3996,7 +4002,7 @@ class Exchange(object):
         return path
 
     def chunks(self):
-        """Yield the body's bytes as they come, a gzip or deflate coding undone. Raises ServerError."""
+        """Yield the body's bytes as they come, gzip or deflate undone. Raises ServerError."""
         inflate = None
         coding = self.headers.get("Content-Encoding") or "identity"
         if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
@@ -4035,10 +4041,10 @@ class Exchange(object):
             data = inflate.unconsumed_tail
             yield plain
 
-    def read(self, limit):
-        """Return the whole body. Raises ServerError when it is longer than `limit` bytes."""
-        body = bytearray()                           # a list of small chunks would take many times their size
-        for data in self.chunks():
+    def read(self, limit, chunks=None):
+        """Return the whole body, or what is left of it. Raises ServerError past `limit` bytes."""
+        body = bytearray()                           # a list of chunks takes many times their size
+        for data in chunks or self.chunks():
             body += data
             if len(body) > limit:
                 raise error_for("answer-too-large", url=self.url, limit=limit)
@@ -4046,7 +4052,8 @@ class Exchange(object):
 
     def reply(self, limit):
         """Return the whole answer as a Reply. Raises as `read` does."""
-        return Reply(self.status, self.reason, self.headers, self.read(limit), self.proxy, self.secrets)
+        body = self.read(limit)
+        return Reply(self.status, self.reason, self.headers, body, self.proxy, self.secrets)
 
     def _broken(self, detail):
         return error_for("answer-broken", url=self.url, detail=detail)
@@ -4064,7 +4071,7 @@ class Exchange(object):
             if self.proxy:
                 return self._captured("it refuses connections")
             return refused_error(self.url)
-        ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
+        ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
         if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
@@ -4084,7 +4091,7 @@ class Exchange(object):
 
 
 def _ascii_host(host):
-    """Return a host name as DNS, proxies and the Host header spell it (IDNA). Raises UnicodeError."""
+    """Return a host name as DNS, proxies and headers spell it (IDNA). Raises UnicodeError."""
     try:
         host.encode("ascii")
         return host
@@ -4093,7 +4100,7 @@ def _ascii_host(host):
 
 
 def _all_headers(headers, body):
-    """Return the headers to send: the given ones above our plain defaults, which attribute nothing."""
+    """Return the headers to send: the given ones above plain defaults, which attribute nothing."""
     merged = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity",
               "Connection": "close", "User-Agent": "python"}
     if body is not None:
@@ -4104,7 +4111,7 @@ def _all_headers(headers, body):
 
 
 def _addresses(host, port, patience_s):
-    """Return what getaddrinfo says of a host; in a thread, because the resolver knows no deadline."""
+    """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
     import socket
     if is_loopback(host) or re.match(r"[0-9.]+\Z", host) or ":" in host:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
@@ -4129,7 +4136,7 @@ def _addresses(host, port, patience_s):
 
 
 def _connect_first(addresses, connect_s, deadline):
-    """Return a socket connected to the first address that takes it; each gets its share of the time."""
+    """Return a socket connected to the first address that takes it; each has its share of time."""
     import socket
     until = time.monotonic() + connect_s
     failure = None
@@ -4145,12 +4152,12 @@ def _connect_first(addresses, connect_s, deadline):
             if not isinstance(error, OSError):
                 raise
             if failure is None or isinstance(failure, ConnectionRefusedError):
-                failure = error                      # a silent address says more than one that refuses
+                failure = error                      # silence says more than a refusal
     raise failure or socket.gaierror("no address")
 
 
 def tls_context(route):
-    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's authorities."""
+    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's."""
     try:
         import ssl
     except ImportError:
@@ -4181,14 +4188,15 @@ def answers_at(host, port, patience_s):
     """Tell whether something accepts a connection at an address; it is closed at once."""
     import socket
     try:
-        _connect_first(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), patience_s, None).close()
+        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        _connect_first(addresses, patience_s, None).close()
         return True
     except OSError:
         return False
 
 
 def port_is_bound(target, patience_s):
-    """Tell whether a port of this host is taken although nothing listens: vLLM binds before it loads.
+    """Tell whether a port of this host is taken though nothing listens: vLLM binds before it loads.
 
     A bind without SO_REUSEADDR finds out and is undone at once; the addresses
     of other hosts cannot be bound and so say no. What a connection just closed
@@ -4209,7 +4217,7 @@ def port_is_bound(target, patience_s):
 
 
 def _lingers(port):
-    """Tell whether a closed connection keeps a port of this host, as TIME_WAIT does for a minute."""
+    """Tell whether a closed connection keeps a port of this host (TIME_WAIT, for a minute)."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
         try:
             with open(table) as lines:
@@ -5128,7 +5136,7 @@ def chat(provider, body, thinking=None, timeout_s=None):
 
 
 def collect_answer(deltas, show=None):
-    """Return the Answer of an iterator of Deltas, each of which is given to `show`; closes the iterator.
+    """Return the Answer of an iterator of Deltas, each given to `show`; closes the iterator.
 
     The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
     """
@@ -5183,7 +5191,7 @@ class Observed(object):
 
 
 def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
-    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused.
+    """POST a shaped body and yield the answer's Deltas. Raises ServerError, KeyRefused.
 
     `timeout_s` bounds the silence between two events, `total_s` the whole exchange.
     An Observed is filled in; `before_wait` is called whenever all that came has been
@@ -5211,7 +5219,8 @@ def encode_body(body):
     try:
         return json.dumps(body, allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError("the body cannot be sent as JSON: %s" % error, "leave NaN and Infinity out")
+        raise UsageError("the body cannot be sent as JSON: %s" % error,
+                         "leave NaN and Infinity out")
 
 
 def read_answer(exchange, provider, model, observed=None, full=False):
@@ -5243,11 +5252,7 @@ def _noted_pieces(chunks, exchange, observed):
 
 
 def _read_whole(exchange, chunks, provider, model, full):
-    text = bytearray()
-    for data in chunks:
-        text += data
-        if len(text) > ANSWER_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=ANSWER_LIMIT)
+    text = exchange.read(ANSWER_LIMIT, chunks)
     try:
         payload = loads_untrusted(text.decode("utf-8", "replace"))
     except ValueError:
@@ -5276,7 +5281,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             raise error_for("stream-broken", url=exchange.url, detail=str(error))
         if events:
             exchange.progress()
-        elif b"\n" in data:                          # a comment, or the end of one of an event's lines
+        elif b"\n" in data:                          # a comment, or a line of an event
             exchange.keep_alive()
         for kind, text in events:
             if observed is not None:
@@ -5288,8 +5293,8 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             try:
                 payload = loads_event(text)
             except ValueError:
-                words = excerpt(exchange.redact(text), 80)
-                raise error_for("stream-broken", url=exchange.url, detail="an event is not JSON: " + words)
+                detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
+                raise error_for("stream-broken", url=exchange.url, detail=detail)
             if kind == "error" or is_error_payload(payload):
                 data = text.encode("utf-8", "replace")
                 raise _error_inside(exchange, data, payload, provider, model)
@@ -5301,7 +5306,8 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             finished = finished or delta.finish_reason is not None
             yield delta
     if not finished:
-        raise error_for("stream-broken", url=exchange.url, detail="it ended without [DONE] or a finish reason")
+        raise error_for("stream-broken", url=exchange.url,
+                        detail="it ended without [DONE] or a finish reason")
 
 
 # ----------------------------------------------------------------------------
@@ -7395,20 +7401,13 @@ class ReaderGone(Exception):
     """Nobody reads standard output any more."""
 
 
-class _Nowhere(io.TextIOBase):
-    """Stands in for a standard error that is closed."""
-
-    def write(self, text):
-        return len(text)
-
-
 class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
         self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
-        if stderr is None:
-            self.stderr = _Nowhere()
+        if stderr is None:                           # it is closed
+            self.stderr = io.StringIO()
         self.secrets, self.warned = [], []
         self.verbose = False
 
@@ -7426,12 +7425,12 @@ class Console(object):
         self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
 
     def err(self, text):
-        """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
+        """Write lines about the run to standard error, at once; never fails."""
         self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
         self.flush_errors()
 
     def warn(self, text):
-        """Write a warning to standard error, each once."""
+        """Write a warning to standard error, the same one once in a run."""
         if text not in self.warned:
             self.warned.append(text)
             self.err("warning: " + text)
@@ -7442,28 +7441,28 @@ class Console(object):
             self.err(text)
 
     def out_json(self, value, indent=2):
-        """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
+        """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
         encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
         pieces = encoder.iterencode(redact_value(value, self.secrets))
-        while True:                                  # in batches: the whole text at once would double the memory
+        while True:                                  # in batches: all of it would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             if not text:
                 return self.write(self.stdout, "\n")
             self.write(self.stdout, escaped_json(text))
 
     def out_exact(self, text):
-        """Write to standard output what another program reads: nothing but known secrets is changed."""
+        """Write to standard output what a program reads: only known secrets are changed."""
         self.write(self.stdout, redact_known(text, self.secrets) + "\n")
 
     def write_answer(self, text):
-        """Write redacted text of an answer: to a pipe or file as it is, to a terminal made visible."""
+        """Write redacted text of an answer: to a pipe or file as it is, visible to a terminal."""
+        if is_terminal(self.stdout):
+            return self.write(self.stdout, visible(text, UNSAFE_ANSWER))
         buffer = getattr(self.stdout, "buffer", None)
-        if buffer is None or is_terminal(self.stdout):
-            if is_terminal(self.stdout):
-                text = visible(text, UNSAFE_ANSWER)
+        if buffer is None:
             return self.write(self.stdout, text)
         encoding = self.stdout.encoding
-        if self.stdout.errors == "surrogateescape":  # Python's mark of the C locale, which states no encoding
+        if self.stdout.errors == "surrogateescape":  # Python's mark of a locale without an encoding
             encoding = "utf-8"
         self._attempt(self.stdout, self.stdout.flush)
         self._attempt(self.stdout, buffer.write, text.encode(encoding, "backslashreplace"))
@@ -7480,7 +7479,8 @@ class Console(object):
             self._attempt(stream, stream.write, text)
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            self._attempt(stream, stream.write, text.encode(encoding, "backslashreplace").decode(encoding))
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+            self._attempt(stream, stream.write, text)
 
     def _attempt(self, stream, act, *arguments):
         try:
@@ -7496,10 +7496,11 @@ class Console(object):
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
-        return is_terminal(stream) and not self.env.get("NO_COLOR") and self.env.get("TERM") != "dumb"
+        plain = self.env.get("NO_COLOR") or self.env.get("TERM") == "dumb"
+        return is_terminal(stream) and not plain
 
     def report(self, error):
-        """Write an Error in one to three lines: what and where, the next step, where to ask further."""
+        """Write an Error in one to three lines: what and where, the next step, where to ask."""
         for indent, text in (("error: ", error.message), ("  ", error.next_step)):
             if text:
                 self.err(indent + visible(redact(text, self.secrets), UNSAFE_LINE))
@@ -7507,7 +7508,7 @@ class Console(object):
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
-        """Flush both streams, that a failure of standard output shows here and not at the interpreter's end."""
+        """Flush both streams: standard output must not fail at the interpreter's end only."""
         self.flush_errors()
         if self.stdout is not None:
             self._attempt(self.stdout, self.stdout.flush)
@@ -7551,7 +7552,7 @@ class LiveText(object):
 
 
 def display_width(text):
-    """Return how many columns of a terminal a text takes: wide characters two, combining ones none."""
+    """Return how many columns of a terminal a text takes: wide characters 2, combining ones 0."""
     if len(text) == len(text.encode("utf-8", "surrogatepass")):
         return len(text)
     import unicodedata
@@ -7680,7 +7681,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
 
 
 def _abandon(stream):
-    """Point a stream that failed at nothing, so that the interpreter's last flush does not fail again."""
+    """Point a stream that failed at nothing, or the interpreter's last flush would fail again."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (AttributeError, OSError, ValueError):
@@ -7689,11 +7690,11 @@ def _abandon(stream):
 
 def run(argv, env, console):
     """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
-    console.hide(value for name, value in env.items() if re.search(_SECRET_NAME, name.upper()))
+    console.hide(_secret_variables(env))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
     console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    if verb is None:                                 # a parser is built for the verb asked for, and no other
+    if verb is None:                                 # one parser is built, for the verb asked for
         parser, act = _top_parser(console), _cmd_version
     else:
         parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
@@ -7743,7 +7744,7 @@ def _parser(console, prog, description, epilog=None):
         def print_help(self, file=None):
             console.write(console.stdout, self.format_help())
 
-        def _print_message(self, message, file=None):       # usage and errors; not by sys.stderr, which may be None
+        def _print_message(self, message, file=None):       # not by sys.stderr, which may be None
             console.write(console.stderr, visible(redact(message or "", console.secrets)))
 
     def formatter(prog):
@@ -7758,11 +7759,13 @@ def _parser(console, prog, description, epilog=None):
 def _top_parser(console):
     """Return the parser for arguments that begin with no verb: help, the version, or a mistake."""
     verbs = "\n".join("  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS)
-    parser = _parser(console, "openclaw_vllm.py", "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs, _EPILOG)
+    description = "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs
+    parser = _parser(console, "openclaw_vllm.py", description, _EPILOG)
     parser.usage = "%(prog)s VERB [options]    (VERB --help lists its options)"
-    parser.add_argument("--version", action="store_true", help="print the version (with --verbose this file's digest)")
-    parser.add_argument("--verbose", action="store_true", help="with --version: the digest and the Python")
-    parser.add_argument("verb", metavar="VERB", nargs="?", choices=[name for name, _, _, _ in _VERBS])
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument("--verbose", action="store_true",
+                        help="with --version: the digest of this file, and the Python")
+    parser.add_argument("verb", metavar="VERB", nargs="?", choices=[row[0] for row in _VERBS])
     return parser
 
 
@@ -7810,7 +7813,7 @@ def _text(text):
 
 
 def as_utf8(text):
-    """Return an argument or a line as the UTF-8 that it is, whatever Python took it for in the C locale.
+    """Return an argument or a line as UTF-8, whatever Python took it for in the C locale.
 
     Raises ValueError when it is not UTF-8.
     """
@@ -7823,13 +7826,17 @@ def as_utf8(text):
 
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
-    group.add_argument("--config", metavar="PATH", help="openclaw.json to read (default: where OpenClaw keeps it)")
+    group.add_argument("--config", metavar="PATH",
+                       help="openclaw.json to read (default: where OpenClaw keeps it)")
     group.add_argument("--provider", metavar="ID", action="append", default=[], type=_text,
-                       help="a block of models.providers (default: vllm); list and doctor take several, or all")
+                       help="a block of models.providers (default: vllm); "
+                            "list and doctor take several, or all")
     group.add_argument("--base-url", metavar="URL", action="append", default=[], type=_text,
                        help="ask this server, above every setting; list and doctor take several")
-    group.add_argument("--api-key-file", metavar="PATH", help="read the key from a file (-: standard input)")
-    group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for the server")
+    group.add_argument("--api-key-file", metavar="PATH",
+                       help="read the key from a file (-: standard input)")
+    group.add_argument("--timeout", metavar="SECONDS", type=_seconds,
+                       help="how long to wait for the server")
     group.add_argument("--ca-file", metavar="PEM", help="trust the authorities in this file")
     group.add_argument("--verbose", action="store_true", help="say on standard error what is done")
 
@@ -7854,7 +7861,8 @@ def _open_providers(options, env, console):
     """Return (Settings, [Provider]) for the shared options."""
     settings = load_settings(options.config, env)
     key = _read_key(options.api_key_file, console)
-    providers = resolve_providers(settings, options.provider, options.base_url, key, options.ca_file)
+    providers = resolve_providers(settings, options.provider, options.base_url, key,
+                                  options.ca_file)
     for provider in providers:
         hide_secrets(console, settings, provider)
         say_where_the_key_goes(console, provider)
@@ -7865,25 +7873,28 @@ def _open_providers(options, env, console):
 
 
 def say_where_the_key_goes(console, provider):
-    """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
+    """Warn of a key that would be sent in the clear; with --verbose name its source and origin."""
     warning = key_exposed(provider)
     if warning:
         console.warn(warning)
-    sent = "no key"
-    if provider.request_key is not None:
-        sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
-    console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, sent))
+    url, key, sent = provider.base_url, provider.request_key, "no key"
+    if key is not None:
+        sent = "the key of %s is sent to %s" % (key.source, origin(url))
+    console.detail("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
 
 
-_SECRET_NAME = "KEY|TOKEN|SECRET|PASSWORD"           # of an environment variable, in capitals
+def _secret_variables(variables):
+    """Return the values of the environment variables that are named like a secret."""
+    pattern = "KEY|TOKEN|SECRET|PASSWORD"
+    return [value for name, value in variables.items() if re.search(pattern, name.upper())]
 
 
 def hide_secrets(console, settings, provider):
-    """Tell the console every key, token and header value that these settings hold, of any provider."""
+    """Tell the console every key, token and header value in these settings, of any provider."""
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
     console.hide(provider.last_headers.values())
-    console.hide(value for name, value in settings.variables.items() if re.search(_SECRET_NAME, name.upper()))
+    console.hide(_secret_variables(settings.variables))
     console.hide(secret_texts(settings.config))
 
 
@@ -7897,7 +7908,8 @@ def _read_key(path, console):
         text = _utf8(_option_file("--api-key-file", path), path)
     console.hide([text.strip()])
     if not text.strip():
-        raise UsageError("--api-key-file %s holds no key" % path, "write the key into it, and nothing else")
+        raise UsageError("--api-key-file %s holds no key" % path,
+                         "write the key into it, and nothing else")
     return text
 
 
@@ -7914,7 +7926,7 @@ def _read_stdin(console):
 
 
 def _option_file(option, path):
-    """Return the bytes of the regular file that an option names: a FIFO could hang. Raises UsageError."""
+    """Return the bytes of the file that an option names; a FIFO could hang. Raises UsageError."""
     problem = "it is missing, a directory or a FIFO"
     try:
         if os.path.isfile(path):
@@ -8073,15 +8085,18 @@ def _add_chat_parser(verb):
     verb.add_argument("--system", metavar="TEXT", type=_text, help="the system message")
     verb.add_argument("--image", metavar="FILE|URL", action="append", default=[],
                       help="show the model an image (repeatable)")
-    verb.add_argument("--max-tokens", metavar="N", type=_whole_number, help="at most so many tokens of answer")
+    verb.add_argument("--max-tokens", metavar="N", type=_whole_number,
+                      help="at most so many tokens of answer")
     verb.add_argument("--temperature", metavar="T", type=float)
     verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], type=_text,
                       help="any other field of the body (repeatable)")
     verb.add_argument("--tools", metavar="FILE", help="JSON list of tools to offer")
     verb.add_argument("--schema", metavar="FILE", help="JSON schema that the answer must follow")
-    verb.add_argument("--json", action="store_true", help="print the whole answer as one JSON object")
+    verb.add_argument("--json", action="store_true",
+                      help="print the whole answer as one JSON object")
     verb.add_argument("--no-stream", action="store_true", help="ask for the answer in one piece")
-    verb.add_argument("--quiet", action="store_true", help="no reasoning and no statistics on standard error")
+    verb.add_argument("--quiet", action="store_true",
+                      help="no reasoning and no statistics on standard error")
     _add_model_options(verb)
     _add_server_options(verb)
 
@@ -8097,8 +8112,11 @@ def _cmd_chat(options, env, console):
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout)
+    if model.base_url != provider.base_url:
+        say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
     if options.image and "image" not in model.input:
-        raise UsageError("%s takes no images" % model.key, "if it does, declare it: input: [\"text\", \"image\"]")
+        raise UsageError("%s takes no images" % model.key,
+                         'if it does, declare it: input: ["text", "image"]')
     messages = []
     if options.system:
         messages.append({"role": "system", "content": options.system})
@@ -8119,7 +8137,8 @@ def _chat_fields(options):
         try:
             fields[name] = loads_untrusted(value)
         except ValueError:
-            raise UsageError("--param %s: the value is not JSON" % name, "quote texts: --param 'stop=\"END\"'")
+            raise UsageError("--param %s: the value is not JSON" % name,
+                             "quote texts: --param 'stop=\"END\"'")
     if options.max_tokens is not None:
         fields["max_completion_tokens"] = options.max_tokens
     if options.temperature is not None:
@@ -8128,7 +8147,8 @@ def _chat_fields(options):
         fields["tools"] = _option_json("--tools", options.tools, list, "a list of tools")
     if options.schema:
         schema = _option_json("--schema", options.schema, dict, "a JSON schema")
-        fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        fields["response_format"] = {"type": "json_schema",
+                                     "json_schema": {"name": "answer", "schema": schema}}
     return fields
 
 
@@ -8168,7 +8188,7 @@ def _data_url(path):
 
 
 def _ask(options, provider, model, body, console):
-    """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
+    """Send a body, show the answer as it comes, and return it. Raises as `send_chat` does."""
     shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
         console.warn(warning)
@@ -8176,7 +8196,7 @@ def _ask(options, provider, model, body, console):
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
     try:
         answer = collect_answer(deltas, show.add)
-    except (Error, KeyboardInterrupt) as stop:       # an answer that breaks off is shown as far as it came
+    except (Error, KeyboardInterrupt) as stop:       # what came before it broke off is shown
         show.end()
         timings = stop.partial.timings
         if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
@@ -8207,7 +8227,7 @@ def statistics(answer):
     first_s, last_s = timings["first_token_s"], timings["last_token_s"]
     parts = []
     if usage is not None:
-        parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
+        parts.append("%s prompt + %s completion tokens" % usage[:2])
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
         writing_s = (last_s or 0) - first_s
@@ -8225,7 +8245,8 @@ def answer_json(answer):
     What the server sent beyond it is kept: details of `usage`, `logprobs`, further `choices`.
     """
     value = answer._asdict()
-    extra = json.loads(json.dumps(value.pop("extra")), parse_constant=lambda name: None)     # NaN is not JSON
+    extra = json.dumps(value.pop("extra"))
+    extra = json.loads(extra, parse_constant=lambda name: None)      # NaN is not JSON
     usage = extra.pop("usage", None)
     if answer.usage is not None:
         usage = dict(usage or {}, **answer.usage._asdict())
@@ -8253,7 +8274,7 @@ def _converse(options, provider, model, fields, messages, console):
         readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
-    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, provider.base_url))
+    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, model.base_url))
     while True:
         try:
             text = read_turn(input)
@@ -8374,7 +8395,8 @@ def _diagnose_all(settings, options, key, console):
         try:
             provider = resolve_provider(settings, name, url, key, options.ca_file)
             hide_secrets(console, settings, provider)
-            say_where_the_key_goes(console, provider)
+            if not options.json:
+                say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 

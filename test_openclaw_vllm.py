@@ -3733,7 +3733,7 @@ def nginx(status, **headers):
                  Content_Type="text/html", **headers)
 
 
-EMPTY = vllm.Assembler().answer({})
+EMPTY_ANSWER = vllm.Assembler().answer({})
 
 
 class Meaning(Case):
@@ -4031,7 +4031,7 @@ class Meaning(Case):
                 ("length", "", "used up before any text came", "raise --max-tokens"),
                 ("stop", "Hm", "all its text is in the reasoning field", "--reasoning-parser"),
                 ("stop", "", "finish reason stop", "try again")):
-            answer = EMPTY._replace(reasoning=reasoning, finish_reason=reason)
+            answer = EMPTY_ANSWER._replace(reasoning=reasoning, finish_reason=reason)
             error = vllm.empty_answer(MODEL, answer)
             self.assertIn(detail, error.message)
             self.assertIn(fix, error.hint)
@@ -4477,7 +4477,7 @@ class Conversation(Case):
         self.type("six", "Yes.")
         os.write(self.master, b"/exit\n")
         self.assertEqual(process.wait(WAIT_S), 0)
-        bodies = [request.body for request in stub.requests if request.body]
+        bodies = [request.body for request in stub.requests if request.target.endswith("/chat/completions")]
         self.assertEqual([" ".join(message["content"] for message in body["messages"]) for body in bodies],
                          ["S one", "S one Yes. two", "T three", "T three Yes. four", "T three Yes. five",
                           "T three Yes. five Yes. six"])
@@ -7492,7 +7492,7 @@ FIRE = collections.OrderedDict([
         ask, b'{"data": [], "choices": [{"finish_reason": "stop"}], "id": ' + DEEP[:900] + DEEP[-900:] + b"}")])),
     ("duplicate keys", ("0", "0", lambda ask: [json_or_stream(
         ask, b'{"data": 1, "data": [{"id": 1, "id": "m"}], "choices": 2, "choices": [{"finish_reason": "stop"}]}')])),
-    ("NaN and Infinity", ("0", "0", lambda ask: [json_or_stream(
+    ("NaN and Infinity", ("4", "0", lambda ask: [json_or_stream(
         ask, b'{"data": [{"id": "m", "max_model_len": NaN}, {"id": "n", "max_model_len": Infinity}], "id": NaN, '
              b'"usage": {"prompt_tokens": NaN, "completion_tokens": -Infinity}, "choices": [{"finish_reason": "stop"}]}')])),
     ("integers of 1 MB", ("04", "04", lambda ask: [json_or_stream(
@@ -7572,7 +7572,8 @@ class UnderFireTest(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)
-        self.outcomes = []           # (case, arguments, promise, status or exception, output, bytes a connection)
+        # (case, arguments, promise, status or exception, output, what is unsafe in it, bytes a connection)
+        self.outcomes = []
 
     def write_config(self, name, origin, listing=False):
         """Write a config: with a declared model (its server is asked for no list), or one that only lists."""
@@ -7601,7 +7602,10 @@ class UnderFireTest(unittest.TestCase):
                 except BaseException as error:       # a traceback, for the user
                     status, out, err = error, "", ""
                 promised = column if isinstance(column, str) else promises[column]
-                self.outcomes.append((name, arguments, promised, status, out + err,
+                shown = out + err
+                if arguments[0] == "chat" and "--json" not in arguments:     # standard output is no terminal
+                    shown = err
+                self.outcomes.append((name, arguments, promised, status, out + err, UNSAFE.findall(shown),
                                       (server.sent - sent) / max(1, server.connections - connections)))
 
     def test_every_verb_survives_every_server(self):
@@ -7624,11 +7628,11 @@ class UnderFireTest(unittest.TestCase):
         self.assertEqual([name for number, name in enumerate(FIRE) if done[name] < len(self.asked(number))], [],
                          "these hang" if alive else "")
         self.assertEqual(elsewhere.connections, 0, "a redirect was followed")
-        for name, arguments, promised, status, text, sent in self.outcomes:
+        for name, arguments, promised, status, text, unsafe, sent in self.outcomes:
             with self.subTest(server=name, arguments=arguments):
                 self.assertIn(str(status), list(promised), "%r\n%s" % (status, text[:2000]))
                 self.assertEqual(leaks(text), [])
-                self.assertEqual(UNSAFE.findall(text), [])
+                self.assertEqual(unsafe, [])
                 self.assertNotIn("Traceback", text)
                 exchanges = 4 if arguments[0] == "doctor" else 1
                 if not name.startswith(("endless trailers", "storm")):       # read and forgotten; their time is bounded
