@@ -310,6 +310,8 @@ def error_for(cause, command=None, **facts):
 # ----------------------------------------------------------------------------
 # Secrets, and text from outside
 # ----------------------------------------------------------------------------
+# One rule: text from outside is redacted, then cut (`excerpt`), then made visible. A cut or an
+# escape inside a key would leave a half that no redaction finds. Nothing here does I/O.
 
 class Secret(str):
     """A text to send and never to show: its repr, and so every traceback, hides it."""
@@ -322,30 +324,47 @@ class Secret(str):
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
 _PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
+_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")       # what various languages leave unquoted
 
 
 def spellings(secret):
     """Return the texts by which a secret may be echoed, longest first; none for one that is too short or public.
 
-    Plain, in JSON, URL-quoted, in base64 (inside more text, too); of a header's
-    value such as "Bearer KEY" also those of what stands behind the first word.
+    Plain, URL-quoted, in base64 (inside more text, too), in Python, in JSON, and each of
+    these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
     """
     import binascii
     found = set()
-    for text in {str(secret), str(secret).split(None, 1)[-1] if secret.strip() else ""}:
+    for text in {str(secret)}.union(secret.split(None, 1)[-1:]):
         if len(text) < _SHORTEST_SECRET or text in _PUBLIC_KEYS:
             continue
-        quoted = json.dumps(text)[1:-1]
-        found.update((text, quoted, quoted.replace("/", "\\/")))
+        found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1].replace("/", "\\/")))
+        found.update(_in_json(text))
         data = text.encode("utf-8", "surrogatepass")
-        for safe in (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*"):      # as various languages quote
-            url = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or byte in safe else "%%%02X" % byte for byte in data)
+        for safe in _URL_SAFE:
+            url = _url_quoted(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
         for before in range(3):                      # where in its three bytes of base64 the secret may begin
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
+    found.update(*map(_in_json, found.copy()))
     return sorted(found, key=lambda text: (-len(text), text))
+
+
+def _in_json(text):
+    return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _url_quoted(data, safe):
+    pieces = []
+    for byte in data:
+        char = chr(byte)
+        if byte in safe or (byte < 128 and char.isalnum()):
+            pieces.append(char)
+        else:
+            pieces.append("%%%02X" % byte)
+    return "".join(pieces)
 
 
 def redact(text, secrets):
@@ -355,21 +374,6 @@ def redact(text, secrets):
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
 
 
-# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
-_UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-
-
-def visible(text):
-    """Return a text with control, direction and surrogate characters made visible as escapes."""
-    if text.replace("\n", "").isprintable():         # none of them is; spares compiling the pattern
-        return text
-    return re.sub(_UNSAFE, lambda match: _escape(match.group(0)), text)
-
-
-def _escape(char):
-    return ("\\x%02x" if ord(char) < 256 else "\\u%04x") % ord(char)
-
-
 def redact_known(text, secrets):
     """Return a text with every whole secret replaced by ***."""
     for secret in secrets:
@@ -377,20 +381,67 @@ def redact_known(text, secrets):
     return text
 
 
-def without_beginning(text, secrets):
-    """Return a text whose end, where it is the beginning of a secret, is replaced by ***."""
+def redact_value(value, secrets):
+    """Return a JSON value with every whole secret in its keys and texts replaced by ***."""
+    if isinstance(value, str):
+        return redact_known(value, secrets)
+    if isinstance(value, dict):
+        return {redact_known(name, secrets): redact_value(item, secrets) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_value(item, secrets) for item in value]
+    return value
+
+
+def begun_secret(text, secrets):
+    """Return how many characters at the end of a text begin a secret that they do not complete."""
+    most = 0
     for secret in secrets:
-        for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
-            if text.endswith(secret[:size]):
-                return text[:-size] + "***"
-    return text
+        start = max(0, len(text) - len(secret) + 1)
+        while len(text) - start > most:
+            start = text.find(secret[0], start)
+            if start < 0:
+                break
+            if secret.startswith(text[start:]):
+                most = len(text) - start
+            start += 1
+    return most
 
 
 def excerpt(text, limit=300):
     """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
-    whole = len(text) <= 20 * limit
-    text = " ".join(text[:20 * limit].split())
-    return text if whole and len(text) <= limit else text[:limit - 1] + "…"
+    start = text[:20 * limit]
+    line = " ".join(start.split())
+    if start == text and len(line) <= limit:
+        return line
+    return line[:limit - 1] + "…"
+
+
+# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
+UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+UNSAFE_LINE = "[\t\n" + UNSAFE[1:]               # of what must stay on one line, or a row could be forged
+# Of an answer less: people write with joiners, marks of direction and variation selectors.
+UNSAFE_ANSWER = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+
+
+def visible(text, unsafe=UNSAFE):
+    """Return a text with control, direction and surrogate characters made visible as escapes."""
+    if text.isprintable():                           # spares compiling the pattern
+        return text
+    return re.sub(unsafe, _escape, text)
+
+
+def _escape(match):
+    code = ord(match.group(0))
+    if code < 256:
+        return "\\x%02x" % code
+    return "\\u%04x" % code
+
+
+def escaped_json(text):
+    """Return JSON text with what `visible` would change as escapes of JSON, the value the same."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
 
 
 # ----------------------------------------------------------------------------
@@ -438,19 +489,20 @@ the config.
 """
 Model = collections.namedtuple(
     "Model", "id name provider base_url input context_window context_tokens max_tokens reasoning "
-             "source parent root tags compat headers params thinking")
+             "source parent root tags compat headers params thinking thinking_level_map")
 Model.__doc__ = """One model: declared in the config, discovered on the server, or both merged.
 
 Windows are in tokens, None where unset; `input` is a tuple of modalities;
-`source` is "declared" or "discovered"; `params` are the settings' params for
-it, a tuple of objects, the lowest layer first; `thinking` is the settings'
-level or None.
+`source` is "declared" or "discovered"; `params` are the layers of params that apply to
+it, lowest first; `thinking` is the level that the settings choose, or None.
 """
+Model.__new__.__defaults__ = ({},)
 Model.key = property(lambda self: model_key(self.provider, self.id), doc="The reference OpenClaw prints: vllm/<id>.")
 Change = collections.namedtuple("Change", "field action reason")
 Change.__doc__ = "One thing `shape_request` did: action is dropped, added, moved, changed or clamped."
-Shaped = collections.namedtuple("Shaped", "body changes warnings")
-Shaped.__doc__ = "What `shape_request` returns: the finished body, a list of Change, a list of texts."
+Shaped = collections.namedtuple("Shaped", "body changes warnings clamped")
+Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of Change, a list of texts, and
+whether the context leaves less room for the answer than was wanted."""
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
 Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model extra")
@@ -493,8 +545,8 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 array, None for a scalar.
 """
 # White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
-JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
-            "\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
+JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+            "\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
     "(?P<trivia>[" + JS_SPACE + "]+"
     "|//[^\n\r\u2028\u2029]*"
@@ -508,15 +560,21 @@ _JSON5_TOKEN = (
     r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + JS_SPACE + "])+)"
 )
 _JSON5_ESCAPE = r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|[\s\S])"
-_JSON5_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\x0b", "0": "\0",
-                  "\n": "", "\r": "", "\r\n": "", "\u2028": "", "\u2029": ""}
-_JSON5_WORDS = {"null": None, "true": True, "false": False, "Infinity": math.inf, "NaN": math.nan}
+_JSON5_ESCAPED = dict(zip("bfnrtv0", "\b\f\n\r\t\x0b\0"))
+_JSON5_ESCAPED.update(dict.fromkeys(("\n", "\r", "\r\n", "\u2028", "\u2029"), ""))
+_JSON5_WORDS = {
+    "null": None,
+    "true": True,
+    "false": False,
+    "Infinity": math.inf,
+    "NaN": math.nan,
+}
 # What the parser expects next, and the words for it.
 _VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
 _EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
              "',' or '}'", "the end of the text")
 _AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
-_CLOSING = {(_ITEM, "]"), (_NEXT_ITEM, "]"), (_KEY, "}"), (_NEXT_KEY, "}")}
+_CLOSING = ("", "]", "}", "", "]", "}", "")          # by what is expected
 
 
 def trimmed(text):
@@ -535,7 +593,9 @@ def json_number(digits):
 
     So every integer read is also a finite float.
     """
-    return int(digits) if len(digits.lstrip("-")) <= 300 else float(digits)
+    if len(digits.lstrip("-")) > 300:
+        return float(digits)
+    return int(digits)
 
 
 def json5_loads(text):
@@ -548,9 +608,9 @@ def json5_loads(text):
     if isinstance(text, (bytes, bytearray)):
         text = _decode_utf8(bytes(text))
     if "\\ud" not in text and "\\uD" not in text:     # json.loads accepts a lone surrogate
-        plain = text[1:] if text[:1] == "\ufeff" else text
+        start = text.startswith("\ufeff")
         try:
-            return json.loads(plain, parse_int=json_number)
+            return json.loads(text[start:], parse_int=json_number)
         except (ValueError, RecursionError):
             pass
     return json5_tree(text).value
@@ -563,7 +623,8 @@ def json5_tree(text):
     """
     if "\0" in text:
         raise Json5Error("a NUL character", text, text.index("\0"))
-    frames = [[0, [], [], None]]     # the text, then the open containers: [start, value, items, key]
+    # The text itself, then the open containers: [start, value, items, key in waiting].
+    frames = [[0, [], [], None]]
     expected = _VALUE
     for kind, token, start, end in _json5_tokens(text):
         if expected in (_VALUE, _ITEM) and kind != "mark":
@@ -586,7 +647,7 @@ def json5_tree(text):
             expected = _VALUE
         elif expected in _AFTER_COMMA and token == ",":
             expected = _AFTER_COMMA[expected]
-        elif (expected, token) in _CLOSING:
+        elif token == _CLOSING[expected]:
             opened, value, items, _ = frames.pop()
             expected = _json5_attach(frames, Node(opened, end, value, items))
         else:
@@ -654,7 +715,9 @@ def _json5_scalar(text, kind, token, start, expected):
     if digits in _JSON5_WORDS:
         value = _JSON5_WORDS[digits]
     elif digits[:2] not in ("0x", "0X"):
-        value = json_number(digits) if digits.isdigit() else float(digits)
+        value = float(digits)
+        if digits.isdigit():
+            value = json_number(digits)
     elif len(digits) <= 250:
         value = int(digits, 16)
     else:
@@ -685,8 +748,11 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
-    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
-    plain = name.replace("$", "_").replace("\u200c", "_").replace("\u200d", "_")
+    def unescape(match):
+        return chr(int(match.group(1), 16))
+
+    name = re.sub(r"\\u([0-9a-fA-F]{4})", unescape, token)
+    plain = re.sub("[$\u200c\u200d]", "_", name)
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
         raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
     return name
@@ -796,8 +862,9 @@ def _home(env):
 
 
 def _expand_home(path, env):
-    if path and (path == "~" or path[:2] in ("~/", "~" + os.sep)) and _home(env):
-        return _home(env) + path[1:]
+    home = _home(env)
+    if path and home and (path + "/")[:2] in ("~/", "~" + os.sep):
+        return home + path[1:]
     return path
 
 
@@ -838,7 +905,7 @@ def read_text(path, limit):
 
 
 def _load_config(path, env, sources):
-    """Return the config object with its $includes merged in; fills `sources` with the texts read."""
+    """Return the config object with its $includes merged in; fills `sources` with the texts."""
     roots = [os.path.dirname(os.path.abspath(path))]
     for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
         if env_setting(root):
@@ -878,23 +945,20 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
                 for key, item in value.items() if key != "$include"}
         if "$include" not in value:
             return rest
-        names = value["$include"]
-        if isinstance(names, list):
-            merged = {}
-            for name in names:
-                merged = deep_merge(merged, self.included(name, path, chain))
-        else:
-            merged = self.included(names, path, chain)
-        if not rest:
-            return merged
-        if not isinstance(merged, dict):
+        merged = {}
+        for name in _include_names(value):
+            merged = deep_merge(merged, self.included(name, path, chain))
+        if isinstance(merged, dict):
+            return deep_merge(merged, rest)
+        if rest:
             raise _include_error(path, "keys beside $include need an object in the included file")
-        return deep_merge(merged, rest)
+        return merged
 
     def included(self, name, path, chain):
         """Return the value of one included file. Raises ConfigError."""
         if not isinstance(name, str):
-            raise _include_error(path, "expected a path or a list of paths, found " + _json_type(name))
+            found = _json_type(name)
+            raise _include_error(path, "expected a path or a list of paths, found " + found)
         target = include_target(name, path)
         try:
             real = os.path.realpath(target)
@@ -909,7 +973,8 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
             raise _include_error(path, "the files include each other: %s"
                                  % " -> ".join(chain + (target,)))
         if len(chain) > INCLUDE_DEPTH:
-            raise _include_error(path, "more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
+            raise _include_error(path, "more than %d levels of includes at %s"
+                                 % (INCLUDE_DEPTH, name))
         value = self.load(target, INCLUDE_LIMIT, chain)
         # Opening a file costs time, however small it is.
         self.left[0] -= len(self.sources[target]) + 1024
@@ -919,14 +984,21 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
         return value
 
 
+def _include_names(value):
+    """Return what an object says to include, as a list of what should be paths."""
+    names = value.get("$include", [])
+    return names if isinstance(names, list) else [names]
+
+
 def include_target(name, path):
     """Return the path that $include: `name` means in the file `path`."""
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
 
 
 def _inside(path, root):
-    root, path = (os.path.normcase(os.path.abspath(place)) for place in (root, path))
-    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
+                  for place in (path, root))
+    return path.startswith(root)
 
 
 def _include_error(path, problem):
@@ -961,8 +1033,9 @@ def parse_dotenv(text):
     values = {}
     for match in re.finditer(_DOTENV_LINE, text.replace("\r\n", "\n"), re.MULTILINE):
         name, value = match.group(1), match.group(2).strip()
-        if value[:1] in ("'", '"', "`") and value[-1:] == value[0] and len(value) > 1:
-            quote, value = value[0], value[1:-1]
+        quoted = re.match(r"(?s)(['\"`])(.*)\1\Z", value)
+        if quoted:
+            quote, value = quoted.groups()
             if quote == '"':
                 value = value.replace("\\n", "\n").replace("\\r", "\r")
         values[name] = value
@@ -1044,11 +1117,19 @@ def is_nested(value, levels):
 
 
 def _json_type(value):
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    kinds = {type(None): "null", bool: "a boolean", str: "a string", list: "an array",
-             dict: "an object"}
-    return kinds.get(type(value), "a number")
+    """Return words for the type of a JSON value."""
+    return _JSON_TYPES[type(value).__name__]
+
+
+_JSON_TYPES = {
+    "NoneType": "null",
+    "bool": "a boolean",
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "list": "an array",
+    "dict": "an object",
+}
 
 
 def _located(faults, file, sources):
@@ -1070,24 +1151,28 @@ def _located(faults, file, sources):
 
 
 def _locate(trees, file, node, path):
-    """Return (file, position) of a key path below a Node, following $include, or of what is nearest."""
+    """Return (file, position) of a key path below a Node, or of what is nearest, by $include too."""
     if not path or not node.items:
         return file, node.start
-    inside = None
+    included = []
     if isinstance(node.value, dict):
-        inside = next((item[3] for item in reversed(node.items) if item[0] == path[0]), None)
-    elif isinstance(path[0], int) and path[0] < len(node.items):
-        inside = node.items[path[0]]
-    if inside is not None:
-        return _locate(trees, file, inside, path[1:])
-    names = _get(node.value, "$include")
-    for name in reversed(names if isinstance(names, list) else [names]):
-        target = name and include_target(name, file)
-        if target in trees:
-            found = _locate(trees, target, trees[target], path)
-            if found != (target, trees[target].start):
-                return found
+        inside = [item for name, _, _, item in node.items if name == path[0]]
+        included = _include_names(node.value)
+    else:
+        inside = node.items[path[0]:][:1]
+    if inside:
+        return _locate(trees, file, inside[-1], path[1:])
+    for name in reversed(included):
+        target = include_target(name, file)
+        found = _locate(trees, target, trees[target], path)
+        if found != (target, trees[target].start):
+            return found
     return file, node.start
+
+
+def _text_or_empty(value):
+    """Return a text, or "" for what is none."""
+    return value if isinstance(value, str) else ""
 
 
 def _get(value, *keys):
@@ -1103,7 +1188,8 @@ def _get(value, *keys):
 # OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, a bare key holds anything but null, and "..." allows any other key.
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..." allows
+# any other key.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = """
@@ -1195,7 +1281,7 @@ defaults model=text/choice imageModel=text/image-choice models=*picked params=pa
  mediaModels modelSelectionScope pdfMaxMb pdfMaxPages pdfModel repoRoot sandbox sessionStore \
  silentReply skills skipBootstrap skipOptionalBootstrapFiles startupContext subagents systemAgent \
  toolProgressDetail typingIntervalSeconds typingMode userTimezone utilityModel verboseDefault \
- voiceModel workspace contextTokens~ llm~
+ voiceModel workspace contextTokens~ llm~!
 entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
  reasoningDefault=off|on|stream default~=boolean agentDir bootstrapMaxChars \
  bootstrapTotalMaxChars contextInjection contextLimits cwd decisionModel description \
@@ -1204,32 +1290,40 @@ entry model=text/choice models=*picked params=params modelPolicy=policy thinking
  utilityModel verboseDefault workspace contextTokens~
 listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
  thinkingDefault=LEVELS ...
-""".replace("SECRET", "text/env-ref/file-ref/exec-ref/store-ref").replace("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|"
-            "anthropic-messages|google-generative-ai|google-vertex|github-copilot|"
-            "bedrock-converse-stream|ollama|pi-messages|azure-openai-responses").replace(
-                "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra")
-# Leaf: what it is called, the types it has, and the test or pattern that its values pass.
-_LEAVES = {
-    "text": ("a text", (str,), None),
-    "filled": ("a non-empty text", (str,), bool),
-    "text-or-null": ("a text or null", (str, type(None)), None),
-    "number-or-text": ("a number or a text", (int, float, str), None),
-    "boolean": ("true or false", (bool,), None),
-    "object": ("an object", (dict,), None),
-    "number": ("a number", (int, float), math.isfinite),
-    "positive": ("a number above 0", (int, float), lambda value: 0 < value < math.inf),
-    "count": ("a whole number", (int, float), lambda value: value % 1 == 0 <= value < 2 ** 53),
-    "whole": ("a whole number above 0", (int, float),
-              lambda value: value % 1 == 0 < value < 2 ** 53),
-    "name": ("a name such as \"default\"", (str,), "[a-z][a-z0-9_-]{0,63}"),
-    "variable": ("the name of a variable such as VLLM_API_KEY", (str,), "[A-Z][A-Z0-9_]{0,127}"),
-    "pointer": ("\"value\" or a JSON pointer", (str,), "value|/(?:[^~]|~[01])*"),
-    "command": ("the id of a secret", (str,),
-                r"(?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}"),
-    "picker": ("the id of a runtime", (str,), r"\s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*"),
-    "agent-id": ("the id of an agent", (str,), "[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"),
-    "refresh-url": ("an https URL, or one of this host", (str,),
-                    r"https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?"),
+"""
+for _name, _rule in (
+        ("SECRET", "text/env-ref/file-ref/exec-ref/store-ref"),
+        ("LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"),
+        ("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
+                 "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
+                 "pi-messages|azure-openai-responses")):
+    _SHAPES = _SHAPES.replace(_name, _rule)
+# What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
+_LEAVES = dict(line.split(" ", 1) for line in r"""
+text str a text ~ .*
+filled str a non-empty text ~ .+
+text-or-null str,NoneType a text or null ~ .*
+number-or-text int,float,str a number or a text ~ .*
+boolean bool true or false
+object dict an object
+number int,float a number
+positive int,float a number above 0
+count int,float a whole number
+whole int,float a whole number above 0
+name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
+variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
+pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
+command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
+picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
+refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
+""".strip().split("\n"))
+# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+_BOUNDS = {
+    "number": math.isfinite,
+    "positive": lambda value: 0 < value < math.inf,
+    "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
+    "whole": lambda value: value % 1 == 0 < value < 2 ** 53,
 }
 _BUILT_IN_PROVIDERS = """amazon-bedrock amazon-bedrock-mantle anthropic anthropic-vertex arcee
 azure-openai-responses byteplus byteplus-plan cerebras chutes claude-cli clawrouter
@@ -1248,7 +1342,7 @@ config providers=models.providers model=agents.defaults.model vllm=models.provid
 models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
  apiKey=models.providers.vllm.apiKey
 agents model=agents.defaults.model models=agents.defaults.models params=agents.defaults.params
-defaults providers=models.providers
+defaults providers=models.providers llm=models.providers.vllm.timeoutSeconds
 choice providers=models.providers fallback=.fallbacks
 provider url=.baseUrl endpoint=.baseUrl host=.baseUrl key=.apiKey token=.apiKey type=.api \
  timeout=.timeoutSeconds
@@ -1259,73 +1353,79 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  thinking=.params.thinking extra_body=.params.extra_body \
  chat_template_kwargs=.params.chat_template_kwargs
 """
-# Legacy key: whether OpenClaw refuses it, what became of it, and where its value belongs now.
-_LEGACY = {
-    ("provider", "contextWindow"): (False, "OpenClaw moves it into the rows that have none", None),
-    ("provider", "contextTokens"): (False, "OpenClaw moves it into the rows that have none", None),
-    ("agents", "list"): (False, "OpenClaw moves it into agents.entries", None),
-    ("entry", "default"): (False, "OpenClaw moves it to agents.defaults.systemAgent.agentId", None),
-    ("entry", "contextTokens"): (False, "OpenClaw ignores it", None),
-    ("defaults", "contextTokens"): (False, "OpenClaw ignores it", None),
-    ("defaults", "llm"): (True, "its successor is models.providers.<id>.timeoutSeconds",
-                          "models.providers.vllm.timeoutSeconds"),
-    ("params", "qwenThinkingFormat"): (False, "its successor is compat.thinkingFormat of the row",
-                                       None),
-}
+# What became of the legacy keys.
+_LEGACY = dict(line.split(" ", 1) for line in """
+provider.contextWindow OpenClaw moves it into the rows that have none
+provider.contextTokens OpenClaw moves it into the rows that have none
+agents.list OpenClaw moves it into agents.entries
+entry.default OpenClaw moves it to agents.defaults.systemAgent.agentId
+entry.contextTokens OpenClaw ignores it
+defaults.contextTokens OpenClaw ignores it
+defaults.llm its successor is models.providers.<id>.timeoutSeconds
+params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
+""".strip().split("\n"))
 _UNKNOWN, _BOUND, _WRONG = range(3)
 _Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
-_Mismatch.__new__.__defaults__ = (None,)
+_Mismatch.__new__.__defaults__ = ("", None)
 
 
 def schema_faults(config):
-    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most. Pure.
+    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most.
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
     shapes = _parse_shapes(_SHAPES)
-    found = _mismatches(config, "config", (), shapes)
+    found = list(_mismatches(config, "config", (), shapes))
     found.sort(key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
-    if not found or found[0].level == _UNKNOWN:      # then all types are right
-        faults = _provider_faults(config) + _agent_faults(config) + faults
+    if not found or found[0].level == _UNKNOWN:      # then every value has its type
+        faults[:0] = _agent_faults(config)
+        faults[:0] = _provider_faults(config)
     return faults[:MAX_ISSUES]
 
 
 def _parse_shapes(text):
-    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~" or ""."""
+    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~", "~!" or ""."""
     shapes = {}
-    for line in text.split("\n"):
+    for line in text.strip().split("\n"):
         name, _, keys = line.partition(" ")
         shapes[name] = {}
         for key in keys.split():
             key, _, rule = key.partition("=")
-            bare = key.rstrip("!~")
+            bare = key.rstrip("~!")
             shapes[name][bare] = key[len(bare):], rule
     return shapes
 
 
 def _mismatches(value, rule, path, shapes):
-    """Return the _Mismatches of a value and a rule of _SHAPES."""
-    if not rule:
-        return [] if value is not None else [_mismatch(path, "a value", value)]
-    if rule[0] == "*":
-        return _record_mismatches(value, rule, path, shapes)
-    if "/" in rule:
-        return _alternatives(value, rule, path, shapes)
-    if rule[0] == "[":
-        return _array_mismatches(value, rule, path, shapes)
-    if "|" in rule:
-        return [] if value in _choices(rule) else [_mismatch(path, _rule_words(rule, shapes), value)]
-    if rule in shapes:
-        return _object_mismatches(value, rule, path, shapes)
-    words, types, test = _LEAVES[rule]
-    if type(value) not in types:
-        return [_mismatch(path, words, value)]
-    if isinstance(test, str):
-        passed = re.match("(?:%s)\\Z" % test, value)
-    else:
-        passed = test is None or test(value)
-    return [] if passed else [_mismatch(path, words, value, _BOUND)]
+    """Yield the _Mismatches of a value and a rule of _SHAPES."""
+    if rule[:1] == "*":
+        yield from _record_mismatches(value, rule, path, shapes)
+    elif "/" in rule:
+        yield from _alternatives(value, rule.split("/"), path, shapes)
+    elif rule[:1] == "[":
+        yield from _array_mismatches(value, rule, path, shapes)
+    elif rule in shapes:
+        yield from _object_mismatches(value, rule, path, shapes)
+    elif not rule and value is None:
+        yield _mismatch(path, "a value", value)
+    elif "|" in rule and value not in rule.strip("|").split("|"):
+        yield _mismatch(path, _rule_words(rule, shapes), value)
+    elif rule and "|" not in rule:
+        types, words, pattern = _leaf(rule)
+        if type(value).__name__ not in types:
+            yield _mismatch(path, words, value)
+        elif isinstance(value, str) and not re.match("(?s:%s)\\Z" % pattern, value):
+            yield _mismatch(path, words, value, _BOUND)
+        elif rule in _BOUNDS and not _BOUNDS[rule](value):
+            yield _mismatch(path, words, value, _BOUND)
+
+
+def _leaf(rule):
+    """Return (types, words, pattern) of a leaf."""
+    words, _, pattern = _LEAVES[rule].partition(" ~ ")
+    types, _, words = words.partition(" ")
+    return types.split(","), words, pattern
 
 
 def _mismatch(path, expected, value, level=_WRONG):
@@ -1335,128 +1435,114 @@ def _mismatch(path, expected, value, level=_WRONG):
     return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
 
 
-def _choices(rule):
-    return rule.strip("|").split("|")
-
-
 def _rule_words(rule, shapes):
-    """Return words for what a rule accepts."""
-    if "/" in rule:
-        words = collections.OrderedDict((_rule_words(part, shapes), part) for part in rule.split("/"))
-        return " or ".join(words)
+    """Return words for one of some alternatives."""
+    if "|" in rule:
+        return "one of " + ", ".join(rule.strip("|").split("|"))
     if rule[0] == "[":
         return "an array"
-    if "|" in rule:
-        choices = ", ".join(_choices(rule))
-        return choices if rule[0] == "|" else "one of " + choices
     if rule not in shapes:
-        return _LEAVES[rule][0]
+        return _leaf(rule)[1]
     required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
+def _alternatives(value, branches, path, shapes):
+    """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
+    tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
+    near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
+    if [] in near:
+        return
+    if len(near) == 1:
+        yield from near[0]
+    else:
+        words = collections.OrderedDict((_rule_words(branch, shapes), 1) for branch in branches)
+        yield _mismatch(path, " or ".join(words), value)
+
+
 def _record_mismatches(value, rule, path, shapes):
-    if not isinstance(value, dict):
-        return [_mismatch(path, "an object", value)]
     key_rule, _, rule = rule[1:].rpartition(":")
-    found = []
+    if not isinstance(value, dict):
+        yield _mismatch(path, "an object", value)
+        return
     for key, item in value.items():
-        found += _mismatches(key, key_rule or "text", path + (key,), shapes)
-        found += _mismatches(item, rule, path + (key,), shapes)
-    return found
+        yield from _mismatches(key, key_rule or "text", path + (key,), shapes)
+        yield from _mismatches(item, rule, path + (key,), shapes)
 
 
 def _array_mismatches(value, rule, path, shapes):
-    if not isinstance(value, list):
-        return [_mismatch(path, "an array", value)]
     rule, bounds = rule[1:].split("]")
-    if bounds:
-        least, most = bounds.split(",")
-        if not int(least) <= len(value) <= int(most):
-            return [_mismatch(path, "%s to %s items" % (least, most), len(value), _BOUND)]
-    found = []
+    if not isinstance(value, list):
+        yield _mismatch(path, "an array", value)
+        return
+    least, most = map(int, (bounds or "0,%d" % len(value)).split(","))
+    if not least <= len(value) <= most:
+        yield _mismatch(path, "%d to %d items" % (least, most), len(value), _BOUND)
     for index, item in enumerate(value):
-        found += _mismatches(item, rule, path + (index,), shapes)
-    return found
-
-
-def _alternatives(value, rule, path, shapes):
-    """Return the mismatches of the one branch that fits all but a bound, else one for all of them."""
-    near = []
-    for branch in rule.split("/"):
-        found = _mismatches(value, branch, path, shapes)
-        if not found:
-            return []
-        if all(mismatch.level < _WRONG for mismatch in found):
-            near.append(found)
-    if len(near) == 1:
-        return near[0]
-    return [_mismatch(path, _rule_words(rule, shapes), value)]
+        yield from _mismatches(item, rule, path + (index,), shapes)
 
 
 def _object_mismatches(value, shape, path, shapes):
-    if not isinstance(value, dict):
-        return [_mismatch(path, "an object", value)]
     known = shapes[shape]
-    found = []
+    if not isinstance(value, dict):
+        yield _mismatch(path, "an object", value)
+        return
     for key, item in value.items():
-        mark, rule = known.get(key, ("?", None))
-        if mark in ("?", "~") and "..." not in known or mark == "~":
-            refused = _LEGACY.get((shape, key), (False,))[0]
-            level = _WRONG if refused else _UNKNOWN
-            found.append(_Mismatch(path + (key,), level, "", shape))
+        mark, rule = known.get(key, ("", None))
+        if mark[:1] == "~":
+            level = _WRONG if mark == "~!" else _UNKNOWN
+            yield _Mismatch(path + (key,), level, shape=shape)
         if rule is not None:
-            found += _mismatches(item, rule, path + (key,), shapes)
-    for key, (mark, rule) in known.items():
+            yield from _mismatches(item, rule, path + (key,), shapes)
+        elif "..." not in known:
+            yield _Mismatch(path + (key,), _UNKNOWN, shape=shape)
+    for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
-            words = "expected %s, found nothing" % _rule_words(rule, shapes)
-            found.append(_Mismatch(path + (key,), _WRONG, words))
-    return found
+            yield _Mismatch(path + (key,), _WRONG, "is missing")
 
 
 def _fault(config, mismatch, shapes):
-    """Return the Fault of a mismatch: the words of an unknown key take time, so few are made."""
+    """Return the Fault of a mismatch; the words of an unknown key take time, so few are made."""
     path, level, problem, shape = mismatch
     if shape is None:
         return Fault(path, problem, True, "config-invalid")
-    key = path[-1]
-    if (shape, key) in _LEGACY:
-        refused, words, target = _LEGACY[shape, key]
-        place = tuple(target.split(".")) if target else _thinking_format_place(config, path)
-        return Fault(path, "is a legacy key: " + words, refused, "config-legacy-key",
-                     _free_place(config, place))
-    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % key
     place = _known_place(config, path, shape, shapes)
+    successor = None
+    if place is not None and _at(config, place) is None:
+        successor = place
+    legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
+    if legacy:
+        return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
+                     successor)
+    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
     if place is not None and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
     elif place is not None:
         problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key", _free_place(config, place))
+    return Fault(path, problem, False, "config-unknown-key", successor)
 
 
 def _known_place(config, path, shape, shapes):
-    """Return the key path where the value of an unknown key belongs, or None."""
+    """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    misplaced = _parse_shapes(_MISPLACED).get(shape, {})
-    if key in misplaced:
-        target = misplaced[key][1]
-        place = tuple(target.strip(".").split("."))
-        return around + place if target[0] == "." else place
-    rows = _at(config, around + ("models",))
+    _, target = _parse_shapes(_MISPLACED).get(shape, {}).get(key, ("", ""))
+    if target[:1] == ".":
+        return around + tuple(target[1:].split("."))
+    if target:
+        return tuple(target.split("."))
+    if key == "qwenThinkingFormat":
+        return _thinking_format_place(config, path[-3])
+    if key in shapes[shape]:                         # a legacy key whose value has no one place
+        return None
     if shape == "row" and key in shapes["compat"]:
         return around + ("compat", key)
-    if shape == "provider" and isinstance(rows, list) and len(rows) == 1:
+    if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
         if key in shapes["row"]:
             return around + ("models", 0, key)
         if key in shapes["compat"]:
             return around + ("models", 0, "compat", key)
-    near = nearest(key, [name for name, (mark, _) in shapes[shape].items() if mark != "~"])
+    near = nearest(key, shapes[shape])
     return around + (near,) if near else None
-
-
-def _free_place(config, place):
-    """Return a key path where nothing stands yet, else None."""
-    return place if place and _at(config, place) is None else None
 
 
 def _at(value, path):
@@ -1469,13 +1555,16 @@ def _at(value, path):
     return value
 
 
-def _thinking_format_place(config, path):
-    """Return where the switch is that took the place of params.qwenThinkingFormat, or None."""
-    if path[-1] != "qwenThinkingFormat":
-        return None
-    provider, _, model_id = str(path[-3]).partition("/")
+def _rows_at(config, path):
+    rows = _at(config, path)
+    return rows if isinstance(rows, list) else []
+
+
+def _thinking_format_place(config, reference):
+    """Return where the switch of a model is that took the place of params.qwenThinkingFormat."""
+    provider, _, model_id = str(reference).partition("/")
     rows = ("models", "providers", provider, "models")
-    for index, row in enumerate(_at(config, rows) or ()):
+    for index, row in enumerate(_rows_at(config, rows)):
         if _get(row, "id") == model_id:
             return rows + (index, "compat", "thinkingFormat")
     return None
@@ -1490,59 +1579,59 @@ def nearest(name, names):
     return folded[found[0]] if found else None
 
 
+def _refused(problem, *path):
+    return Fault(path, problem, True, "config-invalid")
+
+
 def _provider_faults(config):
-    """Return the Faults of providers that the shapes do not tell; the base URL is ours."""
-    faults = []
+    """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
     for name, block in (_get(config, "models", "providers") or {}).items():
         path = ("models", "providers", name)
-        for key in ("baseUrl", "models"):
-            if key not in block and provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                problem = "needed: OpenClaw knows no provider of this name"
-                faults.append(Fault(path + (key,), problem, True, "config-invalid"))
+        for key in {"baseUrl", "models"}.difference(block):
+            if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
+                yield _refused("is missing: OpenClaw has no provider of this name", *path + (key,))
         holders = [(path, block)]
-        holders += [(path + ("models", index), row)
-                    for index, row in enumerate(block.get("models") or ())]
+        for index, row in enumerate(block.get("models") or ()):
+            holders.append((path + ("models", index), row))
         for place, holder in holders:
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
-                faults.append(Fault(place + ("baseUrl",), "is not a valid base URL: " + problem, True,
-                                    "bad-base-url"))
-    return faults
+                problem = "is not a valid base URL: " + problem
+                yield Fault(place + ("baseUrl",), problem, True, "bad-base-url")
 
 
 def _agent_faults(config):
-    """Return the Faults of agents that the shapes do not tell."""
+    """Yield the Faults of agents that the shapes do not tell."""
     agents = config.get("agents") or {}
     entries = agents.get("entries") or {}
-    faults = []
-
-    def refuse(problem, *path):
-        faults.append(Fault(("agents",) + path, problem, True, "config-invalid"))
-
-    scopes = [(("defaults",), agents.get("defaults") or {})]
-    scopes += [(("entries", name), entry) for name, entry in entries.items()]
-    for place, scope in scopes:
-        aliases = model_aliases([_agent_layer(scopes[0][1]), _agent_layer(scope)])
-        for reference, entry in (scope.get("models") or {}).items():
-            for key in ("pickerRuntimes", "codeMode"):
-                if key in entry and ("*" in reference or split_reference(reference) is None):
-                    refuse("goes with an exact provider/model only", *place + ("models", reference, key))
-        for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
-            if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
-                refuse("expected provider/model, provider/* or an alias",
-                       *place + ("modelPolicy", "allow", index))
+    defaults = agents.get("defaults") or {}
+    yield from _scope_faults(defaults, defaults, "agents", "defaults")
+    for name, entry in entries.items():
+        yield from _scope_faults(entry, defaults, "agents", "entries", name)
     marked = [name for name, entry in entries.items() if entry.get("default") is True]
     explicit = "ownership" in agents
     if len({name.lower() for name in entries}) < len(entries):
-        refuse("two ids differ in case only", "entries")
+        yield _refused("two ids differ in case only", "agents", "entries")
     if len(marked) > 1:
-        refuse("more than one agent is the default", "entries")
+        yield _refused("more than one agent is the default", "agents", "entries")
     if explicit and marked:
-        refuse("\"explicit\" goes with no default: true", "ownership")
+        yield _refused("\"explicit\" goes with no default: true", "agents", "ownership")
     if len(entries) > 1 and not marked and not explicit:
-        refuse("several agents need \"explicit\" here, or one of them default: true", "ownership")
-    return faults
+        yield _refused("is missing: several agents need \"explicit\" here", "agents", "ownership")
+
+
+def _scope_faults(scope, defaults, *path):
+    """Yield the Faults of the models that agents.defaults or an entry names."""
+    for reference, entry in (scope.get("models") or {}).items():
+        for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
+            if "*" in reference or split_reference(reference) is None:
+                yield _refused("goes with provider/model only", *path + ("models", reference, key))
+    aliases = model_aliases([_agent_layer(defaults), _agent_layer(scope)])
+    for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
+        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+            yield _refused("expected provider/model, provider/* or an alias",
+                           *path + ("modelPolicy", "allow", index))
 
 
 # ----------------------------------------------------------------------------
@@ -1590,7 +1679,7 @@ def split_url(url):
 def is_loopback(host):
     """Tell whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
     host = host.lower().rstrip(".")
-    return host in ("localhost", "::1") or re.match(r"127(\.[0-9]{1,3}){3}\Z", host) is not None
+    return re.match(r"(?:localhost|::1|127(?:\.[0-9]{1,3}){3})\Z", host) is not None
 
 
 def is_local(host):
@@ -1599,18 +1688,14 @@ def is_local(host):
 
 
 def is_private(host):
-    """Tell whether a host is reached without the public internet, as far as its name or address tells."""
-    host = host.lower().rstrip(".")
-    if is_local(host) or re.search(r"\.(?:internal|lan|home\.arpa|svc)\Z", host):
-        return True
-    if ":" not in host and not re.match(r"[0-9.]+\Z", host):
-        return "." not in host                       # a name of this network: a container, a host file
-    import ipaddress
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return address.is_private or address in ipaddress.ip_network("100.64.0.0/10")
+    """Tell whether a host is reached without the internet, as far as its name or address tells."""
+    return is_local(host) or re.match(_PRIVATE_HOST, host) is not None
+
+
+# A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
+_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
+                 r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
+                 r"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+)\.?\Z")
 
 
 def origin(url):
@@ -1625,7 +1710,7 @@ def _bracketed(host):
 
 
 def proxy_for(target, env):
-    """Return the URL of the proxy that the environment names for a Url, without its password, or None.
+    """Return the URL of the environment's proxy for a Url, without its password, or None.
 
     Lower-case names win; loopback is never proxied; NO_PROXY takes hosts,
     domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
@@ -1658,7 +1743,8 @@ def _proxy_setting(target, env):
     names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
     if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
         names = [name for name in names if name != "HTTP_PROXY"]
-    return next((env_setting(env.get(name)) for name in names if env_setting(env.get(name))), None)
+    found = [env_setting(env.get(name)) for name in names]
+    return next(filter(None, found), None)
 
 
 def proxy_headers(target, env):
@@ -1708,7 +1794,8 @@ def server_root(base_url):
 # ----------------------------------------------------------------------------
 # Makes settings without faults into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None):
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
+                     ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
     `base_url` and `api_key` stand above every other source. A provider that may
@@ -1740,18 +1827,29 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     references = model_references(config, layers)
     plugin_off = _plugin_off(config, name)
     return Provider(
-        id=name, base_url=url, api=fields.get("api") or "openai-completions",
+        id=name,
+        base_url=url,
+        api=fields.get("api", "openai-completions"),
         explicit=block is not None,
         asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
         discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
         request_key=_first(credentials, ("option", "profile", "environment", "config")),
         credentials=[credential for _, credential in credentials],
-        refusal=_refusal(settings, name, block, credentials, problem or header_error, plugin_off,
-                         base_url),
-        headers=headers, last_headers=last_headers, models=rows,
-        max_tokens=fields.get("maxTokens"), timeout_s=fields.get("timeoutSeconds"), layers=layers,
-        references=references, primary=dict(references).get("default"), plugin_off=plugin_off,
-        env=settings.layers[0][1], ca_file=ca_file, where=where, file=settings.path)
+        refusal=problem or header_error
+        or _refusal(settings, name, block, credentials, plugin_off, base_url),
+        headers=headers,
+        last_headers=last_headers,
+        models=rows,
+        max_tokens=fields.get("maxTokens"),
+        timeout_s=fields.get("timeoutSeconds"),
+        layers=layers,
+        references=references,
+        primary=dict(references).get("default"),
+        plugin_off=plugin_off,
+        env=settings.layers[0][1],
+        ca_file=ca_file,
+        where=where,
+        file=settings.path)
 
 
 def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
@@ -1799,18 +1897,15 @@ def find_block(config, provider):
     """
     providers = _get(config, "models", "providers") or {}
     same = [name for name in providers if provider_id(name) == provider_id(provider)]
-    if not same:
-        return trimmed(provider), None
-    if len(same) == 1:
-        return same[0], providers[same[0]]
+    if len(same) < 2:
+        name = same[0] if same else trimmed(provider)
+        return name, providers.get(name)
     merged, rows = {}, []
     for name in same:
-        block = providers[name]
-        merged.update(block)
-        own = {key: block[key] for key in ("baseUrl",) if key in block}
-        rows += [dict(own, **row) for row in block.get("models") or ()]
-    merged["models"] = rows
-    return same[-1], merged
+        merged.update(providers[name])
+        own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
+        rows += [dict(own, **row) for row in providers[name].get("models") or ()]
+    return name, dict(merged, models=rows)
 
 
 def _declared_rows(block):
@@ -1822,16 +1917,11 @@ def _declared_rows(block):
     rows = collections.OrderedDict()
     for row in block.get("models") or ():
         model_id = trimmed(row["id"])
-        if model_id:
-            rows[model_id] = dict(row, **rows.get(model_id, {}))
-    declared = []
-    for model_id, row in rows.items():
-        row = dict(legacy, **row)
-        row["id"] = model_id
         if "baseUrl" in row:
-            row["baseUrl"] = row["baseUrl"].strip().rstrip("/")
-        declared.append(row)
-    return declared
+            row = dict(row, baseUrl=row["baseUrl"].strip().rstrip("/"))
+        if model_id:
+            rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
+    return [dict(legacy, **row) for row in rows.values()]
 
 
 def _choose_base_url(settings, block, path, option):
@@ -1903,9 +1993,10 @@ def _secret_value(settings, value, path):
         return None, None
     if isinstance(value, dict):
         if value["source"] != "env":
-            return None, ConfigError("%s is a secret of the source %s, which only OpenClaw resolves"
-                                     % (dotted(path), value["source"]),
-                                     "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
+            return None, ConfigError(
+                "%s is a secret of the source %s, which only OpenClaw resolves"
+                % (dotted(path), value["source"]),
+                "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
         name = value["id"]
     else:
         value = value.strip()
@@ -1946,29 +2037,27 @@ def _block_headers(settings, block, path):
     """Return (headers, the headers that stand above a model's, the error for an unusable value)."""
     request = block.get("request") or {}
     auth = request.get("auth") or {}
-    headers, last_headers, errors = {}, {}, []
-
-    def add(target, name, value, place, before=""):
-        text, error = _secret_value(settings, value, path + place)
-        if error is not None:
-            errors.append(error)
-        else:
-            set_header(target, name, Secret(before + text))
-
-    for name, value in (block.get("headers") or {}).items():
-        add(headers, name, value, ("headers", name))
-    for name, value in (request.get("headers") or {}).items():
-        add(last_headers, name, value, ("request", "headers", name))
+    headers, last_headers, problem = {}, {}, None
+    fields = [(headers, name, value, "", ("headers", name))
+              for name, value in (block.get("headers") or {}).items()]
+    fields += [(last_headers, name, value, "", ("request", "headers", name))
+               for name, value in (request.get("headers") or {}).items()]
     if "token" in auth:
-        add(last_headers, "Authorization", auth["token"], ("request", "auth", "token"), "Bearer ")
+        fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
+                       ("request", "auth", "token")))
     if "headerName" in auth:
-        add(last_headers, auth["headerName"], auth["value"], ("request", "auth", "value"),
-            auth.get("prefix", ""))
+        fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
+                       ("request", "auth", "value")))
+    for target, name, value, prefix, place in fields:
+        text, error = _secret_value(settings, value, path + place)
+        problem = problem or error
+        if text is not None:
+            set_header(target, name, Secret(prefix + text))
     rows = block.get("models") or ()
-    for sent in [headers, last_headers] + [row.get("headers") or {} for row in rows]:
+    for sent in [headers, last_headers] + [row.get("headers", {}) for row in rows]:
         for name, value in sent.items():
             _refuse_unsendable("the header %r" % name, value, name)
-    return headers, last_headers, errors[0] if errors else None
+    return headers, last_headers, problem
 
 
 def set_header(headers, name, value):
@@ -2004,10 +2093,8 @@ def _asks_server(config, name, block, credentials, plugin_off, base_url):
     return block is None or (bool(credentials) and has_wildcard(config, name))
 
 
-def _refusal(settings, name, block, credentials, problem, plugin_off, base_url):
-    """Return the error that keeps a provider from being asked, or None."""
-    if problem is not None:
-        return problem
+def _refusal(settings, name, block, credentials, plugin_off, base_url):
+    """Return the error that keeps a provider without a block from being asked, or None."""
     if block is not None or base_url is not None:
         return None
     if plugin_off:
@@ -2023,14 +2110,15 @@ def key_exposed(provider):
     key = provider.request_key or provider.discovery_key
     if key is None or target.scheme == "https" or is_private(target.host):
         return None
-    return "the key of %s goes to %s unencrypted: use https" % (key.source, origin(provider.base_url))
+    return "the key of %s goes to %s unencrypted: use https" % (
+        key.source, origin(provider.base_url))
 
 
 _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
 def secret_texts(config):
-    """Return the texts in a config's fields that hold credentials; what only names one is left out."""
+    """Return the texts in a config's fields that hold credentials, without what only names one."""
     found = []
 
     def walk(value, inside):
@@ -2135,7 +2223,9 @@ def _read_profile_store(path, warnings):
 # What OpenClaw makes of rows, references and the settings of agents. Pure.
 
 _REASONING_NAME = r"(?i)r1|reasoning|think|reason"
-_MODEL_VERSION = r"(?i)(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?:@|\Z)"
+# @profile behind an id; @20251001, @q4_k and @8bit are versions of a model, as OpenClaw has it.
+_PROFILE = (r"(?is)((?:.*/)?[^/@]*(?:@VERSION)*)@(?!VERSION)([^/]*)\Z".replace(
+    "VERSION", r"(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?=@|\Z)"))
 
 
 def model_key(provider, model_id):
@@ -2163,17 +2253,11 @@ def _same_key(one, other):
 
 
 def without_profile(reference):
-    """Return a reference, trimmed, without the name of an auth profile behind its @.
-
-    @20251001 and @q4_k are versions of a model, as OpenClaw has it.
-    """
-    reference = trimmed(reference)
-    start = reference.rfind("/") + 1
-    for at in re.finditer("@", reference[start:]):
-        model, profile = reference[:start + at.start()], reference[start + at.end():]
-        if model and not re.match(_MODEL_VERSION, profile):
-            return trimmed(model) if trimmed(model) and trimmed(profile) else reference
-    return reference
+    """Return a reference, trimmed, without the name of an auth profile behind its @."""
+    found = re.match(_PROFILE, trimmed(reference))
+    if found and trimmed(found.group(1)) and trimmed(found.group(2)):
+        return trimmed(found.group(1))
+    return trimmed(reference)
 
 
 def agent_layers(config):
@@ -2183,18 +2267,15 @@ def agent_layers(config):
     """
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
-    entries = list((agents.get("entries") or {}).items())
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
-    chosen = _get(defaults, "systemAgent", "agentId")
-    marked = [entry for _, entry in entries + listed if entry.get("default") is True]
-    if isinstance(chosen, str) and trimmed(chosen):
-        marked = [entry for name, entry in entries + listed
-                  if name.lower() == trimmed(chosen).lower()]
-    elif not marked and len(entries) == 1:
-        marked = [entries[0][1]]
-    elif not marked and not entries:                 # the first one, as agents.list had it
-        marked = [entry for _, entry in listed]
-    return _agent_layer(defaults), _agent_layer(marked[0] if marked else {})
+    entries = list((agents.get("entries") or {}).items()) or listed
+    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId")))
+    found = [entry for _, entry in entries if entry.get("default") is True]
+    if chosen:
+        found = [entry for name, entry in entries if name.lower() == chosen.lower()]
+    elif not found and (len(entries) == 1 or entries is listed):
+        found = [entry for _, entry in entries]      # the first one, as agents.list had it
+    return _agent_layer(defaults), _agent_layer((found or [{}])[0])
 
 
 def _agent_layer(settings):
@@ -2217,13 +2298,13 @@ def model_aliases(layers):
 
 
 def has_wildcard(config, provider):
-    """Tell whether agents.defaults lets a provider with a block be asked for more models: vllm/*."""
+    """Tell whether agents.defaults has a provider with a block asked for more models: vllm/*."""
     defaults = _get(config, "agents", "defaults") or {}
-    keys = list(defaults.get("models") or ()) + list(_get(defaults, "modelPolicy", "allow") or ())
-    for parts in map(split_reference, keys):
-        if parts and parts[0] == provider_id(provider) and ("/" + parts[1]).endswith("/*"):
-            return True
-    return False
+    keys = list(defaults.get("models") or ())
+    keys += _get(defaults, "modelPolicy", "allow") or ()
+    start = provider_id(provider) + "/"
+    return any(key.startswith(start) and key.endswith("/*")
+               for key in filter(None, map(reference_key, keys)))
 
 
 def model_references(config, layers):
@@ -2235,19 +2316,18 @@ def model_references(config, layers):
     (primary, fallbacks), (own_primary, own_fallbacks) = choices
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
-    primary = own_primary or primary
     image, image_fallbacks = _choice(layers[0].get("imageModel"))
-    found = [("default", primary)]
-    found += [("fallback#%d" % number, text) for number, text in enumerate(fallbacks or (), 1)]
-    found += [("image", image)]
-    found += [("img-fallback#%d" % number, text)
-              for number, text in enumerate(image_fallbacks or (), 1)]
+    found = [("default", own_primary or primary)] + _numbered("fallback#%d", fallbacks)
+    found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
     aliases, declared = model_aliases(layers), _declared_keys(config)
     known = declared + list(layers[0]["models"])
-    references = [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
-    if not primary and declared:
-        references.insert(0, ("default", declared[0]))
-    return references
+    if not found[0][1] and declared:
+        found[0] = ("default", declared[0])
+    return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+
+
+def _numbered(tag, texts):
+    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
 
 
 def _choice(model):
@@ -2292,9 +2372,9 @@ def parse_model_list(payload):
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = collections.OrderedDict()
     for row in rows:
-        model_id = _get(row, "id")
-        if isinstance(model_id, str) and trimmed(model_id):
-            kept.setdefault(trimmed(model_id), dict(row, id=trimmed(model_id)))
+        model_id = trimmed(_text_or_empty(_get(row, "id")))
+        if model_id:
+            kept.setdefault(model_id, dict(row, id=model_id))
     return list(kept.values())
 
 
@@ -2319,22 +2399,24 @@ def _window(value):
 
 def _is_number(value):
     """Tell whether a JSON value is a finite number."""
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < math.inf     # isfinite fails on 10**400
 
 
 def stated_models(rows, provider):
-    """Return the Models of server rows; no window where neither the row nor its parent states one."""
+    """Return the Models of server rows; no window where neither a row nor its parent states one."""
     stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
-        parent, root = row.get("parent"), row.get("root")
-        parent = trimmed(parent) if isinstance(parent, str) else None
+        parent = trimmed(_text_or_empty(row.get("parent"))) or None
         window = row_context(row)
         if window is None and parent != row["id"]:
             window = stated.get(parent)
         models.append(_model(
-            provider, row["id"], source="discovered", parent=parent or None, context_window=window,
-            root=root if isinstance(root, str) else None,
+            provider, row["id"],
+            source="discovered",
+            parent=parent,
+            root=_text_or_empty(row.get("root")) or None,
+            context_window=window,
             reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
     return models
 
@@ -2352,45 +2434,71 @@ def _with_window(model):
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    return [_model(provider, row["id"], name=row["name"], input=tuple(row.get("input", ("text",))),
-                   context_window=_whole(row.get("contextWindow")),
-                   context_tokens=_whole(row.get("contextTokens")),
-                   max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
-                   reasoning=row.get("reasoning") is True, source="declared",
-                   base_url=row.get("baseUrl"), compat=row.get("compat"),
-                   headers=row.get("headers"))
-            for row in provider.models]
+    return [_declared_model(provider, row) for row in provider.models]
+
+
+def _declared_model(provider, row):
+    return _model(
+        provider, row["id"],
+        name=row["name"],
+        input=tuple(row.get("input", ("text",))),
+        context_window=_whole(row.get("contextWindow")),
+        context_tokens=_whole(row.get("contextTokens")),
+        max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+        reasoning=row.get("reasoning"),
+        source="declared",
+        base_url=row.get("baseUrl"),
+        compat=row.get("compat"),
+        headers=row.get("headers"),
+        thinking_level_map=row.get("thinkingLevelMap"))
 
 
 def _whole(value):
     """Return a whole number of tokens, or None: OpenClaw shows no other."""
-    return int(value) if value is not None and value % 1 == 0 and value <= 2 ** 53 else None
+    if value is None or value % 1 or value > 2 ** 53:
+        return None
+    return int(value)
 
 
 def _model(provider, model_id, **fields):
-    """Return a Model with the settings of agents that apply to it; fields that are None are unset."""
+    """Return a Model with the settings of agents for it; fields that are None stay unset."""
     key = model_key(provider.id, model_id)
-    params, thinking = _agent_params(provider.layers, reference_key(key) or key)
+    key = reference_key(key) or key
+    params, thinking = _agent_params(provider.layers, key)
     values = dict.fromkeys(Model._fields)
-    values.update(id=model_id, name=model_id, provider=provider.id, base_url=provider.base_url,
-                  input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False,
-                  tags=_tags(provider, reference_key(key) or key), compat={}, headers={},
-                  params=params, thinking=thinking)
-    values.update((field, value) for field, value in fields.items() if value is not None)
+    values.update(
+        id=model_id,
+        name=model_id,
+        provider=provider.id,
+        base_url=provider.base_url,
+        input=("text",),
+        max_tokens=DEFAULT_MAX_TOKENS,
+        reasoning=False,
+        tags=_tags(provider, key),
+        compat={},
+        headers={},
+        params=params,
+        thinking=thinking,
+        thinking_level_map={})
+    values.update((name, value) for name, value in fields.items() if value is not None)
     return Model(**values)
 
 
 def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
-    own = [layer["models"].get(key, {}).get("params") or {} for layer in layers]
-    params = (defaults.get("params") or {}, own[0], own[1], agent.get("params") or {})
-    levels = [agent.get("thinkingDefault"), own[1].get("thinking"), own[0].get("thinking"),
-              defaults.get("thinkingDefault")]
+    of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
+    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
+    levels = [
+        agent.get("thinkingDefault"),
+        of_agent.get("thinking"),
+        of_model.get("thinking"),
+        defaults.get("thinkingDefault"),
+    ]
     for level in levels:
         if level is False or level == "disabled":
             return params, "off"
-        if isinstance(level, str) and trimmed(level):
+        if trimmed(_text_or_empty(level)):
             return params, trimmed(level).lower()
     return params, None
 
@@ -2401,36 +2509,48 @@ def _tags(provider, key):
     entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
     if entries:
         tags.append("configured")
-    aliases = [trimmed(entry.get("alias", "")) for entry in entries]
-    tags += ["alias:" + alias for alias in aliases if alias][-1:]
+    for entry in reversed(entries):
+        alias = trimmed(entry.get("alias", ""))
+        if alias:
+            tags.append("alias:" + alias)
+            break
     return tuple(tags)
 
 
+# Families by their ids -> the compat that carries a thinking level to their templates.
+_THINKING_FAMILIES = (
+    (r"qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))", "Qwen3",
+     {"thinkingFormat": "qwen-chat-template"}),
+    (r"glm-?(?:4\.[5-9]|[5-9])", "GLM", {"thinkingFormat": "qwen-chat-template"}),
+    (r"gpt-?oss", "gpt-oss", {"supportsReasoningEffort": True,
+                              "supportedReasoningEfforts": ["low", "medium", "high"]}),
+)
+
+
 def thinking_evidence(model_id):
-    """Return (compat, reason) for an id of a family whose template takes enable_thinking, else None."""
-    if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
-        return ({"thinkingFormat": "qwen-chat-template"},
-                "by its name: Qwen3 templates take enable_thinking")
+    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch."""
+    for pattern, family, compat in _THINKING_FAMILIES:
+        if re.search("(?i)" + pattern, model_id):
+            return compat, "by its name: %s takes %s" % (family, ", ".join(sorted(compat)))
     if re.search(_REASONING_NAME, model_id):
         return None, "by its name"
     return None
 
 
 def merge_models(declared, discovered, provider):
-    """Return declared and discovered Models as one list; what a declared row leaves out is discovered."""
+    """Return declared and discovered Models as one list.
+
+    What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
+    """
     served = collections.OrderedDict((model.id, model) for model in discovered)
-    written = {row["id"]: row for row in provider.models}
     merged = []
-    for model in declared:
-        other = served.pop(model.id, None)
-        if other is not None:
-            model = model._replace(parent=other.parent, root=other.root)
-            if "contextWindow" not in written[model.id]:
-                model = model._replace(context_window=other.context_window)
-            if "reasoning" not in written[model.id]:
-                model = model._replace(reasoning=other.reasoning)
-        elif "contextWindow" not in written[model.id]:
-            model = _with_window(model)
+    for model, row in zip(declared, provider.models):
+        other = served.pop(model.id, None) or _with_window(model)
+        model = model._replace(parent=other.parent, root=other.root)
+        if "contextWindow" not in row:
+            model = model._replace(context_window=other.context_window)
+        if "reasoning" not in row:
+            model = model._replace(reasoning=other.reasoning)
         merged.append(model)
     return merged + list(served.values())
 
@@ -2446,349 +2566,784 @@ def match_model(models, reference, provider):
 
     An alias in any case, else a key, else an id; each also without a profile behind an @.
     """
-    def named(text):
-        text = trimmed(text)
-        alias = "alias:" + text.lower()
-        key = reference_key(text if "/" in text else model_key(provider, text))
-        tests = (lambda model: alias in [tag.lower() for tag in model.tags],
-                 lambda model: (reference_key(model.key) or model.key) == key,
-                 lambda model: model.id == text)
-        return next((model for test in tests for model in models if test(model)), None)
-
-    return named(reference) or named(without_profile(reference))
+    tests = (lambda model, text: "alias:" + text.lower() in map(str.lower, model.tags),
+             lambda model, text: _same_key(model.key, text),
+             lambda model, text: _same_key(model.key, model_key(provider, text)),
+             lambda model, text: model.id == text)
+    for text in (trimmed(reference), without_profile(reference)):
+        for test in tests:
+            for model in models:
+                if test(model, text):
+                    return model
+    return None
 
 
 # ----------------------------------------------------------------------------
 # Requests: shape_request, thinking, the output budget
 # ----------------------------------------------------------------------------
+# Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: it asks
+# nobody, leaves its arguments as they are, and says what it changed and why.
 
-# What a native OpenAI endpoint takes and a vLLM server refuses or ignores.
-_NATIVE_FIELDS = {
-    "store": "stored completions are OpenAI's own", "service_tier": "service tiers are OpenAI's own",
-    "prompt_cache_key": "vLLM caches prefixes by itself", "prompt_cache_retention": "vLLM caches prefixes by itself",
-    "prompt_cache_options": "vLLM caches prefixes by itself",
-    "safety_identifier": "it is OpenAI's own", "verbosity": "it is OpenAI's own", "metadata": "it belongs to stored completions",
-    "reasoning": "the OpenAI reasoning payload is not vLLM's", "prediction": "it is OpenAI's own",
-    "web_search_options": "it is OpenAI's own", "modalities": "it is OpenAI's own", "audio": "it is OpenAI's own",
+_NATIVE_FIELDS = (
+    "store", "service_tier", "prompt_cache_retention", "prompt_cache_options", "safety_identifier",
+    "verbosity", "metadata", "reasoning", "prediction", "web_search_options", "modalities", "audio",
+)
+# Why a field is not what the body has, where no step knows better.
+_REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
+_REASONS.update({
+    "store": "stored completions are OpenAI's own",
+    "stream": "answers are read as they come",
+    "stream_options": "asks for token counts at the end of the stream",
+    "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
+    "response_format": "servers know json_object, text, and json_schema with a schema",
+    "reasoning_effort": "it follows from the thinking level",
+    "tools": "there are none to send, or compat.supportsTools is false",
+    "tool_choice": "it goes with the tools that are there",
+})
+# Body field -> its names in params, the one that counts first. The values are numbers.
+_NUMBER_PARAMS = {
+    "temperature": ("temperature",),
+    "top_p": ("topP",),
+    "seed": ("seed",),
+    "frequency_penalty": ("frequencyPenalty", "frequency_penalty"),
+    "presence_penalty": ("presencePenalty", "presence_penalty"),
 }
-# Body field -> the names that agents.defaults params may give it, and what it must be to count.
-_PARAMS = {
-    "temperature": (("temperature",), (int, float)), "top_p": (("topP", "top_p"), (int, float)),
-    "seed": (("seed",), int), "stop": (("stop",), (str, list)),
-    "frequency_penalty": (("frequencyPenalty", "frequency_penalty"), (int, float)),
-    "presence_penalty": (("presencePenalty", "presence_penalty"), (int, float)),
-    "response_format": (("responseFormat", "response_format"), dict),
-    "parallel_tool_calls": (("parallelToolCalls", "parallel_tool_calls"), bool),
-}
-_MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
+_TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
+_IMAGE_OMITTED = "(image omitted: model does not support images)"
 _BRIDGE = "I have processed the tool results."
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-THINKING_LEVELS = ("off", "on", "adaptive") + _EFFORTS
-_WIDE = "[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6\U00020000-\U0002fa1f]"
+# Families whose own reasoning has to come back to them, by the last segment of the id.
+_REPLAYED = (r"(?i)deepseek-v4-(flash|pro)|kimi-for-coding|mimo-v2.*|"
+             r"kimi-(k2\.[56]|k2\.7-code|k3|k2-thinking)(-turbo|-highspeed)?")
+_NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
+_DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
+_GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
+_LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
+_OFF = ("off", "none")
+_LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
+                "adaptive": "medium", "ultra": "max"}
+THINKING_LEVELS = ("on", "adaptive", "none") + _LADDER
+_WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
+         "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
 
 
-def shape_request(body, model, thinking=None):
+def shape_request(body, model, thinking=None, prompt_tokens=None):
     """Shape an OpenAI-style chat-completions body the way OpenClaw shapes it for vLLM.
 
-    Pure: `body` is not changed. `model` is a Model, whose compat switches and
-    params apply; `thinking` a level (off, minimal, low … or on) above all others.
-    Returns Shaped(body, changes, warnings). Raises UsageError for a body that
-    is no object with a list of messages.
+    Pure: `body` is not changed. `model` is a Model, whose compat switches and params apply;
+    `thinking` a level (off, minimal, low … or on) above all others; `prompt_tokens` what the
+    prompt takes, where it was counted: it replaces the estimate. Returns Shaped. Raises
+    UsageError for a body that OpenClaw would not send, and ServerError (context-exceeded)
+    where the counted prompt leaves no token for an answer.
     """
     try:
-        return _shape(body, model, thinking)
+        return _shape(body, model, thinking, prompt_tokens)
     except RecursionError:
         raise UsageError("the body is nested too deep")
 
 
-def _shape(body, model, thinking):
-    merged = {}
-    for layer in model.params:
-        merged.update(layer)
-    model = model._replace(params=merged)
+def _shape(body, model, thinking, prompt_tokens):
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
-        raise UsageError("the body is no chat completion: expected an object with a list of messages",
-                         'like {"messages": [{"role": "user", "content": "hi"}]}')
-    if any(not isinstance(message, dict) for message in body["messages"]):
-        raise UsageError("the body is no chat completion: a message is no object")
-    changes = []
-    shaped = _kept_fields(body, model, changes)
-    asked = _asked_tokens(shaped, model)
-    _apply_params(shaped, model, changes)
-    shaped["messages"] = _shape_messages(body["messages"], model, changes)
-    _shape_tools(shaped, model, changes)
-    _apply_thinking(shaped, model, thinking, changes)
-    warnings = _apply_budget(shaped, model, asked, changes)
-    extra = _param(model.params, "extra_body", "extraBody")
-    for name, value in extra.items() if isinstance(extra, dict) else ():
-        if name != "store":
-            changes.append(Change(name, "changed" if name in shaped else "added", "params.extra_body"))
-            shaped[name] = value
-    if shaped.get("stream") is not True and shaped.pop("stream_options", None) is not None:
-        changes.append(Change("stream_options", "dropped", "it goes with stream: true only"))
-    return Shaped(shaped, changes, warnings)
+        raise UsageError(
+            "the body is not a chat completion: expected an object with a list of messages",
+            'like {"messages": [{"role": "user", "content": "hi"}]}')
+    if not all(isinstance(message, dict) for message in body["messages"]):
+        raise UsageError("the body is not a chat completion: a message is not an object")
+    notes, warnings = [], []
+
+    def note(field, reason, action=None):
+        notes.append((field, action, reason))
+
+    params = {}
+    for layer in model.params:
+        params.update(layer)
+    shaped = _kept_fields(body, model, params, note)
+    _apply_params(shaped, model, params, note)
+    _shape_response_format(shaped, model.compat)
+    shaped["messages"] = _shape_messages(body["messages"], model, note)
+    _shape_tools(shaped, model.compat, note)
+    _apply_thinking(shaped, model, thinking, note, warnings)
+    clamped = _apply_budget(shaped, model, prompt_tokens, note, warnings)
+    _apply_overrides(shaped, body, model, params, note)
+    return Shaped(shaped, _changes(body, shaped, notes), warnings, clamped)
 
 
-def _kept_fields(body, model, changes):
+def _changes(body, shaped, notes):
+    """Return a Change for each reason why a field of the shaped body differs, each once."""
+    changes = collections.OrderedDict()
+    for field in list(body) + list(shaped):
+        default = _REASONS.get(field, "some releases refuse an explicit null")
+        if field not in shaped:
+            action = "dropped"
+        elif field not in body:
+            action = "added"
+        elif body[field] != shaped[field]:
+            action = "changed"
+        else:
+            continue
+        found = [(own or action, reason) for name, own, reason in notes if name == field]
+        if not found and field in _TOKEN_FIELDS:     # moved, which is said of where it went
+            continue
+        for action, reason in found or [(action, default)]:
+            changes[Change(field, action, reason)] = None
+    return list(changes)
+
+
+def _picked(value, names):
+    return {name: value[name] for name in names if name in value}
+
+
+def _texts(value):
+    """Return the texts of a list, none of anything else."""
+    if not isinstance(value, list):
+        return []
+    return [text for text in value if isinstance(text, str)]
+
+
+def _kept_fields(body, model, params, note):
     """Return the body's fields that may go out, the streaming fields set."""
-    shaped = {}
-    for name, value in body.items():
-        if name in _NATIVE_FIELDS:
-            changes.append(Change(name, "dropped", _NATIVE_FIELDS[name]))
-        elif value is None:
-            changes.append(Change(name, "dropped", "some releases refuse an explicit null"))
-        elif name != "stream_options":
-            shaped[name] = value
-    if body.get("model") != model.id:
-        changes.append(Change("model", "changed" if body.get("model") else "added", "the id the server knows: %s" % model.id))
+    compat = model.compat
+    shaped = {name: value for name, value in body.items()
+              if value is not None and name not in _NATIVE_FIELDS}
     shaped["model"] = model.id
-    if "stream" not in shaped:
-        changes.append(Change("stream", "added", "answers are read as they come"))
-    shaped["stream"] = shaped.get("stream") is not False
-    if shaped["stream"] and model.compat.get("supportsUsageInStreaming") is not False:
+    note("model", "the id the server knows: %s" % model.id)
+    shaped["stream"] = body.get("stream") is not False
+    shaped.pop("stream_options", None)
+    if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
         shaped["stream_options"] = {"include_usage": True}
-        if not body.get("stream_options"):
-            changes.append(Change("stream_options", "added", "asks for token counts at the end of the stream"))
-    elif body.get("stream_options"):
-        changes.append(Change("stream_options", "dropped", "compat.supportsUsageInStreaming is false" if shaped["stream"]
-                              else "it goes with stream: true only"))
+    else:
+        note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
+    key = shaped.pop("prompt_cache_key", None)
+    if compat.get("supportsPromptCacheKey"):
+        if isinstance(key, str) and key:
+            shaped["prompt_cache_key"] = key[:64]
+        if params.get("cacheRetention") == "long":
+            shaped["prompt_cache_retention"] = "24h"
     return shaped
 
 
-def _param(params, *names):
-    for name in names:
-        if params.get(name) is not None:
-            return params[name]
+def _param(layers, *names):
+    """Return what the topmost layer with one of the names has there; the first name counts."""
+    for layer in reversed(layers):
+        for name in names:
+            if name in layer:
+                return layer[name]
     return None
 
 
-def _apply_params(shaped, model, changes):
-    for field, (names, kind) in _PARAMS.items():
-        value = _param(model.params, *names)
-        if field not in shaped and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
-            shaped[field] = [value] if field == "stop" and isinstance(value, str) else value
-            changes.append(Change(field, "added", "agents.defaults params"))
+def _apply_params(shaped, model, params, note):
+    """Add what the params set and the body leaves open."""
+    found = {field: _param([params], *names) for field, names in _NUMBER_PARAMS.items()}
+    found = {field: value for field, value in found.items() if _is_number(value)}
+    stop = params.get("stop")
+    if isinstance(stop, str):
+        stop = [stop]
+    stop = [text for text in _texts(stop) if text]
+    if stop:
+        found["stop"] = stop
+    form = _param(model.params, "response_format", "responseFormat")
+    if isinstance(form, dict):
+        found["response_format"] = form
+    for field, value in found.items():
+        if field not in shaped:
+            shaped[field] = value
+            note(field, "from params")
 
 
-def _asked_tokens(shaped, model):
-    """Take the asked-for number of tokens out of the body, else the params: (number or None, field)."""
-    found = [(shaped.pop(name), name) for name in _MAX_TOKENS_NAMES if name in shaped]
-    found += [(_param(model.params, "maxTokens", *_MAX_TOKENS_NAMES), "params.maxTokens")]
-    for value, name in found:
-        if _is_number(value) and value >= 1:
-            return int(value), name
-    return None, None
+def _shape_response_format(shaped, compat):
+    """Keep a response_format that servers know; else wrap it as a schema, or drop it."""
+    form = shaped.pop("response_format", None)
+    kind = _get(form, "type")
+    known = kind == "json_schema" and isinstance(form.get("json_schema"), dict)
+    if not known and kind not in ("json_object", "text"):
+        if not isinstance(form, dict) or not compat.get("supportsJsonSchemaResponseFormat"):
+            return
+        form = {"type": "json_schema",
+                "json_schema": {"name": "openclaw_response", "schema": form}}
+    shaped["response_format"] = form
 
 
-def _shape_messages(messages, model, changes):
+def _shape_messages(messages, model, note):
     compat = model.compat
-    names = {}
-    shaped = []
+    names, shaped = {}, []
     for message in messages:
-        message = _shape_message(message, model, names, changes)
-        if (compat.get("requiresAssistantAfterToolResult") and shaped and shaped[-1].get("role") == "tool"
-                and message.get("role") == "user"):
+        message = _shape_message(dict(message), model, names, note)
+        role = message.get("role")
+        if role == "assistant" and not message.get("content") and "tool_calls" not in message:
+            note("messages", "an assistant message without content left out")
+            continue
+        if (compat.get("requiresAssistantAfterToolResult") and role == "user"
+                and shaped and shaped[-1].get("role") == "tool"):
+            note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
             shaped.append({"role": "assistant", "content": _BRIDGE})
-            changes.append(Change("messages", "added", "compat.requiresAssistantAfterToolResult: an assistant message"))
         shaped.append(message)
     if compat.get("strictMessageKeys"):
-        shaped = [{key: message[key] for key in ("role", "content") if key in message} for message in shaped]
-        changes.append(Change("messages", "changed", "compat.strictMessageKeys: role and content only"))
+        note("messages", "compat.strictMessageKeys: role and content only")
+        shaped = [_picked(message, ("role", "content")) for message in shaped]
     if compat.get("requiresStringContent"):
-        shaped = [_flatten(message) for message in shaped]
+        note("messages", "compat.requiresStringContent: text parts joined")
+        shaped = [_with_joined_text(message) for message in shaped]
     return shaped
 
 
-def _shape_message(message, model, names, changes):
+def _shape_message(message, model, names, note):
     """Return one message as vLLM takes it; `names` collects {tool call id: function name}."""
-    message = dict(message)
     compat = model.compat
     role, content = message.get("role"), message.get("content")
     if role == "developer" and not (compat.get("supportsDeveloperRole") and model.reasoning):
         message["role"] = "system"
-        changes.append(Change("messages", "changed", "role developer becomes system, which every template takes"))
-    if isinstance(content, list) and "image" not in model.input and role in ("user", "tool"):
-        message["content"] = _without_images(content, "" if role == "user" else "tool ")
+        note("messages", "role developer becomes system, which every template takes")
+    if isinstance(content, list) and "image" not in model.input:
+        message["content"] = _without_images(content)
         if message["content"] != content:
-            changes.append(Change("messages", "changed", "images left out: the model's input has no image"))
-    if isinstance(message.get("tool_calls"), list):
-        if message.setdefault("content", None) is None and compat.get("requiresAssistantAfterToolResult"):
-            message["content"] = ""
-        message["tool_calls"] = [_shape_tool_call(call, names, changes) for call in message["tool_calls"]]
-    if role == "tool" and compat.get("requiresToolResultName") and not message.get("name"):
-        name = names.get(_text_or_none(message.get("tool_call_id")))
-        if name:
-            message["name"] = name
-            changes.append(Change("messages", "changed", "compat.requiresToolResultName: the tool's name added"))
+            note("messages", "images left out: the model's input has no image")
+    if role == "assistant":
+        _shape_calls(message, compat, names, note)
+        _shape_reasoning(message, model, note)
+    name = names.get(_text_or_none(message.get("tool_call_id")))
+    if role == "tool" and compat.get("requiresToolResultName") and name:
+        if message.setdefault("name", name) is name:
+            note("messages", "compat.requiresToolResultName: the tool's name added")
     return message
 
 
-def _shape_tool_call(call, names, changes):
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return call
-    if isinstance(call.get("id"), str):
-        names[call["id"]] = function.get("name")
-    if function.get("arguments") != "":
-        return call
-    changes.append(Change("messages", "changed", "empty tool-call arguments become {}: they must be JSON"))
-    return dict(call, function=dict(function, arguments="{}"))
+def _shape_calls(message, compat, names, note):
+    """Make an assistant's tool calls fit to be sent; no calls are no field."""
+    calls = message.pop("tool_calls", None)
+    if not isinstance(calls, list) or not calls:
+        return
+    message["tool_calls"] = []
+    for call in calls:
+        function = _get(call, "function")
+        if isinstance(function, dict):
+            if isinstance(call.get("id"), str):
+                names[call["id"]] = function.get("name")
+            if function.get("arguments") == "":
+                call = dict(call, function=dict(function, arguments="{}"))
+                note("messages", "empty tool-call arguments become {}: they must be JSON")
+        message["tool_calls"].append(call)
+    if message.setdefault("content") is None and compat.get("requiresAssistantAfterToolResult"):
+        message["content"] = ""
 
 
-def _without_images(parts, whose):
-    placeholder = {"type": "text", "text": "(%simage omitted: model does not support images)" % whose}
+def _shape_reasoning(message, model, note):
+    """Leave of an assistant's earlier reasoning what the model takes back."""
+    compat = model.compat
+    form = compat.get("thinkingFormat")
+    needed = compat.get("requiresReasoningContentOnAssistantMessages")
+    before = {name: message.pop(name) for name in _REASONING_FIELDS if name in message}
+    texts = {name: text for name, text in before.items() if isinstance(text, str)}
+    details = before.get("reasoning_details")
+    if compat.get("requiresThinkingAsText"):
+        _speak_reasoning(message, [text for text in texts.values() if text.strip()])
+        texts, details = {}, None
+    if needed and model.reasoning:
+        texts.setdefault("reasoning_content", "")
+    kept = {}
+    if form == "openrouter":
+        kept = {name: texts[name] for name in ("reasoning", "reasoning_content") if texts.get(name)}
+        if not kept and texts.get("reasoning_text"):
+            kept["reasoning"] = texts["reasoning_text"]
+        if isinstance(details, list):
+            kept["reasoning_details"] = details
+    elif (model.reasoning or needed or form in ("deepseek", "zai")
+          or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
+        kept = _picked(texts, ("reasoning_content",))
+    message.update(kept)
+    if kept != before:
+        note("messages", "earlier reasoning: only what the model's template takes back")
+
+
+def _speak_reasoning(message, texts):
+    """Put the first of some texts of reasoning in front of an assistant's content."""
+    content = message.get("content")
+    if isinstance(content, str) and content:
+        content = [_text_part(content)]
+    if not isinstance(content, list):
+        content = []
+    if texts:
+        message["content"] = [_text_part(texts[0])] + content
+
+
+def _text_part(text):
+    return {"type": "text", "text": text}
+
+
+def _without_images(parts):
+    """Return content parts with one text in place of each run of images."""
     kept = []
     for part in parts:
-        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
-            part = placeholder
-            if kept and kept[-1] == placeholder:
+        if _get(part, "type") in _IMAGE_PARTS:
+            part = _text_part(_IMAGE_OMITTED)
+            if kept[-1:] == [part]:
                 continue
         kept.append(part)
     return kept
 
 
-def _flatten(message):
+def _with_joined_text(message):
     """Join a message's text parts with newlines; parts of any other kind keep it as it is."""
     parts = message.get("content")
-    if not isinstance(parts, list) or not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+    if not isinstance(parts, list):
         return message
-    return dict(message, content="\n".join(part["text"] for part in parts))
+    texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
+    if len(texts) < len(parts):
+        return message
+    return dict(message, content="\n".join(texts))
 
 
-def _shape_tools(shaped, model, changes):
+def _shape_tools(shaped, compat, note):
     tools = shaped.pop("tools", None)
     choice = shaped.pop("tool_choice", None)
-    if model.compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
-        reason = "compat.supportsTools is false" if tools else "there are no tools"
-        changes.extend(Change(name, "dropped", reason) for name, value in (("tools", tools), ("tool_choice", choice))
-                       if value is not None)
+    if compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
         return
-    shaped["tools"] = sorted((_shape_tool(tool, model, changes) for tool in tools), key=_tool_sort_key)
-    shaped["tool_choice"] = "auto" if choice is None else choice
-    if choice is None:
-        changes.append(Change("tool_choice", "added", "auto: what vLLM does with tools anyway"))
+    kept = [_shape_tool(tool, compat, note) for tool in tools]
+    kept = [function for function in kept if function is not None]
+    kept.sort(key=_tool_order)
+    choice = _shape_choice(choice, [function["name"] for function in kept])
+    if kept:
+        shaped["tools"] = [{"type": "function", "function": function} for function in kept]
+        shaped["tool_choice"] = choice
 
 
-def _tool_sort_key(tool):
-    name = _get(tool, "function", "name")
-    return name if isinstance(name, str) else ""
+def _tool_order(function):
+    """Return what sorts functions as JavaScript does: by UTF-16 units."""
+    texts = (function["name"], function.get("description", ""))
+    return [text.encode("utf-16-be", "surrogatepass") for text in texts]
 
 
-def _shape_tool(tool, model, changes):
+def _shape_tool(tool, compat, note):
+    """Return the function of a tool as vLLM takes it, or None where OpenClaw leaves it out."""
     function = _get(tool, "function")
-    if not isinstance(function, dict):
-        return tool
-    kept = {key: value for key, value in function.items() if key != "strict"}
-    if model.compat.get("supportsStrictMode"):
-        kept["strict"] = False                # what OpenClaw sends of a schema that it did not make strict
-    elif "strict" in function:
-        changes.append(Change("tools", "changed", "strict left out: compat.supportsStrictMode is not set"))
-    return dict(tool, function=kept)
+    name, parameters = _get(function, "name"), _get(function, "parameters")
+    if parameters is None:
+        parameters = {}
+    if not isinstance(name, str) or not name:
+        note("tools", "a tool without a name left out")
+        return None
+    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+        note("tools", "%s left out: its parameters are not an object" % name)
+        return None
+    kept = {"name": name, "parameters": parameters}
+    if isinstance(function.get("description"), str):
+        kept["description"] = function["description"]
+    if compat.get("supportsStrictMode"):
+        kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
+    for key in sorted(set(function) | set(kept)):
+        if function.get(key) != kept.get(key):
+            note("tools", "%s: %s is left out, or is what OpenClaw sends" % (name, key))
+    kept["parameters"] = _shape_schema(parameters, name, compat, note)
+    return kept
 
 
-def _apply_thinking(shaped, model, thinking, changes):
+def _shape_choice(choice, names):
+    """Return the tool_choice for tools of these names. Raises UsageError where OpenClaw fails."""
+    wanted = _get(choice, "function", "name")
+    allowed = _get(choice, "allowed_tools", "tools")
+    mode = _get(choice, "allowed_tools", "mode")
+    if choice is None:
+        return "auto"
+    if mode in ("auto", "required") and isinstance(allowed, list):
+        kept = [_named_tool(tool) for tool in allowed if _get(tool, "function", "name") in names]
+        if kept:
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
+        return _shape_choice("none" if mode == "auto" else "required", [])
+    if choice == "required" and not names:
+        raise UsageError("tool_choice requires a tool, and none of the tools can be sent")
+    if _get(choice, "type") != "function" or not isinstance(wanted, str):
+        return choice
+    if wanted not in names:
+        raise UsageError("tool_choice names %s, which is not a tool that can be sent" % wanted)
+    return _named_tool(choice)
+
+
+def _named_tool(tool):
+    return {"type": "function", "function": {"name": tool["function"]["name"]}}
+
+
+# Where a JSON schema holds schemas: maps from names to them; one of them, or a list.
+_SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+_SCHEMA_PLACES = ("items", "prefixItems", "contains", "additionalProperties", "propertyNames",
+                  "anyOf", "oneOf", "allOf", "not", "if", "then", "else")
+_DEFINITIONS = ("$defs", "definitions", "components")
+_LABELS = ("title", "description", "default")
+
+
+def _shape_schema(schema, name, compat, note):
+    """Return the parameters of a tool as OpenClaw sends them."""
+    keywords = [word.strip() for word in compat.get("unsupportedToolSchemaKeywords") or []]
+    steps = (
+        ("references inlined", _without_references),
+        ("an object on top", _object_schema),
+        ("arrays state their items, unsupported keywords are left out",
+         lambda schema: _cleaned_schema(schema, keywords)),
+    )
+    for what, step in steps:
+        before, schema = schema, step(schema)
+        if schema != before:
+            note("tools", "the schema of %s: %s" % (name, what))
+    return schema
+
+
+def _map_schemas(schema, function):
+    """Return a schema with `function` applied to each schema directly inside it."""
+    mapped = {}
+    for key, value in schema.items():
+        if key in _SCHEMA_MAPS and isinstance(value, dict):
+            value = {name: function(inner) for name, inner in value.items()}
+        elif key in _SCHEMA_PLACES and isinstance(value, list):
+            value = [function(inner) for inner in value]
+        elif key in _SCHEMA_PLACES:
+            value = function(value)
+        mapped[key] = value
+    return mapped
+
+
+def _without_references(document):
+    """Return a schema with what its #/… references name in their place, a recursive one as {}.
+
+    The definitions go, unless a reference names nothing.
+    """
+    unresolved = []
+
+    def inlined(schema, followed):
+        if not isinstance(schema, dict):
+            return schema
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
+            plain = {key: value for key, value in schema.items() if key not in _DEFINITIONS}
+            plain = _map_schemas(plain, lambda inner: inlined(inner, followed))
+            if unresolved:
+                plain.update(_picked(schema, _DEFINITIONS))
+            return plain
+        if reference in followed:
+            return {}
+        target = _pointed_at(document, reference)
+        if target is None:
+            if reference.startswith("#/"):
+                unresolved.append(reference)
+            return schema
+        target = inlined(target, followed + (reference,))
+        if isinstance(target, dict):
+            target = dict(target, **_picked(schema, _LABELS))
+        return target
+
+    return inlined(document, ())
+
+
+def _pointed_at(document, reference):
+    """Return what a #/… reference names in its document (RFC 6901), or None."""
+    segments = reference.split("/")
+    if segments.pop(0) != "#" or not segments:
+        return None
+    for segment in segments:
+        segment = segment.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, list):
+            document = {str(place): value for place, value in enumerate(document)}
+        document = _get(document, segment)
+    return document
+
+
+def _object_schema(schema):
+    """Return a schema that is an object on top: what servers take as a function's parameters."""
+    if not isinstance(schema, dict):
+        schema = {}
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            return _merged_variants(schema, schema[name])
+    properties = schema.get("properties")
+    known = isinstance(properties, dict)
+    likely = known or isinstance(schema.get("required"), list) or not schema
+    if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
+        return schema
+    return dict(schema, type="object", properties=properties if known else {})
+
+
+def _merged_variants(schema, variants):
+    """Return the one object that stands for all variants of a top-level anyOf or oneOf."""
+    objects = [source for source in [schema] + variants
+               if isinstance(_get(source, "properties"), dict)]
+    variants = [source for source in objects if source is not schema]
+    properties, counts = {}, collections.Counter()
+    for source in objects:
+        for name, value in source["properties"].items():
+            properties[name] = _merged_property(properties.get(name), value)
+    for variant in variants:
+        counts.update(_texts(variant.get("required")))
+    required = _texts(schema.get("required"))
+    if not required:
+        required = [name for name in counts if counts[name] == len(variants)]
+    merged = {name: schema[name] for name in ("title", "description")
+              if isinstance(schema.get(name), str)}
+    merged.update(type="object", properties=properties)
+    merged["additionalProperties"] = schema.get("additionalProperties", True)
+    if required:
+        merged["required"] = required
+    return merged
+
+
+def _merged_property(first, second):
+    """Return one property schema for two of a name: the first, or the values of both."""
+    if first is None:
+        return second
+    allowed = [_allowed_values(schema) for schema in (first, second)]
+    if allowed == [None, None]:
+        return first
+    values = collections.OrderedDict()
+    for value in (allowed[0] or []) + (allowed[1] or []):
+        values.setdefault(json.dumps(value), value)
+    merged = {"enum": list(values.values())}
+    for schema in (second, first):
+        if isinstance(schema, dict):
+            merged.update(_picked(schema, _LABELS))
+    kinds = {_JS_TYPES.get(type(value), "object") for value in values.values()}
+    if len(kinds) == 1:
+        merged["type"] = kinds.pop()
+    return merged
+
+
+_JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
+
+
+def _allowed_values(schema):
+    """Return the values that an enum or a const allows, also in variants of the schema, or None."""
+    if not isinstance(schema, dict):
+        return None
+    if isinstance(schema.get("enum"), list):
+        return schema["enum"]
+    if "const" in schema:
+        return [schema["const"]]
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            found = [_allowed_values(variant) or [] for variant in schema[name]]
+            return sum(found, []) or None
+    return None
+
+
+def _cleaned_schema(schema, keywords):
+    """Return a schema whose arrays state their items, without some keywords."""
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "array" and "items" not in schema:
+        schema = dict(schema, items={})
+    schema = {key: value for key, value in schema.items() if key not in keywords}
+    return _map_schemas(schema, lambda inner: _cleaned_schema(inner, keywords))
+
+
+def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
-    asked = shaped.pop("reasoning_effort", None)
-    level = _level(thinking or _text_or_none(asked) or model.thinking)
-    wanted = _thinking_fields(model, level)
-    kwargs = dict(wanted.pop("chat_template_kwargs", {}))
-    if kwargs:
-        changes.append(Change("chat_template_kwargs", "added", "thinking level %s" % (level or "by default")))
-    if asked is not None and wanted.get("reasoning_effort") != asked:
-        changes.append(Change("reasoning_effort", "changed" if wanted else "dropped",
-                              "the model's compat has no use for it" if model.reasoning else "the model does not reason"))
-    for name, value in wanted.items():
-        if not (name == "reasoning_effort" and value == asked):
-            changes.append(Change(name, "added", "thinking level %s" % (level or "by default")))
-        shaped[name] = value
-    for more in (shaped.pop("chat_template_kwargs", None), _param(model.params, "chat_template_kwargs", "chatTemplateKwargs")):
-        if isinstance(more, dict):
-            kwargs.update(more)
-    if kwargs:
-        shaped["chat_template_kwargs"] = kwargs
+    kwargs = shaped.pop("chat_template_kwargs", None)
+    asked = _level(thinking)
+    wanted = asked or _level(shaped.pop("reasoning_effort", None)) or _level(model.thinking)
+    level = _available_level(model, wanted)
+    fields = _thinking_fields(model, level)
+    for name in fields:
+        note(name, "thinking level %s" % level)
+    shaped.pop("reasoning_effort", None)
+    shaped.update(fields)
+    if isinstance(kwargs, dict):
+        shaped["chat_template_kwargs"] = dict(fields.get("chat_template_kwargs", {}), **kwargs)
+    if not asked:
+        return
+    cannot = model.source == "declared" and not model.reasoning
+    if not fields and not (cannot and level in _OFF):
+        warnings.append(
+            "--thinking %s has no effect on %s: set reasoning: true and, in compat, thinkingFormat "
+            "(\"qwen-chat-template\" where its template takes enable_thinking) or "
+            "supportsReasoningEffort: true" % (thinking, model.key))
+    elif level != asked:
+        warnings.append("--thinking %s is not available on %s: %s is used"
+                        % (thinking, model.key, level))
 
 
-def _level(level):
-    """Return a thinking level in one spelling, or None when none was given."""
-    level = level.strip().lower() if isinstance(level, str) else None
-    return {"": None, "none": "off", "false": "off", "true": "on"}.get(level, level)
+def _level(text):
+    """Return a thinking level in one spelling, or None when there is none."""
+    folded = (_text_or_none(text) or "").strip().lower()
+    return _LEVEL_NAMES.get(folded, folded) or None
+
+
+def _rank(level):
+    return _LADDER.index(level.lower()) if level.lower() in _LADDER else 0
+
+
+def _available_level(model, level):
+    """Return a level, or the nearest that the model has: up the ladder first, then down.
+
+    Without a level the default: off where that is usual, else medium or less.
+    """
+    form = model.compat.get("thinkingFormat") or ""
+    if level is None:
+        if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
+            return "off"
+        candidates = ("medium", "low", "minimal", "off")
+    elif level not in _LADDER:
+        return level
+    else:
+        lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
+        candidates = higher + lower
+        if level in ("xhigh", "max") and model.thinking_level_map.get(level, level) is None:
+            candidates = lower + higher
+    known = [effort.lower() for effort in _stated_efforts(model.compat) or ()]
+    if form not in ("qwen", "qwen-chat-template", "zai"):
+        known += _effort_map(model.compat)
+    for candidate in candidates:
+        stated = model.thinking_level_map.get(candidate, candidate in known or _rank(candidate) < 5)
+        if stated not in (None, False):
+            return candidate
+    return candidates[0]
+
+
+def _effort_map(compat):
+    stated = compat.get("reasoningEffortMap") or {}
+    return {key.strip().lower(): effort for key, effort in stated.items()}
+
+
+def _stated_efforts(compat):
+    """Return the efforts that a server takes, as compat states them, or None."""
+    stated = compat.get("supportedReasoningEfforts")
+    if compat.get("supportsReasoningEffort") is False:
+        return []
+    if stated is None:
+        return None
+    return [effort.strip() for effort in stated if effort.strip()]
 
 
 def _thinking_fields(model, level):
-    """Return the body fields for a level; vLLM's own formats default to off, efforts to medium."""
-    form = model.compat.get("thinkingFormat")
-    if re.search(r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b", model.id) and form is None:
-        off = level == "off" or (level is None and model.reasoning)
-        return {"chat_template_kwargs": {"enable_thinking": False, "force_nonempty_content": True}} if off else {}
-    if not model.reasoning:
-        return {}
-    if form == "qwen-chat-template":
-        return {"chat_template_kwargs": {"enable_thinking": level not in (None, "off"), "preserve_thinking": True}}
-    if form == "qwen":
-        return {"enable_thinking": level not in (None, "off")}
-    if re.search(r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b", model.id):
-        effort = _effort(model.compat, level)
-        kwargs = {"thinking": level != "off", "enable_thinking": level != "off"}
-        return {"chat_template_kwargs": dict(kwargs, reasoning_effort=effort) if effort and level != "off" else kwargs}
+    """Return the body fields that carry out a level: a table of formats, and two families."""
+    compat = model.compat
+    mapped = _effort_map(compat).get(level) or model.thinking_level_map.get(level)
+    effort = _effort(model, level, mapped)
+    switch = level not in _OFF
+    on = (mapped or level).strip().lower() not in _OFF
+    plain, nested = {}, {}
+    if effort:
+        nested = {"reasoning": {"effort": effort}}
+    if effort and compat.get("supportsReasoningEffort"):
+        plain = {"reasoning_effort": effort}
+    if _stated_efforts(compat) == []:
+        nested = {"reasoning": {"enabled": on}}
+    together = {"reasoning": {"enabled": on}}
+    if on:
+        together.update(plain)
+    template = {"enable_thinking": switch, "preserve_thinking": True}
+    formats = {
+        "qwen": {"enable_thinking": switch},
+        "qwen-chat-template": {"chat_template_kwargs": template},
+        "together": together,
+        "openrouter": nested,
+    }
     fields = {}
-    if form == "deepseek":
-        fields["thinking"] = {"type": "disabled" if level == "off" else "enabled"}
-    if model.compat.get("supportsReasoningEffort") and not (form == "deepseek" and level == "off"):
-        effort = _effort(model.compat, level)
-        if effort:
-            fields["reasoning_effort"] = effort
+    if model.reasoning:
+        fields = formats.get(compat.get("thinkingFormat"), plain)
+    if model.reasoning and re.search(_DEEPSEEK, model.id):
+        kwargs = {"thinking": on, "enable_thinking": on}
+        if on and effort:
+            kwargs["reasoning_effort"] = effort
+        return {"chat_template_kwargs": kwargs}
+    if not switch and re.search(_NEMOTRON, model.id):
+        kwargs = {"enable_thinking": False, "force_nonempty_content": True}
+        kwargs.update(fields.get("chat_template_kwargs", {}))
+        fields = dict(fields, chat_template_kwargs=kwargs)
     return fields
 
 
-def _effort(compat, level):
-    """Return the reasoning_effort for a level that the model's server takes, or None to send none."""
-    level = {None: "medium", "on": "medium", "off": "none"}.get(level, level)
-    mapping = compat.get("reasoningEffortMap") or {}
-    mapping = {{"off": "none"}.get(key.lower(), key.lower()): value for key, value in mapping.items()}
-    if level in mapping:
-        return mapping[level]
-    supported = compat.get("supportedReasoningEfforts")
-    if supported is None or level in supported:
-        return level
-    if level == "none" or level not in _EFFORTS:
+def _effort(model, level, mapped):
+    """Return the reasoning effort for a level that the model's server takes, or None."""
+    intent = (mapped or level).strip()
+    efforts = _stated_efforts(model.compat)
+    if efforts is None and re.match(_GPT, model.id):
+        efforts = ["none", "low", "medium", "high", "xhigh"]
+    if efforts is None:
+        efforts = [intent]
+        if level == "off" and not mapped:
+            efforts = ["none"]
+    if intent in efforts:
+        return intent
+    if level == "off" and "none" in efforts:
+        return "none"
+    if level in _OFF or intent.lower() in _OFF:
         return None
-    ranked = sorted((effort for effort in supported if effort in _EFFORTS and effort != "none"), key=_EFFORTS.index)
-    lower = [effort for effort in ranked if _EFFORTS.index(effort) < _EFFORTS.index(level)]
-    return lower[-1] if lower else ranked[0] if ranked else None
+    ranked = sorted((effort for effort in efforts if _rank(effort)), key=_rank)
+    lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
+    others = [effort for effort in efforts if effort.lower() not in _OFF]
+    return (lower[::-1] + ranked + others + [None])[0]
 
 
-def _apply_budget(shaped, model, asked, changes):
-    """Set the token field so that the answer fits what is left of the context; return warnings."""
-    number, source = asked
-    limit = model.max_tokens or DEFAULT_MAX_TOKENS
-    budget = limit if number is None else min(number, limit)
-    window = model.context_tokens or model.context_window
-    used = estimate_tokens(shaped)
-    left = None if window is None else window - used - 1
+def _asked_tokens(shaped, layers):
+    """Take the wanted number of tokens out of the body, else of the params: (number, field)."""
+    asked = [(shaped.pop(name, None), name) for name in _TOKEN_FIELDS]
+    for value, name in asked:
+        if _is_number(value) and value >= 1:
+            return int(value), name
+    for layer in reversed(layers):
+        for name in ("maxTokens",) + _TOKEN_FIELDS:
+            value = layer.get(name)
+            if _is_number(value) and value >= 0:
+                return int(value) or None, "params." + name
+    return None, None
+
+
+def _apply_budget(shaped, model, prompt_tokens, note, warnings):
+    """Set the token field; tell whether the context leaves less than was wanted."""
+    number, source = _asked_tokens(shaped, model.params)
     field = model.compat.get("maxTokensField") or "max_completion_tokens"
-    final = max(1, budget if left is None else min(budget, left))
-    shaped[field] = final
+    limit = model.max_tokens or DEFAULT_MAX_TOKENS
+    window = model.context_tokens or model.context_window
+    wanted = left = min(number or limit, limit)
+    used, about = prompt_tokens, ""
+    if used is None:
+        used, about = estimate_tokens(shaped), "about "
+    if window:
+        left = window - used - 1
+    shaped[field] = max(1, min(wanted, left))
+    for name in set(_TOKEN_FIELDS) - {field, source}:
+        note(name, "one field of tokens is sent")
     if number is None:
-        changes.append(Change(field, "added", "the model's maxTokens: %d" % limit))
+        note(field, "the model's maxTokens: %d" % limit)
     elif source != field:
-        changes.append(Change(field, "moved", "from %s" % source))
+        note(field, "from %s" % source, "moved")
     if number is not None and number > limit:
-        changes.append(Change(field, "clamped", "asked for %d, the model's maxTokens is %d" % (number, limit)))
-    if final < budget:
-        changes.append(Change(field, "clamped", "to %d: about %d of %d tokens are taken by the prompt" % (final, used, window)))
-    if left is not None and left < MIN_USEFUL_TOKENS:
-        return ["the prompt takes about %d of the %d tokens of context of %s: %d are left for the answer"
-                % (used, window, model.id, max(0, left))]
-    return []
+        note(field, "asked for %d, the model's maxTokens is %d" % (number, limit), "clamped")
+    if left >= wanted:
+        return False
+    taken = "the prompt takes %s%d of the %d tokens of context of %s" % (
+        about, used, window, model.id)
+    note(field, "to %d: %s" % (shaped[field], taken), "clamped")
+    if left < 1 and prompt_tokens is not None:
+        raise error_for("context-exceeded", url=model.base_url,
+                        **context_facts(model.id, window, prompt_tokens, alone=True))
+    if left < MIN_USEFUL_TOKENS:
+        warnings.append("%s: %d are left for the answer" % (taken, max(0, left)))
+    return True
+
+
+def _apply_overrides(shaped, body, model, params, note):
+    """Lay over the body what params set whatever it says: kwargs, extra_body, parallel calls."""
+    kwargs = _param([params], "chat_template_kwargs", "chatTemplateKwargs")
+    extra = _param([params], "extra_body", "extraBody")
+    parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
+    over = {}
+    if isinstance(kwargs, dict) and kwargs:
+        over["chat_template_kwargs"] = dict(shaped.get("chat_template_kwargs", {}), **kwargs)
+    if isinstance(extra, dict):
+        over.update(extra)
+    over.pop("store", None)
+    if isinstance(parallel, bool) and body.get("parallel_tool_calls") is None:
+        over["parallel_tool_calls"] = parallel
+    for name in over:
+        note(name, "from params")
+    shaped.update(over)
+    if shaped["stream"] is not True:                 # by extra_body; releases refuse the pair
+        shaped.pop("stream_options", None)
 
 
 def estimate_tokens(body):
-    """Return OpenClaw's estimate of the prompt tokens of a shaped body: adjusted characters / 4 x 1.25."""
+    """Return OpenClaw's estimate of a shaped body's prompt: adjusted characters / 4 x 1.25."""
     characters = 0
     for message in body["messages"]:
-        for field in ("content", "reasoning_content", "reasoning", "reasoning_text"):
+        for field in ("content",) + _REASONING_FIELDS:
             characters += _content_characters(message.get(field))
         if message.get("tool_calls") is not None:
             characters += _json_characters(message["tool_calls"])
@@ -2803,17 +3358,17 @@ def _content_characters(content):
         return _characters(content)
     total = 0
     for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
+        if _get(part, "type") in _IMAGE_PARTS:
             total += 8000
-        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+        elif isinstance(_get(part, "text"), str):
             total += _characters(part["text"])
-        elif isinstance(part, dict):
+        elif isinstance(part, (dict, list)):
             total += _json_characters(part)
     return total
 
 
 def _json_characters(value):
-    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
 def _characters(text):
@@ -2848,28 +3403,26 @@ class EventDecoder(object):
         """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
         if self._after_cr or b"\r" in data:
             data = self._line_feeds(data)
-        searched = max(0, len(self._rest) - 1)
-        self._rest += data
-        if not self._started:
-            if len(self._rest) < 3 and b"\xef\xbb\xbf".startswith(self._rest):
-                return []
+        if self._rest:
+            searched = len(self._rest) - 1
+            self._rest += data
+            data = b""
+            if self._rest.find(b"\n\n", searched) >= 0:
+                data, self._rest = bytes(self._rest), bytearray()
+        blocks = data.split(b"\n\n")
+        self._rest += blocks.pop()
+        if len(self._rest) > EVENT_LIMIT:
+            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
+        if blocks and not self._started:
             self._started = True
-            if self._rest.startswith(b"\xef\xbb\xbf"):
-                del self._rest[:3]
-        if self._rest.find(b"\n\n", searched) < 0:
-            if len(self._rest) > EVENT_LIMIT:
-                raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
-            return []
-        blocks = self._rest.split(b"\n\n")
-        self._rest = blocks.pop()
+            if blocks[0].startswith(b"\xef\xbb\xbf"):
+                blocks[0] = blocks[0][3:]
         events = []
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
                 events.append(("", block[6:].decode("utf-8", "replace")))
             else:
-                event = _parse_event(block.decode("utf-8", "replace"))
-                if event is not None:
-                    events.append(event)
+                events += _parse_event(block.decode("utf-8", "replace"))
         return events
 
     def _line_feeds(self, data):
@@ -2884,7 +3437,7 @@ class EventDecoder(object):
 
 
 def _parse_event(block):
-    """Return (type, data) of the lines of one event, or None when it carries no data."""
+    """Return [(type, data)] of the lines of one event, [] when it carries no data."""
     kind, data = "", []
     for line in block.split("\n"):
         field, _, value = line.partition(":")
@@ -2895,56 +3448,54 @@ def _parse_event(block):
         elif field == "event":
             kind = value
     if not data:
-        return None
-    return kind, "\n".join(data)
+        return []
+    return [(kind, "\n".join(data))]
 
 
 def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
-    Reads the first choice: its `delta` or `message`, `reasoning` or
-    `reasoning_content`, the legacy `function_call`. With `full`, log
-    probabilities and the other choices are kept in `extra`.
+    Reads the choice with index 0: its `delta` or `message`, `reasoning` or
+    `reasoning_content`, the legacy `function_call`. With `full` the object
+    itself is kept in `extra`, its log probabilities and other choices with it.
     """
-    choice, others = {}, []
-    choices = payload.get("choices")
-    if isinstance(choices, list):
-        for item in choices:
-            if not isinstance(item, dict):
-                continue
-            if item.get("index"):
-                others.append(item)
-            elif not choice:
-                choice = item
+    choice = {}
+    for item in choices_of(payload):
+        if not item.get("index"):
+            choice = item
+            break
     piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    content, reasoning = piece.get("content"), piece.get("reasoning") or piece.get("reasoning_content")
+    content, calls, finish_reason = piece.get("content"), (), choice.get("finish_reason")
+    reasoning = piece.get("reasoning") or piece.get("reasoning_content")
     if not isinstance(content, str):
         content = _joined_parts(content)
     if not isinstance(reasoning, str):
         reasoning = ""
-    calls = ()
     if "tool_calls" in piece or "function_call" in piece:
         calls = _call_pieces(piece)
-    usage, extra = payload.get("usage"), None
-    if usage or full:
-        extra = _extra_parts(usage, choice.get("logprobs"), others, full)
-        usage = decode_usage(usage)
-    return Delta(content, reasoning, calls, _text_or_none(choice.get("finish_reason")), usage or None,
-                 _text_or_none(payload.get("id")), _text_or_none(payload.get("model")), extra)
+    if not isinstance(finish_reason, str):
+        finish_reason = None
+    usage, extra = decode_usage(payload.get("usage")), None
+    if usage is not None:
+        extra = {"usage": payload["usage"]}
+    if full:
+        extra = payload
+    answer_id, model = payload.get("id"), payload.get("model")
+    if not isinstance(answer_id, str):
+        answer_id = None
+    if not isinstance(model, str):
+        model = None
+    return Delta(content, reasoning, calls, finish_reason, usage, answer_id, model, extra)
 
 
-def _extra_parts(usage, logprobs, others, full):
-    """Return what a chunk holds beyond a Delta's own fields, as {"usage", "logprobs", "choices"}, or None."""
-    extra = {}
-    if isinstance(usage, dict):
-        extra["usage"] = usage
-    if full and isinstance(logprobs, dict):
-        extra["logprobs"] = logprobs
-    if full and others:
-        extra["choices"] = [choice for choice in others if isinstance(choice["index"], int)]
-    return extra or None
+def choices_of(payload):
+    """Return the objects among the choices of a chunk or completion."""
+    choices = payload.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict)]
 
 
 def _call_pieces(piece):
@@ -3017,22 +3568,23 @@ class Assembler(object):
 
     def add(self, delta):
         """Take one Delta."""
-        if delta.content:
-            self._content.add(delta.content)
-        if delta.reasoning:
-            self._reasoning.add(delta.reasoning)
-        for position, piece in enumerate(delta.tool_calls):
+        content, reasoning, calls, finish_reason, usage, answer_id, model, extra = delta
+        if content:
+            self._content.add(content)
+        if reasoning:
+            self._reasoning.add(reasoning)
+        for position, piece in enumerate(calls):
             self._add_call(position, piece)
-        if delta.id is not None:
-            self._id = delta.id
-        if delta.model is not None:
-            self._model = delta.model
-        if delta.finish_reason is not None:
-            self._finish_reason = delta.finish_reason
-        if delta.usage is not None:
-            self._usage = delta.usage
-        if delta.extra is not None:
-            self._add_extra(delta.extra)
+        if answer_id is not None:
+            self._id = answer_id
+        if model is not None:
+            self._model = model
+        if finish_reason is not None:
+            self._finish_reason = finish_reason
+        if usage is not None:
+            self._usage = usage
+        if extra is not None:
+            self._add_extra(extra)
 
     def _add_call(self, position, piece):
         index = piece.get("index")
@@ -3058,16 +3610,23 @@ class Assembler(object):
             arguments = json.dumps(arguments)
         call[2].add(arguments)
 
-    def _add_extra(self, extra):
-        if "usage" in extra:
-            self._extra["usage"] = extra["usage"]
-        for name, items in extra.get("logprobs", {}).items():
+    def _add_extra(self, payload):
+        if isinstance(payload.get("usage"), dict):
+            self._extra["usage"] = payload["usage"]
+        for choice in choices_of(payload):
+            index, logprobs = choice.get("index") or 0, choice.get("logprobs")
+            if index and isinstance(index, int):
+                other = self._others.setdefault(index, Assembler())
+                _check_parts(self._others, "choices")
+                other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
+            elif isinstance(logprobs, dict):
+                self._add_logprobs(logprobs)
+
+    def _add_logprobs(self, logprobs):
+        kept = self._extra.setdefault("logprobs", {})
+        for name, items in logprobs.items():
             if isinstance(items, list):
-                self._extra.setdefault("logprobs", {}).setdefault(name, []).extend(items)
-        for choice in extra.get("choices", ()):
-            other = self._others.setdefault(choice["index"], Assembler())
-            _check_parts(self._others, "choices")
-            other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
+                kept.setdefault(name, []).extend(items)
 
     def answer(self, timings=None):
         """Return the Answer so far."""
@@ -3100,15 +3659,21 @@ def _other_choice(index, assembler):
     return dict(choice, **answer.extra)
 
 
-# An event shorter than this is safe for `json.loads`: no number in it is long enough to cost
+# An event shorter than this is safe for the plain decoder: no number in it is long enough to cost
 # anything. Only longer ones need the slower guard of `json_number`.
 _SHORT_EVENT = 4000
+_decode_json = json.JSONDecoder().raw_decode
 
 
 def loads_event(text):
     """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
     if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
-        return json.loads(text)
+        try:
+            value, end = _decode_json(text)
+            if end == len(text):
+                return value
+        except ValueError:
+            pass                                     # blanks before it, perhaps
     return loads_untrusted(text)
 
 
@@ -3131,7 +3696,7 @@ def is_deep(text, value):
     if text.count("{") + text.count("[") <= JSON_DEPTH:
         return False
     level = [value]
-    for _ in range(JSON_DEPTH + 1):
+    for _ in range(JSON_DEPTH):
         inner = []
         for container in level:
             if isinstance(container, dict):
@@ -3145,6 +3710,8 @@ def is_deep(text, value):
 # ----------------------------------------------------------------------------
 # Connections: the only section that opens sockets
 # ----------------------------------------------------------------------------
+# It knows HTTP, TLS and proxies, and nothing of models. A key goes to the origin it was given
+# for and nowhere else; every wait has an end; what fails is raised as an Error.
 
 Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s limit")
 Route.__new__.__defaults__ = ("",)
@@ -3241,27 +3808,28 @@ class Exchange(object):
 
     Never follows a redirect, never waits past its Route, and raises ServerError
     (or ConfigError for an unusable CA file) whatever the other side does.
-    `seconds` holds when it was connected and when the answer began.
+    `phase` is a code of PHASES, `seconds` holds when it was connected and when the
+    answer began. `before_wait` is called before each wait; what it raises goes up as it is.
     """
 
     def __init__(self, method, url, headers, body, route, before_wait=None):
-        self.url, self.route, self.sock = url, route, None
-        self._before_wait = before_wait
+        import http.client
+        self.url, self.route, self.sock, self._before_wait = url, route, None, before_wait
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         sent = list(headers.values()) + list(self._to_proxy.values())
         self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
-        self.phase = "resolve"
-        self.seconds = {}
-        import http.client
-        self._started = time.monotonic()
-        self._deadline = None if route.total_s is None else self._started + route.total_s
+        self.phase, self.seconds = "resolve", {}
+        self._started, self._deadline = time.monotonic(), None
+        if route.total_s is not None:
+            self._deadline = self._started + route.total_s
         try:
-            self._wire = wire = self._connect()
+            self._host = _ascii_host(self.target.host)
+            self._wire = self._connect()
             self.seconds["connect"] = self.elapsed()
-            connection = http.client.HTTPConnection(self.target.host, self.target.port)
-            connection.sock = wire
+            connection = http.client.HTTPConnection(self._host, self.target.port)
+            connection.sock = self._wire
             self.phase = "send"
             if self.target.scheme == "http":
                 headers = dict(headers, **self._to_proxy)
@@ -3269,8 +3837,7 @@ class Exchange(object):
             self.phase = "wait"
             self.response = connection.getresponse()
             self.seconds["headers"] = self.elapsed()
-            self.phase = "read"
-            wire.progress()
+            self.progress()
         except BaseException as error:
             self.close()
             raise self._error(error)
@@ -3285,9 +3852,18 @@ class Exchange(object):
     def __exit__(self, *_):
         self.close()
 
+    def close(self):
+        """Close the connection; a server that was still generating stops."""
+        if self.sock is not None:
+            self.sock.close()
+
     def redact(self, text):
         """Return a text of the server with every secret that was sent to it hidden."""
         return redact(text, self.secrets)
+
+    def elapsed(self):
+        """Return the seconds since the exchange began."""
+        return time.monotonic() - self._started
 
     def progress(self):
         """Take note that a useful piece of the answer has come: the next may take as long again."""
@@ -3299,20 +3875,12 @@ class Exchange(object):
         self.phase = "comments"
         self._wire.keep_alive()
 
-    def elapsed(self):
-        """Return the seconds since the exchange began."""
-        return time.monotonic() - self._started
-
-    def close(self):
-        """Close the connection; a server that was still generating stops."""
-        if self.sock is not None:
-            self.sock.close()
-
     def _connect(self):
         """Return the _Wire to the server, through the proxy and TLS where they are asked for."""
         import socket
-        via = split_url(self.proxy) if self.proxy else self.target
-        self.phase = "resolve"
+        via = self.target
+        if self.proxy:
+            via = split_url(self.proxy)
         addresses = _addresses(via.host, via.port, _patience(self.route.connect_s, self._deadline))
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
@@ -3324,7 +3892,7 @@ class Exchange(object):
             self.phase = "tls"
             context = tls_context(self.route)
             self.sock.settimeout(_patience(self.route.connect_s, self._deadline))
-            self.sock = context.wrap_socket(self.sock, server_hostname=self.target.host)
+            self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
         return _Wire(self.sock, self.route.silence_s, self._deadline, self._before_wait)
 
     def _tunnel(self):
@@ -3332,7 +3900,7 @@ class Exchange(object):
         import http.client
         self.phase = "proxy"
         wire = _Wire(self.sock, self.route.connect_s, self._deadline)
-        place = "%s:%d" % (_bracketed(self.target.host), self.target.port)
+        place = "%s:%d" % (_bracketed(self._host), self.target.port)
         fields = [("Host", place)] + sorted(self._to_proxy.items())
         lines = ["CONNECT %s HTTP/1.1" % place] + ["%s: %s" % field for field in fields]
         wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
@@ -3343,7 +3911,7 @@ class Exchange(object):
 
     def _captured(self, detail):
         return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
-                    way="stands in the way", detail=detail)
+                         way="stands in the way", detail=detail)
 
     def _certificate_names(self):
         """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
@@ -3367,31 +3935,38 @@ class Exchange(object):
             from urllib.parse import quote
             path = quote(path, safe="/%?=&+,;:@!$'()*~")
         if self.proxy and self.target.scheme == "http":
-            return "http://%s:%d%s" % (_bracketed(self.target.host), self.target.port, path)
+            return "http://%s:%d%s" % (_bracketed(self._host), self.target.port, path)
         return path
 
     def chunks(self):
         """Yield the body's bytes as they come, a gzip or deflate coding undone. Raises ServerError."""
         inflate = None
-        if (self.headers.get("Content-Encoding") or "identity").strip().lower() in ("gzip", "x-gzip", "deflate"):
+        coding = self.headers.get("Content-Encoding") or "identity"
+        if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
             import zlib
             inflate = zlib.decompressobj(47)         # either format, told apart by its header
-        got = 0                                      # read1 of older Pythons does not count down
-        expected = None if self.response.length is None else min(self.response.length, sys.maxsize)
-        while expected is None or got < expected:
+        got, expected, most = 0, math.inf, 65536     # read1 of older Pythons does not count down
+        if self.response.length is not None:
+            expected = min(self.response.length, sys.maxsize)
+        while got < expected:
+            if expected - got < most:
+                most = expected - got
             try:
-                data = self.response.read1(65536 if expected is None else min(65536, expected - got))
+                data = self.response.read1(most)
             except ValueError:                       # older Pythons, at a chunk of negative size
-                raise error_for("answer-broken", url=self.url, detail="its chunks are damaged")
+                raise self._broken("its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
-                if expected is not None:
-                    raise error_for("answer-broken", url=self.url, detail="the answer ended after %d of %d bytes" % (got, expected))
+                if expected < math.inf:
+                    raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
                 return
             got += len(data)
-            for plain in self._inflated(inflate, data) if inflate else (data,):
-                yield plain
+            if inflate is None:
+                yield data
+            else:
+                for plain in self._inflated(inflate, data):
+                    yield plain
 
     def _inflated(self, inflate, data):
         import zlib
@@ -3399,7 +3974,7 @@ class Exchange(object):
             try:
                 plain = inflate.decompress(data, 1 << 20)
             except zlib.error:
-                raise error_for("answer-broken", url=self.url, detail="its gzip coding is damaged")
+                raise self._broken("its gzip coding is damaged")
             data = inflate.unconsumed_tail
             yield plain
 
@@ -3415,6 +3990,9 @@ class Exchange(object):
     def reply(self, limit):
         """Return the whole answer as a Reply. Raises as `read` does."""
         return Reply(self.status, self.reason, self.headers, self.read(limit), self.proxy, self.secrets)
+
+    def _broken(self, detail):
+        return error_for("answer-broken", url=self.url, detail=detail)
 
     def _error(self, error):
         """Return the Error that a network exception means; anything else comes back as it is."""
@@ -3432,18 +4010,29 @@ class Exchange(object):
         ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
-        if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
+        if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
+            return self._broken("the connection was closed " + PHASES[self.phase])
+        if isinstance(error, http.client.BadStatusLine):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
             return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
         if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return error_for("answer-broken", detail="the connection was closed " + PHASES[self.phase], **facts)
+            return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.HTTPException):
-            return error_for("answer-broken", detail="no valid HTTP: " + (excerpt(self.redact(str(error)), 80) or type(error).__name__),
-                        **facts)
+            words = excerpt(self.redact(str(error)), 80) or type(error).__name__
+            return self._broken("it is not valid HTTP: " + words)
         if isinstance(error, OSError):
             return error_for("unreachable", detail=error.strerror or str(error), **facts)
         return error
+
+
+def _ascii_host(host):
+    """Return a host name as DNS, proxies and the Host header spell it (IDNA). Raises UnicodeError."""
+    try:
+        host.encode("ascii")
+        return host
+    except UnicodeEncodeError:
+        return host.encode("idna").decode("ascii")
 
 
 def _all_headers(headers, body):
@@ -3485,10 +4074,10 @@ def _addresses(host, port, patience_s):
 def _connect_first(addresses, connect_s, deadline):
     """Return a socket connected to the first address that takes it; each gets its share of the time."""
     import socket
-    start = time.monotonic()
+    until = time.monotonic() + connect_s
     failure = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        share = max(0.0, connect_s - (time.monotonic() - start)) / (len(addresses) - position)
+        share = max(0.0, until - time.monotonic()) / (len(addresses) - position)
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(max(0.05, _patience(share, deadline)))
@@ -3511,11 +4100,18 @@ def tls_context(route):
         raise ServerError("this Python has no ssl module, so it cannot speak https",
                           "use a Python with ssl, or an http base URL", "tls-failed")
     path = route.ca_file or env_setting(route.env.get("SSL_CERT_FILE"))
+    problem = "it is missing, a directory or a FIFO"     # to open a FIFO would wait for ever
     try:
-        return ssl.create_default_context(cafile=path)
+        if path is None or os.path.isfile(path):
+            return ssl.create_default_context(cafile=path)
     except (OSError, ValueError) as error:           # ssl.SSLError is an OSError
-        raise ConfigError("the CA file %s cannot be used: %s" % (path, getattr(error, "strerror", None) or error),
-                          "give a PEM file with --ca-file", "tls-untrusted")
+        problem = getattr(error, "strerror", None) or error
+        key_log = os.environ.get("SSLKEYLOGFILE")    # which ssl itself opens
+        if key_log and getattr(error, "filename", None) == key_log:
+            raise ConfigError("SSLKEYLOGFILE=%s cannot be opened: %s" % (key_log, problem),
+                              "unset SSLKEYLOGFILE, or name a file that can be written")
+    raise ConfigError("the CA file %s cannot be used: %s" % (path, problem),
+                      "give a PEM file with --ca-file", "tls-untrusted")
 
 
 def fetch(method, url, headers, body, route, limit):
@@ -3556,7 +4152,7 @@ def port_is_bound(target, patience_s):
 
 
 def _lingers(port):
-    """Tell whether a closed connection keeps a port of this host in TIME_WAIT, as for a minute after a server's end."""
+    """Tell whether a closed connection keeps a port of this host, as TIME_WAIT does for a minute."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
         try:
             with open(table) as lines:
@@ -3568,12 +4164,13 @@ def _lingers(port):
 
 
 def peer_certificate(target, patience_s):
-    """Return the certificate (DER) of a TLS server, unverified and only to be described; b"" if it shows none."""
+    """Return the certificate (DER) of a TLS server, unverified; b"" if it shows none."""
     import ssl
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
+        addresses = _addresses(target.host, target.port, patience_s)
+        with _connect_first(addresses, patience_s, None) as sock:
             sock.settimeout(patience_s)
             with context.wrap_socket(sock, server_hostname=target.host) as tls:
                 return tls.getpeercert(True) or b""
@@ -4304,8 +4901,8 @@ def find_model(provider, reference=None, timeout_s=None):
     `discover_models` does, and ServerError (model-not-served) for an unknown one.
     """
     if provider.api != "openai-completions":
-        raise ConfigError("models.providers.%s.api is %s: only openai-completions is spoken here" % (provider.id, provider.api),
-                          cause="config-invalid")
+        raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
+                          % (provider.id, provider.api), cause="config-invalid")
     reference = reference or _own_primary(provider)
     declared = declared_models(provider)
     found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
@@ -4361,34 +4958,96 @@ def probe_thinking(provider, model_id, timeout_s=None):
 
     Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
     """
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
-    url = server_root(provider.base_url) + "/tokenize"
     counts = []
     for enabled in (True, False):
-        body = encode_body({"model": model_id, "messages": [{"role": "user", "content": "hi"}],
-                            "chat_template_kwargs": {"enable_thinking": enabled}})
-        reply = fetch("POST", url, discovery_headers(provider), body,
-                      Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s), MODEL_LIST_LIMIT)
-        try:
-            counts.append(_get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count"))
-        except ValueError:
-            counts.append(None)
+        body = {"model": model_id, "messages": [{"role": "user", "content": "hi"}],
+                "chat_template_kwargs": {"enable_thinking": enabled}}
+        counts.append(_ask_tokenizer(provider, None, body, timeout_s))
     if None in counts or counts[0] == counts[1]:
         return None
     return ({"thinkingFormat": "qwen-chat-template"},
             "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
 
 
+def _ask_tokenizer(provider, model, body, timeout_s):
+    """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
+    limit_s = min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S)
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    url = server_root(model.base_url if model else provider.base_url) + "/tokenize"
+    reply = fetch("POST", url, request_headers(provider, model), encode_body(body), route,
+                  MODEL_LIST_LIMIT)
+    try:
+        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
+    except ValueError:
+        return None
+    return count if type(count) is int and reply.status == 200 else None
+
+
+def count_prompt_tokens(provider, model, body, timeout_s=None):
+    """Return how many tokens the prompt of a shaped body takes, or None where nobody can tell.
+
+    One POST /tokenize with the messages, tools and template arguments as they will be sent. A
+    prompt with more than texts is not asked about: an image counts only once it is read.
+    """
+    contents = [message.get("content") for message in body["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    if provider.refusal is not None or any(_get(part, "type") != "text" for part in parts):
+        return None
+    asked = _picked(body, ("model", "messages", "tools", "chat_template_kwargs"))
+    try:
+        return _ask_tokenizer(provider, model, asked, timeout_s)
+    except Error:                                    # what is wrong will be said of the completion
+        return None
+
+
+def thinking_model(provider, model, thinking, timeout_s=None):
+    """Return a Model with the switch that a thinking level needs, where nobody declared one.
+
+    It follows the family (id or root), else what /tokenize shows of the chat template.
+    Raises ServerError, KeyRefused.
+    """
+    if thinking is None or model.source != "discovered":
+        return model
+    names = [model.id, (model.root or "").split("/")[-1]]
+    known = [thinking_evidence(name) for name in names]
+    compat = next((evidence[0] for evidence in known if evidence), None)
+    if any(re.search(family, name) for family in (_NEMOTRON, _DEEPSEEK) for name in names):
+        compat = {}
+    if compat is None:
+        compat = (probe_thinking(provider, model.id, timeout_s) or (None,))[0]
+    if compat is None:
+        return model
+    return model._replace(reasoning=True, compat=dict(compat, **model.compat))
+
+
+def prepare_request(provider, model, body, thinking=None, timeout_s=None):
+    """Return a body Shaped for sending, its budget counted where the estimate would cut it.
+
+    Raises as `shape_request` does, and ServerError or KeyRefused while it looks for the
+    thinking switch of a model that nobody declared.
+    """
+    model = thinking_model(provider, model, thinking, timeout_s)
+    shaped = shape_request(body, model, thinking)
+    count = None
+    if shaped.clamped:
+        count = count_prompt_tokens(provider, model, shaped.body, timeout_s)
+    if count is None:
+        return shaped
+    return shape_request(body, model, thinking, count)
+
+
 def stream_chat(provider, body, thinking=None, timeout_s=None):
     """Send a chat-completions body and return an iterator of Deltas as the answer comes.
 
-    The body is shaped first (`shape_request`), for the model that body["model"]
+    The body is shaped first (`prepare_request`), for the model that body["model"]
     names. `timeout_s` bounds silence, not the whole answer. Dropping the
     iterator closes the connection. Raises what `find_model` raises; while it is
     read, ServerError when the answer breaks off: what came before has been yielded.
     """
-    model = find_model(provider, body.get("model") if isinstance(body, dict) else None)
-    return send_chat(provider, model, shape_request(body, model, thinking).body, timeout_s)
+    reference = _text_or_none(_get(body, "model"))
+    model = find_model(provider, reference, timeout_s)
+    shaped = prepare_request(provider, model, body, thinking, timeout_s)
+    return send_chat(provider, model, shaped.body, timeout_s)
 
 
 def chat(provider, body, thinking=None, timeout_s=None):
@@ -4444,11 +5103,8 @@ class Observed(object):
             self.first_piece_s = elapsed_s
 
     def note_payload(self, payload):
-        choices = payload.get("choices")
-        if not isinstance(choices, list):
-            return
-        for choice in choices:
-            piece = _get(choice, "delta") or _get(choice, "message")
+        for choice in choices_of(payload):
+            piece = choice.get("delta") or choice.get("message")
             for name in ("reasoning", "reasoning_content"):
                 if _get(piece, name):
                     self.reasoning_field = name
@@ -4475,8 +5131,7 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
             observed.headers_s = exchange.seconds["headers"]
         if exchange.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
-        for delta in read_answer(exchange, provider, model, observed, full):
-            yield delta
+        yield from read_answer(exchange, provider, model, observed, full)
 
 
 def encode_body(body):
@@ -6169,9 +6824,15 @@ def demo_server(port=0, key=None):
 # ----------------------------------------------------------------------------
 # Console: the streams, and what a terminal may be shown
 # ----------------------------------------------------------------------------
+# All that is written goes through here and is redacted. What fails is told by OutputFailed and
+# ReaderGone, which are no OSErrors: a reader that left must not look like a broken server.
 
 class OutputFailed(Exception):
-    """Standard output took no more: the OSError that said so."""
+    """Standard output took no more; the message is the reason."""
+
+
+class ReaderGone(Exception):
+    """Nobody reads standard output any more."""
 
 
 class _Nowhere(io.TextIOBase):
@@ -6185,20 +6846,24 @@ class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.stdout, self.env = stdin, stdout, env
-        self.stderr = _Nowhere() if stderr is None else stderr
-        self.secrets = []
+        self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
+        if stderr is None:
+            self.stderr = _Nowhere()
+        self.secrets, self.warned = [], []
         self.verbose = False
 
     def hide(self, texts):
         """Remember texts that must never be shown, in any spelling."""
-        found = set().union(*(spellings(text) for text in texts))
-        known = found.union(self.secrets, (json.dumps(text)[1:-1] for text in found))
+        known = set(self.secrets).union(*map(spellings, texts))
         self.secrets = sorted(known, key=len, reverse=True)
 
     def out(self, text):
-        """Write a line of the answer to standard output."""
+        """Write lines to standard output."""
         self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
+
+    def out_line(self, text):
+        """Write one line to standard output, whatever the text holds."""
+        self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
 
     def err(self, text):
         """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
@@ -6212,24 +6877,35 @@ class Console(object):
 
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
-        pieces = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout)).iterencode(value)
+        encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
+        pieces = encoder.iterencode(redact_value(value, self.secrets))
         while True:                                  # in batches: the whole text at once would double the memory
             text = "".join(itertools.islice(pieces, 5000))
-            if not text.replace("\n", "").isprintable():
-                text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-            text = redact_known(text, self.secrets)
-            self.write(self.stdout, text or "\n")
             if not text:
-                return
+                return self.write(self.stdout, "\n")
+            self.write(self.stdout, escaped_json(text))
 
     def out_exact(self, text):
         """Write to standard output what another program reads: nothing but known secrets is changed."""
         self.write(self.stdout, redact_known(text, self.secrets) + "\n")
 
+    def write_answer(self, text):
+        """Write redacted text of an answer: to a pipe or file as it is, to a terminal made visible."""
+        buffer = getattr(self.stdout, "buffer", None)
+        if buffer is None or is_terminal(self.stdout):
+            if is_terminal(self.stdout):
+                text = visible(text, UNSAFE_ANSWER)
+            return self.write(self.stdout, text)
+        encoding = self.stdout.encoding
+        if self.stdout.errors == "surrogateescape":  # Python's mark of the C locale, which states no encoding
+            encoding = "utf-8"
+        self._attempt(self.stdout, self.stdout.flush)
+        self._attempt(self.stdout, buffer.write, text.encode(encoding, "backslashreplace"))
+
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode.
 
-        Raises OutputFailed or BrokenPipeError for standard output; of standard
+        Raises OutputFailed or ReaderGone for standard output; of standard
         error's failures there is nobody left to tell.
         """
         if stream is None:
@@ -6246,10 +6922,11 @@ class Console(object):
         except UnicodeEncodeError:
             raise
         except (OSError, ValueError) as error:       # full, closed, or nobody reads
-            if stream is self.stdout and isinstance(error, BrokenPipeError):
-                raise
-            if stream is self.stdout:
-                raise OutputFailed(getattr(error, "strerror", None) or str(error))
+            if stream is not self.stdout:
+                return
+            if isinstance(error, BrokenPipeError):
+                raise ReaderGone()
+            raise OutputFailed(getattr(error, "strerror", None) or str(error))
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
@@ -6257,9 +6934,9 @@ class Console(object):
 
     def report(self, error):
         """Write an Error in one to three lines: what and where, the next step, where to ask further."""
-        self.err("error: " + error.message)
-        if error.next_step:
-            self.err("  " + error.next_step)
+        for indent, text in (("error: ", error.message), ("  ", error.next_step)):
+            if text:
+                self.err(indent + visible(redact(text, self.secrets), UNSAFE_LINE))
         if error.cause in DOCTOR_KNOWS_MORE:
             self.err("  more: %s doctor" % TOOL)
 
@@ -6287,24 +6964,24 @@ def is_terminal(stream):
 
 
 class LiveText(object):
-    """Makes text that comes in pieces safe to show, a secret cut across pieces included."""
+    """Redacts text that comes in pieces, a secret cut across pieces included."""
 
     def __init__(self, secrets):
         self._secrets, self._held = secrets, ""
-        self._begun = {secret[:size] for secret in secrets for size in range(1, len(secret))}
-        self._longest = max(map(len, secrets)) - 1 if secrets else 0
 
     def feed(self, text):
         """Return what can be shown now; holds back an end that may begin a secret."""
         text = redact_known(self._held + text, self._secrets)
-        keep = next((size for size in range(min(self._longest, len(text)), 0, -1) if text[-size:] in self._begun), 0)
-        self._held = text[len(text) - keep:]
-        return visible(text[:len(text) - keep])
+        shown = len(text) - begun_secret(text, self._secrets)
+        self._held = text[shown:]
+        return text[:shown]
 
     def end(self):
         """Return what was held back, unless it is most of a secret."""
         held, self._held = self._held, ""
-        return visible(without_beginning(held, self._secrets))
+        if begun_secret(held, self._secrets) >= _SHORTEST_SECRET:
+            return "***"
+        return held
 
 
 def display_width(text):
@@ -6312,8 +6989,13 @@ def display_width(text):
     if len(text) == len(text.encode("utf-8", "surrogatepass")):
         return len(text)
     import unicodedata
-    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-               for char in text)
+    width = 0
+    for char in text:
+        if unicodedata.east_asian_width(char) in "WF":
+            width += 2
+        elif not unicodedata.combining(char):
+            width += 1
+    return width
 
 
 def _padded(text, size):
@@ -6330,40 +7012,66 @@ def _cut(text, size):
 
 
 class _Display(object):
-    """Shows Deltas as they come: content on standard output, reasoning dimmed on standard error."""
+    """Shows Deltas: content on standard output, reasoning dimmed on standard error.
+
+    What comes is collected; `flush`, called before the server is waited for, shows it.
+    """
 
     def __init__(self, options, console):
         self._console = console
-        self._content = None if options.json else LiveText(console.secrets)
-        self._reasoning = None if options.quiet else LiveText(console.secrets)
-        self._dim = ("\x1b[2m", "\x1b[0m") if console.colour(console.stderr) else ("", "")
-        self._line_open = {"content": False, "reasoning": False}
+        self._shows = {"content": not options.json, "reasoning": not options.quiet}
+        self._live = {part: LiveText(console.secrets) for part in self._shows}
+        self._line_open = dict.fromkeys(self._shows, False)
+        self._dim = ("", "")
+        if console.colour(console.stderr):
+            self._dim = ("\x1b[2m", "\x1b[0m")
+        self._part, self._pieces = "content", []     # what was collected since the last flush
 
     def add(self, delta):
-        """Show one Delta."""
-        if delta.reasoning and self._reasoning is not None:
-            self._write("reasoning", self._reasoning.feed(delta.reasoning))
-        if delta.content and self._content is not None:
-            self._close("reasoning")
-            self._write("content", self._content.feed(delta.content))
+        """Take one Delta."""
+        if delta.reasoning:
+            self._collect("reasoning", delta.reasoning)
+        if delta.content:
+            self._collect("content", delta.content)
+
+    def _collect(self, part, text):
+        if not self._shows[part]:
+            return
+        if part != self._part:
+            self.flush()
+            if part == "content":
+                self._close("reasoning")
+            self._part = part
+        self._pieces.append(text)
+        if len(self._pieces) == 1000:
+            self.flush()
+
+    def flush(self):
+        """Show what was collected, but for an end that may begin a secret."""
+        if self._pieces:
+            text = "".join(self._pieces)
+            self._pieces = []
+            self._write(self._part, self._live[self._part].feed(text))
 
     def _write(self, part, text):
-        stream = self._console.stdout if part == "content" else self._console.stderr
-        if text:
-            before, after = self._dim if part == "reasoning" else ("", "")
-            self._console.write(stream, before + text + after)
-            self._line_open[part] = not text.endswith("\n")
-            self._console.flush()
+        if not text:
+            return
+        if part == "content":
+            self._console.write_answer(text)
+        else:
+            before, after = self._dim
+            self._console.write(self._console.stderr, before + visible(text, UNSAFE_ANSWER) + after)
+        self._line_open[part] = not text.endswith("\n")
+        self._console.flush()
 
     def _close(self, part):
-        live = self._content if part == "content" else self._reasoning
-        if live is not None:
-            self._write(part, live.end())
+        self._write(part, self._live[part].end())
         if self._line_open[part]:
             self._write(part, "\n")
 
     def end(self):
-        """Show what was held back, and end open lines."""
+        """Show all that is left, and end open lines."""
+        self.flush()
         self._close("reasoning")
         self._close("content")
 
@@ -6371,18 +7079,23 @@ class _Display(object):
 # ----------------------------------------------------------------------------
 # Verbs
 # ----------------------------------------------------------------------------
+# One `_add_…_parser` and one `_cmd_…` each. What a verb finds out it says on the Console; what
+# it cannot do it raises, and `main` alone makes an exit status of that.
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """Run the command line and return its exit status; never calls sys.exit.
 
     `argv` is without the program's name; None means the process's own values.
     """
-    env = dict(os.environ if env is None else env)
-    console = Console(sys.stdin if stdin is None else stdin, sys.stdout if stdout is None else stdout,
-                      sys.stderr if stderr is None else stderr, env)
+    if argv is None:
+        argv = sys.argv[1:]
+    if env is None:
+        env = os.environ
+    env = dict(env)
+    console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr, env)
     try:
         try:
-            status = run(sys.argv[1:] if argv is None else list(argv), env, console)
+            status = run(list(argv), env, console)
         except Error as error:
             console.report(error)
             status = error.exit_status
@@ -6390,7 +7103,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     except KeyboardInterrupt:
         console.err("")
         status = 130
-    except BrokenPipeError:                          # the reader has what it wanted
+    except ReaderGone:                               # it has what it wanted
         _abandon(console.stdout)
         status = 0
     except OutputFailed as error:
@@ -6410,24 +7123,28 @@ def _abandon(stream):
 
 def run(argv, env, console):
     """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
-    console.hide(value for name, value in env.items() if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
+    console.hide(value for name, value in env.items() if re.search(_SECRET_NAME, name.upper()))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
     console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    parser = _top_parser(console) if verb is None else _verb_parser(verb, console)
+    if verb is None:                                 # a parser is built for the verb asked for, and no other
+        parser, act = _top_parser(console), _cmd_version
+    else:
+        parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
     try:
-        options = parser.parse_args(argv if verb is None else argv[1:])
+        options, unknown = parser.parse_known_args(argv)
+        if unknown:                                  # options by name only: a value may be a key
+            names = [text.partition("=")[0] for text in unknown if text.startswith("-")]
+            parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
         if verb is None and not options.version:
-            parser.error("the verb comes first" if options.verb else "name a verb")
+            parser.error("name a verb, and name it first")
     except SystemExit as stop:
         return stop.code or 0
-    if verb is None:
-        return _cmd_version(options, console)
     console.verbose = options.verbose
-    return verb[2](options, env, console)
+    return act(options, env, console)
 
 
-def _cmd_version(options, console):
+def _cmd_version(options, env, console):
     console.out("openclaw_vllm %s" % __version__)
     if options.verbose:
         import hashlib
@@ -6461,13 +7178,19 @@ def _parser(console, prog, description, epilog=None):
             console.write(console.stdout, self.format_help())
 
         def _print_message(self, message, file=None):       # usage and errors; not by sys.stderr, which may be None
-            console.write(console.stderr, message or "")
+            console.write(console.stderr, visible(redact(message or "", console.secrets)))
 
     def formatter(prog):
         columns = console.env.get("COLUMNS") or ""
-        return argparse.RawDescriptionHelpFormatter(prog, width=int(columns) - 2 if columns.isdigit() and int(columns) > 20 else 78)
+        width = 80
+        if re.match(r"[0-9]{2,4}\Z", columns):
+            width = max(24, int(columns))
+        return argparse.RawDescriptionHelpFormatter(prog, width=width - 2)
 
-    return Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter)
+    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
+                    allow_abbrev=False)
+    parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=argparse.SUPPRESS)
+    return parser
 
 
 def _top_parser(console):
@@ -6489,20 +7212,59 @@ def _verb_parser(verb, console):
     return parser
 
 
+# Types of arguments; what they raise, argparse words as "argument --timeout: …".
+
+def _bad_argument(problem):
+    import argparse
+    return argparse.ArgumentTypeError(problem)
+
+
+def _refuse_key(_):
+    raise _bad_argument("a key on the command line can be read by every user of this host: "
+                        "use --api-key-file PATH, or the variable VLLM_API_KEY")
+
+
 def _seconds(text):
-    """Return a number of seconds above 0; argparse words the ValueError."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < LONGEST_TIMEOUT_S:
-        raise ValueError(text)
+        raise _bad_argument("give a number of seconds, above 0 and below %d" % LONGEST_TIMEOUT_S)
     return value
+
+
+def _whole_number(text):
+    if not re.match("0*[1-9][0-9]{0,9}\\Z", text):
+        raise _bad_argument("give a whole number above 0")
+    return int(text)
+
+
+def _text(text):
+    try:
+        return as_utf8(text)
+    except ValueError:
+        raise _bad_argument("it is not valid UTF-8")
+
+
+def as_utf8(text):
+    """Return an argument or a line as the UTF-8 that it is, whatever Python took it for in the C locale.
+
+    Raises ValueError when it is not UTF-8.
+    """
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:
+        return os.fsencode(text).decode("utf-8")
 
 
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
     group.add_argument("--config", metavar="PATH", help="openclaw.json to read (default: where OpenClaw keeps it)")
-    group.add_argument("--provider", metavar="ID", action="append", default=[],
+    group.add_argument("--provider", metavar="ID", action="append", default=[], type=_text,
                        help="a block of models.providers (default: vllm); list and doctor take several, or all")
-    group.add_argument("--base-url", metavar="URL", action="append", default=[],
+    group.add_argument("--base-url", metavar="URL", action="append", default=[], type=_text,
                        help="ask this server, above every setting; list and doctor take several")
     group.add_argument("--api-key-file", metavar="PATH", help="read the key from a file (-: standard input)")
     group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for the server")
@@ -6512,7 +7274,8 @@ def _add_server_options(verb):
 
 def _add_model_options(verb):
     group = verb.add_argument_group("the model")
-    group.add_argument("--model", metavar="REF", help="vllm/<id>, an id or an alias (default: the default model)")
+    group.add_argument("--model", metavar="REF", type=_text,
+                       help="vllm/<id>, an id or an alias (default: the default model)")
     group.add_argument("--thinking", metavar="LEVEL", choices=THINKING_LEVELS, type=str.lower,
                        help="one of: " + ", ".join(THINKING_LEVELS))
 
@@ -6528,17 +7291,32 @@ def _open_provider(options, env, console):
 def _open_providers(options, env, console):
     """Return (Settings, [Provider]) for the shared options."""
     settings = load_settings(options.config, env)
-    key = _read_key(options.api_key_file, console) if options.api_key_file else None
+    key = _read_key(options.api_key_file, console)
     providers = resolve_providers(settings, options.provider, options.base_url, key, options.ca_file)
     for provider in providers:
         hide_secrets(console, settings, provider)
-        console.detail("%s: base URL %s (%s); key: %s" % (
-            provider.id, provider.base_url, provider.where,
-            provider.request_key.source if provider.request_key else "none"))
+        say_where_the_key_goes(console, provider)
     for warning in settings.warnings:
         if not warning.path or console.verbose:
             console.err("warning: %s: %s" % (issue_place(warning), warning.message))
+    for warning in sorted(set(filter(None, map(key_exposed, providers)))):
+        console.err("warning: " + warning)
     return settings, providers
+
+
+def say_where_the_key_goes(console, provider):
+    """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
+    warning = key_exposed(provider)
+    if warning and warning not in console.warned:
+        console.warned.append(warning)
+        console.err("warning: " + warning)
+    sent = "no key"
+    if provider.request_key is not None:
+        sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
+    console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, sent))
+
+
+_SECRET_NAME = "KEY|TOKEN|SECRET|PASSWORD"           # of an environment variable, in capitals
 
 
 def hide_secrets(console, settings, provider):
@@ -6546,19 +7324,18 @@ def hide_secrets(console, settings, provider):
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
     console.hide(provider.last_headers.values())
-    console.hide(value for name, value in settings.variables.items()
-                 if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
+    console.hide(value for name, value in settings.variables.items() if re.search(_SECRET_NAME, name.upper()))
     console.hide(secret_texts(settings.config))
 
 
 def _read_key(path, console):
+    """Return the text of --api-key-file, None without the option. Raises UsageError."""
+    if not path:
+        return None
     if path == "-":
         text = _read_stdin(console)
     else:
-        try:
-            text = read_text(path, 65536)
-        except ConfigError as error:
-            raise UsageError("--api-key-file %s" % error.message, "give the path of a file that holds the key only")
+        text = _utf8(_option_file("--api-key-file", path), path)
     console.hide([text.strip()])
     if not text.strip():
         raise UsageError("--api-key-file %s holds no key" % path, "write the key into it, and nothing else")
@@ -6566,22 +7343,46 @@ def _read_key(path, console):
 
 
 def _read_stdin(console):
-    """Return standard input as text; raises UsageError when it is no UTF-8."""
+    """Return standard input as text. Raises UsageError."""
     if console.stdin is None:
         return ""
     data = getattr(console.stdin, "buffer", console.stdin).read(ANSWER_LIMIT + 1)
     if len(data) > ANSWER_LIMIT:
         raise UsageError("standard input is larger than %d bytes" % ANSWER_LIMIT)
+    if isinstance(data, str):
+        return data
+    return _utf8(data, "standard input")
+
+
+def _option_file(option, path):
+    """Return the bytes of the regular file that an option names: a FIFO could hang. Raises UsageError."""
+    problem = "it is missing, a directory or a FIFO"
     try:
-        return data if isinstance(data, str) else data.decode("utf-8-sig")
+        if os.path.isfile(path):
+            with open(path, "rb") as source:
+                data = source.read(ANSWER_LIMIT + 1)
+            if len(data) <= ANSWER_LIMIT:
+                return data
+            problem = "it is larger than %d bytes" % ANSWER_LIMIT
+    except (OSError, ValueError) as error:           # a ValueError: a NUL in the path
+        problem = getattr(error, "strerror", None) or error
+    raise UsageError("%s %s cannot be read: %s" % (option, path, problem))
+
+
+def _utf8(data, source):
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError("standard input is no UTF-8 (byte %d)" % error.start)
+        raise UsageError("%s is not UTF-8 (byte %d)" % (source, error.start))
 
 
 def _add_list_parser(verb):
-    verb.add_argument("--json", action="store_true", help="print the object of `openclaw models list --json`")
-    verb.add_argument("--plain", action="store_true", help="print one key a line")
-    verb.add_argument("--strict", action="store_true", help="with several servers: fail when one of them did not answer")
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true",
+                      help="print the object of `openclaw models list --json`")
+    form.add_argument("--plain", action="store_true", help="print one key a line")
+    verb.add_argument("--strict", action="store_true",
+                      help="with several servers: fail when one of them did not answer")
     _add_server_options(verb)
 
 
@@ -6593,27 +7394,35 @@ def _cmd_list(options, env, console):
     rows.sort(key=lambda row: (row[0].key.lower(), row[0].key))
     if not rows and len(outcomes) == 1:
         raise failures[0][1]
-    servers = collections.defaultdict(list)
-    for model, _ in rows:
-        servers[model.id].append(model.base_url)
-    if options.json:
-        console.out_json({"count": len(rows), "models": [
-            list_row(model, provider, servers[model.id] if len(outcomes) > 1 else None) for model, provider in rows]})
-    elif options.plain:
+    servers = None
+    if len(outcomes) > 1:
+        servers = collections.defaultdict(list)
         for model, _ in rows:
-            console.out(model.key)
-    elif rows:
-        def show(text):
-            return visible(redact(text, console.secrets))
-
-        for line in format_table(rows, servers if len(outcomes) > 1 else None, _columns(console), show):
-            console.out(line)
+            servers[model.id].append(model.base_url)
+    _show_rows(rows, servers, options, console)
     console.flush()
     for provider, error in failures:
         console.err("error: %s: %s" % (provider.id, error.message))
         if error.next_step:
             console.err("  " + error.next_step)
-    return failures[0][1].exit_status if failures and (options.strict or not rows) else 0
+    if failures and (options.strict or not rows):
+        return failures[0][1].exit_status
+    return 0
+
+
+def _show_rows(rows, servers, options, console):
+    def show(text):
+        return visible(redact(text, console.secrets), UNSAFE_LINE)
+
+    if options.json:
+        models = [list_row(model, provider, servers) for model, provider in rows]
+        console.out_json({"count": len(models), "models": models})
+    elif options.plain:
+        for model, _ in rows:
+            console.out_line(model.key)
+    elif rows:
+        for line in format_table(rows, servers, _columns(console), show):
+            console.out(line)
 
 
 def _columns(console):
@@ -6627,23 +7436,34 @@ def _columns(console):
 def list_row(model, provider, servers=None):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
-    `servers` are the base URLs that have the model, where several were asked.
+    `servers` are {model id: [base URL]}, where several were asked.
     """
-    row = {"key": model.key, "name": model.name, "input": input_words(model),
-           "contextWindow": model.context_window, "local": is_local(split_url(model.base_url).host),
-           "available": provider.refusal is None, "tags": list(model.tags), "source": model.source,
-           "maxTokens": model.max_tokens, "reasoning": model.reasoning}
+    row = {
+        "key": model.key,
+        "name": model.name,
+        "input": input_words(model),
+        "contextWindow": model.context_window,
+        "local": is_local(split_url(model.base_url).host),
+        "available": provider.refusal is None,
+        "tags": list(model.tags),
+        "source": model.source,
+        "maxTokens": model.max_tokens,
+        "reasoning": model.reasoning,
+    }
     stated = {"contextTokens": model.context_tokens, "parent": model.parent, "root": model.root}
     row.update((name, value) for name, value in stated.items() if value is not None)
     if servers is not None:
         row["server"] = model.base_url
-        row["alsoOn"] = [url for url in servers if url != model.base_url]
+        row["alsoOn"] = [url for url in servers[model.id] if url != model.base_url]
     return row
 
 
 def input_words(model):
     """Return what a Model takes, as OpenClaw prints it."""
     return "+".join(model.input) or "-"
+
+
+_YES_NO = {True: "yes", False: "no"}
 
 
 def format_table(rows, servers=None, width=None, show=visible):
@@ -6658,10 +7478,15 @@ def format_table(rows, servers=None, width=None, show=visible):
         tags = list(model.tags)
         if several and len(servers[model.id]) > 1:
             tags.append("on %d servers" % len(servers[model.id]))
-        cells.append([show(model.key), input_words(model), str(model.context_tokens or model.context_window or "-"),
-                      "yes" if is_local(split_url(model.base_url).host) else "no",
-                      "yes" if provider.request_key else "no"] + [model.base_url] * several + [show(",".join(tags))])
-    sizes = [max(display_width(row[column]) for row in cells) for column in range(len(cells[0]))]
+        row = [
+            show(model.key),
+            input_words(model),
+            str(model.context_tokens or model.context_window or "-"),
+            _YES_NO[is_local(split_url(model.base_url).host)],
+            _YES_NO[provider.request_key is not None],
+        ]
+        cells.append(row + [model.base_url] * several + [show(",".join(tags))])
+    sizes = [max(map(display_width, column)) for column in zip(*cells)]
     if width is not None:
         spare = width - sum(sizes[1:-1]) - 2 * (len(sizes) - 1) - min(sizes[-1], 12)
         sizes[0] = min(sizes[0], max(spare, 16))
@@ -6669,17 +7494,22 @@ def format_table(rows, servers=None, width=None, show=visible):
     for row in cells:
         padded = [_padded(_cut(text, size), size) for text, size in zip(row[:-1], sizes)]
         line = "  ".join(padded + row[-1:]).rstrip()
-        lines.append(line if width is None else _cut(line, width))
+        if width is not None:
+            line = _cut(line, width)
+        lines.append(line)
     return lines
 
 
 def _add_chat_parser(verb):
-    verb.add_argument("prompt", nargs="*", metavar="PROMPT", help="the prompt; standard input is added to it")
-    verb.add_argument("--system", metavar="TEXT", help="the system message")
-    verb.add_argument("--image", metavar="FILE|URL", action="append", default=[], help="show the model an image (repeatable)")
-    verb.add_argument("--max-tokens", metavar="N", type=int, help="at most so many tokens of answer")
+    verb.add_argument("prompt", nargs="*", metavar="PROMPT", type=_text,
+                      help="the prompt; standard input is added to it")
+    verb.add_argument("--system", metavar="TEXT", type=_text, help="the system message")
+    verb.add_argument("--image", metavar="FILE|URL", action="append", default=[],
+                      help="show the model an image (repeatable)")
+    verb.add_argument("--max-tokens", metavar="N", type=_whole_number, help="at most so many tokens of answer")
     verb.add_argument("--temperature", metavar="T", type=float)
-    verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], help="any other field of the body (repeatable)")
+    verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], type=_text,
+                      help="any other field of the body (repeatable)")
     verb.add_argument("--tools", metavar="FILE", help="JSON list of tools to offer")
     verb.add_argument("--schema", metavar="FILE", help="JSON schema that the answer must follow")
     verb.add_argument("--json", action="store_true", help="print the whole answer as one JSON object")
@@ -6693,17 +7523,20 @@ def _cmd_chat(options, env, console):
     fields = _chat_fields(options)
     prompt = " ".join(options.prompt)
     interactive = not prompt and is_terminal(console.stdin) and is_terminal(console.stdout)
-    if not interactive and not is_terminal(console.stdin) and options.api_key_file != "-":
-        prompt = "\n\n".join(part for part in (prompt, _read_stdin(console).strip("\n")) if part.strip())
+    if not is_terminal(console.stdin) and options.api_key_file != "-":
+        parts = (prompt, _read_stdin(console).strip("\n"))
+        prompt = "\n\n".join(part for part in parts if part.strip())
     if not interactive and not prompt.strip():
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout)
     if options.image and "image" not in model.input:
         raise UsageError("%s takes no images" % model.key, "if it does, declare it: input: [\"text\", \"image\"]")
+    messages = []
+    if options.system:
+        messages.append({"role": "system", "content": options.system})
     if interactive:
-        return _converse(options, provider, model, fields, console)
-    messages = [{"role": "system", "content": options.system}] if options.system else []
+        return _converse(options, provider, model, fields, messages, console)
     messages.append({"role": "user", "content": _user_content(prompt, options.image)})
     _ask(options, provider, model, dict(fields, messages=messages), console)
     return 0
@@ -6719,32 +7552,31 @@ def _chat_fields(options):
         try:
             fields[name] = loads_untrusted(value)
         except ValueError:
-            raise UsageError("--param %s: the value is no JSON" % name, "quote texts: --param 'stop=\"END\"'")
+            raise UsageError("--param %s: the value is not JSON" % name, "quote texts: --param 'stop=\"END\"'")
     if options.max_tokens is not None:
         fields["max_completion_tokens"] = options.max_tokens
     if options.temperature is not None:
         fields["temperature"] = options.temperature
     if options.tools:
-        fields["tools"] = _read_json(options.tools, list, "a list of tools")
+        fields["tools"] = _option_json("--tools", options.tools, list, "a list of tools")
     if options.schema:
-        schema = _read_json(options.schema, dict, "a JSON schema")
+        schema = _option_json("--schema", options.schema, dict, "a JSON schema")
         fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     return fields
 
 
-def _read_json(path, kind, what):
+def _option_json(option, path, kind, what):
     try:
-        value = json5_loads(read_text(path, CONFIG_LIMIT))
+        value = json5_loads(_option_file(option, path))
     except Json5Error as error:
-        raise UsageError("%s: %s" % (path, error.message))
-    except ConfigError as error:
-        raise UsageError(error.message)
+        raise UsageError("%s %s: %s" % (option, path, error.message))
     if not isinstance(value, kind):
-        raise UsageError("%s: expected %s, found %s" % (path, what, _json_type(value)))
+        raise UsageError("%s %s: expected %s, found %s" % (option, path, what, _json_type(value)))
     return value
 
 
-_IMAGE_KINDS = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
+_IMAGE_KINDS = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"),
+                (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
 
 
 def _user_content(prompt, images):
@@ -6754,42 +7586,46 @@ def _user_content(prompt, images):
     parts = [{"type": "text", "text": prompt}]
     for image in images:
         if not re.match(r"(?i)(https?|data):", image):
-            import base64
-            try:
-                with open(image, "rb") as source:
-                    data = source.read(ANSWER_LIMIT)
-            except OSError as error:
-                raise UsageError("--image %s cannot be read: %s" % (image, error.strerror))
-            kind = next((kind for magic, kind in _IMAGE_KINDS if data.startswith(magic)), None)
-            if kind is None:
-                raise UsageError("--image %s is no PNG, JPEG, GIF or WebP" % image)
-            image = "data:%s;base64,%s" % (kind, base64.b64encode(data).decode("ascii"))
+            image = _data_url(image)
         parts.append({"type": "image_url", "image_url": {"url": image}})
     return parts
 
 
+def _data_url(path):
+    import base64
+    data = _option_file("--image", path)
+    for magic, kind in _IMAGE_KINDS:
+        if data.startswith(magic):
+            return "data:%s;base64,%s" % (kind, base64.b64encode(data).decode("ascii"))
+    raise UsageError("--image %s is not a PNG, JPEG, GIF or WebP file" % path)
+
+
 def _ask(options, provider, model, body, console):
     """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
-    shaped = shape_request(body, model, options.thinking)
+    shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     show = _Display(options, console)
+    deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
     try:
-        answer = collect_answer(send_chat(provider, model, shaped.body, options.timeout), show.add)
+        answer = collect_answer(deltas, show.add)
     except (Error, KeyboardInterrupt) as stop:       # an answer that breaks off is shown as far as it came
         show.end()
-        if options.json and (stop.partial.finish_reason or stop.partial.timings["first_token_s"] is not None):
+        timings = stop.partial.timings
+        if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
             console.out_json(answer_json(stop.partial))
         raise
     show.end()
     if options.json:
         console.out_json(answer_json(answer))
-    if not options.json:
+    else:
         for call in answer.tool_calls:
-            console.out("%s(%s)" % (call["function"]["name"], call["function"]["arguments"]))
+            line = "%s(%s)\n" % (call["function"]["name"], call["function"]["arguments"])
+            console.write_answer(redact_known(line, console.secrets))
     if not answer.content and not answer.tool_calls:
         error = empty_answer(model, answer)
-        console.err("warning: %s\n  %s" % (error.message, error.next_step))
+        console.err("warning: " + error.message)
+        console.err("  " + error.next_step)
     if not options.quiet:
         console.err(statistics(answer))
     return answer
@@ -6801,14 +7637,15 @@ ONE_PIECE_S = 0.005                  # seconds; an answer that took less to come
 def statistics(answer):
     """Return the line of statistics of an Answer: tokens, time to the first, tokens a second."""
     usage, timings = answer.usage, answer.timings
+    first_s, last_s = timings["first_token_s"], timings["last_token_s"]
     parts = []
     if usage is not None:
         parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
-    if timings["first_token_s"] is not None:
-        parts.append("first token %.2f s" % timings["first_token_s"])
-        writing = (timings["last_token_s"] or 0) - timings["first_token_s"]
-        if usage is not None and (usage.completion_tokens or 0) > 1 and writing > ONE_PIECE_S:
-            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing))
+    if first_s is not None:
+        parts.append("first token %.2f s" % first_s)
+        writing_s = (last_s or 0) - first_s
+        if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
+            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
         parts.append(finish_words(answer))
@@ -6816,7 +7653,10 @@ def statistics(answer):
 
 
 def answer_json(answer):
-    """Return the object of `chat --json` for an Answer (the shape is a contract; see README)."""
+    """Return the object of `chat --json` for an Answer (the shape is a contract; see README).
+
+    What the server sent beyond it is kept: details of `usage`, `logprobs`, further `choices`.
+    """
     value = answer._asdict()
     extra = json.loads(json.dumps(value.pop("extra")), parse_constant=lambda name: None)     # NaN is not JSON
     usage = extra.pop("usage", None)
@@ -6828,49 +7668,83 @@ def answer_json(answer):
     return value
 
 
-_CONVERSATION_HELP = "/model REF, /system TEXT, /reset, /exit; Ctrl-C stops an answer, Ctrl-D ends"
+_CONVERSATION_HELP = """\
+/model REF      talk to another model
+/system TEXT    begin anew with this system message; without TEXT, with none
+/reset          begin anew; the system message stays
+/help           list the commands
+/exit           end
+A line that ends in \\ goes on, as does a text between \"\"\" and what is pasted;
+// begins a prompt with /. Ctrl-C stops an answer, Ctrl-D ends."""
 
 
-def _converse(options, provider, model, fields, console):
+def _converse(options, provider, model, fields, messages, console):
     """Hold a conversation on the terminal until its end."""
     try:
         import readline                              # line editing and history of input()
         readline.set_history_length(1000)
+        readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
-    messages = [{"role": "system", "content": options.system}] if options.system else []
-    console.err("%s at %s    %s" % (model.key, provider.base_url, _CONVERSATION_HELP))
+    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, provider.base_url))
     while True:
         try:
-            line = input("> ").strip()
+            text = read_turn(input)
         except EOFError:
             console.err("")
             return 0
         except KeyboardInterrupt:
             console.err("")
             continue
-        command, _, argument = line.partition(" ")
+        except ValueError:
+            console.err("that was not valid UTF-8")
+            continue
+        command, _, argument = text.partition(" ")
         if command in ("/exit", "/quit"):
             return 0
-        if command == "/reset":
+        if command == "/help":
+            console.err(_CONVERSATION_HELP)
+        elif command == "/reset":
             messages = [message for message in messages if message["role"] == "system"]
+            console.err("begun anew; the system message stays")
+        elif command == "/system" and argument:
+            messages = [{"role": "system", "content": argument}]
+            console.err("begun anew with that system message")
         elif command == "/system":
-            messages = [{"role": "system", "content": argument}] if argument else []
+            messages = []
+            console.err("begun anew without a system message")
         elif command == "/model":
             try:
                 model = find_model(provider, argument or None, options.timeout)
                 console.err("now %s" % model.key)
             except Error as error:
                 console.report(error)
-        elif command.startswith("/"):
-            console.err(_CONVERSATION_HELP)
-        elif line:
-            _take_turn(options, provider, model, fields, messages, line, console)
+        elif text:
+            if text.startswith("//"):
+                text = text[1:]
+            _take_turn(options, provider, model, fields, messages, text, console)
 
 
-def _take_turn(options, provider, model, fields, messages, line, console):
+def read_turn(read_line):
+    """Return what is said in one turn; `read_line(prompt)` returns a line, as `input` does.
+
+    A line that ends in a backslash goes on, as does a text between triple quotes. (What is
+    pasted comes as one line that holds line feeds.)
+    """
+    text = as_utf8(read_line("> ")).strip()
+    if text.startswith('"""'):
+        text = text[3:]
+        while not text.rstrip().endswith('"""'):
+            text += "\n" + as_utf8(read_line("... "))
+        return text.rstrip()[:-3].strip("\n")
+    while text.endswith("\\"):
+        text = text[:-1] + "\n" + as_utf8(read_line("... "))
+    return text
+
+
+def _take_turn(options, provider, model, fields, messages, text, console):
     """Ask one thing of a conversation; `messages` grows only by a turn that was answered."""
-    asked = messages + [{"role": "user", "content": line}]
+    asked = messages + [{"role": "user", "content": text}]
     try:
         answer = _ask(options, provider, model, dict(fields, messages=asked), console)
         messages[:] = asked + [{"role": "assistant", "content": answer.content}]
@@ -6890,11 +7764,13 @@ def _add_doctor_parser(verb):
 
 def _cmd_doctor(options, env, console):
     settings = read_settings(options.config, env)
-    key = _read_key(options.api_key_file, console) if options.api_key_file else None
+    key = _read_key(options.api_key_file, console)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
-            hide_secrets(console, settings, resolve_provider(settings, name, url, key, options.ca_file))
+            provider = resolve_provider(settings, name, url, key, options.ca_file)
+            hide_secrets(console, settings, provider)
+            say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
@@ -6977,7 +7853,8 @@ def _fix_lines(fix):
 
 def _add_request_parser(verb):
     form = verb.add_mutually_exclusive_group()
-    form.add_argument("--explain", action="store_true", help="say on standard error what was changed, and why")
+    form.add_argument("--explain", action="store_true",
+                      help="say on standard error what was changed, and why")
     form.add_argument("--curl", action="store_true", help="print a curl command that sends it")
     _add_model_options(verb)
     _add_server_options(verb)
@@ -6985,43 +7862,77 @@ def _add_request_parser(verb):
 
 def _cmd_request(options, env, console):
     if options.api_key_file == "-":
-        raise UsageError("the body comes on standard input, so the key cannot", "give --api-key-file a path")
+        raise UsageError("the body comes on standard input, so the key cannot",
+                         "give --api-key-file a path")
+    if is_terminal(console.stdin):
+        console.err("waiting for a chat-completions body on standard input")
     text = _read_stdin(console)
     try:
         body = loads_untrusted(text)
     except ValueError as error:
-        raise UsageError("the body on standard input is no JSON: %s" % error,
-                         """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request""" % TOOL)
+        example = """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request"""
+        raise UsageError("the body on standard input is not JSON: %s" % error, example % TOOL)
     _, provider = _open_provider(options, env, console)
-    reference = options.model or (body.get("model") if isinstance(body, dict) else None)
+    reference = options.model or _get(body, "model")
     if reference is not None and not isinstance(reference, str):
-        raise UsageError("the body's model is no text", "give the id of a model")
+        raise UsageError("the body's model is not a text", "give the id of a model")
     model = find_model(provider, reference, options.timeout)
+    model = thinking_model(provider, model, options.thinking, options.timeout)
     shaped = shape_request(body, model, options.thinking)
-    encode_body(shaped.body)
+    data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     if options.explain:
         for change in shaped.changes:
-            console.err("%-22s %-8s %s" % (change.field, change.action, change.reason))
-    if options.curl:
-        console.out_exact(curl_command(provider, model, shaped.body))
-    else:
+            console.err("%-22s %-8s %s" % change)
+    if not options.curl:
         console.out_json(shaped.body)
+        return 0
+    headers = curl_headers(provider, model)
+    for header in headers:
+        if env.get(header.variable) != header.value:
+            console.err("set %s in this shell before you run it: it stands for %s"
+                        % (header.variable, header.source))
+    console.out_exact(curl_command(model.base_url, headers, data, provider.ca_file))
     return 0
 
 
-def curl_command(provider, model, body):
-    """Return a shell command that sends a shaped body; the key and all headers of the config are left as variables."""
-    import shlex
-    lines = ["curl -sS -N %s" % shlex.quote(provider.base_url + "/chat/completions"),
-             "-H 'Content-Type: application/json'"]
+CurlHeader = collections.namedtuple("CurlHeader", "name prefix variable value source")
+_ONE_ARGUMENT = 100000               # bytes; Linux takes 128 KiB
+
+
+def curl_headers(provider, model):
+    """Return the CurlHeaders of a completion: each value is left to a variable of the shell."""
+    key = provider.request_key
+    headers = []
     for name, value in request_headers(provider, model).items():
-        if name == "Authorization" and provider.request_key is not None and value == "Bearer " + provider.request_key.key:
-            lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
+        if key is not None and (name, value) == ("Authorization", "Bearer " + key.key):
+            header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, "the key of " + key.source)
         else:
-            lines.append('-H %s"$%s"' % (shlex.quote(name + ": "), re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
-    lines.append("--data-binary %s" % shlex.quote(json.dumps(body)))
+            variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
+            header = CurlHeader(name, "", variable, value, "the header %s of the config" % name)
+        headers.append(header)
+    return headers
+
+
+def curl_command(base_url, headers, data, ca_file=None):
+    """Return a shell command that posts a body, a JSON text, to the completions of a base URL."""
+    import shlex
+    lines = ["curl -sS -N %s" % shlex.quote(base_url + "/chat/completions")]
+    if ca_file:
+        lines.append("--cacert %s" % shlex.quote(ca_file))
+    if is_loopback(split_url(base_url).host):
+        lines.append("--noproxy '*'")
+    lines.append("-H 'Content-Type: application/json'")
+    for header in headers:
+        if header.prefix:
+            lines.append('-H "%s: %s$%s"' % header[:3])
+        else:
+            lines.append('-H %s"$%s"' % (shlex.quote(header.name + ": "), header.variable))
+    if len(data) < _ONE_ARGUMENT:
+        lines.append("--data-binary %s" % shlex.quote(data))
+    else:
+        lines.append("--data-binary @- <<'END'\n%s\nEND" % data)
     return " \\\n  ".join(lines)
 
 

@@ -689,8 +689,8 @@ class Settings(Case):
         ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"), ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
         ("{models: {}}", "models", "expected an array"), ("{models: [7]}", "models.0", "expected an object"),
         ("{models: [{id: 'm', name: 'm'}]}", None, ""), ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "found nothing"),
-        ("{models: [{id: 'm'}]}", "models.0.name", "found nothing"),
+        ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
+        ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
         ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens", "above 0"),
@@ -721,7 +721,7 @@ class Settings(Case):
                                  [".".join(["models.providers.vllm"] + ([path] if path else []))])
                 self.assertIn(words, issues[0].message)
                 self.assertEqual(issues[0].line, 3)
-                if "nothing" not in words:
+                if "missing" not in words:
                     keyed = "%s" % path.split(".")[-1]
                     self.assertGreaterEqual(issues[0].column, 2 + (block.index(keyed) if keyed in block else 0))
 
@@ -891,7 +891,7 @@ class Settings(Case):
         shapes = vllm._parse_shapes(vllm._SHAPES)
 
         def keys(shape):
-            return sorted(key for key, (mark, _) in shapes[shape].items() if mark != "~")
+            return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
 
         for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
                             ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
@@ -1249,6 +1249,14 @@ class Provider(Case):
                     self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
         unset = self.provider(block(headers={"X-A": "${NONE}"}))
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
+
+    def test_every_verb_warns_once_of_a_key_in_the_clear(self):
+        self.declare("http://vllm.example.com/v1", KEY)
+        for argv in (("list",), ("request",), ("list", "--verbose")):
+            result = self.run_main(*argv, stdin='{"messages": []}')
+            self.check(result, 0)
+            self.assertEqual(result.err.count("goes to http://vllm.example.com unencrypted"), 1)
+            self.assertNotIn(KEY, result.err)
 
     def test_what_switches_the_plugin_off_stops_discovery_only(self):
         wildcard = {"defaults": {"models": {"vllm/*": {}}}}
@@ -1735,21 +1743,36 @@ class List(Case):
 # ----------------------------------------------------------------------------
 
 URL = "http://127.0.0.1:8000/v1"
-MODEL = vllm.Model(id="m", name="m", provider="vllm", base_url=URL, input=("text",), context_window=4096, context_tokens=None,
-                   max_tokens=256,
-                   reasoning=False, source="declared", parent=None, root=None, tags=(), compat={}, headers={}, params=(),
-                   thinking=None)
+MODEL = vllm.Model(
+    id="m", name="m", provider="vllm", base_url=URL, input=("text",), context_window=4096,
+    context_tokens=None, max_tokens=256, reasoning=False, source="declared", parent=None, root=None,
+    tags=(), compat={}, headers={}, params=(), thinking=None, thinking_level_map={})
 USER = {"role": "user", "content": "hi"}
 HI = {"messages": [USER]}
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+EMPTY = {"type": "object", "properties": {}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True, "stream_options": {"include_usage": True},
-                "max_completion_tokens": 256}
+DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True,
+                "stream_options": {"include_usage": True}, "max_completion_tokens": 256}
+
+
+def tool(name="f", parameters=None, **fields):
+    """Return a tool as it is sent; `parameters` is its schema."""
+    function = dict({"name": name, "parameters": parameters or EMPTY}, **fields)
+    return {"type": "function", "function": function}
+
+
+TOOL = tool()
 
 
 def shape(body, level=None, **fields):
     """Return the body shaped for MODEL with some of its fields changed."""
     return vllm.shape_request(body, MODEL._replace(**fields), level).body
+
+
+def added(body, level=None, **fields):
+    """Return what shaping adds to DEFAULT_BODY or changes in it."""
+    shaped = shape(body, level, **fields)
+    return {name: value for name, value in shaped.items() if DEFAULT_BODY.get(name) != value}
 
 
 class Requests(Case):
@@ -1762,238 +1785,773 @@ class Requests(Case):
     def test_default_body(self):
         self.assertEqual(shape(HI), DEFAULT_BODY)
         self.assertEqual(shape(dict(HI, model="x")), DEFAULT_BODY)
-        self.assertEqual(shape(dict(HI, stream=False)),
-                         {"model": "m", "messages": [USER], "stream": False, "max_completion_tokens": 256})
+        self.assertEqual(shape(dict(HI, stream=False)), {
+            "model": "m", "messages": [USER], "stream": False, "max_completion_tokens": 256})
 
     def test_fields_never_sent(self):
-        for field in ("store", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "verbosity",
-                      "metadata", "reasoning"):
+        for field in ("store", "service_tier", "prompt_cache_key", "prompt_cache_retention",
+                      "safety_identifier", "verbosity", "metadata", "reasoning"):
             shaped = vllm.shape_request(dict(HI, **{field: "x"}), MODEL)
             self.assertEqual(shaped.body, DEFAULT_BODY, field)
             self.assertIn((field, "dropped"), [change[:2] for change in shaped.changes])
-        for field in ("temperature", "stop", "tool_choice", "tools", "logit_bias", "max_tokens", "stream_options", "x"):
+        for field in ("temperature", "stop", "tool_choice", "tools", "logit_bias", "max_tokens",
+                      "stream_options", "x"):
             self.assertEqual(shape(dict(HI, **{field: None})), DEFAULT_BODY, field)
 
     def test_harmless_fields_pass_through(self):
-        fields = {"top_k": 1, "min_p": 0.1, "repetition_penalty": 1.1, "structured_outputs": {"choice": ["a"]},
-                  "logit_bias": {"1": 2}, "temperature": 0, "stop": ["a"],
-                  "top_p": 1, "n": 1, "seed": 0, "user": "u", "logprobs": True, "unheard_of": [1]}
-        self.assertEqual(shape(dict(HI, **fields)), dict(DEFAULT_BODY, **fields))
-        self.assertEqual(shape(dict(HI, chat_template_kwargs={"a": 1}))["chat_template_kwargs"], {"a": 1})
+        fields = {"top_k": 1, "min_p": 0.1, "structured_outputs": {"choice": ["a"]}, "temperature": 0,
+                  "logit_bias": {"1": 2}, "stop": ["a"], "top_p": 1, "n": 1, "seed": 0, "user": "u",
+                  "logprobs": True, "unheard_of": [1], "chat_template_kwargs": {"a": 1}}
+        self.assertEqual(added(dict(HI, **fields)), fields)
 
     def test_bodies_that_are_none(self):
-        for body in (None, [], 7, "x", {}, {"messages": None}, {"messages": {}}, {"messages": [7]}, {"messages": [None]}):
+        for body in (None, [], 7, "x", {}, {"messages": None}, {"messages": {}}, {"messages": [7]},
+                     {"messages": [None]}):
             with self.subTest(body=body):
                 self.assertRaises(vllm.UsageError, vllm.shape_request, body, MODEL)
+        deep = []
+        for _ in range(100000):
+            deep = [deep]
+        with self.assertRaisesRegex(vllm.UsageError, "nested"):
+            shape(dict(HI, tools=[tool(parameters={"default": deep})]))
 
     def test_streaming_fields(self):
         off = {"supportsUsageInStreaming": False}
+        usage = {"include_usage": True}
         self.check_table((
-            ({}, {}, {"include_usage": True}), ({"stream": True}, {}, {"include_usage": True}), ({"stream": False}, {}, None),
+            ({}, {}, usage),
+            ({"stream": True}, {}, usage),
+            ({"stream": "no"}, {}, usage),
+            ({"stream": False}, {}, None),
             ({}, off, None),
-            ({"stream": False, "stream_options": {"include_usage": True}}, {}, None),
-            ({"stream_options": {"include_usage": True}}, off, None),
-            ({"stream": "no"}, {}, {"include_usage": True})),
-            lambda fields, compat,
-            expected: self.assertEqual(shape(dict(HI, **fields), compat=compat).get("stream_options"), expected))
+            ({"stream": False, "stream_options": usage}, {}, None),
+            ({"stream_options": usage}, off, None),
+        ), lambda fields, compat, expected: self.assertEqual(
+            shape(dict(HI, **fields), compat=compat).get("stream_options"), expected))
         shaped = shape(HI, params=({"extra_body": {"stream": False}},))
         self.assertEqual((shaped["stream"], "stream_options" in shaped), (False, False))
 
-    def test_budget_clamp(self):
+    def test_prompt_cache_key(self):
+        on = {"supportsPromptCacheKey": True}
+        long = ({"cacheRetention": "long"},)
+        self.check_table((
+            ("k", {}, long, {}),
+            ("k", on, (), {"prompt_cache_key": "k"}),
+            ("\U0001f600" * 70, on, (), {"prompt_cache_key": "\U0001f600" * 64}),
+            (7, on, (), {}),
+            ("k", on, long, {"prompt_cache_key": "k", "prompt_cache_retention": "24h"}),
+            ("k", on, ({"cacheRetention": "short"},), {"prompt_cache_key": "k"}),
+        ), lambda key, compat, params, expected: self.assertEqual(
+            added(dict(HI, prompt_cache_key=key), compat=compat, params=params), expected))
+
+    def test_response_format(self):
+        wraps = {"supportsJsonSchemaResponseFormat": True}
+        schema = {"type": "json_schema", "json_schema": {"name": "r", "schema": {}}}
+        bare = {"type": "object"}
+        wrapped = {"type": "json_schema", "json_schema": {"name": "openclaw_response", "schema": bare}}
+        self.check_table((
+            ({"type": "json_object"}, {}, {"type": "json_object"}),
+            ({"type": "text"}, {}, {"type": "text"}),
+            (schema, {}, schema),
+            (schema, wraps, schema),
+            ({"type": "json_schema", "json_schema": 7}, {}, None),
+            (bare, {}, None),
+            (bare, wraps, wrapped),
+            ({}, wraps, {"type": "json_schema",
+                         "json_schema": {"name": "openclaw_response", "schema": {}}}),
+            ("json", wraps, None),
+            ([], {}, None),
+        ), lambda value, compat, expected: self.assertEqual(
+            shape(dict(HI, response_format=value), compat=compat).get("response_format"), expected))
+
+    def test_budget(self):
         def check(fields, model, field, expected, warned=False):
             shaped = vllm.shape_request(dict(HI, **fields), MODEL._replace(**model))
-            self.assertEqual({name: shaped.body[name] for name in ("max_tokens",
-                                                                   "max_completion_tokens") if name in shaped.body},
-                                                                   {field: expected})
+            tokens = {name: shaped.body[name] for name in (old, new) if name in shaped.body}
+            self.assertEqual(tokens, {field: expected})
             self.assertEqual(bool(shaped.warnings), warned)
 
         new, old = "max_completion_tokens", "max_tokens"
-        long = {"messages": [{"role": "user", "content": "a" * 4000}]}                  # 4000 / 4 x 1.25 = 1250 tokens
+        long = {"messages": [{"role": "user", "content": "a" * 4000}]}       # 1250 tokens
+        use_old = {"compat": {"maxTokensField": "max_tokens"}}
         self.check_table((
-            ({}, {}, new, 256), ({"max_tokens": 7}, {}, new, 7), ({new: 7}, {}, new, 7),
-            ({"max_tokens": 7, new: 8}, {}, new, 8), ({new: 9999}, {}, new, 256),
-            ({new: 7}, {"compat": {"maxTokensField": "max_tokens"}}, old, 7),
-            ({}, {"compat": {"maxTokensField": "max_tokens"}}, old, 256),
-            ({}, {"params": ({"maxTokens": 5},)}, new, 5), ({}, {"params": ({"max_tokens": 5},)}, new, 5),
-            ({}, {"params": ({new: 5},)}, new, 5), ({}, {"params": ({"maxTokens": 999},)}, new, 256),
-            ({new: 7}, {"params": ({"maxTokens": 5},)}, new, 7), ({}, {"max_tokens": None, "context_window": 128000}, new, 8192),
+            ({}, {}, new, 256),
+            ({old: 7}, {}, new, 7),
+            ({new: 7}, {}, new, 7),
+            ({old: 7, new: 8}, {}, new, 8),
+            ({new: 9999}, {}, new, 256),
+            ({new: 7}, use_old, old, 7),
+            ({}, use_old, old, 256),
+            ({}, {"max_tokens": None, "context_window": 128000}, new, 8192),
             ({}, {"max_tokens": None, "context_window": None}, new, 8192),
-            ({new: 0}, {}, new, 256), ({new: "x"}, {}, new, 256), ({new: True}, {}, new, 256), ({new: 7.9}, {}, new, 7),
+            ({new: 0}, {}, new, 256),
+            ({new: 0, old: 9}, {}, new, 9),
+            ({new: "x"}, {}, new, 256),
+            ({new: True}, {}, new, 256),
+            ({new: 7.9}, {}, new, 7),
             ({new: math.inf}, {}, new, 256),
-            (long, {"max_tokens": 9999}, new, 4096 - 1250 - 1), (dict(long, max_tokens=5000), {"max_tokens": 9999}, new, 2845),
+            ({new: 10 ** 400}, {}, new, 256),
+            (long, {"max_tokens": 9999}, new, 4096 - 1250 - 1),
+            (dict(long, max_tokens=5000), {"max_tokens": 9999}, new, 2845),
             (long, {}, new, 256),
-            (long, {"max_tokens": 9999, "context_tokens": 2000}, new, 749), (long, {"context_window": 1267}, new, 16),
+            (long, {"max_tokens": 9999, "context_tokens": 2000}, new, 749),
+            (long, {"context_window": 1267}, new, 16),
             (long, {"context_window": 1266}, new, 15, True),
-            (long, {"context_window": 1251}, new, 1, True), (long, {"context_window": 100}, new, 1, True),
-            (long, {"context_window": None}, new, 256)), check)
+            (long, {"context_window": 1251}, new, 1, True),
+            (long, {"context_window": 100}, new, 1, True),
+            (long, {"context_window": None}, new, 256),
+        ), check)
         warning = vllm.shape_request(long, MODEL._replace(context_window=1260)).warnings[0]
-        for number in ("1250", "1260", "9 are left"):
-            self.assertIn(number, warning)
+        for words in ("about 1250", "1260", "9 are left"):
+            self.assertIn(words, warning)
+
+    def test_counted_tokens_stand_above_the_estimate(self):
+        long = {"messages": [{"role": "user", "content": "a" * 8000}]}       # 2500 by estimate
+        model = MODEL._replace(context_window=2048)
+        estimated = vllm.shape_request(long, model)
+        self.assertEqual((estimated.body["max_completion_tokens"], estimated.clamped), (1, True))
+        counted = vllm.shape_request(long, model, prompt_tokens=1813)
+        self.assertEqual((counted.body["max_completion_tokens"], counted.clamped), (234, True))
+        self.assertEqual(vllm.shape_request(long, model, prompt_tokens=100).body,
+                         dict(DEFAULT_BODY, **long))
+        self.assertFalse(vllm.shape_request(HI, model).clamped)
+        with self.assertRaises(vllm.ServerError) as caught:
+            vllm.shape_request(long, model, prompt_tokens=3000)
+        self.assertEqual(caught.exception.cause, "context-exceeded")
+        for number in (3000, 2048):
+            self.assertIn(str(number), caught.exception.facts["problem"])
 
     def test_estimate_of_the_prompt(self):
         part = {"type": "image_url", "image_url": {"url": "data:" + "x" * 999}}
         serialized = len(json.dumps([CALL], separators=(",", ":")))
-        for message, extra, characters in (
-                ({"content": "a" * 16}, {}, 16), ({"content": "\u6a21" * 4}, {}, 16), ({"content": "\uff21" * 4}, {}, 16),
-                ({"content": "\U00020000" * 4}, {}, 16),
-                ({"content": "\U0001f600" * 8}, {}, 16), ({"content": "\u00e9" * 16}, {}, 16),
-                ({"content": "\uac00\ua000\uf900\uffe0\u2e80"}, {}, 20), ({"content": "\u2e7f\uff61"}, {}, 2),
-                ({"content": None}, {}, 0), ({"content": [{"type": "text", "text": "a" * 16}, part]}, {}, 8016),
-                ({"content": "", "reasoning_content": "a" * 8, "reasoning": "b" * 8}, {}, 16),
-                ({"content": "", "tool_calls": [CALL]}, {}, serialized), ({"content": ""}, {"tools": [CALL]}, serialized),
-                ({"content": ""}, {"response_format": {"type": "x"}}, 12),
-                ({"content": "\ud800" * 4}, {}, 4)):
-            with self.subTest(message=message, extra=extra):
-                self.assertEqual(vllm.estimate_tokens(dict({"messages": [message]}, **extra)), math.ceil(characters * 1.25 / 4))
+        self.check_table((
+            ({"content": "a" * 16}, {}, 16),
+            ({"content": "\u6a21" * 4}, {}, 16),
+            ({"content": "\uff21" * 4}, {}, 16),
+            ({"content": "\U00020000" * 4}, {}, 16),
+            ({"content": "\U0001f600" * 8}, {}, 16),
+            ({"content": "\u00e9" * 16}, {}, 16),
+            ({"content": "\uac00\ua000\uf900\uffe0\u2e80"}, {}, 20),
+            ({"content": "\u2e7f\uff61"}, {}, 2),
+            ({"content": None}, {}, 0),
+            ({"content": [{"type": "text", "text": "a" * 16}, part]}, {}, 8016),
+            ({"content": "", "reasoning_content": "a" * 8, "reasoning": "b" * 8}, {}, 16),
+            ({"content": "", "reasoning_text": "a" * 8, "reasoning_details": [{"a": 1}]}, {}, 15),
+            ({"content": "", "tool_calls": [CALL]}, {}, serialized),
+            ({"content": ""}, {"tools": [CALL]}, serialized),
+            ({"content": ""}, {"response_format": {"type": "x"}}, 12),
+            ({"content": "\ud800" * 4}, {}, 4),
+        ), lambda message, extra, characters: self.assertEqual(
+            vllm.estimate_tokens(dict({"messages": [message]}, **extra)),
+            math.ceil(characters * 1.25 / 4)))
 
     def test_roles_and_messages(self):
+        def check(messages, fields, expected):
+            compat = {name: fields[name] for name in fields if name not in MODEL._fields}
+            model = {name: fields[name] for name in fields if name in MODEL._fields}
+            self.assertEqual(shape({"messages": messages}, compat=compat, **model)["messages"], expected)
+
         developer, system = {"role": "developer", "content": "x"}, {"role": "system", "content": "x"}
         text, image = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "u"}}
         omitted = {"type": "text", "text": "(image omitted: model does not support images)"}
-        tool, called = {"role": "tool", "tool_call_id": "c1", "content": "r"}, {"role": "assistant", "content": "",
-                                                                                "tool_calls": [CALL]}
+        result = {"role": "tool", "tool_call_id": "c1", "content": "r"}
+        called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
         empty = dict(CALL, function={"name": "f", "arguments": ""})
+        bridge = {"role": "assistant", "content": "I have processed the tool results."}
+        named, bridged = {"requiresToolResultName": True}, {"requiresAssistantAfterToolResult": True}
+        joined, sees = {"requiresStringContent": True}, {"input": ("text", "image")}
         self.check_table((
-            ([developer], {}, [system]), ([developer], {"compat": {"supportsDeveloperRole": True}}, [system]),
+            ([developer], {}, [system]),
+            ([developer], {"supportsDeveloperRole": True}, [system]),
             ([developer], {"reasoning": True}, [system]),
-            ([developer], {"compat": {"supportsDeveloperRole": True}, "reasoning": True}, [developer]),
-            ([dict(USER, content=[text, image, image, text])], {}, [dict(USER, content=[text, omitted, text])]),
-            ([dict(USER, content=[image, text, image])], {}, [dict(USER, content=[omitted, text, omitted])]),
-            ([dict(USER, content=[text, image])], {"input": ("text", "image")}, [dict(USER, content=[text, image])]),
-            ([dict(USER, content=[text, text])], {"compat": {"requiresStringContent": True}}, [dict(USER, content="a\na")]),
-            ([dict(USER, content=[text, image])], {"compat": {"requiresStringContent": True}, "input": ("text", "image")},
+            ([developer], {"supportsDeveloperRole": True, "reasoning": True}, [developer]),
+            ([dict(USER, content=[text, image, image, text])], {},
+             [dict(USER, content=[text, omitted, text])]),
+            ([dict(USER, content=[image, text, image])], {},
+             [dict(USER, content=[omitted, text, omitted])]),
+            ([dict(USER, content=[omitted, image])], {}, [dict(USER, content=[omitted])]),
+            ([dict(USER, content=[text, image])], sees, [dict(USER, content=[text, image])]),
+            ([dict(USER, content=[text, text])], joined, [dict(USER, content="a\na")]),
+            ([dict(USER, content=[text, dict(text, type="x")])], joined,
+             [dict(USER, content=[text, dict(text, type="x")])]),
+            ([dict(USER, content=[text, image])], dict(joined, **sees),
              [dict(USER, content=[text, image])]),
-            ([dict(USER, content=[text, image])], {"compat": {"requiresStringContent": True}},
-             [dict(USER, content="a\n" + omitted["text"])]),
-            ([dict(USER, name="n", x=1), tool], {"compat": {"strictMessageKeys": True}},
+            ([dict(USER, content=[text, image])], joined, [dict(USER, content="a\n" + omitted["text"])]),
+            ([dict(USER, name="n", x=1), result], {"strictMessageKeys": True},
              [USER, {"role": "tool", "content": "r"}]),
-            ([called, tool], {"compat": {"requiresToolResultName": True}}, [called, dict(tool, name="f")]),
-            ([called, tool], {}, [called, tool]),
-            ([called, dict(tool, name="g")], {"compat": {"requiresToolResultName": True}}, [called, dict(tool, name="g")]),
-            ([called, tool, USER], {"compat": {"requiresAssistantAfterToolResult": True}},
-             [called, tool, {"role": "assistant", "content": "I have processed the tool results."}, USER]),
-            ([called, tool, called], {"compat": {"requiresAssistantAfterToolResult": True}}, [called, tool, called]),
+            ([called, result], named, [called, dict(result, name="f")]),
+            ([called, result], {}, [called, result]),
+            ([called, dict(result, name="g")], named, [called, dict(result, name="g")]),
+            ([dict(called, tool_calls=[{"function": {"name": "f"}}]), {"role": "tool"}], named,
+             [dict(called, tool_calls=[{"function": {"name": "f"}}]), {"role": "tool"}]),
+            ([called, result, USER], bridged, [called, result, bridge, USER]),
+            ([called, result, called, USER], bridged, [called, result, called, USER]),
+            ([called, result], bridged, [called, result]),
+            ([called, result, {"role": "assistant", "content": ""}, USER], bridged,
+             [called, result, bridge, USER]),
             ([{"role": "assistant", "tool_calls": [empty]}], {},
-             [{"role": "assistant", "content": None, "tool_calls": [CALL]}])),
-            lambda messages, model, expected: self.assertEqual(shape({"messages": messages}, **model)["messages"], expected))
+             [{"role": "assistant", "content": None, "tool_calls": [CALL]}]),
+            ([{"role": "assistant", "tool_calls": [CALL]}], bridged, [called]),
+            ([{"role": "assistant", "content": None}, {"role": "assistant", "content": []},
+              {"role": "assistant", "content": "", "tool_calls": []}, USER], {}, [USER]),
+            ([{"role": "assistant", "content": "a", "tool_calls": []}], {},
+             [{"role": "assistant", "content": "a"}]),
+        ), check)
+
+    def test_earlier_reasoning(self):
+        def check(message, compat, fields, expected):
+            message = dict({"role": "assistant", "content": "a"}, **message)
+            shaped = shape({"messages": [message]}, compat=compat, **fields)["messages"]
+            self.assertEqual(shaped, [dict({"role": "assistant", "content": "a"}, **expected)])
+
+        every = {"reasoning": "r", "reasoning_content": "c", "reasoning_text": "t",
+                 "reasoning_details": [1]}
+        router, reasons = {"thinkingFormat": "openrouter"}, {"reasoning": True}
+        needs = {"requiresReasoningContentOnAssistantMessages": True}
+        spoken = {"requiresThinkingAsText": True}
+        self.check_table([
+            (every, {}, {}, {}),
+            (every, {}, reasons, {"reasoning_content": "c"}),
+            ({"reasoning_content": ["c"]}, {}, reasons, {}),
+            ({"reasoning_content": None}, needs, reasons, {"reasoning_content": ""}),
+            (every, needs, {}, {"reasoning_content": "c"}),
+            ({}, needs, {}, {}),
+            ({}, needs, reasons, {"reasoning_content": ""}),
+            ({"reasoning": "r"}, needs, reasons, {"reasoning_content": ""}),
+            (every, router, {}, {"reasoning": "r", "reasoning_content": "c", "reasoning_details": [1]}),
+            ({"reasoning_text": "t"}, router, {}, {"reasoning": "t"}),
+            ({"reasoning_text": "t", "reasoning": ""}, router, {}, {"reasoning": "t"}),
+            ({"reasoning": "", "reasoning_content": 7, "reasoning_details": {}}, router, reasons, {}),
+            ({}, dict(needs, **router), reasons, {}),
+            ({"reasoning": "r", "content": "b"}, spoken, reasons,
+             {"content": [{"type": "text", "text": "r"}, {"type": "text", "text": "b"}]}),
+            ({"reasoning_text": "t", "content": None}, spoken, {},
+             {"content": [{"type": "text", "text": "t"}]}),
+            ({"reasoning": "r", "content": [{"type": "text", "text": "b"}]}, spoken, {},
+             {"content": [{"type": "text", "text": "r"}, {"type": "text", "text": "b"}]}),
+            ({"reasoning": " "}, spoken, {}, {}),
+            ({"reasoning": "r", "content": "b"}, dict(spoken, requiresStringContent=True), {},
+             {"content": "r\nb"}),
+            ({"reasoning": "r"}, dict(spoken, **needs), reasons, {
+                "content": [{"type": "text", "text": "r"}, {"type": "text", "text": "a"}],
+                "reasoning_content": ""}),
+        ] + [
+            (every, {"thinkingFormat": form}, {}, {"reasoning_content": "c"})
+            for form in ("deepseek", "zai")
+        ] + [
+            (every, {}, {"id": model_id}, {"reasoning_content": "c"})
+            for model_id in ("x/y/DeepSeek-V4-Pro", "deepseek-v4-flash", "moonshotai/Kimi-K2.5",
+                             "kimi-k2.7-code-highspeed", "kimi-k2-thinking-turbo", "kimi-k3",
+                             "kimi-for-coding", "MiMo-V2.5-anything")
+        ] + [
+            (every, {}, {"id": model_id}, {})
+            for model_id in ("deepseek-v4-flash/x", "kimi-k2", "kimi-k2.7", "xkimi-k3", "kimi-k3-x",
+                             "deepseek-v3", "kimi-for-coding-2")
+        ], check)
 
     def test_tools(self):
-        named = [dict(TOOL, function={"name": name, "parameters": {}}) for name in "ab"]
-        strict = [dict(TOOL, function=dict(TOOL["function"], strict=True))]
-        choice = {"type": "function", "function": {"name": "f"}}
+        named = [tool(name) for name in "ab"]
+        strict = {"supportsStrictMode": True}
+        described = [tool("a", description=text) for text in "xy"]
         self.check_table((
-            ({"tools": [TOOL]}, {}, [TOOL], "auto"), ({"tools": named[::-1]}, {}, named, "auto"),
-            ({"tools": [TOOL], "tool_choice": "required"}, {}, [TOOL], "required"),
-            ({"tools": [TOOL], "tool_choice": choice}, {}, [TOOL], choice),
-            ({"tools": [TOOL], "tool_choice": "none"}, {}, [TOOL], "none"), ({"tools": []}, {}, None, None),
-            ({"tools": [], "tool_choice": "auto"}, {}, None, None), ({"tool_choice": "auto"}, {}, None, None),
-            ({"tools": [TOOL]}, {"supportsTools": False}, None, None),
-            ({"tools": [TOOL], "tool_choice": "required"}, {"supportsTools": False}, None, None),
-            ({"tools": strict}, {}, [TOOL], "auto"), ({"tools": 7}, {}, None, None),
-            ({"tools": strict}, {"supportsStrictMode": True}, [dict(TOOL, function=dict(TOOL["function"], strict=False))],
-             "auto"),
-            ({"tools": [7, {"function": 8}, {"function": {"name": 9}}]}, {}, [7, {"function": 8}, {"function": {"name": 9}}],
-             "auto")),
-            lambda fields, compat, tools, choice: self.assertEqual(
-                (lambda shaped: (shaped.get("tools"), shaped.get("tool_choice")))(shape(dict(HI, **fields), compat=compat)),
-                (tools, choice)))
+            ([TOOL], {}, [TOOL]),
+            (named[::-1], {}, named),
+            (described[::-1], {}, described),
+            ([tool("\uff41"), tool("\U0001f600"), tool("z"), tool("Z")], {},
+             [tool("Z"), tool("z"), tool("\U0001f600"), tool("\uff41")]),
+            ([], {}, None),
+            (7, {}, None),
+            ([TOOL], {"supportsTools": False}, None),
+            ([tool(strict=True, description=7, x=1)], {}, [TOOL]),
+            ([tool(strict=True)], strict, [tool(strict=False)]),
+            ([TOOL], strict, [tool(strict=False)]),
+            ([{"function": {"name": "f"}}], {}, [TOOL]),
+            ([{"function": {"name": "f", "parameters": None}}], {}, [TOOL]),
+            ([7, {"function": 8}, tool(9), tool(""), tool("g", {"type": "array"}),
+              tool("h", {"type": ["object"]}), tool("i", [1]), tool("j", {"type": None}), TOOL],
+             {}, [TOOL]),
+            ([tool("g", {"type": "array"})], {}, None),
+        ), lambda tools, compat, expected: self.assertEqual(
+            shape(dict(HI, tools=tools), compat=compat).get("tools"), expected))
 
-    def test_thinking(self):
-        template = {"thinkingFormat": "qwen-chat-template"}
-        efforts = {"supportsReasoningEffort": True}
-        few = dict(efforts, supportedReasoningEfforts=["low", "high"])
-        mapped = dict(efforts, reasoningEffortMap={"high": "max", "off": "minimal", "low": None})
+    def test_tool_choice(self):
+        def allowed(mode, *names):
+            tools = [{"type": "function", "function": {"name": name}} for name in names]
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
 
-        def kwargs(enabled):
+        function = {"type": "function", "function": {"name": "f"}}
+        gone = {"type": "function", "function": {"name": "gone"}}
+        array = [tool("g", {"type": "array"})]
+        self.check_table((
+            ([TOOL], None, "auto"),
+            ([TOOL], "auto", "auto"),
+            ([TOOL], "required", "required"),
+            ([TOOL], "none", "none"),
+            ([TOOL], dict(function, x=1), function),
+            ([TOOL], {"type": "other"}, {"type": "other"}),
+            ([TOOL], allowed("auto", "f", "gone"), allowed("auto", "f")),
+            ([TOOL], allowed("required", "gone", "f"), allowed("required", "f")),
+            ([TOOL], allowed("auto", "gone"), "none"),
+            ([TOOL], allowed("weird", "gone"), allowed("weird", "gone")),
+            (None, "required", None),
+            ([], "required", None),
+            (array, "auto", None),
+            (array, "none", None),
+        ), lambda tools, choice, expected: self.assertEqual(
+            shape(dict(HI, tools=tools, tool_choice=choice)).get("tool_choice"), expected))
+        for tools, choice in ((array, "required"), (array, function), ([TOOL], gone),
+                              ([TOOL], allowed("required", "gone"))):
+            with self.subTest(choice=choice), self.assertRaises(vllm.UsageError):
+                shape(dict(HI, tools=tools, tool_choice=choice))
+        self.assertNotIn("tool_choice", shape(dict(HI, tools=[TOOL], tool_choice="required"),
+                                              compat={"supportsTools": False}))
+
+    def check_schema(self, schema, expected, keywords=()):
+        compat = {"unsupportedToolSchemaKeywords": list(keywords)}
+        shaped = shape(dict(HI, tools=[tool(parameters=schema)]), compat=compat)
+        self.assertEqual(shaped["tools"][0]["function"]["parameters"], expected)
+
+    def test_references_in_schemas(self):
+        text = {"type": "string"}
+
+        def holding(inner, **fields):
+            return dict({"type": "object", "properties": {"a": inner}}, **fields)
+
+        loop = {"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}}}
+        self.check_table((
+            (holding({"$ref": "#/$defs/T"}, **{"$defs": {"T": text}}), holding(text)),
+            (holding({"$ref": "#/$defs/T", "title": "t", "default": 1, "x": 2},
+                     **{"$defs": {"T": dict(text, title="own", description="d")}}),
+             holding(dict(text, title="t", description="d", default=1))),
+            (holding({"$ref": "#/definitions/a~1b~0c"}, definitions={"a/b~c": text}), holding(text)),
+            (holding({"$ref": "#/x/1/y"}, x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
+            (holding({"$ref": "#/x/01"}, x=[0, text]), holding({"$ref": "#/x/01"}, x=[0, text])),
+            (holding({"$ref": "#/$defs/A"}, **{"$defs": {"A": {"$ref": "#/$defs/B"}, "B": text}}),
+             holding(text)),
+            (holding({"$ref": "#/$defs/N"}, **{"$defs": {"N": loop}}),
+             holding({"type": "object", "properties": {"next": {}}})),
+            (holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}}),
+             holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}})),
+            (holding({"$ref": "other.json"}, **{"$defs": {"T": text}}), holding({"$ref": "other.json"})),
+            (holding({"$ref": "#"}), holding({"$ref": "#"})),
+            (holding({"anyOf": [{"$ref": "#/$defs/T"}], "items": [{"$ref": "#/$defs/T"}],
+                      "not": {"$ref": "#/$defs/T"}}, **{"$defs": {"T": text}}),
+             holding({"anyOf": [text], "items": [text], "not": text})),
+            (holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}},
+                     **{"$defs": {"T": text}}),
+             holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}})),
+            ({"$ref": "#/$defs/P", "$defs": {"P": holding(text)}}, holding(text)),
+            ({"type": "object", "properties": {"$ref": text, "$defs": {"type": "array"}}},
+             {"type": "object", "properties": {"$ref": text, "$defs": {"type": "array", "items": {}}}}),
+        ), self.check_schema)
+
+    def test_the_top_of_a_schema(self):
+        a, b = {"type": "string"}, {"type": "number"}
+
+        def merged(properties, **fields):
+            return dict({"type": "object", "properties": properties, "additionalProperties": True},
+                        **fields)
+
+        def variants(*properties, **fields):
+            return dict({"anyOf": [{"properties": each} for each in properties]}, **fields)
+
+        self.check_table((
+            ({}, EMPTY),
+            ({"type": "object"}, EMPTY),
+            ({"type": "object", "properties": []}, EMPTY),
+            ({"required": ["x"]}, dict(EMPTY, required=["x"])),
+            ({"properties": {"a": a}}, {"type": "object", "properties": {"a": a}}),
+            ({"description": "d"}, {"description": "d"}),
+            ({"allOf": [a], "properties": {"a": a}}, {"allOf": [a], "properties": {"a": a}}),
+            (variants({"x": a}, {"y": b}), merged({"x": a, "y": b})),
+            ({"oneOf": [{"properties": {"x": a}, "required": ["x", 7]}], "title": "t", "x": 1},
+             merged({"x": a}, title="t", required=["x"])),
+            ({"anyOf": [{"properties": {"x": a, "y": a}, "required": ["x", "y"]},
+                        {"properties": {"x": b}, "required": ["x"]}, {"type": "null"}]},
+             merged({"x": a, "y": a}, required=["x"])),
+            (variants({"x": b}, properties={"x": a, "z": a}, required=["z"], additionalProperties=False),
+             merged({"x": a, "z": a}, required=["z"], additionalProperties=False)),
+            ({"anyOf": [], "oneOf": [{"properties": {"x": a}}], "properties": {"y": a}},
+             merged({"y": a})),
+            (variants({"x": {"const": "p", "title": "t"}}, {"x": {"enum": ["q", "p"], "title": "u"}}),
+             merged({"x": {"title": "t", "type": "string", "enum": ["p", "q"]}})),
+            (variants({"x": a}, {"x": {"enum": [1, "1", True]}}), merged({"x": {"enum": [1, "1", True]}})),
+            (variants({"x": {"anyOf": [{"const": 1}, {"const": 2.5}, a]}}, {"x": a}),
+             merged({"x": {"type": "number", "enum": [1, 2.5]}})),
+            (variants({"x": {"const": None}}, {"x": {"const": [1]}}),
+             merged({"x": {"type": "object", "enum": [None, [1]]}})),
+            (variants({"x": {"enum": []}}, {"x": a}), merged({"x": {"enum": []}})),
+        ), self.check_schema)
+
+    def test_items_and_unsupported_keywords_in_schemas(self):
+        array, stated = {"type": "array"}, {"type": "array", "items": {}}
+
+        def nested(inner):
+            return {"type": "object", "properties": {"type": inner, "format": inner},
+                    "patternProperties": {"x": inner}, "additionalProperties": inner,
+                    "allOf": [{"items": [inner], "not": {"if": inner}}], "enum": [{"type": "array"}],
+                    "default": {"type": "array"}, "const": {"type": "array"}}
+
+        self.check_table((
+            (nested(array), nested(stated)),
+            (nested(dict(array, items=None)), nested(dict(array, items=None))),
+            (nested({"type": ["array"]}), nested({"type": ["array"]})),
+            ({"properties": {"format": {"format": "uri", "enum": [{"format": 1}]}}, "format": "x"},
+             {"type": "object", "properties": {"format": {"enum": [{"format": 1}]}}}, [" format "]),
+            ({"properties": {"a": {"anyOf": [{"minLength": 1, "type": "string"}]}}},
+             {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}]}}}, ["minLength"]),
+            ({"type": "object", "properties": {"a": array}}, {"type": "object"}, ["properties"]),
+            ({"properties": {"a": array}}, {"type": "object", "properties": {"a": array}}, ["items"]),
+        ), self.check_schema)
+
+    def test_thinking_formats(self):
+        def check(form, level, on, **fields):
+            compat = dict({"thinkingFormat": form, "supportsReasoningEffort": True}, **fields)
+            self.assertEqual(added(HI, level, compat=compat, reasoning=True), on)
+            self.assertEqual(added(HI, level, compat=compat), {})
+
+        def template(enabled):
             return {"chat_template_kwargs": {"enable_thinking": enabled, "preserve_thinking": True}}
 
-        def check(compat, level, expected, **model):
-            for asked, effort, default in ((level, None, None), (None, level, None), (None, None, level)):
-                shaped = shape(dict(HI, reasoning_effort=effort), asked, compat=compat,
-                               **dict({"reasoning": True, "thinking": default}, **model))
-                self.assertEqual({name: value for name, value in shaped.items() if name not in DEFAULT_BODY}, expected,
-                                 (asked, effort, default))
+        off_means_low, low_means_none = ({"reasoningEffortMap": {"off": "low"}},
+                                         {"reasoningEffortMap": {"low": "None"}})
+        for form, level, fields, expected in (
+                ("qwen-chat-template", None, {}, template(False)),
+                ("qwen-chat-template", "none", {}, template(False)),
+                ("qwen-chat-template", "on", {}, template(True)),
+                ("qwen-chat-template", "off", off_means_low, template(False)),
+                ("qwen", "off", {}, {"enable_thinking": False}),
+                ("qwen", "low", low_means_none, {"enable_thinking": True}),
+                ("together", "off", {}, {"reasoning": {"enabled": False}}),
+                ("together", "low", {}, {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
+                ("together", "low", {"supportsReasoningEffort": False}, {"reasoning": {"enabled": True}}),
+                ("together", "low", low_means_none, {"reasoning": {"enabled": False}}),
+                ("openrouter", "off", {}, {"reasoning": {"effort": "none"}}),
+                ("openrouter", "high", {}, {"reasoning": {"effort": "high"}}),
+                ("openrouter", "high", {"supportsReasoningEffort": None}, {"reasoning": {"effort": "high"}}),
+                ("openrouter", "high", {"supportsReasoningEffort": False}, {"reasoning": {"enabled": True}}),
+                ("openrouter", "off", {"supportedReasoningEfforts": []}, {"reasoning": {"enabled": False}}),
+                ("openrouter", "off", {"supportedReasoningEfforts": ["low"]}, {}),
+                ("deepseek", "low", {}, {"reasoning_effort": "low"}),
+                ("zai", "off", {}, {"reasoning_effort": "none"}),
+                ("openai", "low", {}, {"reasoning_effort": "low"}),
+                (None, "low", {}, {"reasoning_effort": "low"}),
+                (None, "low", {"supportsReasoningEffort": None}, {})):
+            with self.subTest(form=form, level=level, fields=fields):
+                check(form, level, expected, **fields)
 
-        for compat, level, expected in (
-                ({}, "high", {}), (template, None, kwargs(False)), (template, "off", kwargs(False)),
-                (template, "none", kwargs(False)), (template, "low", kwargs(True)), (template, "on", kwargs(True)),
-                ({"thinkingFormat": "qwen"}, None, {"enable_thinking": False}),
-                ({"thinkingFormat": "qwen"}, "high", {"enable_thinking": True}),
-                ({"thinkingFormat": "deepseek"}, "off", {"thinking": {"type": "disabled"}}),
-                ({"thinkingFormat": "deepseek"}, "low", {"thinking": {"type": "enabled"}}),
-                (efforts, None, {"reasoning_effort": "medium"}), (efforts, "HIGH ", {"reasoning_effort": "high"}),
-                (efforts, "off", {"reasoning_effort": "none"}),
-                (dict(efforts, **template), "low", kwargs(True)), (few, None, {"reasoning_effort": "low"}),
-                (few, "xhigh", {"reasoning_effort": "high"}), (few, "minimal", {"reasoning_effort": "low"}),
-                (few, "off", {}), (mapped, "high", {"reasoning_effort": "max"}),
-                (mapped, "off", {"reasoning_effort": "minimal"}), (mapped, "low", {}),
-                (mapped, "medium", {"reasoning_effort": "medium"})):
-            with self.subTest(compat=compat, level=level):
-                check(compat, level, expected)
-                check(compat, level, {}, reasoning=False)
-        nemotron = {"chat_template_kwargs": {"enable_thinking": False, "force_nonempty_content": True}}
-        for model_id, level, reasoning, expected in (("nvidia/Nemotron-3-Nano", "off", True, nemotron),
-                                                     ("x/nemotron-3", None, True, nemotron), ("x/nemotron-3", None, False, {}),
-                                                     ("x/nemotron-3", "high", True, {}), ("x/nemotron-30b", "off", True, {}),
-                                                     ("DeepSeek-V4-Flash", "off", True,
-                                                      {"chat_template_kwargs": {"thinking": False, "enable_thinking": False}}),
-                                                     ("deepseek_v4", "high", True,
-                                                      {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
-                                                                                "reasoning_effort": "high"}})):
-            shaped = shape(HI, level, id=model_id, reasoning=reasoning)
-            self.assertEqual({name: value for name, value in shaped.items() if name not in DEFAULT_BODY}, expected,
-                             (model_id, level))
+    def test_thinking_of_two_families(self):
+        nemotron = {"enable_thinking": False, "force_nonempty_content": True}
+        effort = {"supportsReasoningEffort": True}
+        template = {"thinkingFormat": "qwen-chat-template"}
+        flash = {"thinking": True, "enable_thinking": True}
+        for model_id, level, reasoning, compat, expected in (
+                ("nvidia/Nemotron-3-Nano", "off", True, {}, {"chat_template_kwargs": nemotron}),
+                ("x/nemotron-3", None, True, {}, {"chat_template_kwargs": nemotron}),
+                ("x/nemotron-3", None, False, {}, {"chat_template_kwargs": nemotron}),
+                ("x/nemotron-3", "off", True, effort,
+                 {"chat_template_kwargs": nemotron, "reasoning_effort": "none"}),
+                ("x/nemotron-3", "off", True, template,
+                 {"chat_template_kwargs": dict(nemotron, preserve_thinking=True)}),
+                ("x/nemotron-3", "high", True, {}, {}),
+                ("x/nemotron-30b", "off", True, {}, {}),
+                ("DeepSeek-V4-Flash", "off", True, {},
+                 {"chat_template_kwargs": {"thinking": False, "enable_thinking": False}}),
+                ("deepseek_v4", "high", True, effort,
+                 {"chat_template_kwargs": dict(flash, reasoning_effort="high")}),
+                ("deepseek_v4", "high", False, effort, {})):
+            with self.subTest(model_id=model_id, level=level, compat=compat):
+                shaped = added(HI, level, id=model_id, reasoning=reasoning, compat=compat)
+                del shaped["model"]
+                self.assertEqual(shaped, expected)
+        shaped = shape(dict(HI, chat_template_kwargs={"enable_thinking": True}), id="nemotron-3")
+        self.assertEqual(shaped["chat_template_kwargs"], dict(nemotron, enable_thinking=True))
+
+    def test_reasoning_effort(self):
+        for level, stated, mapping, levels, expected in (
+                ("high", None, {}, {}, "high"),
+                ("HIGH ", None, {}, {}, "high"),
+                ("off", None, {}, {}, "none"),
+                ("none", None, {}, {}, "none"),
+                ("off", None, {"off": "off"}, {}, "off"),
+                ("high", None, {"HIGH": " max "}, {"high": "deep"}, "max"),
+                ("high", None, {}, {"high": " deep "}, "deep"),
+                ("low", ["low", "high"], {}, {}, "low"),
+                ("medium", [" low ", "high", " "], {}, {}, "low"),
+                ("minimal", ["high", "low"], {}, {}, "low"),
+                ("minimal", ["LOW", "High"], {}, {}, "LOW"),
+                ("high", ["LOW", "High"], {}, {}, "High"),
+                ("xhigh", ["low", "high"], {}, {}, "high"),
+                ("medium", ["on", "off"], {}, {}, "on"),
+                ("medium", ["none"], {}, {}, None),
+                ("off", ["none", "low"], {}, {}, "none"),
+                ("off", ["low"], {}, {}, None),
+                ("off", ["low"], {"off": "low"}, {}, "low"),
+                ("none", ["low"], {}, {}, None),
+                ("low", [], {}, {}, None)):
+            with self.subTest(level=level, stated=stated, mapping=mapping, levels=levels):
+                compat = {"supportsReasoningEffort": True, "supportedReasoningEfforts": stated,
+                          "reasoningEffortMap": mapping}
+                shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
+                self.assertEqual(shaped.get("reasoning_effort"), expected)
+        compat = {"supportsReasoningEffort": True}
+        for model_id, expected in (("gpt-5.6", "low"), ("GPT-5.4-mini", "low"), ("gpt-5", "minimal"),
+                                   ("openai/gpt-5.6", "minimal")):
+            shaped = shape(HI, "minimal", compat=compat, reasoning=True, id=model_id)
+            self.assertEqual(shaped["reasoning_effort"], expected, model_id)
+
+    def test_levels_that_a_model_does_not_have(self):
+        known = {"supportedReasoningEfforts": ["low", "max"]}
+        for level, levels, compat, expected in (
+                ("low", {"low": None}, {}, "medium"),
+                ("max", {}, {}, "high"),
+                ("high", {"high": None}, {}, "medium"),
+                ("high", {"high": None, "xhigh": "x"}, {}, "x"),
+                ("xhigh", {}, {"reasoningEffortMap": {"XHigh": "y"}}, "y"),
+                ("xhigh", {}, {"reasoningEffortMap": {"xhigh": "y"}, "thinkingFormat": "zai"}, "high"),
+                ("xhigh", {"max": "m"}, {}, "m"),
+                ("xhigh", {"max": "m", "xhigh": None}, {}, "high"),
+                ("max", {}, known, "max"),
+                ("off", {"off": None}, {}, "minimal"),
+                (None, {}, {}, "medium"),
+                (None, {"medium": None}, {}, "low"),
+                (None, {"medium": None, "low": None, "minimal": None}, {}, "none"),
+                ("adaptive", {}, {}, "medium"),
+                ("ultra", {"max": "m"}, {}, "m"),
+                ("of-my-own", {}, {}, "of-my-own")):
+            with self.subTest(level=level, levels=levels, compat=compat):
+                compat = dict(compat, supportsReasoningEffort=True)
+                shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
+                self.assertEqual(shaped["reasoning_effort"], expected)
 
     def test_the_level_comes_from_the_option_then_the_body_then_the_settings(self):
-        model = MODEL._replace(reasoning=True, compat={"supportsReasoningEffort": True}, thinking="minimal")
-        self.assertEqual(vllm.shape_request(dict(HI, reasoning_effort="low"), model, "high").body["reasoning_effort"], "high")
-        self.assertEqual(vllm.shape_request(dict(HI, reasoning_effort="low"), model).body["reasoning_effort"], "low")
-        self.assertEqual(vllm.shape_request(HI, model).body["reasoning_effort"], "minimal")
-        for defaults, expected in (({"thinkingDefault": "high"}, "high"),
-                                   ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "high"),
-                                   ({"params": {"thinking": "low"}, "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
-                                    "off"), ({}, None)):
-            self.assertEqual(vllm.find_model(self.provider(dict(block(), agents={"defaults": defaults}))).thinking, expected)
+        model = {"reasoning": True, "compat": {"supportsReasoningEffort": True}, "thinking": "minimal"}
+        asked = dict(HI, reasoning_effort="low")
+        self.assertEqual(shape(asked, "high", **model)["reasoning_effort"], "high")
+        self.assertEqual(shape(asked, **model)["reasoning_effort"], "low")
+        self.assertEqual(shape(asked, "", **model)["reasoning_effort"], "low")
+        self.assertEqual(shape(dict(HI, reasoning_effort=7), **model)["reasoning_effort"], "minimal")
+        self.assertEqual(shape(dict(HI, reasoning_effort="disabled"), **model)["reasoning_effort"], "none")
+
+        for defaults, expected in (
+                ({"thinkingDefault": "high"}, "high"),
+                ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "high"),
+                ({"params": {"thinking": "low"}, "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
+                 "off"),
+                ({}, None)):
+            config = dict(block(), agents={"defaults": defaults})
+            self.assertEqual(vllm.find_model(self.provider(config)).thinking, expected)
+
+    def test_levels_without_effect_are_said(self):
+        effort = {"reasoning": True, "compat": {"supportsReasoningEffort": True}}
+        for level, model, words in (
+                ("high", {}, "no effect"), ("off", {"source": "discovered"}, "no effect"),
+                ("off", {"reasoning": True}, "no effect"), ("max", effort, "high is used"),
+                ("off", {}, None), (None, {}, None), ("high", effort, None), ("on", effort, None),
+                ("off", {"id": "nemotron-3"}, None)):
+            with self.subTest(level=level, model=model):
+                warnings = vllm.shape_request(HI, MODEL._replace(**model), level).warnings
+                self.assertEqual(len(warnings), 1 if words else 0)
+                if words:
+                    self.assertIn(words, warnings[0])
 
     def test_params(self):
+        json_object, text = {"type": "json_object"}, {"type": "text"}
+        tokens = "max_completion_tokens"
         self.check_table((
-            ({"temperature": 0.5, "topP": 0.9, "seed": 0, "stop": "END"}, {},
+            ([{"temperature": 0.5, "topP": 0.9, "seed": 0, "stop": "END"}], {},
              {"temperature": 0.5, "top_p": 0.9, "seed": 0, "stop": ["END"]}),
-            ({"top_p": 0.9, "stop": ["a", "b"], "parallelToolCalls": False}, {},
-             {"top_p": 0.9, "stop": ["a", "b"], "parallel_tool_calls": False}),
-            ({"frequencyPenalty": 1, "presence_penalty": 2, "response_format": {"type": "json_object"}}, {},
-             {"frequency_penalty": 1, "presence_penalty": 2, "response_format": {"type": "json_object"}}),
-            ({"temperature": 0.5}, {"temperature": 0}, {"temperature": 0}),
-            ({"unknown": 1, "store": True, "thinking": "low", "temperature": None}, {}, {}),
-            ({"chat_template_kwargs": {"a": 1}}, {"chat_template_kwargs": {"a": 2, "b": 3}},
+            ([{"top_p": 0.9, "stop": ["a", "", 7, "b"]}], {}, {"stop": ["a", "b"]}),
+            ([{"stop": [""]}, {"stop": ""}], {}, {}),
+            ([{"temperature": None, "topP": True, "seed": "7"}], {}, {}),
+            ([{"temperature": math.nan, "seed": math.inf}], {}, {}),
+            ([{"temperature": 0.5}], {"temperature": 0}, {"temperature": 0}),
+            ([{"temperature": 0.5}, {"temperature": 1}], {}, {"temperature": 1}),
+            ([{"temperature": 0.5}, {"temperature": "x"}], {}, {}),
+            ([{"frequencyPenalty": 1}, {"frequency_penalty": 2, "presence_penalty": 3}], {},
+             {"frequency_penalty": 1, "presence_penalty": 3}),
+            ([{"frequencyPenalty": None, "frequency_penalty": 2}], {}, {}),
+            ([{"unknown": 1, "store": True, "thinking": "low"}], {}, {}),
+            ([{"chat_template_kwargs": {"a": 1}}], {"chat_template_kwargs": {"a": 2, "b": 3}},
              {"chat_template_kwargs": {"a": 1, "b": 3}}),
-            ({"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}, {},
+            ([{"chat_template_kwargs": {"a": 1}}, {"chatTemplateKwargs": {"b": 1}}], {},
+             {"chat_template_kwargs": {"a": 1}}),
+            ([{"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}], {},
              {"top_k": 1, "temperature": 2}),
-            ({"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}, {},
-             {"chat_template_kwargs": {"x": 1}}), ({"extra_body": 7}, {}, {})),
-            lambda params, fields,
-            expected: self.assertEqual(shape(dict(HI, **fields), params=(params,)), dict(DEFAULT_BODY, **expected)))
-        config = dict(block(),
-                      agents={"defaults": {"params": {"seed": 1, "temperature": 1},
-                                           "models": {"vllm/m": {"params": {"temperature": 2}}}}})
-        self.assertEqual(vllm.find_model(self.provider(config)).params[:2],
-                         ({"seed": 1, "temperature": 1}, {"temperature": 2}))
+            ([{"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}], {},
+             {"chat_template_kwargs": {"x": 1}}),
+            ([{"extra_body": 7, "extraBody": {"a": 1}}], {}, {}),
+            ([{"extra_body": {"parallel_tool_calls": True}, "parallelToolCalls": False}], {},
+             {"parallel_tool_calls": False}),
+            ([{"parallel_tool_calls": True}, {"parallelToolCalls": None}], {}, {}),
+            ([{"parallel_tool_calls": True, "parallelToolCalls": False}], {},
+             {"parallel_tool_calls": True}),
+            ([{"parallel_tool_calls": True}], {"parallel_tool_calls": False},
+             {"parallel_tool_calls": False}),
+            ([{"response_format": json_object}, {"responseFormat": text}], {},
+             {"response_format": text}),
+            ([{"response_format": json_object, "responseFormat": text}], {},
+             {"response_format": json_object}),
+            ([{"response_format": json_object}, {"responseFormat": None}], {}, {}),
+            ([{"response_format": {}}], {}, {}),
+            ([{"max_tokens": 5}], {}, {tokens: 5}),
+            ([{"max_tokens": 5, "max_completion_tokens": 6, "maxTokens": 7}], {}, {tokens: 7}),
+            ([{"maxTokens": 7}, {"max_tokens": 5}], {}, {tokens: 5}),
+            ([{"maxTokens": 7}, {"max_tokens": [], "max_completion_tokens": -1}], {}, {tokens: 7}),
+            ([{"maxTokens": 7}, {"max_tokens": 0}], {}, {}),
+            ([{"maxTokens": 999}], {}, {}),
+            ([{"maxTokens": 7}], {"max_tokens": 9}, {tokens: 9}),
+        ), lambda layers, fields, expected: self.assertEqual(
+            added(dict(HI, **fields), params=tuple(layers)), expected))
 
-    def test_shaping_changes_nothing_it_was_given_and_settles_at_once(self):
-        compat = {"thinkingFormat": "qwen-chat-template", "requiresToolResultName": True,
-                  "requiresAssistantAfterToolResult": True, "requiresStringContent": True}
-        params = {"stop": "x", "chat_template_kwargs": {"k": 1}, "extra_body": {"top_k": 1}}
-        model = MODEL._replace(compat=compat, params=(params,), reasoning=True, context_window=400)
-        body = {"store": True, "reasoning_effort": "high", "tools": [dict(TOOL, function=dict(TOOL["function"], strict=True))],
-                "messages": [
-            {"role": "developer", "content": [{"type": "text", "text": "a"}]},
-            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]},
-            {"role": "assistant", "tool_calls": [dict(CALL, function={"name": "f", "arguments": ""})]},
-            {"role": "tool", "tool_call_id": "c1", "content": "r"}, USER]}
-        before = copy.deepcopy((body, model))
-        first = vllm.shape_request(body, model, "high")
-        self.assertEqual((body, model), before)
-        self.assertEqual(vllm.shape_request(first.body, model, "high").body, first.body)
+    def test_every_change_is_explained(self):
+        body = dict(HI, store=True, x=None, max_tokens=999, reasoning_effort="low", tools=[
+            tool("b", {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}},
+                 strict=True), tool(7)])
+        body["messages"] = [{"role": "developer", "content": [{"type": "input_image"}]},
+                            {"role": "assistant", "content": "a", "reasoning": "r"},
+                            {"role": "assistant", "content": ""}]
+        model = MODEL._replace(params=({"seed": 1, "extra_body": {"top_k": 1}},))
+        shaped = vllm.shape_request(body, model)
+        lines = ["%s %s: %s" % change for change in shaped.changes]
+        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "model added: ", "stream added: ",
+                     "stream_options added: ", "reasoning_effort dropped: ", "seed added: from params",
+                     "top_k added: from params", "tool_choice added: ",
+                     "max_completion_tokens moved: from max_tokens",
+                     "max_completion_tokens clamped: asked for 999",
+                     "messages changed: .*developer", "messages changed: images",
+                     "messages changed: .*reasoning", "messages changed: .*without content",
+                     "tools changed: b: strict", "tools changed: .*references", "tools changed: .*on top",
+                     "tools changed: .*items", "tools changed: .*without a name"):
+            self.assertEqual(sum(bool(re.match(line, each)) for each in lines), 1, line)
+        self.assertEqual(vllm.shape_request(shaped.body, model).changes, [])
+
+    def test_any_body_is_shaped_or_refused_and_settles_at_once(self):
+        # A body shaped twice is the body shaped once, but for these rules of OpenClaw: an effort
+        # that a map made is no level (so the level is given again), a refused response_format
+        # makes room for that of the params, extra_body may replace anything, strictMessageKeys
+        # leaves nothing of an assistant message that only calls, the definitions beside a
+        # reference that names nothing go with it, and a schema may be empty once keywords are
+        # dropped. (Here no schema has a reference on top: it may name what is no object.)
+        random_source = random.Random(7)
+        for number in range(int(1000 * FUZZ_S)):
+            body, model = random_body(random_source), random_model(random_source)
+            level = random_source.choice(vllm.THINKING_LEVELS)
+            before = copy.deepcopy((body, model))
+            try:
+                first = vllm.shape_request(body, model, level)
+            except vllm.UsageError:
+                continue
+            finally:
+                self.assertEqual((body, model), before)
+            json.dumps(first.body)
+            if "response_format" in body and "response_format" not in first.body:
+                continue
+            if {"strictMessageKeys", "unsupportedToolSchemaKeywords"} & set(model.compat):
+                continue
+            if re.search('"[$](ref|defs)"', json.dumps(first.body)):
+                continue
+            again = vllm.shape_request(first.body, model, level)
+            self.assertEqual(again.body, first.body, (number, body, model, level))
+
+
+def random_value(source, depth=2):
+    """Return any JSON value, words that mean something somewhere among them."""
+    words = ("", "a", "text", "image_url", "function", "object", "array", "auto", "required", "f",
+             "assistant", "tool", "#/$defs/a", "r", "\ud800", "\u6a21" * 9, "c1")
+    kind = source.randrange(9 if depth else 7)
+    if kind == 7:
+        return [random_value(source, depth - 1) for _ in range(source.randrange(3))]
+    if kind == 8:
+        names = ("type", "text", "name", "function", "properties", "items", "anyOf", "enum", "const",
+                 "$ref", "$defs", "a", "required", "arguments", "id", "content", "allowed_tools")
+        return {source.choice(names): random_value(source, depth - 1) for _ in range(source.randrange(4))}
+    return (None, True, 7, -0.5, 10 ** 400, source.choice(words), source.choice(words))[kind]
+
+
+def some(source, value, *others):
+    """Return a sound value mostly, sometimes another one or anything."""
+    return source.choice((value,) * 4 + others + (random_value(source),))
+
+
+def random_schema(source, depth=3):
+    """Return a JSON schema that may be wrong anywhere."""
+    def inner():
+        return random_schema(source, depth - 1) if depth else random_value(source, 1)
+
+    makers = {
+        "type": lambda: source.choice(("object", "array", "string")), "enum": lambda: ["a", 1],
+        "const": lambda: "a", "default": lambda: {"type": "array"}, "items": inner,
+        "$ref": lambda: source.choice(("#/$defs/a", "#/x/0")), "x": lambda: [inner()],
+        "properties": lambda: {"a": inner(), "type": inner()}, "oneOf": lambda: [inner()],
+        "anyOf": lambda: [inner(), inner()], "required": lambda: ["a"], "title": lambda: "t",
+        "$defs": lambda: {"a": inner()}, "additionalProperties": inner, "format": lambda: "f"}
+    names = [name for name in sorted(makers) if source.random() < 0.25]
+    return some(source, {name: some(source, makers[name]()) for name in names})
+
+
+def random_body(source):
+    """Return a chat-completions body that may be wrong anywhere."""
+    def part():
+        return some(source, {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}})
+
+    def call():
+        arguments = some(source, "{}", "")
+        return some(source, {"id": "c1", "type": "function",
+                             "function": {"name": "f", "arguments": arguments}})
+
+    def message():
+        fields = {"content": some(source, "a", "", None, [part(), part()]), "reasoning": "r",
+                  "reasoning_content": some(source, "c"), "reasoning_text": some(source, "t"),
+                  "reasoning_details": some(source, [1]), "tool_calls": [call()], "tool_call_id": "c1"}
+        kept = {name: fields[name] for name in fields if source.random() < 0.5}
+        roles = ("user", "assistant", "tool", "developer", "system")
+        return dict(kept, role=some(source, source.choice(roles)))
+
+    function = {"type": "function", "function": {"name": "f"}}
+    choice = some(source, "auto", "required", "none", function, {
+        "type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [function, 7]}})
+    schemas = [random_schema(source) for _ in range(2)]
+    for schema in schemas:
+        if isinstance(schema, dict):
+            schema.pop("$ref", None)
+    fields = {"tools": [some(source, tool(some(source, "f"), schema)) for schema in schemas],
+              "tool_choice": choice, "max_tokens": some(source, 9), "stop": some(source, ["a"]),
+              "response_format": some(source, {"type": "json_object"}, {"type": "object"}),
+              "stream": some(source, True, False), "reasoning_effort": some(source, "low"),
+              "chat_template_kwargs": some(source, {"a": 1}), "prompt_cache_key": some(source, "k"),
+              "stream_options": random_value(source), "reasoning": random_value(source), "other": random_value(source)}
+    kept = {name: fields[name] for name in fields if source.random() < 0.5}
+    return dict(kept, messages=[message() for _ in range(source.randrange(5))])
+
+
+def random_model(source):
+    """Return a Model with any settings that are valid."""
+    switches = ("supportsUsageInStreaming", "supportsTools", "supportsStrictMode", "strictMessageKeys",
+                "requiresStringContent", "requiresToolResultName", "supportsReasoningEffort",
+                "requiresAssistantAfterToolResult", "requiresThinkingAsText", "supportsDeveloperRole",
+                "requiresReasoningContentOnAssistantMessages", "supportsPromptCacheKey",
+                "supportsJsonSchemaResponseFormat")
+    compat = {name: source.random() < 0.7 for name in switches if source.random() < 0.4}
+    forms = ("qwen", "qwen-chat-template", "together", "openrouter", "deepseek", "zai", "openai")
+    more = {"thinkingFormat": source.choice(forms), "maxTokensField": "max_tokens",
+            "supportedReasoningEfforts": source.choice(([], ["low", "high"], ["none"], ["On"])),
+            "reasoningEffortMap": {"off": "low", "HIGH": "max"},
+            "unsupportedToolSchemaKeywords": source.choice((["format"], ["properties"], ["type"]))}
+    compat.update((name, more[name]) for name in more if source.random() < 0.4)
+    if compat.get("requiresReasoningContentOnAssistantMessages"):
+        compat.pop("requiresAssistantAfterToolResult", None)      # the message added has none
+    params = {"temperature": random_value(source), "stop": random_value(source), "maxTokens": random_value(source),
+              "chat_template_kwargs": random_value(source), "extraBody": {"top_k": random_value(source, 0)},
+              "parallelToolCalls": random_value(source), "responseFormat": {"type": "text"}}
+    layers = [{name: params[name] for name in params if source.random() < 0.3} for _ in range(2)]
+    return MODEL._replace(
+        compat=compat, params=tuple(layers), reasoning=source.random() < 0.6,
+        id=source.choice(("m", "nemotron-3", "deepseek-v4-pro", "kimi-k3", "gpt-5.6")),
+        input=source.choice((("text",), ("text", "image"))), max_tokens=source.choice((None, 50, 9999)),
+        context_window=source.choice((None, 60, 1000, 99999)),
+        source=source.choice(("declared", "discovered")),
+        thinking_level_map=source.choice(({}, {"low": None}, {"max": "deep", "off": None})))
 
 
 # ----------------------------------------------------------------------------
@@ -2114,7 +2672,8 @@ class Releases(Case):
         params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1, "presencePenalty": 1,
                   "response_format": {"type": "json_object"}}
         passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {}, "n": 1}
-        self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=(params,)), "used"), self.FIRST)
+        self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=(params,)),
+                               "used"), self.FIRST)
 
     def test_other_fields_are_used_from_the_release_the_table_says(self):
         strict = dict(TOOL, function=dict(TOOL["function"], strict=True))
@@ -2133,13 +2692,14 @@ class Releases(Case):
                 ("named", dict(HI, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
                  None, "0.5.0", "0.5.0"),
                 ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("schema", dict(HI, response_format={"type": "json_schema"}), self.OLD, {}, None, "0.6.0", "0.6.0"),
+                ("schema", dict(HI, response_format={"type": "json_schema", "json_schema": {}}), self.OLD, {}, None, "0.6.0", "0.6.0"),
                 ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"), reasoning, "high", "0.5.1",
                  "0.5.1"),
                 ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high", "0.6.5", None),
                 ("effort", HI, effort, reasoning, "high", "0.6.5", "0.10.1"),
                 ("no effort", HI, effort, reasoning, "off", "0.18.0", "0.18.0"),
-                ("much effort", HI, effort, reasoning, "xhigh", "0.21.0", "0.21.0"),
+                ("much effort", HI, dict(effort, supportedReasoningEfforts=["xhigh"]), reasoning,
+                 "xhigh", "0.21.0", "0.21.0"),
                 ("known efforts", HI, dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning, "xhigh",
                  "0.6.5", "0.10.1"),
                 ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST, reasoning, "high", self.FIRST,
@@ -2147,6 +2707,122 @@ class Releases(Case):
             with self.subTest(name=name):
                 shaped = shape(body, level, compat=compat, **model)
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")), (accepted, used))
+
+
+class Prepared(Case):
+    """What is asked of a server before a body goes out: its tokenizer, and the template's switch."""
+
+    LONG = {"messages": [{"role": "user", "content": "a" * 8000}], "tools": [TOOL]}
+
+    def tokenizer(self, *answers, **fields):
+        """Return (provider, its model, the Stub) for a server whose /tokenize answers so."""
+        stub = self.serve(*answers)
+        self.declare(stub.url, KEY, contextWindow=2048, maxTokens=1000, **fields)
+        provider = self.provider()
+        return provider, vllm.find_model(provider), stub
+
+    def test_a_cut_budget_is_counted_with_one_request(self):
+        compat = {"thinkingFormat": "qwen-chat-template"}
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True, compat=compat)
+        shaped = vllm.prepare_request(provider, model, self.LONG)
+        self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
+        request, = stub.requests
+        self.assertEqual((request.method, request.target, request.headers["authorization"]),
+                         ("POST", "/tokenize", "Bearer " + KEY))
+        self.assertEqual(request.body, {
+            "model": "m", "messages": self.LONG["messages"], "tools": [TOOL],
+            "chat_template_kwargs": shaped.body["chat_template_kwargs"]})
+
+    def test_nobody_is_asked_where_the_estimate_leaves_room(self):
+        provider, model, stub = self.tokenizer(reply({"count": 1}))
+        image = {"type": "image_url", "image_url": {"url": "u"}}
+        pictured = {"messages": [dict(USER, content=[image] * 9)]}
+        model = model._replace(input=("text", "image"))
+        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"], 1000)
+        self.assertEqual(vllm.prepare_request(provider, model, pictured).body["max_completion_tokens"], 1)
+        self.assertEqual(stub.requests, [])
+
+    def test_the_estimate_stands_where_nobody_counts(self):
+        for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"), reply("x"),
+                       reply({"count": "9"}), reply({"count": True}), reply([]), b""):
+            with self.subTest(answer=answer[:20]):
+                provider, model, _ = self.tokenizer(answer)
+                shaped = vllm.prepare_request(provider, model, self.LONG)
+                self.assertEqual(shaped.body["max_completion_tokens"], 1)
+                self.assertIn("about 2", shaped.warnings[0])
+
+    def test_a_prompt_that_is_too_long_by_itself_is_said_with_both_numbers(self):
+        provider, model, stub = self.tokenizer(reply({"count": 3001}))
+        with self.assertRaises(vllm.ServerError) as caught:
+            vllm.prepare_request(provider, model, self.LONG)
+        error = caught.exception
+        self.assertEqual((error.cause, error.exit_status), ("context-exceeded", 4))
+        for number in ("3001", "2048"):
+            self.assertIn(number, error.message)
+        self.assertNotIn("max-tokens", error.hint)
+        self.assertEqual(len(stub.requests), 1)
+
+    def test_chat_and_the_module_count(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        provider, _, stub = self.tokenizer(answer)
+        list(vllm.stream_chat(provider, self.LONG))
+        self.assertEqual(vllm.chat(provider, self.LONG).content, "Hi")
+        self.check(self.run_main("chat", "a" * 8000), 0, out="Hi")
+        sent = [request.body for request in stub.requests if request.target != "/tokenize"]
+        self.assertEqual([body["max_completion_tokens"] for body in sent], [234] * 3)
+        self.assertEqual(len(stub.requests), 6)
+
+    def test_a_model_that_nobody_declared_thinks_as_its_family_does(self):
+        template = {"enable_thinking": True, "preserve_thinking": True}
+        for model_id, root, added_fields in (
+                ("Qwen/Qwen3-8B", None, {"chat_template_kwargs": template}),
+                ("served", "/models/qwen3-8b", {"chat_template_kwargs": template}),
+                ("zai-org/GLM-4.6-FP8", None, {"chat_template_kwargs": template}),
+                ("openai/gpt-oss-120b", None, {"reasoning_effort": "high"}),
+                ("deepseek-ai/DeepSeek-V4-Pro", None,
+                 {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
+                                           "reasoning_effort": "high"}}),
+                ("nvidia/nemotron-3-super", None, {})):
+            with self.subTest(model_id=model_id):
+                stub = self.serve(rows(model_id, root=root, max_model_len=40960))
+                provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=stub.url)
+                model = vllm.find_model(provider)
+                shaped = vllm.prepare_request(provider, model, HI, "high").body
+                self.assertEqual({name: shaped[name] for name in shaped if name not in DEFAULT_BODY},
+                                 added_fields)
+                self.assertEqual(len(stub.requests), 1)
+
+    def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
+        def server(on, off):
+            def answer(sock, request, stub):
+                if request.target == "/v1/models":
+                    return stub.send(sock, rows("some-model"))
+                enabled = request.body["chat_template_kwargs"]["enable_thinking"]
+                stub.send(sock, reply({"count": on if enabled else off}))
+            return self.serve(answer)
+
+        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
+            with self.subTest(on=on, off=off, level=level):
+                stub = server(on, off)
+                result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
+                                       stdin=json.dumps(HI))
+                kwargs = json.loads(result.out).get("chat_template_kwargs") or {}
+                self.assertEqual(kwargs.get("enable_thinking"), expected)
+                self.assertEqual(result.err.count("no effect"), int(expected is None))
+                self.assertEqual([request.target for request in stub.requests],
+                                 ["/v1/models", "/tokenize", "/tokenize"])
+
+    def test_a_level_without_effect_is_said_once(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        self.tokenizer(answer)
+        for argv, stdin in ((["chat", "a" * 8000], ""), (["request"], json.dumps(HI))):
+            result = self.run_main(*argv + ["--thinking", "high"], stdin=stdin)
+            self.check(result, 0)
+            self.assertEqual(result.err.count("--thinking high has no effect on vllm/m"), 1)
 
 
 # ----------------------------------------------------------------------------
@@ -2220,6 +2896,102 @@ class Answers(unittest.TestCase):
             tracemalloc.stop()
         self.assertTrue(content.startswith(" word0 word1") and content.count(" ") == count)
         self.assertLess(peak, 1.25 * len(content))
+
+    def check_linear(self, act, size):
+        """Check that twice the size takes less than three times the time."""
+        def best(size):
+            times = []
+            for _ in range(3):
+                started = time.perf_counter()
+                act(size)
+                times.append(time.perf_counter() - started)
+            return min(times)
+
+        ratios = []
+        for _ in range(3):                           # the machine may be busy; a quadratic cost is 4 each time
+            ratios.append(best(2 * size) / best(size))
+            if ratios[-1] < 3:
+                return
+        self.fail("twice the size takes %s times as long" % ratios)
+
+    def test_cost_grows_with_size_and_no_faster(self):
+        def event_in_small_chunks(size):
+            decoder = vllm.EventDecoder()
+            for _ in range(size):
+                self.assertEqual(decoder.feed(b"x" * 100), [])
+
+        def blank_bytes(size):
+            exchange = mock.Mock(url="u", chunks=lambda: iter([b"\n"] * size))
+            with self.assertRaises(vllm.ServerError):
+                vllm.read_answer(exchange, None, None)
+
+        def arguments_in_small_pieces(size):
+            piece = vllm.Delta(tool_calls=[call_piece(0, "a", "f", "x" * 100)])
+            assembler = vllm.Assembler()
+            for _ in range(size):
+                assembler.add(piece)
+            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]), 100 * size)
+
+        def a_long_secret(size):
+            secret = "".join(random.Random(size).choice("abcdefgh") for _ in range(size))
+            live = vllm.LiveText(vllm.spellings(secret))
+            for start in range(0, 300):
+                live.feed(secret[start % 50:start % 50 + 9])
+
+        for act, size in ((event_in_small_chunks, 10000), (blank_bytes, 20000), (arguments_in_small_pieces, 10000),
+                          (a_long_secret, 8000)):
+            with self.subTest(act=act.__name__):
+                self.check_linear(act, size)
+
+    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
+    def test_a_long_secret_takes_little_memory(self):
+        import tracemalloc
+        secret = "".join(random.Random(1).choice("abcdefgh/+") for _ in range(16000))
+        tracemalloc.start()
+        try:
+            live = vllm.LiveText(vllm.spellings(secret))
+            self.assertEqual(live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end(), "a%s!" % secret[1:5000])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        self.assertLess(peak, 300 * len(secret))
+
+    def test_the_parts_of_one_answer_are_bounded(self):
+        assembler = vllm.Assembler()
+        with self.assertRaises(vllm.ServerError):
+            assembler.add(vllm.decode_delta(chunk(tool_calls=[{}] * 1000000)))
+        with self.assertRaises(vllm.ServerError):
+            for index in range(2000):
+                assembler.add(vllm.decode_delta({"choices": [{"index": index, "delta": {"content": "a"}}]}, True))
+
+    def test_what_is_sent_beyond_the_contract_is_kept(self):
+        def choice(index, text, logprob):
+            logprobs = {"content": [{"token": text, "logprob": logprob}]}
+            return {"index": index, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": "stop"}
+
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
+                 "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
+        assembler = vllm.Assembler()
+        for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
+                        {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]}, {"choices": [], "usage": usage}):
+            assembler.add(vllm.decode_delta(payload, True))
+        value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
+        self.assertEqual(value["content"], "ab")
+        self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
+        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]), other["finish_reason"])
+                          for other in value["choices"]], [(1, "xy", 2, "stop")])
+        self.assertEqual(value["usage"], dict(usage, odd=None))
+        plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
+        self.assertNotIn("logprobs", plain)
+
+    def test_long_numbers_in_an_event(self):
+        for digits in (300, 3000, 5000, 100000):
+            value = vllm.loads_event('{"usage": {"completion_tokens": 1%s}}' % ("0" * digits))
+            self.assertIsNone(vllm.decode_delta(value).usage.completion_tokens)
+        for text in ("[" * 150 + "]" * 150, " {}\n"):
+            vllm.loads_event(text)
+        for text in ("[" * 201 + "]" * 201, "{} {}", "", "[" * 99999):
+            self.assertRaises(ValueError, vllm.loads_event, text)
 
     def test_an_event_without_end_is_refused(self):
         with mock.patch.object(vllm, "EVENT_LIMIT", 1000):
@@ -2381,6 +3153,25 @@ class Streams(Case):
         deltas.close()
         self.assertTrue(stub.gone.wait(WAIT_S))
 
+    def test_comments_prolong_a_silence_but_not_for_ever(self):
+        def comments(data, until):
+            def step(sock, _, stub):
+                sock.sendall(sse(chunk("a"), done=False))
+                started = time.monotonic()
+                while not stub.ending.wait(0.03) and time.monotonic() - started < until:
+                    sock.sendall(data)
+                sock.sendall(b"data: [DONE]\n\n")
+            return step
+
+        for data in (b": alive\n\n", b"\n", b"\r\n"):
+            with self.subTest(data=data):
+                self.assertEqual(self.ask(comments(data, 0.5), timeout_s=0.25), ("a", None))
+                said, error = self.ask(comments(data, WAIT_S), timeout_s=0.1)
+                self.assertEqual((said, error.cause, error.facts["phase"]), ("a", "timeout", "comments"))
+                self.assertIn("with comments only", error.message)
+                self.assertGreater(error.facts["seconds"], 0.9)
+        self.assertEqual(self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)[1].facts["phase"], "read")
+
     def test_what_is_observed_of_an_exchange(self):
         whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
         stop = chunk(finish="stop")
@@ -2469,9 +3260,9 @@ class Transport(Case):
                 ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"),
                 ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
                 ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
-                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "no valid HTTP"),
+                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
                 ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
@@ -2628,6 +3419,46 @@ class Transport(Case):
         self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4,
                    err="refuses connections")
 
+    def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
+        proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
+        self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
+                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0, out="vllm/m")
+        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
+                         ("http://xn--bcher-kva.example:8000/v1/models", "xn--bcher-kva.example:8000"))
+        self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
+                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4, err="HTTP 403")
+        self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_ctrl_c_ends_a_run_over_servers_that_hang(self):
+        for verb in ("list", "doctor"):
+            with self.subTest(verb=verb):
+                asked = [threading.Event() for _ in range(3)]
+
+                def hang(sock, _, stub):
+                    asked[stubs.index(stub)].set()
+                    stub.ending.wait(WAIT_S)
+
+                stubs = [self.serve(hang) for _ in asked]
+                argv = [verb, "--timeout", str(WAIT_S)]
+                for stub in stubs:
+                    argv += ["--base-url", stub.url]
+                with program(self.env({"VLLM_API_KEY": KEY}), argv) as process:
+                    process.stdin.close()
+                    for event in asked:
+                        self.assertTrue(event.wait(WAIT_S))
+                    started = time.monotonic()
+                    process.send_signal(signal.SIGINT)
+                    self.assertEqual(process.wait(WAIT_S), 130)
+                    self.assertLess(time.monotonic() - started, 1.0)
+                    self.assertNotIn(b"Traceback", process.stderr.read())
+
+    def test_calls_in_parallel(self):
+        self.assertEqual(vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)]),
+                         list(range(1, 1000)))
+        with self.assertRaises(ZeroDivisionError):
+            vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
+
     def test_names_that_do_not_resolve(self):
         with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(-2, "Name or service not known")):
             self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
@@ -2690,6 +3521,23 @@ class Tls(Case):
         self.assertEqual(len(stub.requests), 2)
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
             self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3, err="cannot be used")
+
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
+    def test_a_fifo_is_not_waited_for(self):
+        fifo = self.path("fifo")
+        os.mkfifo(fifo)
+        url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
+        self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
+        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3, err="or a FIFO")
+        for option in ("--api-key-file", "--tools", "--schema"):
+            self.check(self.run_main("chat", "hi", option, fifo), 2, err=option)
+
+    @unittest.skipUnless(sys.version_info >= (3, 8), "needs the key log of Python 3.8")
+    def test_a_key_log_that_cannot_be_opened_is_named(self):
+        stub = self.serve(rows("m"), tls=self.context)
+        with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 3,
+                       err="SSLKEYLOGFILE=" + self.path("none", "log"))
 
     def test_the_wrong_scheme(self):
         self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
@@ -3225,6 +4073,12 @@ class Parsers(unittest.TestCase):
 # Chat and request
 # ----------------------------------------------------------------------------
 
+# Each kind of character that a terminal might be steered by or that people write with: escapes, CRLF, C1, overrides,
+# a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector, a soft hyphen.
+EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 \U0001f468\u200d\U0001f469\u200d\U0001f467 "
+         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
+
+
 class Chat(Case):
 
     def ask(self, *argv, **given):
@@ -3242,7 +4096,7 @@ class Chat(Case):
                 result, body = self.ask(stdin=stdin, *argv)
                 self.check(result, 0, out="Hi\n")
                 self.assertEqual(body, dict(DEFAULT_BODY, messages=[{"role": "user", "content": expected}]))
-        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "no UTF-8 (byte 0)")):
+        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
             self.check(result, 2, err=words)
             self.assertIsNone(body)
@@ -3316,12 +4170,100 @@ class Chat(Case):
                 self.check(result, status, err=words)
                 self.assertEqual(result.out, out)
 
-    def test_text_from_the_server_cannot_steer_the_terminal(self):
-        result = self.ask("x",
-                          script=(sse(chunk("a\x1b[2J\tb\n\u202e\x9b", reasoning="\x1b]0;x\x07"),
-                                      chunk(tool_calls=[call_piece(0, "c", "\x1bf", "\x1b")])),))[0]
-        self.assertEqual(result.out, "a\\x1b[2J\tb\n\\u202e\\x9b\n\\x1bf(\\x1b)\n")
-        self.assertNotIn("\x1b", result.err)
+    def test_a_pipe_gets_the_answer_byte_for_byte(self):
+        script = (sse(*[chunk(char) for char in EXACT]),)
+        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
+        self.assertEqual(self.ask("x", "--no-stream", script=(
+            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),))[0].out, EXACT + "\n")
+        self.declare(self.serve(*script).url)
+        self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
+        for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
+            result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding=encoding)[0]
+            self.assertEqual(result.out, expected + "\n")
+        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
+        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
+
+    def test_the_answer_in_the_c_locale(self):
+        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
+        result = self.program("chat", "x", "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
+
+    def test_reasoning_cannot_steer_the_terminal(self):
+        result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
+        self.check(result, 0, out="a\n", err="\\x1b]0;x\\x07\u200d\\u202e")
+
+    @unittest.skipIf(os.name == "nt", "no pseudo-terminals")
+    def test_a_terminal_gets_what_would_steer_it_made_visible(self):
+        import pty
+        self.declare(self.serve(sse(*[chunk(char) for char in EXACT])).url)
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"], stdout=slave) as process:
+            os.close(slave)
+            process.stdin.close()
+            shown = b""
+            with contextlib.suppress(OSError):           # the other end is closed
+                while True:
+                    data = os.read(master, 65536)
+                    if not data:
+                        break
+                    shown += data
+            self.assertEqual(process.wait(WAIT_S), 0)
+        shown = shown.decode("utf-8").replace("\r\n", "\n")
+        steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+        expected = re.sub(steering, lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
+                          % ord(match.group(0)), EXACT)
+        self.assertEqual(shown, expected + "\n")
+
+    @unittest.skipIf(os.name == "nt", "no pipes to close")
+    def test_a_reader_that_went_away_is_not_a_broken_server(self):
+        left = threading.Event()
+
+        def step(sock, _, __):
+            sock.sendall(sse(chunk("one\n"), done=False))
+            left.wait(WAIT_S)
+            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
+            with contextlib.suppress(OSError):
+                while sock.recv(4096):
+                    pass
+
+        for options in ([], ["--quiet"]):
+            left.clear()
+            self.declare(self.serve(step).url)
+            with program(self.env(), ["chat", "x"] + options) as process:
+                process.stdin.close()
+                self.assertEqual(process.stdout.readline(), b"one\n")      # while the server is silent
+                process.stdout.close()
+                left.set()
+                self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
+
+    def test_no_speed_for_an_answer_in_one_piece(self):
+        usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
+        whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
+
+        def slowly(sock, _, stub):
+            sock.sendall(sse(chunk("a"), done=False))
+            stub.ending.wait(0.05)
+            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
+
+        for script, speed in ((reply(whole), False), (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
+            result = self.ask("x", script=(script,))[0]
+            self.check(result, 0, err="2000 completion tokens, first token")
+            self.assertEqual("tokens/s" in result.err, speed, result.err)
+
+    def test_arguments_in_the_c_locale(self):
+        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
+        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
+        with mock.patch.object(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape")):
+            result, body = self.ask(mangled, "--system", mangled)
+            self.check(result, 0)
+            self.assertEqual([message["content"] for message in body["messages"]], ["h\u00e9 \u6f22"] * 2)
+            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
+        url = self.demo()
+        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url, "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "VLLM_API_KEY": KEY})
+        self.check(result, 0, out="You said: h\u00e9\n")
 
     def test_errors_keep_the_servers_words_and_name_the_next_step(self):
         def forbidden(*location):
@@ -3412,7 +4354,7 @@ class Conversation(Case):
     def test_history_commands_and_end(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
         process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said,
-                                   rows("m", "other"), said)
+                                   rows("m", "other", max_model_len=40960), said)
         self.type("one", "Yes.")
         self.type("two", "Yes.")
         self.type("/reset", "")
@@ -3431,6 +4373,29 @@ class Conversation(Case):
                           "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
+    def test_what_one_turn_is(self):
+        said = sse(chunk("Yes."), chunk(finish="stop"))
+        process, stub = self.start(said)
+        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"), ('"""a"""', "a"),
+                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
+            self.type(typed, "Yes.")
+            self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
+        self.type("/system T", "with that system message")
+        self.type("/reset", "begun anew")
+        self.type("/system", "without a system message")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_what_is_pasted_is_one_turn(self):
+        import readline
+        if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
+            self.skipTest("the readline of this Python knows no bracketed paste")
+        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
+        self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
+        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], "def f():\n    return 1\nWhat is it?")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
         process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), sse(chunk("whole"), chunk(finish="stop")))
         os.write(self.master, b"one\n")
@@ -3448,7 +4413,7 @@ class Conversation(Case):
 class RequestVerb(Case):
 
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
-        self.declare("http://gpu.example/v1", KEY)
+        self.declare("http://gpu.local/v1", KEY)
         unwanted = AssertionError("a socket was opened")
         with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo", side_effect=unwanted):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
@@ -3507,6 +4472,54 @@ class RequestVerb(Case):
         self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")],
                          ["Bearer " + KEY, "header-value-1", "application/json"])
 
+    def test_what_a_curl_command_needs_is_said(self):
+        headers = {"X-Team": "header-value-1"}
+        ca_file = self.write("my ca.pem", "")
+        body = json.dumps(HI)
+        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
+        for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
+                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
+                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
+            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
+            self.check(result, 0)
+            self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
+            self.assertEqual(len(result.err.splitlines()), len(named))
+            self.assertNotIn(KEY, result.err + result.out)
+            self.assertIn("--cacert '%s'" % ca_file, result.out)
+        self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
+        self.declare("http://gpu.example/v1")
+        result = self.run_main("request", "--curl", stdin=body)
+        self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
+        self.assertNotIn("sk-of", result.err)
+        self.assertNotIn("cacert", result.out)
+
+    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
+    def test_curl_command_of_a_long_body_runs(self):
+        stub = self.serve(sse(chunk("Hi")))
+        self.declare(stub.url, KEY, contextWindow=10 ** 6)
+        content = self.TRICKY + "x" * 200000
+        body = json.dumps({"messages": [dict(USER, content=content)]})
+        result = self.run_main("request", "--curl", stdin=body)
+        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
+        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
+        self.assertIn(b"[DONE]", said)
+        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
+
+    @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
+    def test_a_terminal_is_told_that_a_body_is_waited_for(self):
+        self.declare("http://gpu.example/v1")
+        master, slave = os.openpty()
+        try:
+            os.write(master, (json.dumps(HI) + "\n\x04").encode("ascii"))
+            with program(self.env(), ["request"], stdin=slave) as process:
+                out, err = process.communicate(timeout=WAIT_S)
+        finally:
+            os.close(master)
+            os.close(slave)
+        self.assertIn(b"waiting for a chat-completions body", err)
+        self.assertEqual(json.loads(out.decode("utf-8")), DEFAULT_BODY)
+
 
 # ----------------------------------------------------------------------------
 # Keys and output
@@ -3560,6 +4573,60 @@ class Redaction(Case):
         self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "", "secret-")] + [live.end()],
                          ["a ", "second", " ", "***", "", "", "***"])
         self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
+
+    def test_a_key_in_the_spelling_of_this_program(self):
+        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789", "sk\U0001f600\x1b0123456789"):
+            texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
+            for text in texts:
+                answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
+                    "content": text, "tool_calls": [{"id": text, "function": {"name": "f", "arguments": json.dumps(text)}}]}}]})
+                self.declare(self.serve(answer).url)
+                for form in (["list", "--json", "--base-url", self.serve(answer).url], ["chat", "x", "--json"], ["chat", "x"],
+                             ["list", "--base-url", self.serve(answer).url], ["chat", "--model", text, "x", "--verbose"]):
+                    for encoding in ("utf-8", "ascii"):
+                        with self.subTest(key=key, text=text, form=form, encoding=encoding):
+                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"}, encoding=encoding)
+                            self.assertNotIn("0123456789", result.out + result.err)
+
+    def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
+        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY], ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
+                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY], ["list", "--api-key"]):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err="--api-key-file")
+                self.assertNotIn(KEY[:8], result.err)
+        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY], ["chat", "x", "-H", KEY]):
+            result = self.run_main(*argv)
+            self.check(result, 2)
+            self.assertNotIn(KEY[:8], result.err)
+
+    def test_a_key_in_the_clear_is_warned_of_once(self):
+        proxy = self.serve(rows("m"))
+        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"], ["doctor"], ["config"],
+                     ["request"]):
+            for url, warned in (("http://8.8.8.8/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
+                with self.subTest(argv=argv, url=url):
+                    self.declare(url, KEY)
+                    result = self.run_main(*argv, stdin=json.dumps(HI), env={"http_proxy": proxy.origin})
+                    self.assertEqual(result.err.count("unencrypted"), warned, result.err)
+                    self.assertNotIn(KEY, result.err)
+
+    def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
+        stub = self.serve(rows("m"))
+        result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": KEY})
+        self.check(result, 0, err="the key of VLLM_API_KEY (the environment) is sent to " + stub.origin)
+
+    def test_no_row_can_be_forged(self):
+        evil = "m\nvllm/forged  text\t\r128000"
+        url = self.serve(rows(evil, "other")).url
+        for form in ([], ["--plain"]):
+            result = self.run_main("list", "--base-url", url, *form)
+            self.check(result, 0, out="vllm/m\\x0avllm/forged  text\\x09\\x0d128000")
+            self.assertEqual(len(result.out.splitlines()), 2 + (not form))
+        for option in (evil, evil + "x"):
+            result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
+            self.check(result, 4)
+            self.assertFalse(any(line.startswith("vllm/forged") for line in result.err.splitlines()), result.err)
 
     def test_a_wrong_key_and_its_neighbours(self):
         stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
@@ -3659,6 +4726,21 @@ class Output(Case):
                 self.check(result, status)
                 self.assertEqual(bool(result.out), status == 0)
                 self.assertTrue(status == 0 or result.err)
+
+    def test_what_is_wrong_with_an_argument(self):
+        for argv, words in ((["list", "--timeout", "0"], "above 0"), (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "inf"], "below"), (["chat", "--max-tokens", "0"], "above 0"),
+                            (["list", "--time", "5"], "unknown: --time"), (["list", "--js"], "unknown: --js"),
+                            (["list", "more"], "not an option"),
+                            (["list", "--json", "--plain"], "not allowed with argument --json")):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err=words)
+                self.assertNotIn("_", result.err.partition("error: ")[2])
+
+    def test_the_width_of_help(self):
+        for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
+            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0, out="--base-url")
 
     def test_the_program_itself(self):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
@@ -6309,7 +7391,7 @@ class FuzzTest(unittest.TestCase):
         outcome(vllm.shape_request, body, model, kinds=vllm.UsageError)
         shaped, error = outcome(vllm.shape_request, body, model, "low", kinds=vllm.UsageError)
         self.assertEqual(repr(body), before)
-        if error is None:
+        if error is None and not model.compat.get("strictMessageKeys"):      # of a call leaves nothing
             again = vllm.shape_request(shaped.body, model, "low")
             self.assertEqual(json.dumps(again.body, sort_keys=True), json.dumps(shaped.body, sort_keys=True))
 
