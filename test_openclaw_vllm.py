@@ -3623,7 +3623,7 @@ def nginx(status, **headers):
                  Content_Type="text/html", **headers)
 
 
-EMPTY = vllm.Assembler().answer({})
+NOTHING_SAID = vllm.Assembler().answer({})
 
 
 class Meaning(Case):
@@ -3921,7 +3921,7 @@ class Meaning(Case):
                 ("length", "", "used up before any text came", "raise --max-tokens"),
                 ("stop", "Hm", "all its text is in the reasoning field", "--reasoning-parser"),
                 ("stop", "", "finish reason stop", "try again")):
-            answer = EMPTY._replace(reasoning=reasoning, finish_reason=reason)
+            answer = NOTHING_SAID._replace(reasoning=reasoning, finish_reason=reason)
             error = vllm.empty_answer(MODEL, answer)
             self.assertIn(detail, error.message)
             self.assertIn(fix, error.hint)
