@@ -3972,10 +3972,6 @@ class Exchange(object):
         if response.status != 200:
             raise proxy_error(self.url, self.proxy, response.status)
 
-    def _captured(self, detail):
-        return error_for("proxy-captured", url=self.url, proxy=self.proxy, detail=detail,
-                         no_proxy=self.target.host, way="stands in the way")
-
     def _certificate_names(self):
         """Return the names that the server's trusted certificate is for; [] if unknown."""
         if self.proxy:
@@ -4069,7 +4065,7 @@ class Exchange(object):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
             if self.proxy:
-                return self._captured("it refuses connections")
+                return proxy_error(self.url, self.proxy)
             return refused_error(self.url)
         ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
@@ -4342,18 +4338,15 @@ def _page_words(text):
     return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
 
 
-def server_words(text, secrets=()):
-    """Return what a server says in an error body, in one line."""
-    return excerpt(redact(error_message(text)[0], secrets))
-
-
 def reply_words(reply):
-    """Return (the text of an error body, what it says in one line), secrets that were sent hidden.
+    """Return (message, the message in one line, parameter it is about) of an error body.
 
-    Hidden here and not only where it is printed: a text that is cut may end inside a key.
+    Secrets that were sent are hidden here and not only where it is printed: a text that is
+    cut may end inside a key.
     """
-    text = reply.body[:100000].decode("utf-8", "replace")
-    return redact(text, reply.secrets), server_words(text, reply.secrets)
+    texts = error_message(reply.body[:100000].decode("utf-8", "replace"))
+    message, param = [redact(text, reply.secrets) for text in texts]
+    return message, excerpt(message), param
 
 
 def _reply_facts(url, reply):
@@ -4438,14 +4431,15 @@ def _gateway_fix(reply, words):
     return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
 
-def proxy_error(url, proxy, status):
-    """Return the error for a status that the environment's proxy gave in place of the server."""
-    advice = ""
+def proxy_error(url, proxy, status=None):
+    """Return the error for the environment's proxy: it refuses connections, or gave a status."""
+    detail, advice = "it refuses connections", ""
+    if status:
+        detail = "it answers HTTP %d in place of the server" % status
     if status == 407:
         advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
     return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="answered in place of the server", detail="HTTP %d" % status,
-                     advice=advice)
+                     way="stands in the way", detail=detail, advice=advice)
 
 
 def _key_error(reply, credential, facts):
@@ -4459,15 +4453,17 @@ def _key_error(reply, credential, facts):
                      suspect=key_suspicion(credential.key), **facts)
 
 
+_SUSPICIONS = (
+    (r"(?i)bearer\s", "it begins with \"Bearer \", which is added on its own"),
+    (r"""(['"]).*\1$""", "it is in quotes"),
+    (r".*\$\{|\$[A-Z_]", "it holds an unexpanded ${…}"),
+    (r".* ", "it holds a space"),
+)
+
+
 def key_suspicion(key):
     """Return words for what looks wrong about a key (never the key), or ""."""
-    if re.match(r"(?i)bearer\s", key):
-        return "; it begins with \"Bearer \", which is added on its own"
-    if key[:1] in "'\"" and key[:1] == key[-1:]:
-        return "; it is in quotes"
-    if "${" in key or re.match(r"\$[A-Z_]", key):
-        return "; it holds an unexpanded ${…}"
-    return "; it holds a space" if " " in key else ""
+    return next(("; " + words for looks, words in _SUSPICIONS if re.match(looks, key)), "")
 
 
 def _redirect_base(url, location):
@@ -4512,7 +4508,7 @@ _VALUE_FIX = "correct it where it is set: an option, the body, or params in open
 def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
     status = reply.status
-    message, param = error_message(reply_words(reply)[0])
+    message, _, param = reply_words(reply)
     facts = dict(_reply_facts(url, reply), model=model.id)
     if status == 404:
         return _not_found(url, reply, provider, model, facts)
@@ -4573,7 +4569,7 @@ def _not_found(url, reply, provider, model, facts):
         served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
         served = []                                  # the server's words are enough
-    if re.search("does not exist|NotFoundError", reply_words(reply)[0]):
+    if "does not exist" in reply_words(reply)[0]:
         return model_not_served(url, model.id, served, facts["words"])
     if model.id in served and url.startswith(provider.base_url):
         return error_for("not-a-chat-model", **facts)
