@@ -46,6 +46,7 @@ CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
 INCLUDE_DEPTH = 10
 JSON_DEPTH = 200                     # levels of nesting in a JSON5 text
+CONFIG_DEPTH = 320                   # levels of nesting in a config, its included files together
 MAX_ISSUES = 100                     # faults named of one file; more help nobody
 
 
@@ -109,10 +110,7 @@ class KeyRefused(Error):
     exit_status = 5
 
 
-_ERRORS = {
-    kind.exit_status: kind
-    for kind in (NothingToShow, UsageError, ConfigError, ServerError, KeyRefused)
-}
+_ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
 Cause = collections.namedtuple("Cause", "exit_status summary fix command")
 Cause.__new__.__defaults__ = ("",)
 Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
@@ -137,9 +135,9 @@ CAUSES = {
         "put the block into {included} by hand; this prints it: {tool} config"),
     "config-missing-variable": Cause(
         1, "{path} uses ${{{variable}}}, which is not set",
-        "export {variable}=…    (or put it into {dotenv})"),
+        "set it: export {variable}=VALUE, or the same line in {dotenv}"),
     "provider-disabled": Cause(
-        1, "plugins.entries.vllm.enabled is false in {file}", "set it to true, or remove it"),
+        1, "{problem} in {file}, so OpenClaw asks no vLLM server", "switch the plugin on again"),
     "bad-base-url": Cause(
         3, "{where} is not a valid base URL: {problem}", "use something like {example}"),
     "endpoint-in-base-url": Cause(
@@ -172,7 +170,7 @@ CAUSES = {
         4, "{url}: {detail}: the server is still loading its model",
         "wait until its log says that startup is complete; if it never does, the log says why"),
     "engine-dead": Cause(
-        4, "{url}: HTTP {status}{words}: the API answers, but the engine behind it has died",
+        4, "{url}: the API answers, but the engine behind it has died: HTTP {status}{words}",
         "restart vLLM; its log says why the engine died"),
     "wrong-address-family": Cause(
         4, "{url}: only {answers} answers, {refuses} does not",
@@ -185,8 +183,8 @@ CAUSES = {
         "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
     "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
     "gateway-auth": Cause(
-        5, "{url}: HTTP {status}: a proxy before the server wants {scheme} credentials"
-           "{realm}{answered_by}",
+        5, "{url}: HTTP {status}: a layer before the server wants credentials: {challenge}"
+           "{answered_by}",
         "put them into headers.Authorization of the provider's block in openclaw.json"),
     "scheme-mismatch": Cause(
         4, "{url}: the port does not speak {scheme}", "use the other scheme: {right}"),
@@ -312,6 +310,8 @@ def error_for(cause, command=None, **facts):
 # ----------------------------------------------------------------------------
 # Secrets, and text from outside
 # ----------------------------------------------------------------------------
+# One rule: text from outside is redacted, then cut (`excerpt`), then made visible. A cut or an
+# escape inside a key would leave a half that no redaction finds. Nothing here does I/O.
 
 class Secret(str):
     """A text to send and never to show: its repr, and so every traceback, hides it."""
@@ -324,30 +324,47 @@ class Secret(str):
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
 _PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
+_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")       # what various languages leave unquoted
 
 
 def spellings(secret):
     """Return the texts by which a secret may be echoed, longest first; none for one that is too short or public.
 
-    Plain, in JSON, URL-quoted, in base64 (inside more text, too); of a header's
-    value such as "Bearer KEY" also those of what stands behind the first word.
+    Plain, URL-quoted, in base64 (inside more text, too), in Python, in JSON, and each of
+    these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
     """
     import binascii
     found = set()
-    for text in {str(secret), str(secret).split(None, 1)[-1] if secret.strip() else ""}:
+    for text in {str(secret)}.union(secret.split(None, 1)[-1:]):
         if len(text) < _SHORTEST_SECRET or text in _PUBLIC_KEYS:
             continue
-        quoted = json.dumps(text)[1:-1]
-        found.update((text, quoted, quoted.replace("/", "\\/")))
+        found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1].replace("/", "\\/")))
+        found.update(_in_json(text))
         data = text.encode("utf-8", "surrogatepass")
-        for safe in (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*"):      # as various languages quote
-            url = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or byte in safe else "%%%02X" % byte for byte in data)
+        for safe in _URL_SAFE:
+            url = _url_quoted(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
         for before in range(3):                      # where in its three bytes of base64 the secret may begin
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
+    found.update(*map(_in_json, found.copy()))
     return sorted(found, key=lambda text: (-len(text), text))
+
+
+def _in_json(text):
+    return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _url_quoted(data, safe):
+    pieces = []
+    for byte in data:
+        char = chr(byte)
+        if byte in safe or (byte < 128 and char.isalnum()):
+            pieces.append(char)
+        else:
+            pieces.append("%%%02X" % byte)
+    return "".join(pieces)
 
 
 def redact(text, secrets):
@@ -357,21 +374,6 @@ def redact(text, secrets):
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
 
 
-# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
-_UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-
-
-def visible(text):
-    """Return a text with control, direction and surrogate characters made visible as escapes."""
-    if text.replace("\n", "").isprintable():         # none of them is; spares compiling the pattern
-        return text
-    return re.sub(_UNSAFE, lambda match: _escape(match.group(0)), text)
-
-
-def _escape(char):
-    return ("\\x%02x" if ord(char) < 256 else "\\u%04x") % ord(char)
-
-
 def redact_known(text, secrets):
     """Return a text with every whole secret replaced by ***."""
     for secret in secrets:
@@ -379,30 +381,87 @@ def redact_known(text, secrets):
     return text
 
 
-def without_beginning(text, secrets):
-    """Return a text whose end, where it is the beginning of a secret, is replaced by ***."""
+def redact_value(value, secrets):
+    """Return a JSON value with every whole secret in its keys and texts replaced by ***."""
+    if isinstance(value, str):
+        return redact_known(value, secrets)
+    if isinstance(value, dict):
+        return {redact_known(name, secrets): redact_value(item, secrets) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_value(item, secrets) for item in value]
+    return value
+
+
+def begun_secret(text, secrets):
+    """Return how many characters at the end of a text begin a secret that they do not complete."""
+    most = 0
     for secret in secrets:
-        for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
-            if text.endswith(secret[:size]):
-                return text[:-size] + "***"
-    return text
+        start = max(0, len(text) - len(secret) + 1)
+        while len(text) - start > most:
+            start = text.find(secret[0], start)
+            if start < 0:
+                break
+            if secret.startswith(text[start:]):
+                most = len(text) - start
+            start += 1
+    return most
 
 
 def excerpt(text, limit=300):
     """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
-    whole = len(text) <= 20 * limit
-    text = " ".join(text[:20 * limit].split())
-    return text if whole and len(text) <= limit else text[:limit - 1] + "…"
+    start = text[:20 * limit]
+    line = " ".join(start.split())
+    if start == text and len(line) <= limit:
+        return line
+    return line[:limit - 1] + "…"
+
+
+# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
+UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+UNSAFE_LINE = "[\t\n" + UNSAFE[1:]               # of what must stay on one line, or a row could be forged
+# Of an answer less: people write with joiners, marks of direction and variation selectors.
+UNSAFE_ANSWER = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+
+
+def visible(text, unsafe=UNSAFE):
+    """Return a text with control, direction and surrogate characters made visible as escapes."""
+    if text.isprintable():                           # spares compiling the pattern
+        return text
+    return re.sub(unsafe, _escape, text)
+
+
+def _escape(match):
+    code = ord(match.group(0))
+    if code < 256:
+        return "\\x%02x" % code
+    return "\\u%04x" % code
+
+
+def escaped_json(text):
+    """Return JSON text with what `visible` would change as escapes of JSON, the value the same."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
 
 
 # ----------------------------------------------------------------------------
 # Value types
 # ----------------------------------------------------------------------------
 
-Issue = collections.namedtuple("Issue", "path message file line column")
-Issue.__doc__ = "One fault of a settings file; `path` is the key path, line and column count from 1 or are None."
+Issue = collections.namedtuple("Issue", "path message file line column cause successor")
+Issue.__doc__ = """One fault of a settings file.
+
+`path` is its key path, a tuple of keys and indexes; line and column count from
+1 or are None; `cause` is a code of CAUSES or None; `successor` the key path
+where the value of an unknown or legacy key belongs, where nothing stands yet.
+"""
+Issue.__new__.__defaults__ = (None,) * 5
+Fault = collections.namedtuple("Fault", "path problem severe cause successor")
+Fault.__doc__ = "An Issue before its place is known; OpenClaw refuses a severe one, and so do we."
+Fault.__new__.__defaults__ = (None,)
 Settings = collections.namedtuple(
-    "Settings", "path exists config variables layers unset_variables state_dir sources issues warnings")
+    "Settings", "path exists config variables layers unset_variables state_dir sources issues "
+                "warnings")
 Settings.__doc__ = """What OpenClaw would know at this moment.
 
 `config` is the object of openclaw.json, included and substituted; `variables`
@@ -412,31 +471,38 @@ one wins; `unset_variables` {key path: variable name}; `sources` {file: text}.
 Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 Provider = collections.namedtuple(
-    "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal headers "
-                "models max_tokens context_window timeout_s defaults primary env ca_file where file")
+    "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal "
+                "headers last_headers models max_tokens timeout_s layers references primary "
+                "plugin_off env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
 `explicit`: a models.providers block exists; `asks_server`: its server is asked for
 models; the keys are Credentials or None; `refusal` is the Error that keeps it
-from being asked, or None; `headers` go with completions; `models` are the
-declared rows; `timeout_s` is the provider's own or None; `defaults` is
-agents.defaults and `primary` its default model; `env` names proxies and
-authorities; `where` says where the base URL comes from, `file` is the config.
+from being asked, or None; `headers` go with completions, below a model's own,
+`last_headers` above them; `models` are the declared rows, ids trimmed;
+`timeout_s` is the provider's own or None; `layers` are agents.defaults and the
+default agent's entry; `references` [(tag, key)] of the default model, the
+fallbacks and the image models, `primary` the first of them or None;
+`plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
+proxies and authorities; `where` says where the base URL comes from, `file` is
+the config.
 """
 Model = collections.namedtuple(
     "Model", "id name provider base_url input context_window context_tokens max_tokens reasoning "
-             "source parent root tags compat headers params thinking")
+             "source parent root tags compat headers params thinking thinking_level_map")
 Model.__doc__ = """One model: declared in the config, discovered on the server, or both merged.
 
 Windows are in tokens, None where unset; `input` is a tuple of modalities;
-`source` is "declared" or "discovered"; `params` and `thinking` are the
-agents.defaults that apply to it.
+`source` is "declared" or "discovered"; `params` are the layers of params that apply to
+it, lowest first; `thinking` is the level that the settings choose, or None.
 """
+Model.__new__.__defaults__ = ({},)
 Model.key = property(lambda self: model_key(self.provider, self.id), doc="The reference OpenClaw prints: vllm/<id>.")
 Change = collections.namedtuple("Change", "field action reason")
 Change.__doc__ = "One thing `shape_request` did: action is dropped, added, moved, changed or clamped."
-Shaped = collections.namedtuple("Shaped", "body changes warnings")
-Shaped.__doc__ = "What `shape_request` returns: the finished body, a list of Change, a list of texts."
+Shaped = collections.namedtuple("Shaped", "body changes warnings clamped")
+Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of Change, a list of texts, and
+whether the context leaves less room for the answer than was wanted."""
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
 Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model extra")
@@ -459,16 +525,17 @@ Finding.__new__.__defaults__ = ("ok", None, "", "", None, ())
 # ----------------------------------------------------------------------------
 # JSON5
 # ----------------------------------------------------------------------------
+# Reads a text into its value, or into the tree of its values and their places. Pure.
 
 class Json5Error(ConfigError, ValueError):
-    """A text that is no JSON5: `pos` counts characters from 0, `line` and `column` from 1."""
+    """A text that is not JSON5: `pos` counts characters from 0, `line` and `column` from 1."""
 
     def __init__(self, problem, text, pos):
         self.problem = problem
         self.pos = pos
         self.line, self.column = line_and_column(text, pos)
-        super(Json5Error, self).__init__("%s at line %d, column %d" % (problem, self.line, self.column),
-                                         cause="config-invalid")
+        where = "%s at line %d, column %d" % (problem, self.line, self.column)
+        super(Json5Error, self).__init__(where, cause="config-invalid")
 
 
 Node = collections.namedtuple("Node", "start end value items")
@@ -477,10 +544,11 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
 """
-# White space of the specification (ECMA-262 adds the Zs category and the byte-order mark).
-_JSON5_SPACE = "\t\n\x0b\x0c\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+# White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
+JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
+            "\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
-    "(?P<trivia>[" + _JSON5_SPACE + "]+"
+    "(?P<trivia>[" + JS_SPACE + "]+"
     "|//[^\n\r\u2028\u2029]*"
     r"|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
     r"|(?P<mark>[{}\[\]:,])"
@@ -489,12 +557,29 @@ _JSON5_TOKEN = (
     r"|(?P<number>[+-]?(?:0[xX][0-9a-fA-F]+"
     r"|(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|[+-](?:Infinity|NaN))"
-    r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + _JSON5_SPACE + "])+)"
+    r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + JS_SPACE + "])+)"
 )
 _JSON5_ESCAPE = r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|[\s\S])"
-_JSON5_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\x0b", "0": "\0",
-                  "\n": "", "\r": "", "\r\n": "", "\u2028": "", "\u2029": ""}
-_JSON5_WORDS = {"null": None, "true": True, "false": False, "Infinity": math.inf, "NaN": math.nan}
+_JSON5_ESCAPED = dict(zip("bfnrtv0", "\b\f\n\r\t\x0b\0"))
+_JSON5_ESCAPED.update(dict.fromkeys(("\n", "\r", "\r\n", "\u2028", "\u2029"), ""))
+_JSON5_WORDS = {
+    "null": None,
+    "true": True,
+    "false": False,
+    "Infinity": math.inf,
+    "NaN": math.nan,
+}
+# What the parser expects next, and the words for it.
+_VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
+_EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
+             "',' or '}'", "the end of the text")
+_AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
+_CLOSING = ("", "]", "}", "", "]", "}", "")          # by what is expected
+
+
+def trimmed(text):
+    """Return a text without the white space that JavaScript's trim() takes away."""
+    return text.strip(JS_SPACE)
 
 
 def line_and_column(text, pos):
@@ -504,25 +589,28 @@ def line_and_column(text, pos):
 
 
 def json_number(digits):
-    """Return the integer of a JSON text; past 300 digits the float (int() is quadratic, and refuses).
+    """Return the integer of a JSON text; past 300 digits the float (int() is quadratic there).
 
     So every integer read is also a finite float.
     """
-    return int(digits) if len(digits.lstrip("-")) <= 300 else float(digits)
+    if len(digits.lstrip("-")) > 300:
+        return float(digits)
+    return int(digits)
 
 
 def json5_loads(text):
     """Return the value of a JSON5 text (str, or UTF-8 bytes).
 
-    Plain JSON takes the C parser's road; only what it refuses is scanned here.
-    Raises Json5Error, which is a ValueError, with line and column.
+    The text goes to `json.loads`; only what that rejects is parsed here. Raises
+    Json5Error, which is a ValueError, with line and column.
     Source: https://spec.json5.org
     """
     if isinstance(text, (bytes, bytearray)):
         text = _decode_utf8(bytes(text))
-    if "\\ud" not in text and "\\uD" not in text:     # json.loads would let a lone surrogate through
+    if "\\ud" not in text and "\\uD" not in text:     # json.loads accepts a lone surrogate
+        start = text.startswith("\ufeff")
         try:
-            return json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
+            return json.loads(text[start:], parse_int=json_number)
         except (ValueError, RecursionError):
             pass
     return json5_tree(text).value
@@ -535,51 +623,56 @@ def json5_tree(text):
     """
     if "\0" in text:
         raise Json5Error("a NUL character", text, text.index("\0"))
-    frames = [[0, [], [], None]]     # the text, then each open container: [start, value, items, key in waiting]
-    wanted = "a value"
+    # The text itself, then the open containers: [start, value, items, key in waiting].
+    frames = [[0, [], [], None]]
+    expected = _VALUE
     for kind, token, start, end in _json5_tokens(text):
-        value_next = wanted.startswith("a value")
-        if value_next and kind != "mark":
-            wanted = _json5_attach(frames, Node(start, end, _json5_scalar(text, kind, token, start, wanted), None))
-        elif wanted == "a key or '}'" and kind in ("string", "word"):
-            name = (_json5_string if kind == "string" else _json5_identifier)(text, token, start)
-            frames[-1][3] = (name, start, end)
-            wanted = "':' after the key"
-        elif token == ":" and wanted == "':' after the key":
-            wanted = "a value"
-        elif token == "," and wanted.startswith("','"):
-            wanted = "a key or '}'" if isinstance(frames[-1][1], dict) else "a value or ']'"
-        elif value_next and token in "{[":
+        if expected in (_VALUE, _ITEM) and kind != "mark":
+            value = _json5_scalar(text, kind, token, start, expected)
+            expected = _json5_attach(frames, Node(start, end, value, None))
+        elif expected in (_VALUE, _ITEM) and token in "{[":
             if len(frames) > JSON_DEPTH:
                 raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
-            frames.append([start, {} if token == "{" else [], [], None])
-            wanted = "a key or '}'" if token == "{" else "a value or ']'"
-        elif token in "}]" and wanted.endswith("or '%s'" % token):
+            if token == "{":
+                frames.append([start, {}, [], None])
+                expected = _KEY
+            else:
+                frames.append([start, [], [], None])
+                expected = _ITEM
+        elif expected == _KEY and kind in ("string", "word"):
+            read = _json5_string if kind == "string" else _json5_identifier
+            frames[-1][3] = (read(text, token, start), start, end)
+            expected = _COLON
+        elif expected == _COLON and token == ":":
+            expected = _VALUE
+        elif expected in _AFTER_COMMA and token == ",":
+            expected = _AFTER_COMMA[expected]
+        elif token == _CLOSING[expected]:
             opened, value, items, _ = frames.pop()
-            wanted = _json5_attach(frames, Node(opened, end, value, items))
+            expected = _json5_attach(frames, Node(opened, end, value, items))
         else:
-            raise _json5_unexpected(text, start, end, wanted)
-    if wanted != "the end of the text":
-        raise _json5_unexpected(text, len(text), len(text), wanted)
+            raise _json5_unexpected(text, start, end, expected)
+    if expected != _END:
+        raise _json5_unexpected(text, len(text), len(text), expected)
     return frames[0][2][0]
 
 
 def _json5_attach(frames, node):
-    """Give a finished Node to the container around it; return what may follow."""
+    """Give a finished Node to the container around it; return what is expected next."""
     _, value, items, key = frames[-1]
     if isinstance(value, dict):
         value[key[0]] = node.value
         items.append(key + (node,))
-        return "',' or '}'"
+        return _NEXT_KEY
     value.append(node.value)
     items.append(node)
-    return "',' or ']'" if len(frames) > 1 else "the end of the text"
+    return _NEXT_ITEM if len(frames) > 1 else _END
 
 
 def _json5_tokens(text):
-    """Yield (kind, token, start, end) of everything in a text that is not white space or a comment."""
+    """Yield (kind, token, start, end) of everything but white space and comments."""
     pos = 0
-    for found in re.compile(_JSON5_TOKEN).finditer(text):        # re caches; compiled only when JSON5 is met
+    for found in re.compile(_JSON5_TOKEN).finditer(text):        # compiled only when JSON5 is met
         start, end = found.span()
         if start != pos:
             break
@@ -587,37 +680,49 @@ def _json5_tokens(text):
         if found.lastgroup != "trivia":
             yield found.lastgroup, found.group(), start, end
     if pos < len(text):
-        raise _json5_unexpected(text, pos, pos + 1, None)
+        raise _json5_unexpected(text, pos, pos + 1)
 
 
-def _json5_unexpected(text, start, end, wanted):
+def _json5_unexpected(text, start, end, expected=None):
+    """Return the error for what stands at a place; it names no word, which may be a key."""
+    found = repr(text[start:end])
     if start >= len(text):
         found = "the end of the text"
     elif text.startswith("/*", start):
         found = "a comment that does not end"
+    elif text[start] in "\"'" and end - start == 1:
+        found = "a string that does not end"
     elif text[start] in "\"'":
-        found = "a string that does not end" if end - start == 1 else "a string"
+        found = "a string"
+    elif end - start > 1 and text[start] in "+-.0123456789":
+        found = "a number"
     elif end - start > 1:
-        found = "a number" if text[start] in "+-.0123456789" else "a word without quotes"    # not its text: it may be a key
-    else:
-        found = repr(text[start:end])
-    return Json5Error("expected %s, found %s" % (wanted, found) if wanted else "found " + found, text, start)
+        found = "a word without quotes"
+    problem = "found " + found
+    if expected is not None:
+        problem = "expected %s, %s" % (_EXPECTED[expected], problem)
+    return Json5Error(problem, text, start)
 
 
-def _json5_scalar(text, kind, token, start, wanted):
+def _json5_scalar(text, kind, token, start, expected):
     if kind == "string":
         return _json5_string(text, token, start)
     if kind == "word" and token in _JSON5_WORDS:
         return _JSON5_WORDS[token]
     if kind != "number":
-        raise _json5_unexpected(text, start, start + len(token), wanted)
+        raise _json5_unexpected(text, start, start + len(token), expected)
     digits = token.lstrip("+-")
-    sign = -1 if token[0] == "-" else 1
     if digits in _JSON5_WORDS:
-        return sign * _JSON5_WORDS[digits]
-    if digits[:2] in ("0x", "0X"):
-        return sign * (int(digits, 16) if len(digits) <= 250 else math.inf)      # above 2 ** 992
-    return sign * (json_number(digits) if digits.isdigit() else float(digits))
+        value = _JSON5_WORDS[digits]
+    elif digits[:2] not in ("0x", "0X"):
+        value = float(digits)
+        if digits.isdigit():
+            value = json_number(digits)
+    elif len(digits) <= 250:
+        value = int(digits, 16)
+    else:
+        value = math.inf                             # above 2 ** 992
+    return -value if token[0] == "-" else value
 
 
 def _json5_string(text, token, start):
@@ -643,10 +748,13 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
-    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
-    plain = name.replace("$", "_").replace("\u200c", "_").replace("\u200d", "_")
+    def unescape(match):
+        return chr(int(match.group(1), 16))
+
+    name = re.sub(r"\\u([0-9a-fA-F]{4})", unescape, token)
+    plain = re.sub("[$\u200c\u200d]", "_", name)
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
-        raise Json5Error("%r is no key; put it in quotes" % name, text, start)
+        raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
     return name
 
 
@@ -655,12 +763,14 @@ def _decode_utf8(data):
         return data.decode("utf-8")
     except UnicodeDecodeError as bad:
         text = data[:bad.start].decode("utf-8", "replace")
-        raise Json5Error("a byte that is no UTF-8 (0x%02x)" % data[bad.start], text, len(text))
+        raise Json5Error("a byte that is not UTF-8 (0x%02x)" % data[bad.start], text, len(text))
 
 
 # ----------------------------------------------------------------------------
 # Settings: paths, .env, environment, substitution, $include
 # ----------------------------------------------------------------------------
+# What OpenClaw would know, read once from its files and the environment. A key path is a tuple of
+# keys and indexes until it is printed. Nothing here raises for what a file holds but ConfigError.
 
 def load_settings(config_path=None, env=None):
     """Return the Settings OpenClaw would have, from files and `env` (os.environ when None).
@@ -675,9 +785,11 @@ def load_settings(config_path=None, env=None):
 
 
 def issue_error(issues):
-    """Return the ConfigError that words the first of some Issues."""
+    """Return the ConfigError that words the first of some Issues; all of them are in its facts."""
     first = issues[0]
-    problem = ("%s: %s" % (first.path, first.message)) if first.path else first.message
+    problem = first.message
+    if first.path:
+        problem = "%s: %s" % (dotted(first.path), problem)
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
     return error_for("config-invalid", where=issue_place(first), problem=problem, issues=issues)
@@ -685,7 +797,17 @@ def issue_error(issues):
 
 def issue_place(issue):
     """Return file:line:column of an Issue, or as much of it as is known."""
-    return ":".join(str(part) for part in (issue.file, issue.line, issue.column) if part is not None)
+    place = (issue.file, issue.line, issue.column)
+    return ":".join(str(part) for part in place if part is not None)
+
+
+def dotted(path):
+    """Return a key path as text, joined with dots."""
+    return ".".join(str(key) for key in path)
+
+
+def _file_error(path, problem, line=None, column=None):
+    return issue_error([Issue((), problem, path, line, column)])
 
 
 def read_settings(config_path=None, env=None):
@@ -698,34 +820,26 @@ def read_settings(config_path=None, env=None):
     path = _expand_home(path, env)
     sources, config, issues, warnings = {}, {}, [], []
     try:
-        if "\0" in (path or ""):
-            raise error_for("config-invalid", where=repr(path), problem="a NUL character in its path")
-        if path is not None and os.path.lexists(path):
+        if path is not None and _exists(path):
             config = _load_config(path, env, sources)
         elif config_path:
-            warnings.append(Issue("", "there is no such file; going on without a config", path, None, None))
+            warnings.append(Issue((), "no such file; continuing without a config", path))
     except ConfigError as error:
-        issues.append(_issue_of(error, path))
+        issues += error.facts["issues"]
     except RecursionError:
-        issues.append(Issue("", "nested too deep", path, None, None))
-    if not issues and not isinstance(config, dict):
-        issues.append(Issue("", "expected an object at the top, found %s" % _json_type(config), path, 1, 1))
-    if issues:
-        config = {}
+        issues.append(Issue((), "nested too deep", path))
     layers = _environment_layers(env, state_dir, config)
-    variables = {}
-    for _, layer in reversed(layers):
-        variables.update((name, value) for name, value in layer.items() if value.strip())
+    variables = _merged_variables(layers)
     missing = {}
-    config = _substitute(config, variables, "", missing)
-    trees = {}
-    for key_path, name in itertools.islice(missing.items(), MAX_ISSUES):
-        problem = "the variable %s is not set; what uses it will not work" % name
-        warnings.append(_located(sources, trees, path, key_path, problem))
-    for key_path, problem, severe in sorted(_schema_faults(config), key=lambda fault: not fault[2])[:MAX_ISSUES]:
-        problem = problem if isinstance(problem, str) else unknown_key(*problem)
-        (issues if severe else warnings).append(_located(sources, trees, path, key_path, problem))
-    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources, issues, warnings)
+    config = _substitute(config, variables, (), missing)
+    faults = [Fault(place, "the variable %s is not set; what uses it will not work" % name, False,
+                    "config-missing-variable")
+              for place, name in itertools.islice(missing.items(), MAX_ISSUES)]
+    faults += schema_faults(config)
+    for fault, issue in zip(faults, _located(faults, path, sources)):
+        (issues if fault.severe else warnings).append(issue)
+    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources,
+                    issues, warnings)
 
 
 def state_directory(env):
@@ -734,7 +848,7 @@ def state_directory(env):
     if chosen:
         return _expand_home(chosen, env)
     home = _expand_home(env_setting(env.get("OPENCLAW_HOME")), env) or _home(env)
-    return os.path.join(home, ".openclaw") if home else None
+    return home and os.path.join(home, ".openclaw")
 
 
 def env_setting(value):
@@ -748,9 +862,20 @@ def _home(env):
 
 
 def _expand_home(path, env):
-    if path and (path == "~" or path[:2] in ("~/", "~" + os.sep)) and _home(env):
-        return _home(env) + path[1:]
+    home = _home(env)
+    if path and home and (path + "/")[:2] in ("~/", "~" + os.sep):
+        return home + path[1:]
     return path
+
+
+def _exists(path):
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):                    # reading it says what is wrong
+        pass
+    return True
 
 
 def read_text(path, limit):
@@ -761,75 +886,108 @@ def read_text(path, limit):
     import stat
     try:
         mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise _file_error(path, "is a directory")
         if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-            raise error_for("config-invalid", where=path, problem="it is " + kind)
+            raise _file_error(path, "is not a regular file")
         with open(path, "rb") as source:
             data = source.read(limit + 1)
     except OSError as error:
-        raise error_for("config-invalid", where=path, problem="cannot be read: %s" % (error.strerror or error))
+        raise _file_error(path, "cannot be read: %s" % (error.strerror or error))
     except ValueError as error:                      # a NUL in the path
-        raise error_for("config-invalid", where=repr(path), problem=str(error))
+        raise _file_error(repr(path), str(error))
     if len(data) > limit:
-        raise error_for("config-invalid", where=path, problem="larger than %d bytes" % limit)
+        raise _file_error(path, "larger than %d bytes" % limit)
     try:
         return _decode_utf8(data)
     except Json5Error as error:
-        raise _placed(error, path)
-
-
-def _placed(error, path):
-    """Return a Json5Error as the config error of the file it is in."""
-    return error_for("config-invalid", where="%s:%d:%d" % (path, error.line, error.column), problem=error.problem,
-                issue=Issue("", error.problem, path, error.line, error.column))
-
-
-def _issue_of(error, path):
-    return error.facts.get("issue") or Issue("", error.facts.get("problem") or error.message,
-                                             error.facts.get("where") or path, None, None)
+        raise _file_error(path, error.problem, error.line, error.column)
 
 
 def _load_config(path, env, sources):
-    """Return the config object with its $includes merged in; fills `sources` with the texts read."""
+    """Return the config object with its $includes merged in; fills `sources` with the texts."""
     roots = [os.path.dirname(os.path.abspath(path))]
-    roots += [_expand_home(root, env) for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep)
-              if env_setting(root)]
-    return _load_included(path, CONFIG_LIMIT, [], roots, sources)
+    for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
+        if env_setting(root):
+            roots.append(_expand_home(root, env))
+    config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
+    if not isinstance(config, dict):
+        raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
+    if is_nested(config, CONFIG_DEPTH):
+        raise _file_error(path, "nested too deep")
+    return config
 
 
-def _load_included(path, limit, chain, roots, sources):
-    text = read_text(path, limit)
-    sources[path] = text
-    try:
-        value = json5_loads(text)
-    except Json5Error as error:
-        raise _placed(error, path)
-    return _include(value, path, chain + [os.path.normpath(path)], roots, sources)
+class _Loader(collections.namedtuple("_Loader", "roots sources left")):
+    """Reads a config and what it includes; `left` holds how many bytes may still be included."""
 
+    __slots__ = ()
 
-def _include(value, path, chain, roots, sources):
-    """Resolve the $include of `value` and of everything in it.
+    def load(self, path, limit, chain):
+        text = read_text(path, limit)
+        self.sources[path] = text
+        try:
+            value = json5_loads(text)
+        except Json5Error as error:
+            raise _file_error(path, error.problem, error.line, error.column)
+        return self.include(value, path, chain + (os.path.normpath(path),))
 
-    Arrays join, objects merge, siblings of $include win, as in OpenClaw.
-    """
-    if isinstance(value, list):
-        return [_include(item, path, chain, roots, sources) for item in value]
-    if not isinstance(value, dict):
-        return value
-    rest = {key: _include(item, path, chain, roots, sources) for key, item in value.items() if key != "$include"}
-    if "$include" not in value:
-        return rest
-    names = value["$include"]
-    merged = {} if isinstance(names, list) else None
-    for name in names if isinstance(names, list) else [names]:
+    def include(self, value, path, chain):
+        """Resolve the $include of `value` and of everything in it.
+
+        Arrays are joined, objects merged, and siblings of $include win, as in OpenClaw.
+        """
+        if isinstance(value, list):
+            return [self.include(item, path, chain) for item in value]
+        if not isinstance(value, dict):
+            return value
+        rest = {key: self.include(item, path, chain)
+                for key, item in value.items() if key != "$include"}
+        if "$include" not in value:
+            return rest
+        merged = {}
+        for name in _include_names(value):
+            merged = deep_merge(merged, self.included(name, path, chain))
+        if isinstance(merged, dict):
+            return deep_merge(merged, rest)
+        if rest:
+            raise _include_error(path, "keys beside $include need an object in the included file")
+        return merged
+
+    def included(self, name, path, chain):
+        """Return the value of one included file. Raises ConfigError."""
         if not isinstance(name, str):
-            raise _include_error(path, "expected a path or a list of paths, found %s" % _json_type(name))
-        target = _include_target(name, path, chain, roots)
-        loaded = _load_included(target, INCLUDE_LIMIT, chain, roots, sources)
-        merged = loaded if merged is None else deep_merge(merged, loaded)
-    if rest and not isinstance(merged, dict):
-        raise _include_error(path, "keys beside $include need an object in the included file")
-    return deep_merge(merged, rest) if rest else merged
+            found = _json_type(name)
+            raise _include_error(path, "expected a path or a list of paths, found " + found)
+        target = include_target(name, path)
+        try:
+            real = os.path.realpath(target)
+            inside = any(_inside(target, root) and _inside(real, os.path.realpath(root))
+                         for root in self.roots)
+        except ValueError as error:                  # a NUL in the path
+            raise _include_error(path, str(error))
+        if not inside:
+            raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
+                                 % (name, self.roots[0]))
+        if target in chain:
+            raise _include_error(path, "the files include each other: %s"
+                                 % " -> ".join(chain + (target,)))
+        if len(chain) > INCLUDE_DEPTH:
+            raise _include_error(path, "more than %d levels of includes at %s"
+                                 % (INCLUDE_DEPTH, name))
+        value = self.load(target, INCLUDE_LIMIT, chain)
+        # Opening a file costs time, however small it is.
+        self.left[0] -= len(self.sources[target]) + 1024
+        if self.left[0] < 0:
+            raise _include_error(path, "the included files are larger than %d bytes together"
+                                 % CONFIG_LIMIT)
+        return value
+
+
+def _include_names(value):
+    """Return what an object says to include, as a list of what should be paths."""
+    names = value.get("$include", [])
+    return names if isinstance(names, list) else [names]
 
 
 def include_target(name, path):
@@ -837,30 +995,14 @@ def include_target(name, path):
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
 
 
-def _include_target(name, path, chain, roots):
-    try:
-        target = include_target(name, path)
-        real = os.path.realpath(target)
-        inside = any(_inside(target, root) and _inside(real, os.path.realpath(root)) for root in roots)
-    except ValueError as error:                      # a NUL in the path
-        raise _include_error(path, str(error))
-    if not inside:
-        raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)" % (name, roots[0]))
-    if target in chain:
-        raise _include_error(path, "the files include each other: " + " -> ".join(chain + [target]))
-    if len(chain) > INCLUDE_DEPTH:
-        raise _include_error(path, "more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
-    return target
-
-
 def _inside(path, root):
-    root, path = (os.path.normcase(os.path.abspath(place)) for place in (root, path))
-    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
+                  for place in (path, root))
+    return path.startswith(root)
 
 
 def _include_error(path, problem):
-    return error_for("config-invalid", where=path, problem="$include: " + problem,
-                issue=Issue("", "$include: " + problem, path, None, None))
+    return _file_error(path, "$include: " + problem)
 
 
 def deep_merge(base, over):
@@ -868,7 +1010,9 @@ def deep_merge(base, over):
     if isinstance(base, dict) and isinstance(over, dict):
         merged = dict(base)
         for key, value in over.items():
-            merged[key] = deep_merge(base[key], value) if key in base else value
+            if key in base:
+                value = deep_merge(base[key], value)
+            merged[key] = value
         return merged
     if isinstance(base, list) and isinstance(over, list):
         return base + over
@@ -889,8 +1033,9 @@ def parse_dotenv(text):
     values = {}
     for match in re.finditer(_DOTENV_LINE, text.replace("\r\n", "\n"), re.MULTILINE):
         name, value = match.group(1), match.group(2).strip()
-        if value[:1] in ("'", '"', "`") and value[-1:] == value[0] and len(value) > 1:
-            quote, value = value[0], value[1:-1]
+        quoted = re.match(r"(?s)(['\"`])(.*)\1\Z", value)
+        if quoted:
+            quote, value = quoted.groups()
             if quote == '"':
                 value = value.replace("\\n", "\n").replace("\\r", "\r")
         values[name] = value
@@ -898,23 +1043,29 @@ def parse_dotenv(text):
 
 
 def _environment_layers(env, state_dir, config):
-    """Return [(label, {name: value})] in the order OpenClaw asks: process, .env, the config's env.vars."""
+    """Return [(label, {name: value})] in the order OpenClaw asks: process, .env, env.vars."""
     layers = [("the environment", env)]
-    path = os.path.join(state_dir, ".env") if state_dir else None
+    path = state_dir and os.path.join(state_dir, ".env")
     if path and os.path.isfile(path):
         try:
-            layers.append((path, parse_dotenv(read_text(path, INCLUDE_LIMIT))))
+            found = parse_dotenv(read_text(path, INCLUDE_LIMIT))
         except ConfigError:
-            pass                                     # OpenClaw goes on without an unreadable .env
-    block = config.get("env")
-    declared = block.get("vars") if isinstance(block, dict) else None
+            found = {}                               # OpenClaw continues without it
+        # A name that the process sets blank hides the one of the same name here.
+        layers.append((path, {name: found[name] for name in found if env.get(name, "-").strip()}))
+    declared = _get(config, "env", "vars")
     if isinstance(declared, dict):
-        known = {}
-        for _, layer in reversed(layers):
-            known.update((name, value) for name, value in layer.items() if value.strip())
-        layers.append(("env.vars of the config", {name: _substitute(value, known, "", {})
-                                                  for name, value in declared.items() if isinstance(value, str)}))
+        known = _merged_variables(layers)
+        texts = {name: value for name, value in declared.items() if isinstance(value, str)}
+        layers.append(("env.vars of the config", _substitute(texts, known)))
     return layers
+
+
+def _merged_variables(layers):
+    merged = {}
+    for _, layer in reversed(layers):
+        merged.update((name, value) for name, value in layer.items() if value.strip())
+    return merged
 
 
 def variable_source(settings, name):
@@ -925,15 +1076,18 @@ def variable_source(settings, name):
     return None
 
 
-def _substitute(value, variables, path, missing):
-    """Replace ${NAME} in every string, in one pass; note in `missing` what is not set.
+def _substitute(value, variables, path=(), missing=None):
+    """Return a JSON value with ${NAME} replaced in every string, in one pass.
 
-    $${NAME} yields a literal ${NAME}; only [A-Z_][A-Z0-9_]* are names.
+    `missing` gains {key path: name} of what is not set. $${NAME} yields a literal ${NAME}; only
+    [A-Z_][A-Z0-9_]* are names.
     """
     if isinstance(value, dict):
-        return {key: _substitute(item, variables, _join(path, key), missing) for key, item in value.items()}
+        return {key: _substitute(item, variables, path + (key,), missing)
+                for key, item in value.items()}
     if isinstance(value, list):
-        return [_substitute(item, variables, _join(path, index), missing) for index, item in enumerate(value)]
+        return [_substitute(item, variables, path + (index,), missing)
+                for index, item in enumerate(value)]
     if not isinstance(value, str) or "$" not in value:
         return value
 
@@ -941,64 +1095,84 @@ def _substitute(value, variables, path, missing):
         escaped, name = match.groups()
         if escaped:
             return match.group(0)[1:]
-        if name not in variables:
+        if name not in variables and missing is not None:
             missing.setdefault(path, name)
         return variables.get(name, match.group(0))
 
     return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
 
 
-def _join(path, key):
-    return "%s.%s" % (path, key) if path else str(key)
+def is_nested(value, levels):
+    """Tell whether a JSON value is nested more than some levels deep."""
+    layer = [value]
+    for _ in range(levels):
+        inner = []
+        for item in layer:
+            if isinstance(item, dict):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        layer = inner
+    return any(isinstance(item, (dict, list)) for item in layer)
 
 
 def _json_type(value):
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, (int, float)):
-        return "a number" if math.isfinite(value) else repr(value)
-    return "an array" if isinstance(value, list) else "an object"
+    """Return words for the type of a JSON value."""
+    return _JSON_TYPES[type(value).__name__]
 
 
-def _located(sources, trees, file, path, problem):
-    """Return an Issue with the line and column of a key path, or of the nearest key above it."""
-    if file not in sources:
-        return Issue(path, problem, file, None, None)
+_JSON_TYPES = {
+    "NoneType": "null",
+    "bool": "a boolean",
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "list": "an array",
+    "dict": "an object",
+}
+
+
+def _located(faults, file, sources):
+    """Return the Issues of some Faults: where each stands, or the nearest key above it."""
+    trees = {}
     try:
-        for name in sources:
-            trees[name] = trees.get(name) or json5_tree(sources[name])
-    except Json5Error:                               # plain JSON that is nested deeper than JSON5 may be
-        return Issue(path, problem, file, None, None)
-    found, pos = _locate(trees, file, trees[file], path.split(".") if path else [])
-    line, column = line_and_column(sources[found], pos)
-    return Issue(path, problem, found, line, column)
+        for name in sources if faults else ():
+            trees[name] = json5_tree(sources[name])
+    except Json5Error:                               # plain JSON may be nested deeper than JSON5
+        trees = {}
+    issues = []
+    for path, problem, _, cause, successor in faults:
+        found, line, column = file, None, None
+        if file in trees:
+            found, pos = _locate(trees, file, trees[file], path)
+            line, column = line_and_column(sources[found], pos)
+        issues.append(Issue(path, problem, found, line, column, cause, successor))
+    return issues
 
 
-def _locate(trees, file, node, keys):
-    """Return (file, position) of a dotted path, following $include; keys may themselves hold dots."""
-    best = (file, node.start)
-    if not keys or not node.items:
-        return best
-    if isinstance(node.value, list):
-        index = int(keys[0]) if re.match("[0-9]{1,9}\\Z", keys[0]) else len(node.items)
-        return _locate(trees, file, node.items[index], keys[1:]) if index < len(node.items) else best
-    for used in range(len(keys), 0, -1):
-        name = ".".join(keys[:used])
-        for key, start, _, child in reversed(node.items):
-            if key == name:
-                return (file, child.start) if used == len(keys) else _locate(trees, file, child, keys[used:])
-    names = node.value.get("$include")
-    for name in reversed(names if isinstance(names, list) else [names]):
-        target = include_target(name, file) if isinstance(name, str) else None
-        if target in trees:
-            found = _locate(trees, target, trees[target], keys)
-            if found != (target, trees[target].start):
-                return found
-    return best
+def _locate(trees, file, node, path):
+    """Return (file, position) of a key path below a Node, or of what is nearest, by $include too."""
+    if not path or not node.items:
+        return file, node.start
+    included = []
+    if isinstance(node.value, dict):
+        inside = [item for name, _, _, item in node.items if name == path[0]]
+        included = _include_names(node.value)
+    else:
+        inside = node.items[path[0]:][:1]
+    if inside:
+        return _locate(trees, file, inside[-1], path[1:])
+    for name in reversed(included):
+        target = include_target(name, file)
+        found = _locate(trees, target, trees[target], path)
+        if found != (target, trees[target].start):
+            return found
+    return file, node.start
+
+
+def _text_or_empty(value):
+    """Return a text, or "" for what is none."""
+    return value if isinstance(value, str) else ""
 
 
 def _get(value, *keys):
@@ -1011,183 +1185,462 @@ def _get(value, *keys):
 # ----------------------------------------------------------------------------
 # Schema: what OpenClaw accepts
 # ----------------------------------------------------------------------------
+# OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
-# The schema of what is read here, as far as OpenClaw 2026.9 is known to check it.
-# A name is a rule of _RULES; a dict an object (with "*": rule for any key: a record);
-# a list of one rule an array; a set the allowed texts.
-_APIS = {"openai-completions", "openai-responses", "openai-codex-responses", "openai-chatgpt-responses",
-         "anthropic-messages", "google-generative-ai", "google-vertex", "github-copilot",
-         "bedrock-converse-stream", "ollama", "azure-openai-responses"}
-_SECRET = "a text or a secret reference"
-_THINKING_FORMATS = {"openai", "openrouter", "deepseek", "together", "baseten", "zai", "qwen", "chat-template",
-                     "qwen-chat-template", "string-thinking", "ant-ling"}
-_COMPAT = {
-    "supportsStore": "a boolean", "supportsPromptCacheKey": "a boolean", "supportsDeveloperRole": "a boolean",
-    "supportsReasoningEffort": "a boolean", "supportedReasoningEfforts": ["a text"], "reasoningEffortMap": {"*": "a text or null"},
-    "supportsUsageInStreaming": "a boolean", "supportsTools": "a boolean", "supportsStrictMode": "a boolean",
-    "supportsLongCacheRetention": "a boolean", "supportsJsonSchemaResponseFormat": "a boolean",
-    "requiresStringContent": "a boolean", "strictMessageKeys": "a boolean",
-    "maxTokensField": {"max_completion_tokens", "max_tokens"}, "thinkingFormat": _THINKING_FORMATS,
-    "requiresToolResultName": "a boolean", "requiresAssistantAfterToolResult": "a boolean",
-    "requiresThinkingAsText": "a boolean", "requiresReasoningContentOnAssistantMessages": "a boolean",
-    "toolSchemaProfile": "a text", "unsupportedToolSchemaKeywords": ["a text"], "nativeWebSearchTool": "a boolean",
-    "toolCallArgumentsEncoding": "a text", "requiresMistralToolIds": "a boolean",
-    "requiresOpenAiAnthropicToolPayload": "a boolean",
+# One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..." allows
+# any other key.
+# A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
+# *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
+_SHAPES = """
+config $schema=text models=models agents=agents env=env plugins=plugins auth=auth secrets=secrets \
+ accessGroups acp approvals attachments bindings broadcast browser channels cloudWorkers commands \
+ cron desktop diagnostics discovery gateway hooks logging mcp memory messages meta nodeHost proxy \
+ security session skills surfaces talk telemetry tools transcripts tts ui update wizard \
+ worktreeAcceleration worktreeRoot
+auth order profiles
+secrets defaults egressProxy providers
+env shellEnv=shell vars=*text
+shell enabled=boolean timeoutMs=count
+plugins enabled=boolean allow=[text] deny=[text] entries=*plugin load slots
+plugin enabled=boolean hooks subagent llm config
+models mode=merge|replace providers=*provider catalogRefresh=refresh
+refresh enabled=boolean url=refresh-url
+provider baseUrl=text apiKey=SECRET \
+ auth=api-key|aws-sdk|oauth|token api=APIS maxTokens=positive timeoutSeconds=whole region=filled \
+ injectNumCtxForOpenAICompat=boolean params=object agentRuntime=runtime localService=service \
+ headers=*SECRET authHeader=boolean request=request models=[row] \
+ contextWindow~=positive contextTokens~=whole
+env-ref source!=|env provider!=name id!=variable
+file-ref source!=|file provider!=name id!=pointer
+exec-ref source!=|exec provider!=name id!=command
+store-ref source!=|store provider!=name id!=variable
+runtime id=text
+service command!=filled args=[text] cwd=filled env=*text healthUrl=filled readyTimeoutMs=whole \
+ idleStopMs=count
+request headers=*SECRET auth=default-auth/bearer-auth/header-auth \
+ proxy=env-proxy/explicit-proxy tls=tls allowPrivateNetwork=boolean
+default-auth mode!=|provider-default
+bearer-auth mode!=|authorization-bearer token!=SECRET
+header-auth mode!=|header headerName!=filled value!=SECRET \
+ prefix=text
+env-proxy mode!=|env-proxy tls=tls
+explicit-proxy mode!=|explicit-proxy url!=filled tls=tls
+tls ca=SECRET cert=SECRET \
+ key=SECRET \
+ passphrase=SECRET serverName=text insecureSkipVerify=boolean
+row id!=filled name!=filled api=APIS baseUrl=filled reasoning=boolean \
+ input=[text|image|video|audio] cost=cost contextWindow=positive contextTokens=whole \
+ maxTokens=positive thinkingLevelMap=levels params=object agentRuntime=runtime headers=*text \
+ compat=compat mediaInput=media metadataSource=|models-add
+cost input=number output=number cacheRead=number cacheWrite=number tieredPricing=[tier]
+tier input!=number output!=number cacheRead!=number cacheWrite!=number \
+ range!=[number]2,2/[number]1,1
+levels off=text-or-null minimal=text-or-null low=text-or-null medium=text-or-null \
+ high=text-or-null xhigh=text-or-null max=text-or-null
+media image=image
+image maxBytes=whole maxPixels=whole maxSidePx=whole preferredSidePx=whole \
+ tokenMode=tile|detail|provider
+compat supportsStore=boolean supportsPromptCacheKey=boolean supportsResponsesContinuation=boolean \
+ supportsDeveloperRole=boolean supportsReasoningEffort=boolean supportsTemperature=boolean \
+ supportsInstructions=boolean supportsUsageInStreaming=boolean supportsTools=boolean \
+ codeMode=preferred|capable supportsStrictMode=boolean supportsJsonSchemaResponseFormat=boolean \
+ requiresStringContent=boolean strictMessageKeys=boolean visibleReasoningDetailTypes=[filled] \
+ supportedReasoningEfforts=[filled] reasoningEffortMap=*filled:filled \
+ maxTokensField=max_completion_tokens|max_tokens \
+ thinkingFormat=openai|openrouter|deepseek|together|qwen|qwen-chat-template|zai \
+ requiresToolResultName=boolean requiresAssistantAfterToolResult=boolean \
+ requiresThinkingAsText=boolean requiresReasoningContentOnAssistantMessages=boolean \
+ toolSchemaProfile=text unsupportedToolSchemaKeywords=[filled] toolCallArgumentsEncoding=text \
+ requiresOpenAiAnthropicToolPayload=boolean openRouterRouting=openrouter \
+ vercelGatewayRouting=vercel zaiToolStream=boolean cacheControlFormat=|anthropic \
+ sendSessionAffinityHeaders=boolean sendSessionIdHeader=boolean \
+ supportsEagerToolInputStreaming=boolean supportsLongCacheRetention=boolean
+openrouter allow_fallbacks=boolean require_parameters=boolean data_collection=deny|allow \
+ zdr=boolean enforce_distillable_text=boolean order=[text] only=[text] ignore=[text] \
+ quantizations=[text] sort=text/sorting max_price=prices \
+ preferred_min_throughput=number/percentiles preferred_max_latency=number/percentiles
+sorting by=text partition=text-or-null
+prices prompt=number-or-text completion=number-or-text image=number-or-text audio=number-or-text \
+ request=number-or-text
+percentiles p50=number p75=number p90=number p99=number
+vercel only=[text] order=[text]
+agents defaults=defaults entries=*agent-id:entry ownership=|explicit list~=[listed]
+choice primary=text fallbacks=[text]
+image-choice primary=text fallbacks=[text] timeoutMs=whole
+picked alias=text params=params agentRuntime=runtime pickerRuntimes=[picker]0,8 codeMode=boolean \
+ streaming=boolean
+params qwenThinkingFormat~ ...
+policy allow=[text]
+defaults model=text/choice imageModel=text/image-choice models=*picked params=params \
+ modelPolicy=policy thinkingDefault=LEVELS reasoningDefault=off|on|stream timeoutSeconds=count \
+ authInheritance blockStreamingBreak blockStreamingChunk blockStreamingCoalesce \
+ blockStreamingDefault bootstrapMaxChars bootstrapTotalMaxChars compaction contextInjection \
+ contextLimits contextPruning cwd decisionModel elevatedDefault embeddedAgent experimental \
+ fastModeDefault heartbeat humanDelay imageMaxDimensionPx imageQuality maxConcurrent mediaMaxMb \
+ mediaModels modelSelectionScope pdfMaxMb pdfMaxPages pdfModel repoRoot sandbox sessionStore \
+ silentReply skills skipBootstrap skipOptionalBootstrapFiles startupContext subagents systemAgent \
+ toolProgressDetail typingIntervalSeconds typingMode userTimezone utilityModel verboseDefault \
+ voiceModel workspace contextTokens~ llm~!
+entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
+ reasoningDefault=off|on|stream default~=boolean agentDir bootstrapMaxChars \
+ bootstrapTotalMaxChars contextInjection contextLimits cwd decisionModel description \
+ embeddedAgent experimental fastModeDefault groupChat heartbeat humanDelay identity memory name \
+ runtime sandbox skills skillsLimits subagents toolProgressDetail tools tts typingMode \
+ utilityModel verboseDefault workspace contextTokens~
+listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
+ thinkingDefault=LEVELS ...
+"""
+for _name, _rule in (
+        ("SECRET", "text/env-ref/file-ref/exec-ref/store-ref"),
+        ("LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"),
+        ("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
+                 "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
+                 "pi-messages|azure-openai-responses")):
+    _SHAPES = _SHAPES.replace(_name, _rule)
+# What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
+_LEAVES = dict(line.split(" ", 1) for line in r"""
+text str a text ~ .*
+filled str a non-empty text ~ .+
+text-or-null str,NoneType a text or null ~ .*
+number-or-text int,float,str a number or a text ~ .*
+boolean bool true or false
+object dict an object
+number int,float a number
+positive int,float a number above 0
+count int,float a whole number
+whole int,float a whole number above 0
+name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
+variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
+pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
+command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
+picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
+refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
+""".strip().split("\n"))
+# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+_BOUNDS = {
+    "number": math.isfinite,
+    "positive": lambda value: 0 < value < math.inf,
+    "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
+    "whole": lambda value: value % 1 == 0 < value < 2 ** 53,
 }
-_COST = {"input": "a number", "output": "a number", "cacheRead": "a number", "cacheWrite": "a number", "tieredPricing": "anything"}
-_MODEL_ROW = {
-    "id": "a non-empty text, required", "name": "a non-empty text, required", "api": _APIS, "baseUrl": "a non-empty text",
-    "reasoning": "a boolean", "input": [{"text", "image", "video", "audio"}], "cost": _COST,
-    "contextWindow": "a number above 0", "contextTokens": "a number above 0", "maxTokens": "a number above 0",
-    "params": "an object", "headers": {"*": "a text"}, "compat": _COMPAT, "agentRuntime": "anything",
-    "thinkingLevelMap": {"*": "a text or null"}, "metadataSource": "anything", "mediaInput": "anything",
-}
-_REQUEST = {"headers": {"*": _SECRET}, "auth": "a request auth", "proxy": "an object", "tls": "an object",
-            "allowPrivateNetwork": "a boolean"}
-_PROVIDER_BLOCK = {
-    "baseUrl": "a non-empty text", "apiKey": _SECRET, "auth": {"api-key", "aws-sdk", "oauth", "token"}, "api": _APIS,
-    "contextWindow": "a number above 0", "contextTokens": "a number above 0", "maxTokens": "a number above 0",
-    "timeoutSeconds": "a whole number above 0", "injectNumCtxForOpenAICompat": "a boolean", "params": "an object",
-    "headers": {"*": _SECRET}, "authHeader": "a boolean", "request": _REQUEST, "models": [_MODEL_ROW],
-    "agentRuntime": "anything", "localService": "anything", "region": "a text",
-}
-_MODELS = {"mode": {"merge", "replace"}, "providers": {"*": _PROVIDER_BLOCK}, "pricing": "anything",
-           "bedrockDiscovery": "anything", "proxy": "a text"}
-_MODEL_CHOICE = "a model reference"
-_DEFAULTS = {"model": _MODEL_CHOICE, "imageModel": _MODEL_CHOICE, "models": {"*": "an object"}, "params": "an object",
-             "...": None}
-_SCHEMA = {"models": _MODELS, "agents": {"defaults": _DEFAULTS, "...": None},
-           "env": {"vars": {"*": "a text"}, "shellEnv": "an object"}, "...": None}
+_BUILT_IN_PROVIDERS = """amazon-bedrock amazon-bedrock-mantle anthropic anthropic-vertex arcee
+azure-openai-responses byteplus byteplus-plan cerebras chutes claude-cli clawrouter
+cloudflare-ai-gateway codex comfy copilot-proxy dashscope deepinfra deepseek fal fireworks
+github-copilot gmi gmi-cloud gmicloud google google-antigravity google-gemini-cli google-vertex groq
+huggingface kilocode kimi kimi-coding litellm lmstudio meta microsoft-foundry minimax minimax-portal
+mistral modelstudio moonshot moonshot-ai moonshotai nvidia novita novita-ai novitaai ollama
+ollama-cloud openai opencode opencode-go openrouter qianfan qwen qwen-token-plan qwencloud sglang
+stepfun stepfun-plan synthetic tencent-tokenhub tencent-tokenplan together venice vercel-ai-gateway
+vllm volcengine volcengine-plan vydra x-ai xai xiaomi xiaomi-token-plan z.ai z-ai zai"""
+# Keys that people write, shape by shape, and where their values belong: a path from the top, or
+# with a dot before it from the object that has the key.
+_MISPLACED = """
+config providers=models.providers model=agents.defaults.model vllm=models.providers.vllm \
+ agent=agents.defaults
+models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
+ apiKey=models.providers.vllm.apiKey
+agents model=agents.defaults.model models=agents.defaults.models params=agents.defaults.params
+defaults providers=models.providers llm=models.providers.vllm.timeoutSeconds
+choice providers=models.providers fallback=.fallbacks
+provider url=.baseUrl endpoint=.baseUrl host=.baseUrl key=.apiKey token=.apiKey type=.api \
+ timeout=.timeoutSeconds
+row context_length=.contextWindow max_model_len=.contextWindow max_output_tokens=.maxTokens \
+ modalities=.input
+picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
+ maxTokens=.params.maxTokens max_tokens=.params.maxTokens seed=.params.seed stop=.params.stop \
+ thinking=.params.thinking extra_body=.params.extra_body \
+ chat_template_kwargs=.params.chat_template_kwargs
+"""
+# What became of the legacy keys.
+_LEGACY = dict(line.split(" ", 1) for line in """
+provider.contextWindow OpenClaw moves it into the rows that have none
+provider.contextTokens OpenClaw moves it into the rows that have none
+agents.list OpenClaw moves it into agents.entries
+entry.default OpenClaw moves it to agents.defaults.systemAgent.agentId
+entry.contextTokens OpenClaw ignores it
+defaults.contextTokens OpenClaw ignores it
+defaults.llm its successor is models.providers.<id>.timeoutSeconds
+params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
+""".strip().split("\n"))
+_UNKNOWN, _BOUND, _WRONG = range(3)
+_Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
+_Mismatch.__new__.__defaults__ = ("", None)
 
 
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def schema_faults(config):
+    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most.
 
-
-_RULES = {
-    "anything": lambda value: True,
-    "a boolean": lambda value: isinstance(value, bool),
-    "a text": lambda value: isinstance(value, str),
-    "a text or null": lambda value: value is None or isinstance(value, str),
-    "an object": lambda value: isinstance(value, dict),
-    "a number": _is_number,
-    "a number above 0": lambda value: _is_number(value) and value > 0,
-    "a whole number above 0": lambda value: _is_number(value) and value > 0 and value == int(value),
-    "a non-empty text": lambda value: isinstance(value, str) and value != "",
-}
-
-
-def _schema_faults(config):
-    """Yield (key path, problem, severe) of everything in a config that OpenClaw would refuse.
-
-    The problem of an unknown key is the arguments of `unknown_key`, whose words take time.
+    Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    for fault in _faults(config, _SCHEMA, ""):
-        yield fault
-    providers = _get(config, "models", "providers")
-    for name, block in providers.items() if isinstance(providers, dict) else ():
-        url = block.get("baseUrl") if isinstance(block, dict) else None
-        if isinstance(url, str) and url:
-            problem = base_url_problem(url)
-            if problem and "${" not in url:
-                yield "models.providers.%s.baseUrl" % name, problem, True
+    shapes = _parse_shapes(_SHAPES)
+    found = list(_mismatches(config, "config", (), shapes))
+    found.sort(key=lambda mismatch: -mismatch.level)
+    faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
+    if not found or found[0].level == _UNKNOWN:      # then every value has its type
+        faults[:0] = _agent_faults(config)
+        faults[:0] = _provider_faults(config)
+    return faults[:MAX_ISSUES]
 
 
-def _faults(value, rule, path):
-    if isinstance(rule, str):
-        return _rule_faults(value, rule, path)
-    if isinstance(rule, set):
-        allowed = isinstance(value, str) and value in rule
-        return [] if allowed else [(path, "expected one of %s, found %s" % (", ".join(sorted(rule)), _value_words(value)), True)]
-    if isinstance(rule, list):
-        if not isinstance(value, list):
-            return [(path, "expected an array, found %s" % _json_type(value), True)]
-        return [fault for index, item in enumerate(value) for fault in _faults(item, rule[0], _join(path, index))]
+def _parse_shapes(text):
+    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~", "~!" or ""."""
+    shapes = {}
+    for line in text.strip().split("\n"):
+        name, _, keys = line.partition(" ")
+        shapes[name] = {}
+        for key in keys.split():
+            key, _, rule = key.partition("=")
+            bare = key.rstrip("~!")
+            shapes[name][bare] = key[len(bare):], rule
+    return shapes
+
+
+def _mismatches(value, rule, path, shapes):
+    """Yield the _Mismatches of a value and a rule of _SHAPES."""
+    if rule[:1] == "*":
+        yield from _record_mismatches(value, rule, path, shapes)
+    elif "/" in rule:
+        yield from _alternatives(value, rule.split("/"), path, shapes)
+    elif rule[:1] == "[":
+        yield from _array_mismatches(value, rule, path, shapes)
+    elif rule in shapes:
+        yield from _object_mismatches(value, rule, path, shapes)
+    elif not rule and value is None:
+        yield _mismatch(path, "a value", value)
+    elif "|" in rule and value not in rule.strip("|").split("|"):
+        yield _mismatch(path, _rule_words(rule, shapes), value)
+    elif rule and "|" not in rule:
+        types, words, pattern = _leaf(rule)
+        if type(value).__name__ not in types:
+            yield _mismatch(path, words, value)
+        elif isinstance(value, str) and not re.match("(?s:%s)\\Z" % pattern, value):
+            yield _mismatch(path, words, value, _BOUND)
+        elif rule in _BOUNDS and not _BOUNDS[rule](value):
+            yield _mismatch(path, words, value, _BOUND)
+
+
+def _leaf(rule):
+    """Return (types, words, pattern) of a leaf."""
+    words, _, pattern = _LEAVES[rule].partition(" ~ ")
+    types, _, words = words.partition(" ")
+    return types.split(","), words, pattern
+
+
+def _mismatch(path, expected, value, level=_WRONG):
+    found = _json_type(value)
+    if isinstance(value, (int, float)):              # never a text, which may be a key
+        found = json.dumps(value)[:40]
+    return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
+
+
+def _rule_words(rule, shapes):
+    """Return words for one of some alternatives."""
+    if "|" in rule:
+        return "one of " + ", ".join(rule.strip("|").split("|"))
+    if rule[0] == "[":
+        return "an array"
+    if rule not in shapes:
+        return _leaf(rule)[1]
+    required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
+    return "{%s}" % ", ".join(required) if required else "an object"
+
+
+def _alternatives(value, branches, path, shapes):
+    """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
+    tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
+    near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
+    if [] in near:
+        return
+    if len(near) == 1:
+        yield from near[0]
+    else:
+        words = collections.OrderedDict((_rule_words(branch, shapes), 1) for branch in branches)
+        yield _mismatch(path, " or ".join(words), value)
+
+
+def _record_mismatches(value, rule, path, shapes):
+    key_rule, _, rule = rule[1:].rpartition(":")
     if not isinstance(value, dict):
-        return [(path, "expected an object, found %s" % _json_type(value), True)]
-    faults = []
+        yield _mismatch(path, "an object", value)
+        return
     for key, item in value.items():
-        inner = rule.get(key, rule.get("*"))
-        if inner is not None:
-            faults += _faults(item, inner, _join(path, key))
-        elif "..." not in rule and key != "$schema":
-            faults.append((_join(path, key), (key, rule), False))
-    for key, inner in rule.items():
-        if isinstance(inner, str) and inner.endswith(", required") and key not in value:
-            faults.append((_join(path, key), "expected %s, found nothing" % inner, True))
-    return faults
+        yield from _mismatches(key, key_rule or "text", path + (key,), shapes)
+        yield from _mismatches(item, rule, path + (key,), shapes)
 
 
-def unknown_key(key, known):
-    """Return the words for a key OpenClaw does not know, with the nearest it does."""
-    near = nearest(key, known)
-    return "OpenClaw 2026.9 does not know the key %r%s" % (key, "; did you mean %s?" % near if near else "")
+def _array_mismatches(value, rule, path, shapes):
+    rule, bounds = rule[1:].split("]")
+    if not isinstance(value, list):
+        yield _mismatch(path, "an array", value)
+        return
+    least, most = map(int, (bounds or "0,%d" % len(value)).split(","))
+    if not least <= len(value) <= most:
+        yield _mismatch(path, "%d to %d items" % (least, most), len(value), _BOUND)
+    for index, item in enumerate(value):
+        yield from _mismatches(item, rule, path + (index,), shapes)
+
+
+def _object_mismatches(value, shape, path, shapes):
+    known = shapes[shape]
+    if not isinstance(value, dict):
+        yield _mismatch(path, "an object", value)
+        return
+    for key, item in value.items():
+        mark, rule = known.get(key, ("", None))
+        if mark[:1] == "~":
+            level = _WRONG if mark == "~!" else _UNKNOWN
+            yield _Mismatch(path + (key,), level, shape=shape)
+        if rule is not None:
+            yield from _mismatches(item, rule, path + (key,), shapes)
+        elif "..." not in known:
+            yield _Mismatch(path + (key,), _UNKNOWN, shape=shape)
+    for key, (mark, _) in known.items():
+        if mark == "!" and key not in value:
+            yield _Mismatch(path + (key,), _WRONG, "is missing")
+
+
+def _fault(config, mismatch, shapes):
+    """Return the Fault of a mismatch; the words of an unknown key take time, so few are made."""
+    path, level, problem, shape = mismatch
+    if shape is None:
+        return Fault(path, problem, True, "config-invalid")
+    place = _known_place(config, path, shape, shapes)
+    successor = None
+    if place is not None and _at(config, place) is None:
+        successor = place
+    legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
+    if legacy:
+        return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
+                     successor)
+    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
+    if place is not None and place[:-1] == path[:-1]:
+        problem += "; did you mean %s?" % place[-1]
+    elif place is not None:
+        problem += "; it belongs in %s" % dotted(place)
+    return Fault(path, problem, False, "config-unknown-key", successor)
+
+
+def _known_place(config, path, shape, shapes):
+    """Return the key path where the value of an unknown or legacy key belongs, or None."""
+    around, key = path[:-1], path[-1]
+    _, target = _parse_shapes(_MISPLACED).get(shape, {}).get(key, ("", ""))
+    if target[:1] == ".":
+        return around + tuple(target[1:].split("."))
+    if target:
+        return tuple(target.split("."))
+    if key == "qwenThinkingFormat":
+        return _thinking_format_place(config, path[-3])
+    if key in shapes[shape]:                         # a legacy key whose value has no one place
+        return None
+    if shape == "row" and key in shapes["compat"]:
+        return around + ("compat", key)
+    if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
+        if key in shapes["row"]:
+            return around + ("models", 0, key)
+        if key in shapes["compat"]:
+            return around + ("models", 0, "compat", key)
+    near = nearest(key, shapes[shape])
+    return around + (near,) if near else None
+
+
+def _at(value, path):
+    """Return the value at a key path, or None where there is none."""
+    for key in path:
+        try:
+            value = value[key]
+        except (LookupError, TypeError):
+            return None
+    return value
+
+
+def _rows_at(config, path):
+    rows = _at(config, path)
+    return rows if isinstance(rows, list) else []
+
+
+def _thinking_format_place(config, reference):
+    """Return where the switch of a model is that took the place of params.qwenThinkingFormat."""
+    provider, _, model_id = str(reference).partition("/")
+    rows = ("models", "providers", provider, "models")
+    for index, row in enumerate(_rows_at(config, rows)):
+        if _get(row, "id") == model_id:
+            return rows + (index, "compat", "thinkingFormat")
+    return None
 
 
 def nearest(name, names):
     """Return the one of some names most like `name`, or None when none is like it."""
     import difflib
-    folded = {other.lower(): other for other in names}
+    # Each comparison costs time: among more names than this, nobody reads the guess.
+    folded = {other.lower(): other for other in itertools.islice(names, 2000)}
     found = difflib.get_close_matches(name.lower(), list(folded), 1, 0.6)
     return folded[found[0]] if found else None
 
 
-def _value_words(value):
-    """Return words for a wrong value; never a text, which may be a key in the wrong place."""
-    return json.dumps(value)[:40] if isinstance(value, (int, float)) else _json_type(value)
+def _refused(problem, *path):
+    return Fault(path, problem, True, "config-invalid")
 
 
-def _rule_faults(value, rule, path):
-    rule = rule.replace(", required", "")
-    if rule == _SECRET:
-        return [] if isinstance(value, str) else _secret_faults(value, path)
-    if rule == _MODEL_CHOICE:
-        if isinstance(value, str):
-            return []
-        return _faults(value, {"primary": "a text", "fallbacks": ["a text"], "...": None}, path)
-    if rule == "a request auth":
-        return _auth_faults(value, path)
-    if _RULES[rule](value):
-        return []
-    return [(path, "expected %s, found %s" % (rule, _value_words(value)), True)]
+def _provider_faults(config):
+    """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
+    for name, block in (_get(config, "models", "providers") or {}).items():
+        path = ("models", "providers", name)
+        for key in {"baseUrl", "models"}.difference(block):
+            if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
+                yield _refused("is missing: OpenClaw has no provider of this name", *path + (key,))
+        holders = [(path, block)]
+        for index, row in enumerate(block.get("models") or ()):
+            holders.append((path + ("models", index), row))
+        for place, holder in holders:
+            url = holder.get("baseUrl", DEFAULT_BASE_URL)
+            problem = base_url_problem(url)
+            if problem and "${" not in url:
+                problem = "is not a valid base URL: " + problem
+                yield Fault(place + ("baseUrl",), problem, True, "bad-base-url")
 
 
-def _secret_faults(value, path):
-    if not isinstance(value, dict) or value.get("source") not in ("env", "file", "exec"):
-        return [(path, "expected a text or {source, provider, id}, found %s" % _json_type(value), True)]
-    for key in ("provider", "id"):
-        if not isinstance(value.get(key), str) or not value[key]:
-            return [(_join(path, key), "expected a non-empty text", True)]
-    if value["source"] == "env" and not re.match(r"[A-Z][A-Z0-9_]{0,127}\Z", value["id"]):
-        return [(_join(path, "id"), "expected the name of a variable such as VLLM_API_KEY", True)]
-    if not re.match(r"[a-z][a-z0-9_-]{0,63}\Z", value["provider"]):
-        return [(_join(path, "provider"), "expected a name such as \"default\"", True)]
-    return []
+def _agent_faults(config):
+    """Yield the Faults of agents that the shapes do not tell."""
+    agents = config.get("agents") or {}
+    entries = agents.get("entries") or {}
+    defaults = agents.get("defaults") or {}
+    yield from _scope_faults(defaults, defaults, "agents", "defaults")
+    for name, entry in entries.items():
+        yield from _scope_faults(entry, defaults, "agents", "entries", name)
+    marked = [name for name, entry in entries.items() if entry.get("default") is True]
+    explicit = "ownership" in agents
+    if len({name.lower() for name in entries}) < len(entries):
+        yield _refused("two ids differ in case only", "agents", "entries")
+    if len(marked) > 1:
+        yield _refused("more than one agent is the default", "agents", "entries")
+    if explicit and marked:
+        yield _refused("\"explicit\" goes with no default: true", "agents", "ownership")
+    if len(entries) > 1 and not marked and not explicit:
+        yield _refused("is missing: several agents need \"explicit\" here", "agents", "ownership")
 
 
-_AUTH_MODES = {
-    "provider-default": {"mode": "a text"},
-    "authorization-bearer": {"mode": "a text", "token": _SECRET},
-    "header": {"mode": "a text", "headerName": "a non-empty text", "value": _SECRET, "prefix": "a text"},
-}
-
-
-def _auth_faults(value, path):
-    mode = value.get("mode") if isinstance(value, dict) else None
-    if not isinstance(mode, str) or mode not in _AUTH_MODES:
-        return [(_join(path, "mode") if isinstance(value, dict) else path,
-                 "expected one of %s" % ", ".join(sorted(_AUTH_MODES)), True)]
-    needed = {"authorization-bearer": ("token",), "header": ("headerName", "value")}.get(mode, ())
-    absent = [(_join(path, key), "expected a value, found nothing", True) for key in needed if key not in value]
-    return absent + _faults(value, _AUTH_MODES[mode], path)
+def _scope_faults(scope, defaults, *path):
+    """Yield the Faults of the models that agents.defaults or an entry names."""
+    for reference, entry in (scope.get("models") or {}).items():
+        for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
+            if "*" in reference or split_reference(reference) is None:
+                yield _refused("goes with provider/model only", *path + ("models", reference, key))
+    aliases = model_aliases([_agent_layer(defaults), _agent_layer(scope)])
+    for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
+        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+            yield _refused("expected provider/model, provider/* or an alias",
+                           *path + ("modelPolicy", "allow", index))
 
 
 # ----------------------------------------------------------------------------
 # URLs and proxies
 # ----------------------------------------------------------------------------
+# What a URL means and which way leads to it. Pure; never repeats a URL, which may hold a password.
 
 def base_url_problem(url):
-    """Return what makes a text no base URL (http or https, nothing behind the path), or None."""
+    """Return what keeps a text from being a base URL (http or https, no query), or None."""
     try:
         split_url(url)
     except ValueError as error:
@@ -1198,38 +1651,58 @@ def base_url_problem(url):
 
 
 Url = collections.namedtuple("Url", "scheme host port path")
+_PORTS = {"http": 80, "https": 443}
 
 
 def split_url(url):
     """Return Url(scheme, host without brackets, port, path and query) of an http(s) URL.
 
-    Raises ValueError saying what is wrong; never repeats the URL, which may hold a password.
+    Raises ValueError saying what is wrong.
     """
     match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url.strip())
     if not match:
-        return _bad_url("it does not begin with http:// or https://")
+        raise ValueError("it does not begin with http:// or https://")
     if re.search(r"[\x00-\x20\x7f]", url.strip()):
-        return _bad_url("it holds a space or control character")
+        raise ValueError("it holds a space or control character")
     scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
     if "@" in place:
-        return _bad_url("it holds a user name or password; use VLLM_API_KEY or headers for credentials")
+        raise ValueError("it holds a user name or password; use VLLM_API_KEY or headers for those")
     found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
     if not found:
-        return _bad_url("its host is missing or malformed")
-    port = int(found.group(2) or (443 if scheme == "https" else 80))
+        raise ValueError("its host is missing or malformed")
+    port = int(found.group(2) or _PORTS[scheme])
     if not 0 < port < 65536:
-        return _bad_url("its port is not between 1 and 65535")
+        raise ValueError("its port is not between 1 and 65535")
     return Url(scheme, found.group(1).strip("[]"), port, path)
-
-
-def _bad_url(problem):
-    raise ValueError(problem)
 
 
 def is_loopback(host):
     """Tell whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
     host = host.lower().rstrip(".")
-    return host in ("localhost", "::1") or re.match(r"127(\.[0-9]{1,3}){3}\Z", host) is not None
+    return re.match(r"(?:localhost|::1|127(?:\.[0-9]{1,3}){3})\Z", host) is not None
+
+
+def is_local(host):
+    """Tell whether OpenClaw calls a host local: loopback, any address of this host, *.local."""
+    return is_loopback(host) or host in ("0.0.0.0", "::") or host.lower().endswith(".local")
+
+
+def is_private(host):
+    """Tell whether a host is reached without the internet, as far as its name or address tells."""
+    return is_local(host) or re.match(_PRIVATE_HOST, host) is not None
+
+
+# A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
+_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
+                 r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
+                 r"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+)\.?\Z")
+
+
+def origin(url):
+    """Return scheme://host:port of a base URL, the port where it is not the scheme's own."""
+    target = split_url(url)
+    port = "" if target.port == _PORTS[target.scheme] else ":%d" % target.port
+    return "%s://%s%s" % (target.scheme, _bracketed(target.host), port)
 
 
 def _bracketed(host):
@@ -1237,7 +1710,7 @@ def _bracketed(host):
 
 
 def proxy_for(target, env):
-    """Return the URL of the proxy that the environment names for a Url, without its password, or None.
+    """Return the URL of the environment's proxy for a Url, without its password, or None.
 
     Lower-case names win; loopback is never proxied; NO_PROXY takes hosts,
     domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
@@ -1246,101 +1719,137 @@ def proxy_for(target, env):
     setting = _proxy_setting(target, env)
     if setting is None:
         return None
-    url = re.sub(r"//[^/]*@", "//", setting if "://" in setting else "http://" + setting)
-    try:
-        if split_url(url).scheme == "http":
-            return url
-        problem = "only http:// proxies are spoken to"
-    except ValueError as error:
-        problem = "only http:// proxies are spoken to" if "begin with" in str(error) else str(error)
-    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
-                      "export NO_PROXY=%s    (to reach the server directly)" % target.host, "proxy-captured")
+    if "://" not in setting:
+        setting = "http://" + setting
+    url = re.sub(r"//[^/]*@", "//", setting)
+    problem = base_url_problem(url)
+    if problem is None and split_url(url).scheme == "http":
+        return url
+    if url.lower().startswith("http://"):
+        detail = problem
+    else:
+        detail = "only http:// proxies are supported"
+    raise ConfigError("the proxy of the environment cannot be used: %s" % detail,
+                      "export NO_PROXY=%s    (to reach the server directly)" % target.host,
+                      "proxy-captured")
 
 
 def _proxy_setting(target, env):
     """Return the text of the proxy variable that counts for a Url, or None."""
     if is_loopback(target.host):
         return None
-    found = None
-    for name in (target.scheme + "_proxy", "all_proxy"):
-        upper = None if name == "http_proxy" and env.get("REQUEST_METHOD") else env.get(name.upper())   # CGI: "httpoxy"
-        found = found or env_setting(env.get(name)) or env_setting(upper)
-    covered = no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target)
-    return None if covered else found
+    if no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target):
+        return None
+    names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
+    if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
+        names = [name for name in names if name != "HTTP_PROXY"]
+    found = [env_setting(env.get(name)) for name in names]
+    return next(filter(None, found), None)
 
 
 def proxy_headers(target, env):
-    """Return the headers that a proxy with a user name and password in its URL wants (RFC 7617), else {}."""
+    """Return the headers that a proxy with a password in its URL wants (RFC 7617), else {}."""
     named = re.match(r"(?:\w+://)?([^/]*)@", _proxy_setting(target, env) or "")
     if not named:
         return {}
     import base64
     from urllib.parse import unquote_to_bytes
-    return {"Proxy-Authorization": Secret("Basic " + base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii"))}
+    token = base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii")
+    return {"Proxy-Authorization": Secret("Basic " + token)}
 
 
 def no_proxy_covers(entries, target):
     """Tell whether a NO_PROXY text covers a Url."""
     host = target.host.lower()
     for entry in re.split(r"[\s,]+", entries.lower()):
+        name, port = entry, ""
         with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
-        name, port = with_port.groups() if with_port else (entry, "")
+        if with_port:
+            name, port = with_port.groups()
         if not entry or (port and int(port) != target.port):
             continue
         name = name.strip("[]")
         if entry == "*" or host == name or host.endswith("." + name.lstrip("*").lstrip(".")):
             return True
-        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host):
-            import ipaddress
-            try:
-                if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
-                    return True
-            except ValueError:
-                continue
+        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host) and _in_network(host, name):
+            return True
     return False
 
 
+def _in_network(address, block):
+    import ipaddress
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(block, strict=False)
+    except ValueError:
+        return False
+
+
 def server_root(base_url):
-    """Return the place of vLLM's own endpoints (/version, /health, /tokenize): the base URL without /v1."""
+    """Return the place of vLLM's own endpoints (/version, /health): the base URL without /v1."""
     return base_url[:-3] if base_url.endswith("/v1") else base_url
 
 
 # ----------------------------------------------------------------------------
 # Provider: opt-in, credentials, explicit and implicit resolution
 # ----------------------------------------------------------------------------
+# Makes settings without faults into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None):
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
+                     ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
     `base_url` and `api_key` stand above every other source. A provider that may
     not be asked (not opted in, disabled, its key unusable) comes back with the
     reason in `refusal`, which every function that opens a connection raises.
-    Raises ConfigError for a bad base URL or key, UsageError for an unknown id.
+    Raises ConfigError for settings with faults, a bad base URL or key, UsageError
+    for an unknown id.
     """
-    spelled, block = find_block(settings.config, provider)
-    name = DEFAULT_PROVIDER if spelled.strip().lower() == DEFAULT_PROVIDER else spelled
+    if settings.issues:
+        raise issue_error(settings.issues)
+    config = settings.config
+    spelled, block = find_block(config, provider)
+    name = spelled
+    if provider_id(spelled) == DEFAULT_PROVIDER:
+        name = DEFAULT_PROVIDER
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(_get(settings.config, "models", "providers") or {})
+        known = sorted(_get(config, "models", "providers") or {})
         raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
-    path = "models.providers.%s" % spelled
+    path = ("models", "providers", spelled)
     url, where = _choose_base_url(settings, block, path, base_url)
-    defaults = _get(settings.config, "agents", "defaults") or {}
-    wildcard = any(key.lower() == name.lower() + "/*" for key in defaults.get("models") or {})
-    asked = block is None or base_url is not None or (
-        wildcard and _get(settings.config, "models", "mode") != "replace")
+    fields = block or {}
     credentials, problem = _credentials(settings, name, block, path, api_key)
-    headers, header_problem = _request_headers(settings, block or {}, path)
-    refusal = _refusal(settings, name, block, credentials, problem or header_problem, base_url)
+    headers, last_headers, header_error = _block_headers(settings, fields, path)
+    rows = _declared_rows(fields)
+    if base_url is not None:                         # the option stands above the rows, too
+        rows = [dict(row, baseUrl=url) for row in rows]
+    layers = agent_layers(config)
+    references = model_references(config, layers)
+    plugin_off = _plugin_off(config, name)
     return Provider(
-        id=name, base_url=url, api=(block or {}).get("api") or "openai-completions", explicit=block is not None, asks_server=asked,
+        id=name,
+        base_url=url,
+        api=fields.get("api", "openai-completions"),
+        explicit=block is not None,
+        asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
         discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
         request_key=_first(credentials, ("option", "profile", "environment", "config")),
-        credentials=[credential for _, credential in credentials], refusal=refusal, headers=headers,
-        models=(block or {}).get("models") or [], max_tokens=(block or {}).get("maxTokens"),
-        context_window=(block or {}).get("contextWindow"), timeout_s=(block or {}).get("timeoutSeconds"),
-        defaults=defaults, primary=_primary(settings.config, defaults),
-        env=settings.layers[0][1], ca_file=ca_file, where=where, file=settings.path)
+        credentials=[credential for _, credential in credentials],
+        refusal=problem or header_error
+        or _refusal(settings, name, block, credentials, plugin_off, base_url),
+        headers=headers,
+        last_headers=last_headers,
+        models=rows,
+        max_tokens=fields.get("maxTokens"),
+        timeout_s=fields.get("timeoutSeconds"),
+        layers=layers,
+        references=references,
+        primary=dict(references).get("default"),
+        plugin_off=plugin_off,
+        env=settings.layers[0][1],
+        ca_file=ca_file,
+        where=where,
+        file=settings.path)
 
 
 def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
@@ -1354,52 +1863,95 @@ def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_fil
 
 
 def named_servers(settings, providers, base_urls):
-    """Return [(provider id, base URL or None)] for repeated --provider and --base-url. Raises UsageError."""
+    """Return [(provider id, base URL or None)] for repeated --provider and --base-url.
+
+    One of settings with faults, so that they are told once. Raises UsageError.
+    """
+    if settings.issues:
+        return [(DEFAULT_PROVIDER, None)]
     blocks = _get(settings.config, "models", "providers") or {}
+    spoken = [name for name, block in blocks.items()
+              if block.get("api", "openai-completions") == "openai-completions"]
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
-        spoken = [key for key, block in blocks.items() if block.get("api", "openai-completions") == "openai-completions"]
         names += spoken if name == "all" and "all" not in blocks else [name]
     if not names:
-        raise UsageError("--provider all: %s has no openai-completions block" % (settings.path or "the config"),
-                         "name servers with --base-url")
+        raise UsageError("--provider all: %s has no openai-completions block"
+                         % (settings.path or "the config"), "name servers with --base-url")
     if base_urls and len(names) > 1:
-        raise UsageError("several --provider and --base-url do not go together", "name the servers one way")
+        raise UsageError("several --provider and --base-url do not go together",
+                         "name the servers one way")
     return [(name, url) for name in names for url in base_urls or [None]]
 
 
+def provider_id(name):
+    """Return a provider's id as OpenClaw compares it: trimmed, in lower case."""
+    return trimmed(name).lower()
+
+
 def find_block(config, provider):
-    """Return (id as the config spells it, models.providers block or None); ids compare case-insensitively."""
+    """Return (id as the config spells it, its models.providers block or None).
+
+    Blocks whose ids differ in case are one: later fields win, and the rows are
+    joined, each with the base URL of its own block.
+    """
     providers = _get(config, "models", "providers") or {}
-    for name in sorted(providers, key=lambda name: name != provider):
-        if name.strip().lower() == provider.strip().lower():
-            return name, providers[name]
-    return provider.strip(), None
+    same = [name for name in providers if provider_id(name) == provider_id(provider)]
+    if len(same) < 2:
+        name = same[0] if same else trimmed(provider)
+        return name, providers.get(name)
+    merged, rows = {}, []
+    for name in same:
+        merged.update(providers[name])
+        own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
+        rows += [dict(own, **row) for row in providers[name].get("models") or ()]
+    return name, dict(merged, models=rows)
+
+
+def _declared_rows(block):
+    """Return the rows of a block: ids trimmed, equal ones merged (the first wins), baseUrl as sent.
+
+    A legacy window of the block goes to the rows that have none.
+    """
+    legacy = {key: block[key] for key in ("contextWindow", "contextTokens") if key in block}
+    rows = collections.OrderedDict()
+    for row in block.get("models") or ():
+        model_id = trimmed(row["id"])
+        if "baseUrl" in row:
+            row = dict(row, baseUrl=row["baseUrl"].strip().rstrip("/"))
+        if model_id:
+            rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
+    return [dict(legacy, **row) for row in rows.values()]
 
 
 def _choose_base_url(settings, block, path, option):
     """Return (base URL without trailing slashes, where it comes from)."""
     chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
+    path += ("baseUrl",)
     if option is not None:
         url, where = option, "--base-url"
     elif block is not None:
-        url, where = block.get("baseUrl") or DEFAULT_BASE_URL, path + ".baseUrl"
+        url, where = block.get("baseUrl", DEFAULT_BASE_URL), dotted(path)
+        if path in settings.unset_variables:
+            raise _missing_variable(settings, path, settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
     else:
         url, where = DEFAULT_BASE_URL, "OpenClaw's default"
-    url = url.strip()
-    variable = settings.unset_variables.get(where)
-    if variable and block is not None and option is None:
-        raise error_for("config-missing-variable", path=where, variable=variable, dotenv=_dotenv_path(settings))
     problem = base_url_problem(url)
     if problem:
         raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
-    url = url.rstrip("/")
+    url = url.strip().rstrip("/")
     for suffix in ("/chat/completions", "/completions", "/models"):
         if url.endswith(suffix):
-            raise error_for("endpoint-in-base-url", where=where, suffix=suffix, right=url[:-len(suffix)])
+            raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
+                            right=url[:-len(suffix)])
     return url, where
+
+
+def _missing_variable(settings, path, name):
+    return error_for("config-missing-variable", path=dotted(path), variable=name,
+                     dotenv=_dotenv_path(settings))
 
 
 def _dotenv_path(settings):
@@ -1407,23 +1959,23 @@ def _dotenv_path(settings):
 
 
 def _credentials(settings, provider, block, path, api_key):
-    """Return ([(kind, Credential)] of the keys found, the error for one that is written but unusable)."""
+    """Return ([(kind, Credential)] of the keys found, the error for one that is unusable)."""
     found = []
     if api_key is not None:
         found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
-    if (provider == DEFAULT_PROVIDER or block is None) and settings.variables.get("VLLM_API_KEY", "").strip():
+    variable = settings.variables.get("VLLM_API_KEY", "").strip()
+    if variable and (provider == DEFAULT_PROVIDER or block is None):
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        found.append(("environment", Credential(source, Secret(settings.variables["VLLM_API_KEY"].strip()))))
+        found.append(("environment", Credential(source, Secret(variable))))
     profile = auth_profile(settings, provider)
     if profile is not None:
         found.append(("profile", profile))
-    key, problem = _secret_value(settings, (block or {}).get("apiKey"), path + ".apiKey")
+    path += ("apiKey",)
+    key, problem = _secret_value(settings, _get(block, "apiKey"), path)
     if key:
-        found.append(("config", Credential(path + ".apiKey", Secret(key))))
+        found.append(("config", Credential(dotted(path), Secret(key))))
     for _, credential in found:
-        wrong = header_problem(credential.key)
-        if wrong:
-            raise error_for("bad-key-form", source=credential.source, problem="it holds " + wrong, what=wrong)
+        _refuse_unsendable(credential.source, credential.key)
     return found, None if found else problem
 
 
@@ -1433,24 +1985,32 @@ def _first(credentials, order):
 
 
 def _secret_value(settings, value, path):
-    """Return (text, error) of a credential field: a text, $NAME, the bare VLLM_API_KEY, or a SecretRef."""
+    """Return (text, error) of a credential field, one of the two None.
+
+    A text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
+    """
     if value is None:
         return None, None
     if isinstance(value, dict):
-        if value.get("source") != "env":
-            return None, ConfigError("%s is a %s secret reference, which only OpenClaw resolves" % (path, value.get("source")),
-                                     "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
-        name = value.get("id")
+        if value["source"] != "env":
+            return None, ConfigError(
+                "%s is a secret of the source %s, which only OpenClaw resolves"
+                % (dotted(path), value["source"]),
+                "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
+        name = value["id"]
     else:
-        whole = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z", value.strip())
-        name = whole.group(1) if whole else value.strip() if value.strip() == "VLLM_API_KEY" else None
-        name = settings.unset_variables.get(path, name)
-    if name is None:
-        return value.strip(), None
+        value = value.strip()
+        reference = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z|(VLLM_API_KEY)\Z", value)
+        if path in settings.unset_variables:
+            name = settings.unset_variables[path]
+        elif reference:
+            name = reference.group(1) or reference.group(2)
+        else:
+            return value, None
     text = settings.variables.get(name, "").strip()
     if text:
         return text, None
-    return None, error_for("config-missing-variable", path=path, variable=name, dotenv=_dotenv_path(settings))
+    return None, _missing_variable(settings, path, name)
 
 
 def header_problem(value):
@@ -1464,35 +2024,40 @@ def header_problem(value):
     return None
 
 
-def _request_headers(settings, block, path):
-    """Return ({name: value} that the block adds to completions, the error for a value that is unusable)."""
-    headers, problem = {}, None
-    fields = [(path + ".headers", block.get("headers") or {}),
-              (path + ".request.headers", _get(block, "request", "headers") or {})]
-    auth = _get(block, "request", "auth") or {}
-    if auth.get("mode") == "authorization-bearer":
-        fields.append((path + ".request.auth", {"Authorization": auth.get("token"), "": "token"}))
-    elif auth.get("mode") == "header":
-        fields.append((path + ".request.auth", {auth.get("headerName"): auth.get("value"), "": "value"}))
-    for field, values in fields:
-        leaf = values.get("")
-        for name, value in values.items():
-            if name == "":
-                continue
-            text, wrong = _secret_value(settings, value, _join(field, leaf or name))
-            problem = problem or wrong
-            if text is None:
-                continue
-            if leaf == "token":
-                text = "Bearer " + text
-            text = (auth.get("prefix") or "") + text if leaf == "value" else text
-            set_header(headers, name, Secret(text))
-    for sent in [headers] + [row.get("headers") or {} for row in block.get("models") or []]:
+def _refuse_unsendable(source, value, name="Authorization"):
+    """Raise ConfigError for a header that cannot be sent."""
+    wrong = header_problem(value)
+    if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
+        wrong = "a name that no header has"
+    if wrong:
+        raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
+
+
+def _block_headers(settings, block, path):
+    """Return (headers, the headers that stand above a model's, the error for an unusable value)."""
+    request = block.get("request") or {}
+    auth = request.get("auth") or {}
+    headers, last_headers, problem = {}, {}, None
+    fields = [(headers, name, value, "", ("headers", name))
+              for name, value in (block.get("headers") or {}).items()]
+    fields += [(last_headers, name, value, "", ("request", "headers", name))
+               for name, value in (request.get("headers") or {}).items()]
+    if "token" in auth:
+        fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
+                       ("request", "auth", "token")))
+    if "headerName" in auth:
+        fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
+                       ("request", "auth", "value")))
+    for target, name, value, prefix, place in fields:
+        text, error = _secret_value(settings, value, path + place)
+        problem = problem or error
+        if text is not None:
+            set_header(target, name, Secret(prefix + text))
+    rows = block.get("models") or ()
+    for sent in [headers, last_headers] + [row.get("headers", {}) for row in rows]:
         for name, value in sent.items():
-            wrong = header_problem(value) or (None if re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) else "no header name")
-            if wrong:
-                raise error_for("bad-key-form", source="the header %r" % name, problem="it holds " + wrong, what=wrong)
-    return headers, problem
+            _refuse_unsendable("the header %r" % name, value, name)
+    return headers, last_headers, problem
 
 
 def set_header(headers, name, value):
@@ -1503,30 +2068,73 @@ def set_header(headers, name, value):
     headers[name] = value
 
 
-def _refusal(settings, provider, block, credentials, problem, base_url):
-    """Return the error that keeps a provider from being asked, or None."""
-    if provider == DEFAULT_PROVIDER and _get(settings.config, "plugins", "entries", "vllm", "enabled") is False:
-        return error_for("provider-disabled", file=settings.path)
-    if problem is not None:
-        return problem
-    if block is None and not credentials and base_url is None:
-        return error_for("not-opted-in", provider=provider)
+def _plugin_off(config, provider):
+    """Return what switches OpenClaw's vllm plugin off, in words, or None."""
+    plugins = config.get("plugins") or {}
+    if provider != DEFAULT_PROVIDER:
+        return None
+    if plugins.get("enabled") is False:
+        return "plugins.enabled is false"
+    if _get(plugins, "entries", "vllm", "enabled") is False:
+        return "plugins.entries.vllm.enabled is false"
+    if "vllm" in map(provider_id, plugins.get("deny") or ()):
+        return "plugins.deny names vllm"
+    if plugins.get("allow") and "vllm" not in map(provider_id, plugins["allow"]):
+        return "plugins.allow does not name vllm"
     return None
 
 
-def _primary(config, defaults):
-    """Return the key of the default model: the primary (an alias resolved), else the first declared."""
-    choice = defaults.get("model")
-    primary = choice if isinstance(choice, str) else _get(choice, "primary")
-    if primary:
-        for key, entry in (defaults.get("models") or {}).items():
-            if isinstance(entry, dict) and entry.get("alias") == primary:
-                return key
-        return primary
-    for name, block in (_get(config, "models", "providers") or {}).items():
-        for row in block.get("models") or []:
-            return model_key(name, row["id"])
+def _asks_server(config, name, block, credentials, plugin_off, base_url):
+    """Tell whether the server is asked for its models, as OpenClaw would ask it."""
+    if base_url is not None:
+        return True
+    if plugin_off or _get(config, "models", "mode") == "replace":
+        return False
+    return block is None or (bool(credentials) and has_wildcard(config, name))
+
+
+def _refusal(settings, name, block, credentials, plugin_off, base_url):
+    """Return the error that keeps a provider without a block from being asked, or None."""
+    if block is not None or base_url is not None:
+        return None
+    if plugin_off:
+        return error_for("provider-disabled", problem=plugin_off, file=settings.path)
+    if not credentials:
+        return error_for("not-opted-in", provider=name)
     return None
+
+
+def key_exposed(provider):
+    """Return a warning when a key would cross the public internet in the clear, else None. Pure."""
+    target = split_url(provider.base_url)
+    key = provider.request_key or provider.discovery_key
+    if key is None or target.scheme == "https" or is_private(target.host):
+        return None
+    return "the key of %s goes to %s unencrypted: use https" % (
+        key.source, origin(provider.base_url))
+
+
+_CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
+
+
+def secret_texts(config):
+    """Return the texts in a config's fields that hold credentials, without what only names one."""
+    found = []
+
+    def walk(value, inside):
+        if isinstance(value, str):
+            if inside and not value.startswith("$"):
+                found.append(value)
+        elif isinstance(value, list):
+            for item in value:
+                walk(item, inside)
+        elif isinstance(value, dict) and not (inside and "source" in value):
+            for name, item in value.items():
+                header = name == "value" and "headerName" in value
+                walk(item, inside or header or re.search(_CREDENTIAL_FIELD, name))
+
+    walk(config, False)
+    return found
 
 
 def auth_profile(settings, provider):
@@ -1538,11 +2146,13 @@ def auth_profile(settings, provider):
     if settings.state_dir is None:
         return None
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
-    texts = [_read_profile_store(store, settings.warnings)] if os.path.isfile(store) else []
+    texts = []
+    if os.path.isfile(store):
+        texts.append(_read_profile_store(store, settings.warnings))
     agents = os.path.join(settings.state_dir, "agents")
     try:
         names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
-    except (OSError, ValueError):                    # not there, nearly always; or no name of this file system
+    except (OSError, ValueError):                    # not there, nearly always
         names = []
     for agent in names:
         path = os.path.join(agents, agent, "agent", "auth-profiles.json")
@@ -1550,7 +2160,7 @@ def auth_profile(settings, provider):
             try:
                 texts.append(read_text(path, CONFIG_LIMIT))
             except ConfigError as error:
-                settings.warnings.append(Issue("", error.message, path, None, None))
+                settings.warnings.append(Issue((), error.message, path))
     for text in texts:
         found = parse_auth_profiles(text or "", provider)
         if found is not None:
@@ -1564,11 +2174,14 @@ def parse_auth_profiles(text, provider):
         profiles = _get(json.loads(text), "profiles")
     except (ValueError, RecursionError):
         return None
-    for name, profile in profiles.items() if isinstance(profiles, dict) else ():
+    if not isinstance(profiles, dict):
+        return None
+    for name, profile in profiles.items():
         owner = _get(profile, "provider")
-        if not isinstance(owner, str) or owner.strip().lower() != provider.lower():
+        if not isinstance(owner, str) or provider_id(owner) != provider_id(provider):
             continue
-        key = profile.get({"api_key": "key", "token": "token"}.get(str(profile.get("type")), ""))
+        field = {"api_key": "key", "token": "token"}.get(str(profile.get("type")))
+        key = profile.get(field)
         if isinstance(key, str) and key.strip():
             return Credential("auth profile %s" % name, Secret(key.strip()))
     return None
@@ -1579,23 +2192,27 @@ def _read_profile_store(path, warnings):
     try:
         import sqlite3
     except ImportError:
-        warnings.append(Issue("", "auth profiles not read: this Python has no sqlite3", path, None, None))
+        warnings.append(Issue((), "auth profiles not read: this Python has no sqlite3", path))
         return None
-    escaped = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23").replace("\\", "/")
-    # A read-only open of a WAL database may have to write beside it; without a log, immutable is as true and safe.
-    pending = os.path.isfile(path + "-wal") and os.path.getsize(path + "-wal") > 0
-    uri = "file:%s%s?mode=ro%s" % ("" if escaped.startswith("/") else "/", escaped, "" if pending else "&immutable=1")
+    place = os.path.abspath(path).replace("\\", "/")
+    for char in "%?#":
+        place = place.replace(char, "%%%02x" % ord(char))
+    uri = "file:%s%s?mode=ro" % ("" if place.startswith("/") else "/", place)
+    # A read-only open of a WAL database may write beside it; without a log, immutable is as true.
+    log = path + "-wal"
+    if not os.path.isfile(log) or os.path.getsize(log) == 0:
+        uri += "&immutable=1"
+    query = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
     try:
         store = sqlite3.connect(uri, timeout=1.0, uri=True)
         try:
-            row = store.execute("select value_json from config_machine_state where state_key = 'authProfiles.store'"
-                                ).fetchone()
+            row = store.execute(query).fetchone()
         finally:
             store.close()
     except sqlite3.Error as error:
         if "no such table" not in str(error):
-            warnings.append(Issue("", "auth profiles not read by this Python's SQLite %s: %s"
-                                  % (sqlite3.sqlite_version, error), path, None, None))
+            warnings.append(Issue((), "auth profiles not read by this Python's SQLite %s: %s"
+                                  % (sqlite3.sqlite_version, error), path))
         return None
     return row[0] if row and isinstance(row[0], str) else None
 
@@ -1603,8 +2220,12 @@ def _read_profile_store(path, warnings):
 # ----------------------------------------------------------------------------
 # Models: rows of /v1/models and of the config made into Models
 # ----------------------------------------------------------------------------
+# What OpenClaw makes of rows, references and the settings of agents. Pure.
 
 _REASONING_NAME = r"(?i)r1|reasoning|think|reason"
+# @profile behind an id; @20251001, @q4_k and @8bit are versions of a model, as OpenClaw has it.
+_PROFILE = (r"(?is)((?:.*/)?[^/@]*(?:@VERSION)*)@(?!VERSION)([^/]*)\Z".replace(
+    "VERSION", r"(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?=@|\Z)"))
 
 
 def model_key(provider, model_id):
@@ -1613,488 +2234,1116 @@ def model_key(provider, model_id):
     return model_id if model_id.lower().startswith(prefix) else prefix + model_id
 
 
+def split_reference(text):
+    """Return (provider in lower case, id) of a provider/id text, both trimmed, or None."""
+    provider, _, model_id = text.partition("/")
+    provider, model_id = trimmed(provider).lower(), trimmed(model_id)
+    return (provider, model_id) if provider and model_id else None
+
+
+def reference_key(text):
+    """Return the key of a provider/id text in one spelling, or None for one without a provider."""
+    parts = split_reference(text)
+    return parts and "/".join(parts)
+
+
+def _same_key(one, other):
+    """Tell whether two references are the same, but for blanks and the provider's case."""
+    return (reference_key(str(one)) or one) == (reference_key(other) or other)
+
+
+def without_profile(reference):
+    """Return a reference, trimmed, without the name of an auth profile behind its @."""
+    found = re.match(_PROFILE, trimmed(reference))
+    if found and trimmed(found.group(1)) and trimmed(found.group(2)):
+        return trimmed(found.group(1))
+    return trimmed(reference)
+
+
+def agent_layers(config):
+    """Return (agents.defaults, the entry of the default agent): what the later one says counts.
+
+    Their `models` are by key, in one spelling, without wildcards.
+    """
+    agents = config.get("agents") or {}
+    defaults = agents.get("defaults") or {}
+    listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
+    entries = list((agents.get("entries") or {}).items()) or listed
+    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId")))
+    found = [entry for _, entry in entries if entry.get("default") is True]
+    if chosen:
+        found = [entry for name, entry in entries if name.lower() == chosen.lower()]
+    elif not found and (len(entries) == 1 or entries is listed):
+        found = [entry for _, entry in entries]      # the first one, as agents.list had it
+    return _agent_layer(defaults), _agent_layer((found or [{}])[0])
+
+
+def _agent_layer(settings):
+    models = collections.OrderedDict()
+    for reference, entry in (settings.get("models") or {}).items():
+        key = reference_key(reference)
+        if key and not key.endswith("/*"):
+            models[key] = dict(models.get(key, {}), **entry)
+    return dict(settings, models=models)
+
+
+def model_aliases(layers):
+    """Return {alias in lower case: key}; of equal keys the last alias counts."""
+    names = {}
+    for layer in layers:
+        for key, entry in layer["models"].items():
+            if trimmed(entry.get("alias", "")):
+                names[key] = trimmed(entry["alias"]).lower()
+    return {name: key for key, name in names.items()}
+
+
+def has_wildcard(config, provider):
+    """Tell whether agents.defaults has a provider with a block asked for more models: vllm/*."""
+    defaults = _get(config, "agents", "defaults") or {}
+    keys = list(defaults.get("models") or ())
+    keys += _get(defaults, "modelPolicy", "allow") or ()
+    start = provider_id(provider) + "/"
+    return any(key.startswith(start) and key.endswith("/*")
+               for key in filter(None, map(reference_key, keys)))
+
+
+def model_references(config, layers):
+    """Return [(tag, key)] of the default model, the fallbacks and the image models, in this order.
+
+    A reference that means no model stays as it is written.
+    """
+    choices = [_choice(layer.get("model")) for layer in layers]
+    (primary, fallbacks), (own_primary, own_fallbacks) = choices
+    if own_primary or own_fallbacks is not None:
+        fallbacks = own_fallbacks
+    image, image_fallbacks = _choice(layers[0].get("imageModel"))
+    found = [("default", own_primary or primary)] + _numbered("fallback#%d", fallbacks)
+    found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
+    aliases, declared = model_aliases(layers), _declared_keys(config)
+    known = declared + list(layers[0]["models"])
+    if not found[0][1] and declared:
+        found[0] = ("default", declared[0])
+    return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+
+
+def _numbered(tag, texts):
+    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
+
+
+def _choice(model):
+    """Return (primary, fallbacks or None) of a `model` setting, a text or an object."""
+    if not isinstance(model, dict):
+        model = {"primary": model}
+    return trimmed(model.get("primary") or ""), model.get("fallbacks")
+
+
+def _declared_keys(config):
+    providers = _get(config, "models", "providers") or {}
+    return [model_key(provider_id(name), trimmed(row["id"]))
+            for name, block in providers.items() for row in block.get("models") or ()]
+
+
+def resolve_reference(text, aliases, known):
+    """Return the key that a reference of the settings means, else its own text.
+
+    `aliases` are {alias in lower case: key}, `known` the keys that a bare id may mean.
+    """
+    text = without_profile(text)
+    key = reference_key(text)
+    if text.lower() in aliases:
+        return aliases[text.lower()]
+    if key and key.startswith(DEFAULT_PROVIDER + "/") and key[5:].lower() in aliases:
+        return aliases[key[5:].lower()]
+    if "/" in text:
+        return key or text
+    meant = {key for key in known if key.partition("/")[2] == text}
+    return meant.pop() if len(meant) == 1 else text
+
+
 def parse_model_list(payload):
     """Return the usable rows of a /v1/models answer: ids trimmed, the first of equal ids kept.
 
     Raises ValueError when the answer is no object with a list under "data".
     """
-    rows = payload.get("data") if isinstance(payload, dict) else None
+    rows = _get(payload, "data")
     if not isinstance(rows, list):
         raise ValueError("expected an object with a list under \"data\"")
     if len(rows) > MODEL_LIMIT:
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = collections.OrderedDict()
     for row in rows:
-        model_id = row.get("id") if isinstance(row, dict) else None
-        if isinstance(model_id, str) and model_id.strip():
-            kept.setdefault(model_id.strip(), dict(row, id=model_id.strip()))
+        model_id = trimmed(_text_or_empty(_get(row, "id")))
+        if model_id:
+            kept.setdefault(model_id, dict(row, id=model_id))
     return list(kept.values())
 
 
+_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
+
+
 def row_context(row):
-    """Return the context window a server row states for itself, in tokens, or None."""
-    stated = [_get(row, "meta", "n_ctx_train")]
-    stated += [row.get(name) for name in ("context_length", "context_window", "context_size", "max_model_len")]
-    for value in stated:
-        if _is_number(value) and value >= 1:
-            return int(value)
+    """Return the context window that a server row states for itself, in tokens, or None."""
+    return _window(_get(row, "meta", "n_ctx_train")) or _stated_context(row)
+
+
+def _stated_context(row):
+    for name in _WINDOW_FIELDS:
+        if _window(row.get(name)):
+            return _window(row.get(name))
     return None
 
 
-def discovered_models(rows, provider):
-    """Return the Models of server rows; a LoRA row takes its direct parent's context."""
-    own = {row["id"]: row_context(row) for row in rows}
+def _window(value):
+    return int(value) if _is_number(value) and value >= 1 else None
+
+
+def _is_number(value):
+    """Tell whether a JSON value is a finite number."""
+    return type(value) in (int, float) and abs(value) < math.inf     # isfinite fails on 10**400
+
+
+def stated_models(rows, provider):
+    """Return the Models of server rows; no window where neither a row nor its parent states one."""
+    stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
-        parent = row.get("parent").strip() if isinstance(row.get("parent"), str) else None
-        inherited = own.get(parent) if parent != row["id"] else None
-        models.append(_model(provider, row["id"], source="discovered", parent=parent or None,
-                             root=row.get("root") if isinstance(row.get("root"), str) else None,
-                             context_window=own[row["id"]] or inherited or DEFAULT_CONTEXT_WINDOW,
-                             reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
+        parent = trimmed(_text_or_empty(row.get("parent"))) or None
+        window = row_context(row)
+        if window is None and parent != row["id"]:
+            window = stated.get(parent)
+        models.append(_model(
+            provider, row["id"],
+            source="discovered",
+            parent=parent,
+            root=_text_or_empty(row.get("root")) or None,
+            context_window=window,
+            reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
     return models
+
+
+def discovered_models(rows, provider):
+    """Return the Models of server rows as OpenClaw has them: each has a window."""
+    return [_with_window(model) for model in stated_models(rows, provider)]
+
+
+def _with_window(model):
+    if model.context_window is None:
+        model = model._replace(context_window=DEFAULT_CONTEXT_WINDOW)
+    return model
 
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    rows = collections.OrderedDict()
-    for row in provider.models:
-        rows.setdefault(row["id"], row)
-    return [_model(provider, row["id"], name=row.get("name"), input=tuple(row.get("input") or ("text",)),
-                   context_window=_whole(row.get("contextWindow", provider.context_window)),
-                   context_tokens=_whole(row.get("contextTokens")),
-                   max_tokens=_whole(row.get("maxTokens", provider.max_tokens)), reasoning=row.get("reasoning") is True,
-                   source="declared", compat=row.get("compat") or {}, headers=row.get("headers") or {})
-            for row in rows.values()]
+    return [_declared_model(provider, row) for row in provider.models]
+
+
+def _declared_model(provider, row):
+    return _model(
+        provider, row["id"],
+        name=row["name"],
+        input=tuple(row.get("input", ("text",))),
+        context_window=_whole(row.get("contextWindow")),
+        context_tokens=_whole(row.get("contextTokens")),
+        max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+        reasoning=row.get("reasoning"),
+        source="declared",
+        base_url=row.get("baseUrl"),
+        compat=row.get("compat"),
+        headers=row.get("headers"),
+        thinking_level_map=row.get("thinkingLevelMap"))
 
 
 def _whole(value):
-    return int(value) if _is_number(value) else None
+    """Return a whole number of tokens, or None: OpenClaw shows no other."""
+    if value is None or value % 1 or value > 2 ** 53:
+        return None
+    return int(value)
 
 
-def _model(provider, model_id, name=None, source=None, **fields):
-    """Return a Model with the agents.defaults that apply to it; unnamed fields are unset."""
+def _model(provider, model_id, **fields):
+    """Return a Model with the settings of agents for it; fields that are None stay unset."""
     key = model_key(provider.id, model_id)
-    entry = _entry(provider.defaults, key)
-    params = dict(provider.defaults.get("params") or {})
-    params.update(entry.get("params") or {} if isinstance(entry.get("params"), dict) else {})
-    thinking = params.get("thinking", provider.defaults.get("thinkingDefault"))
+    key = reference_key(key) or key
+    params, thinking = _agent_params(provider.layers, key)
     values = dict.fromkeys(Model._fields)
-    values.update(id=model_id, name=name or model_id, provider=provider.id, base_url=provider.base_url,
-                  input=("text",), max_tokens=DEFAULT_MAX_TOKENS, reasoning=False, source=source,
-                  tags=_tags(provider, key, entry), compat={}, headers={}, params=params,
-                  thinking=thinking if isinstance(thinking, str) else None)
-    values.update((field, value) for field, value in fields.items() if value is not None)
+    values.update(
+        id=model_id,
+        name=model_id,
+        provider=provider.id,
+        base_url=provider.base_url,
+        input=("text",),
+        max_tokens=DEFAULT_MAX_TOKENS,
+        reasoning=False,
+        tags=_tags(provider, key),
+        compat={},
+        headers={},
+        params=params,
+        thinking=thinking,
+        thinking_level_map={})
+    values.update((name, value) for name, value in fields.items() if value is not None)
     return Model(**values)
 
 
-def _entry(defaults, key):
-    """Return agents.defaults.models[key], the provider's part of the key in any case."""
-    for name, entry in (defaults.get("models") or {}).items():
-        if _same_key(name, key):
-            return entry if isinstance(entry, dict) else {}
-    return {}
+def _agent_params(layers, key):
+    """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
+    defaults, agent = layers
+    of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
+    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
+    levels = [
+        agent.get("thinkingDefault"),
+        of_agent.get("thinking"),
+        of_model.get("thinking"),
+        defaults.get("thinkingDefault"),
+    ]
+    for level in levels:
+        if level is False or level == "disabled":
+            return params, "off"
+        if trimmed(_text_or_empty(level)):
+            return params, trimmed(level).lower()
+    return params, None
 
 
-def _same_key(one, other):
-    head, _, tail = str(one).partition("/")
-    other_head, _, other_tail = other.partition("/")
-    return tail == other_tail and head.strip().lower() == other_head.lower()
-
-
-def _tags(provider, key, entry):
+def _tags(provider, key):
     """Return OpenClaw's tags of a model, in its order."""
-    defaults = provider.defaults
-    tags = ["default"] if provider.primary and _same_key(provider.primary, key) else []
-    for number, fallback in enumerate(_get(defaults.get("model"), "fallbacks") or [], 1):
-        if _same_key(fallback, key):
-            tags.append("fallback#%d" % number)
-    image = defaults.get("imageModel")
-    if _same_key(image if isinstance(image, str) else _get(image, "primary") or "", key):
-        tags.append("image")
-    if any(_same_key(name, key) for name in defaults.get("models") or {}):
+    tags = [tag for tag, reference in provider.references if reference_key(reference) == key]
+    entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
+    if entries:
         tags.append("configured")
-    if isinstance(entry.get("alias"), str) and entry["alias"].strip():
-        tags.append("alias:" + entry["alias"].strip())
+    for entry in reversed(entries):
+        alias = trimmed(entry.get("alias", ""))
+        if alias:
+            tags.append("alias:" + alias)
+            break
     return tuple(tags)
 
 
-def stated_models(rows, provider):
-    """Return the Models of server rows as `discovered_models` does, but with no window where none is stated."""
-    own = {row["id"]: row_context(row) for row in rows}
-    return [model if own[model.id] or own.get(model.parent) else model._replace(context_window=None)
-            for model in discovered_models(rows, provider)]
+# Families by their ids -> the compat that carries a thinking level to their templates.
+_THINKING_FAMILIES = (
+    (r"qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))", "Qwen3",
+     {"thinkingFormat": "qwen-chat-template"}),
+    (r"glm-?(?:4\.[5-9]|[5-9])", "GLM", {"thinkingFormat": "qwen-chat-template"}),
+    (r"gpt-?oss", "gpt-oss", {"supportsReasoningEffort": True,
+                              "supportedReasoningEfforts": ["low", "medium", "high"]}),
+)
 
 
 def thinking_evidence(model_id):
-    """Return (compat, reason) for an id that names a family whose template takes enable_thinking, else None."""
-    if re.search(r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|embed|rerank))", model_id):
-        return {"thinkingFormat": "qwen-chat-template"}, "by its name: Qwen3 templates take enable_thinking"
+    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch."""
+    for pattern, family, compat in _THINKING_FAMILIES:
+        if re.search("(?i)" + pattern, model_id):
+            return compat, "by its name: %s takes %s" % (family, ", ".join(sorted(compat)))
     if re.search(_REASONING_NAME, model_id):
         return None, "by its name"
     return None
 
 
 def merge_models(declared, discovered, provider):
-    """Return declared and discovered Models as one list; what a declared row leaves out is discovered."""
-    served = {model.id: model for model in discovered}
-    written = {row["id"]: row for row in provider.models}
+    """Return declared and discovered Models as one list.
+
+    What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
+    """
+    served = collections.OrderedDict((model.id, model) for model in discovered)
     merged = []
-    for model in declared:
-        other, row = served.pop(model.id, None), written[model.id]
-        if other is not None:
-            model = model._replace(parent=other.parent, root=other.root)
-            if model.context_window is None:
-                model = model._replace(context_window=other.context_window)
-            if "reasoning" not in row:
-                model = model._replace(reasoning=other.reasoning)
+    for model, row in zip(declared, provider.models):
+        other = served.pop(model.id, None) or _with_window(model)
+        model = model._replace(parent=other.parent, root=other.root)
+        if "contextWindow" not in row:
+            model = model._replace(context_window=other.context_window)
+        if "reasoning" not in row:
+            model = model._replace(reasoning=other.reasoning)
         merged.append(model)
     return merged + list(served.values())
 
 
 def _own_primary(provider):
-    primary = provider.primary
-    return primary if primary and primary.lower().startswith(provider.id.lower() + "/") else None
+    """Return the reference of the default model where it is one of this provider, else None."""
+    parts = split_reference(provider.primary or "")
+    return provider.primary if parts and parts[0] == provider_id(provider.id) else None
 
 
 def match_model(models, reference, provider):
-    """Return the one of some Models that a reference names, or None."""
-    key = reference if "/" in reference else model_key(provider, reference)
-    for wanted in (lambda model: _same_key(key, model.key), lambda model: model.id == reference,
-                   lambda model: "alias:" + reference in model.tags):
-        for model in models:
-            if wanted(model):
-                return model
+    """Return the one of some Models that a reference names, or None.
+
+    An alias in any case, else a key, else an id; each also without a profile behind an @.
+    """
+    tests = (lambda model, text: "alias:" + text.lower() in map(str.lower, model.tags),
+             lambda model, text: _same_key(model.key, text),
+             lambda model, text: _same_key(model.key, model_key(provider, text)),
+             lambda model, text: model.id == text)
+    for text in (trimmed(reference), without_profile(reference)):
+        for test in tests:
+            for model in models:
+                if test(model, text):
+                    return model
     return None
 
 
 # ----------------------------------------------------------------------------
 # Requests: shape_request, thinking, the output budget
 # ----------------------------------------------------------------------------
+# Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: it asks
+# nobody, leaves its arguments as they are, and says what it changed and why.
 
-# What a native OpenAI endpoint takes and a vLLM server refuses or ignores.
-_NATIVE_FIELDS = {
-    "store": "stored completions are OpenAI's own", "service_tier": "service tiers are OpenAI's own",
-    "prompt_cache_key": "vLLM caches prefixes by itself", "prompt_cache_retention": "vLLM caches prefixes by itself",
-    "prompt_cache_options": "vLLM caches prefixes by itself",
-    "safety_identifier": "it is OpenAI's own", "verbosity": "it is OpenAI's own", "metadata": "it belongs to stored completions",
-    "reasoning": "the OpenAI reasoning payload is not vLLM's", "prediction": "it is OpenAI's own",
-    "web_search_options": "it is OpenAI's own", "modalities": "it is OpenAI's own", "audio": "it is OpenAI's own",
+_NATIVE_FIELDS = (
+    "store", "service_tier", "prompt_cache_retention", "prompt_cache_options", "safety_identifier",
+    "verbosity", "metadata", "reasoning", "prediction", "web_search_options", "modalities", "audio",
+)
+# Why a field is not what the body has, where no step knows better.
+_REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
+_REASONS.update({
+    "store": "stored completions are OpenAI's own",
+    "stream": "answers are read as they come",
+    "stream_options": "asks for token counts at the end of the stream",
+    "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
+    "response_format": "servers know json_object, text, and json_schema with a schema",
+    "reasoning_effort": "it follows from the thinking level",
+    "tools": "there are none to send, or compat.supportsTools is false",
+    "tool_choice": "it goes with the tools that are there",
+})
+# Body field -> its names in params, the one that counts first. The values are numbers.
+_NUMBER_PARAMS = {
+    "temperature": ("temperature",),
+    "top_p": ("topP",),
+    "seed": ("seed",),
+    "frequency_penalty": ("frequencyPenalty", "frequency_penalty"),
+    "presence_penalty": ("presencePenalty", "presence_penalty"),
 }
-# Body field -> the names that agents.defaults params may give it, and what it must be to count.
-_PARAMS = {
-    "temperature": (("temperature",), (int, float)), "top_p": (("topP", "top_p"), (int, float)),
-    "seed": (("seed",), int), "stop": (("stop",), (str, list)),
-    "frequency_penalty": (("frequencyPenalty", "frequency_penalty"), (int, float)),
-    "presence_penalty": (("presencePenalty", "presence_penalty"), (int, float)),
-    "response_format": (("responseFormat", "response_format"), dict),
-    "parallel_tool_calls": (("parallelToolCalls", "parallel_tool_calls"), bool),
-}
-_MAX_TOKENS_NAMES = ("max_completion_tokens", "max_tokens")
+_TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
+_IMAGE_OMITTED = "(image omitted: model does not support images)"
 _BRIDGE = "I have processed the tool results."
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-THINKING_LEVELS = ("off", "on", "adaptive") + _EFFORTS
-_WIDE = "[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6\U00020000-\U0002fa1f]"
+# Families whose own reasoning has to come back to them, by the last segment of the id.
+_REPLAYED = (r"(?i)deepseek-v4-(flash|pro)|kimi-for-coding|mimo-v2.*|"
+             r"kimi-(k2\.[56]|k2\.7-code|k3|k2-thinking)(-turbo|-highspeed)?")
+_NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
+_DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
+_GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
+_LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
+_OFF = ("off", "none")
+_LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
+                "adaptive": "medium", "ultra": "max"}
+THINKING_LEVELS = ("on", "adaptive", "none") + _LADDER
+_WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
+         "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
 
 
-def shape_request(body, model, thinking=None):
+def shape_request(body, model, thinking=None, prompt_tokens=None):
     """Shape an OpenAI-style chat-completions body the way OpenClaw shapes it for vLLM.
 
-    Pure: `body` is not changed. `model` is a Model, whose compat switches and
-    params apply; `thinking` a level (off, minimal, low … or on) above all others.
-    Returns Shaped(body, changes, warnings). Raises UsageError for a body that
-    is no object with a list of messages.
+    Pure: `body` is not changed. `model` is a Model, whose compat switches and params apply;
+    `thinking` a level (off, minimal, low … or on) above all others; `prompt_tokens` what the
+    prompt takes, where it was counted: it replaces the estimate. Returns Shaped. Raises
+    UsageError for a body that OpenClaw would not send, and ServerError (context-exceeded)
+    where the counted prompt leaves no token for an answer.
     """
     try:
-        return _shape(body, model, thinking)
+        return _shape(body, model, thinking, prompt_tokens)
     except RecursionError:
         raise UsageError("the body is nested too deep")
 
 
-def _shape(body, model, thinking):
+def _shape(body, model, thinking, prompt_tokens):
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
-        raise UsageError("the body is no chat completion: expected an object with a list of messages",
-                         'like {"messages": [{"role": "user", "content": "hi"}]}')
-    if any(not isinstance(message, dict) for message in body["messages"]):
-        raise UsageError("the body is no chat completion: a message is no object")
-    changes = []
-    shaped = _kept_fields(body, model, changes)
-    asked = _asked_tokens(shaped, model)
-    _apply_params(shaped, model, changes)
-    shaped["messages"] = _shape_messages(body["messages"], model, changes)
-    _shape_tools(shaped, model, changes)
-    _apply_thinking(shaped, model, thinking, changes)
-    warnings = _apply_budget(shaped, model, asked, changes)
-    extra = _param(model.params, "extra_body", "extraBody")
-    for name, value in extra.items() if isinstance(extra, dict) else ():
-        if name != "store":
-            changes.append(Change(name, "changed" if name in shaped else "added", "params.extra_body"))
-            shaped[name] = value
-    if shaped.get("stream") is not True and shaped.pop("stream_options", None) is not None:
-        changes.append(Change("stream_options", "dropped", "it goes with stream: true only"))
-    return Shaped(shaped, changes, warnings)
+        raise UsageError(
+            "the body is not a chat completion: expected an object with a list of messages",
+            'like {"messages": [{"role": "user", "content": "hi"}]}')
+    if not all(isinstance(message, dict) for message in body["messages"]):
+        raise UsageError("the body is not a chat completion: a message is not an object")
+    notes, warnings = [], []
+
+    def note(field, reason, action=None):
+        notes.append((field, action, reason))
+
+    params = {}
+    for layer in model.params:
+        params.update(layer)
+    shaped = _kept_fields(body, model, params, note)
+    _apply_params(shaped, model, params, note)
+    _shape_response_format(shaped, model.compat)
+    shaped["messages"] = _shape_messages(body["messages"], model, note)
+    _shape_tools(shaped, model.compat, note)
+    _apply_thinking(shaped, model, thinking, note, warnings)
+    clamped = _apply_budget(shaped, model, prompt_tokens, note, warnings)
+    _apply_overrides(shaped, body, model, params, note)
+    return Shaped(shaped, _changes(body, shaped, notes), warnings, clamped)
 
 
-def _kept_fields(body, model, changes):
+def _changes(body, shaped, notes):
+    """Return a Change for each reason why a field of the shaped body differs, each once."""
+    changes = collections.OrderedDict()
+    for field in list(body) + list(shaped):
+        default = _REASONS.get(field, "some releases refuse an explicit null")
+        if field not in shaped:
+            action = "dropped"
+        elif field not in body:
+            action = "added"
+        elif body[field] != shaped[field]:
+            action = "changed"
+        else:
+            continue
+        found = [(own or action, reason) for name, own, reason in notes if name == field]
+        if not found and field in _TOKEN_FIELDS:     # moved, which is said of where it went
+            continue
+        for action, reason in found or [(action, default)]:
+            changes[Change(field, action, reason)] = None
+    return list(changes)
+
+
+def _picked(value, names):
+    return {name: value[name] for name in names if name in value}
+
+
+def _texts(value):
+    """Return the texts of a list, none of anything else."""
+    if not isinstance(value, list):
+        return []
+    return [text for text in value if isinstance(text, str)]
+
+
+def _kept_fields(body, model, params, note):
     """Return the body's fields that may go out, the streaming fields set."""
-    shaped = {}
-    for name, value in body.items():
-        if name in _NATIVE_FIELDS:
-            changes.append(Change(name, "dropped", _NATIVE_FIELDS[name]))
-        elif value is None:
-            changes.append(Change(name, "dropped", "some releases refuse an explicit null"))
-        elif name != "stream_options":
-            shaped[name] = value
-    if body.get("model") != model.id:
-        changes.append(Change("model", "changed" if body.get("model") else "added", "the id the server knows: %s" % model.id))
+    compat = model.compat
+    shaped = {name: value for name, value in body.items()
+              if value is not None and name not in _NATIVE_FIELDS}
     shaped["model"] = model.id
-    if "stream" not in shaped:
-        changes.append(Change("stream", "added", "answers are read as they come"))
-    shaped["stream"] = shaped.get("stream") is not False
-    if shaped["stream"] and model.compat.get("supportsUsageInStreaming") is not False:
+    note("model", "the id the server knows: %s" % model.id)
+    shaped["stream"] = body.get("stream") is not False
+    shaped.pop("stream_options", None)
+    if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
         shaped["stream_options"] = {"include_usage": True}
-        if not body.get("stream_options"):
-            changes.append(Change("stream_options", "added", "asks for token counts at the end of the stream"))
-    elif body.get("stream_options"):
-        changes.append(Change("stream_options", "dropped", "compat.supportsUsageInStreaming is false" if shaped["stream"]
-                              else "it goes with stream: true only"))
+    else:
+        note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
+    key = shaped.pop("prompt_cache_key", None)
+    if compat.get("supportsPromptCacheKey"):
+        if isinstance(key, str) and key:
+            shaped["prompt_cache_key"] = key[:64]
+        if params.get("cacheRetention") == "long":
+            shaped["prompt_cache_retention"] = "24h"
     return shaped
 
 
-def _param(params, *names):
-    for name in names:
-        if params.get(name) is not None:
-            return params[name]
+def _param(layers, *names):
+    """Return what the topmost layer with one of the names has there; the first name counts."""
+    for layer in reversed(layers):
+        for name in names:
+            if name in layer:
+                return layer[name]
     return None
 
 
-def _apply_params(shaped, model, changes):
-    for field, (names, kind) in _PARAMS.items():
-        value = _param(model.params, *names)
-        if field not in shaped and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
-            shaped[field] = [value] if field == "stop" and isinstance(value, str) else value
-            changes.append(Change(field, "added", "agents.defaults params"))
+def _apply_params(shaped, model, params, note):
+    """Add what the params set and the body leaves open."""
+    found = {field: _param([params], *names) for field, names in _NUMBER_PARAMS.items()}
+    found = {field: value for field, value in found.items() if _is_number(value)}
+    stop = params.get("stop")
+    if isinstance(stop, str):
+        stop = [stop]
+    stop = [text for text in _texts(stop) if text]
+    if stop:
+        found["stop"] = stop
+    form = _param(model.params, "response_format", "responseFormat")
+    if isinstance(form, dict):
+        found["response_format"] = form
+    for field, value in found.items():
+        if field not in shaped:
+            shaped[field] = value
+            note(field, "from params")
 
 
-def _asked_tokens(shaped, model):
-    """Take the asked-for number of tokens out of the body, else the params: (number or None, field)."""
-    found = [(shaped.pop(name), name) for name in _MAX_TOKENS_NAMES if name in shaped]
-    found += [(_param(model.params, "maxTokens", *_MAX_TOKENS_NAMES), "params.maxTokens")]
-    for value, name in found:
-        if _is_number(value) and value >= 1:
-            return int(value), name
-    return None, None
+def _shape_response_format(shaped, compat):
+    """Keep a response_format that servers know; else wrap it as a schema, or drop it."""
+    form = shaped.pop("response_format", None)
+    kind = _get(form, "type")
+    known = kind == "json_schema" and isinstance(form.get("json_schema"), dict)
+    if not known and kind not in ("json_object", "text"):
+        if not isinstance(form, dict) or not compat.get("supportsJsonSchemaResponseFormat"):
+            return
+        form = {"type": "json_schema",
+                "json_schema": {"name": "openclaw_response", "schema": form}}
+    shaped["response_format"] = form
 
 
-def _shape_messages(messages, model, changes):
+def _shape_messages(messages, model, note):
     compat = model.compat
-    names = {}
-    shaped = []
+    names, shaped = {}, []
     for message in messages:
-        message = _shape_message(message, model, names, changes)
-        if (compat.get("requiresAssistantAfterToolResult") and shaped and shaped[-1].get("role") == "tool"
-                and message.get("role") == "user"):
+        message = _shape_message(dict(message), model, names, note)
+        role = message.get("role")
+        if role == "assistant" and not message.get("content") and "tool_calls" not in message:
+            note("messages", "an assistant message without content left out")
+            continue
+        if (compat.get("requiresAssistantAfterToolResult") and role == "user"
+                and shaped and shaped[-1].get("role") == "tool"):
+            note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
             shaped.append({"role": "assistant", "content": _BRIDGE})
-            changes.append(Change("messages", "added", "compat.requiresAssistantAfterToolResult: an assistant message"))
         shaped.append(message)
     if compat.get("strictMessageKeys"):
-        shaped = [{key: message[key] for key in ("role", "content") if key in message} for message in shaped]
-        changes.append(Change("messages", "changed", "compat.strictMessageKeys: role and content only"))
+        note("messages", "compat.strictMessageKeys: role and content only")
+        shaped = [_picked(message, ("role", "content")) for message in shaped]
     if compat.get("requiresStringContent"):
-        shaped = [_flatten(message) for message in shaped]
+        note("messages", "compat.requiresStringContent: text parts joined")
+        shaped = [_with_joined_text(message) for message in shaped]
     return shaped
 
 
-def _shape_message(message, model, names, changes):
+def _shape_message(message, model, names, note):
     """Return one message as vLLM takes it; `names` collects {tool call id: function name}."""
-    message = dict(message)
     compat = model.compat
     role, content = message.get("role"), message.get("content")
     if role == "developer" and not (compat.get("supportsDeveloperRole") and model.reasoning):
         message["role"] = "system"
-        changes.append(Change("messages", "changed", "role developer becomes system, which every template takes"))
-    if isinstance(content, list) and "image" not in model.input and role in ("user", "tool"):
-        message["content"] = _without_images(content, "" if role == "user" else "tool ")
+        note("messages", "role developer becomes system, which every template takes")
+    if isinstance(content, list) and "image" not in model.input:
+        message["content"] = _without_images(content)
         if message["content"] != content:
-            changes.append(Change("messages", "changed", "images left out: the model's input has no image"))
-    if isinstance(message.get("tool_calls"), list):
-        if message.setdefault("content", None) is None and compat.get("requiresAssistantAfterToolResult"):
-            message["content"] = ""
-        message["tool_calls"] = [_shape_tool_call(call, names, changes) for call in message["tool_calls"]]
-    if role == "tool" and compat.get("requiresToolResultName") and not message.get("name"):
-        name = names.get(_text_or_none(message.get("tool_call_id")))
-        if name:
-            message["name"] = name
-            changes.append(Change("messages", "changed", "compat.requiresToolResultName: the tool's name added"))
+            note("messages", "images left out: the model's input has no image")
+    if role == "assistant":
+        _shape_calls(message, compat, names, note)
+        _shape_reasoning(message, model, note)
+    name = names.get(_text_or_none(message.get("tool_call_id")))
+    if role == "tool" and compat.get("requiresToolResultName") and name:
+        if message.setdefault("name", name) is name:
+            note("messages", "compat.requiresToolResultName: the tool's name added")
     return message
 
 
-def _shape_tool_call(call, names, changes):
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return call
-    if isinstance(call.get("id"), str):
-        names[call["id"]] = function.get("name")
-    if function.get("arguments") != "":
-        return call
-    changes.append(Change("messages", "changed", "empty tool-call arguments become {}: they must be JSON"))
-    return dict(call, function=dict(function, arguments="{}"))
+def _shape_calls(message, compat, names, note):
+    """Make an assistant's tool calls fit to be sent; no calls are no field."""
+    calls = message.pop("tool_calls", None)
+    if not isinstance(calls, list) or not calls:
+        return
+    message["tool_calls"] = []
+    for call in calls:
+        function = _get(call, "function")
+        if isinstance(function, dict):
+            if isinstance(call.get("id"), str):
+                names[call["id"]] = function.get("name")
+            if function.get("arguments") == "":
+                call = dict(call, function=dict(function, arguments="{}"))
+                note("messages", "empty tool-call arguments become {}: they must be JSON")
+        message["tool_calls"].append(call)
+    if message.setdefault("content") is None and compat.get("requiresAssistantAfterToolResult"):
+        message["content"] = ""
 
 
-def _without_images(parts, whose):
-    placeholder = {"type": "text", "text": "(%simage omitted: model does not support images)" % whose}
+def _shape_reasoning(message, model, note):
+    """Leave of an assistant's earlier reasoning what the model takes back."""
+    compat = model.compat
+    form = compat.get("thinkingFormat")
+    needed = compat.get("requiresReasoningContentOnAssistantMessages")
+    before = {name: message.pop(name) for name in _REASONING_FIELDS if name in message}
+    texts = {name: text for name, text in before.items() if isinstance(text, str)}
+    details = before.get("reasoning_details")
+    if compat.get("requiresThinkingAsText"):
+        _speak_reasoning(message, [text for text in texts.values() if text.strip()])
+        texts, details = {}, None
+    if needed and model.reasoning:
+        texts.setdefault("reasoning_content", "")
+    kept = {}
+    if form == "openrouter":
+        kept = {name: texts[name] for name in ("reasoning", "reasoning_content") if texts.get(name)}
+        if not kept and texts.get("reasoning_text"):
+            kept["reasoning"] = texts["reasoning_text"]
+        if isinstance(details, list):
+            kept["reasoning_details"] = details
+    elif (model.reasoning or needed or form in ("deepseek", "zai")
+          or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
+        kept = _picked(texts, ("reasoning_content",))
+    message.update(kept)
+    if kept != before:
+        note("messages", "earlier reasoning: only what the model's template takes back")
+
+
+def _speak_reasoning(message, texts):
+    """Put the first of some texts of reasoning in front of an assistant's content."""
+    content = message.get("content")
+    if isinstance(content, str) and content:
+        content = [_text_part(content)]
+    if not isinstance(content, list):
+        content = []
+    if texts:
+        message["content"] = [_text_part(texts[0])] + content
+
+
+def _text_part(text):
+    return {"type": "text", "text": text}
+
+
+def _without_images(parts):
+    """Return content parts with one text in place of each run of images."""
     kept = []
     for part in parts:
-        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
-            part = placeholder
-            if kept and kept[-1] == placeholder:
+        if _get(part, "type") in _IMAGE_PARTS:
+            part = _text_part(_IMAGE_OMITTED)
+            if kept[-1:] == [part]:
                 continue
         kept.append(part)
     return kept
 
 
-def _flatten(message):
+def _with_joined_text(message):
     """Join a message's text parts with newlines; parts of any other kind keep it as it is."""
     parts = message.get("content")
-    if not isinstance(parts, list) or not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+    if not isinstance(parts, list):
         return message
-    return dict(message, content="\n".join(part["text"] for part in parts))
+    texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
+    if len(texts) < len(parts):
+        return message
+    return dict(message, content="\n".join(texts))
 
 
-def _shape_tools(shaped, model, changes):
+def _shape_tools(shaped, compat, note):
     tools = shaped.pop("tools", None)
     choice = shaped.pop("tool_choice", None)
-    if model.compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
-        reason = "compat.supportsTools is false" if tools else "there are no tools"
-        changes.extend(Change(name, "dropped", reason) for name, value in (("tools", tools), ("tool_choice", choice))
-                       if value is not None)
+    if compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
         return
-    shaped["tools"] = sorted((_shape_tool(tool, model, changes) for tool in tools), key=_tool_sort_key)
-    shaped["tool_choice"] = "auto" if choice is None else choice
-    if choice is None:
-        changes.append(Change("tool_choice", "added", "auto: what vLLM does with tools anyway"))
+    kept = [_shape_tool(tool, compat, note) for tool in tools]
+    kept = [function for function in kept if function is not None]
+    kept.sort(key=_tool_order)
+    choice = _shape_choice(choice, [function["name"] for function in kept])
+    if kept:
+        shaped["tools"] = [{"type": "function", "function": function} for function in kept]
+        shaped["tool_choice"] = choice
 
 
-def _tool_sort_key(tool):
-    name = _get(tool, "function", "name")
-    return name if isinstance(name, str) else ""
+def _tool_order(function):
+    """Return what sorts functions as JavaScript does: by UTF-16 units."""
+    texts = (function["name"], function.get("description", ""))
+    return [text.encode("utf-16-be", "surrogatepass") for text in texts]
 
 
-def _shape_tool(tool, model, changes):
+def _shape_tool(tool, compat, note):
+    """Return the function of a tool as vLLM takes it, or None where OpenClaw leaves it out."""
     function = _get(tool, "function")
-    if not isinstance(function, dict):
-        return tool
-    kept = {key: value for key, value in function.items() if key != "strict"}
-    if model.compat.get("supportsStrictMode"):
-        kept["strict"] = False                # what OpenClaw sends of a schema that it did not make strict
-    elif "strict" in function:
-        changes.append(Change("tools", "changed", "strict left out: compat.supportsStrictMode is not set"))
-    return dict(tool, function=kept)
+    name, parameters = _get(function, "name"), _get(function, "parameters")
+    if parameters is None:
+        parameters = {}
+    if not isinstance(name, str) or not name:
+        note("tools", "a tool without a name left out")
+        return None
+    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+        note("tools", "%s left out: its parameters are not an object" % name)
+        return None
+    kept = {"name": name, "parameters": parameters}
+    if isinstance(function.get("description"), str):
+        kept["description"] = function["description"]
+    if compat.get("supportsStrictMode"):
+        kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
+    for key in sorted(set(function) | set(kept)):
+        if function.get(key) != kept.get(key):
+            note("tools", "%s: %s is left out, or is what OpenClaw sends" % (name, key))
+    kept["parameters"] = _shape_schema(parameters, name, compat, note)
+    return kept
 
 
-def _apply_thinking(shaped, model, thinking, changes):
+def _shape_choice(choice, names):
+    """Return the tool_choice for tools of these names. Raises UsageError where OpenClaw fails."""
+    wanted = _get(choice, "function", "name")
+    allowed = _get(choice, "allowed_tools", "tools")
+    mode = _get(choice, "allowed_tools", "mode")
+    if choice is None:
+        return "auto"
+    if mode in ("auto", "required") and isinstance(allowed, list):
+        kept = [_named_tool(tool) for tool in allowed if _get(tool, "function", "name") in names]
+        if kept:
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
+        return _shape_choice("none" if mode == "auto" else "required", [])
+    if choice == "required" and not names:
+        raise UsageError("tool_choice requires a tool, and none of the tools can be sent")
+    if _get(choice, "type") != "function" or not isinstance(wanted, str):
+        return choice
+    if wanted not in names:
+        raise UsageError("tool_choice names %s, which is not a tool that can be sent" % wanted)
+    return _named_tool(choice)
+
+
+def _named_tool(tool):
+    return {"type": "function", "function": {"name": tool["function"]["name"]}}
+
+
+# Where a JSON schema holds schemas: maps from names to them; one of them, or a list.
+_SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+_SCHEMA_PLACES = ("items", "prefixItems", "contains", "additionalProperties", "propertyNames",
+                  "anyOf", "oneOf", "allOf", "not", "if", "then", "else")
+_DEFINITIONS = ("$defs", "definitions", "components")
+_LABELS = ("title", "description", "default")
+
+
+def _shape_schema(schema, name, compat, note):
+    """Return the parameters of a tool as OpenClaw sends them."""
+    keywords = [word.strip() for word in compat.get("unsupportedToolSchemaKeywords") or []]
+    steps = (
+        ("references inlined", _without_references),
+        ("an object on top", _object_schema),
+        ("arrays state their items, unsupported keywords are left out",
+         lambda schema: _cleaned_schema(schema, keywords)),
+    )
+    for what, step in steps:
+        before, schema = schema, step(schema)
+        if schema != before:
+            note("tools", "the schema of %s: %s" % (name, what))
+    return schema
+
+
+def _map_schemas(schema, function):
+    """Return a schema with `function` applied to each schema directly inside it."""
+    mapped = {}
+    for key, value in schema.items():
+        if key in _SCHEMA_MAPS and isinstance(value, dict):
+            value = {name: function(inner) for name, inner in value.items()}
+        elif key in _SCHEMA_PLACES and isinstance(value, list):
+            value = [function(inner) for inner in value]
+        elif key in _SCHEMA_PLACES:
+            value = function(value)
+        mapped[key] = value
+    return mapped
+
+
+def _without_references(document):
+    """Return a schema with what its #/… references name in their place, a recursive one as {}.
+
+    The definitions go, unless a reference names nothing.
+    """
+    unresolved = []
+
+    def inlined(schema, followed):
+        if not isinstance(schema, dict):
+            return schema
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
+            plain = {key: value for key, value in schema.items() if key not in _DEFINITIONS}
+            plain = _map_schemas(plain, lambda inner: inlined(inner, followed))
+            if unresolved:
+                plain.update(_picked(schema, _DEFINITIONS))
+            return plain
+        if reference in followed:
+            return {}
+        target = _pointed_at(document, reference)
+        if target is None:
+            if reference.startswith("#/"):
+                unresolved.append(reference)
+            return schema
+        target = inlined(target, followed + (reference,))
+        if isinstance(target, dict):
+            target = dict(target, **_picked(schema, _LABELS))
+        return target
+
+    return inlined(document, ())
+
+
+def _pointed_at(document, reference):
+    """Return what a #/… reference names in its document (RFC 6901), or None."""
+    segments = reference.split("/")
+    if segments.pop(0) != "#" or not segments:
+        return None
+    for segment in segments:
+        segment = segment.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, list):
+            document = {str(place): value for place, value in enumerate(document)}
+        document = _get(document, segment)
+    return document
+
+
+def _object_schema(schema):
+    """Return a schema that is an object on top: what servers take as a function's parameters."""
+    if not isinstance(schema, dict):
+        schema = {}
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            return _merged_variants(schema, schema[name])
+    properties = schema.get("properties")
+    known = isinstance(properties, dict)
+    likely = known or isinstance(schema.get("required"), list) or not schema
+    if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
+        return schema
+    return dict(schema, type="object", properties=properties if known else {})
+
+
+def _merged_variants(schema, variants):
+    """Return the one object that stands for all variants of a top-level anyOf or oneOf."""
+    objects = [source for source in [schema] + variants
+               if isinstance(_get(source, "properties"), dict)]
+    variants = [source for source in objects if source is not schema]
+    properties, counts = {}, collections.Counter()
+    for source in objects:
+        for name, value in source["properties"].items():
+            properties[name] = _merged_property(properties.get(name), value)
+    for variant in variants:
+        counts.update(_texts(variant.get("required")))
+    required = _texts(schema.get("required"))
+    if not required:
+        required = [name for name in counts if counts[name] == len(variants)]
+    merged = {name: schema[name] for name in ("title", "description")
+              if isinstance(schema.get(name), str)}
+    merged.update(type="object", properties=properties)
+    merged["additionalProperties"] = schema.get("additionalProperties", True)
+    if required:
+        merged["required"] = required
+    return merged
+
+
+def _merged_property(first, second):
+    """Return one property schema for two of a name: the first, or the values of both."""
+    if first is None:
+        return second
+    allowed = [_allowed_values(schema) for schema in (first, second)]
+    if allowed == [None, None]:
+        return first
+    values = collections.OrderedDict()
+    for value in (allowed[0] or []) + (allowed[1] or []):
+        values.setdefault(json.dumps(value), value)
+    merged = {"enum": list(values.values())}
+    for schema in (second, first):
+        if isinstance(schema, dict):
+            merged.update(_picked(schema, _LABELS))
+    kinds = {_JS_TYPES.get(type(value), "object") for value in values.values()}
+    if len(kinds) == 1:
+        merged["type"] = kinds.pop()
+    return merged
+
+
+_JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
+
+
+def _allowed_values(schema):
+    """Return the values that an enum or a const allows, also in variants of the schema, or None."""
+    if not isinstance(schema, dict):
+        return None
+    if isinstance(schema.get("enum"), list):
+        return schema["enum"]
+    if "const" in schema:
+        return [schema["const"]]
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            found = [_allowed_values(variant) or [] for variant in schema[name]]
+            return sum(found, []) or None
+    return None
+
+
+def _cleaned_schema(schema, keywords):
+    """Return a schema whose arrays state their items, without some keywords."""
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "array" and "items" not in schema:
+        schema = dict(schema, items={})
+    schema = {key: value for key, value in schema.items() if key not in keywords}
+    return _map_schemas(schema, lambda inner: _cleaned_schema(inner, keywords))
+
+
+def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
-    asked = shaped.pop("reasoning_effort", None)
-    level = _level(thinking or _text_or_none(asked) or model.thinking)
-    wanted = _thinking_fields(model, level)
-    kwargs = dict(wanted.pop("chat_template_kwargs", {}))
-    if kwargs:
-        changes.append(Change("chat_template_kwargs", "added", "thinking level %s" % (level or "by default")))
-    if asked is not None and wanted.get("reasoning_effort") != asked:
-        changes.append(Change("reasoning_effort", "changed" if wanted else "dropped",
-                              "the model's compat has no use for it" if model.reasoning else "the model does not reason"))
-    for name, value in wanted.items():
-        if not (name == "reasoning_effort" and value == asked):
-            changes.append(Change(name, "added", "thinking level %s" % (level or "by default")))
-        shaped[name] = value
-    for more in (shaped.pop("chat_template_kwargs", None), _param(model.params, "chat_template_kwargs", "chatTemplateKwargs")):
-        if isinstance(more, dict):
-            kwargs.update(more)
-    if kwargs:
-        shaped["chat_template_kwargs"] = kwargs
+    kwargs = shaped.pop("chat_template_kwargs", None)
+    asked = _level(thinking)
+    wanted = asked or _level(shaped.pop("reasoning_effort", None)) or _level(model.thinking)
+    level = _available_level(model, wanted)
+    fields = _thinking_fields(model, level)
+    for name in fields:
+        note(name, "thinking level %s" % level)
+    shaped.pop("reasoning_effort", None)
+    shaped.update(fields)
+    if isinstance(kwargs, dict):
+        shaped["chat_template_kwargs"] = dict(fields.get("chat_template_kwargs", {}), **kwargs)
+    if not asked:
+        return
+    cannot = model.source == "declared" and not model.reasoning
+    if not fields and not (cannot and level in _OFF):
+        warnings.append(
+            "--thinking %s has no effect on %s: set reasoning: true and, in compat, thinkingFormat "
+            "(\"qwen-chat-template\" where its template takes enable_thinking) or "
+            "supportsReasoningEffort: true" % (thinking, model.key))
+    elif level != asked:
+        warnings.append("--thinking %s is not available on %s: %s is used"
+                        % (thinking, model.key, level))
 
 
-def _level(level):
-    """Return a thinking level in one spelling, or None when none was given."""
-    level = level.strip().lower() if isinstance(level, str) else None
-    return {"": None, "none": "off", "false": "off", "true": "on"}.get(level, level)
+def _level(text):
+    """Return a thinking level in one spelling, or None when there is none."""
+    folded = (_text_or_none(text) or "").strip().lower()
+    return _LEVEL_NAMES.get(folded, folded) or None
+
+
+def _rank(level):
+    return _LADDER.index(level.lower()) if level.lower() in _LADDER else 0
+
+
+def _available_level(model, level):
+    """Return a level, or the nearest that the model has: up the ladder first, then down.
+
+    Without a level the default: off where that is usual, else medium or less.
+    """
+    form = model.compat.get("thinkingFormat") or ""
+    if level is None:
+        if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
+            return "off"
+        candidates = ("medium", "low", "minimal", "off")
+    elif level not in _LADDER:
+        return level
+    else:
+        lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
+        candidates = higher + lower
+        if level in ("xhigh", "max") and model.thinking_level_map.get(level, level) is None:
+            candidates = lower + higher
+    known = [effort.lower() for effort in _stated_efforts(model.compat) or ()]
+    if form not in ("qwen", "qwen-chat-template", "zai"):
+        known += _effort_map(model.compat)
+    for candidate in candidates:
+        stated = model.thinking_level_map.get(candidate, candidate in known or _rank(candidate) < 5)
+        if stated not in (None, False):
+            return candidate
+    return candidates[0]
+
+
+def _effort_map(compat):
+    stated = compat.get("reasoningEffortMap") or {}
+    return {key.strip().lower(): effort for key, effort in stated.items()}
+
+
+def _stated_efforts(compat):
+    """Return the efforts that a server takes, as compat states them, or None."""
+    stated = compat.get("supportedReasoningEfforts")
+    if compat.get("supportsReasoningEffort") is False:
+        return []
+    if stated is None:
+        return None
+    return [effort.strip() for effort in stated if effort.strip()]
 
 
 def _thinking_fields(model, level):
-    """Return the body fields for a level; vLLM's own formats default to off, efforts to medium."""
-    form = model.compat.get("thinkingFormat")
-    if re.search(r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b", model.id) and form is None:
-        off = level == "off" or (level is None and model.reasoning)
-        return {"chat_template_kwargs": {"enable_thinking": False, "force_nonempty_content": True}} if off else {}
-    if not model.reasoning:
-        return {}
-    if form == "qwen-chat-template":
-        return {"chat_template_kwargs": {"enable_thinking": level not in (None, "off"), "preserve_thinking": True}}
-    if form == "qwen":
-        return {"enable_thinking": level not in (None, "off")}
-    if re.search(r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b", model.id):
-        effort = _effort(model.compat, level)
-        kwargs = {"thinking": level != "off", "enable_thinking": level != "off"}
-        return {"chat_template_kwargs": dict(kwargs, reasoning_effort=effort) if effort and level != "off" else kwargs}
+    """Return the body fields that carry out a level: a table of formats, and two families."""
+    compat = model.compat
+    mapped = _effort_map(compat).get(level) or model.thinking_level_map.get(level)
+    effort = _effort(model, level, mapped)
+    switch = level not in _OFF
+    on = (mapped or level).strip().lower() not in _OFF
+    plain, nested = {}, {}
+    if effort:
+        nested = {"reasoning": {"effort": effort}}
+    if effort and compat.get("supportsReasoningEffort"):
+        plain = {"reasoning_effort": effort}
+    if _stated_efforts(compat) == []:
+        nested = {"reasoning": {"enabled": on}}
+    together = {"reasoning": {"enabled": on}}
+    if on:
+        together.update(plain)
+    template = {"enable_thinking": switch, "preserve_thinking": True}
+    formats = {
+        "qwen": {"enable_thinking": switch},
+        "qwen-chat-template": {"chat_template_kwargs": template},
+        "together": together,
+        "openrouter": nested,
+    }
     fields = {}
-    if form == "deepseek":
-        fields["thinking"] = {"type": "disabled" if level == "off" else "enabled"}
-    if model.compat.get("supportsReasoningEffort") and not (form == "deepseek" and level == "off"):
-        effort = _effort(model.compat, level)
-        if effort:
-            fields["reasoning_effort"] = effort
+    if model.reasoning:
+        fields = formats.get(compat.get("thinkingFormat"), plain)
+    if model.reasoning and re.search(_DEEPSEEK, model.id):
+        kwargs = {"thinking": on, "enable_thinking": on}
+        if on and effort:
+            kwargs["reasoning_effort"] = effort
+        return {"chat_template_kwargs": kwargs}
+    if not switch and re.search(_NEMOTRON, model.id):
+        kwargs = {"enable_thinking": False, "force_nonempty_content": True}
+        kwargs.update(fields.get("chat_template_kwargs", {}))
+        fields = dict(fields, chat_template_kwargs=kwargs)
     return fields
 
 
-def _effort(compat, level):
-    """Return the reasoning_effort for a level that the model's server takes, or None to send none."""
-    level = {None: "medium", "on": "medium", "off": "none"}.get(level, level)
-    mapping = compat.get("reasoningEffortMap") or {}
-    mapping = {{"off": "none"}.get(key.lower(), key.lower()): value for key, value in mapping.items()}
-    if level in mapping:
-        return mapping[level]
-    supported = compat.get("supportedReasoningEfforts")
-    if supported is None or level in supported:
-        return level
-    if level == "none" or level not in _EFFORTS:
+def _effort(model, level, mapped):
+    """Return the reasoning effort for a level that the model's server takes, or None."""
+    intent = (mapped or level).strip()
+    efforts = _stated_efforts(model.compat)
+    if efforts is None and re.match(_GPT, model.id):
+        efforts = ["none", "low", "medium", "high", "xhigh"]
+    if efforts is None:
+        efforts = [intent]
+        if level == "off" and not mapped:
+            efforts = ["none"]
+    if intent in efforts:
+        return intent
+    if level == "off" and "none" in efforts:
+        return "none"
+    if level in _OFF or intent.lower() in _OFF:
         return None
-    ranked = sorted((effort for effort in supported if effort in _EFFORTS and effort != "none"), key=_EFFORTS.index)
-    lower = [effort for effort in ranked if _EFFORTS.index(effort) < _EFFORTS.index(level)]
-    return lower[-1] if lower else ranked[0] if ranked else None
+    ranked = sorted((effort for effort in efforts if _rank(effort)), key=_rank)
+    lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
+    others = [effort for effort in efforts if effort.lower() not in _OFF]
+    return (lower[::-1] + ranked + others + [None])[0]
 
 
-def _apply_budget(shaped, model, asked, changes):
-    """Set the token field so that the answer fits what is left of the context; return warnings."""
-    number, source = asked
-    limit = model.max_tokens or DEFAULT_MAX_TOKENS
-    budget = limit if number is None else min(number, limit)
-    window = model.context_tokens or model.context_window
-    used = estimate_tokens(shaped)
-    left = None if window is None else window - used - 1
+def _asked_tokens(shaped, layers):
+    """Take the wanted number of tokens out of the body, else of the params: (number, field)."""
+    asked = [(shaped.pop(name, None), name) for name in _TOKEN_FIELDS]
+    for value, name in asked:
+        if _is_number(value) and value >= 1:
+            return int(value), name
+    for layer in reversed(layers):
+        for name in ("maxTokens",) + _TOKEN_FIELDS:
+            value = layer.get(name)
+            if _is_number(value) and value >= 0:
+                return int(value) or None, "params." + name
+    return None, None
+
+
+def _apply_budget(shaped, model, prompt_tokens, note, warnings):
+    """Set the token field; tell whether the context leaves less than was wanted."""
+    number, source = _asked_tokens(shaped, model.params)
     field = model.compat.get("maxTokensField") or "max_completion_tokens"
-    final = max(1, budget if left is None else min(budget, left))
-    shaped[field] = final
+    limit = model.max_tokens or DEFAULT_MAX_TOKENS
+    window = model.context_tokens or model.context_window
+    wanted = left = min(number or limit, limit)
+    used, about = prompt_tokens, ""
+    if used is None:
+        used, about = estimate_tokens(shaped), "about "
+    if window:
+        left = window - used - 1
+    shaped[field] = max(1, min(wanted, left))
+    for name in set(_TOKEN_FIELDS) - {field, source}:
+        note(name, "one field of tokens is sent")
     if number is None:
-        changes.append(Change(field, "added", "the model's maxTokens: %d" % limit))
+        note(field, "the model's maxTokens: %d" % limit)
     elif source != field:
-        changes.append(Change(field, "moved", "from %s" % source))
+        note(field, "from %s" % source, "moved")
     if number is not None and number > limit:
-        changes.append(Change(field, "clamped", "asked for %d, the model's maxTokens is %d" % (number, limit)))
-    if final < budget:
-        changes.append(Change(field, "clamped", "to %d: about %d of %d tokens are taken by the prompt" % (final, used, window)))
-    if left is not None and left < MIN_USEFUL_TOKENS:
-        return ["the prompt takes about %d of the %d tokens of context of %s: %d are left for the answer"
-                % (used, window, model.id, max(0, left))]
-    return []
+        note(field, "asked for %d, the model's maxTokens is %d" % (number, limit), "clamped")
+    if left >= wanted:
+        return False
+    taken = "the prompt takes %s%d of the %d tokens of context of %s" % (
+        about, used, window, model.id)
+    note(field, "to %d: %s" % (shaped[field], taken), "clamped")
+    if left < 1 and prompt_tokens is not None:
+        raise error_for("context-exceeded", url=model.base_url,
+                        **context_facts(model.id, window, prompt_tokens, alone=True))
+    if left < MIN_USEFUL_TOKENS:
+        warnings.append("%s: %d are left for the answer" % (taken, max(0, left)))
+    return True
+
+
+def _apply_overrides(shaped, body, model, params, note):
+    """Lay over the body what params set whatever it says: kwargs, extra_body, parallel calls."""
+    kwargs = _param([params], "chat_template_kwargs", "chatTemplateKwargs")
+    extra = _param([params], "extra_body", "extraBody")
+    parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
+    over = {}
+    if isinstance(kwargs, dict) and kwargs:
+        over["chat_template_kwargs"] = dict(shaped.get("chat_template_kwargs", {}), **kwargs)
+    if isinstance(extra, dict):
+        over.update(extra)
+    over.pop("store", None)
+    if isinstance(parallel, bool) and body.get("parallel_tool_calls") is None:
+        over["parallel_tool_calls"] = parallel
+    for name in over:
+        note(name, "from params")
+    shaped.update(over)
+    if shaped["stream"] is not True:                 # by extra_body; releases refuse the pair
+        shaped.pop("stream_options", None)
 
 
 def estimate_tokens(body):
-    """Return OpenClaw's estimate of the prompt tokens of a shaped body: adjusted characters / 4 x 1.25."""
+    """Return OpenClaw's estimate of a shaped body's prompt: adjusted characters / 4 x 1.25."""
     characters = 0
     for message in body["messages"]:
-        for field in ("content", "reasoning_content", "reasoning", "reasoning_text"):
+        for field in ("content",) + _REASONING_FIELDS:
             characters += _content_characters(message.get(field))
         if message.get("tool_calls") is not None:
             characters += _json_characters(message["tool_calls"])
@@ -2109,17 +3358,17 @@ def _content_characters(content):
         return _characters(content)
     total = 0
     for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict) and part.get("type") in _IMAGE_PARTS:
+        if _get(part, "type") in _IMAGE_PARTS:
             total += 8000
-        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+        elif isinstance(_get(part, "text"), str):
             total += _characters(part["text"])
-        elif isinstance(part, dict):
+        elif isinstance(part, (dict, list)):
             total += _json_characters(part)
     return total
 
 
 def _json_characters(value):
-    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
 def _characters(text):
@@ -2154,28 +3403,26 @@ class EventDecoder(object):
         """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
         if self._after_cr or b"\r" in data:
             data = self._line_feeds(data)
-        searched = max(0, len(self._rest) - 1)
-        self._rest += data
-        if not self._started:
-            if len(self._rest) < 3 and b"\xef\xbb\xbf".startswith(self._rest):
-                return []
+        if self._rest:
+            searched = len(self._rest) - 1
+            self._rest += data
+            data = b""
+            if self._rest.find(b"\n\n", searched) >= 0:
+                data, self._rest = bytes(self._rest), bytearray()
+        blocks = data.split(b"\n\n")
+        self._rest += blocks.pop()
+        if len(self._rest) > EVENT_LIMIT:
+            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
+        if blocks and not self._started:
             self._started = True
-            if self._rest.startswith(b"\xef\xbb\xbf"):
-                del self._rest[:3]
-        if self._rest.find(b"\n\n", searched) < 0:
-            if len(self._rest) > EVENT_LIMIT:
-                raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
-            return []
-        blocks = self._rest.split(b"\n\n")
-        self._rest = blocks.pop()
+            if blocks[0].startswith(b"\xef\xbb\xbf"):
+                blocks[0] = blocks[0][3:]
         events = []
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
                 events.append(("", block[6:].decode("utf-8", "replace")))
             else:
-                event = _parse_event(block.decode("utf-8", "replace"))
-                if event is not None:
-                    events.append(event)
+                events += _parse_event(block.decode("utf-8", "replace"))
         return events
 
     def _line_feeds(self, data):
@@ -2190,7 +3437,7 @@ class EventDecoder(object):
 
 
 def _parse_event(block):
-    """Return (type, data) of the lines of one event, or None when it carries no data."""
+    """Return [(type, data)] of the lines of one event, [] when it carries no data."""
     kind, data = "", []
     for line in block.split("\n"):
         field, _, value = line.partition(":")
@@ -2201,56 +3448,54 @@ def _parse_event(block):
         elif field == "event":
             kind = value
     if not data:
-        return None
-    return kind, "\n".join(data)
+        return []
+    return [(kind, "\n".join(data))]
 
 
 def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
-    Reads the first choice: its `delta` or `message`, `reasoning` or
-    `reasoning_content`, the legacy `function_call`. With `full`, log
-    probabilities and the other choices are kept in `extra`.
+    Reads the choice with index 0: its `delta` or `message`, `reasoning` or
+    `reasoning_content`, the legacy `function_call`. With `full` the object
+    itself is kept in `extra`, its log probabilities and other choices with it.
     """
-    choice, others = {}, []
-    choices = payload.get("choices")
-    if isinstance(choices, list):
-        for item in choices:
-            if not isinstance(item, dict):
-                continue
-            if item.get("index"):
-                others.append(item)
-            elif not choice:
-                choice = item
+    choice = {}
+    for item in choices_of(payload):
+        if not item.get("index"):
+            choice = item
+            break
     piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    content, reasoning = piece.get("content"), piece.get("reasoning") or piece.get("reasoning_content")
+    content, calls, finish_reason = piece.get("content"), (), choice.get("finish_reason")
+    reasoning = piece.get("reasoning") or piece.get("reasoning_content")
     if not isinstance(content, str):
         content = _joined_parts(content)
     if not isinstance(reasoning, str):
         reasoning = ""
-    calls = ()
     if "tool_calls" in piece or "function_call" in piece:
         calls = _call_pieces(piece)
-    usage, extra = payload.get("usage"), None
-    if usage or full:
-        extra = _extra_parts(usage, choice.get("logprobs"), others, full)
-        usage = decode_usage(usage)
-    return Delta(content, reasoning, calls, _text_or_none(choice.get("finish_reason")), usage or None,
-                 _text_or_none(payload.get("id")), _text_or_none(payload.get("model")), extra)
+    if not isinstance(finish_reason, str):
+        finish_reason = None
+    usage, extra = decode_usage(payload.get("usage")), None
+    if usage is not None:
+        extra = {"usage": payload["usage"]}
+    if full:
+        extra = payload
+    answer_id, model = payload.get("id"), payload.get("model")
+    if not isinstance(answer_id, str):
+        answer_id = None
+    if not isinstance(model, str):
+        model = None
+    return Delta(content, reasoning, calls, finish_reason, usage, answer_id, model, extra)
 
 
-def _extra_parts(usage, logprobs, others, full):
-    """Return what a chunk holds beyond a Delta's own fields, as {"usage", "logprobs", "choices"}, or None."""
-    extra = {}
-    if isinstance(usage, dict):
-        extra["usage"] = usage
-    if full and isinstance(logprobs, dict):
-        extra["logprobs"] = logprobs
-    if full and others:
-        extra["choices"] = [choice for choice in others if isinstance(choice["index"], int)]
-    return extra or None
+def choices_of(payload):
+    """Return the objects among the choices of a chunk or completion."""
+    choices = payload.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict)]
 
 
 def _call_pieces(piece):
@@ -2323,22 +3568,23 @@ class Assembler(object):
 
     def add(self, delta):
         """Take one Delta."""
-        if delta.content:
-            self._content.add(delta.content)
-        if delta.reasoning:
-            self._reasoning.add(delta.reasoning)
-        for position, piece in enumerate(delta.tool_calls):
+        content, reasoning, calls, finish_reason, usage, answer_id, model, extra = delta
+        if content:
+            self._content.add(content)
+        if reasoning:
+            self._reasoning.add(reasoning)
+        for position, piece in enumerate(calls):
             self._add_call(position, piece)
-        if delta.id is not None:
-            self._id = delta.id
-        if delta.model is not None:
-            self._model = delta.model
-        if delta.finish_reason is not None:
-            self._finish_reason = delta.finish_reason
-        if delta.usage is not None:
-            self._usage = delta.usage
-        if delta.extra is not None:
-            self._add_extra(delta.extra)
+        if answer_id is not None:
+            self._id = answer_id
+        if model is not None:
+            self._model = model
+        if finish_reason is not None:
+            self._finish_reason = finish_reason
+        if usage is not None:
+            self._usage = usage
+        if extra is not None:
+            self._add_extra(extra)
 
     def _add_call(self, position, piece):
         index = piece.get("index")
@@ -2364,16 +3610,23 @@ class Assembler(object):
             arguments = json.dumps(arguments)
         call[2].add(arguments)
 
-    def _add_extra(self, extra):
-        if "usage" in extra:
-            self._extra["usage"] = extra["usage"]
-        for name, items in extra.get("logprobs", {}).items():
+    def _add_extra(self, payload):
+        if isinstance(payload.get("usage"), dict):
+            self._extra["usage"] = payload["usage"]
+        for choice in choices_of(payload):
+            index, logprobs = choice.get("index") or 0, choice.get("logprobs")
+            if index and isinstance(index, int):
+                other = self._others.setdefault(index, Assembler())
+                _check_parts(self._others, "choices")
+                other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
+            elif isinstance(logprobs, dict):
+                self._add_logprobs(logprobs)
+
+    def _add_logprobs(self, logprobs):
+        kept = self._extra.setdefault("logprobs", {})
+        for name, items in logprobs.items():
             if isinstance(items, list):
-                self._extra.setdefault("logprobs", {}).setdefault(name, []).extend(items)
-        for choice in extra.get("choices", ()):
-            other = self._others.setdefault(choice["index"], Assembler())
-            _check_parts(self._others, "choices")
-            other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
+                kept.setdefault(name, []).extend(items)
 
     def answer(self, timings=None):
         """Return the Answer so far."""
@@ -2406,15 +3659,21 @@ def _other_choice(index, assembler):
     return dict(choice, **answer.extra)
 
 
-# An event shorter than this is safe for `json.loads`: no number in it is long enough to cost
+# An event shorter than this is safe for the plain decoder: no number in it is long enough to cost
 # anything. Only longer ones need the slower guard of `json_number`.
 _SHORT_EVENT = 4000
+_decode_json = json.JSONDecoder().raw_decode
 
 
 def loads_event(text):
     """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
     if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
-        return json.loads(text)
+        try:
+            value, end = _decode_json(text)
+            if end == len(text):
+                return value
+        except ValueError:
+            pass                                     # blanks before it, perhaps
     return loads_untrusted(text)
 
 
@@ -2437,7 +3696,7 @@ def is_deep(text, value):
     if text.count("{") + text.count("[") <= JSON_DEPTH:
         return False
     level = [value]
-    for _ in range(JSON_DEPTH + 1):
+    for _ in range(JSON_DEPTH):
         inner = []
         for container in level:
             if isinstance(container, dict):
@@ -2451,10 +3710,14 @@ def is_deep(text, value):
 # ----------------------------------------------------------------------------
 # Connections: the only section that opens sockets
 # ----------------------------------------------------------------------------
+# It knows HTTP, TLS and proxies, and nothing of models. A key goes to the origin it was given
+# for and nowhere else; every wait has an end; what fails is raised as an Error.
 
-Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s")
+Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s limit")
+Route.__new__.__defaults__ = ("",)
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
-seconds to connect, of silence between two reads, and in all (None: no end)."""
+seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
+setting that says how long, "" where a default does."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
 Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
 None, `secrets` the texts to hide in what the server says."""
@@ -2468,6 +3731,7 @@ PHASES = {
     "tls": "in the TLS handshake",
     "send": "sending the request",
     "wait": "waiting for the answer to begin",
+    "first": "before the first token",
     "read": "in the middle of the answer",
     "comments": "with comments only since the last event",
 }
@@ -2544,27 +3808,28 @@ class Exchange(object):
 
     Never follows a redirect, never waits past its Route, and raises ServerError
     (or ConfigError for an unusable CA file) whatever the other side does.
-    `seconds` holds when it was connected and when the answer began.
+    `phase` is a code of PHASES, `seconds` holds when it was connected and when the
+    answer began. `before_wait` is called before each wait; what it raises goes up as it is.
     """
 
     def __init__(self, method, url, headers, body, route, before_wait=None):
-        self.url, self.route, self.sock = url, route, None
-        self._before_wait = before_wait
+        import http.client
+        self.url, self.route, self.sock, self._before_wait = url, route, None, before_wait
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         sent = list(headers.values()) + list(self._to_proxy.values())
         self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
-        self.phase = "resolve"
-        self.seconds = {}
-        import http.client
-        self._started = time.monotonic()
-        self._deadline = None if route.total_s is None else self._started + route.total_s
+        self.phase, self.seconds = "resolve", {}
+        self._started, self._deadline = time.monotonic(), None
+        if route.total_s is not None:
+            self._deadline = self._started + route.total_s
         try:
-            self._wire = wire = self._connect()
+            self._host = _ascii_host(self.target.host)
+            self._wire = self._connect()
             self.seconds["connect"] = self.elapsed()
-            connection = http.client.HTTPConnection(self.target.host, self.target.port)
-            connection.sock = wire
+            connection = http.client.HTTPConnection(self._host, self.target.port)
+            connection.sock = self._wire
             self.phase = "send"
             if self.target.scheme == "http":
                 headers = dict(headers, **self._to_proxy)
@@ -2572,8 +3837,7 @@ class Exchange(object):
             self.phase = "wait"
             self.response = connection.getresponse()
             self.seconds["headers"] = self.elapsed()
-            self.phase = "read"
-            wire.progress()
+            self.progress()
         except BaseException as error:
             self.close()
             raise self._error(error)
@@ -2588,9 +3852,18 @@ class Exchange(object):
     def __exit__(self, *_):
         self.close()
 
+    def close(self):
+        """Close the connection; a server that was still generating stops."""
+        if self.sock is not None:
+            self.sock.close()
+
     def redact(self, text):
         """Return a text of the server with every secret that was sent to it hidden."""
         return redact(text, self.secrets)
+
+    def elapsed(self):
+        """Return the seconds since the exchange began."""
+        return time.monotonic() - self._started
 
     def progress(self):
         """Take note that a useful piece of the answer has come: the next may take as long again."""
@@ -2602,20 +3875,12 @@ class Exchange(object):
         self.phase = "comments"
         self._wire.keep_alive()
 
-    def elapsed(self):
-        """Return the seconds since the exchange began."""
-        return time.monotonic() - self._started
-
-    def close(self):
-        """Close the connection; a server that was still generating stops."""
-        if self.sock is not None:
-            self.sock.close()
-
     def _connect(self):
         """Return the _Wire to the server, through the proxy and TLS where they are asked for."""
         import socket
-        via = split_url(self.proxy) if self.proxy else self.target
-        self.phase = "resolve"
+        via = self.target
+        if self.proxy:
+            via = split_url(self.proxy)
         addresses = _addresses(via.host, via.port, _patience(self.route.connect_s, self._deadline))
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
@@ -2627,7 +3892,7 @@ class Exchange(object):
             self.phase = "tls"
             context = tls_context(self.route)
             self.sock.settimeout(_patience(self.route.connect_s, self._deadline))
-            self.sock = context.wrap_socket(self.sock, server_hostname=self.target.host)
+            self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
         return _Wire(self.sock, self.route.silence_s, self._deadline, self._before_wait)
 
     def _tunnel(self):
@@ -2635,7 +3900,7 @@ class Exchange(object):
         import http.client
         self.phase = "proxy"
         wire = _Wire(self.sock, self.route.connect_s, self._deadline)
-        place = "%s:%d" % (_bracketed(self.target.host), self.target.port)
+        place = "%s:%d" % (_bracketed(self._host), self.target.port)
         fields = [("Host", place)] + sorted(self._to_proxy.items())
         lines = ["CONNECT %s HTTP/1.1" % place] + ["%s: %s" % field for field in fields]
         wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
@@ -2646,11 +3911,23 @@ class Exchange(object):
 
     def _captured(self, detail):
         return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
-                    way="stands in the way", detail=detail)
+                         way="stands in the way", detail=detail)
 
-    def _certificate(self):
-        """Return the certificate (DER) that a direct connection to the server is shown, or b""."""
-        return b"" if self.proxy else peer_certificate(self.target, self.route.connect_s)
+    def _certificate_names(self):
+        """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
+        if self.proxy:
+            return []
+        context = tls_context(self.route)
+        context.check_hostname = False
+        patience_s = self.route.connect_s
+        try:
+            with _connect_first(_addresses(self.target.host, self.target.port, patience_s),
+                                patience_s, None) as sock:
+                sock.settimeout(patience_s)
+                with context.wrap_socket(sock, server_hostname=self.target.host) as tls:
+                    return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
+        except OSError:
+            return []
 
     def _request_target(self):
         path = self.target.path or "/"
@@ -2658,31 +3935,38 @@ class Exchange(object):
             from urllib.parse import quote
             path = quote(path, safe="/%?=&+,;:@!$'()*~")
         if self.proxy and self.target.scheme == "http":
-            return "http://%s:%d%s" % (_bracketed(self.target.host), self.target.port, path)
+            return "http://%s:%d%s" % (_bracketed(self._host), self.target.port, path)
         return path
 
     def chunks(self):
         """Yield the body's bytes as they come, a gzip or deflate coding undone. Raises ServerError."""
         inflate = None
-        if (self.headers.get("Content-Encoding") or "identity").strip().lower() in ("gzip", "x-gzip", "deflate"):
+        coding = self.headers.get("Content-Encoding") or "identity"
+        if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
             import zlib
             inflate = zlib.decompressobj(47)         # either format, told apart by its header
-        got = 0                                      # read1 of older Pythons does not count down
-        expected = None if self.response.length is None else min(self.response.length, sys.maxsize)
-        while expected is None or got < expected:
+        got, expected, most = 0, math.inf, 65536     # read1 of older Pythons does not count down
+        if self.response.length is not None:
+            expected = min(self.response.length, sys.maxsize)
+        while got < expected:
+            if expected - got < most:
+                most = expected - got
             try:
-                data = self.response.read1(65536 if expected is None else min(65536, expected - got))
+                data = self.response.read1(most)
             except ValueError:                       # older Pythons, at a chunk of negative size
-                raise error_for("answer-broken", url=self.url, detail="its chunks are damaged")
+                raise self._broken("its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
-                if expected is not None:
-                    raise error_for("answer-broken", url=self.url, detail="the answer ended after %d of %d bytes" % (got, expected))
+                if expected < math.inf:
+                    raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
                 return
             got += len(data)
-            for plain in self._inflated(inflate, data) if inflate else (data,):
-                yield plain
+            if inflate is None:
+                yield data
+            else:
+                for plain in self._inflated(inflate, data):
+                    yield plain
 
     def _inflated(self, inflate, data):
         import zlib
@@ -2690,7 +3974,7 @@ class Exchange(object):
             try:
                 plain = inflate.decompress(data, 1 << 20)
             except zlib.error:
-                raise error_for("answer-broken", url=self.url, detail="its gzip coding is damaged")
+                raise self._broken("its gzip coding is damaged")
             data = inflate.unconsumed_tail
             yield plain
 
@@ -2707,13 +3991,16 @@ class Exchange(object):
         """Return the whole answer as a Reply. Raises as `read` does."""
         return Reply(self.status, self.reason, self.headers, self.read(limit), self.proxy, self.secrets)
 
+    def _broken(self, detail):
+        return error_for("answer-broken", url=self.url, detail=detail)
+
     def _error(self, error):
         """Return the Error that a network exception means; anything else comes back as it is."""
         import http.client
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
         if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
-            return timeout_error(self.url, self.phase, self.elapsed())
+            return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
@@ -2722,19 +4009,30 @@ class Exchange(object):
             return refused_error(self.url)
         ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
-            return tls_error(error, facts, self._certificate)
-        if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
+            return tls_error(error, facts, self._certificate_names)
+        if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
+            return self._broken("the connection was closed " + PHASES[self.phase])
+        if isinstance(error, http.client.BadStatusLine):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
             return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
         if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return error_for("answer-broken", detail="the connection was closed " + PHASES[self.phase], **facts)
+            return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.HTTPException):
-            return error_for("answer-broken", detail="no valid HTTP: " + (excerpt(self.redact(str(error)), 80) or type(error).__name__),
-                        **facts)
+            words = excerpt(self.redact(str(error)), 80) or type(error).__name__
+            return self._broken("it is not valid HTTP: " + words)
         if isinstance(error, OSError):
             return error_for("unreachable", detail=error.strerror or str(error), **facts)
         return error
+
+
+def _ascii_host(host):
+    """Return a host name as DNS, proxies and the Host header spell it (IDNA). Raises UnicodeError."""
+    try:
+        host.encode("ascii")
+        return host
+    except UnicodeEncodeError:
+        return host.encode("idna").decode("ascii")
 
 
 def _all_headers(headers, body):
@@ -2776,10 +4074,10 @@ def _addresses(host, port, patience_s):
 def _connect_first(addresses, connect_s, deadline):
     """Return a socket connected to the first address that takes it; each gets its share of the time."""
     import socket
-    start = time.monotonic()
+    until = time.monotonic() + connect_s
     failure = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        share = max(0.0, connect_s - (time.monotonic() - start)) / (len(addresses) - position)
+        share = max(0.0, until - time.monotonic()) / (len(addresses) - position)
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(max(0.05, _patience(share, deadline)))
@@ -2802,11 +4100,18 @@ def tls_context(route):
         raise ServerError("this Python has no ssl module, so it cannot speak https",
                           "use a Python with ssl, or an http base URL", "tls-failed")
     path = route.ca_file or env_setting(route.env.get("SSL_CERT_FILE"))
+    problem = "it is missing, a directory or a FIFO"     # to open a FIFO would wait for ever
     try:
-        return ssl.create_default_context(cafile=path)
+        if path is None or os.path.isfile(path):
+            return ssl.create_default_context(cafile=path)
     except (OSError, ValueError) as error:           # ssl.SSLError is an OSError
-        raise ConfigError("the CA file %s cannot be used: %s" % (path, getattr(error, "strerror", None) or error),
-                          "give a PEM file with --ca-file", "tls-untrusted")
+        problem = getattr(error, "strerror", None) or error
+        key_log = os.environ.get("SSLKEYLOGFILE")    # which ssl itself opens
+        if key_log and getattr(error, "filename", None) == key_log:
+            raise ConfigError("SSLKEYLOGFILE=%s cannot be opened: %s" % (key_log, problem),
+                              "unset SSLKEYLOGFILE, or name a file that can be written")
+    raise ConfigError("the CA file %s cannot be used: %s" % (path, problem),
+                      "give a PEM file with --ca-file", "tls-untrusted")
 
 
 def fetch(method, url, headers, body, route, limit):
@@ -2847,7 +4152,7 @@ def port_is_bound(target, patience_s):
 
 
 def _lingers(port):
-    """Tell whether a closed connection keeps a port of this host in TIME_WAIT, as for a minute after a server's end."""
+    """Tell whether a closed connection keeps a port of this host, as TIME_WAIT does for a minute."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
         try:
             with open(table) as lines:
@@ -2859,12 +4164,13 @@ def _lingers(port):
 
 
 def peer_certificate(target, patience_s):
-    """Return the certificate (DER) of a TLS server, unverified and only to be described; b"" if it shows none."""
+    """Return the certificate (DER) of a TLS server, unverified; b"" if it shows none."""
     import ssl
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
+        addresses = _addresses(target.host, target.port, patience_s)
+        with _connect_first(addresses, patience_s, None) as sock:
             sock.settimeout(patience_s)
             with context.wrap_socket(sock, server_hostname=target.host) as tls:
                 return tls.getpeercert(True) or b""
@@ -2880,30 +4186,41 @@ def peer_certificate(target, patience_s):
 # matched in the words of vLLM's releases from 0.3 to 0.33.
 
 def model_rows(url, reply, credential):
-    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused."""
-    if reply.status != 200:
+    """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
+
+    As in OpenClaw any 2xx status will do, an error beside the rows, too, but not NaN.
+    """
+    if not 200 <= reply.status < 300:
         raise http_error(url, reply, credential)
     try:
-        payload = loads_untrusted(reply.body.decode("utf-8-sig"))
-        if is_error_payload(payload):
+        text = reply.body.decode("utf-8-sig")
+        payload = loads_untrusted(text)
+        if re.search("NaN|Infinity", text):
+            json.loads(text, parse_int=json_number, parse_constant=_refuse_constant)
+        if is_error_payload(payload) and not isinstance(payload.get("data"), list):
             raise http_error(url, reply, credential)
         return parse_model_list(payload)
     except UnicodeDecodeError:
         detail = "it is not UTF-8"
     except json.JSONDecodeError:
-        detail = _what_it_is(reply.body) or "it is not JSON"
+        detail = what_it_is(reply.body) or "it is not JSON"
     except ValueError as error:
         detail = str(error)
-    raise error_for("not-openai", url=url, detail=detail, **_layer_facts(reply.headers, reply.body))
+    raise error_for("not-openai", url=url, detail=detail, **layer_facts(reply.headers, reply.body))
+
+
+def _refuse_constant(name):
+    raise ValueError("it holds %s, which is not JSON" % name)
 
 
 def is_error_payload(payload):
     """Tell whether an object is an error in place of an answer; some releases send it with 200."""
-    return isinstance(payload, dict) and (
-        bool(payload.get("error")) or payload.get("object") == "error")
+    if not isinstance(payload, dict):
+        return False
+    return bool(payload.get("error")) or payload.get("object") == "error"
 
 
-def _what_it_is(body):
+def what_it_is(body):
     """Return words for a body that cannot be JSON, or None."""
     if not body.strip():
         return "it is empty"
@@ -2911,7 +4228,7 @@ def _what_it_is(body):
 
 
 def offers_chat(openapi):
-    """Tell from the value of /openapi.json whether a server has chat completions; None: not known."""
+    """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
     if not isinstance(paths, dict) or "/v1/models" not in paths:
         return None
@@ -2921,30 +4238,25 @@ def offers_chat(openapi):
 # What an error body says
 
 def error_message(text):
-    """Return (message, name of the parameter it is about or None) of an error body.
+    """Return (message, parameter it is about or "") of an error body, in each shape vLLM has used.
 
-    Each shape that vLLM has used: {"error": {"message", "param"}}, {"error": "…"},
-    {"object": "error", "message", "param"}, {"detail": …}; of HTML the title, else the text.
+    {"error": {"message", "param"}}, {"error": "…"}, {"object": "error", "message", "param"},
+    {"detail": …}; of an HTML page the title, else the text.
     """
     try:
         payload = loads_untrusted(text)
     except ValueError:
-        return _html_words(text[:10000]), None       # unclosed tags cost their number squared
-    error = _get(payload, "error")
-    for holder in (error, payload):
-        message = _get(holder, "message")
-        if message:
-            param = _get(holder, "param")
-            return _as_text(message), param if isinstance(param, str) else None
-    return _as_text(error or _get(payload, "detail") or text), None
+        return _page_words(text[:10000]), ""         # unclosed tags cost their number squared
+    param = _get(payload, "error", "param") or _get(payload, "param") or ""
+    for path in (("error", "message"), ("error",), ("message",), ("detail",)):
+        value = _get(payload, *path)
+        if value:
+            return value if isinstance(value, str) else json.dumps(value), str(param)
+    return text, ""
 
 
-def _as_text(value):
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _html_words(text):
-    title = re.search(r"(?is)<title[^>]*>([^<]*)", text)
+def _page_words(text):
+    title = re.search(r"(?i)<title[^>]*>([^<]+)", text)
     if title:
         return title.group(1)
     return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
@@ -2971,104 +4283,96 @@ def _reply_facts(url, reply):
         words = ": " + words
     elif reply.reason:
         words = " " + excerpt(reply.reason, 60)
-    return dict(_layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
-
-
-_LAYERS = "nginx openresty Traefik Envoy HAProxy Caddy Apache Cloudflare LiteLLM".split()
+    return dict(layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
 
 
 def answering_layer(headers, body=b""):
     """Return the name of what answered when it is not vLLM itself, else ""."""
-    named = []
-    for name in ("Server", "Via", "X-Powered-By"):
-        if headers.get(name, "uvicorn") != "uvicorn":
-            named.append(headers[name])
-    if named:
+    named = [headers.get(name) for name in ("Server", "Via") if headers.get(name)]
+    if named and named != ["uvicorn"]:
         return excerpt(", ".join(named), 80)
     if any(name.lower().startswith("x-litellm") for name in headers):
         return "LiteLLM"
-    page = body[:10000].decode("utf-8", "replace").lower()
-    if page.strip() == "no available server":        # the body of Traefik, which has no name in it
+    page = body[:10000].decode("utf-8", "replace")
+    if page.strip() == "no available server":        # all that Traefik says, without its name
         return "Traefik"
-    return next((name for name in _LAYERS if name.lower() in page and "<" in page[:200]), "")
+    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)", page)
+    return found.group(1) if found else ""
 
 
-def answered_by(headers, body=b""):
-    """Return words for what answered when it is not vLLM itself, else ""."""
+def layer_facts(headers, body=b""):
+    """Return what answered as the facts `layer`, a name or "", and `answered_by`, words of it."""
     layer = answering_layer(headers, body)
-    return " (answered by %s)" % layer if layer else ""
-
-
-def _layer_facts(headers, body):
-    return {"layer": answering_layer(headers, body), "answered_by": answered_by(headers, body)}
+    return {"layer": layer, "answered_by": layer and " (answered by %s)" % layer}
 
 
 # Statuses
 
 _BUSY = "it is busy: try again later"
-# What a status of the layers before vLLM means, and the knob that turns it.
+_DOWN = "what is behind it is down, or not at the address it has: start vLLM, or read its log"
+_SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;"
+# What a status of the layers before vLLM means, and the knob that turns it; 52x is Cloudflare's.
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
-    429: _BUSY,
-    502: "what is behind it is down, or not at the address it has: start vLLM, then look at its log",
-    503: "it is busy, or what is behind it is not ready: try again later, then look at its log",
-    504: "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;",
+    429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
+    503: "it is busy, or what is behind it is not ready: try again later, then read its log",
 }
-_ENGINE_DEAD = (r"EngineCore|EngineDead|[Ee]ngine (?:core|loop|process)\b.{0,60}"
-                r"(?:died|dead|not running|errored)|Background loop")
+_SAYS_BUSY = "(?i)queue|overload|busy|capacity|too many|rate limit"
+_SAYS_DOWN = "(?i)no (?:available|healthy)|no server is|connect error"
+_ENGINE_DEAD = ("EngineCore|EngineDead|"
+                r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
 
 def http_error(url, reply, credential):
-    """Return the error that a status other than 200 means, whatever was asked for."""
+    """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = _reply_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"
-    if status in (401, 403) and not (forwarded and "Via" in reply.headers):
+    forwarded = reply.proxy and split_url(url).scheme == "http"     # else it is but a tunnel
+    if forwarded and status in (403, 407, 502, 503, 504):
+        return proxy_error(url, reply.proxy, status)
+    if status in (401, 403):
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         location = excerpt(reply.headers.get("Location") or "nowhere", 200)
-        return error_for("redirect", location=location, right=_redirect_base(url, location), **facts)
-    if b"plain HTTP request was sent to HTTPS port" in reply.body:
+        right = _redirect_base(url, location)
+        return error_for("redirect", location=location, right=right, **facts)
+    if re.search(b"HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL", reply.body):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
-    if reply.proxy and status in (403, 407, 502, 503, 504):
-        return proxy_error(url, reply.proxy, status)
     if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
         return error_for("engine-dead", **facts)
     if status in _GATEWAY:
         return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
     fix = "look at the server's log"
-    if status == 404:
+    if status in (404, 405):
         fix = "check the base URL: for vLLM it ends in /v1"
     return error_for("http-error", fix=fix, **facts)
 
 
-def proxy_error(url, proxy, status):
-    """Return the error for a status of the environment's proxy, which answered in place of the server."""
-    advice = ""
-    if status == 407:
-        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
-    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="answered in place of the server", detail="HTTP %d" % status, advice=advice)
-
-
 def _gateway_fix(reply, words):
     fix = _GATEWAY[reply.status]
-    if reply.status == 503 and re.search("(?i)queue|overload|busy|capacity|too many|rate limit", words):
+    if reply.status == 503 and re.search(_SAYS_BUSY, words):
         fix = _BUSY
-    elif reply.status == 503 and re.search("(?i)no (?:available|healthy)|connect error|no server", words):
-        fix = _GATEWAY[502]
+    elif reply.status == 503 and re.search(_SAYS_DOWN, words):
+        fix = _DOWN
     wait = reply.headers.get("Retry-After")
     return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
 
+def proxy_error(url, proxy, status):
+    """Return the error for a status that the environment's proxy gave in place of the server."""
+    advice = ""
+    if status == 407:
+        advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
+    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
+                     way="answered in place of the server", detail="HTTP %d" % status,
+                     advice=advice)
+
+
 def _key_error(reply, credential, facts):
     """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
-    challenge = reply.headers.get("WWW-Authenticate") or ""
-    scheme, _, rest = challenge.partition(" ")
-    if scheme and (scheme.lower() != "bearer" or "realm=" in rest):
-        realm = re.search(r'(?i)realm="?([^",]*)', rest)
-        return error_for("gateway-auth", scheme=excerpt(scheme, 40),
-                         realm=excerpt(realm.group(1), 80) if realm else "", **facts)
+    challenge = excerpt(reply.headers.get("WWW-Authenticate") or "", 80)
+    if challenge and challenge.lower() != "bearer":  # vLLM sends none; a realm is another's
+        return error_for("gateway-auth", challenge=challenge, **facts)
     if credential is None:
         return error_for("no-key", **facts)
     return error_for("bad-key", source=credential.source,
@@ -3110,20 +4414,19 @@ _COMPAT_SWITCHES = {
     "reasoning_effort": ("supportsReasoningEffort", False),
     "tools": ("supportsTools", False),
     "tool_choice": ("supportsTools", False),
-    "developer": ("supportsDeveloperRole", False),
 }
-# What a refusal's words mean, first match first; a validation error, which may echo the
-# request, is told by its structure before these are tried.
+# What the words of a refusal mean. A validation error, which may echo the request, is told by
+# its structure before these are tried.
 _REFUSALS = (
-    ("tools-disabled", "tool choice requires|--enable-auto-tool-choice"),
-    ("no-chat-template",
-     "chat template is no longer allowed|must provide a chat template|chat_template is not set|"
-     "does not (?:have|define) a chat template"),
+    ("tools-disabled", "--enable-auto-tool-choice|--tool-call-parser"),
+    ("no-chat-template", "chat template is no longer allowed|chat_template is not set"),
     ("not-a-chat-model", "does not support (?:the )?Chat Completions"),
     ("context-exceeded",
      "context length (?:is|of)|maximum context|max_model_len|at least 1, got -|"
      "longer than the maximum model length"),
+    ("field-refused", "is not a multimodal model|At most 0 |does not support image"),
 )
+_VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
 
 def completion_error(url, reply, provider, model):
@@ -3131,71 +4434,68 @@ def completion_error(url, reply, provider, model):
     status = reply.status
     message, param = error_message(reply_words(reply)[0])
     facts = dict(_reply_facts(url, reply), model=model.id)
-    if status == 404 and not reply.proxy:
+    if status == 404:
         return _not_found(url, reply, provider, model, facts)
-    if (status < 400 or status in (401, 403, 407) or status in _GATEWAY or reply.proxy
-            or status >= 500 and re.search(_ENGINE_DEAD, message)):
+    died = status >= 500 and re.search(_ENGINE_DEAD, message)
+    if died or status not in (400, 422, 500, 501):   # the status says it all
         return http_error(url, reply, provider.request_key)
-    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
-    if place:
-        return _validation_error(_field_at(place.group(1)), message, facts)
-    cause = next((cause for cause, words in _REFUSALS if re.search(words, message)), None)
-    if cause == "tools-disabled":
-        facts.update(parser_facts(url, model, TOOL_PARSER))
-    if cause == "context-exceeded":
-        facts.update(_context_facts(model, message))
-    if cause is not None:
-        return error_for(cause, **facts)
-    if re.search("is not a multimodal model|At most 0 |does not support image", message):
-        return _field_refused("the image", "leave it out, or ask a model that takes images", facts)
+    if "'loc': " in message:
+        return _validation_error(message, facts)
+    for cause, words in _REFUSALS:
+        if re.search(words, message):
+            return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
     named = re.match(r"`?(\w+)`? must ", message)
-    field = named.group(1) if named else param
-    return _field_refused(field, _OWN_VALUE, facts)
+    return _field_refused(param or named and named.group(1), facts)
 
 
-_OWN_VALUE = "correct it where it is set: an option, the body, or params in openclaw.json"
+def _refusal_facts(cause, url, model, message):
+    if cause == "tools-disabled":
+        return parser_facts(url, model, TOOL_PARSER)
+    if cause == "context-exceeded":
+        return _told_context(model, message)
+    return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
 
 
-def _field_refused(field, fix, facts):
-    if not field:
-        return error_for("chat-failed", **facts)
-    return error_for("field-refused", field=field, fix=fix, **facts)
+def _validation_error(message, facts):
+    """Return the error for a field that the server does not know, or whose value it refuses."""
+    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
+    field = _field_at(place.group(1)) if place else ""
+    if not field or "Extra inputs are not permitted" not in message:
+        return _field_refused(field, facts)
+    name = field.split(".")[-1]
+    switch = _COMPAT_SWITCHES.get(name)
+    fix = "leave the field out: this vLLM does not know it"
+    if switch:
+        setting, value = switch
+        fix = "set compat.%s to %s for this model in openclaw.json" % (setting, json.dumps(value))
+    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
 
 
 def _field_at(loc):
     """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
 
     A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
+    What pydantic adds of its own, such as the names of its types, is left out.
     """
     parts = re.findall(r"[^'.,() ]+", loc)
-    parts = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
-    return ".".join(parts)
+    return ".".join(part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body")
 
 
-def _validation_error(field, message, facts):
-    """Return the error for a field that the server does not know, or whose value it refuses."""
-    if "Extra inputs are not permitted" not in message or not field:
-        return _field_refused(field, _OWN_VALUE, facts)
-    name = field.split(".")[-1]
-    switch = _COMPAT_SWITCHES.get(name)
-    fix = "leave the field out: this vLLM does not know it"
-    if switch:
-        fix = "set compat.%s to %s for this model in openclaw.json" % (
-            switch[0], json.dumps(switch[1]))
-    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
+def _field_refused(field, facts):
+    if not field:
+        return error_for("chat-failed", **facts)
+    return error_for("field-refused", field=field, fix=_VALUE_FIX, **facts)
 
 
 def _not_found(url, reply, provider, model, facts):
-    """Return the error for a 404: of a model that is not served, or of an endpoint that is not there."""
-    text = reply_words(reply)[0]
-    served = re.findall(r"`([^`]+)`", text.partition("Valid aliases")[2])
+    """Return the error for a 404: the model is not served, or the endpoint is not there."""
     try:
-        served = served or [row["id"] for row in fetch_model_rows(provider)]
+        served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
-        pass                                         # the server's words are enough
-    if re.search(r"model .{0,200}does not exist|NotFoundError", text, re.DOTALL):
+        served = []                                  # the server's words are enough
+    if re.search("does not exist|NotFoundError", reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
-    if model.id in served:
+    if model.id in served and url.startswith(provider.base_url):
         return error_for("not-a-chat-model", **facts)
     return http_error(url, reply, provider.request_key)
 
@@ -3210,17 +4510,18 @@ def model_not_served(url, model_id, served, words=""):
     return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
-def _context_facts(model, message):
-    """Return problem and fix for a prompt, or a prompt and its answer, too long for the context."""
-    limit = _number(r"context length is(?: only)? (\d+)|model_len ?= ?(\d+)|model length of (\d+)",
+def _told_context(model, message):
+    """Return the facts of context-exceeded that vLLM's words give."""
+    limit = _number(r"(?:context length (?:is|is only|of)|model_len ?=|model length of) ?(\d+)",
                     message)
-    prompt = _number(r"(\d+) in the messages|prompt \(length (\d+)\)|"
-                     r"(?:contains(?: at least)?|has|passed) (\d+) input tokens", message)
-    return context_facts(model.id, limit, prompt, "characters" in message or "got -" in message)
+    prompt = _number(r"(?:contains(?: at least)?|has|passed) (\d+) input tokens|"
+                     r"prompt \(length (\d+)|(\d+) in the messages", message)
+    alone = re.search("even without any output|characters|got -", message)
+    return context_facts(model.id, limit, prompt, bool(alone))
 
 
 def _number(pattern, text):
-    """Return the number that the one group that matched holds, or None."""
+    """Return the number that the group which matched holds, or None."""
     found = re.search(pattern, text)
     return int(found.group(found.lastindex)) if found else None
 
@@ -3228,25 +4529,29 @@ def _number(pattern, text):
 def context_facts(model_id, limit=None, prompt_tokens=None, alone=False):
     """Return the facts `problem` and `fix` of context-exceeded, with both numbers where known.
 
-    `alone`: the prompt is too long whatever the answer; it is, too, when it has `limit` tokens.
+    `alone`: the prompt is too long whatever the answer, as it is when it has `limit` tokens.
     """
-    size = " of %d tokens" % limit if limit else ""
-    prompt = "the prompt of %d tokens" % prompt_tokens if prompt_tokens else "the prompt"
+    place = "the context of %s" % model_id
+    if limit:
+        place += ", %d tokens" % limit
+    prompt = "the prompt"
+    if prompt_tokens:
+        prompt += " of %d tokens" % prompt_tokens
     if alone or limit and prompt_tokens and prompt_tokens >= limit:
-        return {"problem": "%s does not fit the context%s of %s" % (prompt, size, model_id),
+        return {"problem": "%s does not fit %s" % (prompt, place),
                 "fix": "shorten the prompt, or start vLLM with a larger --max-model-len"}
-    fix = "lower --max-tokens, or shorten the prompt"
+    lower = "lower --max-tokens"
     if limit and prompt_tokens:
-        fix = "lower --max-tokens to %d, or shorten the prompt" % (limit - prompt_tokens)
-    return {"problem": "%s and its answer do not fit the context%s of %s"
-                       % (prompt, size, model_id), "fix": fix}
+        lower += " to %d" % (limit - prompt_tokens)
+    return {"problem": "%s and its answer do not fit %s" % (prompt, place),
+            "fix": lower + ", or shorten the prompt"}
 
 
-def _error_inside(exchange, text, payload, provider, model):
+def _error_inside(exchange, data, payload, provider, model):
     """Return the error for an error object that came with HTTP 200, whole or within a stream."""
     code = _get(payload, "error", "code") or _get(payload, "code")
     status = code if isinstance(code, int) else 500
-    reply = Reply(status, "", exchange.headers, text, exchange.proxy, exchange.secrets)
+    reply = Reply(status, "", exchange.headers, data, exchange.proxy, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
         detail = "the server says: " + reply_words(reply)[1]
@@ -3264,81 +4569,81 @@ REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
 # matched in lower case with - for _, whole: qwen3 is not in qwen3.5, nor in qwen30b. A family
 # that is not here has no parser: a wrong one is worse than none.
 _FAMILIES = r"""
-(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron      -               -
-xlam                                                                    xlam            -
-toolace                                                                 pythonic        -
-hermes-(2-(pro|theta)|[34](\.\d)?)                                      hermes          -
-deepseek-r1.*(distill|qwen|llama)                                       -               deepseek_r1
-deepseek-r1                                                             deepseek_v3     deepseek_r1
-deepseek-v4[.-]1                                                        deepseek_v41    deepseek_v41
-deepseek-v4                                                             deepseek_v4     deepseek_v4
-deepseek-v3[.-]2-speciale                                               -               deepseek_v3
-deepseek-v3[.-]2                                                        deepseek_v32    deepseek_v3
-deepseek-v3[.-]1                                                        deepseek_v31    deepseek_v3
-deepseek-v3                                                             deepseek_v3     -
-qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                        -               -
-qwen-?3[.p-]?[5-9]|intern-s2                                            qwen3_coder     qwen3
-qwen-?3-?coder                                                          qwen3_xml       -
-qwen-?3(?![\d.]).*instruct                                              hermes          -
-qwen-?3                                                                 hermes          qwen3
-qwq                                                                     hermes          deepseek_r1
-qwen-?2[.p-]?5                                                          hermes          -
-(diffusion)?gemma-?4                                                    gemma4          gemma4
-functiongemma                                                           functiongemma   -
-gpt-?oss                                                                openai          openai_gptoss
-llama-?4                                                                llama4_pythonic -
-llama-?3[.p-]?[123]                                                     llama3_json     -
-mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime)   -               -
-magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)          mistral         mistral
-(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)              mistral         -
-glm-?(4[.-]?[789]|5(\.\d)?)                                             glm47           glm45
-glm-?4[.-]?[56]v?                                                       glm45           glm45
-kimi-?k3                                                                kimi_k3         kimi_k3
-kimi-?k2([.-][5-9]|.*thinking)                                          kimi_k2         kimi_k2
-kimi-?k2                                                                kimi_k2         -
-minimax-?m3                                                             minimax_m3      minimax_m3
-minimax-?m2([.-]\d)?                                                    minimax_m2      minimax_m2
-nemotron-?3(\.\d)?                                                      qwen3_coder     nemotron_v3
-granite-?4(\.\d)?                                                       granite4        -
-granite-?3\.2                                                           granite         granite
-granite-?3(\.\d)?                                                       granite         -
-granite-20b-functioncalling                                             granite-20b-fc  -
-step-?3[.p][5-9]                                                        step3p5         step3p5
-step-?3                                                                 step3           step3
-seed-oss                                                                seed_oss        seed_oss
-ernie-?4[.-]5.*thinking                                                 ernie45         ernie45
-ernie-?4[.-]5-vl                                                        -               ernie45
-hunyuan-a13b                                                            hunyuan_a13b    hunyuan_a13b
-hy-?4                                                                   hy_v4           hy_v4
-hy-?3                                                                   hy_v3           hy_v3
-olmo-?3.*think                                                          olmo3           olmo3
-olmo-?3(\.\d)?                                                          olmo3           -
-lfm-?2.*vl                                                              -               -
-lfm-?2([.-]5-8b|.*thinking)                                             lfm2            qwen3
-lfm-?2(\.\d)?                                                           lfm2            -
-mimo-v2[.-]5                                                            mimo            mimo
-mimo-v2-flash                                                           qwen3_xml       qwen3
-command-a-plus                                                          cohere_command4 cohere_command4
-command-a-reasoning                                                     cohere_command3 cohere_command3
-internlm-?2[.-]5                                                        internlm        -
-intern-s1                                                               internlm        deepseek_r1
-jamba-.*1[.-][5-9]                                                      jamba           -
-phi-?4-mini-instruct                                                    phi4_mini_json  -
-longcat-flash                                                           longcat         -
-gigachat-?3                                                             gigachat3       -
-apertus                                                                 apertus         -
-solar-open-?2                                                           solar_open2     solar_open2
-holo-?2                                                                 -               holo2
-ling-?3(\.\d)?                                                          ling3           ling3
-inkling                                                                 inkling         inkling
-laguna                                                                  poolside_v1     poolside_v1
-muse-glimmer                                                            muse_glimmer    muse_glimmer
-minicpm-?5                                                              minicpm5        -
-minicpm-v-4[.-]6                                                        qwen3_coder     -
-dots-?3                                                                 dots            qwen3
-trinity-large-thinking                                                  qwen3_coder     deepseek_r1
-mellum-?2.*thinking                                                     hermes          qwen3
-mellum-?2                                                               hermes          -
+(nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron   -               -
+xlam                                                                 xlam            -
+toolace                                                              pythonic        -
+hermes-(2-(pro|theta)|[34](\.\d)?)                                   hermes          -
+deepseek-r1.*(distill|qwen|llama).*                                  -               deepseek_r1
+deepseek-r1                                                          deepseek_v3     deepseek_r1
+deepseek-v4[.-]1                                                     deepseek_v41    deepseek_v41
+deepseek-v4                                                          deepseek_v4     deepseek_v4
+deepseek-v3[.-]2-speciale                                            -               deepseek_v3
+deepseek-v3[.-]2                                                     deepseek_v32    deepseek_v3
+deepseek-v3[.-]1                                                     deepseek_v31    deepseek_v3
+deepseek-v3                                                          deepseek_v3     -
+qwen-?3-?(guard|asr|tts|omni|embedding|reranker)                     -               -
+qwen-?3[.p-]?[5-9]|intern-s2                                         qwen3_coder     qwen3
+qwen-?3-?coder                                                       qwen3_xml       -
+qwen-?3(?![\d.]).*instruct                                           hermes          -
+qwen-?3                                                              hermes          qwen3
+qwq                                                                  hermes          deepseek_r1
+qwen-?2[.p-]?5                                                       hermes          -
+(diffusion)?gemma-?4                                                 gemma4          gemma4
+functiongemma                                                        functiongemma   -
+gpt-?oss                                                             openai          openai_gptoss
+llama-?4                                                             llama4_pythonic -
+llama-?3[.p-]?[123]                                                  llama3_json     -
+mistral-7b.*v0[.-][12]|mixtral-8x7b|codestral|voxtral.*(tts|realtime) -               -
+magistral|ministral-3.*reasoning|mistral-(small-4|medium-3\.5)       mistral         mistral
+(mistral|ministral|mixtral|devstral|pixtral|voxtral)(?!ai)           mistral         -
+glm-?(4[.-]?[789]|5(\.\d)?)                                          glm47           glm45
+glm-?4[.-]?[56]v?                                                    glm45           glm45
+kimi-?k3                                                             kimi_k3         kimi_k3
+kimi-?k2([.-][5-9]|.*thinking)                                       kimi_k2         kimi_k2
+kimi-?k2                                                             kimi_k2         -
+minimax-?m3                                                          minimax_m3      minimax_m3
+minimax-?m2([.-]\d)?                                                 minimax_m2      minimax_m2
+nemotron-?3(\.\d)?                                                   qwen3_coder     nemotron_v3
+granite-?4(\.\d)?                                                    granite4        -
+granite-?3\.2                                                        granite         granite
+granite-?3(\.\d)?                                                    granite         -
+granite-20b-functioncalling                                          granite-20b-fc  -
+step-?3[.p][5-9]                                                     step3p5         step3p5
+step-?3                                                              step3           step3
+seed-oss                                                             seed_oss        seed_oss
+ernie-?4[.-]5.*thinking                                              ernie45         ernie45
+ernie-?4[.-]5-vl                                                     -               ernie45
+hunyuan-a13b                                                         hunyuan_a13b    hunyuan_a13b
+hy-?4                                                                hy_v4           hy_v4
+hy-?3                                                                hy_v3           hy_v3
+olmo-?3.*think                                                       olmo3           olmo3
+olmo-?3(\.\d)?                                                       olmo3           -
+lfm-?2.*vl                                                           -               -
+lfm-?2([.-]5-8b|.*thinking)                                          lfm2            qwen3
+lfm-?2(\.\d)?                                                        lfm2            -
+mimo-v2[.-]5                                                         mimo            mimo
+mimo-v2-flash                                                        qwen3_xml       qwen3
+command-a-plus                                                       cohere_command4 cohere_command4
+command-a-reasoning                                                  cohere_command3 cohere_command3
+internlm-?2[.-]5                                                     internlm        -
+intern-s1                                                            internlm        deepseek_r1
+jamba-.*1[.-][5-9]                                                   jamba           -
+phi-?4-mini-instruct                                                 phi4_mini_json  -
+longcat-flash                                                        longcat         -
+gigachat-?3                                                          gigachat3       -
+apertus                                                              apertus         -
+solar-open-?2                                                        solar_open2     solar_open2
+holo-?2                                                              -               holo2
+ling-?3(\.\d)?                                                       ling3           ling3
+inkling                                                              inkling         inkling
+laguna                                                               poolside_v1     poolside_v1
+muse-glimmer                                                         muse_glimmer    muse_glimmer
+minicpm-?5                                                           minicpm5        -
+minicpm-v-4[.-]6                                                     qwen3_coder     -
+dots-?3                                                              dots            qwen3
+trinity-large-thinking                                               qwen3_coder     deepseek_r1
+mellum-?2.*thinking                                                  hermes          qwen3
+mellum-?2                                                            hermes          -
 """
 
 
@@ -3367,43 +4672,63 @@ def _family(model_id, root):
 
 
 def parser_facts(url, model, option):
-    """Return the facts `fix` and `command` that start vLLM with a parser; `option` says which."""
+    """Return the facts `fix` and `command` that start vLLM with a Model's parser; `option` is
+    TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page."""
+    options, page = option, REASONING_PAGE
+    parser = reasoning_parser(model.id, model.root)
     if option == TOOL_PARSER:
-        parser, page = tool_call_parser(model.id, model.root), PARSER_PAGE
-        options = ["--enable-auto-tool-choice", option]
-    else:
-        parser, page = reasoning_parser(model.id, model.root), REASONING_PAGE
-        options = [option]
-    fix = "start vLLM with " + " ".join(options)
-    if parser:
-        options.append(parser)
-        return {"fix": fix + " " + parser, "command": serve_command(url, model, *options)}
-    return {"fix": "%s PARSER, if there is one for the family of this model: %s" % (fix, page)}
+        options, page = "--enable-auto-tool-choice " + option, PARSER_PAGE
+        parser = tool_call_parser(model.id, model.root)
+    fix = "start vLLM with %s " % options
+    if not parser:
+        return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
+    command = "%s %s %s" % (serve_command(url, model), options, parser)
+    return {"fix": fix + parser, "command": command}
 
 
-def serve_command(url, model, *options):
-    """Return the shell command that starts vLLM with a Model as it is served at `url`, and options."""
+def serve_command(url, model):
+    """Return the shell command that starts vLLM with a Model as it is served at `url`."""
     import shlex
     words = ["vllm", "serve", model.root or model.id]
-    if model.root and model.root != model.id:
+    if words[-1] != model.id:
         words += ["--served-model-name", model.id]
     target = split_url(url)
     if is_loopback(target.host):
         words += ["--port", str(target.port)]
-    return " ".join(shlex.quote(word) for word in words + list(options))
+    return " ".join(map(shlex.quote, words))
 
 
 # The way to the server
 
+def limit_words(provider, timeout_s):
+    """Return the name of the setting that bounds a completion's silence, "" for the default."""
+    if timeout_s:
+        return "--timeout"
+    return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
+
+
+# What to do about a phase of PHASES before the server is reached, whose limit is its own.
+_UNREACHED = {
+    "resolve": "check the name servers of this host",
+    "connect": "check the address, the route to it and the firewall",
+    "proxy": "check the proxy of the environment",
+    "tls": "check that the port speaks https",
+}
+
+
 def timeout_error(url, phase, seconds, limit=""):
-    """Return the error for a server that kept silent in a phase of the exchange (a code of PHASES).
+    """Return the error for a server that kept silent in a phase of the exchange, a code of PHASES.
 
     `limit` names the setting that ended the wait; "" is a default.
     """
-    fix = {"resolve": "check the name servers of this host",
-           "connect": "check the address, the route to it and the firewall"}
-    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], seconds=round(seconds, 1),
-                     fix=fix.get(phase, "look at the server's log; a slow server needs a larger --timeout"))
+    facts = {"url": url, "phase": phase, "when": PHASES[phase], "seconds": round(seconds, 1)}
+    if phase in _UNREACHED:
+        return error_for("timeout", fix=_UNREACHED[phase], **facts)
+    reason = "look at the server's log"
+    if phase in ("wait", "first"):
+        reason = "a queue or a long prompt is the usual reason"
+    return error_for("timeout", limit=" (limit: %s)" % (limit or "the default"),
+                     fix="%s; to wait longer, raise %s" % (reason, limit or "--timeout"), **facts)
 
 
 def refused_error(url):
@@ -3412,63 +4737,34 @@ def refused_error(url):
     return error_for("connection-refused", url=url, fix=fix)
 
 
-_OTHER_PROTOCOL = ("WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST|"
-                   "PACKET_LENGTH_TOO_LONG")
-
-
-def tls_error(error, facts, certificate):
-    """Return the error that an exception of TLS means; `certificate()` gives the server's (DER)."""
+def tls_error(error, facts, names):
+    """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
     text = str(error)
     if re.search("doesn't match|[Mm]ismatch", text):
-        names = ", ".join(certificate_names(certificate())[:8]) or text
-        return error_for("tls-wrong-host", detail="it is for " + names, **facts)
+        listed = ", ".join(names()[:8])
+        return error_for("tls-wrong-host", detail=listed and "it is for " + listed or text, **facts)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         detail = getattr(error, "verify_message", None) or text
         return error_for("tls-untrusted", detail=detail, **facts)
-    if re.search(_OTHER_PROTOCOL, text):
+    if re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
     return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
 
 
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
-    dates = list(re.finditer(b"\x17\x0d([0-9]{6})[0-9]{6}Z|\x18\x0f([0-9]{8})[0-9]{6}Z", der))[:2]
+    dates = list(re.finditer(b"[\x17\x18][\x0d\x0f]([0-9]{12,14})Z", der))[:2]
     if len(dates) < 2:
         return ""
     days = []
     for found in dates:
-        day = (found.group(2) or b"20" + found.group(1)).decode("ascii")
-        days.append("%s-%s-%s" % (day[:4], day[4:6], day[6:]))
-    names = _common_names(der[:dates[0].start()])    # the issuer's stand before the dates
-    issuer = "issued by %s, " % names[-1] if names else ""
+        text = found.group(1).decode("ascii")        # a year of two digits is of this century
+        days.append("%s%s-%s-%s" % (text[:-12] or "20", text[-12:-10], text[-10:-8], text[-8:-6]))
+    issuer = ""                                      # its CN or O, before the dates
+    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.S):
+        name = der[found.end():found.end() + ord(found.group(1))]
+        issuer = "issued by %s, " % name.decode("utf-8", "replace")
     return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
-
-
-def _common_names(der):
-    """Return the CN and O texts in a piece of a certificate."""
-    names = []
-    for found in re.finditer(b"\x06\x03\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der, re.DOTALL):
-        end = found.end() + ord(found.group(1))
-        names.append(der[found.end():end].decode("utf-8", "replace"))
-    return names
-
-
-def certificate_names(der):
-    """Return the host names and addresses a DER certificate is for (RFC 5280, 4.2.1.6)."""
-    head = re.search(b"\x06\x03\x55\x1d\x11(?:\x01\x01.)?\x04(?:\x81.|\x82..|.)\x30"
-                     b"(?:\x81(.)|\x82(..)|(.))", der, re.DOTALL)
-    if not head:
-        return []
-    size = int.from_bytes(head.group(head.lastindex), "big")
-    rest, names = der[head.end():head.end() + size], []
-    while len(rest) > 2:
-        kind, value = rest[0], rest[2:2 + rest[1]]
-        rest = rest[2 + rest[1]:]
-        if kind == 0x82:                             # a host name; 0x87 is an address
-            names.append(excerpt(value.decode("ascii", "replace"), 100))
-        elif kind == 0x87 and len(value) == 4:
-            names.append(".".join(map(str, value)))
-    return names
 
 
 # Answers without content
@@ -3511,7 +4807,7 @@ def discover_models(provider, timeout_s=None):
     rows = fetch_model_rows(provider, timeout_s)
     if not rows:
         raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
-                   fix="start vLLM with a model: vllm serve MODEL")
+                        fix="start vLLM with a model: vllm serve MODEL")
     return discovered_models(rows, provider)
 
 
@@ -3527,15 +4823,26 @@ def list_models(provider, timeout_s=None):
     if provider.asks_server:
         models = merge_models(models, discover_models(provider, timeout_s), provider)
     if not models:
-        raise error_for("no-models", where=provider.file or "the config",
-                   problem="models.providers.%s declares no models, so OpenClaw lists none and asks no server" % provider.id,
-                   fix="declare them (%s config --write), or let the server be asked: "
-                       "agents: { defaults: { models: { \"%s/*\": {} } } }" % (TOOL, provider.id))
+        raise _nothing_declared(provider)
     return sorted(models, key=lambda model: (model.key.lower(), model.key))
 
 
+def _nothing_declared(provider):
+    """Return the error for a provider without rows whose server is not to be asked."""
+    wildcard = "agents: { defaults: { models: { \"%s/*\": {} } } }" % provider.id
+    reason = "models.providers.%s declares no models" % provider.id
+    if provider.plugin_off:
+        reason += " and " + provider.plugin_off
+    elif not provider.explicit:
+        reason = "models.mode is \"replace\" and no models are declared"
+    return error_for("no-models", where=provider.file or "the config",
+                     problem=reason + ", so OpenClaw lists none and asks no server",
+                     fix="declare them (%s config --write), or let the server be asked: %s"
+                         % (TOOL, wildcard))
+
+
 def list_everywhere(providers, timeout_s=None):
-    """Ask many servers at once: return [(Provider, [Model], Error or None)] in the order of `providers`.
+    """Ask many servers at once: return [(Provider, [Model], Error or None)] in their order.
 
     A dead server costs its own rows only (declared ones stay, as in OpenClaw),
     and all dead ones together about `timeout_s`.
@@ -3544,7 +4851,8 @@ def list_everywhere(providers, timeout_s=None):
         try:
             return provider, list_models(provider, timeout_s), None
         except Error as error:
-            return provider, [] if provider.refusal else declared_models(provider), error
+            declared = [] if provider.refusal else declared_models(provider)
+            return provider, declared, error
 
     return in_parallel(ask, [(provider,) for provider in providers])
 
@@ -3594,8 +4902,8 @@ def find_model(provider, reference=None, timeout_s=None):
     `discover_models` does, and ServerError (model-not-served) for an unknown one.
     """
     if provider.api != "openai-completions":
-        raise ConfigError("models.providers.%s.api is %s: only openai-completions is spoken here" % (provider.id, provider.api),
-                          cause="config-invalid")
+        raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
+                          % (provider.id, provider.api), cause="config-invalid")
     reference = reference or _own_primary(provider)
     declared = declared_models(provider)
     found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
@@ -3614,30 +4922,36 @@ def bearer(credential):
 
 
 def discovery_headers(provider):
-    """Return the headers of a discovery request: the block's own, but Authorization is the key's."""
-    headers = {name: value for name, value in provider.headers.items() if name.lower() != "authorization"}
-    headers.update(bearer(provider.discovery_key))
+    """Return the headers of a discovery request: the block's own, but the key stays above them."""
+    headers = {}
+    for layer in (provider.headers, provider.last_headers, bearer(provider.discovery_key)):
+        for name, value in layer.items():
+            set_header(headers, name, value)
     return headers
 
 
 def request_headers(provider, model=None):
-    """Return the headers of a completion: the key's, then the block's, then the model's."""
-    headers = bearer(provider.request_key)
-    for source in (provider.headers, model.headers if model is not None else {}):
-        for name, value in source.items():
+    """Return the headers of a completion: the key's, the block's, the model's, the request's."""
+    headers = {}
+    own = model.headers if model is not None else {}
+    for layer in (bearer(provider.request_key), provider.headers, own, provider.last_headers):
+        for name, value in layer.items():
             set_header(headers, name, value)
     return headers
 
 
 def fetch_model_rows(provider, timeout_s=None):
-    """Return the usable rows of GET {base_url}/models. Raises ServerError, KeyRefused or the refusal."""
+    """Return the usable rows of GET {base_url}/models.
+
+    Raises ServerError, KeyRefused or the refusal.
+    """
     if provider.refusal is not None:
         raise provider.refusal
     limit_s = timeout_s or DISCOVERY_TIMEOUT_S
     url = provider.base_url + "/models"
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
-    return model_rows(url, fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT),
-                      provider.discovery_key)
+    reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
+    return model_rows(url, reply, provider.discovery_key)
 
 
 def probe_thinking(provider, model_id, timeout_s=None):
@@ -3645,34 +4959,96 @@ def probe_thinking(provider, model_id, timeout_s=None):
 
     Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
     """
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
-    url = server_root(provider.base_url) + "/tokenize"
     counts = []
     for enabled in (True, False):
-        body = encode_body({"model": model_id, "messages": [{"role": "user", "content": "hi"}],
-                            "chat_template_kwargs": {"enable_thinking": enabled}})
-        reply = fetch("POST", url, discovery_headers(provider), body,
-                      Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s), MODEL_LIST_LIMIT)
-        try:
-            counts.append(_get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count"))
-        except ValueError:
-            counts.append(None)
+        body = {"model": model_id, "messages": [{"role": "user", "content": "hi"}],
+                "chat_template_kwargs": {"enable_thinking": enabled}}
+        counts.append(_ask_tokenizer(provider, None, body, timeout_s))
     if None in counts or counts[0] == counts[1]:
         return None
     return ({"thinkingFormat": "qwen-chat-template"},
             "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
 
 
+def _ask_tokenizer(provider, model, body, timeout_s):
+    """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
+    limit_s = min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S)
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    url = server_root(model.base_url if model else provider.base_url) + "/tokenize"
+    reply = fetch("POST", url, request_headers(provider, model), encode_body(body), route,
+                  MODEL_LIST_LIMIT)
+    try:
+        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
+    except ValueError:
+        return None
+    return count if type(count) is int and reply.status == 200 else None
+
+
+def count_prompt_tokens(provider, model, body, timeout_s=None):
+    """Return how many tokens the prompt of a shaped body takes, or None where nobody can tell.
+
+    One POST /tokenize with the messages, tools and template arguments as they will be sent. A
+    prompt with more than texts is not asked about: an image counts only once it is read.
+    """
+    contents = [message.get("content") for message in body["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    if provider.refusal is not None or any(_get(part, "type") != "text" for part in parts):
+        return None
+    asked = _picked(body, ("model", "messages", "tools", "chat_template_kwargs"))
+    try:
+        return _ask_tokenizer(provider, model, asked, timeout_s)
+    except Error:                                    # what is wrong will be said of the completion
+        return None
+
+
+def thinking_model(provider, model, thinking, timeout_s=None):
+    """Return a Model with the switch that a thinking level needs, where nobody declared one.
+
+    It follows the family (id or root), else what /tokenize shows of the chat template.
+    Raises ServerError, KeyRefused.
+    """
+    if thinking is None or model.source != "discovered":
+        return model
+    names = [model.id, (model.root or "").split("/")[-1]]
+    known = [thinking_evidence(name) for name in names]
+    compat = next((evidence[0] for evidence in known if evidence), None)
+    if any(re.search(family, name) for family in (_NEMOTRON, _DEEPSEEK) for name in names):
+        compat = {}
+    if compat is None:
+        compat = (probe_thinking(provider, model.id, timeout_s) or (None,))[0]
+    if compat is None:
+        return model
+    return model._replace(reasoning=True, compat=dict(compat, **model.compat))
+
+
+def prepare_request(provider, model, body, thinking=None, timeout_s=None):
+    """Return a body Shaped for sending, its budget counted where the estimate would cut it.
+
+    Raises as `shape_request` does, and ServerError or KeyRefused while it looks for the
+    thinking switch of a model that nobody declared.
+    """
+    model = thinking_model(provider, model, thinking, timeout_s)
+    shaped = shape_request(body, model, thinking)
+    count = None
+    if shaped.clamped:
+        count = count_prompt_tokens(provider, model, shaped.body, timeout_s)
+    if count is None:
+        return shaped
+    return shape_request(body, model, thinking, count)
+
+
 def stream_chat(provider, body, thinking=None, timeout_s=None):
     """Send a chat-completions body and return an iterator of Deltas as the answer comes.
 
-    The body is shaped first (`shape_request`), for the model that body["model"]
+    The body is shaped first (`prepare_request`), for the model that body["model"]
     names. `timeout_s` bounds silence, not the whole answer. Dropping the
     iterator closes the connection. Raises what `find_model` raises; while it is
     read, ServerError when the answer breaks off: what came before has been yielded.
     """
-    model = find_model(provider, body.get("model") if isinstance(body, dict) else None)
-    return send_chat(provider, model, shape_request(body, model, thinking).body, timeout_s)
+    reference = _text_or_none(_get(body, "model"))
+    model = find_model(provider, reference, timeout_s)
+    shaped = prepare_request(provider, model, body, thinking, timeout_s)
+    return send_chat(provider, model, shaped.body, timeout_s)
 
 
 def chat(provider, body, thinking=None, timeout_s=None):
@@ -3728,11 +5104,8 @@ class Observed(object):
             self.first_piece_s = elapsed_s
 
     def note_payload(self, payload):
-        choices = payload.get("choices")
-        if not isinstance(choices, list):
-            return
-        for choice in choices:
-            piece = _get(choice, "delta") or _get(choice, "message")
+        for choice in choices_of(payload):
+            piece = choice.get("delta") or choice.get("message")
             for name in ("reasoning", "reasoning_content"):
                 if _get(piece, name):
                     self.reasoning_field = name
@@ -3747,9 +5120,10 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
     """
     if provider.refusal is not None:
         raise provider.refusal
-    url = provider.base_url + "/chat/completions"
+    url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s, total_s)
+    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s,
+                  total_s, limit_words(provider, timeout_s))
     data, headers = encode_body(body), request_headers(provider, model)
     full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
     with Exchange("POST", url, headers, data, route, before_wait) as exchange:
@@ -3758,8 +5132,7 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
             observed.headers_s = exchange.seconds["headers"]
         if exchange.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
-        for delta in read_answer(exchange, provider, model, observed, full):
-            yield delta
+        yield from read_answer(exchange, provider, model, observed, full)
 
 
 def encode_body(body):
@@ -3773,6 +5146,7 @@ def encode_body(body):
 def read_answer(exchange, provider, model, observed=None, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
+    exchange.phase = "first"
     blank = 0
     for first in chunks:
         if first.strip():
@@ -3810,8 +5184,9 @@ def _read_whole(exchange, chunks, provider, model, full):
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
     if not isinstance(_get(payload, "choices"), list):
-        raise error_for("not-openai", url=exchange.url, detail=_what_it_is(text) or "there are no choices in it",
-                        answered_by=answered_by(exchange.headers))
+        raise error_for("not-openai", url=exchange.url,
+                        detail=what_it_is(text) or "there are no choices in it",
+                        **layer_facts(exchange.headers))
     yield decode_delta(payload, full)
 
 
@@ -4016,13 +5391,13 @@ def _check_settings(case):
     failed_path = case.error.facts.get("path") if case.error is not None else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
         if issue.path in settings.unset_variables:
-            if issue.path != failed_path:
-                yield _finding(error_for("config-missing-variable", path=issue.path, variable=settings.unset_variables[issue.path],
+            if dotted(issue.path) != failed_path:
+                yield _finding(error_for("config-missing-variable", path=dotted(issue.path), variable=settings.unset_variables[issue.path],
                                   dotenv=_dotenv_path(settings)), "warn")
         elif issue.path:
-            near = re.search(r"did you mean (.+)\?", issue.message)
-            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=issue.path, problem=issue.message,
-                              fix="rename it to %s" % near.group(1) if near else "remove it, if OpenClaw refuses it"))
+            near = issue.successor
+            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=dotted(issue.path), problem=issue.message,
+                              fix="rename it to %s" % near[-1] if near else "remove it, if OpenClaw refuses it"))
         else:
             yield _finding(error_for("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
 
@@ -4289,7 +5664,7 @@ def _check_version(case):
         yield _passed("vLLM %s" % case.shown(case.version, 40))
         return
     case.version = None
-    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % answered_by(reply.headers))
+    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer_facts(reply.headers)["answered_by"])
 
 
 def _check_health(case):
@@ -4338,13 +5713,10 @@ def _references(case):
     provider, named = case.provider, collections.OrderedDict()
     for row in provider.models:
         named.setdefault(row["id"], []).append("declared")
-    defaults = provider.defaults
-    aliases = {entry["alias"]: key for key, entry in (defaults.get("models") or {}).items()
-               if isinstance(entry, dict) and isinstance(entry.get("alias"), str)}
-    chosen = [(provider.primary, "the default")]
-    chosen += [(reference, "a fallback") for reference in _get(defaults.get("model"), "fallbacks") or []]
-    for reference, where in chosen:
-        reference = aliases.get(reference, reference) or ""
+    for tag, reference in provider.references:
+        if not tag.startswith(("default", "fallback")):
+            continue
+        where = "the default" if tag == "default" else "a fallback"
         prefix, _, model_id = reference.partition("/")
         if prefix.strip().lower() == provider.id.lower() and model_id:
             spelled = reference if reference in case.served else model_id
@@ -5453,9 +6825,15 @@ def demo_server(port=0, key=None):
 # ----------------------------------------------------------------------------
 # Console: the streams, and what a terminal may be shown
 # ----------------------------------------------------------------------------
+# All that is written goes through here and is redacted. What fails is told by OutputFailed and
+# ReaderGone, which are no OSErrors: a reader that left must not look like a broken server.
 
 class OutputFailed(Exception):
-    """Standard output took no more: the OSError that said so."""
+    """Standard output took no more; the message is the reason."""
+
+
+class ReaderGone(Exception):
+    """Nobody reads standard output any more."""
 
 
 class _Nowhere(io.TextIOBase):
@@ -5469,20 +6847,24 @@ class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.stdout, self.env = stdin, stdout, env
-        self.stderr = _Nowhere() if stderr is None else stderr
-        self.secrets = []
+        self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
+        if stderr is None:
+            self.stderr = _Nowhere()
+        self.secrets, self.warned = [], []
         self.verbose = False
 
     def hide(self, texts):
         """Remember texts that must never be shown, in any spelling."""
-        found = set().union(*(spellings(text) for text in texts))
-        known = found.union(self.secrets, (json.dumps(text)[1:-1] for text in found))
+        known = set(self.secrets).union(*map(spellings, texts))
         self.secrets = sorted(known, key=len, reverse=True)
 
     def out(self, text):
-        """Write a line of the answer to standard output."""
+        """Write lines to standard output."""
         self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
+
+    def out_line(self, text):
+        """Write one line to standard output, whatever the text holds."""
+        self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
 
     def err(self, text):
         """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
@@ -5496,24 +6878,35 @@ class Console(object):
 
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
-        pieces = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout)).iterencode(value)
+        encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
+        pieces = encoder.iterencode(redact_value(value, self.secrets))
         while True:                                  # in batches: the whole text at once would double the memory
             text = "".join(itertools.islice(pieces, 5000))
-            if not text.replace("\n", "").isprintable():
-                text = re.sub(_UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-            text = redact_known(text, self.secrets)
-            self.write(self.stdout, text or "\n")
             if not text:
-                return
+                return self.write(self.stdout, "\n")
+            self.write(self.stdout, escaped_json(text))
 
     def out_exact(self, text):
         """Write to standard output what another program reads: nothing but known secrets is changed."""
         self.write(self.stdout, redact_known(text, self.secrets) + "\n")
 
+    def write_answer(self, text):
+        """Write redacted text of an answer: to a pipe or file as it is, to a terminal made visible."""
+        buffer = getattr(self.stdout, "buffer", None)
+        if buffer is None or is_terminal(self.stdout):
+            if is_terminal(self.stdout):
+                text = visible(text, UNSAFE_ANSWER)
+            return self.write(self.stdout, text)
+        encoding = self.stdout.encoding
+        if self.stdout.errors == "surrogateescape":  # Python's mark of the C locale, which states no encoding
+            encoding = "utf-8"
+        self._attempt(self.stdout, self.stdout.flush)
+        self._attempt(self.stdout, buffer.write, text.encode(encoding, "backslashreplace"))
+
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode.
 
-        Raises OutputFailed or BrokenPipeError for standard output; of standard
+        Raises OutputFailed or ReaderGone for standard output; of standard
         error's failures there is nobody left to tell.
         """
         if stream is None:
@@ -5530,10 +6923,11 @@ class Console(object):
         except UnicodeEncodeError:
             raise
         except (OSError, ValueError) as error:       # full, closed, or nobody reads
-            if stream is self.stdout and isinstance(error, BrokenPipeError):
-                raise
-            if stream is self.stdout:
-                raise OutputFailed(getattr(error, "strerror", None) or str(error))
+            if stream is not self.stdout:
+                return
+            if isinstance(error, BrokenPipeError):
+                raise ReaderGone()
+            raise OutputFailed(getattr(error, "strerror", None) or str(error))
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
@@ -5541,9 +6935,9 @@ class Console(object):
 
     def report(self, error):
         """Write an Error in one to three lines: what and where, the next step, where to ask further."""
-        self.err("error: " + error.message)
-        if error.next_step:
-            self.err("  " + error.next_step)
+        for indent, text in (("error: ", error.message), ("  ", error.next_step)):
+            if text:
+                self.err(indent + visible(redact(text, self.secrets), UNSAFE_LINE))
         if error.cause in DOCTOR_KNOWS_MORE:
             self.err("  more: %s doctor" % TOOL)
 
@@ -5571,24 +6965,24 @@ def is_terminal(stream):
 
 
 class LiveText(object):
-    """Makes text that comes in pieces safe to show, a secret cut across pieces included."""
+    """Redacts text that comes in pieces, a secret cut across pieces included."""
 
     def __init__(self, secrets):
         self._secrets, self._held = secrets, ""
-        self._begun = {secret[:size] for secret in secrets for size in range(1, len(secret))}
-        self._longest = max(map(len, secrets)) - 1 if secrets else 0
 
     def feed(self, text):
         """Return what can be shown now; holds back an end that may begin a secret."""
         text = redact_known(self._held + text, self._secrets)
-        keep = next((size for size in range(min(self._longest, len(text)), 0, -1) if text[-size:] in self._begun), 0)
-        self._held = text[len(text) - keep:]
-        return visible(text[:len(text) - keep])
+        shown = len(text) - begun_secret(text, self._secrets)
+        self._held = text[shown:]
+        return text[:shown]
 
     def end(self):
         """Return what was held back, unless it is most of a secret."""
         held, self._held = self._held, ""
-        return visible(without_beginning(held, self._secrets))
+        if begun_secret(held, self._secrets) >= _SHORTEST_SECRET:
+            return "***"
+        return held
 
 
 def display_width(text):
@@ -5596,8 +6990,13 @@ def display_width(text):
     if len(text) == len(text.encode("utf-8", "surrogatepass")):
         return len(text)
     import unicodedata
-    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-               for char in text)
+    width = 0
+    for char in text:
+        if unicodedata.east_asian_width(char) in "WF":
+            width += 2
+        elif not unicodedata.combining(char):
+            width += 1
+    return width
 
 
 def _padded(text, size):
@@ -5614,40 +7013,66 @@ def _cut(text, size):
 
 
 class _Display(object):
-    """Shows Deltas as they come: content on standard output, reasoning dimmed on standard error."""
+    """Shows Deltas: content on standard output, reasoning dimmed on standard error.
+
+    What comes is collected; `flush`, called before the server is waited for, shows it.
+    """
 
     def __init__(self, options, console):
         self._console = console
-        self._content = None if options.json else LiveText(console.secrets)
-        self._reasoning = None if options.quiet else LiveText(console.secrets)
-        self._dim = ("\x1b[2m", "\x1b[0m") if console.colour(console.stderr) else ("", "")
-        self._line_open = {"content": False, "reasoning": False}
+        self._shows = {"content": not options.json, "reasoning": not options.quiet}
+        self._live = {part: LiveText(console.secrets) for part in self._shows}
+        self._line_open = dict.fromkeys(self._shows, False)
+        self._dim = ("", "")
+        if console.colour(console.stderr):
+            self._dim = ("\x1b[2m", "\x1b[0m")
+        self._part, self._pieces = "content", []     # what was collected since the last flush
 
     def add(self, delta):
-        """Show one Delta."""
-        if delta.reasoning and self._reasoning is not None:
-            self._write("reasoning", self._reasoning.feed(delta.reasoning))
-        if delta.content and self._content is not None:
-            self._close("reasoning")
-            self._write("content", self._content.feed(delta.content))
+        """Take one Delta."""
+        if delta.reasoning:
+            self._collect("reasoning", delta.reasoning)
+        if delta.content:
+            self._collect("content", delta.content)
+
+    def _collect(self, part, text):
+        if not self._shows[part]:
+            return
+        if part != self._part:
+            self.flush()
+            if part == "content":
+                self._close("reasoning")
+            self._part = part
+        self._pieces.append(text)
+        if len(self._pieces) == 1000:
+            self.flush()
+
+    def flush(self):
+        """Show what was collected, but for an end that may begin a secret."""
+        if self._pieces:
+            text = "".join(self._pieces)
+            self._pieces = []
+            self._write(self._part, self._live[self._part].feed(text))
 
     def _write(self, part, text):
-        stream = self._console.stdout if part == "content" else self._console.stderr
-        if text:
-            before, after = self._dim if part == "reasoning" else ("", "")
-            self._console.write(stream, before + text + after)
-            self._line_open[part] = not text.endswith("\n")
-            self._console.flush()
+        if not text:
+            return
+        if part == "content":
+            self._console.write_answer(text)
+        else:
+            before, after = self._dim
+            self._console.write(self._console.stderr, before + visible(text, UNSAFE_ANSWER) + after)
+        self._line_open[part] = not text.endswith("\n")
+        self._console.flush()
 
     def _close(self, part):
-        live = self._content if part == "content" else self._reasoning
-        if live is not None:
-            self._write(part, live.end())
+        self._write(part, self._live[part].end())
         if self._line_open[part]:
             self._write(part, "\n")
 
     def end(self):
-        """Show what was held back, and end open lines."""
+        """Show all that is left, and end open lines."""
+        self.flush()
         self._close("reasoning")
         self._close("content")
 
@@ -5655,18 +7080,23 @@ class _Display(object):
 # ----------------------------------------------------------------------------
 # Verbs
 # ----------------------------------------------------------------------------
+# One `_add_…_parser` and one `_cmd_…` each. What a verb finds out it says on the Console; what
+# it cannot do it raises, and `main` alone makes an exit status of that.
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """Run the command line and return its exit status; never calls sys.exit.
 
     `argv` is without the program's name; None means the process's own values.
     """
-    env = dict(os.environ if env is None else env)
-    console = Console(sys.stdin if stdin is None else stdin, sys.stdout if stdout is None else stdout,
-                      sys.stderr if stderr is None else stderr, env)
+    if argv is None:
+        argv = sys.argv[1:]
+    if env is None:
+        env = os.environ
+    env = dict(env)
+    console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr, env)
     try:
         try:
-            status = run(sys.argv[1:] if argv is None else list(argv), env, console)
+            status = run(list(argv), env, console)
         except Error as error:
             console.report(error)
             status = error.exit_status
@@ -5674,7 +7104,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     except KeyboardInterrupt:
         console.err("")
         status = 130
-    except BrokenPipeError:                          # the reader has what it wanted
+    except ReaderGone:                               # it has what it wanted
         _abandon(console.stdout)
         status = 0
     except OutputFailed as error:
@@ -5694,24 +7124,28 @@ def _abandon(stream):
 
 def run(argv, env, console):
     """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
-    console.hide(value for name, value in env.items() if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
+    console.hide(value for name, value in env.items() if re.search(_SECRET_NAME, name.upper()))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
     console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    parser = _top_parser(console) if verb is None else _verb_parser(verb, console)
+    if verb is None:                                 # a parser is built for the verb asked for, and no other
+        parser, act = _top_parser(console), _cmd_version
+    else:
+        parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
     try:
-        options = parser.parse_args(argv if verb is None else argv[1:])
+        options, unknown = parser.parse_known_args(argv)
+        if unknown:                                  # options by name only: a value may be a key
+            names = [text.partition("=")[0] for text in unknown if text.startswith("-")]
+            parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
         if verb is None and not options.version:
-            parser.error("the verb comes first" if options.verb else "name a verb")
+            parser.error("name a verb, and name it first")
     except SystemExit as stop:
         return stop.code or 0
-    if verb is None:
-        return _cmd_version(options, console)
     console.verbose = options.verbose
-    return verb[2](options, env, console)
+    return act(options, env, console)
 
 
-def _cmd_version(options, console):
+def _cmd_version(options, env, console):
     console.out("openclaw_vllm %s" % __version__)
     if options.verbose:
         import hashlib
@@ -5745,13 +7179,19 @@ def _parser(console, prog, description, epilog=None):
             console.write(console.stdout, self.format_help())
 
         def _print_message(self, message, file=None):       # usage and errors; not by sys.stderr, which may be None
-            console.write(console.stderr, message or "")
+            console.write(console.stderr, visible(redact(message or "", console.secrets)))
 
     def formatter(prog):
         columns = console.env.get("COLUMNS") or ""
-        return argparse.RawDescriptionHelpFormatter(prog, width=int(columns) - 2 if columns.isdigit() and int(columns) > 20 else 78)
+        width = 80
+        if re.match(r"[0-9]{2,4}\Z", columns):
+            width = max(24, int(columns))
+        return argparse.RawDescriptionHelpFormatter(prog, width=width - 2)
 
-    return Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter)
+    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
+                    allow_abbrev=False)
+    parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=argparse.SUPPRESS)
+    return parser
 
 
 def _top_parser(console):
@@ -5773,20 +7213,59 @@ def _verb_parser(verb, console):
     return parser
 
 
+# Types of arguments; what they raise, argparse words as "argument --timeout: …".
+
+def _bad_argument(problem):
+    import argparse
+    return argparse.ArgumentTypeError(problem)
+
+
+def _refuse_key(_):
+    raise _bad_argument("a key on the command line can be read by every user of this host: "
+                        "use --api-key-file PATH, or the variable VLLM_API_KEY")
+
+
 def _seconds(text):
-    """Return a number of seconds above 0; argparse words the ValueError."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < LONGEST_TIMEOUT_S:
-        raise ValueError(text)
+        raise _bad_argument("give a number of seconds, above 0 and below %d" % LONGEST_TIMEOUT_S)
     return value
+
+
+def _whole_number(text):
+    if not re.match("0*[1-9][0-9]{0,9}\\Z", text):
+        raise _bad_argument("give a whole number above 0")
+    return int(text)
+
+
+def _text(text):
+    try:
+        return as_utf8(text)
+    except ValueError:
+        raise _bad_argument("it is not valid UTF-8")
+
+
+def as_utf8(text):
+    """Return an argument or a line as the UTF-8 that it is, whatever Python took it for in the C locale.
+
+    Raises ValueError when it is not UTF-8.
+    """
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:
+        return os.fsencode(text).decode("utf-8")
 
 
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
     group.add_argument("--config", metavar="PATH", help="openclaw.json to read (default: where OpenClaw keeps it)")
-    group.add_argument("--provider", metavar="ID", action="append", default=[],
+    group.add_argument("--provider", metavar="ID", action="append", default=[], type=_text,
                        help="a block of models.providers (default: vllm); list and doctor take several, or all")
-    group.add_argument("--base-url", metavar="URL", action="append", default=[],
+    group.add_argument("--base-url", metavar="URL", action="append", default=[], type=_text,
                        help="ask this server, above every setting; list and doctor take several")
     group.add_argument("--api-key-file", metavar="PATH", help="read the key from a file (-: standard input)")
     group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for the server")
@@ -5796,7 +7275,8 @@ def _add_server_options(verb):
 
 def _add_model_options(verb):
     group = verb.add_argument_group("the model")
-    group.add_argument("--model", metavar="REF", help="vllm/<id>, an id or an alias (default: the default model)")
+    group.add_argument("--model", metavar="REF", type=_text,
+                       help="vllm/<id>, an id or an alias (default: the default model)")
     group.add_argument("--thinking", metavar="LEVEL", choices=THINKING_LEVELS, type=str.lower,
                        help="one of: " + ", ".join(THINKING_LEVELS))
 
@@ -5812,50 +7292,51 @@ def _open_provider(options, env, console):
 def _open_providers(options, env, console):
     """Return (Settings, [Provider]) for the shared options."""
     settings = load_settings(options.config, env)
-    key = _read_key(options.api_key_file, console) if options.api_key_file else None
+    key = _read_key(options.api_key_file, console)
     providers = resolve_providers(settings, options.provider, options.base_url, key, options.ca_file)
     for provider in providers:
         hide_secrets(console, settings, provider)
-        console.detail("%s: base URL %s (%s); key: %s" % (
-            provider.id, provider.base_url, provider.where,
-            provider.request_key.source if provider.request_key else "none"))
+        say_where_the_key_goes(console, provider)
     for warning in settings.warnings:
         if not warning.path or console.verbose:
             console.err("warning: %s: %s" % (issue_place(warning), warning.message))
+    for warning in sorted(set(filter(None, map(key_exposed, providers)))):
+        console.err("warning: " + warning)
     return settings, providers
+
+
+def say_where_the_key_goes(console, provider):
+    """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
+    warning = key_exposed(provider)
+    if warning and warning not in console.warned:
+        console.warned.append(warning)
+        console.err("warning: " + warning)
+    sent = "no key"
+    if provider.request_key is not None:
+        sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
+    console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, sent))
+
+
+_SECRET_NAME = "KEY|TOKEN|SECRET|PASSWORD"           # of an environment variable, in capitals
 
 
 def hide_secrets(console, settings, provider):
     """Tell the console every key, token and header value that these settings hold, of any provider."""
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
-    console.hide(value for name, value in settings.variables.items()
-                 if re.search("KEY|TOKEN|SECRET|PASSWORD", name.upper()))
-    console.hide(_secret_texts(settings.config, False))
-
-
-def _secret_texts(value, inside):
-    """Yield the texts under every field of a config that is named like a secret, or holds headers."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            for text in _secret_texts(item, inside or re.search("(?i)key$|token$|secret|password|^headers$|^auth$", name)):
-                yield text
-    elif isinstance(value, list):
-        for item in value:
-            for text in _secret_texts(item, inside):
-                yield text
-    elif inside and isinstance(value, str):
-        yield value
+    console.hide(provider.last_headers.values())
+    console.hide(value for name, value in settings.variables.items() if re.search(_SECRET_NAME, name.upper()))
+    console.hide(secret_texts(settings.config))
 
 
 def _read_key(path, console):
+    """Return the text of --api-key-file, None without the option. Raises UsageError."""
+    if not path:
+        return None
     if path == "-":
         text = _read_stdin(console)
     else:
-        try:
-            text = read_text(path, 65536)
-        except ConfigError as error:
-            raise UsageError("--api-key-file %s" % error.message, "give the path of a file that holds the key only")
+        text = _utf8(_option_file("--api-key-file", path), path)
     console.hide([text.strip()])
     if not text.strip():
         raise UsageError("--api-key-file %s holds no key" % path, "write the key into it, and nothing else")
@@ -5863,22 +7344,46 @@ def _read_key(path, console):
 
 
 def _read_stdin(console):
-    """Return standard input as text; raises UsageError when it is no UTF-8."""
+    """Return standard input as text. Raises UsageError."""
     if console.stdin is None:
         return ""
     data = getattr(console.stdin, "buffer", console.stdin).read(ANSWER_LIMIT + 1)
     if len(data) > ANSWER_LIMIT:
         raise UsageError("standard input is larger than %d bytes" % ANSWER_LIMIT)
+    if isinstance(data, str):
+        return data
+    return _utf8(data, "standard input")
+
+
+def _option_file(option, path):
+    """Return the bytes of the regular file that an option names: a FIFO could hang. Raises UsageError."""
+    problem = "it is missing, a directory or a FIFO"
     try:
-        return data if isinstance(data, str) else data.decode("utf-8-sig")
+        if os.path.isfile(path):
+            with open(path, "rb") as source:
+                data = source.read(ANSWER_LIMIT + 1)
+            if len(data) <= ANSWER_LIMIT:
+                return data
+            problem = "it is larger than %d bytes" % ANSWER_LIMIT
+    except (OSError, ValueError) as error:           # a ValueError: a NUL in the path
+        problem = getattr(error, "strerror", None) or error
+    raise UsageError("%s %s cannot be read: %s" % (option, path, problem))
+
+
+def _utf8(data, source):
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError("standard input is no UTF-8 (byte %d)" % error.start)
+        raise UsageError("%s is not UTF-8 (byte %d)" % (source, error.start))
 
 
 def _add_list_parser(verb):
-    verb.add_argument("--json", action="store_true", help="print the object of `openclaw models list --json`")
-    verb.add_argument("--plain", action="store_true", help="print one key a line")
-    verb.add_argument("--strict", action="store_true", help="with several servers: fail when one of them did not answer")
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true",
+                      help="print the object of `openclaw models list --json`")
+    form.add_argument("--plain", action="store_true", help="print one key a line")
+    verb.add_argument("--strict", action="store_true",
+                      help="with several servers: fail when one of them did not answer")
     _add_server_options(verb)
 
 
@@ -5890,27 +7395,35 @@ def _cmd_list(options, env, console):
     rows.sort(key=lambda row: (row[0].key.lower(), row[0].key))
     if not rows and len(outcomes) == 1:
         raise failures[0][1]
-    servers = collections.defaultdict(list)
-    for model, _ in rows:
-        servers[model.id].append(model.base_url)
-    if options.json:
-        console.out_json({"count": len(rows), "models": [
-            list_row(model, provider, servers[model.id] if len(outcomes) > 1 else None) for model, provider in rows]})
-    elif options.plain:
+    servers = None
+    if len(outcomes) > 1:
+        servers = collections.defaultdict(list)
         for model, _ in rows:
-            console.out(model.key)
-    elif rows:
-        def show(text):
-            return visible(redact(text, console.secrets))
-
-        for line in format_table(rows, servers if len(outcomes) > 1 else None, _columns(console), show):
-            console.out(line)
+            servers[model.id].append(model.base_url)
+    _show_rows(rows, servers, options, console)
     console.flush()
     for provider, error in failures:
         console.err("error: %s: %s" % (provider.id, error.message))
         if error.next_step:
             console.err("  " + error.next_step)
-    return failures[0][1].exit_status if failures and (options.strict or not rows) else 0
+    if failures and (options.strict or not rows):
+        return failures[0][1].exit_status
+    return 0
+
+
+def _show_rows(rows, servers, options, console):
+    def show(text):
+        return visible(redact(text, console.secrets), UNSAFE_LINE)
+
+    if options.json:
+        models = [list_row(model, provider, servers) for model, provider in rows]
+        console.out_json({"count": len(models), "models": models})
+    elif options.plain:
+        for model, _ in rows:
+            console.out_line(model.key)
+    elif rows:
+        for line in format_table(rows, servers, _columns(console), show):
+            console.out(line)
 
 
 def _columns(console):
@@ -5924,19 +7437,34 @@ def _columns(console):
 def list_row(model, provider, servers=None):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
-    `servers` are the base URLs that have the model, where several were asked.
+    `servers` are {model id: [base URL]}, where several were asked.
     """
-    row = {"key": model.key, "name": model.name, "input": "+".join(model.input),
-           "contextWindow": model.context_window, "local": is_loopback(split_url(model.base_url).host),
-           "available": provider.refusal is None, "tags": list(model.tags), "source": model.source,
-           "maxTokens": model.max_tokens, "reasoning": model.reasoning}
-    for name, value in (("contextTokens", model.context_tokens), ("parent", model.parent), ("root", model.root)):
-        if value is not None:
-            row[name] = value
+    row = {
+        "key": model.key,
+        "name": model.name,
+        "input": input_words(model),
+        "contextWindow": model.context_window,
+        "local": is_local(split_url(model.base_url).host),
+        "available": provider.refusal is None,
+        "tags": list(model.tags),
+        "source": model.source,
+        "maxTokens": model.max_tokens,
+        "reasoning": model.reasoning,
+    }
+    stated = {"contextTokens": model.context_tokens, "parent": model.parent, "root": model.root}
+    row.update((name, value) for name, value in stated.items() if value is not None)
     if servers is not None:
         row["server"] = model.base_url
-        row["alsoOn"] = [url for url in servers if url != model.base_url]
+        row["alsoOn"] = [url for url in servers[model.id] if url != model.base_url]
     return row
+
+
+def input_words(model):
+    """Return what a Model takes, as OpenClaw prints it."""
+    return "+".join(model.input) or "-"
+
+
+_YES_NO = {True: "yes", False: "no"}
 
 
 def format_table(rows, servers=None, width=None, show=visible):
@@ -5951,10 +7479,15 @@ def format_table(rows, servers=None, width=None, show=visible):
         tags = list(model.tags)
         if several and len(servers[model.id]) > 1:
             tags.append("on %d servers" % len(servers[model.id]))
-        cells.append([show(model.key), "+".join(model.input), str(model.context_tokens or model.context_window or "-"),
-                      "yes" if is_loopback(split_url(model.base_url).host) else "no",
-                      "yes" if provider.request_key else "no"] + [model.base_url] * several + [show(",".join(tags))])
-    sizes = [max(display_width(row[column]) for row in cells) for column in range(len(cells[0]))]
+        row = [
+            show(model.key),
+            input_words(model),
+            str(model.context_tokens or model.context_window or "-"),
+            _YES_NO[is_local(split_url(model.base_url).host)],
+            _YES_NO[provider.request_key is not None],
+        ]
+        cells.append(row + [model.base_url] * several + [show(",".join(tags))])
+    sizes = [max(map(display_width, column)) for column in zip(*cells)]
     if width is not None:
         spare = width - sum(sizes[1:-1]) - 2 * (len(sizes) - 1) - min(sizes[-1], 12)
         sizes[0] = min(sizes[0], max(spare, 16))
@@ -5962,17 +7495,22 @@ def format_table(rows, servers=None, width=None, show=visible):
     for row in cells:
         padded = [_padded(_cut(text, size), size) for text, size in zip(row[:-1], sizes)]
         line = "  ".join(padded + row[-1:]).rstrip()
-        lines.append(line if width is None else _cut(line, width))
+        if width is not None:
+            line = _cut(line, width)
+        lines.append(line)
     return lines
 
 
 def _add_chat_parser(verb):
-    verb.add_argument("prompt", nargs="*", metavar="PROMPT", help="the prompt; standard input is added to it")
-    verb.add_argument("--system", metavar="TEXT", help="the system message")
-    verb.add_argument("--image", metavar="FILE|URL", action="append", default=[], help="show the model an image (repeatable)")
-    verb.add_argument("--max-tokens", metavar="N", type=int, help="at most so many tokens of answer")
+    verb.add_argument("prompt", nargs="*", metavar="PROMPT", type=_text,
+                      help="the prompt; standard input is added to it")
+    verb.add_argument("--system", metavar="TEXT", type=_text, help="the system message")
+    verb.add_argument("--image", metavar="FILE|URL", action="append", default=[],
+                      help="show the model an image (repeatable)")
+    verb.add_argument("--max-tokens", metavar="N", type=_whole_number, help="at most so many tokens of answer")
     verb.add_argument("--temperature", metavar="T", type=float)
-    verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], help="any other field of the body (repeatable)")
+    verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], type=_text,
+                      help="any other field of the body (repeatable)")
     verb.add_argument("--tools", metavar="FILE", help="JSON list of tools to offer")
     verb.add_argument("--schema", metavar="FILE", help="JSON schema that the answer must follow")
     verb.add_argument("--json", action="store_true", help="print the whole answer as one JSON object")
@@ -5986,17 +7524,20 @@ def _cmd_chat(options, env, console):
     fields = _chat_fields(options)
     prompt = " ".join(options.prompt)
     interactive = not prompt and is_terminal(console.stdin) and is_terminal(console.stdout)
-    if not interactive and not is_terminal(console.stdin) and options.api_key_file != "-":
-        prompt = "\n\n".join(part for part in (prompt, _read_stdin(console).strip("\n")) if part.strip())
+    if not is_terminal(console.stdin) and options.api_key_file != "-":
+        parts = (prompt, _read_stdin(console).strip("\n"))
+        prompt = "\n\n".join(part for part in parts if part.strip())
     if not interactive and not prompt.strip():
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout)
     if options.image and "image" not in model.input:
         raise UsageError("%s takes no images" % model.key, "if it does, declare it: input: [\"text\", \"image\"]")
+    messages = []
+    if options.system:
+        messages.append({"role": "system", "content": options.system})
     if interactive:
-        return _converse(options, provider, model, fields, console)
-    messages = [{"role": "system", "content": options.system}] if options.system else []
+        return _converse(options, provider, model, fields, messages, console)
     messages.append({"role": "user", "content": _user_content(prompt, options.image)})
     _ask(options, provider, model, dict(fields, messages=messages), console)
     return 0
@@ -6012,32 +7553,31 @@ def _chat_fields(options):
         try:
             fields[name] = loads_untrusted(value)
         except ValueError:
-            raise UsageError("--param %s: the value is no JSON" % name, "quote texts: --param 'stop=\"END\"'")
+            raise UsageError("--param %s: the value is not JSON" % name, "quote texts: --param 'stop=\"END\"'")
     if options.max_tokens is not None:
         fields["max_completion_tokens"] = options.max_tokens
     if options.temperature is not None:
         fields["temperature"] = options.temperature
     if options.tools:
-        fields["tools"] = _read_json(options.tools, list, "a list of tools")
+        fields["tools"] = _option_json("--tools", options.tools, list, "a list of tools")
     if options.schema:
-        schema = _read_json(options.schema, dict, "a JSON schema")
+        schema = _option_json("--schema", options.schema, dict, "a JSON schema")
         fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     return fields
 
 
-def _read_json(path, kind, what):
+def _option_json(option, path, kind, what):
     try:
-        value = json5_loads(read_text(path, CONFIG_LIMIT))
+        value = json5_loads(_option_file(option, path))
     except Json5Error as error:
-        raise UsageError("%s: %s" % (path, error.message))
-    except ConfigError as error:
-        raise UsageError(error.message)
+        raise UsageError("%s %s: %s" % (option, path, error.message))
     if not isinstance(value, kind):
-        raise UsageError("%s: expected %s, found %s" % (path, what, _json_type(value)))
+        raise UsageError("%s %s: expected %s, found %s" % (option, path, what, _json_type(value)))
     return value
 
 
-_IMAGE_KINDS = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
+_IMAGE_KINDS = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"),
+                (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
 
 
 def _user_content(prompt, images):
@@ -6047,42 +7587,46 @@ def _user_content(prompt, images):
     parts = [{"type": "text", "text": prompt}]
     for image in images:
         if not re.match(r"(?i)(https?|data):", image):
-            import base64
-            try:
-                with open(image, "rb") as source:
-                    data = source.read(ANSWER_LIMIT)
-            except OSError as error:
-                raise UsageError("--image %s cannot be read: %s" % (image, error.strerror))
-            kind = next((kind for magic, kind in _IMAGE_KINDS if data.startswith(magic)), None)
-            if kind is None:
-                raise UsageError("--image %s is no PNG, JPEG, GIF or WebP" % image)
-            image = "data:%s;base64,%s" % (kind, base64.b64encode(data).decode("ascii"))
+            image = _data_url(image)
         parts.append({"type": "image_url", "image_url": {"url": image}})
     return parts
 
 
+def _data_url(path):
+    import base64
+    data = _option_file("--image", path)
+    for magic, kind in _IMAGE_KINDS:
+        if data.startswith(magic):
+            return "data:%s;base64,%s" % (kind, base64.b64encode(data).decode("ascii"))
+    raise UsageError("--image %s is not a PNG, JPEG, GIF or WebP file" % path)
+
+
 def _ask(options, provider, model, body, console):
     """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
-    shaped = shape_request(body, model, options.thinking)
+    shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     show = _Display(options, console)
+    deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
     try:
-        answer = collect_answer(send_chat(provider, model, shaped.body, options.timeout), show.add)
+        answer = collect_answer(deltas, show.add)
     except (Error, KeyboardInterrupt) as stop:       # an answer that breaks off is shown as far as it came
         show.end()
-        if options.json and (stop.partial.finish_reason or stop.partial.timings["first_token_s"] is not None):
+        timings = stop.partial.timings
+        if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
             console.out_json(answer_json(stop.partial))
         raise
     show.end()
     if options.json:
         console.out_json(answer_json(answer))
-    if not options.json:
+    else:
         for call in answer.tool_calls:
-            console.out("%s(%s)" % (call["function"]["name"], call["function"]["arguments"]))
+            line = "%s(%s)\n" % (call["function"]["name"], call["function"]["arguments"])
+            console.write_answer(redact_known(line, console.secrets))
     if not answer.content and not answer.tool_calls:
         error = empty_answer(model, answer)
-        console.err("warning: %s\n  %s" % (error.message, error.next_step))
+        console.err("warning: " + error.message)
+        console.err("  " + error.next_step)
     if not options.quiet:
         console.err(statistics(answer))
     return answer
@@ -6094,14 +7638,15 @@ ONE_PIECE_S = 0.005                  # seconds; an answer that took less to come
 def statistics(answer):
     """Return the line of statistics of an Answer: tokens, time to the first, tokens a second."""
     usage, timings = answer.usage, answer.timings
+    first_s, last_s = timings["first_token_s"], timings["last_token_s"]
     parts = []
     if usage is not None:
         parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
-    if timings["first_token_s"] is not None:
-        parts.append("first token %.2f s" % timings["first_token_s"])
-        writing = (timings["last_token_s"] or 0) - timings["first_token_s"]
-        if usage is not None and (usage.completion_tokens or 0) > 1 and writing > ONE_PIECE_S:
-            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing))
+    if first_s is not None:
+        parts.append("first token %.2f s" % first_s)
+        writing_s = (last_s or 0) - first_s
+        if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
+            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
         parts.append(finish_words(answer))
@@ -6109,7 +7654,10 @@ def statistics(answer):
 
 
 def answer_json(answer):
-    """Return the object of `chat --json` for an Answer (the shape is a contract; see README)."""
+    """Return the object of `chat --json` for an Answer (the shape is a contract; see README).
+
+    What the server sent beyond it is kept: details of `usage`, `logprobs`, further `choices`.
+    """
     value = answer._asdict()
     extra = json.loads(json.dumps(value.pop("extra")), parse_constant=lambda name: None)     # NaN is not JSON
     usage = extra.pop("usage", None)
@@ -6121,49 +7669,83 @@ def answer_json(answer):
     return value
 
 
-_CONVERSATION_HELP = "/model REF, /system TEXT, /reset, /exit; Ctrl-C stops an answer, Ctrl-D ends"
+_CONVERSATION_HELP = """\
+/model REF      talk to another model
+/system TEXT    begin anew with this system message; without TEXT, with none
+/reset          begin anew; the system message stays
+/help           list the commands
+/exit           end
+A line that ends in \\ goes on, as does a text between \"\"\" and what is pasted;
+// begins a prompt with /. Ctrl-C stops an answer, Ctrl-D ends."""
 
 
-def _converse(options, provider, model, fields, console):
+def _converse(options, provider, model, fields, messages, console):
     """Hold a conversation on the terminal until its end."""
     try:
         import readline                              # line editing and history of input()
         readline.set_history_length(1000)
+        readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
-    messages = [{"role": "system", "content": options.system}] if options.system else []
-    console.err("%s at %s    %s" % (model.key, provider.base_url, _CONVERSATION_HELP))
+    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, provider.base_url))
     while True:
         try:
-            line = input("> ").strip()
+            text = read_turn(input)
         except EOFError:
             console.err("")
             return 0
         except KeyboardInterrupt:
             console.err("")
             continue
-        command, _, argument = line.partition(" ")
+        except ValueError:
+            console.err("that was not valid UTF-8")
+            continue
+        command, _, argument = text.partition(" ")
         if command in ("/exit", "/quit"):
             return 0
-        if command == "/reset":
+        if command == "/help":
+            console.err(_CONVERSATION_HELP)
+        elif command == "/reset":
             messages = [message for message in messages if message["role"] == "system"]
+            console.err("begun anew; the system message stays")
+        elif command == "/system" and argument:
+            messages = [{"role": "system", "content": argument}]
+            console.err("begun anew with that system message")
         elif command == "/system":
-            messages = [{"role": "system", "content": argument}] if argument else []
+            messages = []
+            console.err("begun anew without a system message")
         elif command == "/model":
             try:
                 model = find_model(provider, argument or None, options.timeout)
                 console.err("now %s" % model.key)
             except Error as error:
                 console.report(error)
-        elif command.startswith("/"):
-            console.err(_CONVERSATION_HELP)
-        elif line:
-            _take_turn(options, provider, model, fields, messages, line, console)
+        elif text:
+            if text.startswith("//"):
+                text = text[1:]
+            _take_turn(options, provider, model, fields, messages, text, console)
 
 
-def _take_turn(options, provider, model, fields, messages, line, console):
+def read_turn(read_line):
+    """Return what is said in one turn; `read_line(prompt)` returns a line, as `input` does.
+
+    A line that ends in a backslash goes on, as does a text between triple quotes. (What is
+    pasted comes as one line that holds line feeds.)
+    """
+    text = as_utf8(read_line("> ")).strip()
+    if text.startswith('"""'):
+        text = text[3:]
+        while not text.rstrip().endswith('"""'):
+            text += "\n" + as_utf8(read_line("... "))
+        return text.rstrip()[:-3].strip("\n")
+    while text.endswith("\\"):
+        text = text[:-1] + "\n" + as_utf8(read_line("... "))
+    return text
+
+
+def _take_turn(options, provider, model, fields, messages, text, console):
     """Ask one thing of a conversation; `messages` grows only by a turn that was answered."""
-    asked = messages + [{"role": "user", "content": line}]
+    asked = messages + [{"role": "user", "content": text}]
     try:
         answer = _ask(options, provider, model, dict(fields, messages=asked), console)
         messages[:] = asked + [{"role": "assistant", "content": answer.content}]
@@ -6183,11 +7765,13 @@ def _add_doctor_parser(verb):
 
 def _cmd_doctor(options, env, console):
     settings = read_settings(options.config, env)
-    key = _read_key(options.api_key_file, console) if options.api_key_file else None
+    key = _read_key(options.api_key_file, console)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
-            hide_secrets(console, settings, resolve_provider(settings, name, url, key, options.ca_file))
+            provider = resolve_provider(settings, name, url, key, options.ca_file)
+            hide_secrets(console, settings, provider)
+            say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
@@ -6270,7 +7854,8 @@ def _fix_lines(fix):
 
 def _add_request_parser(verb):
     form = verb.add_mutually_exclusive_group()
-    form.add_argument("--explain", action="store_true", help="say on standard error what was changed, and why")
+    form.add_argument("--explain", action="store_true",
+                      help="say on standard error what was changed, and why")
     form.add_argument("--curl", action="store_true", help="print a curl command that sends it")
     _add_model_options(verb)
     _add_server_options(verb)
@@ -6278,43 +7863,77 @@ def _add_request_parser(verb):
 
 def _cmd_request(options, env, console):
     if options.api_key_file == "-":
-        raise UsageError("the body comes on standard input, so the key cannot", "give --api-key-file a path")
+        raise UsageError("the body comes on standard input, so the key cannot",
+                         "give --api-key-file a path")
+    if is_terminal(console.stdin):
+        console.err("waiting for a chat-completions body on standard input")
     text = _read_stdin(console)
     try:
         body = loads_untrusted(text)
     except ValueError as error:
-        raise UsageError("the body on standard input is no JSON: %s" % error,
-                         """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request""" % TOOL)
+        example = """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request"""
+        raise UsageError("the body on standard input is not JSON: %s" % error, example % TOOL)
     _, provider = _open_provider(options, env, console)
-    reference = options.model or (body.get("model") if isinstance(body, dict) else None)
+    reference = options.model or _get(body, "model")
     if reference is not None and not isinstance(reference, str):
-        raise UsageError("the body's model is no text", "give the id of a model")
+        raise UsageError("the body's model is not a text", "give the id of a model")
     model = find_model(provider, reference, options.timeout)
+    model = thinking_model(provider, model, options.thinking, options.timeout)
     shaped = shape_request(body, model, options.thinking)
-    encode_body(shaped.body)
+    data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
         console.err("warning: " + warning)
     if options.explain:
         for change in shaped.changes:
-            console.err("%-22s %-8s %s" % (change.field, change.action, change.reason))
-    if options.curl:
-        console.out_exact(curl_command(provider, model, shaped.body))
-    else:
+            console.err("%-22s %-8s %s" % change)
+    if not options.curl:
         console.out_json(shaped.body)
+        return 0
+    headers = curl_headers(provider, model)
+    for header in headers:
+        if env.get(header.variable) != header.value:
+            console.err("set %s in this shell before you run it: it stands for %s"
+                        % (header.variable, header.source))
+    console.out_exact(curl_command(model.base_url, headers, data, provider.ca_file))
     return 0
 
 
-def curl_command(provider, model, body):
-    """Return a shell command that sends a shaped body; the key and all headers of the config are left as variables."""
-    import shlex
-    lines = ["curl -sS -N %s" % shlex.quote(provider.base_url + "/chat/completions"),
-             "-H 'Content-Type: application/json'"]
+CurlHeader = collections.namedtuple("CurlHeader", "name prefix variable value source")
+_ONE_ARGUMENT = 100000               # bytes; Linux takes 128 KiB
+
+
+def curl_headers(provider, model):
+    """Return the CurlHeaders of a completion: each value is left to a variable of the shell."""
+    key = provider.request_key
+    headers = []
     for name, value in request_headers(provider, model).items():
-        if name == "Authorization" and provider.request_key is not None and value == "Bearer " + provider.request_key.key:
-            lines.append('-H "Authorization: Bearer $VLLM_API_KEY"')
+        if key is not None and (name, value) == ("Authorization", "Bearer " + key.key):
+            header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, "the key of " + key.source)
         else:
-            lines.append('-H %s"$%s"' % (shlex.quote(name + ": "), re.sub(r"[^A-Z0-9]", "_", "HEADER_" + name.upper())))
-    lines.append("--data-binary %s" % shlex.quote(json.dumps(body)))
+            variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
+            header = CurlHeader(name, "", variable, value, "the header %s of the config" % name)
+        headers.append(header)
+    return headers
+
+
+def curl_command(base_url, headers, data, ca_file=None):
+    """Return a shell command that posts a body, a JSON text, to the completions of a base URL."""
+    import shlex
+    lines = ["curl -sS -N %s" % shlex.quote(base_url + "/chat/completions")]
+    if ca_file:
+        lines.append("--cacert %s" % shlex.quote(ca_file))
+    if is_loopback(split_url(base_url).host):
+        lines.append("--noproxy '*'")
+    lines.append("-H 'Content-Type: application/json'")
+    for header in headers:
+        if header.prefix:
+            lines.append('-H "%s: %s$%s"' % header[:3])
+        else:
+            lines.append('-H %s"$%s"' % (shlex.quote(header.name + ": "), header.variable))
+    if len(data) < _ONE_ARGUMENT:
+        lines.append("--data-binary %s" % shlex.quote(data))
+    else:
+        lines.append("--data-binary @- <<'END'\n%s\nEND" % data)
     return " \\\n  ".join(lines)
 
 
@@ -6395,7 +8014,7 @@ def _check_config(options, env, console):
         return 3 if settings.issues else 0
     for kind, issues in (("error", settings.issues), ("warning", settings.warnings)):
         for issue in issues:
-            words = "%s: %s" % (issue.path, issue.message) if issue.path else issue.message
+            words = "%s: %s" % (dotted(issue.path), issue.message) if issue.path else issue.message
             console.err("%s: %s: %s" % (kind, issue_place(issue), words))
     if not settings.issues:
         console.out("%s: valid" % settings.path if settings.exists else "%s: no such file; an empty config is valid" % settings.path)
@@ -6403,7 +8022,7 @@ def _check_config(options, env, console):
 
 
 def _issue_json(issue):
-    found = collections.OrderedDict([("path", issue.path), ("message", issue.message)])
+    found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
     found.update((name, getattr(issue, name)) for name in ("file", "line", "column") if getattr(issue, name) is not None)
     return found
 

@@ -340,7 +340,25 @@ olOGeKT9wmc7qRfGu5ptITwtNdChRANCAATkq1xV+xajG28Tj9vphLwz4nvZZ/bz
 A54e8/BdYBpWkSrAqM8P67C13UUrbxGImo3y8AYF/DdZVJRZ+ZkRtnb2
 -----END PRIVATE KEY-----
 """
-LOOPBACK_PEM = CERTIFICATE_KEY + CERTIFICATE
+# Another, for 127.0.0.1 alone, key and certificate together.
+LOOPBACK_PEM = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjSTWfb4QLzkGaWo1
+4qycdk91Nj3HP9ot17vYY1fteZ+hRANCAATE8kuc3HI+jjiJsgwUme2X0/olXo1g
+aQlirV33ZqpD4mrH46gx8zjZX/JiOIWnWwrUXq9GxeVuWtL6FKEE02ha
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBnzCCAUSgAwIBAgIBAjAKBggqhkjOPQQDAjAtMQ0wCwYDVQQKDARUZXN0MRww
+GgYDVQQDDBN2bGxtIHRlc3QgYXV0aG9yaXR5MCAXDTIwMDEwMTAwMDAwMFoYDzIx
+MjAwMTAxMDAwMDAwWjAtMQ0wCwYDVQQKDARUZXN0MRwwGgYDVQQDDBN2bGxtIHRl
+c3QgYXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAExPJLnNxyPo44
+ibIMFJntl9P6JV6NYGkJYq1d92aqQ+Jqx+OoMfM42V/yYjiFp1sK1F6vRsXlblrS
++hShBNNoWqNTMFEwDwYDVR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMA4G
+A1UdDwEB/wQEAwIChDAdBgNVHQ4EFgQUh+xgCD6aeblMeyrzRoEc0lBIOW0wCgYI
+KoZIzj0EAwIDSQAwRgIhAOoyz5nPCqOpXEqBlC8hqHl48ai2OrIAJClK75n/DrSA
+AiEAqRGb/+Jmmi0OKYAqt0WSMrSeSi7QoCLhHKa0upO+O2M=
+-----END CERTIFICATE-----
+"""
 
 
 def server_context():
@@ -594,7 +612,7 @@ class Settings(Case):
                 ("deep.json", "[" * 99999, "nested"),
                 ("deepjson.json", "[" * 900 + "]" * 900, ""), ("lone.json", '{"a": "\\ud800"}', "surrogate"),
                 ("cut.json", '{"models": {', "a key"), ("big.json", None, "larger than"),
-                ("dir.json/x", "", "it is a directory")):
+                ("dir.json/x", "", "is a directory")):
             with self.subTest(name=name):
                 if content is not None:
                     self.write(name, content)
@@ -609,7 +627,7 @@ class Settings(Case):
     def test_a_fifo_and_a_device_are_refused_at_once(self):
         os.mkfifo(self.path("fifo.json"))
         for path in (self.path("fifo.json"), os.devnull):
-            self.check(self.run_main("list", "--config", path), 3, err="no regular file")
+            self.check(self.run_main("list", "--config", path), 3, err="is not a regular file")
 
     @unittest.skipIf(not hasattr(os, "geteuid") or os.geteuid() == 0, "this user may read everything")
     def test_an_unreadable_config_is_refused(self):
@@ -633,13 +651,16 @@ class Settings(Case):
             with self.subTest(line=line):
                 self.assertEqual(vllm.parse_dotenv(line), expected)
 
-    def test_the_first_environment_wins_and_blank_counts_as_missing(self):
+    def test_the_first_environment_wins_and_a_blank_name_hides_the_one_in_the_file(self):
         config = {"env": {"vars": {"A": "config", "B": "config", "C": "config", "D": "${A}-${C}"}}}
-        self.write(".openclaw/.env", "A=dotenv\nB=dotenv\nC= \n")
+        self.write(".openclaw/.env", "A=dotenv\nB=dotenv\nC= \nF=dotenv\n")
         found = self.settings(config, {"A": "process", "B": "  ", "C": ""})
-        self.assertEqual([found.variables[name] for name in "ABC"], ["process", "dotenv", "config"])
-        self.assertEqual([vllm.variable_source(found, name) for name in "ABCE"],
-                         ["the environment", self.path(".openclaw", ".env"), "env.vars of the config", None])
+        self.assertEqual([found.variables[name] for name in "ABCF"],
+                         ["process", "config", "config", "dotenv"])
+        vars_layer = "env.vars of the config"
+        self.assertEqual([vllm.variable_source(found, name) for name in "ABCFE"],
+                         ["the environment", vars_layer, vars_layer,
+                          self.path(".openclaw", ".env"), None])
         self.assertEqual(found.variables["D"], "process-${C}")
 
     def test_an_unreadable_dotenv_is_passed_over(self):
@@ -655,10 +676,12 @@ class Settings(Case):
                 ("$A", "$A", None), ("${}", "${}", None), ("${A", "${A", None), ("${1A}", "${1A}", None),
                 ("${NONE}", "${NONE}", "NONE"), ("${A}${EMPTY}", "1${EMPTY}", "EMPTY"), ("$${NONE}", "${NONE}", None)):
             with self.subTest(text=text):
-                found = self.settings({"list": [{"deep": text}]}, env)
-                self.assertEqual(found.config["list"][0]["deep"], expected)
-                self.assertEqual(found.unset_variables, {"list.0.deep": missing} if missing else {})
-                self.assertEqual([issue.path for issue in found.warnings], ["list.0.deep"] if missing else [])
+                found = self.settings({"bindings": [{"deep": text}]}, env)
+                place = ("bindings", 0, "deep")
+                self.assertEqual(found.config["bindings"][0]["deep"], expected)
+                self.assertEqual(found.unset_variables, {place: missing} if missing else {})
+                self.assertEqual([(issue.path, issue.cause) for issue in found.warnings],
+                                 [(place, "config-missing-variable")] if missing else [])
 
     def test_includes_merge_in_order_and_siblings_win(self):
         self.write(".openclaw/a.json5", "{x: {one: 1, both: 'a'}, list: [1], $include: './sub/b.json'}")
@@ -704,7 +727,7 @@ class Settings(Case):
             with self.subTest(include=include):
                 issue = self.settings("{$include: %s}" % include).issues[0]
                 self.assertIn(words, issue.message)
-        self.assertEqual(self.settings("{$include: 'bad.json'}").issues[0][2:], (self.path(".openclaw", "bad.json"), 2, 5))
+        self.assertEqual(self.settings("{$include: 'bad.json'}").issues[0][2:5], (self.path(".openclaw", "bad.json"), 2, 5))
         self.assertEqual(self.settings("{$include: 'd2.json'}").issues, [])
         if os.path.islink(self.path(".openclaw", "link.json")):
             self.assertIn("lies outside", self.settings("{$include: 'link.json'}").issues[0].message)
@@ -716,35 +739,37 @@ class Settings(Case):
     FAULTS = (           # the vllm block, the key path of the fault (None: valid), words
         ("{}", None, ""),
         ("{baseUrl: 'http://h/v1', apiKey: 'k', api: 'openai-completions', timeoutSeconds: 5, models: []}", None, ""),
-        ("{baseUrl: ''}", "baseUrl", "a non-empty text"), ("{baseUrl: 7}", "baseUrl", "found 7"),
+        ("{baseUrl: ''}", "baseUrl", "not a valid base URL"), ("{baseUrl: 7}", "baseUrl", "found 7"),
         ("{baseUrl: 'h:8000'}", "baseUrl", "http"),
         ("{baseUrl: 'ftp://h'}", "baseUrl", "http"), ("{baseUrl: 'http://u:p@h/v1'}", "baseUrl", "password"),
         ("{baseUrl: 'http://h/v1?x'}", "baseUrl", "query"), ("{baseUrl: 'http://h:99999/v1'}", "baseUrl", "port"),
-        ("{apiKey: 7}", "apiKey", "a text or {source"), ("{apiKey: {source: 'env', provider: 'default', id: 'A_B'}}", None, ""),
+        ("{apiKey: 7}", "apiKey", "a text or {source"),
+        ("{apiKey: {source: 'env', provider: 'default', id: 'A_B'}}", None, ""),
         ("{apiKey: {source: 'env', provider: 'default', id: 'lower'}}", "apiKey.id", "variable"),
         ("{apiKey: {source: 'vault'}}", "apiKey", "source"),
-        ("{apiKey: {source: 'env', id: 'A'}}", "apiKey.provider", "non-empty"), ("{api: 'grpc'}", "api", "expected one of"),
+        ("{apiKey: {source: 'env', id: 'A'}}", "apiKey", "{source, provider, id}"), ("{api: 'grpc'}", "api", "expected one of"),
         ("{timeoutSeconds: 0}", "timeoutSeconds", "above 0"), ("{timeoutSeconds: 1.5}", "timeoutSeconds", "whole number"),
         ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"), ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
         ("{models: {}}", "models", "expected an array"), ("{models: [7]}", "models.0", "expected an object"),
         ("{models: [{id: 'm', name: 'm'}]}", None, ""), ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "found nothing"),
-        ("{models: [{id: 'm'}]}", "models.0.name", "found nothing"),
+        ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
+        ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
         ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow", "above 0"),
         ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens", "above 0"),
         ("{models: [{id: 'm', name: 'm', maxTokens: 0x%s}]}" % ("f" * 5000), "models.0.maxTokens", "above 0"),
         ("{models: [{id: 'm', name: 'm', input: ['text', 'smell']}]}", "models.0.input.1", "expected one of"),
-        ("{models: [{id: 'm', name: 'm', reasoning: 'yes'}]}", "models.0.reasoning", "boolean"),
+        ("{models: [{id: 'm', name: 'm', reasoning: 'yes'}]}", "models.0.reasoning", "true or false"),
         ("{models: [{id: 'm', name: 'm', compat: {maxTokensField: 'max'}}]}", "models.0.compat.maxTokensField", "max_tokens"),
-        ("{models: [{id: 'm', name: 'm', compat: {supportsTools: 1}}]}", "models.0.compat.supportsTools", "boolean"),
+        ("{models: [{id: 'm', name: 'm', compat: {supportsTools: 1}}]}",
+         "models.0.compat.supportsTools", "true or false"),
         ("{models: [{id: 'm', name: 'm', headers: {a: 1}}]}", "models.0.headers.a", "a text"),
         ("{headers: {a: []}}", "headers.a", "text"),
         ("{headers: []}", "headers", "expected an object"),
-        ("{request: {auth: {mode: 'magic'}}}", "request.auth.mode", "expected one of"),
-        ("{request: {auth: {mode: 'header', value: 'x'}}}", "request.auth.headerName", "nothing"),
+        ("{request: {auth: {mode: 'magic'}}}", "request.auth", "{mode} or {mode, token}"),
+        ("{request: {auth: {mode: 'header', value: 'x'}}}", "request.auth", "headerName, value}"),
         ("null", "", "expected an object"),
-        ("{request: {auth: {mode: 'authorization-bearer'}}}", "request.auth.token", "nothing"),
+        ("{request: {auth: {mode: 'authorization-bearer'}}}", "request.auth", "{mode, token}"),
         ("[]", "", "expected an object"),
     )
 
@@ -755,11 +780,11 @@ class Settings(Case):
                 if path is None:
                     self.assertEqual(issues, [])
                     continue
-                self.assertEqual([issue.path for issue in issues],
+                self.assertEqual([vllm.dotted(issue.path) for issue in issues],
                                  [".".join(["models.providers.vllm"] + ([path] if path else []))])
                 self.assertIn(words, issues[0].message)
                 self.assertEqual(issues[0].line, 3)
-                if "nothing" not in words:
+                if "missing" not in words:
                     keyed = "%s" % path.split(".")[-1]
                     self.assertGreaterEqual(issues[0].column, 2 + (block.index(keyed) if keyed in block else 0))
 
@@ -768,43 +793,283 @@ class Settings(Case):
                            ("{models: {mode: 0x%s}}" % ("f" * 9000), "models.mode"),
                            ("{models: {providers: []}}", "models.providers"),
                            ("{agents: {defaults: {model: 7}}}", "agents.defaults.model"),
-                           ("{agents: {defaults: {model: {primary: 7}}}}", "agents.defaults.model.primary"),
+                           ("{agents: {defaults: {model: {primary: 7}}}}", "agents.defaults.model"),
                            ("{agents: 'x'}", "agents"),
-                           ("{agents: {defaults: {model: {fallbacks: ['a', 7]}}}}", "agents.defaults.model.fallbacks.1"),
+                           ("{agents: {defaults: {model: {fallbacks: ['a', 7]}}}}", "agents.defaults.model"),
                            ("{env: null}", "env"),
                            ("{agents: {defaults: {models: {'vllm/m': 7}}}}", "agents.defaults.models.vllm/m"),
                            ("{env: {vars: {A: 1}}}", "env.vars.A")):
             with self.subTest(text=text[:60]):
                 issues = self.settings(text).issues
-                self.assertEqual([(issue.path, issue.line) for issue in issues], [(path, 1)])
+                self.assertEqual([(vllm.dotted(issue.path), issue.line) for issue in issues],
+                                 [(path, 1)])
 
     def test_columns_point_at_the_value_even_inside_included_files(self):
         self.write(".openclaw/p.json5", "{\n  vllm: {\n    baseUrl: 7 },\n  'my.gpu': { timeoutSeconds: 0 } }")
         config = "{ models: {\n providers: { $include: 'p.json5' }, mode: 'x' } }"
         found = self.settings(config).issues
         inner = self.path(".openclaw", "p.json5")
-        self.assertEqual([(issue.path, issue.file, issue.line, issue.column) for issue in found],
-                         [("models.providers.vllm.baseUrl", inner, 3, 14),
-                          ("models.providers.my.gpu.timeoutSeconds", inner, 4, 31),
-                          ("models.mode", self.path(".openclaw", "openclaw.json"), 2, 44)])
+        self.assertEqual([issue[:1] + issue[2:5] for issue in sorted(found)],
+                         [(("models", "mode"), self.path(".openclaw", "openclaw.json"), 2, 44),
+                          (("models", "providers", "my.gpu", "timeoutSeconds"), inner, 4, 31),
+                          (("models", "providers", "vllm", "baseUrl"), inner, 3, 14)])
 
-    def test_unknown_keys_are_warnings_that_name_the_nearest(self):
-        for text, path, words in (
-                ("{models: {providers: {vllm: {baseURL: 'http://h'}}}}", "models.providers.vllm.baseURL",
-                 "did you mean baseUrl?"),
-                ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', contextwindow: 1}]}}}}",
-                 "models.providers.vllm.models.0.contextwindow", "contextWindow"),
-                ("{models: {qqqq: 1}}", "models.qqqq", "does not know the key 'qqqq'"), ("{models: {$schema: 'x'}}", None, ""),
-                ("{gateway: {anything: 1}, agents: {x: 1, defaults: {y: 1}}}", None, "")):
+    UNKNOWN = (          # text, path of the unknown key, where its value belongs, words
+        ("{models: {providers: {vllm: {baseURL: 'http://h'}}}}", "models.providers.vllm.baseURL",
+         "models.providers.vllm.baseUrl", "did you mean baseUrl?"),
+        ("{models: {providers: {vllm: {baseURL: 'http://h', baseUrl: 'http://h'}}}}",
+         "models.providers.vllm.baseURL", None, "did you mean baseUrl?"),
+        ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', contextwindow: 1}]}}}}",
+         "models.providers.vllm.models.0.contextwindow",
+         "models.providers.vllm.models.0.contextWindow", "contextWindow"),
+        ("{models: {qqqq: 1}}", "models.qqqq", None, "the unknown key 'qqqq'"),
+        ("{models: {$schema: 'x'}}", "models.$schema", None, "the unknown key '$schema'"),
+        ("{'a.b': 1}", "a.b", None, "the unknown key 'a.b'"),
+        ("{agents: {x: 1}}", "agents.x", None, "unknown"),
+        ("{agents: {defaults: {y: 1}}}", "agents.defaults.y", None, "unknown"),
+        ("{providers: {vllm: {}}}", "providers", "models.providers", "it belongs in models.providers"),
+        ("{agents: {defaults: {model: {providers: {}}}}}", "agents.defaults.model.providers",
+         "models.providers", "it belongs in models.providers"),
+        ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', supportsStore: false}]}}}}",
+         "models.providers.vllm.models.0.supportsStore",
+         "models.providers.vllm.models.0.compat.supportsStore", "it belongs in"),
+        ("{models: {providers: {vllm: {supportsStore: false, models: [{id: 'm', name: 'm'}]}}}}",
+         "models.providers.vllm.supportsStore",
+         "models.providers.vllm.models.0.compat.supportsStore", "it belongs in"),
+        ("{models: {providers: {vllm: {reasoning: true, models: [{id: 'm', name: 'm'}]}}}}",
+         "models.providers.vllm.reasoning", "models.providers.vllm.models.0.reasoning",
+         "it belongs in"),
+        ("{models: {providers: {vllm: {url: 'http://h'}}}}", "models.providers.vllm.url",
+         "models.providers.vllm.baseUrl", "did you mean baseUrl?"),
+        ("{agents: {defaults: {models: {'vllm/m': {temperature: 1}}}}}",
+         "agents.defaults.models.vllm/m.temperature",
+         "agents.defaults.models.vllm/m.params.temperature", "it belongs in"),
+        ("{plugins: {entries: {vllm: {enable: false}}}}", "plugins.entries.vllm.enable",
+         "plugins.entries.vllm.enabled", "did you mean enabled?"),
+        ("{models: {providers: {vllm: {request: {auth: {mode: 'provider-default', x: 1}}}}}}",
+         "models.providers.vllm.request.auth.x", None, "unknown"),
+    )
+
+    def test_unknown_keys_are_warnings_that_say_where_the_value_belongs(self):
+        for text, path, successor, words in self.UNKNOWN:
             with self.subTest(text=text):
                 found = self.settings(text)
                 self.assertEqual(found.issues, [])
-                self.assertEqual([warning.path for warning in found.warnings], [path] if path else [])
-                self.assertTrue(not path or words in found.warnings[0].message)
+                warning, = found.warnings
+                self.assertEqual((vllm.dotted(warning.path), warning.cause),
+                                 (path, "config-unknown-key"))
+                self.assertEqual(warning.successor and vllm.dotted(warning.successor), successor)
+                self.assertIn("OpenClaw 2026.9 does not start", warning.message)
+                self.assertIn(words, warning.message)
+        self.assertEqual(self.settings("{gateway: {anything: 1}}").warnings, [])
+
+    LEGACY = (           # text, path of the legacy key, where its value belongs, whether it is refused
+        ("{agents: {defaults: {llm: {idleTimeoutSeconds: 9}}}}", "agents.defaults.llm",
+         "models.providers.vllm.timeoutSeconds", True),
+        ("{models: {providers: {vllm: {contextWindow: 9}}}}", "models.providers.vllm.contextWindow",
+         None, False),
+        ("{agents: {defaults: {contextTokens: 'x'}}}", "agents.defaults.contextTokens", None, False),
+        ("{agents: {entries: {a: {default: true}}}}", "agents.entries.a.default", None, False),
+        ("{agents: {list: [{id: 'a'}]}}", "agents.list", None, False),
+        ("{agents: {defaults: {params: {qwenThinkingFormat: 'x'}}}}",
+         "agents.defaults.params.qwenThinkingFormat", None, False),
+        ("{agents: {defaults: {models: {'vllm/m': {params: {qwenThinkingFormat: 'x'}}}}},"
+         " models: {providers: {vllm: {models: [{id: 'm', name: 'm'}]}}}}",
+         "agents.defaults.models.vllm/m.params.qwenThinkingFormat",
+         "models.providers.vllm.models.0.compat.thinkingFormat", False),
+    )
+
+    def test_legacy_keys_name_what_took_their_place(self):
+        for text, path, successor, refused in self.LEGACY:
+            with self.subTest(text=text):
+                found = self.settings(text)
+                issue, = found.issues + found.warnings
+                self.assertEqual((vllm.dotted(issue.path), issue.cause, bool(found.issues)),
+                                 (path, "config-legacy-key", refused))
+                self.assertEqual(issue.successor and vllm.dotted(issue.successor), successor)
+
+    RULES = (            # what the shapes do not tell: text, the path of the fault or None
+        ("{models: {providers: {mine: {models: []}}}}", "models.providers.mine.baseUrl"),
+        ("{models: {providers: {mine: {baseUrl: 'http://h/v1'}}}}", "models.providers.mine.models"),
+        ("{models: {providers: {' OpenAI ': {}}}}", None),
+        ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', baseUrl: 'h'}]}}}}",
+         "models.providers.vllm.models.0.baseUrl"),
+        ("{models: {catalogRefresh: {url: 'http://h'}}}", "models.catalogRefresh.url"),
+        ("{models: {catalogRefresh: {url: 'http://localhost:1/x'}}}", None),
+        ("{models: {catalogRefresh: {url: 'https://h'}}}", None),
+        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: 'value'}}}}}", None),
+        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: '/a/~1'}}}}}", None),
+        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: '/a~2'}}}}}",
+         "models.providers.vllm.apiKey.id"),
+        ("{models: {providers: {vllm: {apiKey: {source: 'exec', provider: 'a', id: 'a/../b'}}}}}",
+         "models.providers.vllm.apiKey.id"),
+        ("{models: {providers: {vllm: {apiKey: {source: 'exec', provider: 'a', id: 'a/..b/c.'}}}}}",
+         None),
+        ("{agents: {defaults: {models: {'vllm/*': {codeMode: true}}}}}",
+         "agents.defaults.models.vllm/*.codeMode"),
+        ("{agents: {defaults: {models: {m: {pickerRuntimes: []}}}}}",
+         "agents.defaults.models.m.pickerRuntimes"),
+        ("{agents: {defaults: {models: {'vllm/m': {codeMode: true}}}}}", None),
+        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/*', 'vllm/m', 'q']},"
+         " models: {'vllm/m': {alias: 'Q'}}}}}", None),
+        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/m', 'm']}}}}",
+         "agents.defaults.modelPolicy.allow.1"),
+        ("{agents: {entries: {'a b': {}}}}", "agents.entries.a b"),
+        ("{agents: {entries: {a: {}, A: {default: true}}}}", "agents.entries"),
+        ("{agents: {entries: {a: {default: true}, b: {default: true}}}}", "agents.entries"),
+        ("{agents: {entries: {a: {}, b: {}}}}", "agents.ownership"),
+        ("{agents: {entries: {a: {}, b: {}}, ownership: 'explicit'}}", None),
+        ("{agents: {entries: {a: {default: true}}, ownership: 'explicit'}}", "agents.ownership"),
+        ("{agents: {list: [{id: 'a b'}]}}", "agents.list.0.id"),
+        ("{logging: null}", "logging"), ("{$schema: null}", "$schema"), ("{logging: 7}", None),
+    )
+
+    def test_rules_that_stand_beside_the_schema(self):
+        for text, path in self.RULES:
+            with self.subTest(text=text):
+                issues = [vllm.dotted(issue.path) for issue in self.settings(text).issues]
+                self.assertEqual(issues, [path] if path else [])
+
+    # What a leaf of the table is in OpenClaw's JSON Schema. Its rules for the ids of secrets and
+    # the like are in no schema.
+    TEXT, MOST = {"type": "string"}, {"maximum": 2 ** 53 - 1}
+    LEAVES = {
+        "text": TEXT, "pointer": TEXT, "command": TEXT, "refresh-url": TEXT,
+        "filled": {"type": "string", "minLength": 1}, "boolean": {"type": "boolean"},
+        "text-or-null": {"type": ["string", "null"]}, "number-or-text": {"type": ["number", "string"]},
+        "number": {"type": "number"}, "positive": {"type": "number", "exclusiveMinimum": 0},
+        "count": dict(MOST, type="integer", minimum=0),
+        "whole": dict(MOST, type="integer", exclusiveMinimum=0),
+        "name": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$"},
+        "variable": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{0,127}$"},
+        "picker": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[a-z][a-z0-9-]*$"},
+        "object": {"type": "object", "propertyNames": TEXT, "additionalProperties": {}},
+    }
+    PATH = os.path.join(HERE, os.pardir, "shared", "openclaw-schema.json")
+
+    @unittest.skipUnless(os.path.isfile(PATH), "no ../shared/openclaw-schema.json to compare with")
+    def test_the_table_is_openclaws_own_schema(self):
+        with open(self.PATH, encoding="utf-8") as source:
+            schema = json.load(source)
+        shapes = vllm._parse_shapes(vllm._SHAPES)
+
+        def keys(shape):
+            return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
+
+        for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
+                            ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
+                            ("auth", "auth_names"), ("secrets", "secrets_names"),
+                            ("entry", "agents_entries_names")):
+            self.assertEqual(sorted(set(schema[name]) - {"default"}), keys(shape), shape)
+        self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys("plugin"))
+        self.assertEqual(sorted(schema["built_in_provider_ids"]),
+                         sorted(vllm._BUILT_IN_PROVIDERS.split()))
+        places = {"models.providers.*": "provider", "models.providers.*.models.*": "row",
+                  "models.providers.*.models.*.compat": "compat"}
+        for name, shape in places.items():
+            more = {"provider": ["models"], "row": ["compat"]}.get(shape, [])
+            self.assertEqual(sorted(list(schema[name]["properties"]) + more), keys(shape), name)
+            required = [key for key, (mark, _) in shapes[shape].items() if mark == "!"]
+            self.assertEqual(sorted(schema[name]["object"].get("required", [])), sorted(required))
+            for key, inner in schema[name]["properties"].items():
+                self.compare(inner, shapes[shape][key][1], shapes, name + "." + key)
+        for key, inner in schema["agents_defaults"].items():
+            self.compare(inner, shapes["defaults"][key][1], shapes, "agents.defaults." + key)
+            if key in schema["agents_entries_names"]:
+                self.assertEqual(shapes["entry"][key], shapes["defaults"][key])
+        del schema["models"]["properties"]["providers"]
+        self.compare(schema["models"], "models", dict(shapes, models={
+            key: rule for key, rule in shapes["models"].items() if key != "providers"}), "models")
+        self.compare(schema["env"], "env", shapes, "env")
+        self.compare(schema["agents_ownership"], shapes["agents"]["ownership"][1], shapes, "ownership")
+        for key in ("enabled", "allow", "deny"):
+            self.compare(schema["plugins"][key], shapes["plugins"][key][1], shapes, "plugins." + key)
+
+    def compare(self, schema, rule, shapes, where):
+        """Check that a rule of the table says what a JSON Schema says."""
+        branches = list(schema.get("anyOf", []))
+        branches = [inner for branch in branches for inner in branch.get("oneOf", [branch])]
+        words = [branch.get("const") for branch in branches or [schema]]
+        if schema.get("enum") or None not in words:
+            self.assertEqual(rule.strip("|").split("|"), schema.get("enum") or words, where)
+        elif branches:
+            self.assertEqual(len(rule.split("/")), len(branches), where)
+            for branch, part in zip(branches, rule.split("/")):
+                self.compare(branch, part, shapes, where)
+        elif rule in ("object", "params"):
+            self.assertEqual(schema, self.LEAVES["object"], where)
+        elif "items" in schema:
+            inner, _, bounds = rule[1:].partition("]")
+            items, least, most = schema["items"], schema.get("minItems", 0), schema.get("maxItems")
+            self.assertEqual(bounds, "%d,%d" % (least, most) if most else "", where)
+            for item in items if isinstance(items, list) else [items]:
+                self.compare(item, inner, shapes, where + "[]")
+        elif rule[0] == "*":
+            key, _, inner = rule[1:].rpartition(":")
+            self.assertEqual(schema["propertyNames"], self.LEAVES[key or "text"], where)
+            self.compare(schema["additionalProperties"], inner, shapes, where + ".*")
+        elif rule in shapes:
+            self.assertIs(schema["additionalProperties"], False, where)
+            self.assertEqual(sorted(schema["properties"]), sorted(shapes[rule]), where)
+            for key, (mark, inner) in shapes[rule].items():
+                self.assertEqual(mark == "!", key in schema.get("required", ()), where + "." + key)
+                self.compare(schema["properties"][key], inner, shapes, where + "." + key)
+        else:
+            self.assertEqual(schema, self.LEAVES[rule], where)
+
+    PAGE = os.path.join(HERE, os.pardir, "shared", "openclaw-vllm-page.txt")
+
+    @unittest.skipUnless(os.path.isfile(PAGE), "no ../shared/openclaw-vllm-page.txt to read")
+    def test_the_examples_of_openclaws_page_are_valid_and_warn_of_nothing(self):
+        with open(self.PAGE, encoding="utf-8") as source:
+            page = source.read()
+        examples = re.findall(r"(?m)^\{ agents.*\}|^\{$(?:\n.*)*?\n\}$", page)
+        self.assertEqual(len(examples), 3)
+        for text in examples:
+            found = self.settings(text, {"VLLM_API_KEY": "k"})
+            self.assertEqual((found.issues, found.warnings), ([], []))
+
+    def test_included_files_are_capped_together(self):
+        with mock.patch.object(vllm, "CONFIG_LIMIT", 9000):
+            self.write(".openclaw/a.json", {"$schema": "x" * 3000})
+            self.assertEqual(self.settings("{$include: ['a.json', 'a.json']}").issues, [])
+            self.assertIn("larger than 9000 bytes together",
+                          self.settings("{$include: ['a.json', 'a.json', 'a.json']}").issues[0].message)
+
+    def test_bounds(self):
+        for row, fault in (
+                ("contextWindow: 1.5", None), ("contextWindow: 1e-9", None), ("contextWindow: 0", "above"),
+                ("contextWindow: NaN", "NaN"), ("contextWindow: -Infinity", "-Infinity"),
+                ("contextTokens: 1.5", "whole"), ("contextTokens: 4.0", None),
+                ("contextTokens: 9007199254740991", None), ("contextTokens: 9007199254740992", "whole"),
+                ("contextTokens: true", "found true"), ("maxTokens: 1e300", None),
+                ("cost: {input: -1}", None), ("cost: {tieredPricing: [7]}", "found 7"),
+                ("cost: {tieredPricing: [{input: 1, output: 1, cacheRead: 1, cacheWrite: 1,"
+                 " range: [1]}]}", None),
+                ("cost: {tieredPricing: [{input: 1, output: 1, cacheRead: 1, cacheWrite: 1,"
+                 " range: []}]}", "array"),
+                ("compat: {reasoningEffortMap: {'': 'a'}}", "non-empty"),
+                ("compat: {reasoningEffortMap: {a: ''}}", "non-empty"),
+                ("thinkingLevelMap: {off: null}", None), ("thinkingLevelMap: {off: 1}", "or null"),
+                ("input: []", None), ("mediaInput: {image: {maxBytes: 0}}", "above 0"),
+                ("compat: {openRouterRouting: {sort: {by: 1}}}", "a text or an object"),
+                ("compat: {openRouterRouting: {max_price: {prompt: 'x', image: 2}}}", None)):
+            with self.subTest(row=row):
+                issues = self.settings("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', %s}]}}}}"
+                                       % row).issues
+                self.assertEqual(len(issues), 1 if fault else 0, issues)
+                if fault:
+                    self.assertIn(fault, issues[0].message)
+
+    def test_the_nearest_of_very_many_names_is_asked_for_few(self):
+        names = ["org/model-%d" % number for number in range(60000)]
+        with mock.patch("difflib.get_close_matches", return_value=[]) as asked:
+            self.assertIsNone(vllm.nearest("org/model", names))
+        self.assertLessEqual(len(asked.call_args[0][1]), 2000)
 
     def test_a_fault_in_deeply_nested_plain_json_is_still_told(self):
         found = self.settings('{"x": %s, "models": {"mode": "x"}}' % ("[" * 250 + "]" * 250))
-        self.assertEqual([issue.path for issue in found.issues], ["models.mode"])
+        self.assertEqual([issue.path for issue in found.issues], [("models", "mode")])
 
     def test_a_wrong_value_that_may_be_a_key_is_not_shown(self):
         self.configure("{models: {providers: {vllm: {api: 'sk-secret-in-the-wrong-place'}}}}")
@@ -1048,10 +1313,146 @@ class Provider(Case):
         unset = self.provider(block(headers={"X-A": "${NONE}"}))
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
 
+    def test_every_verb_warns_once_of_a_key_in_the_clear(self):
+        self.declare("http://vllm.example.com/v1", KEY)
+        for argv in (("list",), ("request",), ("list", "--verbose")):
+            result = self.run_main(*argv, stdin='{"messages": []}')
+            self.check(result, 0)
+            self.assertEqual(result.err.count("goes to http://vllm.example.com unencrypted"), 1)
+            self.assertNotIn(KEY, result.err)
+
+    def test_what_switches_the_plugin_off_stops_discovery_only(self):
+        wildcard = {"defaults": {"models": {"vllm/*": {}}}}
+        for plugins, off in (
+                ({"enabled": False}, "plugins.enabled is false"),
+                ({"entries": {"vllm": {"enabled": False}}}, "plugins.entries.vllm.enabled is false"),
+                ({"deny": ["x", " VLLM "]}, "plugins.deny names vllm"),
+                ({"allow": ["x"]}, "plugins.allow does not name vllm"),
+                ({"allow": []}, None), ({"allow": ["vllm"], "deny": ["x"]}, None),
+                ({"enabled": True, "entries": {"other": {"enabled": False}}}, None)):
+            with self.subTest(plugins=plugins):
+                config = dict(block(apiKey="k"), plugins=plugins, agents=wildcard)
+                found = self.provider(config)
+                self.assertEqual((found.asks_server, found.refusal, found.plugin_off),
+                                 (off is None, None, off))
+                self.assertEqual([model.id for model in vllm.declared_models(found)], ["m"])
+                implicit = self.provider({"plugins": plugins}, {"VLLM_API_KEY": "k"})
+                cause = implicit.refusal and implicit.refusal.cause
+                self.assertEqual(cause, "provider-disabled" if off else None)
+                self.assertIsNone(self.provider(base_url="http://h/v1").refusal)
+
+    WILDCARDS = (        # agents, mode, whether there is a key, whether the server is asked
+        ({"defaults": {"models": {"vllm/*": {}}}}, None, True, True),
+        ({"defaults": {"models": {"vllm/*": {}}}}, None, False, False),
+        ({"defaults": {"models": {" vLLM / * ": {}}}}, "merge", True, True),
+        ({"defaults": {"models": {"vllm/ns/*": {}}}}, None, True, True),
+        ({"defaults": {"models": {"vllm/*": {}}}}, "replace", True, False),
+        ({"defaults": {"models": {"vllm/*x": {}, "other/*": {}, "vllm/ns*": {}}}}, None, True, False),
+        ({"defaults": {"modelPolicy": {"allow": ["VLLM/*"]}}}, None, True, True),
+        ({"entries": {"a": {"models": {"vllm/*": {}}}}}, None, True, False),
+    )
+
+    def test_a_wildcard_asks_the_server_when_there_is_a_key(self):
+        for agents, mode, keyed, asked in self.WILDCARDS:
+            with self.subTest(agents=agents, mode=mode, keyed=keyed):
+                config = dict(block(**({"apiKey": "k"} if keyed else {})), agents=agents)
+                config["models"].update({"mode": mode} if mode else {})
+                self.assertEqual(self.provider(config).asks_server, asked)
+        self.assertFalse(self.provider({"models": {"mode": "replace"}}, {"VLLM_API_KEY": "k"}).asks_server)
+        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1, err='models.mode is "replace"')
+
+    def test_blocks_whose_ids_differ_in_case_are_one(self):
+        row = {"id": "m", "name": "m", "contextWindow": 5}
+        found = self.provider({"models": {"providers": {
+            "vLLM": {"baseUrl": "http://a/v1/", "apiKey": "one", "timeoutSeconds": 9, "models": [row]},
+            " VLLM": {"baseUrl": "http://b/v1", "apiKey": "two",
+                      "models": [{"id": " m", "name": "n", "reasoning": True},
+                                 {"id": "o", "name": "o", "baseUrl": "http://c/v1/"}]}}}})
+        self.assertEqual((found.base_url, found.request_key.key, found.timeout_s),
+                         ("http://b/v1", "two", 9))
+        models = vllm.declared_models(found)
+        self.assertEqual([(model.id, model.name, model.base_url, model.reasoning, model.context_window)
+                          for model in models],
+                         [("m", "m", "http://a/v1", True, 5), ("o", "o", "http://c/v1", False, None)])
+        option = vllm.declared_models(self.provider(base_url="http://d/v1"))
+        self.assertEqual({model.base_url for model in option}, {"http://d/v1"})
+
+    def test_a_rows_own_base_url_is_where_its_requests_go(self):
+        stub = self.serve(sse(chunk("a", finish="stop")))
+        self.declare("http://127.0.0.1:9/v1", baseUrl=stub.url + "/")
+        self.check(self.run_main("chat", "hi"), 0, out="a\n")
+        self.assertEqual(stub.requests[0].target, "/v1/chat/completions")
+
+    def test_windows_of_a_block_go_to_the_rows_that_have_none(self):
+        models = [{"id": "a", "name": "a"}, {"id": "b", "name": "b", "contextWindow": 7, "contextTokens": 6}]
+        found = self.provider(block(contextWindow=9, contextTokens=8, models=models))
+        self.assertEqual([(model.context_window, model.context_tokens)
+                          for model in vllm.declared_models(found)], [(9, 8), (7, 6)])
+
+    def test_layers_of_headers(self):
+        found = self.provider(block(
+            headers={"A": "block", "B": "block", "Authorization": "block"},
+            request={"headers": {"b": "request"}, "auth": {"mode": "authorization-bearer", "token": "t"}},
+            models=[{"id": "m", "name": "m", "headers": {"a": "row", "B": "row", "C": "row"}}]))
+        model = vllm.declared_models(found)[0]
+        self.assertEqual(vllm.request_headers(found, model),
+                         {"a": "row", "b": "request", "C": "row", "Authorization": "Bearer t"})
+        keyed = found._replace(discovery_key=vllm.Credential("x", "k"))
+        for provider, expected in ((found, "Bearer t"), (keyed, "Bearer k")):
+            self.assertEqual(vllm.discovery_headers(provider)["Authorization"], expected)
+
+    def test_a_key_that_would_cross_the_internet_in_the_clear_is_warned_of(self):
+        for host, exposed in (
+                ("127.0.0.1", False), ("localhost", False), ("[::1]", False), ("gpu", False),
+                ("gpu.local", False), ("gpu.lan", False), ("10.1.2.3", False), ("172.31.0.1", False),
+                ("192.168.1.50", False), ("100.100.1.1", False), ("[fd00::1]", False),
+                ("[fe80::1%eth0]", False), ("172.32.0.1", True), ("8.8.8.8", True),
+                ("[2001:4860:4860::8888]", True), ("vllm.example.com", True), ("1.2.3", True)):
+            with self.subTest(host=host):
+                url = "http://%s:8000/v1" % host
+                warning = vllm.key_exposed(self.provider(block(baseUrl=url, apiKey="sk-secret-1")))
+                self.assertEqual(warning is not None, exposed)
+                if exposed:
+                    self.assertIn("models.providers.vllm.apiKey goes to http://%s:8000 " % host, warning)
+                    self.assertNotIn("sk-secret", warning)
+                self.assertIsNone(vllm.key_exposed(self.provider(block(baseUrl=url))))
+                safe = self.provider(block(baseUrl="https://" + host, apiKey="k"))
+                self.assertIsNone(vllm.key_exposed(safe))
+
+    def test_only_secrets_are_hidden(self):
+        config = block(apiKey={"source": "env", "provider": "default", "id": "THE_VARIABLE"},
+                       headers={"X-A": "header-secret"},
+                       request={"auth": {"mode": "header", "headerName": "X-Api-Key", "value": "value-1",
+                                         "prefix": "Prefix "}},
+                       models=[{"id": "m", "name": "no-secret"}])
+        config["models"]["providers"]["other"] = {
+            "apiKey": "other-key", "baseUrl": "http://h", "models": [],
+            "request": {"tls": {"passphrase": "phrase", "ca": "no-secret"}}}
+        self.assertEqual(sorted(vllm.secret_texts(config)),
+                         ["header-secret", "other-key", "phrase", "value-1"])
+        self.configure(config)
+        result = self.run_main("config", env={"THE_VARIABLE": "resolved-key"})
+        self.assertNotIn("***", self.run_main("list", env={"THE_VARIABLE": "resolved-key"}).out + result.out)
+
+    def test_nothing_is_resolved_from_settings_with_faults(self):
+        for text in ("{models: {providers: []}}", "{models: {providers: {vllm: []}}}",
+                     "{models: {providers: {vllm: 'x'}}}", "{models: {providers: {vllm: {models: {}}}}}",
+                     "{models: {providers: {vllm: {models: ['id']}}}}",
+                     "{models: {providers: {vllm: {models: [{}]}}}}",
+                     "{models: {providers: {vllm: {baseUrl: 7}}}}", "{agents: {entries: [], defaults: 7}}",
+                     "{plugins: 7}", "{agents: {list: [7]}}"):
+            self.configure(text)
+            for verb in ("list", "chat", "request", "doctor"):
+                with self.subTest(text=text, verb=verb):
+                    result = self.run_main(verb, stdin='{"messages": []}')
+                    self.check(result, 3)
+                    self.assertRegex(result.out + result.err, r"openclaw\.json:1:[0-9]+:\s+(models|agents|plugins)")
+
     def test_provider_ids(self):
         config = {"models": {"providers": {"vLLM": {"models": [{"id": "a", "name": "a"}]},
                                            "Gpu.box": {"baseUrl": "http://h/v1", "models": [{"id": "b", "name": "b"}]},
-                                           "claude": {"api": "anthropic-messages", "models": [{"id": "c", "name": "c"}]}}}}
+                                           "claude": {"api": "anthropic-messages", "baseUrl": "http://c/v1",
+                                                      "models": [{"id": "c", "name": "c"}]}}}}
         self.configure(config)
         self.assertEqual([model.key for model in vllm.list_models(self.provider())], ["vllm/a"])
         self.assertEqual([model.key for model in vllm.list_models(self.provider(provider="gpu.BOX"))], ["gpu.box/b"])
@@ -1140,17 +1541,136 @@ class Models(Case):
                                                                          "agents": {"defaults": defaults}})
             self.assertEqual([model.key for model in vllm.list_models(self.provider()) if "default" in model.tags], expected)
 
+    ROWS = [{"id": name, "name": name} for name in ("a", "b", "c", "ns/d", "e@20251001", "vllm/f")]
+    TAGS = (             # agents, the tags of each model that has some
+        ({}, {"a": "default"}),
+        ({"defaults": {"model": " vLLM / b @work"}}, {"b": "default"}),
+        ({"defaults": {"model": "vllm/e@20251001"}}, {"e@20251001": "default"}),
+        ({"defaults": {"model": "vllm/ns/d@p@q"}}, {"ns/d": "default"}),
+        ({"defaults": {"model": ""}}, {"a": "default"}),
+        ({"defaults": {"model": "google/gemma"}}, {}),
+        ({"defaults": {"model": "vllm/f"}}, {"vllm/f": "default"}),
+        ({"defaults": {"model": {"primary": "B", "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
+         {"b": "fallback#1", "c": "fallback#3"}),
+        ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast"]},
+                       "models": {"vllm/b": {"alias": " Fast "}}}},
+         {"a": "default", "b": "fallback#1 fallback#2 configured alias:Fast"}),
+        ({"defaults": {"imageModel": {"primary": "vllm/a", "fallbacks": ["c", "vllm/b"]}}},
+         {"a": "default image", "c": "img-fallback#1", "b": "img-fallback#2"}),
+        ({"defaults": {"models": {"vllm/*": {"alias": "x"}, "vLLM/ a": {"alias": "y"},
+                                  "vllm/a": {"alias": "z"}, "vllm/b": {"alias": " "}}}},
+         {"a": "default configured alias:z", "b": "configured"}),
+        ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
+          "entries": {"x": {"model": "vllm/c"}}}, {"c": "default"}),
+        ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
+          "entries": {"x": {"model": {"fallbacks": ["vllm/c"]}}}}, {"a": "default", "c": "fallback#1"}),
+        ({"defaults": {"models": {"vllm/a": {"alias": "one"}, "vllm/b": {}}},
+          "entries": {"x": {"model": "TWO", "models": {"vllm/a": {"alias": "two"}, "vllm/c": {}}}}},
+         {"a": "default configured alias:two", "b": "configured", "c": "configured"}),
+        ({"entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c", "default": True}}},
+         {"c": "default"}),
+        ({"ownership": "explicit", "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}},
+         {"a": "default"}),
+        ({"ownership": "explicit", "defaults": {"systemAgent": {"agentId": " X "}},
+          "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}}, {"b": "default"}),
+        ({"defaults": {"systemAgent": {"agentId": "z"}}, "entries": {"x": {"model": "vllm/b"}}},
+         {"a": "default"}),
+        ({"list": [{"id": "x", "model": "vllm/b"}, {"id": "y", "model": "vllm/c"}]}, {"b": "default"}),
+        ({"list": [{"id": "x"}, {"id": "y", "default": True, "model": "vllm/c"}]}, {"c": "default"}),
+    )
+
+    def test_tags_follow_the_default_agent_and_what_references_mean(self):
+        for agents, expected in self.TAGS:
+            with self.subTest(agents=agents):
+                config = dict(block(models=self.ROWS), agents=agents)
+                found = vllm.declared_models(self.provider(config))
+                self.assertEqual({model.id: " ".join(model.tags) for model in found if model.tags},
+                                 expected)
+
+    LAYERS = (           # the agent's settings, the defaults, the params, the level
+        ({}, {}, ({}, {}, {}, {}), None),
+        ({"params": {"a": 4}, "models": {"VLLM/m": {"params": {"a": 3}}}},
+         {"params": {"a": 1}, "models": {" vllm/m": {"params": {"a": 2}}}},
+         ({"a": 1}, {"a": 2}, {"a": 3}, {"a": 4}), None),
+        ({"thinkingDefault": "low"}, {"thinkingDefault": "high"}, ({}, {}, {}, {}), "low"),
+        ({"models": {"vllm/m": {"params": {"thinking": False}}}},
+         {"models": {"vllm/m": {"params": {"thinking": "max"}}}},
+         ({}, {"thinking": "max"}, {"thinking": False}, {}), "off"),
+        ({"models": {"vllm/m": {"params": {"thinking": 7}}}},
+         {"models": {"vllm/m": {"params": {"thinking": "disabled"}}}, "thinkingDefault": "high"},
+         ({}, {"thinking": "disabled"}, {"thinking": 7}, {}), "off"),
+        ({"params": {"thinking": "low"}}, {"params": {"thinking": "low"}, "thinkingDefault": "xhigh"},
+         ({"thinking": "low"}, {}, {}, {"thinking": "low"}), "xhigh"),
+    )
+
+    def test_layers_of_params_and_the_thinking_level(self):
+        for agent, defaults, params, level in self.LAYERS:
+            with self.subTest(agent=agent, defaults=defaults):
+                config = dict(block(), agents={"entries": {"main": agent}, "defaults": defaults})
+                model, = vllm.declared_models(self.provider(config))
+                self.assertEqual((model.params, model.thinking), (params, level))
+
+    def test_references_of_the_command_line(self):
+        config = dict(block(models=self.ROWS),
+                      agents={"defaults": {"models": {"vllm/b": {"alias": "Fast"}}}})
+        found = vllm.declared_models(self.provider(config))
+        for reference, expected in ((" fast ", "b"), ("FAST@work", "b"), ("vllm/a@work", "a"),
+                                    ("e@20251001", "e@20251001"), ("VLLM/ns/d", "ns/d"),
+                                    ("ns/d", "ns/d"), ("f", "vllm/f"), ("A", None), ("@x", None)):
+            with self.subTest(reference=reference):
+                model = vllm.match_model(found, reference, "vllm")
+                self.assertEqual(model and model.id, expected)
+
+    def test_what_declared_rows_show(self):
+        rows_written = [{"id": "\ufeff a\u2003", "name": "A", "contextWindow": 1.5},
+                        {"id": "b", "name": "B", "contextWindow": 2 ** 53 + 2, "input": []},
+                        {"id": "a", "name": "other", "maxTokens": 7, "input": ["image", "text"]},
+                        {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53},
+                        {"id": " ", "name": "blank"}]
+        found = vllm.declared_models(self.provider(block(models=rows_written)))
+        self.assertEqual([(model.id, model.name, model.context_window, model.max_tokens)
+                          for model in found],
+                         [("a", "A", None, 7), ("b", "B", None, 8192), ("\u0085c", "C", 2 ** 53, 8192)])
+        self.assertEqual([vllm.input_words(model) for model in found], ["image+text", "-", "text"])
+
+    def test_under_a_wildcard_what_a_row_leaves_out_is_discovered(self):
+        rows_written = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
+                        {"id": "half", "name": "H", "contextWindow": 0.5}]
+        provider = self.provider(dict(block(apiKey="k", models=rows_written),
+                                      agents={"defaults": {"models": {"vllm/*": {}}}}))
+        served = vllm.discovered_models([{"id": "m", "max_model_len": 9}, {"id": "think"}], provider)
+        merged = vllm.merge_models(vllm.declared_models(provider), served, provider)
+        self.assertEqual([(model.id, model.context_window, model.context_tokens) for model in merged],
+                         [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
+                          ("think", 128000, None)])
+
+    def test_parents_pass_on_what_they_state_but_not_their_training_length(self):
+        found = self.discovered({"id": "base", "meta": {"n_ctx_train": 9}, "max_model_len": 5},
+                                {"id": "lora", "parent": "base"}, {"id": "trained", "meta": {"n_ctx_train": 9}},
+                                {"id": "other", "parent": "trained"})
+        self.assertEqual([model.context_window for model in found], [9, 5, 9, 128000])
+
+    def test_local_addresses(self):
+        for host, local in (("127.0.0.1", True), ("127.9.9.9", True), ("LOCALHOST", True), ("[::1]", True),
+                            ("[::]", True), ("0.0.0.0", True), ("gpu.local", True), ("local", False),
+                            ("192.168.1.5", False), ("127.0.0.1.example", False), ("host.docker.internal", False)):
+            self.declare("https://%s/v1" % host)
+            row, = json.loads(self.run_main("list", "--json").out)["models"]
+            self.assertEqual(row["local"], local, host)
+        self.declare("https://h/v1", baseUrl="http://localhost:1/v1")
+        self.assertTrue(json.loads(self.run_main("list", "--json").out)["models"][0]["local"])
+
     def test_which_server_is_asked_and_what_is_merged(self):
         served = self.serve(rows("m", "lora", max_model_len=4096, root="/r"))
         row = {"id": "m", "name": "Mine", "maxTokens": 99}
-        wildcard = {"agents": {"defaults": {"models": {"vLLM/*": {}}}}}
+        wildcard = {"agents": {"defaults": {"models": {"vLLM / *": {}}}}}
         for mode, name, extra, expected in (
                 (None, "explicit", {}, [("vllm/m", "Mine", None, "declared")]),
                 (None, "wildcard", wildcard, [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
                 ("merge", "merge", wildcard, [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
                 ("replace", "replace", wildcard, [("vllm/m", "Mine", None, "declared")])):
             with self.subTest(name=name):
-                config = dict(block(baseUrl=served.url, models=[row]), **extra)
+                config = dict(block(baseUrl=served.url, apiKey="own", models=[row]), **extra)
                 config["models"].update({"mode": mode} if mode else {})
                 before = len(served.requests)
                 found = vllm.list_models(self.provider(config))
@@ -1160,7 +1680,8 @@ class Models(Case):
         self.assertEqual(vllm.list_models(self.provider(dict(config, models={}),
                                                         {"VLLM_API_KEY": "k", "VLLM_BASE_URL": served.url}))[0].key,
                                                         "vllm/lora")
-        self.assertEqual((served.requests[0].target, served.requests[0].headers.get("authorization")), ("/v1/models", None))
+        self.assertEqual((served.requests[0].target, served.requests[0].headers.get("authorization")),
+                         ("/v1/models", "Bearer own"))
         self.assertEqual(served.requests[-1].headers["authorization"], "Bearer k")
 
     def test_unknown_reference_names_the_nearest(self):
@@ -1188,7 +1709,8 @@ class List(Case):
         self.check(self.run_main("list", "--strict", *urls), 4, out="on 2 servers", err="connection refused")
         self.check(self.run_main("chat", "hi", *urls), 2, err="one server")
         self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m", "name": "m"}]},
-                                                 "b": {"models": [{"id": "n", "name": "n"}]}, "c": {"api": "ollama"}}}})
+                                                 "b": {"baseUrl": "http://h/v1", "models": [{"id": "n", "name": "n"}]},
+                                                 "ollama": {"api": "ollama"}}}})
         self.check(self.run_main("list", "--plain", "--provider", "all"), 0, out="b/n\nvllm/m\n")
         self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2, err="do not go together")
         self.declare(gone.url)
@@ -1263,7 +1785,10 @@ class List(Case):
                 (reply(b"\xff{}"), 4, "not UTF-8"), (reply("[" * 100000), 4, "nested too deep"),
                 (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
                 (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
-                (reply("{}", "204 No Content"), 4, "204"), (reply({"data": [{"id": "m", "max_model_len": 10 ** 350}]}), 0, "")):
+                (reply("{}", "204 No Content"), 4, "it is empty"),
+                (reply("{}", "206 Partial"), 4, 'a list under "data"'),
+                (reply('{"data": [{"id": "m", "max_model_len": NaN}]}'), 4, "NaN"),
+                (reply({"data": [{"id": "m"}], "error": {"message": "x"}}, "299 Fine"), 0, ""), (reply({"data": [{"id": "m", "max_model_len": 10 ** 350}]}), 0, "")):
             with self.subTest(answer=answer[:60], words=words):
                 self.check(self.run_main("list", "--base-url", self.serve(answer).url), status, err=words)
         self.check(self.run_main("list"), 1, err="export VLLM_API_KEY=vllm-local")
@@ -1281,21 +1806,36 @@ class List(Case):
 # ----------------------------------------------------------------------------
 
 URL = "http://127.0.0.1:8000/v1"
-MODEL = vllm.Model(id="m", name="m", provider="vllm", base_url=URL, input=("text",), context_window=4096, context_tokens=None,
-                   max_tokens=256,
-                   reasoning=False, source="declared", parent=None, root=None, tags=(), compat={}, headers={}, params={},
-                   thinking=None)
+MODEL = vllm.Model(
+    id="m", name="m", provider="vllm", base_url=URL, input=("text",), context_window=4096,
+    context_tokens=None, max_tokens=256, reasoning=False, source="declared", parent=None, root=None,
+    tags=(), compat={}, headers={}, params=(), thinking=None, thinking_level_map={})
 USER = {"role": "user", "content": "hi"}
 HI = {"messages": [USER]}
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+EMPTY = {"type": "object", "properties": {}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True, "stream_options": {"include_usage": True},
-                "max_completion_tokens": 256}
+DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True,
+                "stream_options": {"include_usage": True}, "max_completion_tokens": 256}
+
+
+def tool(name="f", parameters=None, **fields):
+    """Return a tool as it is sent; `parameters` is its schema."""
+    function = dict({"name": name, "parameters": parameters or EMPTY}, **fields)
+    return {"type": "function", "function": function}
+
+
+TOOL = tool()
 
 
 def shape(body, level=None, **fields):
     """Return the body shaped for MODEL with some of its fields changed."""
     return vllm.shape_request(body, MODEL._replace(**fields), level).body
+
+
+def added(body, level=None, **fields):
+    """Return what shaping adds to DEFAULT_BODY or changes in it."""
+    shaped = shape(body, level, **fields)
+    return {name: value for name, value in shaped.items() if DEFAULT_BODY.get(name) != value}
 
 
 class Requests(Case):
@@ -1308,237 +1848,773 @@ class Requests(Case):
     def test_default_body(self):
         self.assertEqual(shape(HI), DEFAULT_BODY)
         self.assertEqual(shape(dict(HI, model="x")), DEFAULT_BODY)
-        self.assertEqual(shape(dict(HI, stream=False)),
-                         {"model": "m", "messages": [USER], "stream": False, "max_completion_tokens": 256})
+        self.assertEqual(shape(dict(HI, stream=False)), {
+            "model": "m", "messages": [USER], "stream": False, "max_completion_tokens": 256})
 
     def test_fields_never_sent(self):
-        for field in ("store", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "verbosity",
-                      "metadata", "reasoning"):
+        for field in ("store", "service_tier", "prompt_cache_key", "prompt_cache_retention",
+                      "safety_identifier", "verbosity", "metadata", "reasoning"):
             shaped = vllm.shape_request(dict(HI, **{field: "x"}), MODEL)
             self.assertEqual(shaped.body, DEFAULT_BODY, field)
             self.assertIn((field, "dropped"), [change[:2] for change in shaped.changes])
-        for field in ("temperature", "stop", "tool_choice", "tools", "logit_bias", "max_tokens", "stream_options", "x"):
+        for field in ("temperature", "stop", "tool_choice", "tools", "logit_bias", "max_tokens",
+                      "stream_options", "x"):
             self.assertEqual(shape(dict(HI, **{field: None})), DEFAULT_BODY, field)
 
     def test_harmless_fields_pass_through(self):
-        fields = {"top_k": 1, "min_p": 0.1, "repetition_penalty": 1.1, "structured_outputs": {"choice": ["a"]},
-                  "logit_bias": {"1": 2}, "temperature": 0, "stop": ["a"],
-                  "top_p": 1, "n": 1, "seed": 0, "user": "u", "logprobs": True, "unheard_of": [1]}
-        self.assertEqual(shape(dict(HI, **fields)), dict(DEFAULT_BODY, **fields))
-        self.assertEqual(shape(dict(HI, chat_template_kwargs={"a": 1}))["chat_template_kwargs"], {"a": 1})
+        fields = {"top_k": 1, "min_p": 0.1, "structured_outputs": {"choice": ["a"]}, "temperature": 0,
+                  "logit_bias": {"1": 2}, "stop": ["a"], "top_p": 1, "n": 1, "seed": 0, "user": "u",
+                  "logprobs": True, "unheard_of": [1], "chat_template_kwargs": {"a": 1}}
+        self.assertEqual(added(dict(HI, **fields)), fields)
 
     def test_bodies_that_are_none(self):
-        for body in (None, [], 7, "x", {}, {"messages": None}, {"messages": {}}, {"messages": [7]}, {"messages": [None]}):
+        for body in (None, [], 7, "x", {}, {"messages": None}, {"messages": {}}, {"messages": [7]},
+                     {"messages": [None]}):
             with self.subTest(body=body):
                 self.assertRaises(vllm.UsageError, vllm.shape_request, body, MODEL)
+        deep = []
+        for _ in range(100000):
+            deep = [deep]
+        with self.assertRaisesRegex(vllm.UsageError, "nested"):
+            shape(dict(HI, tools=[tool(parameters={"default": deep})]))
 
     def test_streaming_fields(self):
         off = {"supportsUsageInStreaming": False}
+        usage = {"include_usage": True}
         self.check_table((
-            ({}, {}, {"include_usage": True}), ({"stream": True}, {}, {"include_usage": True}), ({"stream": False}, {}, None),
+            ({}, {}, usage),
+            ({"stream": True}, {}, usage),
+            ({"stream": "no"}, {}, usage),
+            ({"stream": False}, {}, None),
             ({}, off, None),
-            ({"stream": False, "stream_options": {"include_usage": True}}, {}, None),
-            ({"stream_options": {"include_usage": True}}, off, None),
-            ({"stream": "no"}, {}, {"include_usage": True})),
-            lambda fields, compat,
-            expected: self.assertEqual(shape(dict(HI, **fields), compat=compat).get("stream_options"), expected))
-        shaped = shape(HI, params={"extra_body": {"stream": False}})
+            ({"stream": False, "stream_options": usage}, {}, None),
+            ({"stream_options": usage}, off, None),
+        ), lambda fields, compat, expected: self.assertEqual(
+            shape(dict(HI, **fields), compat=compat).get("stream_options"), expected))
+        shaped = shape(HI, params=({"extra_body": {"stream": False}},))
         self.assertEqual((shaped["stream"], "stream_options" in shaped), (False, False))
 
-    def test_budget_clamp(self):
+    def test_prompt_cache_key(self):
+        on = {"supportsPromptCacheKey": True}
+        long = ({"cacheRetention": "long"},)
+        self.check_table((
+            ("k", {}, long, {}),
+            ("k", on, (), {"prompt_cache_key": "k"}),
+            ("\U0001f600" * 70, on, (), {"prompt_cache_key": "\U0001f600" * 64}),
+            (7, on, (), {}),
+            ("k", on, long, {"prompt_cache_key": "k", "prompt_cache_retention": "24h"}),
+            ("k", on, ({"cacheRetention": "short"},), {"prompt_cache_key": "k"}),
+        ), lambda key, compat, params, expected: self.assertEqual(
+            added(dict(HI, prompt_cache_key=key), compat=compat, params=params), expected))
+
+    def test_response_format(self):
+        wraps = {"supportsJsonSchemaResponseFormat": True}
+        schema = {"type": "json_schema", "json_schema": {"name": "r", "schema": {}}}
+        bare = {"type": "object"}
+        wrapped = {"type": "json_schema", "json_schema": {"name": "openclaw_response", "schema": bare}}
+        self.check_table((
+            ({"type": "json_object"}, {}, {"type": "json_object"}),
+            ({"type": "text"}, {}, {"type": "text"}),
+            (schema, {}, schema),
+            (schema, wraps, schema),
+            ({"type": "json_schema", "json_schema": 7}, {}, None),
+            (bare, {}, None),
+            (bare, wraps, wrapped),
+            ({}, wraps, {"type": "json_schema",
+                         "json_schema": {"name": "openclaw_response", "schema": {}}}),
+            ("json", wraps, None),
+            ([], {}, None),
+        ), lambda value, compat, expected: self.assertEqual(
+            shape(dict(HI, response_format=value), compat=compat).get("response_format"), expected))
+
+    def test_budget(self):
         def check(fields, model, field, expected, warned=False):
             shaped = vllm.shape_request(dict(HI, **fields), MODEL._replace(**model))
-            self.assertEqual({name: shaped.body[name] for name in ("max_tokens",
-                                                                   "max_completion_tokens") if name in shaped.body},
-                                                                   {field: expected})
+            tokens = {name: shaped.body[name] for name in (old, new) if name in shaped.body}
+            self.assertEqual(tokens, {field: expected})
             self.assertEqual(bool(shaped.warnings), warned)
 
         new, old = "max_completion_tokens", "max_tokens"
-        long = {"messages": [{"role": "user", "content": "a" * 4000}]}                  # 4000 / 4 x 1.25 = 1250 tokens
+        long = {"messages": [{"role": "user", "content": "a" * 4000}]}       # 1250 tokens
+        use_old = {"compat": {"maxTokensField": "max_tokens"}}
         self.check_table((
-            ({}, {}, new, 256), ({"max_tokens": 7}, {}, new, 7), ({new: 7}, {}, new, 7),
-            ({"max_tokens": 7, new: 8}, {}, new, 8), ({new: 9999}, {}, new, 256),
-            ({new: 7}, {"compat": {"maxTokensField": "max_tokens"}}, old, 7),
-            ({}, {"compat": {"maxTokensField": "max_tokens"}}, old, 256),
-            ({}, {"params": {"maxTokens": 5}}, new, 5), ({}, {"params": {"max_tokens": 5}}, new, 5),
-            ({}, {"params": {new: 5}}, new, 5), ({}, {"params": {"maxTokens": 999}}, new, 256),
-            ({new: 7}, {"params": {"maxTokens": 5}}, new, 7), ({}, {"max_tokens": None, "context_window": 128000}, new, 8192),
+            ({}, {}, new, 256),
+            ({old: 7}, {}, new, 7),
+            ({new: 7}, {}, new, 7),
+            ({old: 7, new: 8}, {}, new, 8),
+            ({new: 9999}, {}, new, 256),
+            ({new: 7}, use_old, old, 7),
+            ({}, use_old, old, 256),
+            ({}, {"max_tokens": None, "context_window": 128000}, new, 8192),
             ({}, {"max_tokens": None, "context_window": None}, new, 8192),
-            ({new: 0}, {}, new, 256), ({new: "x"}, {}, new, 256), ({new: True}, {}, new, 256), ({new: 7.9}, {}, new, 7),
+            ({new: 0}, {}, new, 256),
+            ({new: 0, old: 9}, {}, new, 9),
+            ({new: "x"}, {}, new, 256),
+            ({new: True}, {}, new, 256),
+            ({new: 7.9}, {}, new, 7),
             ({new: math.inf}, {}, new, 256),
-            (long, {"max_tokens": 9999}, new, 4096 - 1250 - 1), (dict(long, max_tokens=5000), {"max_tokens": 9999}, new, 2845),
+            ({new: 10 ** 400}, {}, new, 256),
+            (long, {"max_tokens": 9999}, new, 4096 - 1250 - 1),
+            (dict(long, max_tokens=5000), {"max_tokens": 9999}, new, 2845),
             (long, {}, new, 256),
-            (long, {"max_tokens": 9999, "context_tokens": 2000}, new, 749), (long, {"context_window": 1267}, new, 16),
+            (long, {"max_tokens": 9999, "context_tokens": 2000}, new, 749),
+            (long, {"context_window": 1267}, new, 16),
             (long, {"context_window": 1266}, new, 15, True),
-            (long, {"context_window": 1251}, new, 1, True), (long, {"context_window": 100}, new, 1, True),
-            (long, {"context_window": None}, new, 256)), check)
+            (long, {"context_window": 1251}, new, 1, True),
+            (long, {"context_window": 100}, new, 1, True),
+            (long, {"context_window": None}, new, 256),
+        ), check)
         warning = vllm.shape_request(long, MODEL._replace(context_window=1260)).warnings[0]
-        for number in ("1250", "1260", "9 are left"):
-            self.assertIn(number, warning)
+        for words in ("about 1250", "1260", "9 are left"):
+            self.assertIn(words, warning)
+
+    def test_counted_tokens_stand_above_the_estimate(self):
+        long = {"messages": [{"role": "user", "content": "a" * 8000}]}       # 2500 by estimate
+        model = MODEL._replace(context_window=2048)
+        estimated = vllm.shape_request(long, model)
+        self.assertEqual((estimated.body["max_completion_tokens"], estimated.clamped), (1, True))
+        counted = vllm.shape_request(long, model, prompt_tokens=1813)
+        self.assertEqual((counted.body["max_completion_tokens"], counted.clamped), (234, True))
+        self.assertEqual(vllm.shape_request(long, model, prompt_tokens=100).body,
+                         dict(DEFAULT_BODY, **long))
+        self.assertFalse(vllm.shape_request(HI, model).clamped)
+        with self.assertRaises(vllm.ServerError) as caught:
+            vllm.shape_request(long, model, prompt_tokens=3000)
+        self.assertEqual(caught.exception.cause, "context-exceeded")
+        for number in (3000, 2048):
+            self.assertIn(str(number), caught.exception.facts["problem"])
 
     def test_estimate_of_the_prompt(self):
         part = {"type": "image_url", "image_url": {"url": "data:" + "x" * 999}}
         serialized = len(json.dumps([CALL], separators=(",", ":")))
-        for message, extra, characters in (
-                ({"content": "a" * 16}, {}, 16), ({"content": "\u6a21" * 4}, {}, 16), ({"content": "\uff21" * 4}, {}, 16),
-                ({"content": "\U00020000" * 4}, {}, 16),
-                ({"content": "\U0001f600" * 8}, {}, 16), ({"content": "\u00e9" * 16}, {}, 16),
-                ({"content": "\uac00\ua000\uf900\uffe0\u2e80"}, {}, 20), ({"content": "\u2e7f\uff61"}, {}, 2),
-                ({"content": None}, {}, 0), ({"content": [{"type": "text", "text": "a" * 16}, part]}, {}, 8016),
-                ({"content": "", "reasoning_content": "a" * 8, "reasoning": "b" * 8}, {}, 16),
-                ({"content": "", "tool_calls": [CALL]}, {}, serialized), ({"content": ""}, {"tools": [CALL]}, serialized),
-                ({"content": ""}, {"response_format": {"type": "x"}}, 12),
-                ({"content": "\ud800" * 4}, {}, 4)):
-            with self.subTest(message=message, extra=extra):
-                self.assertEqual(vllm.estimate_tokens(dict({"messages": [message]}, **extra)), math.ceil(characters * 1.25 / 4))
+        self.check_table((
+            ({"content": "a" * 16}, {}, 16),
+            ({"content": "\u6a21" * 4}, {}, 16),
+            ({"content": "\uff21" * 4}, {}, 16),
+            ({"content": "\U00020000" * 4}, {}, 16),
+            ({"content": "\U0001f600" * 8}, {}, 16),
+            ({"content": "\u00e9" * 16}, {}, 16),
+            ({"content": "\uac00\ua000\uf900\uffe0\u2e80"}, {}, 20),
+            ({"content": "\u2e7f\uff61"}, {}, 2),
+            ({"content": None}, {}, 0),
+            ({"content": [{"type": "text", "text": "a" * 16}, part]}, {}, 8016),
+            ({"content": "", "reasoning_content": "a" * 8, "reasoning": "b" * 8}, {}, 16),
+            ({"content": "", "reasoning_text": "a" * 8, "reasoning_details": [{"a": 1}]}, {}, 15),
+            ({"content": "", "tool_calls": [CALL]}, {}, serialized),
+            ({"content": ""}, {"tools": [CALL]}, serialized),
+            ({"content": ""}, {"response_format": {"type": "x"}}, 12),
+            ({"content": "\ud800" * 4}, {}, 4),
+        ), lambda message, extra, characters: self.assertEqual(
+            vllm.estimate_tokens(dict({"messages": [message]}, **extra)),
+            math.ceil(characters * 1.25 / 4)))
 
     def test_roles_and_messages(self):
+        def check(messages, fields, expected):
+            compat = {name: fields[name] for name in fields if name not in MODEL._fields}
+            model = {name: fields[name] for name in fields if name in MODEL._fields}
+            self.assertEqual(shape({"messages": messages}, compat=compat, **model)["messages"], expected)
+
         developer, system = {"role": "developer", "content": "x"}, {"role": "system", "content": "x"}
         text, image = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "u"}}
         omitted = {"type": "text", "text": "(image omitted: model does not support images)"}
-        tool, called = {"role": "tool", "tool_call_id": "c1", "content": "r"}, {"role": "assistant", "content": "",
-                                                                                "tool_calls": [CALL]}
+        result = {"role": "tool", "tool_call_id": "c1", "content": "r"}
+        called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
         empty = dict(CALL, function={"name": "f", "arguments": ""})
+        bridge = {"role": "assistant", "content": "I have processed the tool results."}
+        named, bridged = {"requiresToolResultName": True}, {"requiresAssistantAfterToolResult": True}
+        joined, sees = {"requiresStringContent": True}, {"input": ("text", "image")}
         self.check_table((
-            ([developer], {}, [system]), ([developer], {"compat": {"supportsDeveloperRole": True}}, [system]),
+            ([developer], {}, [system]),
+            ([developer], {"supportsDeveloperRole": True}, [system]),
             ([developer], {"reasoning": True}, [system]),
-            ([developer], {"compat": {"supportsDeveloperRole": True}, "reasoning": True}, [developer]),
-            ([dict(USER, content=[text, image, image, text])], {}, [dict(USER, content=[text, omitted, text])]),
-            ([dict(USER, content=[image, text, image])], {}, [dict(USER, content=[omitted, text, omitted])]),
-            ([dict(USER, content=[text, image])], {"input": ("text", "image")}, [dict(USER, content=[text, image])]),
-            ([dict(USER, content=[text, text])], {"compat": {"requiresStringContent": True}}, [dict(USER, content="a\na")]),
-            ([dict(USER, content=[text, image])], {"compat": {"requiresStringContent": True}, "input": ("text", "image")},
+            ([developer], {"supportsDeveloperRole": True, "reasoning": True}, [developer]),
+            ([dict(USER, content=[text, image, image, text])], {},
+             [dict(USER, content=[text, omitted, text])]),
+            ([dict(USER, content=[image, text, image])], {},
+             [dict(USER, content=[omitted, text, omitted])]),
+            ([dict(USER, content=[omitted, image])], {}, [dict(USER, content=[omitted])]),
+            ([dict(USER, content=[text, image])], sees, [dict(USER, content=[text, image])]),
+            ([dict(USER, content=[text, text])], joined, [dict(USER, content="a\na")]),
+            ([dict(USER, content=[text, dict(text, type="x")])], joined,
+             [dict(USER, content=[text, dict(text, type="x")])]),
+            ([dict(USER, content=[text, image])], dict(joined, **sees),
              [dict(USER, content=[text, image])]),
-            ([dict(USER, content=[text, image])], {"compat": {"requiresStringContent": True}},
-             [dict(USER, content="a\n" + omitted["text"])]),
-            ([dict(USER, name="n", x=1), tool], {"compat": {"strictMessageKeys": True}},
+            ([dict(USER, content=[text, image])], joined, [dict(USER, content="a\n" + omitted["text"])]),
+            ([dict(USER, name="n", x=1), result], {"strictMessageKeys": True},
              [USER, {"role": "tool", "content": "r"}]),
-            ([called, tool], {"compat": {"requiresToolResultName": True}}, [called, dict(tool, name="f")]),
-            ([called, tool], {}, [called, tool]),
-            ([called, dict(tool, name="g")], {"compat": {"requiresToolResultName": True}}, [called, dict(tool, name="g")]),
-            ([called, tool, USER], {"compat": {"requiresAssistantAfterToolResult": True}},
-             [called, tool, {"role": "assistant", "content": "I have processed the tool results."}, USER]),
-            ([called, tool, called], {"compat": {"requiresAssistantAfterToolResult": True}}, [called, tool, called]),
+            ([called, result], named, [called, dict(result, name="f")]),
+            ([called, result], {}, [called, result]),
+            ([called, dict(result, name="g")], named, [called, dict(result, name="g")]),
+            ([dict(called, tool_calls=[{"function": {"name": "f"}}]), {"role": "tool"}], named,
+             [dict(called, tool_calls=[{"function": {"name": "f"}}]), {"role": "tool"}]),
+            ([called, result, USER], bridged, [called, result, bridge, USER]),
+            ([called, result, called, USER], bridged, [called, result, called, USER]),
+            ([called, result], bridged, [called, result]),
+            ([called, result, {"role": "assistant", "content": ""}, USER], bridged,
+             [called, result, bridge, USER]),
             ([{"role": "assistant", "tool_calls": [empty]}], {},
-             [{"role": "assistant", "content": None, "tool_calls": [CALL]}])),
-            lambda messages, model, expected: self.assertEqual(shape({"messages": messages}, **model)["messages"], expected))
+             [{"role": "assistant", "content": None, "tool_calls": [CALL]}]),
+            ([{"role": "assistant", "tool_calls": [CALL]}], bridged, [called]),
+            ([{"role": "assistant", "content": None}, {"role": "assistant", "content": []},
+              {"role": "assistant", "content": "", "tool_calls": []}, USER], {}, [USER]),
+            ([{"role": "assistant", "content": "a", "tool_calls": []}], {},
+             [{"role": "assistant", "content": "a"}]),
+        ), check)
+
+    def test_earlier_reasoning(self):
+        def check(message, compat, fields, expected):
+            message = dict({"role": "assistant", "content": "a"}, **message)
+            shaped = shape({"messages": [message]}, compat=compat, **fields)["messages"]
+            self.assertEqual(shaped, [dict({"role": "assistant", "content": "a"}, **expected)])
+
+        every = {"reasoning": "r", "reasoning_content": "c", "reasoning_text": "t",
+                 "reasoning_details": [1]}
+        router, reasons = {"thinkingFormat": "openrouter"}, {"reasoning": True}
+        needs = {"requiresReasoningContentOnAssistantMessages": True}
+        spoken = {"requiresThinkingAsText": True}
+        self.check_table([
+            (every, {}, {}, {}),
+            (every, {}, reasons, {"reasoning_content": "c"}),
+            ({"reasoning_content": ["c"]}, {}, reasons, {}),
+            ({"reasoning_content": None}, needs, reasons, {"reasoning_content": ""}),
+            (every, needs, {}, {"reasoning_content": "c"}),
+            ({}, needs, {}, {}),
+            ({}, needs, reasons, {"reasoning_content": ""}),
+            ({"reasoning": "r"}, needs, reasons, {"reasoning_content": ""}),
+            (every, router, {}, {"reasoning": "r", "reasoning_content": "c", "reasoning_details": [1]}),
+            ({"reasoning_text": "t"}, router, {}, {"reasoning": "t"}),
+            ({"reasoning_text": "t", "reasoning": ""}, router, {}, {"reasoning": "t"}),
+            ({"reasoning": "", "reasoning_content": 7, "reasoning_details": {}}, router, reasons, {}),
+            ({}, dict(needs, **router), reasons, {}),
+            ({"reasoning": "r", "content": "b"}, spoken, reasons,
+             {"content": [{"type": "text", "text": "r"}, {"type": "text", "text": "b"}]}),
+            ({"reasoning_text": "t", "content": None}, spoken, {},
+             {"content": [{"type": "text", "text": "t"}]}),
+            ({"reasoning": "r", "content": [{"type": "text", "text": "b"}]}, spoken, {},
+             {"content": [{"type": "text", "text": "r"}, {"type": "text", "text": "b"}]}),
+            ({"reasoning": " "}, spoken, {}, {}),
+            ({"reasoning": "r", "content": "b"}, dict(spoken, requiresStringContent=True), {},
+             {"content": "r\nb"}),
+            ({"reasoning": "r"}, dict(spoken, **needs), reasons, {
+                "content": [{"type": "text", "text": "r"}, {"type": "text", "text": "a"}],
+                "reasoning_content": ""}),
+        ] + [
+            (every, {"thinkingFormat": form}, {}, {"reasoning_content": "c"})
+            for form in ("deepseek", "zai")
+        ] + [
+            (every, {}, {"id": model_id}, {"reasoning_content": "c"})
+            for model_id in ("x/y/DeepSeek-V4-Pro", "deepseek-v4-flash", "moonshotai/Kimi-K2.5",
+                             "kimi-k2.7-code-highspeed", "kimi-k2-thinking-turbo", "kimi-k3",
+                             "kimi-for-coding", "MiMo-V2.5-anything")
+        ] + [
+            (every, {}, {"id": model_id}, {})
+            for model_id in ("deepseek-v4-flash/x", "kimi-k2", "kimi-k2.7", "xkimi-k3", "kimi-k3-x",
+                             "deepseek-v3", "kimi-for-coding-2")
+        ], check)
 
     def test_tools(self):
-        named = [dict(TOOL, function={"name": name, "parameters": {}}) for name in "ab"]
-        strict = [dict(TOOL, function=dict(TOOL["function"], strict=True))]
-        choice = {"type": "function", "function": {"name": "f"}}
+        named = [tool(name) for name in "ab"]
+        strict = {"supportsStrictMode": True}
+        described = [tool("a", description=text) for text in "xy"]
         self.check_table((
-            ({"tools": [TOOL]}, {}, [TOOL], "auto"), ({"tools": named[::-1]}, {}, named, "auto"),
-            ({"tools": [TOOL], "tool_choice": "required"}, {}, [TOOL], "required"),
-            ({"tools": [TOOL], "tool_choice": choice}, {}, [TOOL], choice),
-            ({"tools": [TOOL], "tool_choice": "none"}, {}, [TOOL], "none"), ({"tools": []}, {}, None, None),
-            ({"tools": [], "tool_choice": "auto"}, {}, None, None), ({"tool_choice": "auto"}, {}, None, None),
-            ({"tools": [TOOL]}, {"supportsTools": False}, None, None),
-            ({"tools": [TOOL], "tool_choice": "required"}, {"supportsTools": False}, None, None),
-            ({"tools": strict}, {}, [TOOL], "auto"), ({"tools": 7}, {}, None, None),
-            ({"tools": strict}, {"supportsStrictMode": True}, [dict(TOOL, function=dict(TOOL["function"], strict=False))],
-             "auto"),
-            ({"tools": [7, {"function": 8}, {"function": {"name": 9}}]}, {}, [7, {"function": 8}, {"function": {"name": 9}}],
-             "auto")),
-            lambda fields, compat, tools, choice: self.assertEqual(
-                (lambda shaped: (shaped.get("tools"), shaped.get("tool_choice")))(shape(dict(HI, **fields), compat=compat)),
-                (tools, choice)))
+            ([TOOL], {}, [TOOL]),
+            (named[::-1], {}, named),
+            (described[::-1], {}, described),
+            ([tool("\uff41"), tool("\U0001f600"), tool("z"), tool("Z")], {},
+             [tool("Z"), tool("z"), tool("\U0001f600"), tool("\uff41")]),
+            ([], {}, None),
+            (7, {}, None),
+            ([TOOL], {"supportsTools": False}, None),
+            ([tool(strict=True, description=7, x=1)], {}, [TOOL]),
+            ([tool(strict=True)], strict, [tool(strict=False)]),
+            ([TOOL], strict, [tool(strict=False)]),
+            ([{"function": {"name": "f"}}], {}, [TOOL]),
+            ([{"function": {"name": "f", "parameters": None}}], {}, [TOOL]),
+            ([7, {"function": 8}, tool(9), tool(""), tool("g", {"type": "array"}),
+              tool("h", {"type": ["object"]}), tool("i", [1]), tool("j", {"type": None}), TOOL],
+             {}, [TOOL]),
+            ([tool("g", {"type": "array"})], {}, None),
+        ), lambda tools, compat, expected: self.assertEqual(
+            shape(dict(HI, tools=tools), compat=compat).get("tools"), expected))
 
-    def test_thinking(self):
-        template = {"thinkingFormat": "qwen-chat-template"}
-        efforts = {"supportsReasoningEffort": True}
-        few = dict(efforts, supportedReasoningEfforts=["low", "high"])
-        mapped = dict(efforts, reasoningEffortMap={"high": "max", "off": "minimal", "low": None})
+    def test_tool_choice(self):
+        def allowed(mode, *names):
+            tools = [{"type": "function", "function": {"name": name}} for name in names]
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
 
-        def kwargs(enabled):
+        function = {"type": "function", "function": {"name": "f"}}
+        gone = {"type": "function", "function": {"name": "gone"}}
+        array = [tool("g", {"type": "array"})]
+        self.check_table((
+            ([TOOL], None, "auto"),
+            ([TOOL], "auto", "auto"),
+            ([TOOL], "required", "required"),
+            ([TOOL], "none", "none"),
+            ([TOOL], dict(function, x=1), function),
+            ([TOOL], {"type": "other"}, {"type": "other"}),
+            ([TOOL], allowed("auto", "f", "gone"), allowed("auto", "f")),
+            ([TOOL], allowed("required", "gone", "f"), allowed("required", "f")),
+            ([TOOL], allowed("auto", "gone"), "none"),
+            ([TOOL], allowed("weird", "gone"), allowed("weird", "gone")),
+            (None, "required", None),
+            ([], "required", None),
+            (array, "auto", None),
+            (array, "none", None),
+        ), lambda tools, choice, expected: self.assertEqual(
+            shape(dict(HI, tools=tools, tool_choice=choice)).get("tool_choice"), expected))
+        for tools, choice in ((array, "required"), (array, function), ([TOOL], gone),
+                              ([TOOL], allowed("required", "gone"))):
+            with self.subTest(choice=choice), self.assertRaises(vllm.UsageError):
+                shape(dict(HI, tools=tools, tool_choice=choice))
+        self.assertNotIn("tool_choice", shape(dict(HI, tools=[TOOL], tool_choice="required"),
+                                              compat={"supportsTools": False}))
+
+    def check_schema(self, schema, expected, keywords=()):
+        compat = {"unsupportedToolSchemaKeywords": list(keywords)}
+        shaped = shape(dict(HI, tools=[tool(parameters=schema)]), compat=compat)
+        self.assertEqual(shaped["tools"][0]["function"]["parameters"], expected)
+
+    def test_references_in_schemas(self):
+        text = {"type": "string"}
+
+        def holding(inner, **fields):
+            return dict({"type": "object", "properties": {"a": inner}}, **fields)
+
+        loop = {"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}}}
+        self.check_table((
+            (holding({"$ref": "#/$defs/T"}, **{"$defs": {"T": text}}), holding(text)),
+            (holding({"$ref": "#/$defs/T", "title": "t", "default": 1, "x": 2},
+                     **{"$defs": {"T": dict(text, title="own", description="d")}}),
+             holding(dict(text, title="t", description="d", default=1))),
+            (holding({"$ref": "#/definitions/a~1b~0c"}, definitions={"a/b~c": text}), holding(text)),
+            (holding({"$ref": "#/x/1/y"}, x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
+            (holding({"$ref": "#/x/01"}, x=[0, text]), holding({"$ref": "#/x/01"}, x=[0, text])),
+            (holding({"$ref": "#/$defs/A"}, **{"$defs": {"A": {"$ref": "#/$defs/B"}, "B": text}}),
+             holding(text)),
+            (holding({"$ref": "#/$defs/N"}, **{"$defs": {"N": loop}}),
+             holding({"type": "object", "properties": {"next": {}}})),
+            (holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}}),
+             holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}})),
+            (holding({"$ref": "other.json"}, **{"$defs": {"T": text}}), holding({"$ref": "other.json"})),
+            (holding({"$ref": "#"}), holding({"$ref": "#"})),
+            (holding({"anyOf": [{"$ref": "#/$defs/T"}], "items": [{"$ref": "#/$defs/T"}],
+                      "not": {"$ref": "#/$defs/T"}}, **{"$defs": {"T": text}}),
+             holding({"anyOf": [text], "items": [text], "not": text})),
+            (holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}},
+                     **{"$defs": {"T": text}}),
+             holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}})),
+            ({"$ref": "#/$defs/P", "$defs": {"P": holding(text)}}, holding(text)),
+            ({"type": "object", "properties": {"$ref": text, "$defs": {"type": "array"}}},
+             {"type": "object", "properties": {"$ref": text, "$defs": {"type": "array", "items": {}}}}),
+        ), self.check_schema)
+
+    def test_the_top_of_a_schema(self):
+        a, b = {"type": "string"}, {"type": "number"}
+
+        def merged(properties, **fields):
+            return dict({"type": "object", "properties": properties, "additionalProperties": True},
+                        **fields)
+
+        def variants(*properties, **fields):
+            return dict({"anyOf": [{"properties": each} for each in properties]}, **fields)
+
+        self.check_table((
+            ({}, EMPTY),
+            ({"type": "object"}, EMPTY),
+            ({"type": "object", "properties": []}, EMPTY),
+            ({"required": ["x"]}, dict(EMPTY, required=["x"])),
+            ({"properties": {"a": a}}, {"type": "object", "properties": {"a": a}}),
+            ({"description": "d"}, {"description": "d"}),
+            ({"allOf": [a], "properties": {"a": a}}, {"allOf": [a], "properties": {"a": a}}),
+            (variants({"x": a}, {"y": b}), merged({"x": a, "y": b})),
+            ({"oneOf": [{"properties": {"x": a}, "required": ["x", 7]}], "title": "t", "x": 1},
+             merged({"x": a}, title="t", required=["x"])),
+            ({"anyOf": [{"properties": {"x": a, "y": a}, "required": ["x", "y"]},
+                        {"properties": {"x": b}, "required": ["x"]}, {"type": "null"}]},
+             merged({"x": a, "y": a}, required=["x"])),
+            (variants({"x": b}, properties={"x": a, "z": a}, required=["z"], additionalProperties=False),
+             merged({"x": a, "z": a}, required=["z"], additionalProperties=False)),
+            ({"anyOf": [], "oneOf": [{"properties": {"x": a}}], "properties": {"y": a}},
+             merged({"y": a})),
+            (variants({"x": {"const": "p", "title": "t"}}, {"x": {"enum": ["q", "p"], "title": "u"}}),
+             merged({"x": {"title": "t", "type": "string", "enum": ["p", "q"]}})),
+            (variants({"x": a}, {"x": {"enum": [1, "1", True]}}), merged({"x": {"enum": [1, "1", True]}})),
+            (variants({"x": {"anyOf": [{"const": 1}, {"const": 2.5}, a]}}, {"x": a}),
+             merged({"x": {"type": "number", "enum": [1, 2.5]}})),
+            (variants({"x": {"const": None}}, {"x": {"const": [1]}}),
+             merged({"x": {"type": "object", "enum": [None, [1]]}})),
+            (variants({"x": {"enum": []}}, {"x": a}), merged({"x": {"enum": []}})),
+        ), self.check_schema)
+
+    def test_items_and_unsupported_keywords_in_schemas(self):
+        array, stated = {"type": "array"}, {"type": "array", "items": {}}
+
+        def nested(inner):
+            return {"type": "object", "properties": {"type": inner, "format": inner},
+                    "patternProperties": {"x": inner}, "additionalProperties": inner,
+                    "allOf": [{"items": [inner], "not": {"if": inner}}], "enum": [{"type": "array"}],
+                    "default": {"type": "array"}, "const": {"type": "array"}}
+
+        self.check_table((
+            (nested(array), nested(stated)),
+            (nested(dict(array, items=None)), nested(dict(array, items=None))),
+            (nested({"type": ["array"]}), nested({"type": ["array"]})),
+            ({"properties": {"format": {"format": "uri", "enum": [{"format": 1}]}}, "format": "x"},
+             {"type": "object", "properties": {"format": {"enum": [{"format": 1}]}}}, [" format "]),
+            ({"properties": {"a": {"anyOf": [{"minLength": 1, "type": "string"}]}}},
+             {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}]}}}, ["minLength"]),
+            ({"type": "object", "properties": {"a": array}}, {"type": "object"}, ["properties"]),
+            ({"properties": {"a": array}}, {"type": "object", "properties": {"a": array}}, ["items"]),
+        ), self.check_schema)
+
+    def test_thinking_formats(self):
+        def check(form, level, on, **fields):
+            compat = dict({"thinkingFormat": form, "supportsReasoningEffort": True}, **fields)
+            self.assertEqual(added(HI, level, compat=compat, reasoning=True), on)
+            self.assertEqual(added(HI, level, compat=compat), {})
+
+        def template(enabled):
             return {"chat_template_kwargs": {"enable_thinking": enabled, "preserve_thinking": True}}
 
-        def check(compat, level, expected, **model):
-            for asked, effort, default in ((level, None, None), (None, level, None), (None, None, level)):
-                shaped = shape(dict(HI, reasoning_effort=effort), asked, compat=compat,
-                               **dict({"reasoning": True, "thinking": default}, **model))
-                self.assertEqual({name: value for name, value in shaped.items() if name not in DEFAULT_BODY}, expected,
-                                 (asked, effort, default))
+        off_means_low, low_means_none = ({"reasoningEffortMap": {"off": "low"}},
+                                         {"reasoningEffortMap": {"low": "None"}})
+        for form, level, fields, expected in (
+                ("qwen-chat-template", None, {}, template(False)),
+                ("qwen-chat-template", "none", {}, template(False)),
+                ("qwen-chat-template", "on", {}, template(True)),
+                ("qwen-chat-template", "off", off_means_low, template(False)),
+                ("qwen", "off", {}, {"enable_thinking": False}),
+                ("qwen", "low", low_means_none, {"enable_thinking": True}),
+                ("together", "off", {}, {"reasoning": {"enabled": False}}),
+                ("together", "low", {}, {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
+                ("together", "low", {"supportsReasoningEffort": False}, {"reasoning": {"enabled": True}}),
+                ("together", "low", low_means_none, {"reasoning": {"enabled": False}}),
+                ("openrouter", "off", {}, {"reasoning": {"effort": "none"}}),
+                ("openrouter", "high", {}, {"reasoning": {"effort": "high"}}),
+                ("openrouter", "high", {"supportsReasoningEffort": None}, {"reasoning": {"effort": "high"}}),
+                ("openrouter", "high", {"supportsReasoningEffort": False}, {"reasoning": {"enabled": True}}),
+                ("openrouter", "off", {"supportedReasoningEfforts": []}, {"reasoning": {"enabled": False}}),
+                ("openrouter", "off", {"supportedReasoningEfforts": ["low"]}, {}),
+                ("deepseek", "low", {}, {"reasoning_effort": "low"}),
+                ("zai", "off", {}, {"reasoning_effort": "none"}),
+                ("openai", "low", {}, {"reasoning_effort": "low"}),
+                (None, "low", {}, {"reasoning_effort": "low"}),
+                (None, "low", {"supportsReasoningEffort": None}, {})):
+            with self.subTest(form=form, level=level, fields=fields):
+                check(form, level, expected, **fields)
 
-        for compat, level, expected in (
-                ({}, "high", {}), (template, None, kwargs(False)), (template, "off", kwargs(False)),
-                (template, "none", kwargs(False)), (template, "low", kwargs(True)), (template, "on", kwargs(True)),
-                ({"thinkingFormat": "qwen"}, None, {"enable_thinking": False}),
-                ({"thinkingFormat": "qwen"}, "high", {"enable_thinking": True}),
-                ({"thinkingFormat": "deepseek"}, "off", {"thinking": {"type": "disabled"}}),
-                ({"thinkingFormat": "deepseek"}, "low", {"thinking": {"type": "enabled"}}),
-                (efforts, None, {"reasoning_effort": "medium"}), (efforts, "HIGH ", {"reasoning_effort": "high"}),
-                (efforts, "off", {"reasoning_effort": "none"}),
-                (dict(efforts, **template), "low", kwargs(True)), (few, None, {"reasoning_effort": "low"}),
-                (few, "xhigh", {"reasoning_effort": "high"}), (few, "minimal", {"reasoning_effort": "low"}),
-                (few, "off", {}), (mapped, "high", {"reasoning_effort": "max"}),
-                (mapped, "off", {"reasoning_effort": "minimal"}), (mapped, "low", {}),
-                (mapped, "medium", {"reasoning_effort": "medium"})):
-            with self.subTest(compat=compat, level=level):
-                check(compat, level, expected)
-                check(compat, level, {}, reasoning=False)
-        nemotron = {"chat_template_kwargs": {"enable_thinking": False, "force_nonempty_content": True}}
-        for model_id, level, reasoning, expected in (("nvidia/Nemotron-3-Nano", "off", True, nemotron),
-                                                     ("x/nemotron-3", None, True, nemotron), ("x/nemotron-3", None, False, {}),
-                                                     ("x/nemotron-3", "high", True, {}), ("x/nemotron-30b", "off", True, {}),
-                                                     ("DeepSeek-V4-Flash", "off", True,
-                                                      {"chat_template_kwargs": {"thinking": False, "enable_thinking": False}}),
-                                                     ("deepseek_v4", "high", True,
-                                                      {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
-                                                                                "reasoning_effort": "high"}})):
-            shaped = shape(HI, level, id=model_id, reasoning=reasoning)
-            self.assertEqual({name: value for name, value in shaped.items() if name not in DEFAULT_BODY}, expected,
-                             (model_id, level))
+    def test_thinking_of_two_families(self):
+        nemotron = {"enable_thinking": False, "force_nonempty_content": True}
+        effort = {"supportsReasoningEffort": True}
+        template = {"thinkingFormat": "qwen-chat-template"}
+        flash = {"thinking": True, "enable_thinking": True}
+        for model_id, level, reasoning, compat, expected in (
+                ("nvidia/Nemotron-3-Nano", "off", True, {}, {"chat_template_kwargs": nemotron}),
+                ("x/nemotron-3", None, True, {}, {"chat_template_kwargs": nemotron}),
+                ("x/nemotron-3", None, False, {}, {"chat_template_kwargs": nemotron}),
+                ("x/nemotron-3", "off", True, effort,
+                 {"chat_template_kwargs": nemotron, "reasoning_effort": "none"}),
+                ("x/nemotron-3", "off", True, template,
+                 {"chat_template_kwargs": dict(nemotron, preserve_thinking=True)}),
+                ("x/nemotron-3", "high", True, {}, {}),
+                ("x/nemotron-30b", "off", True, {}, {}),
+                ("DeepSeek-V4-Flash", "off", True, {},
+                 {"chat_template_kwargs": {"thinking": False, "enable_thinking": False}}),
+                ("deepseek_v4", "high", True, effort,
+                 {"chat_template_kwargs": dict(flash, reasoning_effort="high")}),
+                ("deepseek_v4", "high", False, effort, {})):
+            with self.subTest(model_id=model_id, level=level, compat=compat):
+                shaped = added(HI, level, id=model_id, reasoning=reasoning, compat=compat)
+                del shaped["model"]
+                self.assertEqual(shaped, expected)
+        shaped = shape(dict(HI, chat_template_kwargs={"enable_thinking": True}), id="nemotron-3")
+        self.assertEqual(shaped["chat_template_kwargs"], dict(nemotron, enable_thinking=True))
+
+    def test_reasoning_effort(self):
+        for level, stated, mapping, levels, expected in (
+                ("high", None, {}, {}, "high"),
+                ("HIGH ", None, {}, {}, "high"),
+                ("off", None, {}, {}, "none"),
+                ("none", None, {}, {}, "none"),
+                ("off", None, {"off": "off"}, {}, "off"),
+                ("high", None, {"HIGH": " max "}, {"high": "deep"}, "max"),
+                ("high", None, {}, {"high": " deep "}, "deep"),
+                ("low", ["low", "high"], {}, {}, "low"),
+                ("medium", [" low ", "high", " "], {}, {}, "low"),
+                ("minimal", ["high", "low"], {}, {}, "low"),
+                ("minimal", ["LOW", "High"], {}, {}, "LOW"),
+                ("high", ["LOW", "High"], {}, {}, "High"),
+                ("xhigh", ["low", "high"], {}, {}, "high"),
+                ("medium", ["on", "off"], {}, {}, "on"),
+                ("medium", ["none"], {}, {}, None),
+                ("off", ["none", "low"], {}, {}, "none"),
+                ("off", ["low"], {}, {}, None),
+                ("off", ["low"], {"off": "low"}, {}, "low"),
+                ("none", ["low"], {}, {}, None),
+                ("low", [], {}, {}, None)):
+            with self.subTest(level=level, stated=stated, mapping=mapping, levels=levels):
+                compat = {"supportsReasoningEffort": True, "supportedReasoningEfforts": stated,
+                          "reasoningEffortMap": mapping}
+                shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
+                self.assertEqual(shaped.get("reasoning_effort"), expected)
+        compat = {"supportsReasoningEffort": True}
+        for model_id, expected in (("gpt-5.6", "low"), ("GPT-5.4-mini", "low"), ("gpt-5", "minimal"),
+                                   ("openai/gpt-5.6", "minimal")):
+            shaped = shape(HI, "minimal", compat=compat, reasoning=True, id=model_id)
+            self.assertEqual(shaped["reasoning_effort"], expected, model_id)
+
+    def test_levels_that_a_model_does_not_have(self):
+        known = {"supportedReasoningEfforts": ["low", "max"]}
+        for level, levels, compat, expected in (
+                ("low", {"low": None}, {}, "medium"),
+                ("max", {}, {}, "high"),
+                ("high", {"high": None}, {}, "medium"),
+                ("high", {"high": None, "xhigh": "x"}, {}, "x"),
+                ("xhigh", {}, {"reasoningEffortMap": {"XHigh": "y"}}, "y"),
+                ("xhigh", {}, {"reasoningEffortMap": {"xhigh": "y"}, "thinkingFormat": "zai"}, "high"),
+                ("xhigh", {"max": "m"}, {}, "m"),
+                ("xhigh", {"max": "m", "xhigh": None}, {}, "high"),
+                ("max", {}, known, "max"),
+                ("off", {"off": None}, {}, "minimal"),
+                (None, {}, {}, "medium"),
+                (None, {"medium": None}, {}, "low"),
+                (None, {"medium": None, "low": None, "minimal": None}, {}, "none"),
+                ("adaptive", {}, {}, "medium"),
+                ("ultra", {"max": "m"}, {}, "m"),
+                ("of-my-own", {}, {}, "of-my-own")):
+            with self.subTest(level=level, levels=levels, compat=compat):
+                compat = dict(compat, supportsReasoningEffort=True)
+                shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
+                self.assertEqual(shaped["reasoning_effort"], expected)
 
     def test_the_level_comes_from_the_option_then_the_body_then_the_settings(self):
-        model = MODEL._replace(reasoning=True, compat={"supportsReasoningEffort": True}, thinking="minimal")
-        self.assertEqual(vllm.shape_request(dict(HI, reasoning_effort="low"), model, "high").body["reasoning_effort"], "high")
-        self.assertEqual(vllm.shape_request(dict(HI, reasoning_effort="low"), model).body["reasoning_effort"], "low")
-        self.assertEqual(vllm.shape_request(HI, model).body["reasoning_effort"], "minimal")
-        for defaults, expected in (({"thinkingDefault": "high"}, "high"),
-                                   ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "low"),
-                                   ({"params": {"thinking": "low"}, "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
-                                    "off"), ({"thinkingDefault": 7}, None), ({}, None)):
-            self.assertEqual(vllm.find_model(self.provider(dict(block(), agents={"defaults": defaults}))).thinking, expected)
+        model = {"reasoning": True, "compat": {"supportsReasoningEffort": True}, "thinking": "minimal"}
+        asked = dict(HI, reasoning_effort="low")
+        self.assertEqual(shape(asked, "high", **model)["reasoning_effort"], "high")
+        self.assertEqual(shape(asked, **model)["reasoning_effort"], "low")
+        self.assertEqual(shape(asked, "", **model)["reasoning_effort"], "low")
+        self.assertEqual(shape(dict(HI, reasoning_effort=7), **model)["reasoning_effort"], "minimal")
+        self.assertEqual(shape(dict(HI, reasoning_effort="disabled"), **model)["reasoning_effort"], "none")
+
+        for defaults, expected in (
+                ({"thinkingDefault": "high"}, "high"),
+                ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "high"),
+                ({"params": {"thinking": "low"}, "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
+                 "off"),
+                ({}, None)):
+            config = dict(block(), agents={"defaults": defaults})
+            self.assertEqual(vllm.find_model(self.provider(config)).thinking, expected)
+
+    def test_levels_without_effect_are_said(self):
+        effort = {"reasoning": True, "compat": {"supportsReasoningEffort": True}}
+        for level, model, words in (
+                ("high", {}, "no effect"), ("off", {"source": "discovered"}, "no effect"),
+                ("off", {"reasoning": True}, "no effect"), ("max", effort, "high is used"),
+                ("off", {}, None), (None, {}, None), ("high", effort, None), ("on", effort, None),
+                ("off", {"id": "nemotron-3"}, None)):
+            with self.subTest(level=level, model=model):
+                warnings = vllm.shape_request(HI, MODEL._replace(**model), level).warnings
+                self.assertEqual(len(warnings), 1 if words else 0)
+                if words:
+                    self.assertIn(words, warnings[0])
 
     def test_params(self):
+        json_object, text = {"type": "json_object"}, {"type": "text"}
+        tokens = "max_completion_tokens"
         self.check_table((
-            ({"temperature": 0.5, "topP": 0.9, "seed": 0, "stop": "END"}, {},
+            ([{"temperature": 0.5, "topP": 0.9, "seed": 0, "stop": "END"}], {},
              {"temperature": 0.5, "top_p": 0.9, "seed": 0, "stop": ["END"]}),
-            ({"top_p": 0.9, "stop": ["a", "b"], "parallelToolCalls": False}, {},
-             {"top_p": 0.9, "stop": ["a", "b"], "parallel_tool_calls": False}),
-            ({"frequencyPenalty": 1, "presence_penalty": 2, "response_format": {"type": "json_object"}}, {},
-             {"frequency_penalty": 1, "presence_penalty": 2, "response_format": {"type": "json_object"}}),
-            ({"temperature": 0.5}, {"temperature": 0}, {"temperature": 0}),
-            ({"unknown": 1, "store": True, "thinking": "low", "temperature": None}, {}, {}),
-            ({"chat_template_kwargs": {"a": 1}}, {"chat_template_kwargs": {"a": 2, "b": 3}},
+            ([{"top_p": 0.9, "stop": ["a", "", 7, "b"]}], {}, {"stop": ["a", "b"]}),
+            ([{"stop": [""]}, {"stop": ""}], {}, {}),
+            ([{"temperature": None, "topP": True, "seed": "7"}], {}, {}),
+            ([{"temperature": math.nan, "seed": math.inf}], {}, {}),
+            ([{"temperature": 0.5}], {"temperature": 0}, {"temperature": 0}),
+            ([{"temperature": 0.5}, {"temperature": 1}], {}, {"temperature": 1}),
+            ([{"temperature": 0.5}, {"temperature": "x"}], {}, {}),
+            ([{"frequencyPenalty": 1}, {"frequency_penalty": 2, "presence_penalty": 3}], {},
+             {"frequency_penalty": 1, "presence_penalty": 3}),
+            ([{"frequencyPenalty": None, "frequency_penalty": 2}], {}, {}),
+            ([{"unknown": 1, "store": True, "thinking": "low"}], {}, {}),
+            ([{"chat_template_kwargs": {"a": 1}}], {"chat_template_kwargs": {"a": 2, "b": 3}},
              {"chat_template_kwargs": {"a": 1, "b": 3}}),
-            ({"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}, {},
+            ([{"chat_template_kwargs": {"a": 1}}, {"chatTemplateKwargs": {"b": 1}}], {},
+             {"chat_template_kwargs": {"a": 1}}),
+            ([{"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}], {},
              {"top_k": 1, "temperature": 2}),
-            ({"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}, {},
-             {"chat_template_kwargs": {"x": 1}}), ({"extra_body": 7}, {}, {})),
-            lambda params, fields,
-            expected: self.assertEqual(shape(dict(HI, **fields), params=params), dict(DEFAULT_BODY, **expected)))
-        config = dict(block(),
-                      agents={"defaults": {"params": {"seed": 1, "temperature": 1},
-                                           "models": {"vllm/m": {"params": {"temperature": 2}}}}})
-        self.assertEqual(vllm.find_model(self.provider(config)).params, {"seed": 1, "temperature": 2})
+            ([{"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}], {},
+             {"chat_template_kwargs": {"x": 1}}),
+            ([{"extra_body": 7, "extraBody": {"a": 1}}], {}, {}),
+            ([{"extra_body": {"parallel_tool_calls": True}, "parallelToolCalls": False}], {},
+             {"parallel_tool_calls": False}),
+            ([{"parallel_tool_calls": True}, {"parallelToolCalls": None}], {}, {}),
+            ([{"parallel_tool_calls": True, "parallelToolCalls": False}], {},
+             {"parallel_tool_calls": True}),
+            ([{"parallel_tool_calls": True}], {"parallel_tool_calls": False},
+             {"parallel_tool_calls": False}),
+            ([{"response_format": json_object}, {"responseFormat": text}], {},
+             {"response_format": text}),
+            ([{"response_format": json_object, "responseFormat": text}], {},
+             {"response_format": json_object}),
+            ([{"response_format": json_object}, {"responseFormat": None}], {}, {}),
+            ([{"response_format": {}}], {}, {}),
+            ([{"max_tokens": 5}], {}, {tokens: 5}),
+            ([{"max_tokens": 5, "max_completion_tokens": 6, "maxTokens": 7}], {}, {tokens: 7}),
+            ([{"maxTokens": 7}, {"max_tokens": 5}], {}, {tokens: 5}),
+            ([{"maxTokens": 7}, {"max_tokens": [], "max_completion_tokens": -1}], {}, {tokens: 7}),
+            ([{"maxTokens": 7}, {"max_tokens": 0}], {}, {}),
+            ([{"maxTokens": 999}], {}, {}),
+            ([{"maxTokens": 7}], {"max_tokens": 9}, {tokens: 9}),
+        ), lambda layers, fields, expected: self.assertEqual(
+            added(dict(HI, **fields), params=tuple(layers)), expected))
 
-    def test_shaping_changes_nothing_it_was_given_and_settles_at_once(self):
-        compat = {"thinkingFormat": "qwen-chat-template", "requiresToolResultName": True,
-                  "requiresAssistantAfterToolResult": True, "requiresStringContent": True}
-        params = {"stop": "x", "chat_template_kwargs": {"k": 1}, "extra_body": {"top_k": 1}}
-        model = MODEL._replace(compat=compat, params=params, reasoning=True, context_window=400)
-        body = {"store": True, "reasoning_effort": "high", "tools": [dict(TOOL, function=dict(TOOL["function"], strict=True))],
-                "messages": [
-            {"role": "developer", "content": [{"type": "text", "text": "a"}]},
-            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]},
-            {"role": "assistant", "tool_calls": [dict(CALL, function={"name": "f", "arguments": ""})]},
-            {"role": "tool", "tool_call_id": "c1", "content": "r"}, USER]}
-        before = copy.deepcopy((body, model))
-        first = vllm.shape_request(body, model, "high")
-        self.assertEqual((body, model), before)
-        self.assertEqual(vllm.shape_request(first.body, model, "high").body, first.body)
+    def test_every_change_is_explained(self):
+        body = dict(HI, store=True, x=None, max_tokens=999, reasoning_effort="low", tools=[
+            tool("b", {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}},
+                 strict=True), tool(7)])
+        body["messages"] = [{"role": "developer", "content": [{"type": "input_image"}]},
+                            {"role": "assistant", "content": "a", "reasoning": "r"},
+                            {"role": "assistant", "content": ""}]
+        model = MODEL._replace(params=({"seed": 1, "extra_body": {"top_k": 1}},))
+        shaped = vllm.shape_request(body, model)
+        lines = ["%s %s: %s" % change for change in shaped.changes]
+        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "model added: ", "stream added: ",
+                     "stream_options added: ", "reasoning_effort dropped: ", "seed added: from params",
+                     "top_k added: from params", "tool_choice added: ",
+                     "max_completion_tokens moved: from max_tokens",
+                     "max_completion_tokens clamped: asked for 999",
+                     "messages changed: .*developer", "messages changed: images",
+                     "messages changed: .*reasoning", "messages changed: .*without content",
+                     "tools changed: b: strict", "tools changed: .*references", "tools changed: .*on top",
+                     "tools changed: .*items", "tools changed: .*without a name"):
+            self.assertEqual(sum(bool(re.match(line, each)) for each in lines), 1, line)
+        self.assertEqual(vllm.shape_request(shaped.body, model).changes, [])
+
+    def test_any_body_is_shaped_or_refused_and_settles_at_once(self):
+        # A body shaped twice is the body shaped once, but for these rules of OpenClaw: an effort
+        # that a map made is no level (so the level is given again), a refused response_format
+        # makes room for that of the params, extra_body may replace anything, strictMessageKeys
+        # leaves nothing of an assistant message that only calls, the definitions beside a
+        # reference that names nothing go with it, and a schema may be empty once keywords are
+        # dropped. (Here no schema has a reference on top: it may name what is no object.)
+        random_source = random.Random(7)
+        for number in range(int(1000 * FUZZ_S)):
+            body, model = random_body(random_source), random_model(random_source)
+            level = random_source.choice(vllm.THINKING_LEVELS)
+            before = copy.deepcopy((body, model))
+            try:
+                first = vllm.shape_request(body, model, level)
+            except vllm.UsageError:
+                continue
+            finally:
+                self.assertEqual((body, model), before)
+            json.dumps(first.body)
+            if "response_format" in body and "response_format" not in first.body:
+                continue
+            if {"strictMessageKeys", "unsupportedToolSchemaKeywords"} & set(model.compat):
+                continue
+            if re.search('"[$](ref|defs)"', json.dumps(first.body)):
+                continue
+            again = vllm.shape_request(first.body, model, level)
+            self.assertEqual(again.body, first.body, (number, body, model, level))
+
+
+def random_value(source, depth=2):
+    """Return any JSON value, words that mean something somewhere among them."""
+    words = ("", "a", "text", "image_url", "function", "object", "array", "auto", "required", "f",
+             "assistant", "tool", "#/$defs/a", "r", "\ud800", "\u6a21" * 9, "c1")
+    kind = source.randrange(9 if depth else 7)
+    if kind == 7:
+        return [random_value(source, depth - 1) for _ in range(source.randrange(3))]
+    if kind == 8:
+        names = ("type", "text", "name", "function", "properties", "items", "anyOf", "enum", "const",
+                 "$ref", "$defs", "a", "required", "arguments", "id", "content", "allowed_tools")
+        return {source.choice(names): random_value(source, depth - 1) for _ in range(source.randrange(4))}
+    return (None, True, 7, -0.5, 10 ** 400, source.choice(words), source.choice(words))[kind]
+
+
+def some(source, value, *others):
+    """Return a sound value mostly, sometimes another one or anything."""
+    return source.choice((value,) * 4 + others + (random_value(source),))
+
+
+def random_schema(source, depth=3):
+    """Return a JSON schema that may be wrong anywhere."""
+    def inner():
+        return random_schema(source, depth - 1) if depth else random_value(source, 1)
+
+    makers = {
+        "type": lambda: source.choice(("object", "array", "string")), "enum": lambda: ["a", 1],
+        "const": lambda: "a", "default": lambda: {"type": "array"}, "items": inner,
+        "$ref": lambda: source.choice(("#/$defs/a", "#/x/0")), "x": lambda: [inner()],
+        "properties": lambda: {"a": inner(), "type": inner()}, "oneOf": lambda: [inner()],
+        "anyOf": lambda: [inner(), inner()], "required": lambda: ["a"], "title": lambda: "t",
+        "$defs": lambda: {"a": inner()}, "additionalProperties": inner, "format": lambda: "f"}
+    names = [name for name in sorted(makers) if source.random() < 0.25]
+    return some(source, {name: some(source, makers[name]()) for name in names})
+
+
+def random_body(source):
+    """Return a chat-completions body that may be wrong anywhere."""
+    def part():
+        return some(source, {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}})
+
+    def call():
+        arguments = some(source, "{}", "")
+        return some(source, {"id": "c1", "type": "function",
+                             "function": {"name": "f", "arguments": arguments}})
+
+    def message():
+        fields = {"content": some(source, "a", "", None, [part(), part()]), "reasoning": "r",
+                  "reasoning_content": some(source, "c"), "reasoning_text": some(source, "t"),
+                  "reasoning_details": some(source, [1]), "tool_calls": [call()], "tool_call_id": "c1"}
+        kept = {name: fields[name] for name in fields if source.random() < 0.5}
+        roles = ("user", "assistant", "tool", "developer", "system")
+        return dict(kept, role=some(source, source.choice(roles)))
+
+    function = {"type": "function", "function": {"name": "f"}}
+    choice = some(source, "auto", "required", "none", function, {
+        "type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [function, 7]}})
+    schemas = [random_schema(source) for _ in range(2)]
+    for schema in schemas:
+        if isinstance(schema, dict):
+            schema.pop("$ref", None)
+    fields = {"tools": [some(source, tool(some(source, "f"), schema)) for schema in schemas],
+              "tool_choice": choice, "max_tokens": some(source, 9), "stop": some(source, ["a"]),
+              "response_format": some(source, {"type": "json_object"}, {"type": "object"}),
+              "stream": some(source, True, False), "reasoning_effort": some(source, "low"),
+              "chat_template_kwargs": some(source, {"a": 1}), "prompt_cache_key": some(source, "k"),
+              "stream_options": random_value(source), "reasoning": random_value(source), "other": random_value(source)}
+    kept = {name: fields[name] for name in fields if source.random() < 0.5}
+    return dict(kept, messages=[message() for _ in range(source.randrange(5))])
+
+
+def random_model(source):
+    """Return a Model with any settings that are valid."""
+    switches = ("supportsUsageInStreaming", "supportsTools", "supportsStrictMode", "strictMessageKeys",
+                "requiresStringContent", "requiresToolResultName", "supportsReasoningEffort",
+                "requiresAssistantAfterToolResult", "requiresThinkingAsText", "supportsDeveloperRole",
+                "requiresReasoningContentOnAssistantMessages", "supportsPromptCacheKey",
+                "supportsJsonSchemaResponseFormat")
+    compat = {name: source.random() < 0.7 for name in switches if source.random() < 0.4}
+    forms = ("qwen", "qwen-chat-template", "together", "openrouter", "deepseek", "zai", "openai")
+    more = {"thinkingFormat": source.choice(forms), "maxTokensField": "max_tokens",
+            "supportedReasoningEfforts": source.choice(([], ["low", "high"], ["none"], ["On"])),
+            "reasoningEffortMap": {"off": "low", "HIGH": "max"},
+            "unsupportedToolSchemaKeywords": source.choice((["format"], ["properties"], ["type"]))}
+    compat.update((name, more[name]) for name in more if source.random() < 0.4)
+    if compat.get("requiresReasoningContentOnAssistantMessages"):
+        compat.pop("requiresAssistantAfterToolResult", None)      # the message added has none
+    params = {"temperature": random_value(source), "stop": random_value(source), "maxTokens": random_value(source),
+              "chat_template_kwargs": random_value(source), "extraBody": {"top_k": random_value(source, 0)},
+              "parallelToolCalls": random_value(source), "responseFormat": {"type": "text"}}
+    layers = [{name: params[name] for name in params if source.random() < 0.3} for _ in range(2)]
+    return MODEL._replace(
+        compat=compat, params=tuple(layers), reasoning=source.random() < 0.6,
+        id=source.choice(("m", "nemotron-3", "deepseek-v4-pro", "kimi-k3", "gpt-5.6")),
+        input=source.choice((("text",), ("text", "image"))), max_tokens=source.choice((None, 50, 9999)),
+        context_window=source.choice((None, 60, 1000, 99999)),
+        source=source.choice(("declared", "discovered")),
+        thinking_level_map=source.choice(({}, {"low": None}, {"max": "deep", "off": None})))
 
 
 # ----------------------------------------------------------------------------
@@ -1659,7 +2735,8 @@ class Releases(Case):
         params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1, "presencePenalty": 1,
                   "response_format": {"type": "json_object"}}
         passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {}, "n": 1}
-        self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=params), "used"), self.FIRST)
+        self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=(params,)),
+                               "used"), self.FIRST)
 
     def test_other_fields_are_used_from_the_release_the_table_says(self):
         strict = dict(TOOL, function=dict(TOOL["function"], strict=True))
@@ -1678,13 +2755,14 @@ class Releases(Case):
                 ("named", dict(HI, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
                  None, "0.5.0", "0.5.0"),
                 ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("schema", dict(HI, response_format={"type": "json_schema"}), self.OLD, {}, None, "0.6.0", "0.6.0"),
+                ("schema", dict(HI, response_format={"type": "json_schema", "json_schema": {}}), self.OLD, {}, None, "0.6.0", "0.6.0"),
                 ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"), reasoning, "high", "0.5.1",
                  "0.5.1"),
                 ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high", "0.6.5", None),
                 ("effort", HI, effort, reasoning, "high", "0.6.5", "0.10.1"),
                 ("no effort", HI, effort, reasoning, "off", "0.18.0", "0.18.0"),
-                ("much effort", HI, effort, reasoning, "xhigh", "0.21.0", "0.21.0"),
+                ("much effort", HI, dict(effort, supportedReasoningEfforts=["xhigh"]), reasoning,
+                 "xhigh", "0.21.0", "0.21.0"),
                 ("known efforts", HI, dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning, "xhigh",
                  "0.6.5", "0.10.1"),
                 ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST, reasoning, "high", self.FIRST,
@@ -1692,6 +2770,122 @@ class Releases(Case):
             with self.subTest(name=name):
                 shaped = shape(body, level, compat=compat, **model)
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")), (accepted, used))
+
+
+class Prepared(Case):
+    """What is asked of a server before a body goes out: its tokenizer, and the template's switch."""
+
+    LONG = {"messages": [{"role": "user", "content": "a" * 8000}], "tools": [TOOL]}
+
+    def tokenizer(self, *answers, **fields):
+        """Return (provider, its model, the Stub) for a server whose /tokenize answers so."""
+        stub = self.serve(*answers)
+        self.declare(stub.url, KEY, contextWindow=2048, maxTokens=1000, **fields)
+        provider = self.provider()
+        return provider, vllm.find_model(provider), stub
+
+    def test_a_cut_budget_is_counted_with_one_request(self):
+        compat = {"thinkingFormat": "qwen-chat-template"}
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True, compat=compat)
+        shaped = vllm.prepare_request(provider, model, self.LONG)
+        self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
+        request, = stub.requests
+        self.assertEqual((request.method, request.target, request.headers["authorization"]),
+                         ("POST", "/tokenize", "Bearer " + KEY))
+        self.assertEqual(request.body, {
+            "model": "m", "messages": self.LONG["messages"], "tools": [TOOL],
+            "chat_template_kwargs": shaped.body["chat_template_kwargs"]})
+
+    def test_nobody_is_asked_where_the_estimate_leaves_room(self):
+        provider, model, stub = self.tokenizer(reply({"count": 1}))
+        image = {"type": "image_url", "image_url": {"url": "u"}}
+        pictured = {"messages": [dict(USER, content=[image] * 9)]}
+        model = model._replace(input=("text", "image"))
+        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"], 1000)
+        self.assertEqual(vllm.prepare_request(provider, model, pictured).body["max_completion_tokens"], 1)
+        self.assertEqual(stub.requests, [])
+
+    def test_the_estimate_stands_where_nobody_counts(self):
+        for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"), reply("x"),
+                       reply({"count": "9"}), reply({"count": True}), reply([]), b""):
+            with self.subTest(answer=answer[:20]):
+                provider, model, _ = self.tokenizer(answer)
+                shaped = vllm.prepare_request(provider, model, self.LONG)
+                self.assertEqual(shaped.body["max_completion_tokens"], 1)
+                self.assertIn("about 2", shaped.warnings[0])
+
+    def test_a_prompt_that_is_too_long_by_itself_is_said_with_both_numbers(self):
+        provider, model, stub = self.tokenizer(reply({"count": 3001}))
+        with self.assertRaises(vllm.ServerError) as caught:
+            vllm.prepare_request(provider, model, self.LONG)
+        error = caught.exception
+        self.assertEqual((error.cause, error.exit_status), ("context-exceeded", 4))
+        for number in ("3001", "2048"):
+            self.assertIn(number, error.message)
+        self.assertNotIn("max-tokens", error.hint)
+        self.assertEqual(len(stub.requests), 1)
+
+    def test_chat_and_the_module_count(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        provider, _, stub = self.tokenizer(answer)
+        list(vllm.stream_chat(provider, self.LONG))
+        self.assertEqual(vllm.chat(provider, self.LONG).content, "Hi")
+        self.check(self.run_main("chat", "a" * 8000), 0, out="Hi")
+        sent = [request.body for request in stub.requests if request.target != "/tokenize"]
+        self.assertEqual([body["max_completion_tokens"] for body in sent], [234] * 3)
+        self.assertEqual(len(stub.requests), 6)
+
+    def test_a_model_that_nobody_declared_thinks_as_its_family_does(self):
+        template = {"enable_thinking": True, "preserve_thinking": True}
+        for model_id, root, added_fields in (
+                ("Qwen/Qwen3-8B", None, {"chat_template_kwargs": template}),
+                ("served", "/models/qwen3-8b", {"chat_template_kwargs": template}),
+                ("zai-org/GLM-4.6-FP8", None, {"chat_template_kwargs": template}),
+                ("openai/gpt-oss-120b", None, {"reasoning_effort": "high"}),
+                ("deepseek-ai/DeepSeek-V4-Pro", None,
+                 {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
+                                           "reasoning_effort": "high"}}),
+                ("nvidia/nemotron-3-super", None, {})):
+            with self.subTest(model_id=model_id):
+                stub = self.serve(rows(model_id, root=root, max_model_len=40960))
+                provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=stub.url)
+                model = vllm.find_model(provider)
+                shaped = vllm.prepare_request(provider, model, HI, "high").body
+                self.assertEqual({name: shaped[name] for name in shaped if name not in DEFAULT_BODY},
+                                 added_fields)
+                self.assertEqual(len(stub.requests), 1)
+
+    def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
+        def server(on, off):
+            def answer(sock, request, stub):
+                if request.target == "/v1/models":
+                    return stub.send(sock, rows("some-model"))
+                enabled = request.body["chat_template_kwargs"]["enable_thinking"]
+                stub.send(sock, reply({"count": on if enabled else off}))
+            return self.serve(answer)
+
+        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
+            with self.subTest(on=on, off=off, level=level):
+                stub = server(on, off)
+                result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
+                                       stdin=json.dumps(HI))
+                kwargs = json.loads(result.out).get("chat_template_kwargs") or {}
+                self.assertEqual(kwargs.get("enable_thinking"), expected)
+                self.assertEqual(result.err.count("no effect"), int(expected is None))
+                self.assertEqual([request.target for request in stub.requests],
+                                 ["/v1/models", "/tokenize", "/tokenize"])
+
+    def test_a_level_without_effect_is_said_once(self):
+        def answer(sock, request, stub):
+            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
+
+        self.tokenizer(answer)
+        for argv, stdin in ((["chat", "a" * 8000], ""), (["request"], json.dumps(HI))):
+            result = self.run_main(*argv + ["--thinking", "high"], stdin=stdin)
+            self.check(result, 0)
+            self.assertEqual(result.err.count("--thinking high has no effect on vllm/m"), 1)
 
 
 # ----------------------------------------------------------------------------
@@ -1765,6 +2959,102 @@ class Answers(unittest.TestCase):
             tracemalloc.stop()
         self.assertTrue(content.startswith(" word0 word1") and content.count(" ") == count)
         self.assertLess(peak, 1.25 * len(content))
+
+    def check_linear(self, act, size):
+        """Check that twice the size takes less than three times the time."""
+        def best(size):
+            times = []
+            for _ in range(3):
+                started = time.perf_counter()
+                act(size)
+                times.append(time.perf_counter() - started)
+            return min(times)
+
+        ratios = []
+        for _ in range(3):                           # the machine may be busy; a quadratic cost is 4 each time
+            ratios.append(best(2 * size) / best(size))
+            if ratios[-1] < 3:
+                return
+        self.fail("twice the size takes %s times as long" % ratios)
+
+    def test_cost_grows_with_size_and_no_faster(self):
+        def event_in_small_chunks(size):
+            decoder = vllm.EventDecoder()
+            for _ in range(size):
+                self.assertEqual(decoder.feed(b"x" * 100), [])
+
+        def blank_bytes(size):
+            exchange = mock.Mock(url="u", chunks=lambda: iter([b"\n"] * size))
+            with self.assertRaises(vllm.ServerError):
+                vllm.read_answer(exchange, None, None)
+
+        def arguments_in_small_pieces(size):
+            piece = vllm.Delta(tool_calls=[call_piece(0, "a", "f", "x" * 100)])
+            assembler = vllm.Assembler()
+            for _ in range(size):
+                assembler.add(piece)
+            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]), 100 * size)
+
+        def a_long_secret(size):
+            secret = "".join(random.Random(size).choice("abcdefgh") for _ in range(size))
+            live = vllm.LiveText(vllm.spellings(secret))
+            for start in range(0, 300):
+                live.feed(secret[start % 50:start % 50 + 9])
+
+        for act, size in ((event_in_small_chunks, 10000), (blank_bytes, 20000), (arguments_in_small_pieces, 10000),
+                          (a_long_secret, 8000)):
+            with self.subTest(act=act.__name__):
+                self.check_linear(act, size)
+
+    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
+    def test_a_long_secret_takes_little_memory(self):
+        import tracemalloc
+        secret = "".join(random.Random(1).choice("abcdefgh/+") for _ in range(16000))
+        tracemalloc.start()
+        try:
+            live = vllm.LiveText(vllm.spellings(secret))
+            self.assertEqual(live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end(), "a%s!" % secret[1:5000])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        self.assertLess(peak, 300 * len(secret))
+
+    def test_the_parts_of_one_answer_are_bounded(self):
+        assembler = vllm.Assembler()
+        with self.assertRaises(vllm.ServerError):
+            assembler.add(vllm.decode_delta(chunk(tool_calls=[{}] * 1000000)))
+        with self.assertRaises(vllm.ServerError):
+            for index in range(2000):
+                assembler.add(vllm.decode_delta({"choices": [{"index": index, "delta": {"content": "a"}}]}, True))
+
+    def test_what_is_sent_beyond_the_contract_is_kept(self):
+        def choice(index, text, logprob):
+            logprobs = {"content": [{"token": text, "logprob": logprob}]}
+            return {"index": index, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": "stop"}
+
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
+                 "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
+        assembler = vllm.Assembler()
+        for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
+                        {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]}, {"choices": [], "usage": usage}):
+            assembler.add(vllm.decode_delta(payload, True))
+        value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
+        self.assertEqual(value["content"], "ab")
+        self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
+        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]), other["finish_reason"])
+                          for other in value["choices"]], [(1, "xy", 2, "stop")])
+        self.assertEqual(value["usage"], dict(usage, odd=None))
+        plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
+        self.assertNotIn("logprobs", plain)
+
+    def test_long_numbers_in_an_event(self):
+        for digits in (300, 3000, 5000, 100000):
+            value = vllm.loads_event('{"usage": {"completion_tokens": 1%s}}' % ("0" * digits))
+            self.assertIsNone(vllm.decode_delta(value).usage.completion_tokens)
+        for text in ("[" * 150 + "]" * 150, " {}\n"):
+            vllm.loads_event(text)
+        for text in ("[" * 201 + "]" * 201, "{} {}", "", "[" * 99999):
+            self.assertRaises(ValueError, vllm.loads_event, text)
 
     def test_an_event_without_end_is_refused(self):
         with mock.patch.object(vllm, "EVENT_LIMIT", 1000):
@@ -1926,6 +3216,25 @@ class Streams(Case):
         deltas.close()
         self.assertTrue(stub.gone.wait(WAIT_S))
 
+    def test_comments_prolong_a_silence_but_not_for_ever(self):
+        def comments(data, until):
+            def step(sock, _, stub):
+                sock.sendall(sse(chunk("a"), done=False))
+                started = time.monotonic()
+                while not stub.ending.wait(0.03) and time.monotonic() - started < until:
+                    sock.sendall(data)
+                sock.sendall(b"data: [DONE]\n\n")
+            return step
+
+        for data in (b": alive\n\n", b"\n", b"\r\n"):
+            with self.subTest(data=data):
+                self.assertEqual(self.ask(comments(data, 0.5), timeout_s=0.25), ("a", None))
+                said, error = self.ask(comments(data, WAIT_S), timeout_s=0.1)
+                self.assertEqual((said, error.cause, error.facts["phase"]), ("a", "timeout", "comments"))
+                self.assertIn("with comments only", error.message)
+                self.assertGreater(error.facts["seconds"], 0.9)
+        self.assertEqual(self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)[1].facts["phase"], "read")
+
     def test_what_is_observed_of_an_exchange(self):
         whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
         stop = chunk(finish="stop")
@@ -2014,9 +3323,9 @@ class Transport(Case):
                 ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"),
                 ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
                 ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
-                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "no valid HTTP"),
-                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "no valid HTTP"),
+                ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
+                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
                 ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
@@ -2078,7 +3387,7 @@ class Transport(Case):
         self.check(self.run_main("chat", "hi", "--timeout", "1"), 0, out="a" * 22)
 
     def test_timeouts_of_the_config(self):
-        for seconds in (1, 1e9, 1e300):
+        for seconds in (1, 1e9, 2 ** 53 - 1):
             self.declare(self.serve(sse(chunk("a"))).url, block={"timeoutSeconds": seconds})
             self.check(self.run_main("chat", "hi"), 0, out="a\n")
 
@@ -2173,6 +3482,46 @@ class Transport(Case):
         self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4,
                    err="refuses connections")
 
+    def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
+        proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
+        self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
+                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0, out="vllm/m")
+        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
+                         ("http://xn--bcher-kva.example:8000/v1/models", "xn--bcher-kva.example:8000"))
+        self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
+                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4, err="HTTP 403")
+        self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_ctrl_c_ends_a_run_over_servers_that_hang(self):
+        for verb in ("list", "doctor"):
+            with self.subTest(verb=verb):
+                asked = [threading.Event() for _ in range(3)]
+
+                def hang(sock, _, stub):
+                    asked[stubs.index(stub)].set()
+                    stub.ending.wait(WAIT_S)
+
+                stubs = [self.serve(hang) for _ in asked]
+                argv = [verb, "--timeout", str(WAIT_S)]
+                for stub in stubs:
+                    argv += ["--base-url", stub.url]
+                with program(self.env({"VLLM_API_KEY": KEY}), argv) as process:
+                    process.stdin.close()
+                    for event in asked:
+                        self.assertTrue(event.wait(WAIT_S))
+                    started = time.monotonic()
+                    process.send_signal(signal.SIGINT)
+                    self.assertEqual(process.wait(WAIT_S), 130)
+                    self.assertLess(time.monotonic() - started, 1.0)
+                    self.assertNotIn(b"Traceback", process.stderr.read())
+
+    def test_calls_in_parallel(self):
+        self.assertEqual(vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)]),
+                         list(range(1, 1000)))
+        with self.assertRaises(ZeroDivisionError):
+            vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
+
     def test_names_that_do_not_resolve(self):
         with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(-2, "Name or service not known")):
             self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
@@ -2216,12 +3565,31 @@ class Tls(Case):
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
             self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3, err="cannot be used")
 
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
+    def test_a_fifo_is_not_waited_for(self):
+        fifo = self.path("fifo")
+        os.mkfifo(fifo)
+        url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
+        self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
+        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3, err="or a FIFO")
+        for option in ("--api-key-file", "--tools", "--schema"):
+            self.check(self.run_main("chat", "hi", option, fifo), 2, err=option)
+
+    @unittest.skipUnless(sys.version_info >= (3, 8), "needs the key log of Python 3.8")
+    def test_a_key_log_that_cannot_be_opened_is_named(self):
+        stub = self.serve(rows("m"), tls=self.context)
+        with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 3,
+                       err="SSLKEYLOGFILE=" + self.path("none", "log"))
+
     def test_the_wrong_scheme(self):
         self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
                    err="use the other scheme: http:")
-        self.check(self.run_main("list", "--base-url",
-                                 self.serve(reply("The plain HTTP request was sent to HTTPS port", "400 Bad Request")).url), 4,
-                                 err="the other scheme: https:")
+        for words in ("The plain HTTP request was sent to HTTPS port",
+                      "Client sent an HTTP request to an HTTPS server.",
+                      "You're speaking plain HTTP to an SSL-enabled server port."):
+            url = self.serve(reply(words, "400 Bad Request")).url
+            self.check(self.run_main("list", "--base-url", url), 4, err="the other scheme: https:")
 
     def test_a_certificate_for_another_host(self):
         stub = self.serve(rows("m"), tls=self.context)
@@ -2263,8 +3631,490 @@ class Tls(Case):
 
 
 # ----------------------------------------------------------------------------
+# What a server's answer means
+# ----------------------------------------------------------------------------
+
+def complaint(message, **fields):
+    """Return the error body of vLLM from 0.10.1 on."""
+    return {"error": dict({"message": message, "type": "BadRequestError"}, **fields)}
+
+
+def flat(message):
+    """Return the error body of vLLM up to 0.10.0."""
+    return {"object": "error", "message": message, "type": "BadRequestError", "code": 400}
+
+
+def invalid(loc, msg, kind="value_error"):
+    """Return a validation error in the words of pydantic; `loc` is a tuple, from 0.32 a text."""
+    return "[{'type': %r, 'loc': %r, 'msg': %r, 'input': 1}]" % (kind, loc, msg)
+
+
+def extra(*loc):
+    return invalid(loc, "Extra inputs are not permitted", "extra_forbidden")
+
+
+CONTEXT = "This model's maximum context length is 2048 tokens. However, "
+NO_TEMPLATE = ("As of transformers v4.44, default chat template is no longer allowed, so you must "
+               "provide a chat template if the tokenizer does not define one.")
+ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+NGINX_PAGE = ("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n"
+              "<center><h1>%s</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n")
+
+
+def nginx(status, **headers):
+    return reply(NGINX_PAGE % (status, status), status, Server="nginx/1.22.1",
+                 Content_Type="text/html", **headers)
+
+
+EMPTY = vllm.Assembler().answer({})
+
+
+class Meaning(Case):
+
+    def refusal(self, *script, **row):
+        """Return the error that a completion of the declared model "m" ends with."""
+        url = self.serve(*script).url
+        self.declare(url, **row)
+        with self.assertRaises(vllm.Error) as raised:
+            vllm.chat(self.provider(), HI)
+        return raised.exception
+
+    def check_causes(self, table):
+        for answer, cause, words, step in table:
+            with self.subTest(cause=cause, words=words, step=step):
+                error = self.refusal(answer)
+                self.assertEqual(error.cause, cause, error)
+                self.assertIn(words, error.message)
+                self.assertIn(step, error.next_step)
+
+    def test_fields_that_the_server_does_not_know(self):
+        for body, field, switch in (
+                (flat(extra("body", "stream_options")), "stream_options",
+                 "compat.supportsUsageInStreaming to false"),
+                (flat(extra("body", "max_completion_tokens")), "max_completion_tokens",
+                 'compat.maxTokensField to "max_tokens"'),
+                (complaint(extra("body", "tools", 0, "function", "strict")), "strict",
+                 "compat.supportsStrictMode to false"),
+                (complaint(invalid("body.store", "Extra inputs are not permitted")), "store",
+                 "compat.supportsStore to false"),
+                (flat(extra("body", "top_k")), "top_k", "leave the field out")):
+            for status in ("400 Bad Request", "422 Unprocessable Entity"):
+                error = self.refusal(reply(body, status))
+                self.assertEqual((error.cause, error.facts["field"]),
+                                 ("unknown-field-rejected", field))
+                self.assertIn(switch, error.hint)
+
+    def test_values_that_the_caller_set(self):
+        bounds = "Input should be less than or equal to 2"
+        for message, param, field in (
+                ("temperature must be in [0, 2], got 5.0.", None, "temperature"),
+                ("top_p must be in (0, 1], got 7.0. (parameter=top_p, value=7.0)", "top_p",
+                 "top_p"),
+                ("logit_bias contains key(s) that cannot be converted", "logit_bias", "logit_bias"),
+                (invalid(("body", "temperature"), bounds), None, "temperature"),
+                ("1 validation error:\n  " + invalid("body.stop", "too long"), "body.stop", "stop"),
+                (invalid(("body", "tools", 0, "function", "name"), "Field required"), None,
+                 "tools.0.function.name"),
+                (invalid(("body", "messages", 0, "ChatCompletionUserMessageParam", "content",
+                          "function-wrap[check()]", "str"), "Input should be"), None,
+                 "messages.0.content.str"),
+                ("m is not a multimodal model None", None, "the image"),
+                ("At most 0 image(s) may be provided in one prompt.", None, "the image")):
+            for body in (complaint(message, param=param), dict(flat(message), param=param)):
+                with self.subTest(field=field, message=message):
+                    error = self.refusal(reply(body, "400 Bad Request"))
+                    self.assertEqual((error.cause, error.facts["field"]), ("field-refused", field))
+                    self.assertNotIn("doctor", error.next_step)
+
+    def test_validation_errors_that_name_no_field(self):
+        for loc in ("()", "('body',)", "'body'", "'", "(0, 1)", "(", "('',)", "('body', 'A[b]')"):
+            for message in ("[{'type': 'x', 'loc': %s, 'msg': 'Input should be'}]" % loc,
+                            "[{'loc': %s, 'msg': 'Extra inputs are not permitted'}]" % loc):
+                error = self.refusal(reply(flat(message), "400 Bad Request"))
+                self.assertIn(error.cause, ("chat-failed", "field-refused",
+                                            "unknown-field-rejected"), loc)
+
+    def test_prompts_and_answers_that_do_not_fit(self):
+        shorten, larger = "shorten the prompt", "start vLLM with a larger --max-model-len"
+        for message, problem, fix, lower in (
+                (CONTEXT + "you requested 3000 tokens (1000 in the messages, 2000 in the "
+                 "completion). Please reduce the length of the messages or completion.",
+                 "the prompt of 1000 tokens and its answer", "lower --max-tokens to 1048", True),
+                (CONTEXT + "your request has 3000 input tokens. Please reduce the length of the "
+                 "input messages.", "the prompt of 3000 tokens does not fit", larger, False),
+                ("'max_tokens' or 'max_completion_tokens' is too large: 5000. " + CONTEXT[:-9] +
+                 " and your request has 13 input tokens (5000 > 2048 - 13).",
+                 "the prompt of 13 tokens and its answer", "lower --max-tokens to 2035", True),
+                ("The decoder prompt (length 5000) is longer than the maximum model length of "
+                 "2048.", "the prompt of 5000 tokens does not fit", larger, False),
+                ("You passed 1500 input tokens and requested 1000 output tokens. However, the "
+                 "model's context length is only 2048 tokens, resulting in a maximum input length "
+                 "of 1048 tokens.", "the prompt of 1500 tokens and its answer",
+                 "lower --max-tokens to 548", True),
+                (CONTEXT + "your prompt contains at least 2049 input tokens, which exceeds this "
+                 "limit even without any output tokens.", "the prompt of 2049 tokens does not fit",
+                 larger, False),
+                (CONTEXT + "your prompt contains 99999 characters (more than 40000 characters, "
+                 "which is the upper bound for 2047 input tokens).", "the prompt does not fit",
+                 larger, False),
+                ("max_tokens must be at least 1, got -952.", "the prompt does not fit", larger,
+                 False),
+                ("max_tokens=5000 cannot be greater than max_model_len=2048. Please request fewer "
+                 "output tokens.", "do not fit the context of m, 2048 tokens",
+                 "lower --max-tokens", True)):
+            for body in (flat(message), complaint(message, param="max_tokens")):
+                with self.subTest(message=message):
+                    error = self.refusal(reply(body, "400 Bad Request"))
+                    self.assertEqual(error.cause, "context-exceeded")
+                    self.assertIn(problem, error.message)
+                    self.assertIn(message[-20:], error.message)
+                    self.assertIn(shorten, error.hint)
+                    self.assertIn(fix, error.hint)
+                    self.assertEqual("--max-tokens" in error.hint, lower)
+
+    def test_servers_that_cannot_chat(self):
+        page = vllm.PARSER_PAGE
+        auto = ('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to '
+                'be set')
+        self.check_causes((
+            (reply(complaint(NO_TEMPLATE), "400 Bad"), "no-chat-template", "m has no chat template",
+             "--chat-template"),
+            (reply(flat(NO_TEMPLATE + " None"), "400 Bad"), "no-chat-template", "transformers", ""),
+            (reply(flat("Cannot use chat template functions because tokenizer.chat_template is not "
+                        "set and no template argument was passed!"), "500 Bad"),
+             "no-chat-template", "", "instruct"),
+            (reply(flat("The model does not support Chat Completions API"), "400 Bad"),
+             "not-a-chat-model", "m does not chat", "serve a chat model"),
+            (reply(complaint("The model does not support Chat Completions API"), "501 Not"),
+             "not-a-chat-model", "m does not chat", ""),
+            (reply(flat(auto), "400 Bad"), "tools-disabled", "takes no tools", page),
+            (reply(complaint('tool_choice="required" requires --tool-call-parser to be set'),
+                   "400 Bad"), "tools-disabled", "takes no tools", page)))
+        for listed, cause in ((rows("m"), "not-a-chat-model"), (rows("n"), "http-error"),
+                              (reply("", "404 Not Found"), "http-error")):
+            error = self.refusal(reply({"detail": "Not Found"}, "404 Not Found"), listed)
+            self.assertEqual(error.cause, cause)
+        error = self.refusal(reply(complaint("The model `m` does not exist. Valid aliases: m2, x.",
+                                           code=404), "404 Not Found"), rows("m2", "x"))
+        self.assertEqual((error.cause, error.hint),
+                         ("model-not-served", "did you mean --model m2 ?"))
+
+    def test_an_engine_that_died(self):
+        for message in (ENGINE_DEAD, "Engine loop is not running. Inspect the stacktrace",
+                        "Background loop has errored already.",
+                        "Engine process (pid 7) died."):
+            for body in (flat(message), complaint(message, code=500)):
+                error = self.refusal(reply(body, "500 Internal Server Error"))
+                self.assertEqual(error.cause, "engine-dead", message)
+        error = self.refusal(sse(chunk("a"), complaint(ENGINE_DEAD, code=500)))
+        self.assertEqual(error.cause, "engine-dead")
+        error = self.refusal(reply(complaint("the prompt spoke of EngineCore"), "400 Bad Request"))
+        self.assertEqual(error.cause, "chat-failed")
+
+    def test_layers_before_the_server(self):
+        busy, down, slow = "it is busy", "what is behind it is down", "proxy_read_timeout"
+        for answer, cause, words, step in (
+                (nginx("413 Request Entity Too Large"), "gateway",
+                 "HTTP 413: Request Entity Too Large (answered by nginx/1.22.1)",
+                 "client_max_body_size"),
+                (nginx("502 Bad Gateway"), "gateway", "HTTP 502: Bad Gateway (answered by", down),
+                (nginx("504 Gateway Time-out"), "gateway", "Gateway Time-out", slow),
+                (nginx("503 Service Temporarily Unavailable"), "gateway", "503", "it is busy, or"),
+                (reply("no available server", "503 Service Unavailable"), "gateway",
+                 "(answered by Traefik)", down),
+                (reply("no healthy upstream", "503 Service Unavailable", Server="envoy"), "gateway",
+                 "(answered by envoy)", down),
+                (reply("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to "
+                       "handle this request.\n</body></html>", "503 Service Unavailable"),
+                 "gateway", "No server is available", down),
+                (reply(complaint("Server overloaded, queue is full"), "503 Busy", Retry_After="7"),
+                 "gateway", "queue is full", "it is busy: try again later (Retry-After: 7)"),
+                (reply(complaint("Rate limit exceeded"), "429 Too Many Requests",
+                       x_litellm_version="1.70"), "gateway", "(answered by LiteLLM)", busy),
+                (reply("", "429 Too Many Requests"), "gateway", "429 Too Many Requests", busy),
+                (reply("", "524 A Timeout", Server="cloudflare"), "gateway", "cloudflare", slow),
+                (reply("", "522 Unreachable", Server="cloudflare"), "gateway", "HTTP 522", down),
+                (nginx("401 Authorization Required", WWW_Authenticate='Basic realm="gpu"'),
+                 "gateway-auth", 'Basic realm="gpu"', "headers.Authorization"),
+                (reply("", "401 Unauthorized", WWW_Authenticate='Bearer realm="sso", error="x"'),
+                 "gateway-auth", '"sso"', "headers.Authorization"),
+                (reply("", "401 Unauthorized", WWW_Authenticate="Bearer"), "no-key", "401", ""),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), "no-key",
+                 "HTTP 401: Unauthorized", "--api-key"),
+                (reply("x", Server="nginx", Content_Type="text/html"), None, "nginx", "")):
+            for verb in ("list", "chat"):
+                with self.subTest(verb=verb, words=words):
+                    self.check_layer(verb, answer, cause, words, step)
+
+    def check_layer(self, verb, answer, cause, words, step):
+        url = self.serve(answer).url
+        self.declare(url, block={"models": [] if verb == "list" else [{"id": "m", "name": "m"}]})
+        with self.assertRaises(vllm.Error) as raised:
+            if verb == "list":
+                vllm.discover_models(self.provider())
+            else:
+                vllm.chat(self.provider(), HI)
+        error = raised.exception
+        if cause is None:                            # a page: not JSON, or not a stream
+            return self.assertIn(error.cause, ("not-openai", "stream-broken"))
+        self.assertEqual(error.cause, cause)
+        self.assertIn(words, error.message)
+        self.assertIn(step, error.next_step)
+        self.assertEqual(error.message.count("Gateway"), words.count("Gateway"), error.message)
+
+    def test_what_answered(self):
+        page = NGINX_PAGE % ("404 Not Found", "404 Not Found")
+        for headers, body, layer in (
+                ({}, b"", ""), ({"Server": "uvicorn"}, b"{}", ""),
+                ({"Server": "envoy"}, b"", "envoy"),
+                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "uvicorn, 1.1 proxy"),
+                ({}, page.encode("ascii"), "nginx"), ({}, b'{"error": "nginx"}', ""),
+                ({"x-litellm-call-id": "1"}, b"{}", "LiteLLM"),
+                ({}, b"no available server\n", "Traefik")):
+            self.assertEqual(vllm.layer_facts(headers, body)["layer"], layer)
+
+    def test_whose_limit_ended_the_wait(self):
+        config = "models.providers.vllm.timeoutSeconds"
+        for seconds, timeout_s, limit in ((0.2, None, config), (9, 0.2, "--timeout"),
+                                          (None, 0.2, "--timeout")):
+            for step, words in ((b"HTTP/1.1 200 OK\r\n", "waiting for the answer to begin"),
+                                (sse(done=False), "before the first token"),
+                                (sse(chunk("a"), done=False), "in the middle of the answer")):
+                with self.subTest(limit=limit, words=words):
+                    self.declare(self.serve(then_watch(step)).url)
+                    provider = self.provider()._replace(timeout_s=seconds)
+                    with self.assertRaises(vllm.ServerError) as raised:
+                        vllm.chat(provider, HI, timeout_s=timeout_s)
+                    error = raised.exception
+                    self.assertIn("timed out %s after 0.2 s (limit: %s)" % (words, limit),
+                                  error.message)
+                    self.assertIn("to wait longer, raise " + limit, error.hint)
+                    self.assertEqual("queue or a long prompt" in error.hint,
+                                     words != "in the middle of the answer")
+        error = vllm.timeout_error("http://h", "connect", 10, config)
+        self.assertNotIn(config, error.message + error.hint)
+        self.assertIn("(limit: the default)", vllm.timeout_error("u", "first", 300).message)
+
+    def test_doctor_is_named_only_where_it_knows_more(self):
+        self.assertLessEqual(vllm.DOCTOR_KNOWS_MORE, set(vllm.CAUSES))
+        for answer, more in ((reply({"error": "Unauthorized"}, "401 Unauthorized"), True),
+                             (reply(complaint("boom"), "500 Oops"), True),
+                             (nginx("504 Gateway Time-out"), False),
+                             (nginx("413 Request Entity Too Large"), False),
+                             (reply("", "429 Too Many Requests"), False),
+                             (reply(complaint("top_p must be in (0, 1]."), "400 Bad"), False),
+                             (reply(complaint(NO_TEMPLATE), "400 Bad"), False)):
+            self.declare(self.serve(answer).url)
+            result = self.run_main("chat", "hi")
+            self.assertEqual("more: %s doctor" % vllm.TOOL in result.err, more, result.err)
+            self.assertLessEqual(len(result.err.splitlines()), 3)
+
+    def test_commands_are_quoted_for_a_shell(self):
+        error = vllm.error_for("proxy-captured", no_proxy="a b;$(c)", way="x", detail="y")
+        self.assertEqual(error.command, "export NO_PROXY='a b;$(c)'")
+        self.assertEqual(error.next_step, error.hint + ": " + error.command)
+        self.assertIsNone(vllm.error_for("dns", host="h").command)
+        self.assertEqual(vllm.error_for("no-models", "vllm serve m").command, "vllm serve m")
+
+    def test_commands_that_start_a_server(self):
+        model = MODEL._replace(id="my model", root="/models/Qwen3-8B")
+        for url, command in (
+                ("http://127.0.0.1:8001/v1", "vllm serve /models/Qwen3-8B --served-model-name "
+                                             "'my model' --port 8001"),
+                ("https://gpu.example/v1", "vllm serve /models/Qwen3-8B --served-model-name "
+                                           "'my model'")):
+            self.assertEqual(vllm.serve_command(url, model), command)
+        self.assertEqual(vllm.serve_command("https://h/v1", MODEL._replace(root=None)),
+                         "vllm serve " + MODEL.id)
+        facts = vllm.parser_facts("https://h/v1", model, vllm.TOOL_PARSER)
+        options = "--enable-auto-tool-choice --tool-call-parser hermes"
+        self.assertEqual(facts["fix"], "start vLLM with " + options)
+        self.assertTrue(facts["command"].endswith(options))
+        facts = vllm.parser_facts("https://h/v1", model._replace(root="x"), vllm.REASONING_PARSER)
+        self.assertIn(vllm.REASONING_PAGE, facts["fix"])
+        self.assertNotIn("command", facts)
+
+    def test_model_lists(self):
+        row = {"id": "m"}
+        for answer, outcome in (
+                (reply({"data": [row]}, "206 Partial Content"), ["m"]),
+                (reply({"data": [row], "error": {"message": "x"}}), ["m"]),
+                (reply('{"data": [{"id": "m", "x": NaN}]}'), "it holds NaN, which is not JSON"),
+                (reply('{"data": [{"id": "NaN"}]}'), ["NaN"]),
+                (reply({"error": {"message": "boom"}}), "boom"),
+                (reply("", "204 No Content"), "it is empty")):
+            provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=self.serve(answer).url)
+            try:
+                found = [model.id for model in vllm.discover_models(provider)]
+            except vllm.Error as error:
+                found = error.message
+            self.assertIn(outcome, (found, found if isinstance(outcome, list) else outcome))
+            if not isinstance(outcome, list):
+                self.assertIn(outcome, found)
+
+    def test_answers_without_content(self):
+        for reason, reasoning, detail, fix in (
+                ("length", "Hm", "used up by reasoning", "enable_thinking"),
+                ("length", "", "used up before any text came", "raise --max-tokens"),
+                ("stop", "Hm", "all its text is in the reasoning field", "--reasoning-parser"),
+                ("stop", "", "finish reason stop", "try again")):
+            answer = EMPTY._replace(reasoning=reasoning, finish_reason=reason)
+            error = vllm.empty_answer(MODEL, answer)
+            self.assertIn(detail, error.message)
+            self.assertIn(fix, error.hint)
+            self.assertEqual("reasoning" in error.message, bool(reasoning))
+
+    def test_whether_a_server_chats(self):
+        models, chats = "/v1/models", "/v1/chat/completions"
+        for value, expected in (({"paths": {models: {}, chats: {}}}, True),
+                                ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
+                                ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
+                                ({}, None), ([], None), (None, None)):
+            self.assertIs(vllm.offers_chat(value), expected)
+
+
+# Served ids and what vLLM's pages, recipes and registries name for them: tool, reasoning.
+SERVED = """
+Qwen/Qwen3-8B                                     hermes           qwen3
+Qwen/Qwen3-8B-AWQ                                 hermes           qwen3
+qwen3:8b                                          hermes           qwen3
+qwen3-30b-a3b                                     hermes           qwen3
+Qwen/Qwen3-30B-A3B-Instruct-2507-FP8              hermes           -
+Qwen/Qwen3-235B-A22B-Thinking-2507                hermes           qwen3
+Qwen/Qwen3-Next-80B-A3B-Instruct                  hermes           -
+Qwen/Qwen3-VL-8B-Instruct                         hermes           -
+Qwen/Qwen3-Coder-30B-A3B-Instruct                 qwen3_xml        -
+unsloth/Qwen3-Coder-480B-A35B-Instruct-GGUF       qwen3_xml        -
+Qwen/Qwen3-Coder-Next                             qwen3_xml        -
+Qwen/Qwen3.5-27B                                  qwen3_coder      qwen3
+cyankiwi/Qwen3.5-4B-AWQ-4bit                      qwen3_coder      qwen3
+qwen3_5-35b-a3b                                   qwen3_coder      qwen3
+Qwen/Qwen3.6-35B-A3B                              qwen3_coder      qwen3
+qwen3.8-27b                                       qwen3_coder      qwen3
+Qwen/Qwen2.5-7B-Instruct                          hermes           -
+Qwen/Qwen2.5-Coder-32B-Instruct-GPTQ-Int4         hermes           -
+Qwen/QwQ-32B                                      hermes           deepseek_r1
+Qwen/Qwen3-Embedding-8B                           -                -
+Qwen/Qwen2-7B-Instruct                            -                -
+google/gemma-4-31B-it                             gemma4           gemma4
+local-gemma4-31b                                  gemma4           gemma4
+google/gemma-3-27b-it                             -                -
+google/gemma-3-4b-it                              -                -
+google/functiongemma-270m-it                      functiongemma    -
+meta-llama/Llama-3.1-8B-Instruct                  llama3_json      -
+meta-llama/Meta-Llama-3.1-70B-Instruct            llama3_json      -
+RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic       llama3_json      -
+meta-llama/Meta-Llama-3-8B-Instruct               -                -
+meta-llama/Llama-4-Scout-17B-16E-Instruct         llama4_pythonic  -
+meta-llama/Llama-Guard-3-8B                       -                -
+NousResearch/Hermes-3-Llama-3.1-8B                hermes           -
+NousResearch/Hermes-2-Pro-Mistral-7B              hermes           -
+Salesforce/Llama-xLAM-2-8b-fc-r                   xlam             -
+Team-ACE/ToolACE-8B                               pythonic         -
+deepseek-ai/DeepSeek-R1-0528                      deepseek_v3      deepseek_r1
+deepseek-ai/DeepSeek-R1-Distill-Qwen-7B           -                deepseek_r1
+deepseek-ai/DeepSeek-R1-0528-Qwen3-8B             -                deepseek_r1
+deepseek-ai/DeepSeek-V3-0324                      deepseek_v3      -
+deepseek-ai/DeepSeek-V3.1-Terminus                deepseek_v31     deepseek_v3
+deepseek-ai/DeepSeek-V3.2-Exp                     deepseek_v32     deepseek_v3
+deepseek-ai/DeepSeek-V4-Flash                     deepseek_v4      deepseek_v4
+mistralai/Mistral-7B-Instruct-v0.3                mistral          -
+mistralai/Mistral-7B-Instruct-v0.2                -                -
+TheBloke/Mixtral-8x7B-Instruct-v0.1-AWQ           -                -
+mistralai/Mistral-Small-3.2-24B-Instruct-2506     mistral          -
+mistralai/Magistral-Small-2509                    mistral          mistral
+mistralai/Ministral-3-8B-Reasoning-2512           mistral          mistral
+mistralai/Devstral-Small-2507                     mistral          -
+openai/gpt-oss-20b                                openai           openai_gptoss
+gpt-oss:120b                                      openai           openai_gptoss
+zai-org/GLM-4.5-Air-FP8                           glm45            glm45
+zai-org/GLM-4.6                                   glm45            glm45
+zai-org/GLM-4.7-Flash                             glm47            glm45
+zai-org/GLM-5.1                                   glm47            glm45
+zai-org/glm-4-9b-chat                             -                -
+moonshotai/Kimi-K2-Instruct-0905                  kimi_k2          -
+moonshotai/Kimi-K2-Thinking                       kimi_k2          kimi_k2
+moonshotai/Kimi-K2.5                              kimi_k2          kimi_k2
+moonshotai/Kimi-K3                                kimi_k3          kimi_k3
+MiniMaxAI/MiniMax-M2.1                            minimax_m2       minimax_m2
+MiniMaxAI/MiniMax-M3                              minimax_m3       minimax_m3
+nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16        qwen3_coder      nemotron_v3
+nvidia/Llama-3.1-Nemotron-Nano-8B-v1              -                -
+nvidia/NVIDIA-Nemotron-Nano-9B-v2                 -                -
+ibm-granite/granite-4.0-h-small                   granite4         -
+ibm-granite/granite-3.2-8b-instruct               granite          granite
+ibm-granite/granite-3.1-8b-instruct               granite          -
+ibm-granite/granite-20b-functioncalling           granite-20b-fc   -
+stepfun-ai/Step-3.5-Flash                         step3p5          step3p5
+stepfun-ai/step3                                  step3            step3
+ByteDance-Seed/Seed-OSS-36B-Instruct              seed_oss         seed_oss
+baidu/ERNIE-4.5-21B-A3B-Thinking                  ernie45          ernie45
+baidu/ERNIE-4.5-VL-28B-A3B-PT                     -                ernie45
+tencent/Hunyuan-A13B-Instruct                     hunyuan_a13b     hunyuan_a13b
+tencent/Hy3-preview                               hy_v3            hy_v3
+allenai/Olmo-3-7B-Instruct                        olmo3            -
+allenai/Olmo-3.1-32B-Think                        olmo3            olmo3
+allenai/OLMo-2-1124-7B-Instruct                   -                -
+LiquidAI/LFM2.5-1.2B-Instruct                     lfm2             -
+LiquidAI/LFM2.5-1.2B-Thinking                     lfm2             qwen3
+XiaomiMiMo/MiMo-V2-Flash                          qwen3_xml        qwen3
+XiaomiMiMo/MiMo-V2.5-Pro                          mimo             mimo
+CohereLabs/command-a-reasoning-08-2025            cohere_command3  cohere_command3
+CohereLabs/c4ai-command-r-plus                    -                -
+internlm/internlm2_5-7b-chat                      internlm         -
+ai21labs/AI21-Jamba-1.5-Mini                      jamba            -
+microsoft/Phi-4-mini-instruct                     phi4_mini_json   -
+microsoft/phi-4                                   -                -
+meituan-longcat/LongCat-Flash-Chat-FP8            longcat          -
+ai-sage/GigaChat3-10B-A1.8B-bf16                  gigachat3        -
+swiss-ai/Apertus-8B-Instruct-2509                 apertus          -
+Hcompany/Holo2-8B                                 -                holo2
+poolside/Laguna-XS.2                              poolside_v1      poolside_v1
+HuggingFaceH4/zephyr-7b-beta                      -                -
+teknium/OpenHermes-2.5-Mistral-7B                 -                -
+mistralai/unheard-of                              -                -
+facebook/opt-125m                                 -                -
+BAAI/bge-m3                                       -                -
+openai/whisper-large-v3                           -                -
+"""
+
+
+class Parsers(unittest.TestCase):
+
+    def test_families(self):
+        for line in SERVED.strip().splitlines():
+            model_id, tool, reasoning = line.split()
+            name = model_id.rpartition("/")[2]
+            snapshot = "/root/.cache/huggingface/hub/models--%s/snapshots/0a1b2c3d" % (
+                model_id.replace("/", "--"))
+            for asked, root in ((model_id, None), (model_id, model_id), (model_id.lower(), None),
+                                (name, None), ("default", "/models/" + name),
+                                ("gpt-4", snapshot), ("m", "C:/" + name + "-Q4_K_M.gguf"),
+                                (name.replace("-", "_"), None)):
+                with self.subTest(id=asked, root=root):
+                    self.assertEqual((vllm.tool_call_parser(asked, root) or "-",
+                                      vllm.reasoning_parser(asked, root) or "-"),
+                                     (tool, reasoning))
+
+    def test_root_tells_more_than_the_id(self):
+        self.assertEqual(vllm.tool_call_parser("llama-3.1-8b", "Qwen/Qwen3-8B"), "hermes")
+        self.assertEqual(vllm.tool_call_parser("Qwen/Qwen3-8B", "/data/weights"), "hermes")
+        self.assertEqual(vllm.tool_call_parser("m", "/models/qwen3/gemma-4-31B-it"), "gemma4")
+
+    def test_addresses_of_the_pages(self):
+        for page in (vllm.PARSER_PAGE, vllm.REASONING_PAGE):
+            self.assertTrue(page.startswith("https://docs.vllm.ai/en/latest/features/"))
+
+
+# ----------------------------------------------------------------------------
 # Chat and request
 # ----------------------------------------------------------------------------
+
+# Each kind of character that a terminal might be steered by or that people write with: escapes, CRLF, C1, overrides,
+# a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector, a soft hyphen.
+EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 \U0001f468\u200d\U0001f469\u200d\U0001f467 "
+         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
+
 
 class Chat(Case):
 
@@ -2283,7 +4133,7 @@ class Chat(Case):
                 result, body = self.ask(stdin=stdin, *argv)
                 self.check(result, 0, out="Hi\n")
                 self.assertEqual(body, dict(DEFAULT_BODY, messages=[{"role": "user", "content": expected}]))
-        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "no UTF-8 (byte 0)")):
+        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
             self.check(result, 2, err=words)
             self.assertIsNone(body)
@@ -2357,20 +4207,106 @@ class Chat(Case):
                 self.check(result, status, err=words)
                 self.assertEqual(result.out, out)
 
-    def test_text_from_the_server_cannot_steer_the_terminal(self):
-        result = self.ask("x",
-                          script=(sse(chunk("a\x1b[2J\tb\n\u202e\x9b", reasoning="\x1b]0;x\x07"),
-                                      chunk(tool_calls=[call_piece(0, "c", "\x1bf", "\x1b")])),))[0]
-        self.assertEqual(result.out, "a\\x1b[2J\tb\n\\u202e\\x9b\n\\x1bf(\\x1b)\n")
-        self.assertNotIn("\x1b", result.err)
+    def test_a_pipe_gets_the_answer_byte_for_byte(self):
+        script = (sse(*[chunk(char) for char in EXACT]),)
+        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
+        self.assertEqual(self.ask("x", "--no-stream", script=(
+            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),))[0].out, EXACT + "\n")
+        self.declare(self.serve(*script).url)
+        self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
+        for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
+            result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding=encoding)[0]
+            self.assertEqual(result.out, expected + "\n")
+        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
+        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
+
+    def test_the_answer_in_the_c_locale(self):
+        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
+        result = self.program("chat", "x", "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
+
+    def test_reasoning_cannot_steer_the_terminal(self):
+        result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
+        self.check(result, 0, out="a\n", err="\\x1b]0;x\\x07\u200d\\u202e")
+
+    @unittest.skipIf(os.name == "nt", "no pseudo-terminals")
+    def test_a_terminal_gets_what_would_steer_it_made_visible(self):
+        import pty
+        self.declare(self.serve(sse(*[chunk(char) for char in EXACT])).url)
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"], stdout=slave) as process:
+            os.close(slave)
+            process.stdin.close()
+            shown = b""
+            with contextlib.suppress(OSError):           # the other end is closed
+                while True:
+                    data = os.read(master, 65536)
+                    if not data:
+                        break
+                    shown += data
+            self.assertEqual(process.wait(WAIT_S), 0)
+        shown = shown.decode("utf-8").replace("\r\n", "\n")
+        steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+        expected = re.sub(steering, lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
+                          % ord(match.group(0)), EXACT)
+        self.assertEqual(shown, expected + "\n")
+
+    @unittest.skipIf(os.name == "nt", "no pipes to close")
+    def test_a_reader_that_went_away_is_not_a_broken_server(self):
+        left = threading.Event()
+
+        def step(sock, _, __):
+            sock.sendall(sse(chunk("one\n"), done=False))
+            left.wait(WAIT_S)
+            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
+            with contextlib.suppress(OSError):
+                while sock.recv(4096):
+                    pass
+
+        for options in ([], ["--quiet"]):
+            left.clear()
+            self.declare(self.serve(step).url)
+            with program(self.env(), ["chat", "x"] + options) as process:
+                process.stdin.close()
+                self.assertEqual(process.stdout.readline(), b"one\n")      # while the server is silent
+                process.stdout.close()
+                left.set()
+                self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
+
+    def test_no_speed_for_an_answer_in_one_piece(self):
+        usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
+        whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
+
+        def slowly(sock, _, stub):
+            sock.sendall(sse(chunk("a"), done=False))
+            stub.ending.wait(0.05)
+            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
+
+        for script, speed in ((reply(whole), False), (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
+            result = self.ask("x", script=(script,))[0]
+            self.check(result, 0, err="2000 completion tokens, first token")
+            self.assertEqual("tokens/s" in result.err, speed, result.err)
+
+    def test_arguments_in_the_c_locale(self):
+        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
+        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
+        with mock.patch.object(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape")):
+            result, body = self.ask(mangled, "--system", mangled)
+            self.check(result, 0)
+            self.assertEqual([message["content"] for message in body["messages"]], ["h\u00e9 \u6f22"] * 2)
+            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
+        url = self.demo()
+        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url, "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "VLLM_API_KEY": KEY})
+        self.check(result, 0, out="You said: h\u00e9\n")
 
     def test_errors_keep_the_servers_words_and_name_the_next_step(self):
         def forbidden(*location):
             return "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', 'input': 1}]" % (location,)
 
         for answer, status, words, step in (
-                (reply({"error": {"message": "The model `m` does not exist. Valid aliases: `mm`, `x`", "code": 404}},
-                       "404 Not Found"), 4, "does not exist", "did you mean --model mm ?"),
                 (reply({"object": "error", "message": "This model's maximum context length is 2048 tokens."}, "400 Bad"), 4,
                  "2048 tokens", "--max-tokens"),
                 (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"), 4, "at least 1",
@@ -2455,7 +4391,7 @@ class Conversation(Case):
     def test_history_commands_and_end(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
         process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said,
-                                   rows("m", "other"), said)
+                                   rows("m", "other", max_model_len=40960), said)
         self.type("one", "Yes.")
         self.type("two", "Yes.")
         self.type("/reset", "")
@@ -2474,6 +4410,29 @@ class Conversation(Case):
                           "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
+    def test_what_one_turn_is(self):
+        said = sse(chunk("Yes."), chunk(finish="stop"))
+        process, stub = self.start(said)
+        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"), ('"""a"""', "a"),
+                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
+            self.type(typed, "Yes.")
+            self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
+        self.type("/system T", "with that system message")
+        self.type("/reset", "begun anew")
+        self.type("/system", "without a system message")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_what_is_pasted_is_one_turn(self):
+        import readline
+        if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
+            self.skipTest("the readline of this Python knows no bracketed paste")
+        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
+        self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
+        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], "def f():\n    return 1\nWhat is it?")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
         process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), sse(chunk("whole"), chunk(finish="stop")))
         os.write(self.master, b"one\n")
@@ -2491,7 +4450,7 @@ class Conversation(Case):
 class RequestVerb(Case):
 
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
-        self.declare("http://gpu.example/v1", KEY)
+        self.declare("http://gpu.local/v1", KEY)
         unwanted = AssertionError("a socket was opened")
         with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo", side_effect=unwanted):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
@@ -2550,6 +4509,54 @@ class RequestVerb(Case):
         self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")],
                          ["Bearer " + KEY, "header-value-1", "application/json"])
 
+    def test_what_a_curl_command_needs_is_said(self):
+        headers = {"X-Team": "header-value-1"}
+        ca_file = self.write("my ca.pem", "")
+        body = json.dumps(HI)
+        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
+        for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
+                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
+                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
+            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
+            self.check(result, 0)
+            self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
+            self.assertEqual(len(result.err.splitlines()), len(named))
+            self.assertNotIn(KEY, result.err + result.out)
+            self.assertIn("--cacert '%s'" % ca_file, result.out)
+        self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
+        self.declare("http://gpu.example/v1")
+        result = self.run_main("request", "--curl", stdin=body)
+        self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
+        self.assertNotIn("sk-of", result.err)
+        self.assertNotIn("cacert", result.out)
+
+    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
+    def test_curl_command_of_a_long_body_runs(self):
+        stub = self.serve(sse(chunk("Hi")))
+        self.declare(stub.url, KEY, contextWindow=10 ** 6)
+        content = self.TRICKY + "x" * 200000
+        body = json.dumps({"messages": [dict(USER, content=content)]})
+        result = self.run_main("request", "--curl", stdin=body)
+        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
+        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
+        self.assertIn(b"[DONE]", said)
+        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
+
+    @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
+    def test_a_terminal_is_told_that_a_body_is_waited_for(self):
+        self.declare("http://gpu.example/v1")
+        master, slave = os.openpty()
+        try:
+            os.write(master, (json.dumps(HI) + "\n\x04").encode("ascii"))
+            with program(self.env(), ["request"], stdin=slave) as process:
+                out, err = process.communicate(timeout=WAIT_S)
+        finally:
+            os.close(master)
+            os.close(slave)
+        self.assertIn(b"waiting for a chat-completions body", err)
+        self.assertEqual(json.loads(out.decode("utf-8")), DEFAULT_BODY)
+
 
 # ----------------------------------------------------------------------------
 # Keys and output
@@ -2603,6 +4610,60 @@ class Redaction(Case):
         self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "", "secret-")] + [live.end()],
                          ["a ", "second", " ", "***", "", "", "***"])
         self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
+
+    def test_a_key_in_the_spelling_of_this_program(self):
+        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789", "sk\U0001f600\x1b0123456789"):
+            texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
+            for text in texts:
+                answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
+                    "content": text, "tool_calls": [{"id": text, "function": {"name": "f", "arguments": json.dumps(text)}}]}}]})
+                self.declare(self.serve(answer).url)
+                for form in (["list", "--json", "--base-url", self.serve(answer).url], ["chat", "x", "--json"], ["chat", "x"],
+                             ["list", "--base-url", self.serve(answer).url], ["chat", "--model", text, "x", "--verbose"]):
+                    for encoding in ("utf-8", "ascii"):
+                        with self.subTest(key=key, text=text, form=form, encoding=encoding):
+                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"}, encoding=encoding)
+                            self.assertNotIn("0123456789", result.out + result.err)
+
+    def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
+        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY], ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
+                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY], ["list", "--api-key"]):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err="--api-key-file")
+                self.assertNotIn(KEY[:8], result.err)
+        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY], ["chat", "x", "-H", KEY]):
+            result = self.run_main(*argv)
+            self.check(result, 2)
+            self.assertNotIn(KEY[:8], result.err)
+
+    def test_a_key_in_the_clear_is_warned_of_once(self):
+        proxy = self.serve(rows("m"))
+        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"], ["doctor"], ["config"],
+                     ["request"]):
+            for url, warned in (("http://8.8.8.8/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
+                with self.subTest(argv=argv, url=url):
+                    self.declare(url, KEY)
+                    result = self.run_main(*argv, stdin=json.dumps(HI), env={"http_proxy": proxy.origin})
+                    self.assertEqual(result.err.count("unencrypted"), warned, result.err)
+                    self.assertNotIn(KEY, result.err)
+
+    def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
+        stub = self.serve(rows("m"))
+        result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": KEY})
+        self.check(result, 0, err="the key of VLLM_API_KEY (the environment) is sent to " + stub.origin)
+
+    def test_no_row_can_be_forged(self):
+        evil = "m\nvllm/forged  text\t\r128000"
+        url = self.serve(rows(evil, "other")).url
+        for form in ([], ["--plain"]):
+            result = self.run_main("list", "--base-url", url, *form)
+            self.check(result, 0, out="vllm/m\\x0avllm/forged  text\\x09\\x0d128000")
+            self.assertEqual(len(result.out.splitlines()), 2 + (not form))
+        for option in (evil, evil + "x"):
+            result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
+            self.check(result, 4)
+            self.assertFalse(any(line.startswith("vllm/forged") for line in result.err.splitlines()), result.err)
 
     def test_a_wrong_key_and_its_neighbours(self):
         stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
@@ -2702,6 +4763,21 @@ class Output(Case):
                 self.check(result, status)
                 self.assertEqual(bool(result.out), status == 0)
                 self.assertTrue(status == 0 or result.err)
+
+    def test_what_is_wrong_with_an_argument(self):
+        for argv, words in ((["list", "--timeout", "0"], "above 0"), (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "inf"], "below"), (["chat", "--max-tokens", "0"], "above 0"),
+                            (["list", "--time", "5"], "unknown: --time"), (["list", "--js"], "unknown: --js"),
+                            (["list", "more"], "not an option"),
+                            (["list", "--json", "--plain"], "not allowed with argument --json")):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err=words)
+                self.assertNotIn("_", result.err.partition("error: ")[2])
+
+    def test_the_width_of_help(self):
+        for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
+            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0, out="--base-url")
 
     def test_the_program_itself(self):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
@@ -2881,7 +4957,7 @@ def a_model(model_id="tiny-qwen3", context_window=4096, reasoning=False, name=No
     return vllm.Model(
         id=model_id, name=name or model_id, provider="vllm", base_url="http://127.0.0.1:8000/v1", input=("text",),
         context_window=context_window, context_tokens=None, max_tokens=None, reasoning=reasoning, source="discovered",
-        parent=None, root=None, tags=(), compat={}, headers={}, params={}, thinking=None)
+        parent=None, root=None, tags=(), compat={}, headers={}, params=(), thinking=None)
 
 
 def a_block(*models, **options):
@@ -3204,7 +5280,7 @@ class Merging(unittest.TestCase):
             for wildcard in (False, True):
                 with self.subTest(text=text, wildcard=wildcard):
                     new, _ = merge_text(text, a_block(evidence=evidence), wildcard=wildcard, primary="vllm/tiny-qwen3")
-                    self.assertEqual(vllm._faults(vllm.json5_loads(new), vllm._SCHEMA, ""), [])
+                    self.assertEqual(vllm.schema_faults(vllm.json5_loads(new)), [])
 
     def test_rows_no_longer_served_are_kept_and_reported(self):
         config = {"models": {"providers": {"vllm": {"models": [{"id": "old"}, {"id": "tiny-qwen3"}, {"id": "older"}]}}}}
@@ -3976,7 +6052,7 @@ class DoctorTest(unittest.TestCase):
             self.assertIn("openclaw.json:1:", found["summary"])
             self.assertEqual(found["fix"], "rename it to apiKey")
             self.configure({"models": {"providers": {"vllm": {"baseUrl": url + "/v1", "models": []},
-                                                     "other": {"baseUrl": "http://h", "apiKey": "${OTHER}"}}}})
+                                                     "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}}})
             self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
 
     def test_keys_that_disagree_are_named_and_never_shown(self):
@@ -4080,7 +6156,7 @@ class DoctorTest(unittest.TestCase):
     def test_a_certificate_that_is_not_trusted(self):
         with loopback(healthy(), tls=True) as (url, requests):
             found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
-            self.assertIn("issued by localhost, valid from 2020-01-01 to 2120-01-01", found["summary"])
+            self.assertIn("issued by vllm test authority, valid from 2020-01-01 to 2120-01-01", found["summary"])
             self.assertIn("--ca-file", found["fix"])
             self.assertEqual(requests, [])
             path = os.path.join(self.folder, "ca.pem")
@@ -4723,7 +6799,7 @@ FIRE = collections.OrderedDict([
     ("Set-Cookie", ("0", "0", lambda ask: [good(ask, "Set-Cookie: a=b; Domain=127.0.0.1")])),
     # statuses
     ("204", ("4", "4", lambda ask: [answer(b"", "204 No Content")])),
-    ("206", ("4", "4", lambda ask: [answer(payload(ask), "206 Partial Content")])),
+    ("206", ("0", "4", lambda ask: [answer(payload(ask), "206 Partial Content")])),
     ("304", ("4", "4", lambda ask: [answer(b"", "304 Not Modified")])),
     ("401", ("5", "5", lambda ask: [echo(ask, "401 Unauthorized")])),
     ("403", ("5", "5", lambda ask: [echo(ask, "403 Forbidden")])),
@@ -5069,6 +7145,29 @@ def mutated(rng, value, words, chance=0.08):
     return value
 
 
+def places_of(value, path=()):
+    """Yield the key path of everything in a JSON value."""
+    if path:
+        yield path
+    items = value.items() if isinstance(value,
+                                        dict) else enumerate(value if isinstance(value, list)
+                                                             else ())
+    for key, item in items:
+        for place in places_of(item, path + (key,)):
+            yield place
+
+
+def put(value, path, item):
+    """Replace what stands at a key path, where there still is such a place."""
+    for key in path[:-1]:
+        value = value[key] if key in (value if isinstance(value, dict)
+                                      else range(len(value))) else None
+        if not isinstance(value, (dict, list)):
+            return
+    if isinstance(value, dict) or path[-1] in range(len(value)):
+        value[path[-1]] = item
+
+
 def mangled(rng, text, tokens):
     """Return a text with pieces cut out, doubled, moved or put in."""
     for _ in range(rng.randrange(1, 6)):
@@ -5088,14 +7187,13 @@ CONFIG = {
                  "request": {
                      "auth": {"mode": "header", "headerName": "X-C", "value": "v", "prefix": "p "},
                      "headers": {"X-D": "d"}},
-                 "models": [
-                     {"id": "m", "name": "M", "contextWindow": 4096, "contextTokens": 4000,
-                      "maxTokens": 64, "reasoning": True,
+                 "models": [{"id": "m", "name": "M", "contextWindow": 4096, "contextTokens": 4000,
+                             "maxTokens": 64, "reasoning": True,
                              "input": ["text", "image"], "headers": {"X-E": "e"},
                              "compat": {"thinkingFormat": "qwen", "supportsReasoningEffort": True,
                                         "maxTokensField": "max_tokens",
                                         "supportedReasoningEfforts": ["low", "high"],
-                                        "reasoningEffortMap": {"off": None},
+                                        "reasoningEffortMap": {"off": "none"},
                                         "requiresToolResultName": True,
                                         "requiresStringContent": True,
                                         "requiresAssistantAfterToolResult": True,
@@ -5215,7 +7313,7 @@ class FuzzTest(unittest.TestCase):
     REGRESSIONS.
     """
 
-    TARGETS = 8
+    TARGETS = 9
 
     def test_what_once_failed(self):
         _, provider = a_provider(CONFIG)
@@ -5254,7 +7352,7 @@ class FuzzTest(unittest.TestCase):
                                                   + [("models", 7)])))
             settings = vllm.read_settings(path, {})
         self.assertEqual([issue.path for issue in settings.issues],
-                         ["models.providers.vllm.models"])
+                         [("models", "providers", "vllm", "models")])
         self.assertLessEqual(len(settings.warnings), vllm.MAX_ISSUES)
 
     def test_files_that_make_a_deep_config_together_are_refused(self):
@@ -5321,6 +7419,45 @@ class FuzzTest(unittest.TestCase):
                 self.check_settings(path)
 
             self.fuzz("settings", case)
+
+    VERBS = (("list",), ("list", "--json", "--provider", "all"), ("doctor", "--json"),
+             ("chat", "hi"),
+             ("request", "--curl"), ("request", "--explain", "--thinking", "low"), ("config",),
+             ("config", "--dry-run", "--primary", "m"), ("config", "--check", "--json"))
+    KINDS = (None, True, False, 0, 7, -1, 1.5, "", "x", "vllm/m", [], ["x"], [[]], [{}], {},
+             {"a": 1},
+             {"vllm": 7}, {"x": {}}, {"x": None})
+
+    def test_every_verb_on_settings_whose_fields_hold_every_type(self):
+        config = json.loads(json.dumps(CONFIG).replace("http://h:8000", "http://127.0.0.1:9"))
+        config["agents"]["entries"] = {
+            "main": {"model": "vllm/m", "models": {"vllm/m": {"params": {}}},
+                                                "params": {}, "thinkingDefault": "low",
+                                                "default": True}}
+        config["agents"]["list"] = [{"id": "a", "model": "vllm/m"}]
+        config["plugins"].update(allow=["vllm"], deny=["x"], enabled=True)
+        places = list(places_of(config))
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "openclaw.json")
+
+            def case(rng):
+                changed = copy.deepcopy(config)
+                for place in rng.sample(places, rng.choice((1, 1, 1, 2, 3))):
+                    put(changed, place, copy.deepcopy(rng.choice(self.KINDS)))
+                with open(path, "w") as target:
+                    json.dump(changed, target)
+                argv = rng.choice(self.VERBS)
+                given = ["--config", path] + (["--timeout", "1"] if argv[0] != "config" else [])
+                env = {"VLLM_API_KEY": "vllm-local"} if rng.random() < 0.5 else {}
+                out, err = io.StringIO(), io.StringIO()
+                body = '{"messages": [{"role": "user", "content": "hi"}]}'
+                status = vllm.main(list(argv) + given, env, io.StringIO(body), out, err)
+                self.assertIn(status, (0, 1, 2, 3, 4, 5), (argv, changed))
+                self.assertNotIn("Traceback", err.getvalue())
+                if status:
+                    self.assertTrue(out.getvalue() + err.getvalue(), argv)
+
+            self.fuzz("every type", case)
 
     def check_settings(self, path):
         """Read settings (which never fails), and when they are valid use all that they hold."""
@@ -5438,7 +7575,7 @@ class FuzzTest(unittest.TestCase):
                        {"thinkingFormat": "qwen-chat-template", "supportsDeveloperRole": True},
                        {"supportsTools": False, "supportsUsageInStreaming": False},
                        {"supportsStrictMode": True}):
-            models.append(models[0]._replace(compat=compat, params={}, input=("text",)))
+            models.append(models[0]._replace(compat=compat, params=(), input=("text",)))
         def case(rng):
             body = any_json(rng, BODY_WORDS) if rng.random() < 0.1 else mutated(rng, BODY,
                 BODY_WORDS, rng.choice((0.02, 0.1)))
@@ -5454,7 +7591,8 @@ class FuzzTest(unittest.TestCase):
         outcome(vllm.shape_request, body, model, kinds=vllm.UsageError)
         shaped, error = outcome(vllm.shape_request, body, model, "low", kinds=vllm.UsageError)
         self.assertEqual(repr(body), before)
-        if error is None:
+        # of a call leaves nothing
+        if error is None and not model.compat.get("strictMessageKeys"):
             again = vllm.shape_request(shaped.body, model, "low")
             self.assertEqual(json.dumps(again.body, sort_keys=True),
                              json.dumps(shaped.body, sort_keys=True))
