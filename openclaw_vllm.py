@@ -7300,8 +7300,6 @@ def _open_providers(options, env, console):
     for warning in settings.warnings:
         if not warning.path or console.verbose:
             console.err("warning: %s: %s" % (issue_place(warning), warning.message))
-    for warning in sorted(set(filter(None, map(key_exposed, providers)))):
-        console.err("warning: " + warning)
     return settings, providers
 
 

@@ -1812,7 +1812,7 @@ MODEL = vllm.Model(
     tags=(), compat={}, headers={}, params=(), thinking=None, thinking_level_map={})
 USER = {"role": "user", "content": "hi"}
 HI = {"messages": [USER]}
-EMPTY = {"type": "object", "properties": {}}
+NO_PROPERTIES = {"type": "object", "properties": {}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True,
                 "stream_options": {"include_usage": True}, "max_completion_tokens": 256}
@@ -1820,7 +1820,7 @@ DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True,
 
 def tool(name="f", parameters=None, **fields):
     """Return a tool as it is sent; `parameters` is its schema."""
-    function = dict({"name": name, "parameters": parameters or EMPTY}, **fields)
+    function = dict({"name": name, "parameters": parameters or NO_PROPERTIES}, **fields)
     return {"type": "function", "function": function}
 
 
@@ -2219,10 +2219,10 @@ class Requests(Case):
             return dict({"anyOf": [{"properties": each} for each in properties]}, **fields)
 
         self.check_table((
-            ({}, EMPTY),
-            ({"type": "object"}, EMPTY),
-            ({"type": "object", "properties": []}, EMPTY),
-            ({"required": ["x"]}, dict(EMPTY, required=["x"])),
+            ({}, NO_PROPERTIES),
+            ({"type": "object"}, NO_PROPERTIES),
+            ({"type": "object", "properties": []}, NO_PROPERTIES),
+            ({"required": ["x"]}, dict(NO_PROPERTIES, required=["x"])),
             ({"properties": {"a": a}}, {"type": "object", "properties": {"a": a}}),
             ({"description": "d"}, {"description": "d"}),
             ({"allOf": [a], "properties": {"a": a}}, {"allOf": [a], "properties": {"a": a}}),
@@ -4524,7 +4524,7 @@ class RequestVerb(Case):
             self.assertNotIn(KEY, result.err + result.out)
             self.assertIn("--cacert '%s'" % ca_file, result.out)
         self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
-        self.declare("http://gpu.example/v1")
+        self.declare("https://gpu.example/v1")
         result = self.run_main("request", "--curl", stdin=body)
         self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
         self.assertNotIn("sk-of", result.err)
@@ -4641,7 +4641,7 @@ class Redaction(Case):
         proxy = self.serve(rows("m"))
         for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"], ["doctor"], ["config"],
                      ["request"]):
-            for url, warned in (("http://8.8.8.8/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
+            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
                 with self.subTest(argv=argv, url=url):
                     self.declare(url, KEY)
                     result = self.run_main(*argv, stdin=json.dumps(HI), env={"http_proxy": proxy.origin})
