@@ -7123,21 +7123,26 @@ def _line_indent(text, pos):
 # Writing openclaw.json
 # ----------------------------------------------------------------------------
 
+# The only section that writes files; at every moment the old file or the new one is there, whole.
+
 def write_config(path, old_text, new_text):
     """Replace a config file, which must still hold `old_text` (None: must not exist), by `new_text`.
 
-    Atomic: at every moment the old file or the new one is there, whole; the
-    old one stays beside it as .bak. Mode and, where permitted, owner are kept;
-    a symlink's target is what is replaced; new files are 0600, new directories
-    0700. Raises ConfigError, having changed nothing in the file.
+    The old file stays beside it as .bak. Mode, group and, where permitted, owner are
+    kept; a symlink's target is what is replaced, other hard links keep the old file; new
+    files are 0600, new directories 0700. Raises ConfigError, having changed nothing.
     """
     real = os.path.realpath(path)
-    old = None if old_text is None else old_text.encode("utf-8")
+    directory = os.path.dirname(real)
+    old = status = None
     try:
-        if old is None:
-            _make_directories(os.path.dirname(real))
+        if old_text is None:
+            _make_directories(directory)
+        else:
+            old = old_text.encode("utf-8")
         _check_unchanged(real, old)
-        status = None if old is None else os.stat(real)
+        if old is not None:
+            status = os.stat(real)
 
         def keep_old():
             if old is not None:
@@ -7147,7 +7152,7 @@ def write_config(path, old_text, new_text):
         _replace_file(real, new_text.encode("utf-8"), status, keep_old)
     except OSError as error:
         raise error_for("config-not-written", where=path, problem=error.strerror or str(error),
-                   fix=_write_advice(error.errno, os.path.dirname(real)))
+                        fix=_write_advice(error.errno, directory))
 
 
 def _make_directories(directory):
@@ -7158,24 +7163,28 @@ def _make_directories(directory):
 
 
 def _check_unchanged(path, old):
-    """Raise OSError or ConfigError unless a file holds the bytes `old` (None: is absent) and may be written."""
+    """Raise OSError or ConfigError unless a file holds `old` (None: is absent) and may be written."""
     try:
         with open(path, "r+b") as file:                  # + so that a write-protected file is refused
             found = file.read()
     except FileNotFoundError:
         found = None
     if found != old:
-        raise error_for("config-not-written", where=path, problem="it was changed by someone else meanwhile",
-                   fix="look at what changed, then run it again")
+        raise error_for("config-not-written", where=path,
+                        problem="something else changed it in the meantime",
+                        fix="look at what changed, then run it again")
 
 
 def _replace_file(path, data, status, last_step=None):
     """Put `data` into place under `path`, with mode and owner of `status`; `last_step` runs just before."""
     import tempfile
     directory, name = os.path.split(path)
-    temporary = None
+    prefix, temporary = ".%s." % name, None
+    if os.name == "posix":                               # elsewhere nobody says which processes run
+        prefix += _process_space()
+        _remove_stale(directory, prefix)
     try:
-        descriptor, temporary = tempfile.mkstemp(".tmp", "." + name + ".", directory)
+        descriptor, temporary = tempfile.mkstemp(".tmp", "%s%d." % (prefix, os.getpid()), directory)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -7195,16 +7204,45 @@ def _replace_file(path, data, status, last_step=None):
     _sync_directory(directory)
 
 
+def _process_space():
+    """Return a name for where process ids count: this host, on Linux with its namespace for them."""
+    space = re.findall(r"\[([0-9]+)\]", os.path.realpath("/proc/self/ns/pid"))
+    return "-".join([os.uname().nodename] + space + [""])
+
+
+def _remove_stale(directory, prefix):
+    """Remove the temporary files under a prefix that killed processes left."""
+    try:
+        for name in os.listdir(directory):
+            found = re.match(re.escape(prefix) + r"([0-9]{1,9})\.\w+\.tmp\Z", name)
+            if found and not _is_running(int(found.group(1))):
+                os.unlink(os.path.join(directory, name))
+    except OSError:
+        pass                                             # they are in nobody's way
+
+
+def _is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _keep_owner_and_mode(path, status):
     import stat
     made = os.stat(path)
-    if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
-        try:
-            os.chown(path, status.st_uid, status.st_gid)
-        except PermissionError:
-            pass                                         # only root may give files away
-    if stat.S_IMODE(made.st_mode) != stat.S_IMODE(status.st_mode):
-        os.chmod(path, stat.S_IMODE(status.st_mode))     # after chown, which takes bits away
+    owner, group = status.st_uid, status.st_gid
+    if (made.st_uid, made.st_gid) != (owner, group):
+        for user in (owner, -1):                         # only root may give files away
+            try:
+                os.chown(path, user, group)
+                break
+            except PermissionError:
+                pass
+    mode = stat.S_IMODE(status.st_mode)
+    if stat.S_IMODE(made.st_mode) != mode:
+        os.chmod(path, mode)                             # after chown, which takes bits away
 
 
 def _sync_directory(directory):
@@ -7219,17 +7257,21 @@ def _sync_directory(directory):
         pass                                             # the new file is in place all the same
 
 
+# The next step after a write that failed with an errno; `*` is the directory.
+_WRITE_ADVICE = (
+    ((errno.EACCES, errno.EPERM), "allow it (ls -ld * shows who may write), then run it again"),
+    ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space under *, then run it again"),
+    ((errno.EBUSY, errno.EXDEV), "the file seems to be mounted by itself, as containers do: "
+                                 "mount its directory, then run it again"),
+)
+
+
 def _write_advice(code, directory):
-    """Return the next step after a write that failed with an errno."""
-    if code in (errno.EACCES, errno.EPERM):
-        step = "allow it (ls -ld %s shows who may write), then run it again" % directory
-    elif code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        step = "free some space under %s, then run it again" % directory
-    elif code in (errno.EBUSY, errno.EXDEV):
-        step = "the file seems mounted by itself, as containers do: mount its directory, then run it again"
-    else:
-        step = "mend that under %s, then run it again" % directory
-    return "%s; or %s" % (step, _by_hand())
+    step = "look into that under *, then run it again"
+    for codes, advice in _WRITE_ADVICE:
+        if code in codes:
+            step = advice
+    return "%s; or %s" % (step.replace("*", directory), _by_hand())
 
 
 def _by_hand():
@@ -8576,12 +8618,24 @@ _CONFIG_EXAMPLES = """examples:
   openclaw_vllm.py config --dry-run --unset 'agents.defaults.models["vllm/Qwen/Qwen3-8B"].alias'
 """
 _MERGE_OPTIONS = ("primary", "wildcard", "refresh", "prune", "probe", "base_url")
+# (an option of `config`, as it is told, those that it does not go with)
+_CONFIG_CONFLICTS = (
+    ("check", "--check", ("edits", "write", "dry_run") + _MERGE_OPTIONS),
+    ("edits", "--set or --unset", _MERGE_OPTIONS),
+    ("write", "--write", ("dry_run",)),
+)
 
 
 def _cmd_config(options, env, console):
-    _refuse_conflicts(options)
+    for name, words, excluded in _CONFIG_CONFLICTS:
+        clash = [other for other in excluded if getattr(options, other)]
+        if clash and getattr(options, name):
+            other = clash[0].replace("_", "-").replace("edits", "set or --unset")
+            raise UsageError("%s does not go with --%s" % (words, other))
     if options.check:
         return _check_config(options, env, console)
+    if options.json:
+        raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
     show_diff = console.out if options.dry_run else None
     if options.edits:
         settings = read_settings(options.config, env)
@@ -8589,21 +8643,6 @@ def _cmd_config(options, env, console):
     else:
         _merge_config(options, env, console, show_diff)
     return 0
-
-
-def _refuse_conflicts(options):
-    """Raise UsageError for options of `config` that do not go together."""
-    given = [name for name in ("edits", "write", "dry_run") + _MERGE_OPTIONS if getattr(options, name)]
-    words = ["--set or --unset" if name == "edits" else "--" + name.replace("_", "-") for name in given]
-    merging = [word for name, word in zip(given, words) if name in _MERGE_OPTIONS]
-    if options.check and given:
-        raise UsageError("--check does not go with " + words[0])
-    if options.edits and merging:
-        raise UsageError("--set or --unset does not go with " + merging[0])
-    if options.edits and options.write and options.dry_run:
-        raise UsageError("--write does not go with --dry-run")
-    if options.json and not options.check:
-        raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
 
 
 def _merge_config(options, env, console, show_diff):
@@ -8637,7 +8676,7 @@ def _merge_config(options, env, console, show_diff):
         return merged.wanted
 
     try:
-        old, new = revised_text(settings, [prune] * options.prune + [merge])
+        old, new = revised_text(settings, [prune] * options.prune + [merge], console)
     except ConfigError:
         if options.write:                                # what could not be written can still be pasted
             console.out(render_json5({"models": {"providers": {provider.id: block}}}))
@@ -8711,16 +8750,16 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     for _, run in itertools.groupby(edits, key=lambda edit: edit.value is REMOVED):
         batch = list(run)
         steps.append(lambda config, batch=batch: apply_edits(config, batch))
-    old, new = revised_text(settings, steps)
+    old, new = revised_text(settings, steps, console)
     console.hide(secret_texts(json5_loads(new)))
     _deliver_text(settings.path, old, new, console, show_diff, write)
 
 
-def revised_text(settings, steps):
+def revised_text(settings, steps, console):
     """Return (text of the config file or None, what some steps make of it).
 
     A step takes the file's own value and returns the wanted one. Raises ConfigError as
-    `save_edits` does.
+    `save_edits` does; of a key that is new and unknown it warns.
     """
     old = settings.sources.get(settings.path)
     text = "{}\n" if old is None else old
@@ -8731,25 +8770,30 @@ def revised_text(settings, steps):
     if value is None or (old is None and settings.issues):
         raise issue_error(settings.issues)           # the file cannot be read
     for step in steps:
-        wanted = step(value)
-        refuse_included(value, _plain(wanted), settings.path, settings.sources)
+        old_value, wanted = value, step(value)
+        value = _plain(wanted)                       # edited_text proves that the text reads so
+        refuse_included(old_value, value, settings.path, settings.sources)
         text = edited_text(text, wanted, settings.path)
-        value = _plain(wanted)                       # as edited_text has proved
-    refuse_faults(settings, before, value)
+    for fault in _new_faults(settings, before, value):
+        problem = "%s: %s" % (dotted(fault.path), fault.problem)
+        if fault.severe:
+            raise error_for("config-not-written", where=settings.path, problem=problem,
+                            fix="give it what OpenClaw accepts")
+        console.err("warning: " + problem)
     return old, text
 
 
-def refuse_faults(settings, before, after):
-    """Raise ConfigError when the file's value has a severe fault `after` that it had not `before`."""
-    def severe(config):
-        faults = schema_faults(_substitute(config, settings.variables))
-        return collections.Counter(     # without indices, which removals move
-            (dotted(key for key in fault.path if isinstance(key, str)), fault.problem)
-            for fault in faults if fault.severe)
+def _new_faults(settings, before, after):
+    """Return the Faults of the file's value `after` that it had not `before`."""
+    def found(value):
+        return schema_faults(_substitute(value, settings.variables))
 
-    for path, problem in severe(after) - severe(before):
-        raise error_for("config-not-written", where=settings.path, problem="%s: %s" % (path, problem),
-                        fix="set a value that OpenClaw accepts")
+    def words(fault):                                # without indices, which a removal moves
+        return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
+
+    known = collections.Counter(map(words, found(before)))
+    known.subtract(map(words, found(after)))
+    return [fault for fault in found(after) if known[words(fault)] < 0]
 
 
 def _deliver_text(path, old, new, console, show_diff, write):
@@ -8757,13 +8801,16 @@ def _deliver_text(path, old, new, console, show_diff, write):
     if not write and show_diff is None:
         console.out(re.sub("\r\n?", "\n", new.lstrip("\ufeff")).rstrip("\n"))
         return
-    if new == ("{}\n" if old is None else old):
+    if path is None:
+        raise UsageError("there is no home directory to write openclaw.json to",
+                         "name the file: --config PATH")
+    if new == (old or "{}\n"):
         console.err("%s: nothing to change" % path)
         return
     if show_diff is not None:
         import difflib
-        lines = [re.sub("\r\n?", "\n", text or "").split("\n") for text in (old, new)]
-        for line in difflib.unified_diff(lines[0], lines[1], path, path, lineterm=""):
+        before, after = (text.splitlines() for text in (old or "", new))
+        for line in difflib.unified_diff(before, after, path, path, lineterm=""):
             show_diff(line)
     if write:
         write_config(path, old, new)
