@@ -20,7 +20,7 @@ import os
 import re
 import sys
 import time
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 __all__ = [
     "Answer", "ConfigError", "Delta", "Error", "Finding", "KeyRefused", "Model", "NothingToShow",
     "Provider", "ServerError", "Settings", "Usage", "UsageError",
