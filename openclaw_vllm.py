@@ -5275,6 +5275,8 @@ _CONTRACT_CAUSES = {
     "context-exceeded": "chat-failed", None: "config-invalid",
 }
 _KEY_CAUSES = ("no-key", "bad-key", "gateway-auth")
+# After which later checks, though no gate found them, cannot look.
+_STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 # Where the fact `right` is the base URL to use.
 _BASE_URL_CAUSES = (
@@ -5308,10 +5310,11 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
             case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
     for check in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, check):
-            if finding.status == "fail":
+            failed = finding.status == "fail"
+            if failed and (check.gate or finding.cause in _STOPPING):
                 case.stopped = finding.cause
-                if check.gate and not case.opted_in and finding.cause != "not-opted-in":
-                    finding = finding._replace(status="warn")
+            if failed and check.gate and not case.opted_in and finding.cause != "not-opted-in":
+                finding = finding._replace(status="warn")
             yield finding._replace(check=check.name)
 
 
@@ -5355,8 +5358,8 @@ class _Case(object):
     `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
     and `chats` (it offers chat completions) are None until that is known to be so; checks name
     what they need. `refusal` is what resolving the provider failed with, `error` what the first
-    request did, `stopped` the cause of the last failure. `served` is {id: context in tokens or
-    None}, `enforced` whether the server wants the key.
+    request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
+    context in tokens or None}, `enforced` whether the server wants the key.
     """
 
     def __init__(self, settings, timeout_s, reference, thinking):
@@ -6339,7 +6342,7 @@ def _complete(case, model, question, **fields):
     """
     fields.update(
         messages=[{"role": "user", "content": question}],
-        max_tokens=PROBE_TOKENS, temperature=0)
+        max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
     observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
     answer = collect_answer(send_chat(

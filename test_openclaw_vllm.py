@@ -7121,6 +7121,20 @@ class DoctorTest(unittest.TestCase):
                     words,
                     self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
 
+    def test_a_value_of_the_settings_that_the_server_refuses_is_named(self):
+        def complete(request):
+            if request.json().get("temperature") == 5:
+                return refused("temperature must be in [0, 2], got 5.")
+            return 200, {}, stream(request)
+
+        with self.probe(complete) as (url, _):
+            self.declare(url, {"params": {"temperature": 5}})
+            self.assertIn("temperature", self.assert_fails("field-refused", 1, "--probe")["summary"])
+            self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
+                           'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
+                           '}}}}' % url)
+            self.assertIn("NaN", self.assert_fails("config-invalid", 1, "--probe")["fix"])
+
     def test_completions_to_be_warned_of(self):
         for cause, answer in (
             ("usage-missing", (200, {}, stream(None, usage=False))),
