@@ -265,7 +265,8 @@ CAUSES = {
         4, "{url}: the stream broke off: {detail}",
         "try again; if it happens again, look at the server's log and at proxies in between"),
     "stream-buffered": Cause(
-        0, "{model}: all chunks came together after {seconds:.1f} s: something in between buffers",
+        0, "{model}: {events} chunks came in bursts, {pieces} within {seconds:.1f} s: something in "
+           "between buffers",
         "turn that off there; in nginx: proxy_buffering off;"),
     "usage-missing": Cause(
         0, "{model}: the stream carried no usage",
@@ -6381,8 +6382,11 @@ def _probe_stream(case, model):
         error = error_for("usage-missing", model=model.key)
         found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
     first_s, last_s = observed.first_piece_s, observed.last_piece_s
-    if first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01 and observed.events >= 8:
-        found.append(case.found("stream-buffered", model=model.key, seconds=last_s))
+    burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
+    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst or observed.pieces <= 3):
+        found.append(case.found(
+            "stream-buffered", model=model.key, seconds=last_s,
+            events=observed.events, pieces=observed.pieces))
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
         found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))

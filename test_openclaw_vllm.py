@@ -7146,13 +7146,21 @@ class DoctorTest(unittest.TestCase):
                 self.assert_warns(cause, "--base-url", url + "/v1", "--probe")
 
     def test_a_stream_that_something_buffers(self):
-        def late(request):
-            threading.Event().wait(
-                vllm.BUFFERED_AFTER_S + 0.02)  # a buffer is a wait and then a burst
-            return 200, {}, b"".join(stream(request, texts="123456789"))
+        def whole(request):
+            yield b""
+            threading.Event().wait(0.12)             # a buffer is a wait and then a burst
+            yield b"".join(stream(request, texts="123456789"))
 
-        with mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1), self.probe(late) as (url, _):
-            self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
+        def halves(request):
+            pieces = stream(request, texts="123456789")
+            yield b"".join(pieces[:6])               # as when a buffer of nginx is full
+            threading.Event().wait(0.12)
+            yield b"".join(pieces[6:])
+
+        for answer in (whole, halves):
+            with self.subTest(answer.__name__), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1):
+                with self.probe(lambda request: (200, {}, answer(request))) as (url, _):
+                    self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
 
     def test_tools(self):
         no_tools = refused(
