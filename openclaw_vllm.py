@@ -324,12 +324,13 @@ class Secret(str):
 
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
-_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
-_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")       # what various languages leave unquoted
+_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # stand-ins of the documentation are no secrets
+# What various languages leave unquoted in a URL.
+_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")
 
 
 def spellings(secret):
-    """Return the texts by which a secret may be echoed, longest first; none for one that is too short or public.
+    """Return the texts by which a secret may be echoed, longest first; none for a short one.
 
     Plain, URL-quoted, in base64 (inside more text, too), in Python, in JSON, and each of
     these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
@@ -345,7 +346,7 @@ def spellings(secret):
         for safe in _URL_SAFE:
             url = _url_quoted(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
-        for before in range(3):                      # where in its three bytes of base64 the secret may begin
+        for before in range(3):                      # bytes of other text in its first three
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
@@ -387,7 +388,8 @@ def redact_value(value, secrets):
     if isinstance(value, str):
         return redact_known(value, secrets)
     if isinstance(value, dict):
-        return {redact_known(name, secrets): redact_value(item, secrets) for name, item in value.items()}
+        return {redact_known(name, secrets): redact_value(item, secrets)
+                for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_value(item, secrets) for item in value]
     return value
@@ -409,7 +411,7 @@ def begun_secret(text, secrets):
 
 
 def excerpt(text, limit=300):
-    """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
+    """Return a text in one line of at most `limit` characters: errors can echo a whole request."""
     start = text[:20 * limit]
     line = " ".join(start.split())
     if start == text and len(line) <= limit:
@@ -417,9 +419,11 @@ def excerpt(text, limit=300):
     return line[:limit - 1] + "…"
 
 
-# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
-UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-UNSAFE_LINE = "[\t\n" + UNSAFE[1:]               # of what must stay on one line, or a row could be forged
+# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone
+# surrogates. Ids and words of a server stay on one line as well, or a row could be forged.
+UNSAFE = ("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+          "\ud800-\udfff]")
+UNSAFE_LINE = "[\t\n" + UNSAFE[1:]
 # Of an answer less: people write with joiners, marks of direction and variation selectors.
 UNSAFE_ANSWER = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
@@ -473,8 +477,8 @@ Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 Provider = collections.namedtuple(
     "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal "
-                "headers last_headers models max_tokens timeout_s layers references primary "
-                "plugin_off env ca_file where file")
+                "headers last_headers models max_tokens timeout_s layers references tags "
+                "primary plugin_off env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
 `explicit`: a models.providers block exists; `asks_server`: its server is asked for
@@ -482,8 +486,9 @@ models; the keys are Credentials or None; `refusal` is the Error that keeps it
 from being asked, or None; `headers` go with completions, below a model's own,
 `last_headers` above them; `models` are the declared rows, ids trimmed;
 `timeout_s` is the provider's own or None; `layers` are agents.defaults and the
-default agent's entry; `references` [(tag, key)] of the default model, the
-fallbacks and the image models, `primary` the first of them or None;
+default agent's entry; `references` [(tag, key)] are the default model,
+fallbacks, image models and configured ones, `tags` {key: [tag]}, `primary` the
+default model or None;
 `plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
 proxies and authorities; `where` says where the base URL comes from, `file` is
 the config.
@@ -548,7 +553,7 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
 """
-# White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
+# White space of ECMA-262, also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
 JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
             "\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
@@ -1155,7 +1160,7 @@ def _located(faults, file, sources):
 
 
 def _locate(trees, file, node, path):
-    """Return (file, position) of a key path below a Node, or of what is nearest, by $include too."""
+    """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
     if not path or not node.items:
         return file, node.start
     included = []
@@ -1191,9 +1196,14 @@ def _get(value, *keys):
 # ----------------------------------------------------------------------------
 # OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
+def _lines_by_name(text):
+    """Return {first word: the rest} of a text's lines."""
+    return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
+
+
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..." allows
-# any other key.
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, *=RULE is that
+# of any other key, and "..." allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = """
@@ -1206,8 +1216,11 @@ auth order profiles
 secrets defaults egressProxy providers
 env shellEnv=shell vars=*text
 shell enabled=boolean timeoutMs=count
-plugins enabled=boolean allow=[text] deny=[text] entries=*plugin load slots
+plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load slots
+plugin-entries vllm=vllm-plugin *=plugin
 plugin enabled=boolean hooks subagent llm config
+vllm-plugin enabled=boolean hooks subagent llm config=no-config
+no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
 refresh enabled=boolean url=refresh-url
 provider baseUrl=text apiKey=SECRET \
@@ -1303,11 +1316,11 @@ for _name, _rule in (
                  "pi-messages|azure-openai-responses")):
     _SHAPES = _SHAPES.replace(_name, _rule)
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
-_LEAVES = dict(line.split(" ", 1) for line in r"""
-text str a text ~ .*
-filled str a non-empty text ~ .+
-text-or-null str,NoneType a text or null ~ .*
-number-or-text int,float,str a number or a text ~ .*
+_LEAVES = _lines_by_name(r"""
+text str a text
+filled str a non-empty text
+text-or-null str,NoneType a text or null
+number-or-text int,float,str a number or a text
 boolean bool true or false
 object dict an object
 number int,float a number
@@ -1318,12 +1331,13 @@ name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
 variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
 pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
-picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+picker str the id of a runtime ~ \s*[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
 refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
-""".strip().split("\n"))
-# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+""")
+# The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
+    "filled": bool,
     "number": math.isfinite,
     "positive": lambda value: 0 < value < math.inf,
     "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
@@ -1358,7 +1372,7 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  chat_template_kwargs=.params.chat_template_kwargs
 """
 # What became of the legacy keys.
-_LEGACY = dict(line.split(" ", 1) for line in """
+_LEGACY = _lines_by_name("""
 provider.contextWindow OpenClaw moves it into the rows that have none
 provider.contextTokens OpenClaw moves it into the rows that have none
 agents.list OpenClaw moves it into agents.entries
@@ -1367,7 +1381,7 @@ entry.contextTokens OpenClaw ignores it
 defaults.contextTokens OpenClaw ignores it
 defaults.llm its successor is models.providers.<id>.timeoutSeconds
 params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
-""".strip().split("\n"))
+""")
 _UNKNOWN, _BOUND, _WRONG = range(3)
 _Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
 _Mismatch.__new__.__defaults__ = ("", None)
@@ -1378,7 +1392,7 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    shapes = _parse_shapes(_SHAPES)
+    shapes = _Shapes(_lines_by_name(_SHAPES))
     found = list(_mismatches(config, "config", (), shapes))
     found.sort(key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
@@ -1388,17 +1402,25 @@ def schema_faults(config):
     return faults[:MAX_ISSUES]
 
 
-def _parse_shapes(text):
-    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~", "~!" or ""."""
-    shapes = {}
-    for line in text.strip().split("\n"):
-        name, _, keys = line.partition(" ")
-        shapes[name] = {}
-        for key in keys.split():
-            key, _, rule = key.partition("=")
-            bare = key.rstrip("~!")
-            shapes[name][bare] = key[len(bare):], rule
-    return shapes
+class _Shapes(dict):
+    """Lines of _SHAPES or _MISPLACED by their names."""
+
+    __slots__ = ()
+
+    def keys_of(self, name):
+        """Return {key: (mark, rule)} of a shape, parsed when first asked for; the mark is "!",
+        "~", "~!" or "".
+        """
+        keys = self.get(name, "")
+        if isinstance(keys, str):
+            keys = self[name] = dict(map(_parse_key, keys.split()))
+        return keys
+
+
+def _parse_key(text):
+    key, _, rule = text.partition("=")
+    name = key.rstrip("~!")
+    return name, (key[len(name):], rule)
 
 
 def _mismatches(value, rule, path, shapes):
@@ -1413,13 +1435,14 @@ def _mismatches(value, rule, path, shapes):
         yield from _object_mismatches(value, rule, path, shapes)
     elif not rule and value is None:
         yield _mismatch(path, "a value", value)
-    elif "|" in rule and value not in rule.strip("|").split("|"):
-        yield _mismatch(path, _rule_words(rule, shapes), value)
-    elif rule and "|" not in rule:
+    elif "|" in rule:
+        if value not in rule.strip("|").split("|"):
+            yield _mismatch(path, _rule_words(rule, shapes), value)
+    elif rule:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
             yield _mismatch(path, words, value)
-        elif isinstance(value, str) and not re.match("(?s:%s)\\Z" % pattern, value):
+        elif pattern and not re.match("(?s:%s)\\Z" % pattern, value):
             yield _mismatch(path, words, value, _BOUND)
         elif rule in _BOUNDS and not _BOUNDS[rule](value):
             yield _mismatch(path, words, value, _BOUND)
@@ -1447,21 +1470,25 @@ def _rule_words(rule, shapes):
         return "an array"
     if rule not in shapes:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
+    required = [key for key, (mark, _) in shapes.keys_of(rule).items() if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
 def _alternatives(value, branches, path, shapes):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
     tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
-    near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
+    near = [
+        found for found in tried
+        if all(mismatch.level < _WRONG for mismatch in found)
+    ]
     if [] in near:
         return
     if len(near) == 1:
         yield from near[0]
     else:
-        words = collections.OrderedDict((_rule_words(branch, shapes), 1) for branch in branches)
-        yield _mismatch(path, " or ".join(words), value)
+        words = [_rule_words(branch, shapes) for branch in branches]
+        expected = " or ".join(collections.OrderedDict.fromkeys(words))
+        yield _mismatch(path, expected, value)
 
 
 def _record_mismatches(value, rule, path, shapes):
@@ -1470,8 +1497,9 @@ def _record_mismatches(value, rule, path, shapes):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
-        yield from _mismatches(key, key_rule or "text", path + (key,), shapes)
-        yield from _mismatches(item, rule, path + (key,), shapes)
+        place = path + (key,)
+        yield from _mismatches(key, key_rule or "text", place, shapes)
+        yield from _mismatches(item, rule, place, shapes)
 
 
 def _array_mismatches(value, rule, path, shapes):
@@ -1479,27 +1507,31 @@ def _array_mismatches(value, rule, path, shapes):
     if not isinstance(value, list):
         yield _mismatch(path, "an array", value)
         return
-    least, most = map(int, (bounds or "0,%d" % len(value)).split(","))
-    if not least <= len(value) <= most:
-        yield _mismatch(path, "%d to %d items" % (least, most), len(value), _BOUND)
+    if bounds:
+        least, most = bounds.split(",")
+        if not int(least) <= len(value) <= int(most):
+            expected = "%s to %s items" % (least, most)
+            yield _mismatch(path, expected, len(value), _BOUND)
     for index, item in enumerate(value):
         yield from _mismatches(item, rule, path + (index,), shapes)
 
 
 def _object_mismatches(value, shape, path, shapes):
-    known = shapes[shape]
+    known = shapes.keys_of(shape)
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
-        mark, rule = known.get(key, ("", None))
-        if mark[:1] == "~":
-            level = _WRONG if mark == "~!" else _UNKNOWN
-            yield _Mismatch(path + (key,), level, shape=shape)
+        place = path + (key,)
+        mark, rule = known.get(key) or known.get("*", ("", None))
+        if mark == "~!":
+            yield _Mismatch(place, _WRONG, shape=shape)
+        elif mark == "~":
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
-            yield from _mismatches(item, rule, path + (key,), shapes)
+            yield from _mismatches(item, rule, place, shapes)
         elif "..." not in known:
-            yield _Mismatch(path + (key,), _UNKNOWN, shape=shape)
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
     for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
             yield _Mismatch(path + (key,), _WRONG, "is missing")
@@ -1529,23 +1561,24 @@ def _fault(config, mismatch, shapes):
 def _known_place(config, path, shape, shapes):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _parse_shapes(_MISPLACED).get(shape, {}).get(key, ("", ""))
+    _, target = _Shapes(_lines_by_name(_MISPLACED)).keys_of(shape).get(key, ("", ""))
     if target[:1] == ".":
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
     if key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
-    if key in shapes[shape]:                         # a legacy key whose value has no one place
+    known = shapes.keys_of(shape)
+    if key in known:                                 # a legacy key whose value has no one place
         return None
-    if shape == "row" and key in shapes["compat"]:
+    if shape == "row" and key in shapes.keys_of("compat"):
         return around + ("compat", key)
     if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
-        if key in shapes["row"]:
+        if key in shapes.keys_of("row"):
             return around + ("models", 0, key)
-        if key in shapes["compat"]:
+        if key in shapes.keys_of("compat"):
             return around + ("models", 0, "compat", key)
-    near = nearest(key, shapes[shape])
+    near = nearest(key, known)
     return around + (near,) if near else None
 
 
@@ -1631,9 +1664,12 @@ def _scope_faults(scope, defaults, *path):
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
                 yield _refused("goes with provider/model only", *path + ("models", reference, key))
-    aliases = model_aliases([_agent_layer(defaults), _agent_layer(scope)])
-    for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
-        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+    layers = _agent_layer(defaults), _agent_layer(scope)
+    aliases = [alias.lower() for alias in model_aliases(layers).values()]
+    policy = _get(scope, "modelPolicy", "allow") or ()
+    for index, allowed in enumerate(policy):
+        alias = trimmed(allowed).lower()
+        if split_reference(allowed) is None and alias not in aliases:
             yield _refused("expected provider/model, provider/* or an alias",
                            *path + ("modelPolicy", "allow", index))
 
@@ -1697,7 +1733,8 @@ def is_private(host):
 
 
 # A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
-_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
+_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
+                 r"f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
                  r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
                  r"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+)\.?\Z")
 
@@ -1848,6 +1885,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         timeout_s=fields.get("timeoutSeconds"),
         layers=layers,
         references=references,
+        tags=model_tags(references, model_aliases(layers)),
         primary=dict(references).get("default"),
         plugin_off=plugin_off,
         env=settings.layers[0][1],
@@ -2046,10 +2084,10 @@ def _block_headers(settings, block, path):
               for name, value in (block.get("headers") or {}).items()]
     fields += [(last_headers, name, value, "", ("request", "headers", name))
                for name, value in (request.get("headers") or {}).items()]
-    if "token" in auth:
+    if auth.get("mode") == "authorization-bearer":
         fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
                        ("request", "auth", "token")))
-    if "headerName" in auth:
+    if auth.get("mode") == "header":
         fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
                        ("request", "auth", "value")))
     for target, name, value, prefix, place in fields:
@@ -2258,7 +2296,7 @@ def _same_key(one, other):
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    found = re.match(_PROFILE, trimmed(reference))
+    found = "@" in reference and re.match(_PROFILE, trimmed(reference))
     if found and trimmed(found.group(1)) and trimmed(found.group(2)):
         return trimmed(found.group(1))
     return trimmed(reference)
@@ -2273,10 +2311,11 @@ def agent_layers(config):
     defaults = agents.get("defaults") or {}
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId")))
+    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
+    chosen = trimmed(chosen).lower()
     found = [entry for _, entry in entries if entry.get("default") is True]
     if chosen:
-        found = [entry for name, entry in entries if name.lower() == chosen.lower()]
+        found = [entry for name, entry in entries if name.lower() == chosen]
     elif not found and (len(entries) == 1 or entries is listed):
         found = [entry for _, entry in entries]      # the first one, as agents.list had it
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
@@ -2284,21 +2323,25 @@ def agent_layers(config):
 
 def _agent_layer(settings):
     models = collections.OrderedDict()
-    for reference, entry in (settings.get("models") or {}).items():
+    configured = [
+        text for text in settings.get("models") or ()
+        if not trimmed(text).endswith("/*")
+    ]
+    for reference in configured:
         key = reference_key(reference)
-        if key and not key.endswith("/*"):
-            models[key] = dict(models.get(key, {}), **entry)
-    return dict(settings, models=models)
+        if key:
+            models[key] = dict(models.get(key, {}), **settings["models"][reference])
+    return dict(settings, models=models, configured=configured)
 
 
 def model_aliases(layers):
-    """Return {alias in lower case: key}; of equal keys the last alias counts."""
-    names = {}
+    """Return {key: alias} of some layers; an entry with an empty alias takes it away."""
+    aliases = collections.OrderedDict()
     for layer in layers:
         for key, entry in layer["models"].items():
-            if trimmed(entry.get("alias", "")):
-                names[key] = trimmed(entry["alias"]).lower()
-    return {name: key for key, name in names.items()}
+            if "alias" in entry:
+                aliases[key] = trimmed(entry["alias"])
+    return {key: alias for key, alias in aliases.items() if alias}
 
 
 def has_wildcard(config, provider):
@@ -2312,7 +2355,7 @@ def has_wildcard(config, provider):
 
 
 def model_references(config, layers):
-    """Return [(tag, key)] of the default model, the fallbacks and the image models, in this order.
+    """Return [(tag, key)]: the default model, fallbacks, image models and configured ones.
 
     A reference that means no model stays as it is written.
     """
@@ -2321,12 +2364,13 @@ def model_references(config, layers):
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
     image, image_fallbacks = _choice(layers[0].get("imageModel"))
-    found = [("default", own_primary or primary)] + _numbered("fallback#%d", fallbacks)
+    declared = _declared_keys(config)
+    primary = own_primary or primary or "".join(declared[:1])
+    found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
     found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    aliases, declared = model_aliases(layers), _declared_keys(config)
-    known = declared + list(layers[0]["models"])
-    if not found[0][1] and declared:
-        found[0] = ("default", declared[0])
+    found += [("configured", text) for layer in layers for text in layer["configured"]]
+    aliases = {alias.lower(): key for key, alias in model_aliases(layers).items()}
+    known = (list(layers[1]["models"]), list(layers[0]["models"]) + declared)
     return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
 
 
@@ -2350,18 +2394,28 @@ def _declared_keys(config):
 def resolve_reference(text, aliases, known):
     """Return the key that a reference of the settings means, else its own text.
 
-    `aliases` are {alias in lower case: key}, `known` the keys that a bare id may mean.
+    `aliases` are {alias in lower case: key}, `known` lists of keys: the first list that has a bare
+    id decides whose it is.
     """
     text = without_profile(text)
-    key = reference_key(text)
     if text.lower() in aliases:
         return aliases[text.lower()]
-    if key and key.startswith(DEFAULT_PROVIDER + "/") and key[5:].lower() in aliases:
-        return aliases[key[5:].lower()]
     if "/" in text:
-        return key or text
-    meant = {key for key in known if key.partition("/")[2] == text}
-    return meant.pop() if len(meant) == 1 else text
+        key = reference_key(text) or text
+        provider, _, name = key.lower().partition("/")
+        target = aliases.get(name, "")
+        return target if target.startswith(provider + "/") else key
+    for keys in known:
+        providers = set()
+        for key in keys:
+            provider, _, name = key.partition("/")
+            if name.lower() == text.lower():
+                providers.add(provider)
+        if len(providers) == 1:
+            return providers.pop() + "/" + text
+        if providers:
+            break
+    return text
 
 
 def parse_model_list(payload):
@@ -2478,7 +2532,7 @@ def _model(provider, model_id, **fields):
         input=("text",),
         max_tokens=DEFAULT_MAX_TOKENS,
         reasoning=False,
-        tags=_tags(provider, key),
+        tags=tuple(provider.tags.get(key, ())),
         compat={},
         headers={},
         params=params,
@@ -2507,18 +2561,16 @@ def _agent_params(layers, key):
     return params, None
 
 
-def _tags(provider, key):
-    """Return OpenClaw's tags of a model, in its order."""
-    tags = [tag for tag, reference in provider.references if reference_key(reference) == key]
-    entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
-    if entries:
-        tags.append("configured")
-    for entry in reversed(entries):
-        alias = trimmed(entry.get("alias", ""))
-        if alias:
-            tags.append("alias:" + alias)
-            break
-    return tuple(tags)
+def model_tags(references, aliases):
+    """Return {key: OpenClaw's tags of the model, in its order}."""
+    tags = collections.defaultdict(list)
+    for tag, reference in references:
+        key = reference_key(reference)
+        if tag not in tags[key]:
+            tags[key].append(tag)
+    for key, alias in aliases.items():
+        tags[key].append("alias:" + alias)
+    return tags
 
 
 # Families by their ids -> the compat that carries a thinking level to their templates.
@@ -2605,6 +2657,7 @@ _REASONS.update({
     "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
     "response_format": "servers know json_object, text, and json_schema with a schema",
     "reasoning_effort": "it follows from the thinking level",
+    "chat_template_kwargs": "they have to be an object",
     "tools": "there are none to send, or compat.supportsTools is false",
     "tool_choice": "it goes with the tools that are there",
 })
@@ -2631,7 +2684,7 @@ _LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
 _OFF = ("off", "none")
 _LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
                 "adaptive": "medium", "ultra": "max"}
-THINKING_LEVELS = ("on", "adaptive", "none") + _LADDER
+THINKING_LEVELS = ("on", "adaptive", "ultra", "none") + _LADDER
 _WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
          "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
@@ -2723,11 +2776,11 @@ def _kept_fields(body, model, params, note):
         shaped["stream_options"] = {"include_usage": True}
     else:
         note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
-    key = shaped.pop("prompt_cache_key", None)
-    if compat.get("supportsPromptCacheKey"):
+    key, retention = shaped.pop("prompt_cache_key", None), params.get("cacheRetention")
+    if compat.get("supportsPromptCacheKey") and retention != "none":
         if isinstance(key, str) and key:
             shaped["prompt_cache_key"] = key[:64]
-        if params.get("cacheRetention") == "long":
+        if retention == "long" and compat.get("supportsLongCacheRetention") is not False:
             shaped["prompt_cache_retention"] = "24h"
     return shaped
 
@@ -2909,7 +2962,9 @@ def _shape_tools(shaped, compat, note):
         return
     kept = [_shape_tool(tool, compat, note) for tool in tools]
     kept = [function for function in kept if function is not None]
-    kept.sort(key=_tool_order)
+    if kept != sorted(kept, key=_tool_order):
+        kept.sort(key=_tool_order)
+        note("tools", "sorted by name")
     choice = _shape_choice(choice, [function["name"] for function in kept])
     if kept:
         shaped["tools"] = [{"type": "function", "function": function} for function in kept]
@@ -2939,9 +2994,9 @@ def _shape_tool(tool, compat, note):
         kept["description"] = function["description"]
     if compat.get("supportsStrictMode"):
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
-    for key in sorted(set(function) | set(kept)):
-        if function.get(key) != kept.get(key):
-            note("tools", "%s: %s is left out, or is what OpenClaw sends" % (name, key))
+    if kept != function:
+        note("tools", "%s: its name, description and parameters; strict: false, with "
+                      "compat.supportsStrictMode; no more" % name)
     kept["parameters"] = _shape_schema(parameters, name, compat, note)
     return kept
 
@@ -3182,30 +3237,29 @@ def _available_level(model, level):
     Without a level the default: off where that is usual, else medium or less.
     """
     form = model.compat.get("thinkingFormat") or ""
+    stated = dict.fromkeys(_LADDER[:5], True)
+    stated.update((effort.lower(), True) for effort in _stated_efforts(model.compat) or ())
+    if form not in ("qwen", "qwen-chat-template", "zai"):
+        stated.update(_effort_map(model.compat))
+    stated.update(model.thinking_level_map)
+    known = [name for name in _LADDER if stated.get(name) is not None]
     if level is None:
         if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
             return "off"
-        candidates = ("medium", "low", "minimal", "off")
+        candidates = _LADDER[3::-1]
     elif level not in _LADDER:
         return level
     else:
         lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
         candidates = higher + lower
-        if level in ("xhigh", "max") and model.thinking_level_map.get(level, level) is None:
+        if level in ("xhigh", "max") and stated.get(level, level) is None:
             candidates = lower + higher
-    known = [effort.lower() for effort in _stated_efforts(model.compat) or ()]
-    if form not in ("qwen", "qwen-chat-template", "zai"):
-        known += _effort_map(model.compat)
-    for candidate in candidates:
-        stated = model.thinking_level_map.get(candidate, candidate in known or _rank(candidate) < 5)
-        if stated not in (None, False):
-            return candidate
-    return candidates[0]
+    return next((name for name in candidates if name in known), candidates[0])
 
 
 def _effort_map(compat):
     stated = compat.get("reasoningEffortMap") or {}
-    return {key.strip().lower(): effort for key, effort in stated.items()}
+    return {level.strip().lower(): effort for level, effort in stated.items()}
 
 
 def _stated_efforts(compat):
@@ -3408,7 +3462,7 @@ class EventDecoder(object):
         self._after_cr = False
 
     def feed(self, data):
-        """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
+        """Return [(event type, text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
         if self._after_cr or b"\r" in data:
             data = self._line_feeds(data)
         if self._rest:
@@ -3507,7 +3561,7 @@ def choices_of(payload):
 
 
 def _call_pieces(piece):
-    """Return the objects among a delta's tool_calls; the legacy function_call counts as the first."""
+    """Return the objects among a delta's tool_calls; a legacy function_call counts as one."""
     calls = piece.get("tool_calls")
     if not calls and isinstance(piece.get("function_call"), dict):
         calls = [{"index": 0, "function": piece["function_call"]}]
@@ -3535,7 +3589,7 @@ def decode_usage(usage):
         return None
     counts = [usage.get(name) for name in Usage._fields]
     for position, count in enumerate(counts):
-        if not isinstance(count, int) or count > 1e15:       # no count, and more than a float can divide
+        if not isinstance(count, int) or count > 1e15:       # which no float could divide
             counts[position] = None
     return Usage(*counts)
 
@@ -3552,7 +3606,7 @@ class _Text(object):
             self._fold()
 
     def _fold(self):
-        text, self._text = self._text, None          # no second reference: CPython lengthens it in place
+        text, self._text = self._text, None          # CPython lengthens what has one reference
         text += "".join(self._pieces)
         self._text, self._pieces = text, []
 
@@ -3644,7 +3698,7 @@ class Assembler(object):
             calls.append({"id": call_id, "type": "function", "function": function})
         extra = dict(self._extra)
         if self._others:
-            extra["choices"] = [_other_choice(index, self._others[index]) for index in sorted(self._others)]
+            extra["choices"] = [_other_choice(*other) for other in sorted(self._others.items())]
         return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(), calls,
                       self._finish_reason, self._usage, dict(_NO_TIMINGS, **timings or {}), extra)
 
@@ -3727,11 +3781,11 @@ Route.__doc__ = """How to reach a server: the environment that names proxies, a 
 seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
 setting that says how long, "" where a default does."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
-Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
-None, `secrets` the texts to hide in what the server says."""
+Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a
+URL or None, `secrets` the texts to hide in what the server says."""
 
 
-# Where an exchange is: the code that `Exchange.phase` and the facts of a timeout hold, and its words.
+# Where an exchange is: the code in `Exchange.phase` and in the facts of a timeout, and its words.
 PHASES = {
     "resolve": "looking up the host",
     "connect": "connecting",
@@ -3771,7 +3825,7 @@ class _Wire(io.RawIOBase):
         self._moved = True
 
     def keep_alive(self):
-        """Take note of a sign of life that is no progress: it prolongs the silence, but not for ever."""
+        """Take note of a sign of life without progress: it prolongs the wait, but not for ever."""
         self._alive = True
 
     def readable(self):
@@ -3784,7 +3838,8 @@ class _Wire(io.RawIOBase):
             self._begin_silence()
         elif self._alive:
             self._alive = False
-            self._until = min(time.monotonic() + self.silence_s, self._since + LIFE_FACTOR * self.silence_s)
+            longest_s = LIFE_FACTOR * self.silence_s
+            self._until = min(time.monotonic() + self.silence_s, self._since + longest_s)
         self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
         return self.sock.recv_into(buffer)
 
@@ -3827,7 +3882,8 @@ class Exchange(object):
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         sent = list(headers.values()) + list(self._to_proxy.values())
-        self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
+        secrets = [value for value in sent if isinstance(value, Secret)]
+        self.secrets = [text for secret in secrets for text in spellings(secret)]
         self.phase, self.seconds = "resolve", {}
         self._started, self._deadline = time.monotonic(), None
         if route.total_s is not None:
@@ -3893,7 +3949,7 @@ class Exchange(object):
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)     # notices a peer that vanished
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)      # a peer may vanish
         if self.target.scheme == "https":
             if self.proxy:
                 self._tunnel()
@@ -3917,12 +3973,8 @@ class Exchange(object):
         if response.status != 200:
             raise proxy_error(self.url, self.proxy, response.status)
 
-    def _captured(self, detail):
-        return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
-                         way="stands in the way", detail=detail)
-
     def _certificate_names(self):
-        """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
+        """Return the names that the server's trusted certificate is for; [] if unknown."""
         if self.proxy:
             return []
         context = tls_context(self.route)
@@ -3947,7 +3999,7 @@ class Exchange(object):
         return path
 
     def chunks(self):
-        """Yield the body's bytes as they come, a gzip or deflate coding undone. Raises ServerError."""
+        """Yield the body's bytes as they come, gzip or deflate undone. Raises ServerError."""
         inflate = None
         coding = self.headers.get("Content-Encoding") or "identity"
         if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
@@ -3986,10 +4038,10 @@ class Exchange(object):
             data = inflate.unconsumed_tail
             yield plain
 
-    def read(self, limit):
-        """Return the whole body. Raises ServerError when it is longer than `limit` bytes."""
-        body = bytearray()                           # a list of small chunks would take many times their size
-        for data in self.chunks():
+    def read(self, limit, chunks=None):
+        """Return the whole body, or what is left of it. Raises ServerError past `limit` bytes."""
+        body = bytearray()                           # a list of chunks takes many times their size
+        for data in chunks or self.chunks():
             body += data
             if len(body) > limit:
                 raise error_for("answer-too-large", url=self.url, limit=limit)
@@ -3997,7 +4049,8 @@ class Exchange(object):
 
     def reply(self, limit):
         """Return the whole answer as a Reply. Raises as `read` does."""
-        return Reply(self.status, self.reason, self.headers, self.read(limit), self.proxy, self.secrets)
+        body = self.read(limit)
+        return Reply(self.status, self.reason, self.headers, body, self.proxy, self.secrets)
 
     def _broken(self, detail):
         return error_for("answer-broken", url=self.url, detail=detail)
@@ -4013,9 +4066,9 @@ class Exchange(object):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
             if self.proxy:
-                return self._captured("it refuses connections")
+                return proxy_error(self.url, self.proxy)
             return refused_error(self.url)
-        ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
+        ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
         if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
@@ -4035,7 +4088,7 @@ class Exchange(object):
 
 
 def _ascii_host(host):
-    """Return a host name as DNS, proxies and the Host header spell it (IDNA). Raises UnicodeError."""
+    """Return a host name as DNS, proxies and headers spell it (IDNA). Raises UnicodeError."""
     try:
         host.encode("ascii")
         return host
@@ -4044,7 +4097,7 @@ def _ascii_host(host):
 
 
 def _all_headers(headers, body):
-    """Return the headers to send: the given ones above our plain defaults, which attribute nothing."""
+    """Return the headers to send: the given ones above plain defaults, which attribute nothing."""
     merged = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity",
               "Connection": "close", "User-Agent": "python"}
     if body is not None:
@@ -4055,7 +4108,7 @@ def _all_headers(headers, body):
 
 
 def _addresses(host, port, patience_s):
-    """Return what getaddrinfo says of a host; in a thread, because the resolver knows no deadline."""
+    """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
     import socket
     if is_loopback(host) or re.match(r"[0-9.]+\Z", host) or ":" in host:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
@@ -4080,7 +4133,7 @@ def _addresses(host, port, patience_s):
 
 
 def _connect_first(addresses, connect_s, deadline):
-    """Return a socket connected to the first address that takes it; each gets its share of the time."""
+    """Return a socket connected to the first address that takes it; each has its share of time."""
     import socket
     until = time.monotonic() + connect_s
     failure = None
@@ -4096,12 +4149,12 @@ def _connect_first(addresses, connect_s, deadline):
             if not isinstance(error, OSError):
                 raise
             if failure is None or isinstance(failure, ConnectionRefusedError):
-                failure = error                      # a silent address says more than one that refuses
+                failure = error                      # silence says more than a refusal
     raise failure or socket.gaierror("no address")
 
 
 def tls_context(route):
-    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's authorities."""
+    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's."""
     try:
         import ssl
     except ImportError:
@@ -4132,14 +4185,15 @@ def answers_at(host, port, patience_s):
     """Tell whether something accepts a connection at an address; it is closed at once."""
     import socket
     try:
-        _connect_first(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), patience_s, None).close()
+        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        _connect_first(addresses, patience_s, None).close()
         return True
     except OSError:
         return False
 
 
 def port_is_bound(target, patience_s):
-    """Tell whether a port of this host is taken although nothing listens: vLLM binds before it loads.
+    """Tell whether a port of this host is taken though nothing listens: vLLM binds before it loads.
 
     A bind without SO_REUSEADDR finds out and is undone at once; the addresses
     of other hosts cannot be bound and so say no. What a connection just closed
@@ -4160,7 +4214,7 @@ def port_is_bound(target, patience_s):
 
 
 def _lingers(port):
-    """Tell whether a closed connection keeps a port of this host, as TIME_WAIT does for a minute."""
+    """Tell whether a closed connection keeps a port of this host (TIME_WAIT, for a minute)."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
         try:
             with open(table) as lines:
@@ -4285,18 +4339,15 @@ def _page_words(text):
     return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
 
 
-def server_words(text, secrets=()):
-    """Return what a server says in an error body, in one line."""
-    return excerpt(redact(error_message(text)[0], secrets))
-
-
 def reply_words(reply):
-    """Return (the text of an error body, what it says in one line), secrets that were sent hidden.
+    """Return (message, the message in one line, parameter it is about) of an error body.
 
-    Hidden here and not only where it is printed: a text that is cut may end inside a key.
+    Secrets that were sent are hidden here and not only where it is printed: a text that is
+    cut may end inside a key.
     """
-    text = reply.body[:100000].decode("utf-8", "replace")
-    return redact(text, reply.secrets), server_words(text, reply.secrets)
+    texts = error_message(reply.body[:100000].decode("utf-8", "replace"))
+    message, param = [redact(text, reply.secrets) for text in texts]
+    return message, excerpt(message), param
 
 
 def _reply_facts(url, reply):
@@ -4381,14 +4432,15 @@ def _gateway_fix(reply, words):
     return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
 
-def proxy_error(url, proxy, status):
-    """Return the error for a status that the environment's proxy gave in place of the server."""
-    advice = ""
+def proxy_error(url, proxy, status=None):
+    """Return the error for the environment's proxy: it refuses connections, or gave a status."""
+    detail, advice = "it refuses connections", ""
+    if status:
+        detail = "it answers HTTP %d in place of the server" % status
     if status == 407:
         advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
     return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="answered in place of the server", detail="HTTP %d" % status,
-                     advice=advice)
+                     way="stands in the way", detail=detail, advice=advice)
 
 
 def _key_error(reply, credential, facts):
@@ -4402,15 +4454,17 @@ def _key_error(reply, credential, facts):
                      suspect=key_suspicion(credential.key), **facts)
 
 
+_SUSPICIONS = (
+    (r"(?i)bearer\s", "it begins with \"Bearer \", which is added on its own"),
+    (r"""(['"]).*\1$""", "it is in quotes"),
+    (r".*\$\{|\$[A-Z_]", "it holds an unexpanded ${…}"),
+    (r".* ", "it holds a space"),
+)
+
+
 def key_suspicion(key):
     """Return words for what looks wrong about a key (never the key), or ""."""
-    if re.match(r"(?i)bearer\s", key):
-        return "; it begins with \"Bearer \", which is added on its own"
-    if key[:1] in "'\"" and key[:1] == key[-1:]:
-        return "; it is in quotes"
-    if "${" in key or re.match(r"\$[A-Z_]", key):
-        return "; it holds an unexpanded ${…}"
-    return "; it holds a space" if " " in key else ""
+    return next(("; " + words for looks, words in _SUSPICIONS if re.match(looks, key)), "")
 
 
 def _redirect_base(url, location):
@@ -4455,7 +4509,7 @@ _VALUE_FIX = "correct it where it is set: an option, the body, or params in open
 def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
     status = reply.status
-    message, param = error_message(reply_words(reply)[0])
+    message, _, param = reply_words(reply)
     facts = dict(_reply_facts(url, reply), model=model.id)
     if status == 404:
         return _not_found(url, reply, provider, model, facts)
@@ -4516,7 +4570,7 @@ def _not_found(url, reply, provider, model, facts):
         served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
         served = []                                  # the server's words are enough
-    if re.search("does not exist|NotFoundError", reply_words(reply)[0]):
+    if "does not exist" in reply_words(reply)[0]:
         return model_not_served(url, model.id, served, facts["words"])
     if model.id in served and url.startswith(provider.base_url):
         return error_for("not-a-chat-model", **facts)
@@ -5079,7 +5133,7 @@ def chat(provider, body, thinking=None, timeout_s=None):
 
 
 def collect_answer(deltas, show=None):
-    """Return the Answer of an iterator of Deltas, each of which is given to `show`; closes the iterator.
+    """Return the Answer of an iterator of Deltas, each given to `show`; closes the iterator.
 
     The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
     """
@@ -5134,7 +5188,7 @@ class Observed(object):
 
 
 def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
-    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused.
+    """POST a shaped body and yield the answer's Deltas. Raises ServerError, KeyRefused.
 
     `timeout_s` bounds the silence between two events, `total_s` the whole exchange.
     An Observed is filled in; `before_wait` is called whenever all that came has been
@@ -5162,7 +5216,8 @@ def encode_body(body):
     try:
         return json.dumps(body, allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError("the body cannot be sent as JSON: %s" % error, "leave NaN and Infinity out")
+        raise UsageError("the body cannot be sent as JSON: %s" % error,
+                         "leave NaN and Infinity out")
 
 
 def read_answer(exchange, provider, model, observed=None, full=False):
@@ -5194,11 +5249,7 @@ def _noted_pieces(chunks, exchange, observed):
 
 
 def _read_whole(exchange, chunks, provider, model, full):
-    text = bytearray()
-    for data in chunks:
-        text += data
-        if len(text) > ANSWER_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=ANSWER_LIMIT)
+    text = exchange.read(ANSWER_LIMIT, chunks)
     try:
         payload = loads_untrusted(text.decode("utf-8", "replace"))
     except ValueError:
@@ -5227,7 +5278,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             raise error_for("stream-broken", url=exchange.url, detail=str(error))
         if events:
             exchange.progress()
-        elif b"\n" in data:                          # a comment, or the end of one of an event's lines
+        elif b"\n" in data:                          # a comment, or a line of an event
             exchange.keep_alive()
         for kind, text in events:
             if observed is not None:
@@ -5239,8 +5290,8 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             try:
                 payload = loads_event(text)
             except ValueError:
-                words = excerpt(exchange.redact(text), 80)
-                raise error_for("stream-broken", url=exchange.url, detail="an event is not JSON: " + words)
+                detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
+                raise error_for("stream-broken", url=exchange.url, detail=detail)
             if kind == "error" or is_error_payload(payload):
                 data = text.encode("utf-8", "replace")
                 raise _error_inside(exchange, data, payload, provider, model)
@@ -5252,7 +5303,8 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             finished = finished or delta.finish_reason is not None
             yield delta
     if not finished:
-        raise error_for("stream-broken", url=exchange.url, detail="it ended without [DONE] or a finish reason")
+        raise error_for("stream-broken", url=exchange.url,
+                        detail="it ended without [DONE] or a finish reason")
 
 
 # ----------------------------------------------------------------------------
@@ -7078,21 +7130,26 @@ def _line_indent(text, pos):
 # Writing openclaw.json
 # ----------------------------------------------------------------------------
 
+# The only section that writes files; at every moment the old file or the new one is there, whole.
+
 def write_config(path, old_text, new_text):
     """Replace a config file, which must still hold `old_text` (None: must not exist), by `new_text`.
 
-    Atomic: at every moment the old file or the new one is there, whole; the
-    old one stays beside it as .bak. Mode and, where permitted, owner are kept;
-    a symlink's target is what is replaced; new files are 0600, new directories
-    0700. Raises ConfigError, having changed nothing in the file.
+    The old file stays beside it as .bak. Mode, group and, where permitted, owner are
+    kept; a symlink's target is what is replaced, other hard links keep the old file; new
+    files are 0600, new directories 0700. Raises ConfigError, having changed nothing.
     """
     real = os.path.realpath(path)
-    old = None if old_text is None else old_text.encode("utf-8")
+    directory = os.path.dirname(real)
+    old = status = None
     try:
-        if old is None:
-            _make_directories(os.path.dirname(real))
+        if old_text is None:
+            _make_directories(directory)
+        else:
+            old = old_text.encode("utf-8")
         _check_unchanged(real, old)
-        status = None if old is None else os.stat(real)
+        if old is not None:
+            status = os.stat(real)
 
         def keep_old():
             if old is not None:
@@ -7102,7 +7159,7 @@ def write_config(path, old_text, new_text):
         _replace_file(real, new_text.encode("utf-8"), status, keep_old)
     except OSError as error:
         raise error_for("config-not-written", where=path, problem=error.strerror or str(error),
-                   fix=_write_advice(error.errno, os.path.dirname(real)))
+                        fix=_write_advice(error.errno, directory))
 
 
 def _make_directories(directory):
@@ -7113,24 +7170,28 @@ def _make_directories(directory):
 
 
 def _check_unchanged(path, old):
-    """Raise OSError or ConfigError unless a file holds the bytes `old` (None: is absent) and may be written."""
+    """Raise OSError or ConfigError unless a file holds `old` (None: is absent) and may be written."""
     try:
         with open(path, "r+b") as file:                  # + so that a write-protected file is refused
             found = file.read()
     except FileNotFoundError:
         found = None
     if found != old:
-        raise error_for("config-not-written", where=path, problem="it was changed by someone else meanwhile",
-                   fix="look at what changed, then run it again")
+        raise error_for("config-not-written", where=path,
+                        problem="something else changed it in the meantime",
+                        fix="look at what changed, then run it again")
 
 
 def _replace_file(path, data, status, last_step=None):
     """Put `data` into place under `path`, with mode and owner of `status`; `last_step` runs just before."""
     import tempfile
     directory, name = os.path.split(path)
-    temporary = None
+    prefix, temporary = ".%s." % name, None
+    if os.name == "posix":                               # elsewhere nobody says which processes run
+        prefix += _process_space()
+        _remove_stale(directory, prefix)
     try:
-        descriptor, temporary = tempfile.mkstemp(".tmp", "." + name + ".", directory)
+        descriptor, temporary = tempfile.mkstemp(".tmp", "%s%d." % (prefix, os.getpid()), directory)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -7150,16 +7211,45 @@ def _replace_file(path, data, status, last_step=None):
     _sync_directory(directory)
 
 
+def _process_space():
+    """Return a name for where process ids count: this host, on Linux with its namespace for them."""
+    space = re.findall(r"\[([0-9]+)\]", os.path.realpath("/proc/self/ns/pid"))
+    return "-".join([os.uname().nodename] + space + [""])
+
+
+def _remove_stale(directory, prefix):
+    """Remove the temporary files under a prefix that killed processes left."""
+    try:
+        for name in os.listdir(directory):
+            found = re.match(re.escape(prefix) + r"([0-9]{1,9})\.\w+\.tmp\Z", name)
+            if found and not _is_running(int(found.group(1))):
+                os.unlink(os.path.join(directory, name))
+    except OSError:
+        pass                                             # they are in nobody's way
+
+
+def _is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _keep_owner_and_mode(path, status):
     import stat
     made = os.stat(path)
-    if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
-        try:
-            os.chown(path, status.st_uid, status.st_gid)
-        except PermissionError:
-            pass                                         # only root may give files away
-    if stat.S_IMODE(made.st_mode) != stat.S_IMODE(status.st_mode):
-        os.chmod(path, stat.S_IMODE(status.st_mode))     # after chown, which takes bits away
+    owner, group = status.st_uid, status.st_gid
+    if (made.st_uid, made.st_gid) != (owner, group):
+        for user in (owner, -1):                         # only root may give files away
+            try:
+                os.chown(path, user, group)
+                break
+            except PermissionError:
+                pass
+    mode = stat.S_IMODE(status.st_mode)
+    if stat.S_IMODE(made.st_mode) != mode:
+        os.chmod(path, mode)                             # after chown, which takes bits away
 
 
 def _sync_directory(directory):
@@ -7174,17 +7264,21 @@ def _sync_directory(directory):
         pass                                             # the new file is in place all the same
 
 
+# The next step after a write that failed with an errno; `*` is the directory.
+_WRITE_ADVICE = (
+    ((errno.EACCES, errno.EPERM), "allow it (ls -ld * shows who may write), then run it again"),
+    ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space under *, then run it again"),
+    ((errno.EBUSY, errno.EXDEV), "the file seems to be mounted by itself, as containers do: "
+                                 "mount its directory, then run it again"),
+)
+
+
 def _write_advice(code, directory):
-    """Return the next step after a write that failed with an errno."""
-    if code in (errno.EACCES, errno.EPERM):
-        step = "allow it (ls -ld %s shows who may write), then run it again" % directory
-    elif code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        step = "free some space under %s, then run it again" % directory
-    elif code in (errno.EBUSY, errno.EXDEV):
-        step = "the file seems mounted by itself, as containers do: mount its directory, then run it again"
-    else:
-        step = "mend that under %s, then run it again" % directory
-    return "%s; or %s" % (step, _by_hand())
+    step = "look into that under *, then run it again"
+    for codes, advice in _WRITE_ADVICE:
+        if code in codes:
+            step = advice
+    return "%s; or %s" % (step.replace("*", directory), _by_hand())
 
 
 def _by_hand():
@@ -7352,20 +7446,13 @@ class ReaderGone(Exception):
     """Nobody reads standard output any more."""
 
 
-class _Nowhere(io.TextIOBase):
-    """Stands in for a standard error that is closed."""
-
-    def write(self, text):
-        return len(text)
-
-
 class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
         self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
-        if stderr is None:
-            self.stderr = _Nowhere()
+        if stderr is None:                           # it is closed
+            self.stderr = io.StringIO()
         self.secrets, self.warned = [], []
         self.verbose = False
 
@@ -7383,9 +7470,15 @@ class Console(object):
         self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
 
     def err(self, text):
-        """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
+        """Write lines about the run to standard error, at once; never fails."""
         self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
         self.flush_errors()
+
+    def warn(self, text):
+        """Write a warning to standard error, the same one once in a run."""
+        if text not in self.warned:
+            self.warned.append(text)
+            self.err("warning: " + text)
 
     def detail(self, text):
         """Write a line to standard error with --verbose."""
@@ -7393,28 +7486,28 @@ class Console(object):
             self.err(text)
 
     def out_json(self, value, indent=2):
-        """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
+        """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
         encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
         pieces = encoder.iterencode(redact_value(value, self.secrets))
-        while True:                                  # in batches: the whole text at once would double the memory
+        while True:                                  # in batches: all of it would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             if not text:
                 return self.write(self.stdout, "\n")
             self.write(self.stdout, escaped_json(text))
 
     def out_exact(self, text):
-        """Write to standard output what another program reads: nothing but known secrets is changed."""
+        """Write to standard output what a program reads: only known secrets are changed."""
         self.write(self.stdout, redact_known(text, self.secrets) + "\n")
 
     def write_answer(self, text):
-        """Write redacted text of an answer: to a pipe or file as it is, to a terminal made visible."""
+        """Write redacted text of an answer: to a pipe or file as it is, visible to a terminal."""
+        if is_terminal(self.stdout):
+            return self.write(self.stdout, visible(text, UNSAFE_ANSWER))
         buffer = getattr(self.stdout, "buffer", None)
-        if buffer is None or is_terminal(self.stdout):
-            if is_terminal(self.stdout):
-                text = visible(text, UNSAFE_ANSWER)
+        if buffer is None:
             return self.write(self.stdout, text)
         encoding = self.stdout.encoding
-        if self.stdout.errors == "surrogateescape":  # Python's mark of the C locale, which states no encoding
+        if self.stdout.errors == "surrogateescape":  # Python's mark of a locale without an encoding
             encoding = "utf-8"
         self._attempt(self.stdout, self.stdout.flush)
         self._attempt(self.stdout, buffer.write, text.encode(encoding, "backslashreplace"))
@@ -7431,7 +7524,8 @@ class Console(object):
             self._attempt(stream, stream.write, text)
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            self._attempt(stream, stream.write, text.encode(encoding, "backslashreplace").decode(encoding))
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+            self._attempt(stream, stream.write, text)
 
     def _attempt(self, stream, act, *arguments):
         try:
@@ -7447,10 +7541,11 @@ class Console(object):
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
-        return is_terminal(stream) and not self.env.get("NO_COLOR") and self.env.get("TERM") != "dumb"
+        plain = self.env.get("NO_COLOR") or self.env.get("TERM") == "dumb"
+        return is_terminal(stream) and not plain
 
     def report(self, error):
-        """Write an Error in one to three lines: what and where, the next step, where to ask further."""
+        """Write an Error in one to three lines: what and where, the next step, where to ask."""
         for indent, text in (("error: ", error.message), ("  ", error.next_step)):
             if text:
                 self.err(indent + visible(redact(text, self.secrets), UNSAFE_LINE))
@@ -7458,7 +7553,7 @@ class Console(object):
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
-        """Flush both streams, that a failure of standard output shows here and not at the interpreter's end."""
+        """Flush both streams: standard output must not fail at the interpreter's end only."""
         self.flush_errors()
         if self.stdout is not None:
             self._attempt(self.stdout, self.stdout.flush)
@@ -7502,7 +7597,7 @@ class LiveText(object):
 
 
 def display_width(text):
-    """Return how many columns of a terminal a text takes: wide characters two, combining ones none."""
+    """Return how many columns of a terminal a text takes: wide characters 2, combining ones 0."""
     if len(text) == len(text.encode("utf-8", "surrogatepass")):
         return len(text)
     import unicodedata
@@ -7631,7 +7726,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
 
 
 def _abandon(stream):
-    """Point a stream that failed at nothing, so that the interpreter's last flush does not fail again."""
+    """Point a stream that failed at nothing, or the interpreter's last flush would fail again."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (AttributeError, OSError, ValueError):
@@ -7640,11 +7735,11 @@ def _abandon(stream):
 
 def run(argv, env, console):
     """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
-    console.hide(value for name, value in env.items() if re.search(_SECRET_NAME, name.upper()))
+    console.hide(_secret_variables(env))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
     console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    if verb is None:                                 # a parser is built for the verb asked for, and no other
+    if verb is None:                                 # one parser is built, for the verb asked for
         parser, act = _top_parser(console), _cmd_version
     else:
         parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
@@ -7694,7 +7789,7 @@ def _parser(console, prog, description, epilog=None):
         def print_help(self, file=None):
             console.write(console.stdout, self.format_help())
 
-        def _print_message(self, message, file=None):       # usage and errors; not by sys.stderr, which may be None
+        def _print_message(self, message, file=None):       # not by sys.stderr, which may be None
             console.write(console.stderr, visible(redact(message or "", console.secrets)))
 
     def formatter(prog):
@@ -7709,11 +7804,13 @@ def _parser(console, prog, description, epilog=None):
 def _top_parser(console):
     """Return the parser for arguments that begin with no verb: help, the version, or a mistake."""
     verbs = "\n".join("  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS)
-    parser = _parser(console, "openclaw_vllm.py", "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs, _EPILOG)
+    description = "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs
+    parser = _parser(console, "openclaw_vllm.py", description, _EPILOG)
     parser.usage = "%(prog)s VERB [options]    (VERB --help lists its options)"
-    parser.add_argument("--version", action="store_true", help="print the version (with --verbose this file's digest)")
-    parser.add_argument("--verbose", action="store_true", help="with --version: the digest and the Python")
-    parser.add_argument("verb", metavar="VERB", nargs="?", choices=[name for name, _, _, _ in _VERBS])
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument("--verbose", action="store_true",
+                        help="with --version: the digest of this file, and the Python")
+    parser.add_argument("verb", metavar="VERB", nargs="?", choices=[row[0] for row in _VERBS])
     return parser
 
 
@@ -7761,7 +7858,7 @@ def _text(text):
 
 
 def as_utf8(text):
-    """Return an argument or a line as the UTF-8 that it is, whatever Python took it for in the C locale.
+    """Return an argument or a line as UTF-8, whatever Python took it for in the C locale.
 
     Raises ValueError when it is not UTF-8.
     """
@@ -7774,13 +7871,17 @@ def as_utf8(text):
 
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
-    group.add_argument("--config", metavar="PATH", help="openclaw.json to read (default: where OpenClaw keeps it)")
+    group.add_argument("--config", metavar="PATH",
+                       help="openclaw.json to read (default: where OpenClaw keeps it)")
     group.add_argument("--provider", metavar="ID", action="append", default=[], type=_text,
-                       help="a block of models.providers (default: vllm); list and doctor take several, or all")
+                       help="a block of models.providers (default: vllm); "
+                            "list and doctor take several, or all")
     group.add_argument("--base-url", metavar="URL", action="append", default=[], type=_text,
                        help="ask this server, above every setting; list and doctor take several")
-    group.add_argument("--api-key-file", metavar="PATH", help="read the key from a file (-: standard input)")
-    group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for the server")
+    group.add_argument("--api-key-file", metavar="PATH",
+                       help="read the key from a file (-: standard input)")
+    group.add_argument("--timeout", metavar="SECONDS", type=_seconds,
+                       help="how long to wait for the server")
     group.add_argument("--ca-file", metavar="PEM", help="trust the authorities in this file")
     group.add_argument("--verbose", action="store_true", help="say on standard error what is done")
 
@@ -7805,7 +7906,8 @@ def _open_providers(options, env, console):
     """Return (Settings, [Provider]) for the shared options."""
     settings = load_settings(options.config, env)
     key = _read_key(options.api_key_file, console)
-    providers = resolve_providers(settings, options.provider, options.base_url, key, options.ca_file)
+    providers = resolve_providers(settings, options.provider, options.base_url, key,
+                                  options.ca_file)
     for provider in providers:
         hide_secrets(console, settings, provider)
         say_where_the_key_goes(console, provider)
@@ -7816,26 +7918,28 @@ def _open_providers(options, env, console):
 
 
 def say_where_the_key_goes(console, provider):
-    """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
+    """Warn of a key that would be sent in the clear; with --verbose name its source and origin."""
     warning = key_exposed(provider)
-    if warning and warning not in console.warned:
-        console.warned.append(warning)
-        console.err("warning: " + warning)
-    sent = "no key"
-    if provider.request_key is not None:
-        sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
-    console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, sent))
+    if warning:
+        console.warn(warning)
+    url, key, sent = provider.base_url, provider.request_key, "no key"
+    if key is not None:
+        sent = "the key of %s is sent to %s" % (key.source, origin(url))
+    console.detail("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
 
 
-_SECRET_NAME = "KEY|TOKEN|SECRET|PASSWORD"           # of an environment variable, in capitals
+def _secret_variables(variables):
+    """Return the values of the environment variables that are named like a secret."""
+    pattern = "KEY|TOKEN|SECRET|PASSWORD"
+    return [value for name, value in variables.items() if re.search(pattern, name.upper())]
 
 
 def hide_secrets(console, settings, provider):
-    """Tell the console every key, token and header value that these settings hold, of any provider."""
+    """Tell the console every key, token and header value in these settings, of any provider."""
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
     console.hide(provider.last_headers.values())
-    console.hide(value for name, value in settings.variables.items() if re.search(_SECRET_NAME, name.upper()))
+    console.hide(_secret_variables(settings.variables))
     console.hide(secret_texts(settings.config))
 
 
@@ -7849,7 +7953,8 @@ def _read_key(path, console):
         text = _utf8(_option_file("--api-key-file", path), path)
     console.hide([text.strip()])
     if not text.strip():
-        raise UsageError("--api-key-file %s holds no key" % path, "write the key into it, and nothing else")
+        raise UsageError("--api-key-file %s holds no key" % path,
+                         "write the key into it, and nothing else")
     return text
 
 
@@ -7866,7 +7971,7 @@ def _read_stdin(console):
 
 
 def _option_file(option, path):
-    """Return the bytes of the regular file that an option names: a FIFO could hang. Raises UsageError."""
+    """Return the bytes of the file that an option names; a FIFO could hang. Raises UsageError."""
     problem = "it is missing, a directory or a FIFO"
     try:
         if os.path.isfile(path):
@@ -8025,15 +8130,18 @@ def _add_chat_parser(verb):
     verb.add_argument("--system", metavar="TEXT", type=_text, help="the system message")
     verb.add_argument("--image", metavar="FILE|URL", action="append", default=[],
                       help="show the model an image (repeatable)")
-    verb.add_argument("--max-tokens", metavar="N", type=_whole_number, help="at most so many tokens of answer")
+    verb.add_argument("--max-tokens", metavar="N", type=_whole_number,
+                      help="at most so many tokens of answer")
     verb.add_argument("--temperature", metavar="T", type=float)
     verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], type=_text,
                       help="any other field of the body (repeatable)")
     verb.add_argument("--tools", metavar="FILE", help="JSON list of tools to offer")
     verb.add_argument("--schema", metavar="FILE", help="JSON schema that the answer must follow")
-    verb.add_argument("--json", action="store_true", help="print the whole answer as one JSON object")
+    verb.add_argument("--json", action="store_true",
+                      help="print the whole answer as one JSON object")
     verb.add_argument("--no-stream", action="store_true", help="ask for the answer in one piece")
-    verb.add_argument("--quiet", action="store_true", help="no reasoning and no statistics on standard error")
+    verb.add_argument("--quiet", action="store_true",
+                      help="no reasoning and no statistics on standard error")
     _add_model_options(verb)
     _add_server_options(verb)
 
@@ -8049,8 +8157,11 @@ def _cmd_chat(options, env, console):
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout)
+    if model.base_url != provider.base_url:
+        say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
     if options.image and "image" not in model.input:
-        raise UsageError("%s takes no images" % model.key, "if it does, declare it: input: [\"text\", \"image\"]")
+        raise UsageError("%s takes no images" % model.key,
+                         'if it does, declare it: input: ["text", "image"]')
     messages = []
     if options.system:
         messages.append({"role": "system", "content": options.system})
@@ -8071,7 +8182,8 @@ def _chat_fields(options):
         try:
             fields[name] = loads_untrusted(value)
         except ValueError:
-            raise UsageError("--param %s: the value is not JSON" % name, "quote texts: --param 'stop=\"END\"'")
+            raise UsageError("--param %s: the value is not JSON" % name,
+                             "quote texts: --param 'stop=\"END\"'")
     if options.max_tokens is not None:
         fields["max_completion_tokens"] = options.max_tokens
     if options.temperature is not None:
@@ -8080,7 +8192,8 @@ def _chat_fields(options):
         fields["tools"] = _option_json("--tools", options.tools, list, "a list of tools")
     if options.schema:
         schema = _option_json("--schema", options.schema, dict, "a JSON schema")
-        fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        fields["response_format"] = {"type": "json_schema",
+                                     "json_schema": {"name": "answer", "schema": schema}}
     return fields
 
 
@@ -8120,15 +8233,15 @@ def _data_url(path):
 
 
 def _ask(options, provider, model, body, console):
-    """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
+    """Send a body, show the answer as it comes, and return it. Raises as `send_chat` does."""
     shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
-        console.err("warning: " + warning)
+        console.warn(warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
     try:
         answer = collect_answer(deltas, show.add)
-    except (Error, KeyboardInterrupt) as stop:       # an answer that breaks off is shown as far as it came
+    except (Error, KeyboardInterrupt) as stop:       # what came before it broke off is shown
         show.end()
         timings = stop.partial.timings
         if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
@@ -8159,7 +8272,7 @@ def statistics(answer):
     first_s, last_s = timings["first_token_s"], timings["last_token_s"]
     parts = []
     if usage is not None:
-        parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
+        parts.append("%s prompt + %s completion tokens" % usage[:2])
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
         writing_s = (last_s or 0) - first_s
@@ -8177,7 +8290,8 @@ def answer_json(answer):
     What the server sent beyond it is kept: details of `usage`, `logprobs`, further `choices`.
     """
     value = answer._asdict()
-    extra = json.loads(json.dumps(value.pop("extra")), parse_constant=lambda name: None)     # NaN is not JSON
+    extra = json.dumps(value.pop("extra"))
+    extra = json.loads(extra, parse_constant=lambda name: None)      # NaN is not JSON
     usage = extra.pop("usage", None)
     if answer.usage is not None:
         usage = dict(usage or {}, **answer.usage._asdict())
@@ -8205,7 +8319,7 @@ def _converse(options, provider, model, fields, messages, console):
         readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
-    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, provider.base_url))
+    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, model.base_url))
     while True:
         try:
             text = read_turn(input)
@@ -8326,7 +8440,8 @@ def _diagnose_all(settings, options, key, console):
         try:
             provider = resolve_provider(settings, name, url, key, options.ca_file)
             hide_secrets(console, settings, provider)
-            say_where_the_key_goes(console, provider)
+            if not options.json:
+                say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
@@ -8428,7 +8543,7 @@ def _cmd_request(options, env, console):
     shaped = shape_request(body, model, options.thinking)
     data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
-        console.err("warning: " + warning)
+        console.warn(warning)
     if options.explain:
         for change in shaped.changes:
             console.err("%-22s %-8s %s" % change)
@@ -8510,12 +8625,24 @@ _CONFIG_EXAMPLES = """examples:
   openclaw_vllm.py config --dry-run --unset 'agents.defaults.models["vllm/Qwen/Qwen3-8B"].alias'
 """
 _MERGE_OPTIONS = ("primary", "wildcard", "refresh", "prune", "probe", "base_url")
+# (an option of `config`, as it is told, those that it does not go with)
+_CONFIG_CONFLICTS = (
+    ("check", "--check", ("edits", "write", "dry_run") + _MERGE_OPTIONS),
+    ("edits", "--set or --unset", _MERGE_OPTIONS),
+    ("write", "--write", ("dry_run",)),
+)
 
 
 def _cmd_config(options, env, console):
-    _refuse_conflicts(options)
+    for name, words, excluded in _CONFIG_CONFLICTS:
+        clash = [other for other in excluded if getattr(options, other)]
+        if clash and getattr(options, name):
+            other = clash[0].replace("_", "-").replace("edits", "set or --unset")
+            raise UsageError("%s does not go with --%s" % (words, other))
     if options.check:
         return _check_config(options, env, console)
+    if options.json:
+        raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
     show_diff = console.out if options.dry_run else None
     if options.edits:
         settings = read_settings(options.config, env)
@@ -8523,21 +8650,6 @@ def _cmd_config(options, env, console):
     else:
         _merge_config(options, env, console, show_diff)
     return 0
-
-
-def _refuse_conflicts(options):
-    """Raise UsageError for options of `config` that do not go together."""
-    given = [name for name in ("edits", "write", "dry_run") + _MERGE_OPTIONS if getattr(options, name)]
-    words = ["--set or --unset" if name == "edits" else "--" + name.replace("_", "-") for name in given]
-    merging = [word for name, word in zip(given, words) if name in _MERGE_OPTIONS]
-    if options.check and given:
-        raise UsageError("--check does not go with " + words[0])
-    if options.edits and merging:
-        raise UsageError("--set or --unset does not go with " + merging[0])
-    if options.edits and options.write and options.dry_run:
-        raise UsageError("--write does not go with --dry-run")
-    if options.json and not options.check:
-        raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
 
 
 def _merge_config(options, env, console, show_diff):
@@ -8571,7 +8683,7 @@ def _merge_config(options, env, console, show_diff):
         return merged.wanted
 
     try:
-        old, new = revised_text(settings, [prune] * options.prune + [merge])
+        old, new = revised_text(settings, [prune] * options.prune + [merge], console)
     except ConfigError:
         if options.write:                                # what could not be written can still be pasted
             console.out(render_json5({"models": {"providers": {provider.id: block}}}))
@@ -8645,16 +8757,16 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     for _, run in itertools.groupby(edits, key=lambda edit: edit.value is REMOVED):
         batch = list(run)
         steps.append(lambda config, batch=batch: apply_edits(config, batch))
-    old, new = revised_text(settings, steps)
+    old, new = revised_text(settings, steps, console)
     console.hide(secret_texts(json5_loads(new)))
     _deliver_text(settings.path, old, new, console, show_diff, write)
 
 
-def revised_text(settings, steps):
+def revised_text(settings, steps, console):
     """Return (text of the config file or None, what some steps make of it).
 
     A step takes the file's own value and returns the wanted one. Raises ConfigError as
-    `save_edits` does.
+    `save_edits` does; of a key that is new and unknown it warns.
     """
     old = settings.sources.get(settings.path)
     text = "{}\n" if old is None else old
@@ -8665,25 +8777,30 @@ def revised_text(settings, steps):
     if value is None or (old is None and settings.issues):
         raise issue_error(settings.issues)           # the file cannot be read
     for step in steps:
-        wanted = step(value)
-        refuse_included(value, _plain(wanted), settings.path, settings.sources)
+        old_value, wanted = value, step(value)
+        value = _plain(wanted)                       # edited_text proves that the text reads so
+        refuse_included(old_value, value, settings.path, settings.sources)
         text = edited_text(text, wanted, settings.path)
-        value = _plain(wanted)                       # as edited_text has proved
-    refuse_faults(settings, before, value)
+    for fault in _new_faults(settings, before, value):
+        problem = "%s: %s" % (dotted(fault.path), fault.problem)
+        if fault.severe:
+            raise error_for("config-not-written", where=settings.path, problem=problem,
+                            fix="give it what OpenClaw accepts")
+        console.err("warning: " + problem)
     return old, text
 
 
-def refuse_faults(settings, before, after):
-    """Raise ConfigError when the file's value has a severe fault `after` that it had not `before`."""
-    def severe(config):
-        faults = schema_faults(_substitute(config, settings.variables))
-        return collections.Counter(     # without indices, which removals move
-            (dotted(key for key in fault.path if isinstance(key, str)), fault.problem)
-            for fault in faults if fault.severe)
+def _new_faults(settings, before, after):
+    """Return the Faults of the file's value `after` that it had not `before`."""
+    def found(value):
+        return schema_faults(_substitute(value, settings.variables))
 
-    for path, problem in severe(after) - severe(before):
-        raise error_for("config-not-written", where=settings.path, problem="%s: %s" % (path, problem),
-                        fix="set a value that OpenClaw accepts")
+    def words(fault):                                # without indices, which a removal moves
+        return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
+
+    known = collections.Counter(map(words, found(before)))
+    known.subtract(map(words, found(after)))
+    return [fault for fault in found(after) if known[words(fault)] < 0]
 
 
 def _deliver_text(path, old, new, console, show_diff, write):
@@ -8691,13 +8808,16 @@ def _deliver_text(path, old, new, console, show_diff, write):
     if not write and show_diff is None:
         console.out(re.sub("\r\n?", "\n", new.lstrip("\ufeff")).rstrip("\n"))
         return
-    if new == ("{}\n" if old is None else old):
+    if path is None:
+        raise UsageError("there is no home directory to write openclaw.json to",
+                         "name the file: --config PATH")
+    if new == (old or "{}\n"):
         console.err("%s: nothing to change" % path)
         return
     if show_diff is not None:
         import difflib
-        lines = [re.sub("\r\n?", "\n", text or "").split("\n") for text in (old, new)]
-        for line in difflib.unified_diff(lines[0], lines[1], path, path, lineterm=""):
+        before, after = (text.splitlines() for text in (old or "", new))
+        for line in difflib.unified_diff(before, after, path, path, lineterm=""):
             show_diff(line)
     if write:
         write_config(path, old, new)
