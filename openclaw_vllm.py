@@ -4309,7 +4309,9 @@ def offers_chat(openapi):
         return None
     if "/v1/chat/completions" in paths:
         return True
-    return False if any(re.match(_OTHER_TASKS, path) for path in paths) else None
+    other_tasks = any(re.match(_OTHER_TASKS, path) for path in paths)
+    only_lists = "/v1/models" in paths and "/invocations" not in paths      # which may lead to a chat
+    return False if other_tasks or only_lists else None
 
 
 # What an error body says

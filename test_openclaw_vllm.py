@@ -4083,6 +4083,9 @@ class Meaning(Case):
         models, chats = "/v1/models", "/v1/chat/completions"
         for value, expected in (({"paths": {models: {}, chats: {}}}, True),
                                 ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
+                                ({"paths": {models: {}}}, False),
+                                ({"paths": {models: {}, "/invocations": {}}}, None),
+                                ({"paths": {"/pooling": {}, "/invocations": {}}}, False),
                                 ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
                                 ({}, None), ([], None), (None, None)):
             self.assertIs(vllm.offers_chat(value), expected)
