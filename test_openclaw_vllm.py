@@ -8215,7 +8215,7 @@ class FuzzTest(unittest.TestCase):
     REGRESSIONS.
     """
 
-    TARGETS = 9
+    TARGETS = 10
 
     def test_what_once_failed(self):
         _, provider = a_provider(CONFIG)
@@ -8374,6 +8374,23 @@ class FuzzTest(unittest.TestCase):
                 outcome(vllm.shape_request, BODY, model, kinds=vllm.UsageError)
                 for name, header in vllm.request_headers(provider, model).items():
                     (name + header).encode("latin-1")
+
+    def test_what_is_shown_of_a_text_in_pieces(self):
+        def case(rng):
+            def word(most):
+                return "".join(rng.choice("ab") for _ in range(rng.randrange(most)))
+
+            secrets = [word(20) or "a" for _ in range(rng.randrange(4))]
+            text = word(30)
+            begun = [size for secret in secrets for size in range(len(secret))
+                     if text.endswith(secret[:size])]
+            self.assertEqual(vllm.begun_secret(text, secrets), max(begun + [0]), (text, secrets))
+            live = vllm.LiveText(sorted(secrets, key=len, reverse=True))
+            shown = "".join(live.feed(word(9)) for _ in range(9)) + live.end()
+            for secret in secrets:
+                self.assertTrue(len(secret) < 6 or secret not in shown, (shown, secret))
+
+        self.fuzz("live text", case)
 
     def test_auth_profiles_and_dotenv(self):
         store = {
