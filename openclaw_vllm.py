@@ -46,6 +46,7 @@ CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
 INCLUDE_DEPTH = 10
 JSON_DEPTH = 200                     # levels of nesting in a JSON5 text
+JSON_CONTAINERS = 500000             # objects and lists of a server's JSON: 60 bytes each and more
 CONFIG_DEPTH = 320                   # levels of nesting in a config, its included files together
 MAX_ISSUES = 100                     # faults named of one file; more help nobody
 
@@ -399,14 +400,14 @@ def begun_secret(text, secrets):
     """Return how many characters at the end of a text begin a secret that they do not complete."""
     most = 0
     for secret in secrets:
-        start = max(0, len(text) - len(secret) + 1)
-        while len(text) - start > most:
-            start = text.find(secret[0], start)
-            if start < 0:
-                break
-            if secret.startswith(text[start:]):
-                most = len(text) - start
-            start += 1
+        start = text.find(secret[:8], max(0, len(text) - len(secret) + 1))
+        while start >= 0 and not secret.startswith(text[start:]):
+            start = text.find(secret[:8], start + 1)
+        if start >= 0:
+            most = max(most, len(text) - start)
+        for size in range(most + 1, min(8, len(secret))):            # shorter than what was looked for
+            if text.endswith(secret[:size]):
+                most = size
     return most
 
 
@@ -3742,21 +3743,23 @@ def loads_event(text):
 def loads_untrusted(text):
     """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
 
-    Nested so deep that to handle it might overflow the stack is refused, too.
+    Nested so deep that to handle it might overflow the stack is refused, and so is what
+    would take many times the memory of its text: objects and lists beyond JSON_CONTAINERS.
     """
+    containers = text.count("{") + text.count("[")
+    if containers > JSON_CONTAINERS:
+        raise ValueError("more than %d objects and lists" % JSON_CONTAINERS)
     try:
         value = json.loads(text, parse_int=json_number)
     except RecursionError:
         raise ValueError("nested too deep")
-    if is_deep(text, value):
+    if containers > JSON_DEPTH and is_deep(value):
         raise ValueError("nested more than %d levels deep" % JSON_DEPTH)
     return value
 
 
-def is_deep(text, value):
-    """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
-    if text.count("{") + text.count("[") <= JSON_DEPTH:
-        return False
+def is_deep(value):
+    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep."""
     level = [value]
     for _ in range(JSON_DEPTH):
         inner = []

@@ -3106,20 +3106,22 @@ class Answers(unittest.TestCase):
             self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]), 100 * size)
 
         def a_long_secret(size):
-            secret = "".join(random.Random(size).choice("abcdefgh") for _ in range(size))
+            rng = random.Random(size)
+            secret = "".join(rng.choice("abcdefgh") for _ in range(size))
             live = vllm.LiveText(vllm.spellings(secret))
-            for start in range(0, 300):
-                live.feed(secret[start % 50:start % 50 + 9])
+            for start in range(0, size, 100):
+                live.feed(secret[start:start + 100])
 
-        for act, size in ((event_in_small_chunks, 10000), (blank_bytes, 20000), (arguments_in_small_pieces, 10000),
-                          (a_long_secret, 8000)):
+        for act, size in ((event_in_small_chunks, 4000), (blank_bytes, 2000),
+                          (arguments_in_small_pieces, 4000), (a_long_secret, 4000)):
             with self.subTest(act=act.__name__):
                 self.check_linear(act, size)
 
     @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
     def test_a_long_secret_takes_little_memory(self):
         import tracemalloc
-        secret = "".join(random.Random(1).choice("abcdefgh/+") for _ in range(16000))
+        rng = random.Random(1)
+        secret = "".join(rng.choice("abcdefgh/+") for _ in range(16000))
         tracemalloc.start()
         try:
             live = vllm.LiveText(vllm.spellings(secret))
@@ -3133,6 +3135,8 @@ class Answers(unittest.TestCase):
         assembler = vllm.Assembler()
         with self.assertRaises(vllm.ServerError):
             assembler.add(vllm.decode_delta(chunk(tool_calls=[{}] * 1000000)))
+        with self.assertRaises(ValueError):
+            vllm.loads_event("[%s{}]" % ("{}," * 1000000))
         with self.assertRaises(vllm.ServerError):
             for index in range(2000):
                 assembler.add(vllm.decode_delta({"choices": [{"index": index, "delta": {"content": "a"}}]}, True))
@@ -8490,7 +8494,7 @@ class FuzzTest(unittest.TestCase):
     REGRESSIONS.
     """
 
-    TARGETS = 9
+    TARGETS = 10
 
     def test_what_once_failed(self):
         _, provider = a_provider(CONFIG)
@@ -8649,6 +8653,23 @@ class FuzzTest(unittest.TestCase):
                 outcome(vllm.shape_request, BODY, model, kinds=vllm.UsageError)
                 for name, header in vllm.request_headers(provider, model).items():
                     (name + header).encode("latin-1")
+
+    def test_what_is_shown_of_a_text_in_pieces(self):
+        def case(rng):
+            def word(most):
+                return "".join(rng.choice("ab") for _ in range(rng.randrange(most)))
+
+            secrets = [word(20) or "a" for _ in range(rng.randrange(4))]
+            text = word(30)
+            begun = [size for secret in secrets for size in range(len(secret))
+                     if text.endswith(secret[:size])]
+            self.assertEqual(vllm.begun_secret(text, secrets), max(begun + [0]), (text, secrets))
+            live = vllm.LiveText(sorted(secrets, key=len, reverse=True))
+            shown = "".join(live.feed(word(9)) for _ in range(9)) + live.end()
+            for secret in secrets:
+                self.assertTrue(len(secret) < 6 or secret not in shown, (shown, secret))
+
+        self.fuzz("live text", case)
 
     def test_auth_profiles_and_dotenv(self):
         store = {
