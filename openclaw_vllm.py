@@ -266,7 +266,7 @@ CAUSES = {
         "try again; if it happens again, look at the server's log and at proxies in between"),
     "stream-buffered": Cause(
         0, "{model}: all chunks came together after {seconds:.1f} s: something in between buffers",
-        "turn that off there; in nginx: proxy_buffering off;"),
+        "turn that off there; in nginx: proxy_buffering off; gzip off;"),
     "usage-missing": Cause(
         0, "{model}: the stream carried no usage",
         "set compat.supportsUsageInStreaming to false for this model"),
