@@ -323,12 +323,13 @@ class Secret(str):
 
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
-_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
-_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")       # what various languages leave unquoted
+_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # stand-ins of the documentation are no secrets
+# What various languages leave unquoted in a URL.
+_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")
 
 
 def spellings(secret):
-    """Return the texts by which a secret may be echoed, longest first; none for one that is too short or public.
+    """Return the texts by which a secret may be echoed, longest first; none for a short one.
 
     Plain, URL-quoted, in base64 (inside more text, too), in Python, in JSON, and each of
     these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
@@ -344,7 +345,7 @@ def spellings(secret):
         for safe in _URL_SAFE:
             url = _url_quoted(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
-        for before in range(3):                      # where in its three bytes of base64 the secret may begin
+        for before in range(3):                      # bytes of other text in its first three
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
@@ -386,7 +387,8 @@ def redact_value(value, secrets):
     if isinstance(value, str):
         return redact_known(value, secrets)
     if isinstance(value, dict):
-        return {redact_known(name, secrets): redact_value(item, secrets) for name, item in value.items()}
+        return {redact_known(name, secrets): redact_value(item, secrets)
+                for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_value(item, secrets) for item in value]
     return value
@@ -408,7 +410,7 @@ def begun_secret(text, secrets):
 
 
 def excerpt(text, limit=300):
-    """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
+    """Return a text in one line of at most `limit` characters: errors can echo a whole request."""
     start = text[:20 * limit]
     line = " ".join(start.split())
     if start == text and len(line) <= limit:
@@ -416,9 +418,11 @@ def excerpt(text, limit=300):
     return line[:limit - 1] + "…"
 
 
-# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
-UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-UNSAFE_LINE = "[\t\n" + UNSAFE[1:]               # of what must stay on one line, or a row could be forged
+# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone
+# surrogates. Ids and words of a server stay on one line as well, or a row could be forged.
+UNSAFE = ("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+          "\ud800-\udfff]")
+UNSAFE_LINE = "[\t\n" + UNSAFE[1:]
 # Of an answer less: people write with joiners, marks of direction and variation selectors.
 UNSAFE_ANSWER = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
@@ -472,8 +476,8 @@ Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 Provider = collections.namedtuple(
     "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal "
-                "headers last_headers models max_tokens timeout_s layers references primary "
-                "plugin_off env ca_file where file")
+                "headers last_headers models max_tokens timeout_s layers references tags "
+                "primary plugin_off env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
 `explicit`: a models.providers block exists; `asks_server`: its server is asked for
@@ -481,8 +485,9 @@ models; the keys are Credentials or None; `refusal` is the Error that keeps it
 from being asked, or None; `headers` go with completions, below a model's own,
 `last_headers` above them; `models` are the declared rows, ids trimmed;
 `timeout_s` is the provider's own or None; `layers` are agents.defaults and the
-default agent's entry; `references` [(tag, key)] of the default model, the
-fallbacks and the image models, `primary` the first of them or None;
+default agent's entry; `references` [(tag, key)] are the default model,
+fallbacks, image models and configured ones, `tags` {key: [tag]}, `primary` the
+default model or None;
 `plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
 proxies and authorities; `where` says where the base URL comes from, `file` is
 the config.
@@ -513,6 +518,9 @@ Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
 "arguments"}}; `timings` {"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the
 server sent beyond that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}."""
+Edit = collections.namedtuple("Edit", "path value")
+Edit.__doc__ = "A value, or REMOVED, for one key path (a tuple of names and indices) of openclaw.json."
+REMOVED = object()                   # the value of an Edit that takes a key away
 Finding = collections.namedtuple("Finding", "check status cause summary fix command edits")
 Finding.__doc__ = """What one check of `diagnose` found; status is ok, warn, fail or skip.
 
@@ -544,7 +552,7 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
 """
-# White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
+# White space of ECMA-262, also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
 JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
             "\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
@@ -1151,7 +1159,7 @@ def _located(faults, file, sources):
 
 
 def _locate(trees, file, node, path):
-    """Return (file, position) of a key path below a Node, or of what is nearest, by $include too."""
+    """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
     if not path or not node.items:
         return file, node.start
     included = []
@@ -1187,9 +1195,14 @@ def _get(value, *keys):
 # ----------------------------------------------------------------------------
 # OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
+def _lines_by_name(text):
+    """Return {first word: the rest} of a text's lines."""
+    return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
+
+
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..." allows
-# any other key.
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, *=RULE is that
+# of any other key, and "..." allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = """
@@ -1202,8 +1215,11 @@ auth order profiles
 secrets defaults egressProxy providers
 env shellEnv=shell vars=*text
 shell enabled=boolean timeoutMs=count
-plugins enabled=boolean allow=[text] deny=[text] entries=*plugin load slots
+plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load slots
+plugin-entries vllm=vllm-plugin *=plugin
 plugin enabled=boolean hooks subagent llm config
+vllm-plugin enabled=boolean hooks subagent llm config=no-config
+no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
 refresh enabled=boolean url=refresh-url
 provider baseUrl=text apiKey=SECRET \
@@ -1299,11 +1315,11 @@ for _name, _rule in (
                  "pi-messages|azure-openai-responses")):
     _SHAPES = _SHAPES.replace(_name, _rule)
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
-_LEAVES = dict(line.split(" ", 1) for line in r"""
-text str a text ~ .*
-filled str a non-empty text ~ .+
-text-or-null str,NoneType a text or null ~ .*
-number-or-text int,float,str a number or a text ~ .*
+_LEAVES = _lines_by_name(r"""
+text str a text
+filled str a non-empty text
+text-or-null str,NoneType a text or null
+number-or-text int,float,str a number or a text
 boolean bool true or false
 object dict an object
 number int,float a number
@@ -1314,12 +1330,13 @@ name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
 variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
 pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
-picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+picker str the id of a runtime ~ \s*[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
 refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
-""".strip().split("\n"))
-# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+""")
+# The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
+    "filled": bool,
     "number": math.isfinite,
     "positive": lambda value: 0 < value < math.inf,
     "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
@@ -1354,7 +1371,7 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  chat_template_kwargs=.params.chat_template_kwargs
 """
 # What became of the legacy keys.
-_LEGACY = dict(line.split(" ", 1) for line in """
+_LEGACY = _lines_by_name("""
 provider.contextWindow OpenClaw moves it into the rows that have none
 provider.contextTokens OpenClaw moves it into the rows that have none
 agents.list OpenClaw moves it into agents.entries
@@ -1363,7 +1380,7 @@ entry.contextTokens OpenClaw ignores it
 defaults.contextTokens OpenClaw ignores it
 defaults.llm its successor is models.providers.<id>.timeoutSeconds
 params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
-""".strip().split("\n"))
+""")
 _UNKNOWN, _BOUND, _WRONG = range(3)
 _Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
 _Mismatch.__new__.__defaults__ = ("", None)
@@ -1374,7 +1391,7 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    shapes = _parse_shapes(_SHAPES)
+    shapes = _Shapes(_lines_by_name(_SHAPES))
     found = list(_mismatches(config, "config", (), shapes))
     found.sort(key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
@@ -1384,17 +1401,25 @@ def schema_faults(config):
     return faults[:MAX_ISSUES]
 
 
-def _parse_shapes(text):
-    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~", "~!" or ""."""
-    shapes = {}
-    for line in text.strip().split("\n"):
-        name, _, keys = line.partition(" ")
-        shapes[name] = {}
-        for key in keys.split():
-            key, _, rule = key.partition("=")
-            bare = key.rstrip("~!")
-            shapes[name][bare] = key[len(bare):], rule
-    return shapes
+class _Shapes(dict):
+    """Lines of _SHAPES or _MISPLACED by their names."""
+
+    __slots__ = ()
+
+    def keys_of(self, name):
+        """Return {key: (mark, rule)} of a shape, parsed when first asked for; the mark is "!",
+        "~", "~!" or "".
+        """
+        keys = self.get(name, "")
+        if isinstance(keys, str):
+            keys = self[name] = dict(map(_parse_key, keys.split()))
+        return keys
+
+
+def _parse_key(text):
+    key, _, rule = text.partition("=")
+    name = key.rstrip("~!")
+    return name, (key[len(name):], rule)
 
 
 def _mismatches(value, rule, path, shapes):
@@ -1409,13 +1434,14 @@ def _mismatches(value, rule, path, shapes):
         yield from _object_mismatches(value, rule, path, shapes)
     elif not rule and value is None:
         yield _mismatch(path, "a value", value)
-    elif "|" in rule and value not in rule.strip("|").split("|"):
-        yield _mismatch(path, _rule_words(rule, shapes), value)
-    elif rule and "|" not in rule:
+    elif "|" in rule:
+        if value not in rule.strip("|").split("|"):
+            yield _mismatch(path, _rule_words(rule, shapes), value)
+    elif rule:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
             yield _mismatch(path, words, value)
-        elif isinstance(value, str) and not re.match("(?s:%s)\\Z" % pattern, value):
+        elif pattern and not re.match("(?s:%s)\\Z" % pattern, value):
             yield _mismatch(path, words, value, _BOUND)
         elif rule in _BOUNDS and not _BOUNDS[rule](value):
             yield _mismatch(path, words, value, _BOUND)
@@ -1443,21 +1469,25 @@ def _rule_words(rule, shapes):
         return "an array"
     if rule not in shapes:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
+    required = [key for key, (mark, _) in shapes.keys_of(rule).items() if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
 def _alternatives(value, branches, path, shapes):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
     tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
-    near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
+    near = [
+        found for found in tried
+        if all(mismatch.level < _WRONG for mismatch in found)
+    ]
     if [] in near:
         return
     if len(near) == 1:
         yield from near[0]
     else:
-        words = collections.OrderedDict((_rule_words(branch, shapes), 1) for branch in branches)
-        yield _mismatch(path, " or ".join(words), value)
+        words = [_rule_words(branch, shapes) for branch in branches]
+        expected = " or ".join(collections.OrderedDict.fromkeys(words))
+        yield _mismatch(path, expected, value)
 
 
 def _record_mismatches(value, rule, path, shapes):
@@ -1466,8 +1496,9 @@ def _record_mismatches(value, rule, path, shapes):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
-        yield from _mismatches(key, key_rule or "text", path + (key,), shapes)
-        yield from _mismatches(item, rule, path + (key,), shapes)
+        place = path + (key,)
+        yield from _mismatches(key, key_rule or "text", place, shapes)
+        yield from _mismatches(item, rule, place, shapes)
 
 
 def _array_mismatches(value, rule, path, shapes):
@@ -1475,27 +1506,31 @@ def _array_mismatches(value, rule, path, shapes):
     if not isinstance(value, list):
         yield _mismatch(path, "an array", value)
         return
-    least, most = map(int, (bounds or "0,%d" % len(value)).split(","))
-    if not least <= len(value) <= most:
-        yield _mismatch(path, "%d to %d items" % (least, most), len(value), _BOUND)
+    if bounds:
+        least, most = bounds.split(",")
+        if not int(least) <= len(value) <= int(most):
+            expected = "%s to %s items" % (least, most)
+            yield _mismatch(path, expected, len(value), _BOUND)
     for index, item in enumerate(value):
         yield from _mismatches(item, rule, path + (index,), shapes)
 
 
 def _object_mismatches(value, shape, path, shapes):
-    known = shapes[shape]
+    known = shapes.keys_of(shape)
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
-        mark, rule = known.get(key, ("", None))
-        if mark[:1] == "~":
-            level = _WRONG if mark == "~!" else _UNKNOWN
-            yield _Mismatch(path + (key,), level, shape=shape)
+        place = path + (key,)
+        mark, rule = known.get(key) or known.get("*", ("", None))
+        if mark == "~!":
+            yield _Mismatch(place, _WRONG, shape=shape)
+        elif mark == "~":
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
-            yield from _mismatches(item, rule, path + (key,), shapes)
+            yield from _mismatches(item, rule, place, shapes)
         elif "..." not in known:
-            yield _Mismatch(path + (key,), _UNKNOWN, shape=shape)
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
     for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
             yield _Mismatch(path + (key,), _WRONG, "is missing")
@@ -1525,23 +1560,24 @@ def _fault(config, mismatch, shapes):
 def _known_place(config, path, shape, shapes):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _parse_shapes(_MISPLACED).get(shape, {}).get(key, ("", ""))
+    _, target = _Shapes(_lines_by_name(_MISPLACED)).keys_of(shape).get(key, ("", ""))
     if target[:1] == ".":
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
     if key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
-    if key in shapes[shape]:                         # a legacy key whose value has no one place
+    known = shapes.keys_of(shape)
+    if key in known:                                 # a legacy key whose value has no one place
         return None
-    if shape == "row" and key in shapes["compat"]:
+    if shape == "row" and key in shapes.keys_of("compat"):
         return around + ("compat", key)
     if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
-        if key in shapes["row"]:
+        if key in shapes.keys_of("row"):
             return around + ("models", 0, key)
-        if key in shapes["compat"]:
+        if key in shapes.keys_of("compat"):
             return around + ("models", 0, "compat", key)
-    near = nearest(key, shapes[shape])
+    near = nearest(key, known)
     return around + (near,) if near else None
 
 
@@ -1627,9 +1663,12 @@ def _scope_faults(scope, defaults, *path):
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
                 yield _refused("goes with provider/model only", *path + ("models", reference, key))
-    aliases = model_aliases([_agent_layer(defaults), _agent_layer(scope)])
-    for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
-        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+    layers = _agent_layer(defaults), _agent_layer(scope)
+    aliases = [alias.lower() for alias in model_aliases(layers).values()]
+    policy = _get(scope, "modelPolicy", "allow") or ()
+    for index, allowed in enumerate(policy):
+        alias = trimmed(allowed).lower()
+        if split_reference(allowed) is None and alias not in aliases:
             yield _refused("expected provider/model, provider/* or an alias",
                            *path + ("modelPolicy", "allow", index))
 
@@ -1693,7 +1732,8 @@ def is_private(host):
 
 
 # A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
-_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
+_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
+                 r"f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
                  r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
                  r"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+)\.?\Z")
 
@@ -1844,6 +1884,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         timeout_s=fields.get("timeoutSeconds"),
         layers=layers,
         references=references,
+        tags=model_tags(references, model_aliases(layers)),
         primary=dict(references).get("default"),
         plugin_off=plugin_off,
         env=settings.layers[0][1],
@@ -2042,10 +2083,10 @@ def _block_headers(settings, block, path):
               for name, value in (block.get("headers") or {}).items()]
     fields += [(last_headers, name, value, "", ("request", "headers", name))
                for name, value in (request.get("headers") or {}).items()]
-    if "token" in auth:
+    if auth.get("mode") == "authorization-bearer":
         fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
                        ("request", "auth", "token")))
-    if "headerName" in auth:
+    if auth.get("mode") == "header":
         fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
                        ("request", "auth", "value")))
     for target, name, value, prefix, place in fields:
@@ -2254,7 +2295,7 @@ def _same_key(one, other):
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    found = re.match(_PROFILE, trimmed(reference))
+    found = "@" in reference and re.match(_PROFILE, trimmed(reference))
     if found and trimmed(found.group(1)) and trimmed(found.group(2)):
         return trimmed(found.group(1))
     return trimmed(reference)
@@ -2269,10 +2310,11 @@ def agent_layers(config):
     defaults = agents.get("defaults") or {}
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId")))
+    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
+    chosen = trimmed(chosen).lower()
     found = [entry for _, entry in entries if entry.get("default") is True]
     if chosen:
-        found = [entry for name, entry in entries if name.lower() == chosen.lower()]
+        found = [entry for name, entry in entries if name.lower() == chosen]
     elif not found and (len(entries) == 1 or entries is listed):
         found = [entry for _, entry in entries]      # the first one, as agents.list had it
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
@@ -2280,21 +2322,25 @@ def agent_layers(config):
 
 def _agent_layer(settings):
     models = collections.OrderedDict()
-    for reference, entry in (settings.get("models") or {}).items():
+    configured = [
+        text for text in settings.get("models") or ()
+        if not trimmed(text).endswith("/*")
+    ]
+    for reference in configured:
         key = reference_key(reference)
-        if key and not key.endswith("/*"):
-            models[key] = dict(models.get(key, {}), **entry)
-    return dict(settings, models=models)
+        if key:
+            models[key] = dict(models.get(key, {}), **settings["models"][reference])
+    return dict(settings, models=models, configured=configured)
 
 
 def model_aliases(layers):
-    """Return {alias in lower case: key}; of equal keys the last alias counts."""
-    names = {}
+    """Return {key: alias} of some layers; an entry with an empty alias takes it away."""
+    aliases = collections.OrderedDict()
     for layer in layers:
         for key, entry in layer["models"].items():
-            if trimmed(entry.get("alias", "")):
-                names[key] = trimmed(entry["alias"]).lower()
-    return {name: key for key, name in names.items()}
+            if "alias" in entry:
+                aliases[key] = trimmed(entry["alias"])
+    return {key: alias for key, alias in aliases.items() if alias}
 
 
 def has_wildcard(config, provider):
@@ -2308,7 +2354,7 @@ def has_wildcard(config, provider):
 
 
 def model_references(config, layers):
-    """Return [(tag, key)] of the default model, the fallbacks and the image models, in this order.
+    """Return [(tag, key)]: the default model, fallbacks, image models and configured ones.
 
     A reference that means no model stays as it is written.
     """
@@ -2317,12 +2363,13 @@ def model_references(config, layers):
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
     image, image_fallbacks = _choice(layers[0].get("imageModel"))
-    found = [("default", own_primary or primary)] + _numbered("fallback#%d", fallbacks)
+    declared = _declared_keys(config)
+    primary = own_primary or primary or "".join(declared[:1])
+    found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
     found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    aliases, declared = model_aliases(layers), _declared_keys(config)
-    known = declared + list(layers[0]["models"])
-    if not found[0][1] and declared:
-        found[0] = ("default", declared[0])
+    found += [("configured", text) for layer in layers for text in layer["configured"]]
+    aliases = {alias.lower(): key for key, alias in model_aliases(layers).items()}
+    known = (list(layers[1]["models"]), list(layers[0]["models"]) + declared)
     return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
 
 
@@ -2346,18 +2393,28 @@ def _declared_keys(config):
 def resolve_reference(text, aliases, known):
     """Return the key that a reference of the settings means, else its own text.
 
-    `aliases` are {alias in lower case: key}, `known` the keys that a bare id may mean.
+    `aliases` are {alias in lower case: key}, `known` lists of keys: the first list that has a bare
+    id decides whose it is.
     """
     text = without_profile(text)
-    key = reference_key(text)
     if text.lower() in aliases:
         return aliases[text.lower()]
-    if key and key.startswith(DEFAULT_PROVIDER + "/") and key[5:].lower() in aliases:
-        return aliases[key[5:].lower()]
     if "/" in text:
-        return key or text
-    meant = {key for key in known if key.partition("/")[2] == text}
-    return meant.pop() if len(meant) == 1 else text
+        key = reference_key(text) or text
+        provider, _, name = key.lower().partition("/")
+        target = aliases.get(name, "")
+        return target if target.startswith(provider + "/") else key
+    for keys in known:
+        providers = set()
+        for key in keys:
+            provider, _, name = key.partition("/")
+            if name.lower() == text.lower():
+                providers.add(provider)
+        if len(providers) == 1:
+            return providers.pop() + "/" + text
+        if providers:
+            break
+    return text
 
 
 def parse_model_list(payload):
@@ -2474,7 +2531,7 @@ def _model(provider, model_id, **fields):
         input=("text",),
         max_tokens=DEFAULT_MAX_TOKENS,
         reasoning=False,
-        tags=_tags(provider, key),
+        tags=tuple(provider.tags.get(key, ())),
         compat={},
         headers={},
         params=params,
@@ -2503,18 +2560,16 @@ def _agent_params(layers, key):
     return params, None
 
 
-def _tags(provider, key):
-    """Return OpenClaw's tags of a model, in its order."""
-    tags = [tag for tag, reference in provider.references if reference_key(reference) == key]
-    entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
-    if entries:
-        tags.append("configured")
-    for entry in reversed(entries):
-        alias = trimmed(entry.get("alias", ""))
-        if alias:
-            tags.append("alias:" + alias)
-            break
-    return tuple(tags)
+def model_tags(references, aliases):
+    """Return {key: OpenClaw's tags of the model, in its order}."""
+    tags = collections.defaultdict(list)
+    for tag, reference in references:
+        key = reference_key(reference)
+        if tag not in tags[key]:
+            tags[key].append(tag)
+    for key, alias in aliases.items():
+        tags[key].append("alias:" + alias)
+    return tags
 
 
 # Families by their ids -> the compat that carries a thinking level to their templates.
@@ -2527,13 +2582,17 @@ _THINKING_FAMILIES = (
 )
 
 
-def thinking_evidence(model_id):
-    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch."""
+def thinking_evidence(model_id, source="name"):
+    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch.
+
+    `source` is whose id it is, for the reason.
+    """
     for pattern, family, compat in _THINKING_FAMILIES:
         if re.search("(?i)" + pattern, model_id):
-            return compat, "by its name: %s takes %s" % (family, ", ".join(sorted(compat)))
+            fields = ", ".join(sorted(compat))
+            return compat, "by its %s: %s takes %s" % (source, family, fields)
     if re.search(_REASONING_NAME, model_id):
-        return None, "by its name"
+        return None, "by its " + source
     return None
 
 
@@ -2597,6 +2656,7 @@ _REASONS.update({
     "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
     "response_format": "servers know json_object, text, and json_schema with a schema",
     "reasoning_effort": "it follows from the thinking level",
+    "chat_template_kwargs": "they have to be an object",
     "tools": "there are none to send, or compat.supportsTools is false",
     "tool_choice": "it goes with the tools that are there",
 })
@@ -2623,7 +2683,7 @@ _LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
 _OFF = ("off", "none")
 _LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
                 "adaptive": "medium", "ultra": "max"}
-THINKING_LEVELS = ("on", "adaptive", "none") + _LADDER
+THINKING_LEVELS = ("on", "adaptive", "ultra", "none") + _LADDER
 _WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
          "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
@@ -2715,11 +2775,11 @@ def _kept_fields(body, model, params, note):
         shaped["stream_options"] = {"include_usage": True}
     else:
         note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
-    key = shaped.pop("prompt_cache_key", None)
-    if compat.get("supportsPromptCacheKey"):
+    key, retention = shaped.pop("prompt_cache_key", None), params.get("cacheRetention")
+    if compat.get("supportsPromptCacheKey") and retention != "none":
         if isinstance(key, str) and key:
             shaped["prompt_cache_key"] = key[:64]
-        if params.get("cacheRetention") == "long":
+        if retention == "long" and compat.get("supportsLongCacheRetention") is not False:
             shaped["prompt_cache_retention"] = "24h"
     return shaped
 
@@ -2901,7 +2961,9 @@ def _shape_tools(shaped, compat, note):
         return
     kept = [_shape_tool(tool, compat, note) for tool in tools]
     kept = [function for function in kept if function is not None]
-    kept.sort(key=_tool_order)
+    if kept != sorted(kept, key=_tool_order):
+        kept.sort(key=_tool_order)
+        note("tools", "sorted by name")
     choice = _shape_choice(choice, [function["name"] for function in kept])
     if kept:
         shaped["tools"] = [{"type": "function", "function": function} for function in kept]
@@ -2931,9 +2993,9 @@ def _shape_tool(tool, compat, note):
         kept["description"] = function["description"]
     if compat.get("supportsStrictMode"):
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
-    for key in sorted(set(function) | set(kept)):
-        if function.get(key) != kept.get(key):
-            note("tools", "%s: %s is left out, or is what OpenClaw sends" % (name, key))
+    if kept != function:
+        note("tools", "%s: its name, description and parameters; strict: false, with "
+                      "compat.supportsStrictMode; no more" % name)
     kept["parameters"] = _shape_schema(parameters, name, compat, note)
     return kept
 
@@ -3174,30 +3236,29 @@ def _available_level(model, level):
     Without a level the default: off where that is usual, else medium or less.
     """
     form = model.compat.get("thinkingFormat") or ""
+    stated = dict.fromkeys(_LADDER[:5], True)
+    stated.update((effort.lower(), True) for effort in _stated_efforts(model.compat) or ())
+    if form not in ("qwen", "qwen-chat-template", "zai"):
+        stated.update(_effort_map(model.compat))
+    stated.update(model.thinking_level_map)
+    known = [name for name in _LADDER if stated.get(name) is not None]
     if level is None:
         if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
             return "off"
-        candidates = ("medium", "low", "minimal", "off")
+        candidates = _LADDER[3::-1]
     elif level not in _LADDER:
         return level
     else:
         lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
         candidates = higher + lower
-        if level in ("xhigh", "max") and model.thinking_level_map.get(level, level) is None:
+        if level in ("xhigh", "max") and stated.get(level, level) is None:
             candidates = lower + higher
-    known = [effort.lower() for effort in _stated_efforts(model.compat) or ()]
-    if form not in ("qwen", "qwen-chat-template", "zai"):
-        known += _effort_map(model.compat)
-    for candidate in candidates:
-        stated = model.thinking_level_map.get(candidate, candidate in known or _rank(candidate) < 5)
-        if stated not in (None, False):
-            return candidate
-    return candidates[0]
+    return next((name for name in candidates if name in known), candidates[0])
 
 
 def _effort_map(compat):
     stated = compat.get("reasoningEffortMap") or {}
-    return {key.strip().lower(): effort for key, effort in stated.items()}
+    return {level.strip().lower(): effort for level, effort in stated.items()}
 
 
 def _stated_efforts(compat):
@@ -3400,7 +3461,7 @@ class EventDecoder(object):
         self._after_cr = False
 
     def feed(self, data):
-        """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
+        """Return [(event type, text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
         if self._after_cr or b"\r" in data:
             data = self._line_feeds(data)
         if self._rest:
@@ -3499,7 +3560,7 @@ def choices_of(payload):
 
 
 def _call_pieces(piece):
-    """Return the objects among a delta's tool_calls; the legacy function_call counts as the first."""
+    """Return the objects among a delta's tool_calls; a legacy function_call counts as one."""
     calls = piece.get("tool_calls")
     if not calls and isinstance(piece.get("function_call"), dict):
         calls = [{"index": 0, "function": piece["function_call"]}]
@@ -3527,7 +3588,7 @@ def decode_usage(usage):
         return None
     counts = [usage.get(name) for name in Usage._fields]
     for position, count in enumerate(counts):
-        if not isinstance(count, int) or count > 1e15:       # no count, and more than a float can divide
+        if not isinstance(count, int) or count > 1e15:       # which no float could divide
             counts[position] = None
     return Usage(*counts)
 
@@ -3544,7 +3605,7 @@ class _Text(object):
             self._fold()
 
     def _fold(self):
-        text, self._text = self._text, None          # no second reference: CPython lengthens it in place
+        text, self._text = self._text, None          # CPython lengthens what has one reference
         text += "".join(self._pieces)
         self._text, self._pieces = text, []
 
@@ -3636,7 +3697,7 @@ class Assembler(object):
             calls.append({"id": call_id, "type": "function", "function": function})
         extra = dict(self._extra)
         if self._others:
-            extra["choices"] = [_other_choice(index, self._others[index]) for index in sorted(self._others)]
+            extra["choices"] = [_other_choice(*other) for other in sorted(self._others.items())]
         return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(), calls,
                       self._finish_reason, self._usage, dict(_NO_TIMINGS, **timings or {}), extra)
 
@@ -3719,11 +3780,11 @@ Route.__doc__ = """How to reach a server: the environment that names proxies, a 
 seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
 setting that says how long, "" where a default does."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
-Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
-None, `secrets` the texts to hide in what the server says."""
+Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a
+URL or None, `secrets` the texts to hide in what the server says."""
 
 
-# Where an exchange is: the code that `Exchange.phase` and the facts of a timeout hold, and its words.
+# Where an exchange is: the code in `Exchange.phase` and in the facts of a timeout, and its words.
 PHASES = {
     "resolve": "looking up the host",
     "connect": "connecting",
@@ -3763,7 +3824,7 @@ class _Wire(io.RawIOBase):
         self._moved = True
 
     def keep_alive(self):
-        """Take note of a sign of life that is no progress: it prolongs the silence, but not for ever."""
+        """Take note of a sign of life without progress: it prolongs the wait, but not for ever."""
         self._alive = True
 
     def readable(self):
@@ -3776,7 +3837,8 @@ class _Wire(io.RawIOBase):
             self._begin_silence()
         elif self._alive:
             self._alive = False
-            self._until = min(time.monotonic() + self.silence_s, self._since + LIFE_FACTOR * self.silence_s)
+            longest_s = LIFE_FACTOR * self.silence_s
+            self._until = min(time.monotonic() + self.silence_s, self._since + longest_s)
         self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
         return self.sock.recv_into(buffer)
 
@@ -3819,7 +3881,8 @@ class Exchange(object):
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         sent = list(headers.values()) + list(self._to_proxy.values())
-        self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
+        secrets = [value for value in sent if isinstance(value, Secret)]
+        self.secrets = [text for secret in secrets for text in spellings(secret)]
         self.phase, self.seconds = "resolve", {}
         self._started, self._deadline = time.monotonic(), None
         if route.total_s is not None:
@@ -3885,7 +3948,7 @@ class Exchange(object):
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)     # notices a peer that vanished
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)      # a peer may vanish
         if self.target.scheme == "https":
             if self.proxy:
                 self._tunnel()
@@ -3910,7 +3973,7 @@ class Exchange(object):
             raise proxy_error(self.url, self.proxy, response.status)
 
     def _certificate_names(self):
-        """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
+        """Return the names that the server's trusted certificate is for; [] if unknown."""
         if self.proxy:
             return []
         context = tls_context(self.route)
@@ -3935,7 +3998,7 @@ class Exchange(object):
         return path
 
     def chunks(self):
-        """Yield the body's bytes as they come, a gzip or deflate coding undone. Raises ServerError."""
+        """Yield the body's bytes as they come, gzip or deflate undone. Raises ServerError."""
         inflate = None
         coding = self.headers.get("Content-Encoding") or "identity"
         if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
@@ -3974,10 +4037,10 @@ class Exchange(object):
             data = inflate.unconsumed_tail
             yield plain
 
-    def read(self, limit):
-        """Return the whole body. Raises ServerError when it is longer than `limit` bytes."""
-        body = bytearray()                           # a list of small chunks would take many times their size
-        for data in self.chunks():
+    def read(self, limit, chunks=None):
+        """Return the whole body, or what is left of it. Raises ServerError past `limit` bytes."""
+        body = bytearray()                           # a list of chunks takes many times their size
+        for data in chunks or self.chunks():
             body += data
             if len(body) > limit:
                 raise error_for("answer-too-large", url=self.url, limit=limit)
@@ -3985,7 +4048,8 @@ class Exchange(object):
 
     def reply(self, limit):
         """Return the whole answer as a Reply. Raises as `read` does."""
-        return Reply(self.status, self.reason, self.headers, self.read(limit), self.proxy, self.secrets)
+        body = self.read(limit)
+        return Reply(self.status, self.reason, self.headers, body, self.proxy, self.secrets)
 
     def _broken(self, detail):
         return error_for("answer-broken", url=self.url, detail=detail)
@@ -4003,7 +4067,7 @@ class Exchange(object):
             if self.proxy:
                 return proxy_error(self.url, self.proxy)
             return refused_error(self.url)
-        ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
+        ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
         if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
@@ -4023,7 +4087,7 @@ class Exchange(object):
 
 
 def _ascii_host(host):
-    """Return a host name as DNS, proxies and the Host header spell it (IDNA). Raises UnicodeError."""
+    """Return a host name as DNS, proxies and headers spell it (IDNA). Raises UnicodeError."""
     try:
         host.encode("ascii")
         return host
@@ -4032,7 +4096,7 @@ def _ascii_host(host):
 
 
 def _all_headers(headers, body):
-    """Return the headers to send: the given ones above our plain defaults, which attribute nothing."""
+    """Return the headers to send: the given ones above plain defaults, which attribute nothing."""
     merged = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity",
               "Connection": "close", "User-Agent": "python"}
     if body is not None:
@@ -4043,7 +4107,7 @@ def _all_headers(headers, body):
 
 
 def _addresses(host, port, patience_s):
-    """Return what getaddrinfo says of a host; in a thread, because the resolver knows no deadline."""
+    """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
     import socket
     if is_loopback(host) or re.match(r"[0-9.]+\Z", host) or ":" in host:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
@@ -4068,7 +4132,7 @@ def _addresses(host, port, patience_s):
 
 
 def _connect_first(addresses, connect_s, deadline):
-    """Return a socket connected to the first address that takes it; each gets its share of the time."""
+    """Return a socket connected to the first address that takes it; each has its share of time."""
     import socket
     until = time.monotonic() + connect_s
     failure = None
@@ -4084,12 +4148,12 @@ def _connect_first(addresses, connect_s, deadline):
             if not isinstance(error, OSError):
                 raise
             if failure is None or isinstance(failure, ConnectionRefusedError):
-                failure = error                      # a silent address says more than one that refuses
+                failure = error                      # silence says more than a refusal
     raise failure or socket.gaierror("no address")
 
 
 def tls_context(route):
-    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's authorities."""
+    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's."""
     try:
         import ssl
     except ImportError:
@@ -4120,14 +4184,15 @@ def answers_at(host, port, patience_s):
     """Tell whether something accepts a connection at an address; it is closed at once."""
     import socket
     try:
-        _connect_first(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), patience_s, None).close()
+        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        _connect_first(addresses, patience_s, None).close()
         return True
     except OSError:
         return False
 
 
 def port_is_bound(target, patience_s):
-    """Tell whether a port of this host is taken although nothing listens: vLLM binds before it loads.
+    """Tell whether a port of this host is taken though nothing listens: vLLM binds before it loads.
 
     A bind without SO_REUSEADDR finds out and is undone at once; the addresses
     of other hosts cannot be bound and so say no. What a connection just closed
@@ -4148,7 +4213,7 @@ def port_is_bound(target, patience_s):
 
 
 def _lingers(port):
-    """Tell whether a closed connection keeps a port of this host, as TIME_WAIT does for a minute."""
+    """Tell whether a closed connection keeps a port of this host (TIME_WAIT, for a minute)."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
         try:
             with open(table) as lines:
@@ -4157,6 +4222,16 @@ def _lingers(port):
         except OSError:
             pass
     return False
+
+
+def greeting(target, patience_s):
+    """Return what a server says before it is asked: nothing, where it speaks HTTP."""
+    try:
+        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
+            sock.settimeout(patience_s)
+            return sock.recv(64)
+    except OSError:
+        return b""
 
 
 def peer_certificate(target, patience_s):
@@ -4223,12 +4298,17 @@ def what_it_is(body):
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
 
 
+_OTHER_TASKS = "(/v[12])?/(embed|pooling|score|rerank|classify|audio/trans)"
+
+
 def offers_chat(openapi):
     """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
-    if not isinstance(paths, dict) or "/v1/models" not in paths:
+    if not isinstance(paths, dict):
         return None
-    return "/v1/chat/completions" in paths
+    if "/v1/chat/completions" in paths:
+        return True
+    return False if any(re.match(_OTHER_TASKS, path) for path in paths) else None
 
 
 # What an error body says
@@ -5052,7 +5132,7 @@ def chat(provider, body, thinking=None, timeout_s=None):
 
 
 def collect_answer(deltas, show=None):
-    """Return the Answer of an iterator of Deltas, each of which is given to `show`; closes the iterator.
+    """Return the Answer of an iterator of Deltas, each given to `show`; closes the iterator.
 
     The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
     """
@@ -5107,7 +5187,7 @@ class Observed(object):
 
 
 def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
-    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused.
+    """POST a shaped body and yield the answer's Deltas. Raises ServerError, KeyRefused.
 
     `timeout_s` bounds the silence between two events, `total_s` the whole exchange.
     An Observed is filled in; `before_wait` is called whenever all that came has been
@@ -5135,7 +5215,8 @@ def encode_body(body):
     try:
         return json.dumps(body, allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError("the body cannot be sent as JSON: %s" % error, "leave NaN and Infinity out")
+        raise UsageError("the body cannot be sent as JSON: %s" % error,
+                         "leave NaN and Infinity out")
 
 
 def read_answer(exchange, provider, model, observed=None, full=False):
@@ -5167,11 +5248,7 @@ def _noted_pieces(chunks, exchange, observed):
 
 
 def _read_whole(exchange, chunks, provider, model, full):
-    text = bytearray()
-    for data in chunks:
-        text += data
-        if len(text) > ANSWER_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=ANSWER_LIMIT)
+    text = exchange.read(ANSWER_LIMIT, chunks)
     try:
         payload = loads_untrusted(text.decode("utf-8", "replace"))
     except ValueError:
@@ -5200,7 +5277,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             raise error_for("stream-broken", url=exchange.url, detail=str(error))
         if events:
             exchange.progress()
-        elif b"\n" in data:                          # a comment, or the end of one of an event's lines
+        elif b"\n" in data:                          # a comment, or a line of an event
             exchange.keep_alive()
         for kind, text in events:
             if observed is not None:
@@ -5212,8 +5289,8 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             try:
                 payload = loads_event(text)
             except ValueError:
-                words = excerpt(exchange.redact(text), 80)
-                raise error_for("stream-broken", url=exchange.url, detail="an event is not JSON: " + words)
+                detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
+                raise error_for("stream-broken", url=exchange.url, detail=detail)
             if kind == "error" or is_error_payload(payload):
                 data = text.encode("utf-8", "replace")
                 raise _error_inside(exchange, data, payload, provider, model)
@@ -5225,30 +5302,41 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             finished = finished or delta.finish_reason is not None
             yield delta
     if not finished:
-        raise error_for("stream-broken", url=exchange.url, detail="it ended without [DONE] or a finish reason")
+        raise error_for("stream-broken", url=exchange.url,
+                        detail="it ended without [DONE] or a finish reason")
 
 
 # ----------------------------------------------------------------------------
 # Doctor: one small function per check
 # ----------------------------------------------------------------------------
+# Looks at all that lies between the settings and an answer, in the order of _CHECKS, and words
+# what it sees with CAUSES. Sends GETs and /tokenize only, completions with `probe`. The key goes
+# to the configured origin by the configured route; every detour is tried without it.
 
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the model list; /openapi.json has 300 kB
+SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the models; /openapi.json has 300 kB
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
-_PROBE_TOOL = "get_current_time"
-_TOOL_TEXT = (r"<tool_call>|<function=|<\|python_tag\|>|\[TOOL_CALLS\]|<\|tool|"
-              r"\{\s*\"name\"\s*:\s*\"" + _PROBE_TOOL + r"|\[" + _PROBE_TOOL + r"\(")
 # What the transport tells apart and the contract of `doctor --json` does not.
-_CONTRACT_CAUSES = {"bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
-                    "answer-broken": "not-openai", "answer-too-large": "not-openai", "context-exceeded": "chat-failed"}
-_KEY_CAUSES = ("no-key", "bad-key")
-_CONNECT_CAUSES = ("dns", "connection-refused", "server-loading", "wrong-address-family", "unreachable",
-                   "proxy-captured", "scheme-mismatch", "tls-untrusted", "tls-failed")
-_CONNECT_PHASES = ("resolve", "connect", "proxy", "tls")
+_CONTRACT_CAUSES = {
+    "bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
+    "answer-broken": "not-openai", "answer-too-large": "not-openai",
+    "context-exceeded": "chat-failed", None: "config-invalid",
+}
+_KEY_CAUSES = ("no-key", "bad-key", "gateway-auth")
+_CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
+# Where the fact `right` is the base URL to use.
+_BASE_URL_CAUSES = (
+    "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family",
+)
+# The checks that report what resolving the provider failed with; the others go to "provider".
+_REPORTERS = {
+    "not-opted-in": "key", "bad-key-form": "key", "config-missing-variable": "key",
+    "bad-base-url": "base-url", "endpoint-in-base-url": "base-url",
+}
 
 
 def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
@@ -5261,60 +5349,90 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
     """
     case = _Case(settings, timeout_s, model, thinking)
+    case.block_path = _block_path(settings.config, provider_id)
     if not settings.issues:
-        case.sound = True
         try:
-            case.provider = resolve_provider(settings, provider_id, base_url, api_key, ca_file)
-            case.error = case.provider.refusal
+            case.resolved(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
         except UsageError:
             raise
         except Error as error:
-            case.error = error
-    for name, needs, check in _CHECKS + (_PROBES if probe else ()):
-        if needs is not None and getattr(case, needs) is None:
-            yield Finding(name, "skip", case.stopped, "not checked")
-        elif case.left() <= 0 and check is not _check_http:      # which opens no connection
-            case.stopped = case.stopped or "timeout"
-            yield Finding(name, "skip", "timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
-        else:
-            for finding in _run_check(case, check):
-                if finding.status == "fail":
-                    case.stopped = case.stopped or finding.cause
-                yield finding._replace(check=name)
+            case.refusal = error
+            case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
+    for check in _CHECKS + (_PROBES if probe else ()):
+        for finding in _run_check(case, check):
+            if finding.status == "fail":
+                case.stopped = finding.cause
+                if check.gate and not case.opted_in and finding.cause != "not-opted-in":
+                    finding = finding._replace(status="warn")
+            yield finding._replace(check=check.name)
 
 
 def _run_check(case, check):
-    try:
-        for finding in check(case):
-            yield finding
-    except Error as error:                           # a side entrance that failed; the main one did not
-        yield _finding(error, "warn")
+    """Yield what one check finds, or why it cannot look."""
+    if case.refusal is not None and check.name == _reporter(case.refusal):
+        yield case.finding(case.refusal)
+    elif check.needs is not None and getattr(case, check.needs) is None:
+        yield _skipped(case.stopped, "not checked, because of %s" % case.stopped)
+    elif case.left() <= 0:
+        case.stopped = case.stopped or "timeout"
+        yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
+    else:
+        try:
+            for finding in check.examine(case):
+                yield finding
+        except Error as error:                       # a side entrance; the main one did not fail
+            yield case.finding(error, "warn")
+
+
+def _reporter(refusal):
+    """Return the name of the check that reports what keeps a provider from being asked."""
+    if refusal.facts.get("path", "").endswith("baseUrl"):
+        return "base-url"
+    return _REPORTERS.get(refusal.cause, "provider")
 
 
 def diagnosis_status(findings):
-    """Return the exit status for Findings: 3 to 5 when settings, server or key stopped it, 1 for other failures."""
+    """Return the exit status for Findings: what stopped it decides, else 1 for any failure."""
+    gates = [check.name for check in _CHECKS if check.gate]
     failed = [finding for finding in findings if finding.status == "fail"]
-    gates = [name for name, _, _ in _CHECKS[:7]]
-    stopped = [CAUSES[finding.cause].exit_status for finding in failed if finding.check in gates]
-    return stopped[0] if stopped else 1 if failed else 0
+    for finding in failed:
+        if finding.check in gates:
+            return CAUSES[finding.cause].exit_status or ConfigError.exit_status
+    return 1 if failed else 0
 
 
 class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
-    `sound` (settings without issues), `usable` (the provider may be asked),
-    `connected`, `answered` (a model list or a 401) and `rows` are None until that
-    is known to be so; checks name what they need. `served` is {id: context in tokens or None}, `error` what stopped the first
-    request, `enforced` whether the server wants the key.
+    `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
+    and `chats` (it offers chat completions) are None until that is known to be so; checks name
+    what they need. `refusal` is what resolving the provider failed with, `error` what the first
+    request did, `stopped` the cause of the last failure. `served` is {id: context in tokens or
+    None}, `enforced` whether the server wants the key.
     """
 
     def __init__(self, settings, timeout_s, reference, thinking):
-        self.settings, self.timeout_s, self.reference, self.thinking = settings, timeout_s, reference, thinking
-        self.sound = self.usable = self.connected = self.answered = self.rows = None
-        self.provider = self.error = self.stopped = self.version = None
-        self.enforced = False
-        self.served, self.models, self.seconds = {}, [], {}
+        self.settings, self.timeout_s = settings, timeout_s
+        self.reference, self.thinking = reference, thinking
+        self.provider = self.usable = self.connected = self.answered = None
+        self.rows = self.chats = self.version = self.openapi = None
+        self.refusal = self.error = self.stopped = None
+        self.opted_in, self.enforced = True, False
+        self.served, self.models = {}, []
+        self.seconds = {"headers": 0.0}
         self._deadline = time.monotonic() + DIAGNOSIS_S
+        try:
+            self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
+        except Json5Error:
+            self._raw = {}
+
+    def resolved(self, provider):
+        """Take the provider; the server of one that is not opted in is looked at all the same."""
+        self.refusal = provider.refusal
+        self.opted_in = self.refusal is None or self.refusal.cause != "not-opted-in"
+        if self.refusal is None or not self.opted_in:
+            self.usable = True
+        self.provider = provider._replace(refusal=None)
 
     def left(self):
         """Return the seconds left of the whole diagnosis."""
@@ -5324,41 +5442,99 @@ class _Case(object):
         """Return the seconds that one exchange may take now."""
         return max(0.01, min(self.timeout_s or default_s, self.left()))
 
-    def route(self, env=None, default_s=DISCOVERY_TIMEOUT_S):
-        """Return the Route of one exchange; `env` stands in for the environment that names proxies."""
-        limit_s = self.patience(default_s)
-        return Route(self.provider.env if env is None else env, self.provider.ca_file, limit_s, limit_s, limit_s)
+    def ask(self, url, headers, body=None, env=None, ca_file=None):
+        """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError.
 
-    def ask(self, url, headers, body=None, env=None):
-        """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError."""
-        data = None if body is None else encode_body(body)
-        with Exchange("GET" if body is None else "POST", url, headers, data, self.route(env)) as exchange:
+        `env` stands in for the environment that names proxies and authorities.
+        """
+        method, data, limit_s = "GET", None, self.patience()
+        if body is not None:
+            method, data = "POST", encode_body(body)
+        if env is None:
+            env, ca_file = self.provider.env, self.provider.ca_file
+        limit = MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT
+        asked = "--timeout" if self.timeout_s else ""
+        route = Route(env, ca_file, limit_s, limit_s, limit_s, asked)
+        with Exchange(method, url, headers, data, route) as exchange:
             self.seconds = exchange.seconds
-            return exchange.reply(MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT)
+            return exchange.reply(limit)
 
-    def ask_models(self, env=None):
-        """Return the rows of {base URL}/models. Raises as `fetch_model_rows` does."""
-        url = self.provider.base_url + "/models"
-        return model_rows(url, self.ask(url, discovery_headers(self.provider), None, env), self.provider.discovery_key)
-
-    def shown(self, text, limit=100):
-        """Return what a server named, keys hidden before it is cut: half a key is a key told, too."""
-        values = [credential.key for credential in self.provider.credentials] + list(self.provider.headers.values())
-        return excerpt(redact(text, [spelling for value in values for spelling in spellings(value)]), limit)
+    def look(self, path):
+        """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
+        return self.ask(self.beside(path), {})
 
     def beside(self, path):
-        """Return the URL of what vLLM answers beside /v1, such as /health."""
+        """Return the URL of what vLLM answers beside /v1."""
         return server_root(self.provider.base_url) + path
 
+    def shown(self, text, limit=100):
+        """Return what a server named, keys hidden before it is cut: half a key is a key told."""
+        values = [credential.key for credential in self.provider.credentials]
+        values += request_headers(self.provider).values()
+        secrets = [spelling for value in values for spelling in spellings(value)]
+        return excerpt(redact(text, secrets), limit)
 
-def _passed(summary, fix=""):
-    return Finding("", "ok", None, summary, fix)
+    def written(self, path):
+        """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
+        return _at(self._raw, path)
+
+    def found(self, cause, edits=(), **facts):
+        """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
+        return self.finding(error_for(cause, **facts), None, edits)
+
+    def finding(self, error, status=None, edits=()):
+        """Return the Finding of an Error that `edits` of openclaw.json fix.
+
+        A cause with exit status 0 is a warning. The command of edits stands for the cause's own.
+        """
+        cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
+        command = error.command
+        if status is None:
+            status = "fail" if CAUSES[cause].exit_status else "warn"
+        if cause == "provider-disabled":
+            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm", "enabled")
+            edits = [
+                Edit(path, True)
+                for path in paths
+                if self.written(path) is False]
+        elif cause in _BASE_URL_CAUSES:
+            edits, command = self._base_url_fix(error)
+        if edits:
+            command = self.config_command(edits)
+        return Finding(
+            "", status, cause, error.message,
+            error.hint, command, tuple(edits))
+
+    def config_command(self, edits=()):
+        """Return the shell command that writes edits, or only the models, into this config."""
+        return edit_command(edits, self.settings.path)
+
+    def _base_url_fix(self, error):
+        """Return (edits, command) that put the fact `right` where the base URL comes from."""
+        import shlex
+        right = error.facts.get("right")
+        where = error.facts.get("where") or self.provider.where
+        if not right or where == "--base-url":
+            return (), None
+        if where == "VLLM_BASE_URL":
+            return (), "export VLLM_BASE_URL=%s" % shlex.quote(right)
+        if self.block_path is None:
+            return (), "%s --base-url %s" % (self.config_command(), shlex.quote(right))
+        return (Edit(self.block_path + ("baseUrl",), right),), None
 
 
-def _finding(error, status=None):
-    """Return the Finding of an Error; a cause with exit status 0 is a warning."""
-    cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
-    return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.next_step)
+def _block_path(config, provider_id):
+    """Return the key path of a provider's block, or None where the config has none."""
+    name, block = find_block(config, provider_id)
+    return None if block is None else ("models", "providers", name)
+
+
+def _passed(summary, fix="", command=None):
+    return Finding("", "ok", None, summary, fix, command)
+
+
+def _skipped(cause, summary):
+    return Finding("", "skip", cause, summary)
 
 
 def _plural(count, noun):
@@ -5368,7 +5544,19 @@ def _plural(count, noun):
 def _listed(names, limit=6):
     """Return names in one text, at most `limit` of them."""
     names = list(names)
-    return ", ".join(names[:limit]) + (", and %d more" % (len(names) - limit) if len(names) > limit else "")
+    if len(names) > limit:
+        names[limit:] = ["and %d more" % (len(names) - limit)]
+    return ", ".join(names)
+
+
+def _json_of(reply):
+    """Return the JSON value of a Reply with status 200, else None."""
+    if reply.status == 200:
+        try:
+            return loads_untrusted(reply.body.decode("utf-8", "replace"))
+        except ValueError:
+            pass
+    return None
 
 
 # The settings side.
@@ -5376,97 +5564,160 @@ def _listed(names, limit=6):
 def _check_settings(case):
     settings = case.settings
     for issue in settings.issues:
-        yield _finding(issue_error([issue]))
-    if settings.issues:
-        return
-    if not settings.exists:
-        yield _passed("%s does not exist: an empty config" % settings.path)
-    else:
-        yield _passed("%s: valid" % _listed(settings.sources))
-    failed_path = case.error.facts.get("path") if case.error is not None else None
+        yield _issue_finding(case, issue, "fail")
+    told = case.refusal.facts.get("path") if case.refusal else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
-        if issue.path in settings.unset_variables:
-            if dotted(issue.path) != failed_path:
-                yield _finding(error_for("config-missing-variable", path=dotted(issue.path), variable=settings.unset_variables[issue.path],
-                                  dotenv=_dotenv_path(settings)), "warn")
-        elif issue.path:
-            near = issue.successor
-            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=dotted(issue.path), problem=issue.message,
-                              fix="rename it to %s" % near[-1] if near else "remove it, if OpenClaw refuses it"))
-        else:
-            yield _finding(error_for("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
+        if told is None or told != dotted(issue.path):
+            yield _issue_finding(case, issue, "warn")
+    if not settings.issues and settings.exists:
+        yield _passed("%s: read" % _listed(settings.sources))
+    elif not settings.issues:
+        yield _passed("%s does not exist: an empty config" % settings.path)
 
 
-def _settings_error(case, check):
-    """Return what resolving the provider failed with, if that is for `check` to report."""
-    error = case.error
-    if error is None:
+def _issue_finding(case, issue, status):
+    """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
+    path, settings = issue.path, case.settings
+    value, edits = case.written(path), []
+    facts = {
+        "where": issue_place(issue), "path": dotted(path), "problem": issue.message,
+        "fix": "remove it; a newer OpenClaw may know it"}
+    if issue.cause == "config-missing-variable":
+        facts.update(
+            variable=settings.unset_variables[path],
+            dotenv=_dotenv_path(settings))
+    elif issue.cause == "bad-base-url":
+        right = _evident_base_url(value)
+        edits = [Edit(path, right)] if right else []
+        facts.update(
+            where=dotted(path),
+            problem=base_url_problem(value),
+            example=right or DEFAULT_BASE_URL)
+    elif issue.successor is not None:
+        facts["fix"] = "write %s in its place" % dotted(issue.successor)
+        edits.append(Edit(path, REMOVED))
+        if path[-1] == "llm":                        # an object, and no block is begun for it
+            block = case.written(issue.successor[:3])
+            value = _get(value, "idleTimeoutSeconds") if block else None
+        if value is not None:
+            edits.append(Edit(issue.successor, value))
+    error = issue_error([issue])
+    if issue.cause not in (None, "config-invalid"):
+        error = error_for(issue.cause, **facts)
+    found = case.finding(error, status, edits)
+    secrets = secret_texts({issue.successor[-1]: value}) if issue.successor else ()
+    if any(map(spellings, secrets)):                 # which a command would show
+        found = found._replace(command="%s doctor --fix" % TOOL)
+    return found
+
+
+def _evident_base_url(url):
+    """Return the base URL that a malformed one evidently means, or None."""
+    match = re.match(
+        r"(?i)\s*(?:(https?)(?::/*|/+)|//)?((?:localhost|[^/]*[.:])[^?#]*)", url)
+    if not match or "@" in url or "://" in match.group(2):
         return None
-    if error.cause == "config-missing-variable":
-        place = "base-url" if error.facts["path"].endswith("baseUrl") else "key"
-    else:
-        place = {"not-opted-in": "key", "bad-key-form": "key", "bad-base-url": "base-url",
-                 "endpoint-in-base-url": "base-url"}.get(error.cause, "provider")
-    return error if place == check else None
+    scheme = (match.group(1) or "http").lower()
+    right = "%s://%s" % (scheme, match.group(2).strip().rstrip("/"))
+    right = re.sub("/(chat/completions|completions|models)$", "", right)
+    return None if base_url_problem(right) else right
 
 
 def _check_provider(case):
     """Say which provider it is, and why its server is asked for models or not."""
-    error, provider = _settings_error(case, "provider"), case.provider
-    if error is not None:
-        yield _finding(error)
-    elif provider is None:
-        yield Finding("", "skip", case.error.cause, "not known before its key and base URL are")
-    elif not provider.explicit:
-        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its models" % provider.id)
-    else:
-        yield _passed("%s: explicit, models.providers.%s declares %s; %s" % (
-            provider.id, provider.id, _plural(len(provider.models), "model"),
-            "the server is asked for more" if provider.asks_server else "OpenClaw takes these alone and asks no server"))
+    provider = case.provider
+    if case.block_path is None:
+        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its "
+                      "models" % provider.id)
+        return
+    asked = "OpenClaw takes these alone and asks no server"
+    if provider.asks_server:
+        asked = "the server is asked for more"
+    yield _passed("%s: explicit, %s declares %s; %s" % (
+        provider.id, dotted(case.block_path),
+        _plural(len(provider.models), "model"), asked))
+    block = _get(case.settings.config, *case.block_path)
+    if provider.plugin_off:
+        error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
+        yield case.finding(error, "warn")
+    for path, place in [(case.block_path, block)] + _rows(case):
+        api = place.get("api", "openai-completions")
+        if api != "openai-completions":
+            path += ("api",)
+            edits = (Edit(path, "openai-completions"),)
+            yield case.found("wrong-api", edits, path=dotted(path), api=api)
+
+
+def _rows(case):
+    """Return [(key path, row)] of the models that the provider's block declares."""
+    if case.block_path is None:
+        return []
+    path = case.block_path + ("models",)
+    written = _at(case.settings.config, path) or ()
+    ids = [trimmed(row["id"]) for row in written]
+    return [
+        (path + (ids.index(row["id"]),), row)
+        for row in case.provider.models
+        if row["id"] in ids]
 
 
 def _check_key(case):
-    """Name the key's source and what it shadows; never the key."""
-    error, provider = _settings_error(case, "key"), case.provider
-    if error is not None:
-        yield _finding(error)
-        return
-    winner = provider.request_key if provider is not None else None
+    """Name the key's source, where it goes and what it shadows; never the key."""
+    provider, settings = case.provider, case.settings
+    winner = provider.request_key
     if winner is None:
         yield _passed("none is set, and none is sent")
         return
     found = list(provider.credentials)
-    if provider.id == DEFAULT_PROVIDER:
-        found += [Credential("VLLM_API_KEY (%s)" % label, layer["VLLM_API_KEY"].strip())
-                  for label, layer in case.settings.layers if layer.get("VLLM_API_KEY", "").strip()]
-    others = collections.OrderedDict((other.source, other.key) for other in found if other.source != winner.source)
-    summary = winner.source + ("; it shadows %s" % _listed(others) if others else "")
-    differing = [source for source, key in others.items() if key != winner.key]
-    if not differing or winner.source.startswith("--"):
-        yield _passed(summary)
+    for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
+        key = layer.get("VLLM_API_KEY", "").strip()
+        found.append(Credential("VLLM_API_KEY (%s)" % label, key))
+    others = collections.OrderedDict(
+        (source, key)
+        for source, key in found
+        if key and source != winner.source)
+    summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
+    if others:
+        summary += "; it shadows %s" % _listed(others)
+    differ = set(others.values()) - {winner.key}
+    if differ and not winner.source.startswith("--"):
+        yield Finding(
+            "", "warn", "bad-key",
+            "%s, but not every one is the same key" % summary,
+            "keep one of them, or make them equal")
+        return
+    own = case.written((case.block_path or ()) + ("apiKey",))
+    refers = "VLLM_API_KEY" in json.dumps(own)       # then it is no key beside the variable's
+    shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
+    if winner.source == shell and len(others) <= refers:
+        note = error_for("key-in-shell-only", dotenv=_dotenv_path(settings))
+        yield _passed(
+            "%s. %s" % (summary, note.message),
+            note.hint, note.command)
     else:
-        yield Finding("", "warn", "bad-key", "%s, but not every one is the same key" % summary,
-                      "keep one of them, or make them equal")
+        yield _passed(summary)
 
 
 def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
-    error, provider = _settings_error(case, "base-url"), case.provider
-    if error is not None:
-        yield _finding(error)
-        return
-    case.usable = True if case.error is None else None
-    if provider is None:
-        yield Finding("", "skip", case.error.cause, "not checked")
-        return
+    provider = case.provider
     chosen = env_setting(case.settings.variables.get("VLLM_BASE_URL"))
-    note, fix = "", ""
+    note, fix, command = "", "", None
     if provider.where == "VLLM_BASE_URL":
         note = "; OpenClaw does not read that variable"
-        fix = "for OpenClaw, write it into the config: %s config --write" % TOOL
+        fix, command = "for OpenClaw, write it into the config", case.config_command()
     elif chosen and chosen.rstrip("/") != provider.base_url:
         note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
-    yield _passed("%s (from %s)%s" % (provider.base_url, provider.where, note), fix)
+    yield _passed(
+        "%s (from %s)%s" % (provider.base_url, provider.where, note),
+        fix, command)
+    path = (case.block_path or ()) + ("request", "allowPrivateNetwork")
+    host = split_url(provider.base_url).host
+    if case.written(path) is False and is_private(host):
+        edits = (Edit(path, REMOVED),)
+        yield case.found(
+            "private-network", edits, path=dotted(path),
+            url=provider.base_url)
 
 
 # The way to the server. The first request is the one OpenClaw sends; when it
@@ -5474,167 +5725,254 @@ def _check_base_url(case):
 
 def _check_connect(case):
     try:
-        case.rows = case.ask_models()
+        case.rows = _ask_models(case)
     except Error as error:
         case.error = error
         for explain in _EXPLANATIONS:
             try:
                 case.error = explain(case, case.error) or case.error
             except Error:
-                pass                                 # what it tried failed too, which explains nothing
-    error = case.error
-    if error is not None and (error.cause in _CONNECT_CAUSES
-                              or (error.cause == "timeout" and error.facts["phase"] in _CONNECT_PHASES)):
-        yield _finding(error)
-        return
+                pass                                 # what it tried failed too and explains nothing
+        if "status" not in case.error.facts:
+            yield case.finding(case.error)
+            return
     case.connected = True
+    if case.error is not None and case.error.cause not in _KEY_CAUSES:
+        yield case.finding(case.error)
+        return
+    case.answered = True
     target = split_url(case.provider.base_url)
     proxy = proxy_for(target, case.provider.env)
-    took = " in %.1f ms" % (1000 * case.seconds["connect"]) if "connect" in case.seconds else ""
-    yield _passed("connected%s%s" % (took, " through the proxy %s" % proxy if proxy else ""))
+    summary = "%s/models answers after %.1f ms" % (
+        case.provider.base_url, 1000 * case.seconds["headers"])
+    if proxy:
+        summary += ", through the proxy %s" % proxy
+    yield _passed(summary)
     if target.host == "localhost":
-        open_to = {host: answers_at(host, target.port, case.patience()) for host in _loopbacks(target.port)}
-        if len(set(open_to.values())) == 2:
-            hosts = sorted(open_to, key=open_to.get)
-            yield _finding(_wrong_family(case, hosts[0], hosts[-1]), "warn")
+        addresses = _addresses("localhost", target.port, 0)
+        hosts = {address[0] for _, _, _, _, address in addresses}
+        answering = {host for host in hosts if answers_at(host, target.port, case.patience())}
+        for refusing in hosts - answering if answering else ():
+            error = _wrong_family(case, refusing, min(answering))
+            yield case.finding(error, "warn")
+    for finding in _check_authority(case):
+        yield finding
 
 
-def _loopbacks(port):
-    """Return the addresses that localhost means on this host."""
-    return {entry[4][0] for entry in _addresses("localhost", port, 0)}
+def _ask_models(case):
+    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error."""
+    provider = case.provider
+    url = provider.base_url + "/models"
+    if provider.asks_server:
+        return model_rows(
+            url,
+            case.ask(url, discovery_headers(provider)),
+            provider.discovery_key)
+    return model_rows(
+        url,
+        case.ask(url, request_headers(provider)),
+        _sent_credential(provider))
+
+
+def _sent_credential(provider):
+    """Return the Credential of completions: the block's Authorization header, else the key."""
+    key = provider.request_key
+    for name, value in request_headers(provider).items():
+        own = key is None or not value.endswith(key.key)
+        if name.lower() == "authorization" and own:
+            return Credential("the config's Authorization header", value.split(" ")[-1])
+    return key
+
+
+def _answers(case, base, env=None):
+    """Tell whether {base}/models lists models or asks for a key; none is sent on a detour."""
+    url = base + "/models"
+    try:
+        model_rows(
+            url,
+            case.ask(url, {}, None, env, case.provider.ca_file),
+            None)
+    except Error as error:
+        return error.cause in _KEY_CAUSES
+    return True
+
+
+def _check_authority(case):
+    """Warn where this tool alone was told of the authority behind the server's certificate."""
+    import shlex
+    provider = case.provider
+    told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
+    path = (case.block_path or ()) + ("request", "tls")
+    if not told or "NODE_EXTRA_CA_CERTS" in provider.env or case.written(path):
+        return
+    env = dict(provider.env, SSL_CERT_FILE="")
+    try:
+        case.ask(provider.base_url + "/models", {}, None, env)
+    except ServerError as error:
+        if error.cause == "tls-untrusted":
+            place = shlex.quote(os.path.abspath(told))
+            facts = dict(
+                error.facts,
+                detail="this tool was told of its authority, OpenClaw was not",
+                command="export NODE_EXTRA_CA_CERTS=%s" % place)
+            yield case.finding(error_for("tls-untrusted", **facts), "warn")
 
 
 def _wrong_family(case, refuses, answers):
     base = split_url(case.provider.base_url)
     right = "%s://%s:%d%s" % (base.scheme, _bracketed(answers), base.port, base.path)
-    return error_for("wrong-address-family", url=case.provider.base_url, answers=answers, refuses=refuses, right=right)
+    return error_for(
+        "wrong-address-family", url=case.provider.base_url,
+        answers=answers, refuses=refuses, right=right)
 
 
 def _explain_refusal(case, error):
-    """A refused connection: the other loopback address answers, or the port is taken by a server that loads."""
+    """Refused: the other loopback address answers, or a server that loads has the port."""
     if error.cause != "connection-refused":
         return None
     target = split_url(case.provider.base_url)
     for other in ("127.0.0.1", "::1") if is_loopback(target.host) else ():
         if other != target.host and answers_at(other, target.port, case.patience()):
             return _wrong_family(case, target.host, other)
+    contained = any(map(os.path.exists, _CONTAINER_FILES))
+    if contained and is_loopback(target.host):
+        error.hint += ("; in a container that is the container itself: try host.docker.internal or "
+                       "172.17.0.1, with vLLM started with --host 0.0.0.0")
     if port_is_bound(target, case.patience()):
         return error_for("server-loading", url=error.facts["url"],
-                    detail="nothing answers, yet the port is taken")
+                         detail="nothing answers, yet the port is taken")
     return None
-
-
-def _explain_unready(case, error):
-    """HTTP 503: vLLM's own /health says so too."""
-    if error.cause == "http-error" and error.facts["status"] == 503:
-        return _engine_down(case, case.ask(case.beside("/health"), {}))
-    return None
-
-
-def _engine_down(case, reply):
-    """Return the error that an answer of /health means, or None."""
-    url = case.beside("/health")
-    return error_for("server-loading", url=url, detail="HTTP 503, so the engine is not up") if reply.status == 503 else None
 
 
 def _explain_route(case, error):
-    """The proxy of the environment stands in the way, or NO_PROXY keeps it away from where it is needed."""
+    """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
+    if error.cause in _KEY_CAUSES:
+        return None
+    import shlex
     target, env = split_url(case.provider.base_url), case.provider.env
-    listed = env.get("no_proxy") or env.get("NO_PROXY") or ""
-    if error.cause == "proxy-captured" and "proxy" not in error.facts:
-        return None                                  # no proxy that could be used
+    names = [name for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
+    listed = re.split(r"[\s,]+", env.get(names[0], ""))
     proxy = proxy_for(target, env)
     if proxy:
-        other = {name: value for name, value in env.items() if not name.lower().endswith("_proxy")}
-        way, no_proxy = "stands in the way: directly, the server answers", ",".join(filter(None, (listed, target.host)))
+        way, hidden = "stands in the way: directly, the server answers", "_proxy"
+        listed.append(target.host)
     elif error.cause in ("dns", "connection-refused", "unreachable", "timeout"):
-        other = {name: value for name, value in env.items() if name.lower() != "no_proxy"}
-        proxy = proxy_for(target, other)
-        way = "is needed, and NO_PROXY keeps it from being used: through it, the server answers"
-        no_proxy = ",".join(entry for entry in re.split(r"[\s,]+", listed) if not no_proxy_covers(entry, target))
-    if not proxy:
+        way, hidden = "is needed, and NO_PROXY keeps it from being used", "no_proxy"
+        listed = [entry for entry in listed if not no_proxy_covers(entry, target)]
+    else:
         return None
-    try:
-        case.ask_models(other)
-    except Error as outcome:
-        if outcome.cause not in _KEY_CAUSES or error.cause in _KEY_CAUSES:
-            return None
-    return error_for("proxy-captured", url=error.facts.get("url"), proxy=proxy, no_proxy=no_proxy or '""', way=way,
-                detail=excerpt(error.facts.get("detail") or error.message, 80))
+    other = {
+        name: value
+        for name, value in env.items()
+        if not name.lower().endswith(hidden)}
+    proxy = proxy or proxy_for(target, other)
+    if not proxy or not _answers(case, case.provider.base_url, other):
+        return None
+    no_proxy = shlex.quote(",".join(filter(None, listed)))
+    command = "export " + " ".join("%s=%s" % (name, no_proxy) for name in names)
+    return error_for(
+        "proxy-captured", command, url=error.facts.get("url"), proxy=proxy, way=way,
+        detail=excerpt(error.facts.get("detail") or error.message, 80))
 
 
 def _explain_scheme(case, error):
-    """Something else than the scheme's protocol: try the other one, without the key."""
-    if error.cause not in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed") or "answered_by" in error.facts:
+    """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
+    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed")
+    refused = error.facts.get("status") == 400
+    silent = error.facts.get("phase") == "tls"
+    if not garbled and not refused and not silent:
         return None
     scheme, rest = case.provider.base_url.split(":", 1)
     right = ("http:" if scheme.lower() == "https" else "https:") + rest
     try:
         case.ask(right + "/models", {})
     except Error as outcome:
-        if outcome.cause != "tls-untrusted":         # a certificate, trusted or not, is TLS
+        if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
             return None
-    return error_for("scheme-mismatch", url=case.provider.base_url, scheme=scheme, right=right)
+    return error_for(
+        "scheme-mismatch", url=case.provider.base_url,
+        scheme=scheme, right=right)
+
+
+def _explain_silence(case, error):
+    """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
+    if error.facts.get("phase") != "wait":
+        return None
+    target = split_url(case.provider.base_url)
+    told = greeting(target, min(1.0, case.patience()))
+    if not told or told.startswith(b"HTTP/"):
+        return None
+    return error_for(
+        "not-openai", url=error.facts["url"],
+        detail="the port does not speak HTTP; vLLM's processes have such ports of their own")
 
 
 def _explain_certificate(case, error):
     """A certificate that is not trusted: whose, and from when to when."""
     target = split_url(case.provider.base_url)
-    if error.cause != "tls-untrusted" or "url" not in error.facts or proxy_for(target, case.provider.env):
+    if error.cause != "tls-untrusted" or proxy_for(target, case.provider.env):
         return None
     described = describe_certificate(peer_certificate(target, case.patience()))
-    return error_for("tls-untrusted", **dict(error.facts, detail=error.facts["detail"] + described)) if described else None
+    facts = dict(error.facts, detail=error.facts["detail"] + described)
+    return error_for(error.cause, **facts)
 
 
 def _explain_path(case, error):
-    """Not found, or a page: the base URL may lack its /v1. Same origin, so the key may go."""
-    if not (error.cause == "http-error" and error.facts["status"] in (404, 405)
-            or error.cause == "not-openai" and "answered_by" in error.facts):
+    """Not found, or a page: the base URL may lack its /v1, or the server have no such API."""
+    missing = error.facts.get("status") in (404, 405)
+    if error.cause != "not-openai" and not missing:
         return None
-    base, key = case.provider.base_url, case.provider.discovery_key
-    origin = re.match(r"[^/]+//[^/]+", base).group(0)
-    for right in collections.OrderedDict.fromkeys((base + "/v1", origin + "/v1")):
-        try:
-            if right != base:
-                url = right + "/models"
-                model_rows(url, case.ask(url, discovery_headers(case.provider)), key)
-                return error_for("missing-v1", url=base, right=right)
-        except Error as outcome:
-            if outcome.cause in _KEY_CAUSES:
-                return error_for("missing-v1", url=base, right=right)
+    base = case.provider.base_url
+    for right in (base + "/v1", origin(base) + "/v1"):
+        if right != base and _answers(case, right):
+            return error_for("missing-v1", url=base, right=right)
+    healthy = missing and case.look("/health").status == 200
+    if healthy and case.look("/version").status != 200:
+        error = error_for(
+            "not-openai", "vllm serve MODEL", url=error.facts["url"],
+            detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
+        error.hint = "start the server that has the OpenAI API"
+        return error
     return None
 
 
-_EXPLANATIONS = (_explain_refusal, _explain_route, _explain_scheme, _explain_certificate, _explain_unready, _explain_path)
+def _explain_unready(case, error):
+    """HTTP 500 or 503, though the API answers: /health may say that the engine is dead."""
+    failing = error.facts.get("status") in (500, 503)
+    if failing and case.look("/version").status == 200:
+        return _engine_death(case, case.look("/health"))
+    return None
 
 
-def _check_http(case):
-    if case.error is not None and case.error.cause not in _KEY_CAUSES:
-        yield _finding(case.error)
-        return
-    case.answered = True
-    took = " after %.1f ms" % (1000 * case.seconds["headers"]) if "headers" in case.seconds else ""
-    yield _passed("%s/models answers%s" % (case.provider.base_url, took))
+def _engine_death(case, reply):
+    """Return the error that an answer of /health means, or None; a page is not vLLM's."""
+    page = reply.body.lstrip().startswith(b"<")
+    if page or reply.status not in (500, 503):
+        return None
+    return error_for("engine-dead", url=case.beside("/health"), status=reply.status)
+
+
+_EXPLANATIONS = (
+    _explain_refusal, _explain_route, _explain_scheme, _explain_silence, _explain_certificate,
+    _explain_path, _explain_unready,
+)
 
 
 def _check_auth(case):
     """Whether the server takes the key, and whether it wants one."""
     provider, url = case.provider, case.provider.base_url + "/models"
     if case.error is not None:
-        try:
-            alive = case.ask(case.beside("/version"), {}).status == 200
-        except Error:
-            alive = False
-        found = _finding(case.error)
-        yield found._replace(summary=found.summary + ("; /version answers, so the server itself is up" if alive else ""))
+        found = case.finding(case.error)
+        if case.look("/version").status == 200:
+            found = found._replace(
+                summary=found.summary + "; /version answers, so the server is up")
+        yield found
         return
-    requests = request_headers(provider)
-    if requests != discovery_headers(provider):      # the key of completions is another one
-        reply = case.ask(url, requests)
+    sent = request_headers(provider)
+    if provider.asks_server and sent != discovery_headers(provider):
+        reply = case.ask(url, sent)
         if reply.status in (401, 403):
-            own = [Credential("the config's Authorization header", value.split(" ")[-1])
-                   for name, value in provider.headers.items() if name.lower() == "authorization"]
-            yield _finding(http_error(url, reply, own[0] if own else provider.request_key))
+            yield case.finding(http_error(url, reply, _sent_credential(provider)))
             return
     key = provider.discovery_key
     if key is None:
@@ -5643,34 +5981,32 @@ def _check_auth(case):
     case.enforced = case.ask(url, {}).status in (401, 403)
     if case.enforced:
         yield _passed("the server enforces a key and takes this one")
-        return
-    ignored = error_for("key-ignored", url=url)
-    likely_secret = len(key.key) >= 16 or key.key.startswith("sk-")
-    yield _finding(ignored) if likely_secret else _passed(ignored.message)
+    elif len(key.key) >= 16 or key.key.startswith("sk-"):    # it looks like a real one
+        yield case.found("key-ignored", url=url)
+    else:
+        yield _passed(error_for("key-ignored", url=url).message)
 
 
 def _check_version(case):
-    reply = case.ask(case.beside("/version"), {})
-    try:
-        case.version = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "version")
-    except ValueError:
-        pass
-    if reply.status == 200 and isinstance(case.version, str):
-        yield _passed("vLLM %s" % case.shown(case.version, 40))
-        return
-    case.version = None
-    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer_facts(reply.headers)["answered_by"])
+    reply = case.look("/version")
+    version = _get(_json_of(reply), "version")
+    if isinstance(version, str):
+        case.version = version
+        yield _passed("vLLM %s" % case.shown(version, 40))
+    else:
+        yield _passed("/version says nothing: what answers is not vLLM, or hides it"
+                      + layer_facts(reply.headers)["answered_by"])
 
 
 def _check_health(case):
-    reply = case.ask(case.beside("/health"), {})
-    error = _engine_down(case, reply)
-    if error is not None:
-        yield _finding(error, "skip" if case.stopped else None)
+    reply = case.look("/health")
+    error = _engine_death(case, reply)
+    if error is not None and case.answered:
+        yield case.finding(error)
     elif reply.status == 200:
         yield _passed("/health answers")
     else:
-        yield Finding("", "skip", "http-error", "/health answers HTTP %d" % reply.status)
+        yield _skipped("http-error", "/health answers HTTP %d" % reply.status)
 
 
 # What is served, and how the settings fit it.
@@ -5678,103 +6014,183 @@ def _check_health(case):
 def _check_models(case):
     if not case.rows:
         case.rows = None
-        yield _finding(error_for("no-models", where=case.provider.base_url, problem="the server offers no models",
-                          fix="start vLLM with a model: vllm serve MODEL"))
+        yield case.found(
+            "no-models", command="vllm serve MODEL",
+            where=case.provider.base_url, problem="the server offers no models",
+            fix="start vLLM with a model")
         return
-    found, own = discovered_models(case.rows, case.provider), {row["id"]: row_context(row) for row in case.rows}
-    case.served = {model.id: own[model.id] or own.get(model.parent) for model in found}
+    found = discovered_models(case.rows, case.provider)
+    own = {row["id"]: row_context(row) for row in case.rows}
+    case.served = {
+        model.id: own[model.id] or own.get(model.parent)
+        for model in found}
     case.models = merge_models(declared_models(case.provider), found, case.provider)
     words = []
-    for ids in alias_groups(found):
-        also = " (also %s)" % _listed(map(case.shown, ids[1:])) if len(ids) > 1 else ""
-        limit = case.served[ids[0]]
-        words.append("%s%s, %s" % (case.shown(ids[0]), also, "%d tokens" % limit if limit else "no limit stated"))
-    words[6:] = ["and %d more" % (len(words) - 6)] if len(words) > 6 else []
-    adapters = ["%s on %s" % (case.shown(model.id), case.shown(model.parent)) for model in found if model.parent]
-    yield _passed("; ".join(words + (["LoRA: %s" % _listed(adapters)] if adapters else [])))
+    for model in found:
+        limit = case.served[model.id]
+        stated = "%d tokens" % limit if limit else "no limit stated"
+        text = "%s: %s" % (case.shown(model.id), stated)
+        if model.parent:
+            text += ", LoRA on %s" % case.shown(model.parent)
+        words.append(text)
+    yield _passed(_listed(words))
 
 
-def alias_groups(models):
-    """Return the ids of discovered Models that are no LoRA adapters, those with the same root together: [[id, …], …]."""
-    groups = collections.OrderedDict()
-    for model in models:
-        if not model.parent:
-            groups.setdefault(model.root or model.id, []).append(model.id)
-    return list(groups.values())
+def _check_chat(case):
+    """See in the server's own description whether it offers chat completions."""
+    reply = case.look("/openapi.json")
+    case.openapi = _json_of(reply)
+    offered = offers_chat(case.openapi)
+    if offered is False:
+        yield case.found(
+            "not-a-chat-model", url=case.provider.base_url,
+            model=_listed(case.served))
+        return
+    if case.stopped != "engine-dead":
+        case.chats = True
+    if offered:
+        yield _passed("/openapi.json has /v1/chat/completions")
+    else:
+        yield _skipped("http-error", "/openapi.json answers HTTP %d" % reply.status)
+
+
+Place = collections.namedtuple("Place", "path id words")
+Place.__doc__ = "Where a model of this provider is named: a key path of the config, else None."
 
 
 def _references(case):
-    """Return {id: [where it is named]} of the models that the settings and --model name for this provider."""
-    provider, named = case.provider, collections.OrderedDict()
-    for row in provider.models:
-        named.setdefault(row["id"], []).append("declared")
-    for tag, reference in provider.references:
-        if not tag.startswith(("default", "fallback")):
-            continue
-        where = "the default" if tag == "default" else "a fallback"
-        prefix, _, model_id = reference.partition("/")
-        if prefix.strip().lower() == provider.id.lower() and model_id:
-            spelled = reference if reference in case.served else model_id
-            named.setdefault(spelled, []).append(where)
+    """Return {id: [Place]} of this provider's models that the settings and --model name."""
+    provider = case.provider
+    places = [Place(path + ("id",), row["id"], "declared") for path, row in _rows(case)]
+    for path, key, tag in _chosen_references(case):
+        owner, _, model_id = key.partition("/")
+        if owner == provider_id(provider.id):
+            places.append(Place(
+                path, key if key in case.served else model_id,
+                tag))
     if case.reference is not None:
         model = match_model(case.models, case.reference, provider.id)
-        named.setdefault(model.id if model else case.reference, []).append("--model")
+        places.append(Place(
+            None, model.id if model else case.reference,
+            "--model"))
+    named = collections.OrderedDict()
+    for place in places:
+        named.setdefault(place.id, []).append(place)
     return named
+
+
+def _chosen_references(case):
+    """Yield (key path or None, key, tag) of the default model and its fallbacks."""
+    for tag, key in case.provider.references:
+        path = ("agents", "defaults", "model")
+        if tag.startswith("fallback#"):
+            path += ("fallbacks", int(tag[9:]) - 1)
+        elif tag != "default":
+            continue
+        elif not isinstance(case.written(path), str):
+            path += ("primary",)
+        if case.provider.layers[1].get("model") or case.written(path) is None:
+            path = None                              # it stands elsewhere, or nowhere
+        yield path, key, tag
 
 
 def _check_references(case):
     """Compare the ids that the settings name with those served."""
-    named = _references(case)
-    for model_id, wheres in named.items():
+    provider, served, faults = case.provider, [], []
+    for model_id, places in _references(case).items():
+        words = ", ".join(place.words for place in places)
         if model_id in case.served:
-            continue
-        rooted = [row["id"] for row in case.rows if isinstance(row.get("root"), str)
-                  and model_id in (row["root"], row["root"].rstrip("/").rsplit("/", 1)[-1])]
-        error = model_not_served(case.provider.base_url, model_id, list(case.served), " (%s)" % ", ".join(wheres))
-        right = rooted[0] if rooted else nearest(model_id, case.served)
-        error.hint = "the server has: " + _listed(map(case.shown, case.served))
-        if right:
-            error.hint = "write %s in place of %s%s" % (
-                case.shown(right), model_id, ": the server serves it by that id" if rooted else "")
-        yield _finding(error)
-    served = ["%s (%s)" % (case.shown(model_id), ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
+            served.append("%s (%s)" % (case.shown(model_id), words))
+        else:
+            faults.append(_not_served(case, model_id, places, words))
+    for path, key, _ in _chosen_references(case):
+        reference = trimmed(case.written(path) if path else key)
+        owner = key.partition("/")[0]
+        if reference in case.served and owner != provider_id(provider.id):
+            if _block_path(case.settings.config, owner) is None:
+                right = model_key(provider.id, reference)
+                edits = (Edit(path, right),) if path else ()
+                faults.append(case.found(
+                    "wrong-provider", edits, reference=reference, right=right,
+                    path=dotted(path or ["the model of the default agent"])))
     if served:
         yield _passed("served: " + _listed(served))
-    elif not named:
-        yield _passed("the settings name no model of %s" % case.provider.id)
+    elif not faults:
+        yield _passed("the settings name no model of %s" % provider.id)
+    for finding in faults:
+        yield finding
+
+
+def _not_served(case, model_id, places, words):
+    """Return the Finding for a model that is named and not served, with the id that was meant."""
+    provider, served = case.provider, list(case.served)
+    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2], served)
+    for row in case.rows:
+        root = row.get("root")
+        if not isinstance(root, str):
+            continue
+        if model_id in (root, root.rstrip("/").rpartition("/")[2]):
+            right = row["id"]
+    error = model_not_served(provider.base_url, model_id, served, " (%s)" % words)
+    error.hint = "the server has: " + _listed(map(case.shown, served))
+    error.command = None
+    declared = [row["id"] for _, row in _rows(case)]
+    if model_id in declared and (not right or right in declared):
+        error.command = case.config_command() + " --prune"
+    if not right or case.shown(right) != right:
+        return case.finding(error)
+    error.hint = "write %s in place of %s" % (right, model_id)
+    edits = []
+    for place in places:
+        if place.path and place.path[-1] != "id":
+            edits.append(Edit(place.path, model_key(provider.id, right)))
+        elif place.path and right not in declared:
+            edits.append(Edit(place.path, right))
+    return case.finding(error, None, edits)
 
 
 def _check_limits(case):
-    """Compare the windows that the settings state with the server's own."""
-    faults = []
-    for model in declared_models(case.provider):
-        limit = case.served.get(model.id)
-        facts = {"model": model.key, "served": limit, "field": "contextWindow"}
-        if limit is None:
-            continue
-        for field, declared in (("contextWindow", model.context_window), ("contextTokens", model.context_tokens)):
-            if declared is not None and declared > limit:
-                faults.append(error_for("context-too-large", **dict(facts, field=field, declared=declared)))
-        if model.context_window is not None and model.context_window < limit / 2:
-            faults.append(error_for("context-too-small", declared=model.context_window, lost=limit - model.context_window, **facts))
-        if _stated_max_tokens(case.provider, model) and model.max_tokens > limit - LEAST_PROMPT:
-            faults.append(error_for("max-tokens-too-large", declared=model.max_tokens,
-                               right=min(DEFAULT_MAX_TOKENS, max(1, limit // 2)), **facts))
+    """Compare what the settings state of a model with the server's own limits."""
+    found = []
+    declared = {model.id: model for model in declared_models(case.provider)}
+    for path, row in _rows(case):
+        found += _limit_findings(case, path, row, declared[row["id"]])
     for model in _chosen_models(case):
-        if (case.served[model.id] or AGENT_PROMPT) < AGENT_PROMPT:
-            faults.append(error_for("context-below-agent", model=model.key, served=case.served[model.id]))
-    for fault in faults:
-        yield _finding(fault)
-    if not faults:
-        yield _passed("what the settings state fits the server")
+        limit = case.served[model.id]
+        if limit is not None and limit < AGENT_PROMPT:
+            found.append(case.found("context-below-agent", model=model.key, served=limit))
+    return found or [_passed("what the settings state fits the server")]
 
 
-def _stated_max_tokens(provider, model):
-    return provider.max_tokens is not None or any("maxTokens" in row for row in provider.models if row["id"] == model.id)
+def _limit_findings(case, path, row, model):
+    """Yield what a declared row states beyond what the server can do, or far below it."""
+    limit = case.served.get(model.id)
+    if limit is None:
+        return
+    window, tokens = model.context_window or limit, model.context_tokens or limit
+    answer = row.get("maxTokens", case.provider.max_tokens) or 0
+    for cause, field, declared, wrong, right in (
+            ("context-too-large", "contextWindow", window, window > limit, limit),
+            ("context-too-large", "contextTokens", tokens, tokens > limit, limit),
+            ("context-too-small", "contextWindow", window, window < limit / 2, limit),
+            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT,
+             min(DEFAULT_MAX_TOKENS, max(1, limit // 2)))):
+        if wrong:
+            yield case.found(
+                cause,
+                (Edit(path + (field,), right),),
+                model=model.key, field=field,
+                declared=declared, served=limit,
+                lost=limit - declared, right=right)
+    if model.compat.get("supportsUsageInStreaming") is False:
+        path += ("compat", "supportsUsageInStreaming")         # who states a limit sends usage
+        yield case.found(
+            "usage-off", (Edit(path, REMOVED),),
+            path=dotted(path))
 
 
 def _chosen_models(case):
-    """Return the served Models to look at: --model, else those the settings name, else the first served."""
+    """Return the served Models to look at: --model, else those that are named, else the first."""
     served = [model for model in case.models if model.id in case.served]
     if case.reference is not None:
         chosen = match_model(served, case.reference, case.provider.id)
@@ -5783,290 +6199,357 @@ def _chosen_models(case):
     return [model for model in served if model.id in named] or served[:1]
 
 
+_USER = {"role": "user", "content": "Hi"}
+_CALL = {"role": "assistant", "content": "", "tool_calls": [
+    {"id": "a1b2c3d4e", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}]}
+_RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
+History = collections.namedtuple("History", "cause words messages switch")
+# What OpenClaw sends as a conversation goes on, and the switch of `compat` that avoids it.
+_HISTORIES = (
+    History("template-role", "system", [{"role": "system", "content": "Be brief."}, _USER], None),
+    History("template-history", "content as a list of parts",
+            [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+            "requiresStringContent"),
+    History("template-history", "two user messages in a row", [_USER, _USER], None),
+    History("template-history", "a tool call with its result", [_USER, _CALL, _RESULT], None),
+    History("template-history", "a user message after a tool result",
+            [_USER, _CALL, _RESULT, _USER], "requiresAssistantAfterToolResult"),
+    History("template-history", "an earlier answer without its reasoning",
+            [_USER, {"role": "assistant", "content": "Hello."}, _USER],
+            "requiresReasoningContentOnAssistantMessages"),
+)
+
+
 def _check_template(case):
-    """Let /tokenize try the chat template with each role, and count a prompt exactly."""
-    user = {"role": "user", "content": "Hi"}
+    """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
     for model in _chosen_models(case):
-        reply = _tokenize(case, model, [user])
+        reply = _tokenize(case, model, [_USER])
         count = _count(reply)
         if count is None:
-            yield Finding("", "skip", "http-error", "/tokenize answers HTTP %d, so the roles are not tried" % reply.status)
+            error = completion_error(case.beside("/tokenize"), reply, case.provider, model)
+            if error.cause == "no-chat-template":
+                case.chats = None
+                yield case.finding(error)
+            else:
+                yield _skipped("http-error", "/tokenize answers HTTP %d" % reply.status)
             return
-        taken = []
-        for role, fix, needed in (
-                ("system", "start vLLM with a template that takes it: --chat-template FILE", True),
-                ("developer", "leave it to be sent as system: compat: { supportsDeveloperRole: false }",
-                 bool(model.compat.get("supportsDeveloperRole") and model.reasoning))):
-            reply = _tokenize(case, model, [{"role": role, "content": "Be brief."}, user])
-            if _count(reply) is not None:
-                taken.append(role)
-                continue
-            words = reply_words(reply)[1]
-            error = error_for("template-role", model=model.key, role=role, words=": " + words if words else "", fix=fix)
-            yield _finding(error, "fail" if needed else "warn")
-        if taken:
-            yield _passed("%s: the chat template takes %s; a prompt of one word is %s, estimated as %d" % (
-                model.key, " and ".join(taken), _plural(count, "token"), estimate_tokens({"messages": [user]})))
+        faults = list(_template_findings(case, model))
+        for finding in faults:
+            yield finding
+        if not faults:
+            estimate = estimate_tokens({"messages": [_USER]})
+            yield _passed(
+                "%s: the chat template takes all that OpenClaw sends; a prompt of one word is %s, "
+                "estimated as %d" % (model.key, _plural(count, "token"), estimate))
+
+
+def _template_findings(case, model):
+    """Yield the roles and histories that the chat template refuses.
+
+    The histories are tried together, and one by one only when that is refused.
+    """
+    asked = model.compat.get("supportsDeveloperRole")
+    developer = [{"role": "developer", "content": "Be brief."}, _USER]
+    words = None if asked is False else _refusal_of(case, model, developer)
+    if words is not None:
+        error = error_for(
+            "template-role", model=model.key, role="developer",
+            words=words, fix="have it sent as system: compat: { supportsDeveloperRole: false }")
+        status = "warn"                              # it is sent as system unless it is asked for
+        if asked and model.reasoning:
+            status = None
+        yield _compat_finding(case, model, error, {"supportsDeveloperRole": False}, status)
+    together = [message for history in _HISTORIES for message in history.messages]
+    whole = _refusal_of(case, model, together, shaped=True)
+    if whole is None:
+        return
+    refused = []
+    for history in _HISTORIES:
+        words = _refusal_of(case, model, history.messages, shaped=True)
+        explained = any(history.messages[:len(start)] == start for start in refused)
+        if words is not None and not explained:
+            refused.append(history.messages)
+            yield _history_finding(case, model, history, words)
+    if not refused:
+        history = History("template-history", "a conversation that holds all of these", (), None)
+        yield _history_finding(case, model, history, whole)
+
+
+def _history_finding(case, model, history, words):
+    """Return the Finding for a history that is refused, with its switch where that helps."""
+    switches, fix = {}, "start vLLM with a template that takes it: --chat-template FILE"
+    if history.switch:
+        switches = {history.switch: True}
+        changed = model._replace(compat=dict(model.compat, **switches))
+        if _refusal_of(case, changed, history.messages, shaped=True) is None:
+            fix = "set compat: { %s: true }" % history.switch
+        else:
+            switches = {}
+    error = error_for(
+        history.cause, model=model.key,
+        role=history.words, history=history.words,
+        words=words, fix=fix)
+    return _compat_finding(case, model, error, switches)
+
+
+def _compat_finding(case, model, error, switches, status=None):
+    """Return the Finding of an error that {switch: value} of a model's `compat` avoids."""
+    edits = []
+    for path, row in _rows(case):
+        if row["id"] == model.id:
+            edits = [
+                Edit(path + ("compat", name), switches[name])
+                for name in sorted(switches)]
+    if switches and not edits:
+        error.hint = "declare the model, then " + error.hint
+        error.command = case.config_command()
+    return case.finding(error, status, edits)
 
 
 def _tokenize(case, model, messages):
-    return case.ask(case.beside("/tokenize"), request_headers(case.provider, model), {"model": model.id, "messages": messages})
+    body = {"model": model.id, "messages": messages}
+    return case.ask(
+        case.beside("/tokenize"),
+        request_headers(case.provider, model), body)
+
+
+def _refusal_of(case, model, messages, shaped=False):
+    """Return the words by which /tokenize refuses messages (`shaped` as they are sent), or None."""
+    if shaped:
+        messages = shape_request({"messages": messages}, model).body["messages"]
+    reply = _tokenize(case, model, messages)
+    if _count(reply) is not None:
+        return None
+    if reply.status not in (400, 422, 500):
+        raise http_error(case.beside("/tokenize"), reply, case.provider.request_key)
+    return ": " + reply_words(reply)[1]
 
 
 def _count(reply):
     """Return the number of tokens in an answer of /tokenize, or None."""
-    try:
-        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
-    except ValueError:
-        count = None
-    return count if reply.status == 200 and isinstance(count, int) else None
-
-
-def _check_load(case):
-    reply = case.ask(case.beside("/metrics"), {})
-    gauges = parse_metrics(reply.body.decode("utf-8", "replace")) if reply.status == 200 else {}
-    if not gauges:
-        yield Finding("", "skip", "http-error", "/metrics is not open (HTTP %d)" % reply.status)
-        return
-    words = ["%.0f requests %s" % (gauges[name], name) for name in ("running", "waiting") if name in gauges]
-    words += ["KV cache %.0f %% full" % (100 * gauges["cache"])] if "cache" in gauges else []
-    yield _passed("/metrics: " + ", ".join(words))
-
-
-def parse_metrics(text):
-    """Return {"running": n, "waiting": n, "cache": share of 1} of vLLM's /metrics, as far as they are there.
-
-    Requests of several engines are added up; of their caches the fullest counts.
-    """
-    gauges = {}
-    for name, value in re.findall(r"(?m)^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc|"
-                                  r"gpu_cache_usage_perc)(?:\{.*\})? ([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?)", text):
-        if name.startswith("num_requests_"):
-            gauges[name[13:]] = gauges.get(name[13:], 0) + float(value)
-        else:
-            gauges["cache"] = max(gauges.get("cache", 0.0), float(value))
-    return gauges
+    count = _get(_json_of(reply), "count")
+    return count if isinstance(count, int) else None
 
 
 def _check_exposed(case):
     """Say what a key does not guard; found without trying it."""
-    url = re.match(r"[^/]+//[^/]+", case.provider.base_url).group(0)
+    url = origin(case.provider.base_url)
     if not case.enforced:
         yield _passed("no key is enforced: whoever reaches the port may use the server")
-    elif is_loopback(split_url(url).host) or case.version is None:
-        yield _passed("the key guards what can be reached" if case.version is None else "only this host reaches the server")
+    elif case.version is None or is_loopback(split_url(url).host):
+        yield _passed("nothing but /v1 is seen that a stranger could reach")
     else:
-        reply = case.ask(case.beside("/openapi.json"), {})
-        hidden = reply.status != 200                 # then the version tells: every vLLM has /invocations
-        paths = ["/invocations, which runs the model,"] if hidden or b'"/invocations"' in reply.body else []
-        paths += ["/metrics"] if case.ask(case.beside("/metrics"), {}).status == 200 else []
-        yield _finding(error_for("exposed", url=url, paths=" and ".join(paths + ["/version"])))
+        paths = ["/version"]
+        described = _get(case.openapi, "paths")      # hidden: every vLLM has it
+        if not isinstance(described, dict) or "/invocations" in described:
+            paths.append("/invocations, which runs the model")
+        if case.look("/metrics").status == 200:
+            paths.append("/metrics")
+        yield case.found("exposed", url=url, paths=" and ".join(paths))
 
 
-# With --probe: completions.
+# With --probe: completions, sent as `chat` sends them.
 
-class _Tap(Exchange):
-    """An Exchange that keeps the pieces of its answer and when they came: [(seconds since the start, bytes)]."""
-
-    def chunks(self):
-        self.pieces, size = [], 0
-        for data in super(_Tap, self).chunks():
-            self.pieces.append((time.monotonic() - self._started, data))
-            size += len(data)
-            if size > SIDE_LIMIT:
-                raise error_for("answer-too-large", url=self.url, limit=SIDE_LIMIT)
-            yield data
+_PROBE_TOOL = {"type": "function", "function": {
+    "name": "get_current_time", "description": "The current time in a city.",
+    "parameters": {
+        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+# Markup of calls, and of reasoning, that no parser of the server took out of the content.
+_TOOL_TEXT = (
+    r"<(?:\w+:)?tool_calls?>|<function_calls?>|<function=|<TOOLCALL>|\[TOOL_CALLS\]|<[|\uff5c]tool|"
+    r"<\|python_tag\|>|<\|channel\|>commentary|\bcall:\w+\{|\[\w+\(\w+=|"
+    r"\{[^{}]*\"name\"\s*:\s*\"[^{}]*\"(?:arguments|parameters)\"\s*:")
+_REASONING_TEXT = (
+    r"</?(?:\w+:)?think(?:ing)?>|\[/?THINK\]|\u25c1/?think\u25b7|<\|channel\|>analysis|"
+    r"<\|(?:START|END)_THINKING\|>")
 
 
 def _probe_models(case):
-    """Probe each chosen model in a thread of its own; yield what is found as each is done."""
-    import queue
-    import threading
-    done = queue.Queue()
-
-    def run(model):
-        try:
-            done.put(list(_probe(case, model)))
-        except BaseException as error:               # carried over to the thread that waits
-            done.put(error)
-
-    models = _chosen_models(case)
-    for model in models:
-        thread = threading.Thread(target=run, args=(model,))
-        thread.daemon = True
-        thread.start()
-    for _ in models:
-        found = done.get()
-        if isinstance(found, BaseException):
-            raise found
-        for finding in found:
+    """Probe all chosen models at once."""
+    calls = [(case, model) for model in _chosen_models(case)]
+    for findings in in_parallel(_probe, calls):
+        for finding in findings:
             yield finding
 
 
 def _probe(case, model):
-    """Yield what one tiny completion, and one with a tool, show of a model."""
+    """Return what one tiny completion, and one with a tool, show of a model."""
+    found = []
     try:
-        tap, answer = _complete(case, model, {"messages": [{"role": "user", "content": "Count from one to twenty."}]})
+        found += _probe_stream(case, model)
+        if model.compat.get("supportsTools") is not False:
+            found.append(_probe_tools(case, model))
     except Error as error:
-        yield _finding(_probe_error(error))
-        return
-    for finding in _judge_stream(model, tap, answer):
-        yield finding
-    if model.compat.get("supportsTools") is False:
-        return
-    function = {"name": _PROBE_TOOL, "description": "The current time in a city.",
-                "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
-    try:
-        _, answer = _complete(case, model, {
-            "messages": [{"role": "user", "content": "What time is it in Paris? Call the tool."}],
-            "tools": [{"type": "function", "function": function}]})
-    except Error as error:
-        yield _finding(_probe_error(error), "warn" if error.cause == "tools-disabled" else None)
-        return
-    yield _judge_tools(case.provider.base_url, model, answer)
+        found.append(_completion_finding(case, model, error))
+    return found
 
 
-def _complete(case, model, body):
-    """Return (the _Tap, the Answer) of one small streamed completion, shaped as OpenClaw shapes it. Raises Error."""
-    body = shape_request(dict(body, max_tokens=PROBE_TOKENS, temperature=0), model, case.thinking).body
-    url = case.provider.base_url + "/chat/completions"
-    headers, data = request_headers(case.provider, model), encode_body(body)
-    assembler, first = Assembler(), None
-    with _Tap("POST", url, headers, data, case.route(None, PROBE_TIMEOUT_S)) as tap:
-        if tap.status != 200:
-            raise completion_error(url, tap.reply(ANSWER_LIMIT), case.provider, model)
-        try:
-            for delta in read_answer(tap, case.provider, model):
-                if first is None and (delta.content or delta.reasoning or delta.tool_calls):
-                    first = tap.pieces[-1][0]
-                assembler.add(delta)
-        except ServerError as error:
-            if error.cause not in ("not-openai", "answer-broken", "answer-too-large"):
-                raise
-            raise error_for("stream-broken", url=url, detail=error.facts.get("detail") or error.message)
-    answer = assembler.answer({"first_token_s": first, "last_token_s": tap.pieces[-1][0], "total_s": tap.pieces[-1][0]})
-    broken = _stream_fault(b"".join(data for _, data in tap.pieces), answer)
-    if broken:
-        raise error_for("stream-broken", url=url, detail=broken)
-    tap.asked_usage = "stream_options" in body
-    return tap, answer
+def _complete(case, model, question, **fields):
+    """Return (body, Observed, Answer) of one small streamed completion, shaped as OpenClaw does.
+
+    Raises Error, for a stream that breaks a rule of the protocol too.
+    """
+    fields.update(
+        messages=[{"role": "user", "content": question}],
+        max_tokens=PROBE_TOKENS, temperature=0)
+    body = shape_request(fields, model, case.thinking).body
+    observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
+    answer = collect_answer(send_chat(
+        case.provider, model, body, limit_s, limit_s,
+        observed))
+    for broken, detail in (
+            (not observed.framed, "a stream was asked for, and JSON without `data:` came"),
+            (answer.finish_reason is None, "no chunk gives a finish reason"),
+            (not observed.done, "it ended without [DONE]")):
+        if broken:
+            url = case.provider.base_url + "/chat/completions"
+            raise error_for("stream-broken", url=url, detail=detail)
+    return body, observed, answer
 
 
-def _stream_fault(raw, answer):
-    """Return what is wrong with a stream that could be read all the same, or None."""
-    if raw.lstrip()[:1] == b"{":
-        return "a stream was asked for, and JSON without `data:` came"
-    if answer.finish_reason is None:
-        return "no chunk gives a finish reason"
-    return None if b"[DONE]" in raw[-4096:] else "it ended without [DONE]"
+def _completion_finding(case, model, error):
+    """Return the Finding of a completion that failed."""
+    switches, status = {}, None
+    if error.cause in ("not-openai", "answer-broken", "answer-too-large"):
+        detail = error.facts.get("detail") or error.message
+        error = error_for("stream-broken", url=error.facts["url"], detail=detail)
+    elif error.cause == "unknown-field-rejected":
+        switches = dict(filter(None, [error.facts["switch"]]))
+    elif error.cause == "chat-failed":
+        error.hint, error.command = "the words are the server's own; its log says more", None
+    elif error.cause == "tools-disabled":
+        status = "warn"
+    return _compat_finding(case, model, error, switches, status)
 
 
-def _probe_error(error):
-    if error.cause == "chat-failed":
-        error.hint = "the words are the server's own; its log says more"
-    return error
+def _probe_stream(case, model):
+    """Return what a stream shows: usage, buffering, an answer or none, and how fast it was."""
+    body, observed, answer = _complete(case, model, "Count from one to twenty.")
+    found = []
+    if answer.usage is None and "stream_options" in body:
+        error = error_for("usage-missing", model=model.key)
+        found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
+    first_s, last_s = observed.first_piece_s, observed.last_piece_s
+    if first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01 and observed.events >= 8:
+        found.append(case.found("stream-buffered", model=model.key, seconds=last_s))
+    marker = re.search(_REASONING_TEXT, answer.content)
+    if marker:
+        found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))
+    elif not answer.content:
+        error, status = empty_answer(model, answer), None
+        if answer.finish_reason == "length":
+            status = "warn"
+            error.command = None
+            error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
+        found.append(case.finding(error, status))
+    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s, statistics(answer))
+    if observed.reasoning_field:
+        words += ", it reasons, in the field %s" % observed.reasoning_field
+    return found + [_passed(words)]
 
 
-def _judge_stream(model, tap, answer):
-    """Yield what a whole stream shows: usage, buffering, an answer or none, and how fast it was."""
-    usage, total_s = answer.usage, answer.timings["total_s"]
-    if usage is None and tap.asked_usage:
-        yield _finding(error_for("usage-missing", model=model.key))
-    burst_s = total_s - tap.pieces[0][0]
-    raw = b"".join(data for _, data in tap.pieces)
-    if tap.pieces[0][0] >= BUFFERED_AFTER_S and burst_s < 0.01 and raw.count(b"\ndata:") >= 8:
-        yield _finding(error_for("stream-buffered", model=model.key, seconds=total_s))
-    if not answer.content:
-        cut = answer.finish_reason == "length"
-        found = _finding(empty_answer(model, answer), "warn" if cut else "fail")
-        yield found._replace(fix="none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS) if cut else found
-    words = ["connected in %.1f ms" % (1000 * tap.seconds["connect"]), "headers %.2f s" % tap.seconds["headers"], statistics(answer)]
-    field = re.search(br'"(reasoning(?:_content)?)": ?"[^"]', raw)
-    if field:
-        words.append("it reasons, in the field %s" % field.group(1).decode("ascii"))
-    yield _passed("%s: %s" % (model.key, ", ".join(words)))
+def _parser_finding(case, model, cause, marker, option):
+    """Return the Finding for markup in the content that a parser of the server should have read."""
+    facts = parser_facts(case.provider.base_url, model, option)
+    if option == TOOL_PARSER:
+        facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
+    return case.found(
+        cause, model=model.key,
+        detail=marker.group(0), **facts)
 
 
-def _judge_tools(url, model, answer):
-    """Return the Finding for an answer to a request with a tool."""
-    detail = None
-    for call in answer.tool_calls:
-        try:
-            loads_untrusted(call["function"]["arguments"] or "{}")
-        except ValueError:
-            if answer.finish_reason != "length":
-                detail = "its arguments are no JSON"
+def _probe_tools(case, model):
+    """Return the Finding for the answer to a request with a tool."""
+    question = "What time is it in Paris? Call the tool."
+    _, _, answer = _complete(case, model, question, tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
-        detail = "%s in the content" % marker.group(0)
-    if detail:
-        return _finding(error_for("tool-parser-mismatch", model=model.key, detail=detail,
-                                  **parser_facts(url, model, TOOL_PARSER)))
-    return _passed("%s: tools are taken; %s" % (model.key, "it called one" if answer.tool_calls else "it answered without a call"))
+        return _parser_finding(case, model, "tool-parser-mismatch", marker, TOOL_PARSER)
+    for call in answer.tool_calls:
+        detail = _argument_fault(call["function"])
+        if detail and answer.finish_reason != "length":
+            return case.found("tool-arguments", model=model.key, detail=detail)
+    called = "it called one" if answer.tool_calls else "it answered without a call"
+    return _passed("%s: tools are taken; %s" % (model.key, called))
 
 
-# (check, what the case must hold for it to run, function), in the order they run. The
-# first seven can stop a diagnosis: what they find decides the exit status.
+def _argument_fault(function):
+    """Return what is wrong with the arguments of a call of the probe's tool, or None."""
+    try:
+        arguments = loads_untrusted(function["arguments"] or "{}")
+    except ValueError:
+        return "arguments that are cut off or not JSON"
+    if function["name"] == _PROBE_TOOL["function"]["name"] and not _get(arguments, "city"):
+        return "no value for its required argument"
+    return None
+
+
+Check = collections.namedtuple("Check", "name needs gate examine")
+Check.__doc__ = """One row of the table of checks, in the order they run.
+
+`needs` is what the case must hold for it to look; what a `gate` finds decides the exit status.
+"""
 _CHECKS = (
-    ("settings", None, _check_settings), ("provider", "sound", _check_provider), ("key", "sound", _check_key),
-    ("base-url", "sound", _check_base_url), ("connect", "usable", _check_connect), ("http", "connected", _check_http),
-    ("auth", "answered", _check_auth), ("version", "connected", _check_version), ("health", "connected", _check_health),
-    ("models", "rows", _check_models), ("references", "rows", _check_references), ("limits", "rows", _check_limits),
-    ("template", "rows", _check_template), ("load", "rows", _check_load), ("exposed", "rows", _check_exposed),
+    Check("settings", None, True, _check_settings),
+    Check("provider", "provider", True, _check_provider),
+    Check("key", "provider", True, _check_key),
+    Check("base-url", "provider", True, _check_base_url),
+    Check("connect", "usable", True, _check_connect),
+    Check("auth", "answered", True, _check_auth),
+    Check("version", "connected", False, _check_version),
+    Check("health", "connected", False, _check_health),
+    Check("models", "rows", False, _check_models),
+    Check("chat", "rows", False, _check_chat),
+    Check("references", "rows", False, _check_references),
+    Check("limits", "rows", False, _check_limits),
+    Check("template", "chats", False, _check_template),
+    Check("exposed", "rows", False, _check_exposed),
 )
-_PROBES = (("probe", "rows", _probe_models),)
+_PROBES = (Check("probe", "chats", False, _probe_models),)
 
 
 # ----------------------------------------------------------------------------
 # Config editing: the wanted value, and the text that has it
 # ----------------------------------------------------------------------------
+# Pure. Merging, pruning and edits make the value that is wanted; `edited_text` writes what
+# differs into the text, and proves that it now reads as that value. Nothing outside the
+# difference may change by a byte.
 
 Noted = collections.namedtuple("Noted", "value note")
 Noted.__doc__ = "A value to write, and the comment above it that says where it comes from."
-Merge = collections.namedtuple("Merge", "edits unserved")
-Merge.__doc__ = """What `merge_provider` wants done: [(key path, value)], and the ids of the rows kept
-although the server has no such model."""
-Style = collections.namedtuple("Style", "unit newline quote key_quote colon comma pad bracket_pad "
-                                        "trailing leaves comments compact")
-Style.__doc__ = """How a JSON5 text is laid out.
-
-`unit` is one step of indentation; `key_quote` "" for bare keys; `pad` and
-`bracket_pad` stand inside the braces and brackets of one line; `trailing`: a
-comma ends the last line of a container; `leaves`: a container of scalars takes
-one line; `compact`: all is one line.
-"""
-_PAGE_STYLE = Style("  ", "\n", '"', "", ": ", ", ", " ", "", True, True, True, False)
-_LINE_END = "[\r\n\u2028\u2029]"
-_LINE_WIDTH = 100                    # columns a one-line container may take, unless longer ones stand beside it
-_STYLE_SAMPLE = 50                   # containers looked at to learn the style around a place
+Merge = collections.namedtuple("Merge", "wanted unserved")
+Merge.__doc__ = """What `merge_provider` returns: the wanted config, and the ids of the rows kept
+although the server does not serve them."""
+_SIZES = ("contextWindow", "maxTokens")
 
 
-def config_block(models, base_url, api_key_text="${VLLM_API_KEY}", evidence=None):
-    """Return the models.providers.<id> object for some Models, as OpenClaw's documentation writes it.
+def config_block(models, base_url, evidence):
+    """Return the models.providers.<id> object for some Models, as OpenClaw's documentation has it.
 
-    `evidence` is {model id: (compat object or None, reason)}: what was seen of a
-    model's thinking; the reason becomes a comment. `api_key_text` None leaves
-    apiKey out. A Model whose context_window is None gets no window.
+    `evidence` is {model id: (compat object or None, reason) or None}: what was seen of
+    a model's thinking; the reason becomes a comment. A Model whose context_window is
+    None gets no window.
     """
-    evidence = evidence or {}
-    block = {"baseUrl": base_url, "apiKey": api_key_text, "api": "openai-completions",
-             "models": [_config_row(model, *evidence.get(model.id, (None, ""))) for model in models]}
-    if api_key_text is None:
-        del block["apiKey"]
-    return block
+    rows = [_config_row(model, *evidence.get(model.id) or (None, "")) for model in models]
+    return {"baseUrl": base_url, "apiKey": "${VLLM_API_KEY}", "api": "openai-completions",
+            "timeoutSeconds": 300, "models": rows}
 
 
 def _config_row(model, compat, reason):
-    row = {"id": _literal(model.id), "name": _literal(model.name), "reasoning": bool(model.reasoning or compat),
-           "input": list(model.input), "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}}
+    row = {
+        "id": _literal(model.id),
+        "name": _literal(model.name),
+        "reasoning": bool(model.reasoning or reason),
+        "input": list(model.input),
+        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+    }
     if model.context_window is not None:
         row["contextWindow"] = model.context_window
         row["maxTokens"] = _written_max_tokens(model.context_window)
     if compat:
-        row["compat"] = dict(compat)
-    if reason:
-        field = "compat" if compat else "reasoning"
-        row[field] = Noted(row[field], reason)
+        row["compat"] = Noted(compat, reason)
+    elif reason:
+        row["reasoning"] = Noted(True, reason)
     return row
 
 
@@ -6079,8 +6562,19 @@ def _literal(text):
     return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
 
 
-def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None, refresh=False,
-                   replace_base_url=False, variables=None):
+def _plain(value):
+    """Return a copy of a value without the notes in it."""
+    if isinstance(value, Noted):
+        value = value.value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None,
+                   refresh=False, replace_base_url=False, variables=None, bases=None):
     """Return the Merge that brings a `config_block` into a config.
 
     `config` is the file's own object, before $include and substitution;
@@ -6088,441 +6582,528 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     known for what it is. `primary` is a whole reference such as vllm/qwen.
     What the file says stays, and rows gain what they lack; `refresh` renews
     contextWindow and maxTokens, `replace_base_url` the base URL; `wildcard`
-    asks for discovery and adds no rows. The Merge of its own result is empty.
+    asks for discovery and adds no rows. `bases` is {id of an adapter: id of its
+    base}. The merge of its own result changes nothing.
     """
-    spelled, known = find_block(config, provider)
-    path = ("models", "providers", spelled)
-    edits, unserved = [], []
-
-    def plain(value):
-        return _substitute(value, variables or {}, "", {})
-
-    if known is None:
-        edits.append((path, dict(block, models=[]) if wildcard else block))
+    variables = variables or {}
+    wanted = _plain(config)
+    providers = wanted.setdefault("models", {}).setdefault("providers", {})
+    known = providers.setdefault(find_block(wanted, provider)[0], dict(block, models=[]))
+    for field in ("baseUrl", "apiKey", "api"):
+        if field != "apiKey" or not _authorizes(known):
+            known.setdefault(field, block[field])
+    if replace_base_url:
+        if _substitute(known["baseUrl"], variables).rstrip("/") != block["baseUrl"]:
+            known["baseUrl"] = block["baseUrl"]
+    unserved = []
+    if wildcard or primary:
+        defaults = wanted.setdefault("agents", {}).setdefault("defaults", {})
+    if wildcard:
+        chosen = defaults.setdefault("models", {})
+        if provider.lower() + "/*" not in map(str.lower, chosen):
+            chosen[provider + "/*"] = {}
     else:
-        for field in ("baseUrl", "apiKey", "api"):
-            if field in block and field not in known and not (field == "apiKey" and _authorizes(known)):
-                edits.append((path + (field,), block[field]))
-        if replace_base_url and "baseUrl" in known:
-            if str(plain(known["baseUrl"])).rstrip("/") != block["baseUrl"].rstrip("/"):
-                edits.append((path + ("baseUrl",), block["baseUrl"]))
-        if not wildcard:
-            row_edits, unserved = _merge_rows(path, known, block["models"], refresh, plain)
-            edits += row_edits
-    defaults = ("agents", "defaults")
-    chosen = _get(config, *defaults + ("models",)) or {}
-    pattern = provider + "/*"
-    if wildcard and pattern.lower() not in [str(key).lower() for key in chosen]:
-        edits.append((defaults + ("models", pattern), {}))
-    model = _get(config, *defaults + ("model",))
-    now = plain(model if isinstance(model, str) else _get(model, "primary"))
-    if primary is not None and not _same_key(now, primary):
-        edits.append((defaults + (("model",) if isinstance(model, str) else ("model", "primary")), _literal(primary)))
-    return Merge(edits, unserved)
+        unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
+    if primary:
+        _choose_primary(defaults, primary, variables)
+    return Merge(wanted, unserved)
 
 
 def _authorizes(known):
     """Tell whether a provider block brings its key in another way than apiKey."""
-    headers = [name.lower() for name in _get(known, "headers") or {}]
+    headers = map(str.lower, known.get("headers") or {})
     return _get(known, "request", "auth") is not None or "authorization" in headers
 
 
-def _merge_rows(path, known, wanted, refresh, plain):
-    path += ("models",)
-    rows = known.get("models")
-    if rows is None:
-        return [(path, wanted)], []
-    rows = rows if isinstance(rows, list) else []        # an $include: `refuse_included` names its file
-    ids = [str(plain(_get(row, "id"))).strip() for row in rows]
-    served = {plain(row["id"]).strip(): row for row in wanted}
-    edits = []
-    for index, model_id in enumerate(ids):
-        if model_id in served:
-            edits += _row_edits(path + (index,), rows[index], served[model_id], known, refresh)
-    new = [row for model_id, row in served.items() if model_id not in ids]
-    edits += [(path + (len(rows) + count,), row) for count, row in enumerate(new)]
-    return edits, [model_id for model_id in ids if model_id not in served]
+def _choose_primary(defaults, primary, variables):
+    model = defaults.setdefault("model", {})
+    place, key = model, "primary"
+    if isinstance(model, str):
+        place, key = defaults, "model"
+    if not _same_key(_substitute(place.get(key), variables), primary):
+        place[key] = _literal(primary)
 
 
-def _row_edits(path, row, wanted, known, refresh):
-    """Return the edits that give a row of the file what it lacks; `known` is the provider block around it."""
-    sizes = ("contextWindow", "maxTokens")
-    wanted = dict(wanted)
-    if "maxTokens" in wanted and not refresh:
+def _merge_rows(known, served, refresh, variables, bases):
+    """Merge served rows into a provider block; return the ids of its rows that are not served."""
+    if not isinstance(known.setdefault("models", []), list):
+        known["models"] = []                             # an $include: `refuse_included` names its file
+    rows = collections.OrderedDict()
+    for row in known["models"]:
+        rows.setdefault(_row_id(row, variables), row)
+    served = {_row_id(row, variables): row for row in served}
+    unserved = [model_id for model_id in rows if model_id not in served]
+    for model_id in sorted(served, key=lambda model_id: model_id in bases):
+        row = served[model_id]
+        base = rows.get(bases.get(model_id))
+        if base is not None:
+            row = _like_base(row, base, bases[model_id])
+        if model_id in rows:
+            _complete_row(rows[model_id], row, known, refresh)
+        else:
+            rows[model_id] = row
+            known["models"].append(row)
+    return unserved
+
+
+def _row_id(row, variables):
+    return str(_substitute(_get(row, "id"), variables)).strip()
+
+
+def _like_base(row, base, base_id):
+    """Return the row of an adapter with reasoning and compat of its base's row."""
+    row = dict(row, reasoning=_plain(base["reasoning"]))
+    row.pop("compat", None)
+    if "compat" in base:
+        row["compat"] = _plain(base["compat"])
+    if row["reasoning"]:
+        row["reasoning"] = Noted(True, "by its base, " + base_id)
+    return row
+
+
+def _complete_row(row, served, known, refresh):
+    """Give a row of the file what it lacks; `known` is the provider block around it."""
+    served = dict(served)
+    if "maxTokens" in served and not refresh:
         pinned = [row.get("contextTokens"), row.get("contextWindow", known.get("contextWindow"))]
-        window = min([size for size in pinned if _is_number(size)] or [wanted["contextWindow"]])
-        wanted["maxTokens"] = _written_max_tokens(window)
+        windows = [size for size in pinned if _is_number(size)] or [served["contextWindow"]]
+        served["maxTokens"] = _written_max_tokens(min(windows))
     if row.get("reasoning") is False:
-        wanted.pop("compat", None)                       # a way to ask for thinking is of no use there
-    edits = []
-    for field, value in wanted.items():
-        if field not in row:
-            if field not in sizes or field not in known:
-                edits.append((path + (field,), value))
-        elif field in sizes and refresh and row[field] != value:
-            edits.append((path + (field,), value))
-        elif field == "compat":
-            edits += [(path + (field, key), item) for key, item in _bare(value).items() if key not in row[field]]
-    return edits
+        served.pop("compat", None)                       # a way to ask for thinking is of no use there
+    for field, value in served.items():
+        if field in _SIZES and field in row and refresh:
+            row[field] = value
+        elif field == "compat" and field in row:
+            row[field].update(dict(_plain(value), **row[field]))
+        elif field not in _SIZES or field not in known:
+            row.setdefault(field, value)
 
 
-def refuse_included(config, edits, path, sources):
-    """Raise ConfigError when an edit's place lies in a file that `config`, the object of `path`, includes.
+def prune_rows(config, provider, served, variables=None):
+    """Return a config without the rows of a provider whose ids are not among `served`."""
+    wanted = _plain(config)
+    rows = _get(wanted, "models", "providers", find_block(wanted, provider)[0], "models")
+    if isinstance(rows, list):
+        rows[:] = [row for row in rows
+                   if "$include" in row or _row_id(row, variables or {}) in served]
+    return wanted
 
-    It does when an object on the way is nothing but an $include, or the
-    included file has the next key too. `sources` is {file: text}.
+
+def refuse_included(value, wanted, path, sources, place=()):
+    """Raise ConfigError where `wanted` differs from a file's value in a place that it includes.
+
+    It does when an object on the way is nothing but an $include, or the included
+    file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
-    for keys, _ in edits:
-        value = config
-        for depth, key in enumerate(keys):
-            included = _included_holder(value, key, path, sources)
-            if included:
-                place = ".".join(str(part) for part in keys[:depth + 1])
-                raise error_for("config-included", where=path, place=place, included=included)
-            if isinstance(value, list):
-                value = value[key] if key < len(value) else None
-            else:
-                value = _get(value, key)
+    holders = [value]
+    if isinstance(value, list):                          # a row from elsewhere may be any model
+        holders += value
+    targets = [target for holder in holders for target in _include_targets(holder, path)]
+    for key, old, new in _differences(value, wanted):
+        for target in targets:
+            if isinstance(value, list) or len(value) == 1 or _holds(target, key, sources):
+                raise error_for("config-included", where=path, included=target,
+                                place=format_path(place + (key,)))
+        refuse_included(old, new, path, sources, place + (key,))
 
 
-def _included_holder(value, key, path, sources):
-    if isinstance(value, list):                          # one row from elsewhere may be any model
-        return next((found for row in value for found in _include_targets(row, path)), None)
-    for target in _include_targets(value, path):
-        if len(value) == 1 or _holds(target, key, sources):
-            return target
-    return None
+def _differences(value, wanted):
+    """Return [(key or index, old value, new value)] of what differs in a container; None is nothing."""
+    members = []
+    if isinstance(value, dict):
+        if not isinstance(wanted, dict):
+            wanted = {}
+        members = [(key, value.get(key), wanted.get(key)) for key in dict(value, **wanted)]
+    elif isinstance(value, list) and isinstance(wanted, list):
+        plan, added = _planned_items(value, wanted)
+        added = [item for _, item in added]
+        new = [None if item is REMOVED else item for item in plan] + added
+        members = zip(range(len(new)), value + [None] * len(added), new)
+    return [member for member in members if json.dumps(member[1]) != json.dumps(member[2])]
 
 
 def _include_targets(value, path):
     names = _get(value, "$include") or []
-    return [include_target(name, path) for name in ([names] if isinstance(names, str) else names)]
+    if isinstance(names, str):
+        names = [names]
+    return [include_target(name, path) for name in names]
 
 
 def _holds(path, key, sources):
-    value = json5_loads(sources[path]) if path in sources else None
-    if not isinstance(value, dict):
+    if path not in sources:
         return True                                      # nothing is known of it
-    names = [name.lower() for name in value]
-    return str(key).lower() in names or any(_holds(target, key, sources) for target in _include_targets(value, path))
+    value = json5_loads(sources[path])
+    return key.lower() in map(str.lower, value) or any(
+        _holds(target, key, sources) for target in _include_targets(value, path))
 
 
-def edited_text(text, edits, where):
-    """Return a JSON5 text with [(key path, value)] set in it, proved to differ in nothing else.
+_PATH_STEP = (
+    r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
+    r"""|\[(?P<index>[0-9]{1,9})\]"""
+    r"""|\[(?P<json>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
+    r"""|\['(?P<text>[^']*)'\]"""
+    r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
+)
 
-    `where` names the file. Raises ConfigError when the proof fails.
+
+def parse_path(text):
+    """Return the key path (a tuple) of a text such as `agents.defaults.models["vllm/m"].alias`.
+
+    Names stand in dots or brackets, indices in brackets. Raises UsageError.
     """
-    new_text = apply_splices(text, edit_json5(text, edits))
-    prove_edit(text, new_text, edits, where)
+    path, end = leading_path(text)
+    if not path or end < len(text):
+        raise UsageError("%s is not a path" % text, PATH_HINT)
+    return path
+
+
+PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
+
+
+def leading_path(text):
+    """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
+    path, end = (), 0
+    step = re.compile(_PATH_STEP)
+    readers = {"index": int, "json": json.loads}
+    while step.match(text, end):
+        found = step.match(text, end)
+        read = readers.get(found.lastgroup, str)
+        path += (read(found.group(found.lastgroup)),)
+        end = found.end()
+    return path, end
+
+
+def parse_value(text):
+    """Return the value of a JSON5 text, else the text itself."""
+    try:
+        return json5_tree(text).value
+    except Json5Error:
+        return text
+
+
+def format_path(path):
+    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
+    text = ""
+    for key in path:
+        if isinstance(key, str) and re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
+            text += "." + key
+        else:
+            text += "[%s]" % json.dumps(key)
+    return text.lstrip(".")
+
+
+def edit_command(edits, config_path=None):
+    """Return the shell command that makes some Edits in the config file."""
+    import shlex
+    words = ["config", "--write"]
+    if config_path is not None:
+        words += ["--config", config_path]
+    for path, value in edits:
+        if value is REMOVED:
+            words += ["--unset", format_path(path)]
+            continue
+        if not isinstance(value, str) or parse_value(value) != value:
+            value = json.dumps(value)
+        words += ["--set", format_path(path) + "=" + value]
+    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+
+
+def apply_edits(config, edits):
+    """Return a copy of a config with some Edits made, in their order.
+
+    Objects (arrays before an index) are made on the way; an index one past the end
+    appends; what is absent stays so when it is to be removed. Raises ConfigError where
+    a path leads through a scalar or past the end of an array.
+    """
+    for path, value in edits:
+        config = _with_edit(config, path, value, ())
+    return _plain(config)
+
+
+def _with_edit(place, path, value, above):
+    """Return a container with what a path names set or removed; `above` is its own path."""
+    if not path:
+        return value
+    key, rest = path[0], path[1:]
+    if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
+        members, key = dict(enumerate(place)), int(key)  # models.0.id too, as messages have it
+        fits = key <= len(place)
+    else:
+        members, fits = place, isinstance(place, dict) and isinstance(key, str)
+    if not fits:
+        raise error_for("config-not-written", where=format_path(above) or "the top level",
+                        problem="there is no %s in %s" % (format_path((key,)), _json_type(place)),
+                        fix="look at what is there: %s config --check" % TOOL)
+    if key not in members and value is REMOVED:
+        return place
+    made = [] if rest and isinstance(rest[0], int) else {}
+    members = dict(members)
+    members[key] = _with_edit(members.get(key, made), rest, value, above + (key,))
+    if members[key] is REMOVED:
+        del members[key]
+    if isinstance(place, list):
+        return list(members.values())
+    return members
+
+
+Look = collections.namedtuple("Look", "unit newline quote key_quote trailing notes")
+Look.__doc__ = """How a file is written.
+
+`unit` is one step of indentation; `key_quote` is "" for bare keys; `trailing`: a comma
+ends the last line of a container; `notes`: comments may be written.
+"""
+_PAGE_LOOK = Look("  ", "\n", '"', "", True, True)
+_LINE_WIDTH = 100                    # columns that a container on one line may take
+Member = collections.namedtuple("Member", "floor own value tail comma end")
+Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
+
+`floor` ends what is before it; `own` begins what is its own: comments right above it, or
+before it on its line, and its key. `value` is a Node, `tail` ends the comments behind
+it, `comma` may be None, `end` ends all, comments behind the comma included.
+"""
+_LINE_END = r"(?:\r\n|[\r\n\u2028\u2029])"
+_COMMENT = r"(?://[^\r\n\u2028\u2029]*(?=[\r\n\u2028\u2029])|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
+_BLANKS = r"[^\S\r\n\u2028\u2029]*"
+# Comments behind something, on its line.
+_BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u2029]*)?"
+# Lines of comments without a blank line, and comments on the line that follows, up to the end.
+_BEFORE = (r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
+           + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
+_GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
+
+
+def edited_text(text, wanted, where):
+    """Return the JSON5 text that reads as `wanted`, everything else kept byte for byte.
+
+    Values in `wanted` may be Noted. `where` names the file. Raises ConfigError when the
+    new text would not read as `wanted`, in the same order, or `text` is not JSON5.
+    """
+    root = json5_tree(text)
+    new_text = apply_splices(text, _value_changes(text, _look(text, root), root, wanted, False))
+    prove_edit(new_text, wanted, where)
     return new_text
 
 
-def apply_splices(text, splices):
-    """Return a text with each (start, end, replacement) made; they ascend and do not overlap."""
-    pieces, pos = [], 0
-    for start, end, piece in splices:
-        pieces += [text[pos:start], piece]
-        pos = end
-    return "".join(pieces + [text[pos:]])
-
-
-def prove_edit(text, new_text, edits, where):
-    """Raise ConfigError unless `new_text` is, as data, `text` with the edits made, in the same order."""
-    meant = json5_tree(text).value
-    for path, value in edits:
-        place = meant
-        for key in path[:-1]:
-            place = place[key] if isinstance(place, list) else place.setdefault(key, {})
-        if isinstance(place, list) and path[-1] == len(place):
-            place.append(None)
-        place[path[-1]] = _bare(value)
+def prove_edit(new_text, wanted, where):
+    """Raise ConfigError unless a text reads as the wanted value, in the same order."""
     try:
-        found = json5_tree(new_text).value
-    except Json5Error as error:                          # its words may quote the file, so they stay here
+        found = json.dumps(json5_tree(new_text).value)   # as text: 1 is not True, and NaN is NaN
+    except Json5Error:
+        found = None
+    if found != json.dumps(_plain(wanted)):
         raise error_for("config-not-written", where=where, fix=_by_hand(),
-                   problem="the edit would make line %d no JSON5" % error.line)
-    if json.dumps(found) != json.dumps(meant):           # as texts: 1 is not True, and NaN is NaN
-        raise error_for("config-not-written", where=where, problem="the edit would change more than was meant", fix=_by_hand())
+                        problem="the new text would not read as what is wanted")
 
 
-def edit_json5(text, edits):
-    """Return the splices [(start, end, replacement)] that set [(key path, value)] in a JSON5 text.
-
-    A path names keys and, in arrays, indices (one past the last appends);
-    objects are created on the way; of equal keys the last is meant. Values may
-    be Noted. Raises ConfigError where the path meets something else.
-    """
-    root = json5_tree(text)
-    is_json = bool(root.items) and _is_json(text)
-    splices, inserts, expanded = [], {}, {}
-    for path, value in edits:
-        chain = _chain(root, path)
-        node = chain[-1]
-        if len(chain) > len(path):
-            splices.append((node.start, node.end, _replacement(text, chain, value, is_json)))
-            continue
-        if node.start not in inserts:
-            inserts[node.start] = (chain, {}, _style(text, chain, is_json))
-        added = inserts[node.start][1]
-        rest = path[len(chain) - 1:]
-        for key in rest[:-1]:
-            added = added.setdefault(key, {})
-        added[rest[-1]] = value
-    for chain, added, style in inserts.values():
-        if _is_crowded(text, chain, added, style):
-            _expand(text, chain, style, expanded)
-    for start, (node, indent, style) in expanded.items():
-        added = inserts.pop(start)[1] if start in inserts else {}
-        splices += _spread(text, node, indent, added, style)
-    for chain, added, style in inserts.values():
-        splices += (_append if chain[-1].items else _fill)(text, chain, added, style)
-    return sorted(splices, key=lambda splice: splice[:2])
+def apply_splices(text, splices):
+    """Return a text with each (start, end, replacement) made; where they overlap, both are."""
+    pieces, pos = [], 0
+    for start, end, piece in sorted(splices, key=lambda splice: splice[:2]):
+        pieces += [text[pos:start], piece]
+        pos = max(pos, end)
+    return "".join(pieces) + text[pos:]
 
 
-def _chain(root, path):
-    """Return the Nodes along a path, from the root to the last that is there."""
-    chain = [root]
-    for depth, key in enumerate(path):
-        node = chain[-1]
-        if not isinstance(node.value, list if isinstance(key, int) else dict):
-            raise error_for("config-invalid", where=".".join(str(part) for part in path[:depth]) or "the top level",
-                       problem="expected an object, found %s" % _json_type(node.value))
-        if isinstance(node.value, list):
-            children = node.items[key:key + 1]
-        else:
-            children = [child for name, _, _, child in node.items if name == key][-1:]
-        if not children:
-            break
-        chain += children
-    return chain
+def _look(text, root):
+    """Return the Look of a JSON5 text."""
+    newline = (re.findall("\r\n|[\r\n]", text) + ["\n"])[0]
+    if not root.items:
+        return _PAGE_LOOK._replace(newline=newline)
+    _, key, _, _ = root.items[0]
+    key_quote = re.match("[\"']?", text[key]).group()
+    quotes = [token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string"]
+    trailing = _members(text, root)[-1].comma is not None
+    is_json = key_quote == '"' and not trailing          # or looks so; comments would break it
+    unit = _line_indent(text, key) or "  "
+    return Look(unit, newline, (quotes + ['"'])[0], key_quote, trailing, not is_json)
 
 
 def _children(node):
-    """Return [(key or index, start of the member, Node of its value)] of a container."""
+    """Return [(start of the member, Node of its value)] of a Node."""
     if isinstance(node.value, dict):
-        return [(key, start, child) for key, start, _, child in node.items]
-    return [(index, child.start, child) for index, child in enumerate(node.items)]
+        return [(start, child) for _, start, _, child in node.items]
+    return [(child.start, child) for child in node.items or ()]
 
 
-def _replacement(text, chain, value, is_json):
-    style = _style(text, chain[:-1], is_json)
-    if isinstance(chain[-1].value, str):
-        style = style._replace(quote=text[chain[-1].start])
-    return render_json5(value, style, _line_indent(text, chain[-1].start))
-
-
-def _is_crowded(text, chain, added, style):
-    """Tell whether what is added to a container of one line would make that line too long."""
-    node = chain[-1]
-    line = node if node.items else chain[-2] if len(chain) > 1 else None
-    if style.compact or line is None or not _is_one_line(text, line):
-        return False
-    if not node.items and text[node.start + 1:node.end - 1].strip():
-        return False                                     # the comment in there keeps its place
-    size = len(style.comma.join(_members(node, added, style, "", True)))
-    return len(_line(text, node.start)) + size > _width(text, chain)
-
-
-def _expand(text, chain, style, expanded):
-    """Note in `expanded` every container of the chain that stands on one line, with its new indentation."""
-    parent = None
-    for node in chain:
-        if _is_one_line(text, node) and node.start not in expanded and (node.items or parent in expanded):
-            outer = expanded[parent][1] + style.unit if parent in expanded else _line_indent(text, node.start)
-            expanded[node.start] = (node, outer, style)
-        parent = node.start
-
-
-def _spread(text, node, indent, added, style):
-    """Return the splices that put each member of a one-line container, and those added, on its own line."""
-    inner = style.newline + indent + style.unit
-    members = _members(node, added, style, indent + style.unit, False)
-    if not node.items:
-        return [(node.start + 1, node.end - 1, _lines(members, inner, style) + style.newline + indent)]
+def _members(text, node):
+    """Return the Members of a container."""
+    behind = re.compile(_BEHIND)
     children = _children(node)
-    bounds = [start for _, start, _ in children[1:]] + [node.end - 1]
-    after = [_after(text, child.end, bound) for (_, _, child), bound in zip(children, bounds)]
-    gaps = [node.start + 1] + [comma for comma, _, _ in after[:-1]]
-    splices = [(gap, re.compile("[ \t]*").match(text, gap).end(), inner) for gap in gaps]
-    comma, at, _ = after[-1]
-    wants_comma = not comma and (members or style.trailing)
-    body = ("," if wants_comma else "") + (_lines(members, inner, style) if members else "")
-    return splices + [(at, node.end - 1, body + style.newline + indent)]
+    stops = [start for start, _ in children[1:]] + [node.end]
+    members, floor = [], node.start + 1
+    for (start, value), stop in zip(children, stops):
+        before = re.search(_BEFORE, text[floor:start]).group()
+        tail = end = behind.match(text, value.end).end()
+        comma = re.compile("(?:[^,/]|%s)*?," % _COMMENT).match(text, tail, stop)
+        if comma:
+            end = comma.end()
+            if stop == node.end or re.search(_LINE_END, text[end:stop]):
+                end = behind.match(text, end).end()      # else they are of the next one on this line
+            comma = comma.end() - 1
+        members.append(Member(floor, start - len(before.lstrip()), value, tail, comma, end))
+        floor = end
+    return members
 
 
-def _lines(members, glue, style):
-    return glue + ("," + glue).join(members) + ("," if style.trailing else "")
+def _planned_keys(node, wanted):
+    """Return ([what each member of an object becomes, a value or REMOVED], [(key, value) to add])."""
+    last = {key: child for key, _, _, child in node.items}           # of equal keys the last counts
+    plan = []
+    for key, _, _, child in node.items:
+        value = wanted.get(key, REMOVED)
+        if value is not REMOVED and child is not last[key]:
+            value = child.value
+        plan.append(value)
+    return plan, [(key, value) for key, value in wanted.items() if key not in last]
 
 
-def _append(text, chain, added, style):
-    """Return the splices that add members behind the last one of a container."""
-    node = chain[-1]
-    _, start, last = _children(node)[-1]
-    comma, at, line_comment = _after(text, last.end, node.end - 1)
-    comma_at = last.end if line_comment else at
-    own_line = _begins_line(text, start)
-    one_line = style.compact or _is_one_line(text, node)
-    indent = _line_indent(text, start)
-    if not one_line and not own_line and not line_comment and re.search(_LINE_END, text[last.start:last.end]):
-        indent = _line_indent(text, last.end)            # `}, {`: goes on where the one before ends
-        glue = " "
-    elif not one_line:
-        if not own_line and _line_start(text, start) == _line_start(text, node.start):
-            indent += style.unit
-        glue = style.newline + indent
+def _planned_items(values, wanted):
+    """Return the same for an array, its keys None. Items go by their ids, else by what they are."""
+    names, new_names = ([json.dumps(_get(item, "id") or item) for item in items]
+                        for items in (values, _plain(wanted)))
+    left = collections.Counter(names)
+    plan, used = [], 0
+    for name in names:
+        left[name] -= 1
+        plan.append(REMOVED)
+        if used < len(wanted) and (new_names[used] == name or not left[new_names[used]]):
+            plan[-1] = wanted[used]                      # the same one, or one that has changed
+            used += 1
+    return plan, [(None, value) for value in wanted[used:]]
+
+
+def _value_changes(text, look, node, wanted, flat):
+    """Return the splices that make a Node read as `wanted`; `flat`: it shares its line with others."""
+    if isinstance(wanted, Noted):
+        wanted = wanted.value
+    if isinstance(node.value, dict) and isinstance(wanted, dict):
+        plan, added = _planned_keys(node, wanted)
+    elif isinstance(node.value, list) and isinstance(wanted, list):
+        plan, added = _planned_items(node.value, wanted)
+    elif repr(node.value) == repr(wanted):
+        return []
     else:
-        glue = style.comma[1:]
-    if not one_line and isinstance(last.value, dict) and isinstance(node.value, list):
-        if last.items and _is_one_line(text, last):      # rows of one line each
-            lengths = [len(indent + row) for row in _members(node, added, style, indent, True)]
-            one_line = max(lengths) < _width(text, chain)
-    members = _members(node, added, style, indent, one_line)
-    body = glue + ("," + glue).join(members) + ("," if comma else "")
-    return ([] if comma else [(comma_at, comma_at, ",")]) + [(at, at, body)]
+        plan, added = [REMOVED], [wanted]
+    removed = [value is REMOVED for value in plan]
+    comments = text[node.start + 1:node.end - 1].strip()
+    if added and all(removed) and (plan or not comments):            # nothing of it stays
+        if isinstance(node.value, str):
+            look = look._replace(quote=text[node.start])
+        indent = _line_indent(text, node.start)
+        return [(node.start, node.end, render_json5(wanted, look, indent, flat))]
+    flat = flat or _is_one_line(text, node)
+    splices = []
+    for (_, child), value in zip(_children(node), plan):
+        if value is not REMOVED:
+            splices += _value_changes(text, look, child, value, flat)
+    if added or any(removed):
+        members = _members(text, node)
+        for member, is_removed in zip(members, removed):
+            if is_removed:
+                splices += _removal(text, member)
+        kept = [member for member, is_removed in zip(members, removed) if not is_removed]
+        ends_in_comma = bool(members) and members[-1].comma is not None
+        if added:
+            splices += _addition(text, look, node, kept, added, ends_in_comma)
+        elif kept and kept[-1].comma is not None and not ends_in_comma:
+            splices.append((kept[-1].comma, kept[-1].comma + 1, ""))
+    return splices
 
 
-def _fill(text, chain, added, style):
-    """Return the splices that add members to a container without any."""
-    node = chain[-1]
+def _removal(text, member):
+    """Return the splices that take a member out with what is its own, and its line when it had one."""
+    start, end = member.own, member.end
+    after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
+    if after.group(1):                                   # nothing follows on its line
+        blanks = r"[ \t]*\Z"
+        if after.group(1) in "\r\n":
+            blanks = _GLUE
+        start = member.floor + len(re.sub(blanks, "", text[member.floor:start]))
+    else:
+        end = after.end()
+    if member.comma is not None and text[member.tail:member.comma].strip():
+        return [(start, member.tail, ""), (member.comma, end, "")]   # comments between are nobody's
+    return [(start, end, "")]
+
+
+def _addition(text, look, node, kept, added, ends_in_comma):
+    """Return the splices that put members behind those that a container keeps."""
     close = node.end - 1
-    indent = _line_indent(text, node.start)
-    _, at, _ = _after(text, node.start + 1, close, True)
-    if at == node.start + 1 and not re.search(_LINE_END, text[at:close]):
-        value = added if isinstance(node.value, dict) else list(added.values())
-        one_line = len(chain) > 1 and _is_one_line(text, chain[-2])
-        return [(at, close, render_json5(value, style, indent, one_line)[1:-1])]
-    inner = indent + style.unit
-    if _line_start(text, at) != _line_start(text, node.start) and _line_indent(text, at):
-        inner = _line_indent(text, at)
-    body = _lines(_members(node, added, style, inner, False), style.newline + inner, style)
-    if re.search(_LINE_END, text[at:close]):
-        return [(at, at, body)]
-    return [(at, close, body + style.newline + indent)]
+    outer = look.newline + _line_indent(text, node.start)
+    inner = outer + look.unit
+    end = node.start + 1 + len(text[node.start + 1:close].rstrip())
+    splices = []
+    if kept:
+        last = kept[-1]
+        end = last.end
+        if last.comma is None:
+            splices.append((last.value.end, last.value.end, ","))
+        one_line = _is_one_line(text, node)
+        glue = re.search(_GLUE, text[last.floor:last.own]).group() or " "
+        if "//" in text[last.value.end:end] and not glue.strip(" \t"):
+            glue = inner
+        sister = isinstance(node.value, list) and last.value.items and _is_one_line(text, last.value)
+        body = _joined(added, look, _line_indent(text, last.own), one_line or sister, glue)
+        body += "," * ends_in_comma
+        line = re.split(_LINE_END, text[_line_start(text, node.start):node.end + _LINE_WIDTH])[0]
+        if not one_line or len(line + body) <= _LINE_WIDTH:
+            return splices + [(end, end, body)]
+    for member in kept:
+        blanks = re.search(r"[ \t]*\Z", text[member.floor:member.own]).group()
+        splices.append((member.own - len(blanks), member.own, inner))
+    body = _joined(added, look, inner[len(look.newline):], False, inner) + "," * look.trailing
+    return splices + [(end, end, body), (end, close, outer)]
 
 
-def _after(text, pos, end, all_comments=False):
-    """Return (end of the comma or None, place behind it and its comments, whether that ends in a // comment).
+def _joined(members, look, indent, flat, glue):
+    texts = [glue + _member_text(key, value, look, indent, flat) for key, value in members]
+    return ",".join(texts)
 
-    Comments count on the comma's own line, or all with `all_comments`;
-    text[pos:end] is what follows the last member of a container.
+
+def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
+    """Return a value as JSON5 whose lines after the first stand at `indent`.
+
+    A container of scalars, with `flat` any container, takes one line if it has room there.
     """
-    comma, at, line_comment, same_line = None, pos, False, True
-    for token in re.compile(_JSON5_TOKEN).finditer(text, pos, end):
-        words = token.group()
-        breaks = re.search(_LINE_END, words) is not None
-        if words == ",":
-            comma, at, line_comment, same_line = token.end(), token.end(), False, True
-        elif words[0] == "/" and (all_comments or (same_line and not breaks)):
-            at, line_comment = token.end(), words.startswith("//")
-        elif breaks:
-            same_line = False
-    return comma, at, line_comment
-
-
-def render_json5(value, style=_PAGE_STYLE, indent="", one_line=False):
-    """Return a value as JSON5 whose lines after the first stand at `indent`; a Noted's note becomes a comment."""
     if isinstance(value, Noted):
         value = value.value                              # the note stands before its key
     if isinstance(value, str):
-        return _quoted(value, style.quote)
-    if not isinstance(value, (dict, list)):
+        return _quoted(value, look.quote)
+    if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
-    left, right, pad = ("{", "}", style.pad) if isinstance(value, dict) else ("[", "]", style.bracket_pad)
-    if not value:
-        return left + right
-    items = list(value.items()) if isinstance(value, dict) else [(None, item) for item in value]
-    one_line = one_line or style.compact
-    if one_line or (style.leaves and not any(isinstance(item, (dict, list, Noted)) for _, item in items)):
-        members = [_member(key, item, style, indent, True) for key, item in items]
-        text = left + pad + style.comma.join(members) + pad + right
-        if one_line or len(indent + text) <= _LINE_WIDTH:
+    members, left, right = [(None, item) for item in value], "[", "]"
+    if isinstance(value, dict):
+        members, left, right = list(value.items()), "{ ", " }"
+    if flat or not any(isinstance(item, (dict, list, Noted)) for _, item in members):
+        text = left + _joined(members, look, indent, True, " ")[1:] + right
+        if len(indent + text) <= _LINE_WIDTH:
             return text
-    inner = indent + style.unit
-    members = [_member(key, item, style, inner, False) for key, item in items]
-    return left + _lines(members, style.newline + inner, style) + style.newline + indent + right
+    outer = look.newline + indent
+    body = _joined(members, look, indent + look.unit, False, outer + look.unit)
+    return left[0] + body + "," * look.trailing + outer + right[-1]
 
 
-def _members(node, added, style, indent, one_line):
-    named = isinstance(node.value, dict)
-    return [_member(key if named else None, item, style, indent, one_line) for key, item in added.items()]
-
-
-def _member(key, item, style, indent, one_line):
-    text = render_json5(item, style, indent, one_line)
+def _member_text(key, item, look, indent, flat):
+    text = render_json5(item, look, indent, flat)
     if key is not None:
-        bare = not style.key_quote and re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key)
-        text = (key if bare else _quoted(key, style.key_quote or style.quote)) + style.colon + text
-    if isinstance(item, Noted) and style.comments:
-        note = "".join(char if char.isprintable() else " " for char in item.note)[:_LINE_WIDTH].replace("*/", "* /")
-        text = ("/* %s */ " % note if one_line else "// %s%s%s" % (note, style.newline, indent)) + text
+        if look.key_quote or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
+            key = _quoted(key, look.key_quote or look.quote)
+        text = key + ": " + text
+    if isinstance(item, Noted) and look.notes:
+        note = re.sub(r"[^ -~]|\*/", " ", item.note)[:_LINE_WIDTH]
+        comment = "// " + note + look.newline + indent
+        if flat:
+            comment = "/* " + note + " */ "
+        text = comment + text
     return text
 
 
 def _quoted(text, quote):
-    """Return a JSON5 string; what cannot be seen is escaped as JSON does it."""
-    def escape(char):
-        if char == quote or char == "\\":
-            return "\\" + char
-        return char if char.isprintable() else "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
-
-    return quote + "".join(escape(char) for char in text) + quote
-
-
-def _bare(value):
-    """Return a value without the notes in it."""
-    if isinstance(value, Noted):
-        return _bare(value.value)
-    if isinstance(value, dict):
-        return {key: _bare(item) for key, item in value.items()}
-    return [_bare(item) for item in value] if isinstance(value, list) else value
-
-
-def _style(text, chain, is_json):
-    """Return the Style around a place, the nearest example of each habit deciding."""
-    import itertools
-    near = list(itertools.islice(_neighbours(chain), _STYLE_SAMPLE))
-    objects = [item for node in near if isinstance(node.value, dict) for item in node.items]
-    strings = [text[child.start] for node in near for _, _, child in _children(node) if isinstance(child.value, str)]
-    bare_able = [text[start] for key, start, _, _ in objects if re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key)]
-    quotes = strings + [text[start] for _, start, _, _ in objects if text[start] in "\"'"] + ['"']
-    flat = [node for node in near if _is_one_line(text, node)]
-    tall = [node for node in near if _begins_line(text, _children(node)[-1][1])]
-    units = [_line_indent(text, _children(node)[-1][1])[len(_line_indent(text, node.start)):] for node in tall]
-    colons = [text[end:child.start] for _, _, end, child in objects]
-    colon = (" :" if colons[0][0] == " " else ":") + (" " if colons[0][-1] in " \t\r\n" else "") if colons else ": "
-    pads = [text[node.start + 1] == " " for node in flat if isinstance(node.value, dict)]
-    bracket_pads = [text[node.start + 1] == " " for node in flat if isinstance(node.value, list)]
-    pairs = [_children(node)[:2] for node in flat if len(node.items) > 1]
-    commas = [text[_after(text, one[2].end, two[1])[0]] == " " for one, two in pairs]
-    trailing = [_after(text, _children(node)[-1][2].end, node.end - 1)[0] is not None for node in tall]
-    compact = bool(chain[0].items) and _is_one_line(text, chain[0]) and colon == ":" and not any(pads[:1])
-    line_end = re.compile("\r\n|\r|\n").search(text, chain[-1].start) or re.search("\r\n|\r|\n", text)
-    return Style(
-        unit=next((unit for unit in units if unit), "  "), newline=line_end.group() if line_end else "\n", quote=quotes[0],
-        key_quote=bare_able[0] if bare_able and bare_able[0] in "\"'" else '"' if is_json else "",
-        colon=colon, comma=", " if (commas or [colon != ":"])[0] else ",",
-        pad=" " if (pads or [not compact])[0] else "", bracket_pad=" " if any(bracket_pads[:1]) else "",
-        trailing=(trailing or [not is_json])[0], leaves=not is_json or bool(flat),
-        comments=not is_json and not compact, compact=compact)
-
-
-def _neighbours(chain):
-    """Yield the containers with members around a place, nearest first."""
-    for node in reversed(chain):
-        nodes = [node]
-        while nodes:
-            node = nodes.pop()
-            if node.items:
-                yield node
-                nodes += [child for _, _, child in reversed(_children(node)[:_STYLE_SAMPLE])]
-
-
-def _is_json(text):
-    try:
-        json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_int=json_number)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    """Return a JSON5 string, all of it in ASCII when some of it cannot be seen."""
+    text = json.dumps(text, ensure_ascii=not text.isprintable()).replace("\x7f", "\\u007f")
+    if quote == "'":
+        text = "'" + text[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
+    return text
 
 
 def _is_one_line(text, node):
@@ -6530,48 +7111,38 @@ def _is_one_line(text, node):
 
 
 def _line_start(text, pos):
-    return max(text.rfind("\n", 0, pos), text.rfind("\r", 0, pos)) + 1
-
-
-def _line(text, pos):
-    """Return the line a position is on, as far as its end."""
-    return re.compile("[^\r\n]*").match(text, _line_start(text, pos)).group()
+    start = text.rfind("\n", 0, pos) + 1
+    return max(start, text.rfind("\r", start, pos) + 1)
 
 
 def _line_indent(text, pos):
-    return re.match("\ufeff?([ \t]*)", _line(text, pos)).group(1)
-
-
-def _begins_line(text, pos):
-    return not text[_line_start(text, pos):pos].strip(" \t\ufeff")
-
-
-def _width(text, chain):
-    """Return how long a line may become: as long as those of the container around it, at least _LINE_WIDTH."""
-    around = chain[-2] if len(chain) > 1 else chain[-1]
-    lines = re.split("[\r\n]", text[around.start:min(around.end, around.start + 100 * _LINE_WIDTH)])
-    return max([_LINE_WIDTH] + [len(line) for line in lines])
+    return re.compile("\ufeff?([ \t]*)").match(text, _line_start(text, pos)).group(1)
 
 
 # ----------------------------------------------------------------------------
 # Writing openclaw.json
 # ----------------------------------------------------------------------------
 
+# The only section that writes files; at every moment the old file or the new one is there, whole.
+
 def write_config(path, old_text, new_text):
     """Replace a config file, which must still hold `old_text` (None: must not exist), by `new_text`.
 
-    Atomic: at every moment the old file or the new one is there, whole; the
-    old one stays beside it as .bak. Mode and, where permitted, owner are kept;
-    a symlink's target is what is replaced; new files are 0600, new directories
-    0700. Raises ConfigError, having changed nothing in the file.
+    The old file stays beside it as .bak. Mode, group and, where permitted, owner are
+    kept; a symlink's target is what is replaced, other hard links keep the old file; new
+    files are 0600, new directories 0700. Raises ConfigError, having changed nothing.
     """
     real = os.path.realpath(path)
-    old = None if old_text is None else old_text.encode("utf-8")
+    directory = os.path.dirname(real)
+    old = status = None
     try:
-        if old is None:
-            _make_directories(os.path.dirname(real))
+        if old_text is None:
+            _make_directories(directory)
+        else:
+            old = old_text.encode("utf-8")
         _check_unchanged(real, old)
-        status = None if old is None else os.stat(real)
+        if old is not None:
+            status = os.stat(real)
 
         def keep_old():
             if old is not None:
@@ -6581,7 +7152,7 @@ def write_config(path, old_text, new_text):
         _replace_file(real, new_text.encode("utf-8"), status, keep_old)
     except OSError as error:
         raise error_for("config-not-written", where=path, problem=error.strerror or str(error),
-                   fix=_write_advice(error.errno, os.path.dirname(real)))
+                        fix=_write_advice(error.errno, directory))
 
 
 def _make_directories(directory):
@@ -6592,24 +7163,28 @@ def _make_directories(directory):
 
 
 def _check_unchanged(path, old):
-    """Raise OSError or ConfigError unless a file holds the bytes `old` (None: is absent) and may be written."""
+    """Raise OSError or ConfigError unless a file holds `old` (None: is absent) and may be written."""
     try:
         with open(path, "r+b") as file:                  # + so that a write-protected file is refused
             found = file.read()
     except FileNotFoundError:
         found = None
     if found != old:
-        raise error_for("config-not-written", where=path, problem="it was changed by someone else meanwhile",
-                   fix="look at what changed, then run it again")
+        raise error_for("config-not-written", where=path,
+                        problem="something else changed it in the meantime",
+                        fix="look at what changed, then run it again")
 
 
 def _replace_file(path, data, status, last_step=None):
     """Put `data` into place under `path`, with mode and owner of `status`; `last_step` runs just before."""
     import tempfile
     directory, name = os.path.split(path)
-    temporary = None
+    prefix, temporary = ".%s." % name, None
+    if os.name == "posix":                               # elsewhere nobody says which processes run
+        prefix += _process_space()
+        _remove_stale(directory, prefix)
     try:
-        descriptor, temporary = tempfile.mkstemp(".tmp", "." + name + ".", directory)
+        descriptor, temporary = tempfile.mkstemp(".tmp", "%s%d." % (prefix, os.getpid()), directory)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -6629,16 +7204,45 @@ def _replace_file(path, data, status, last_step=None):
     _sync_directory(directory)
 
 
+def _process_space():
+    """Return a name for where process ids count: this host, on Linux with its namespace for them."""
+    space = re.findall(r"\[([0-9]+)\]", os.path.realpath("/proc/self/ns/pid"))
+    return "-".join([os.uname().nodename] + space + [""])
+
+
+def _remove_stale(directory, prefix):
+    """Remove the temporary files under a prefix that killed processes left."""
+    try:
+        for name in os.listdir(directory):
+            found = re.match(re.escape(prefix) + r"([0-9]{1,9})\.\w+\.tmp\Z", name)
+            if found and not _is_running(int(found.group(1))):
+                os.unlink(os.path.join(directory, name))
+    except OSError:
+        pass                                             # they are in nobody's way
+
+
+def _is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _keep_owner_and_mode(path, status):
     import stat
     made = os.stat(path)
-    if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
-        try:
-            os.chown(path, status.st_uid, status.st_gid)
-        except PermissionError:
-            pass                                         # only root may give files away
-    if stat.S_IMODE(made.st_mode) != stat.S_IMODE(status.st_mode):
-        os.chmod(path, stat.S_IMODE(status.st_mode))     # after chown, which takes bits away
+    owner, group = status.st_uid, status.st_gid
+    if (made.st_uid, made.st_gid) != (owner, group):
+        for user in (owner, -1):                         # only root may give files away
+            try:
+                os.chown(path, user, group)
+                break
+            except PermissionError:
+                pass
+    mode = stat.S_IMODE(status.st_mode)
+    if stat.S_IMODE(made.st_mode) != mode:
+        os.chmod(path, mode)                             # after chown, which takes bits away
 
 
 def _sync_directory(directory):
@@ -6653,17 +7257,21 @@ def _sync_directory(directory):
         pass                                             # the new file is in place all the same
 
 
+# The next step after a write that failed with an errno; `*` is the directory.
+_WRITE_ADVICE = (
+    ((errno.EACCES, errno.EPERM), "allow it (ls -ld * shows who may write), then run it again"),
+    ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space under *, then run it again"),
+    ((errno.EBUSY, errno.EXDEV), "the file seems to be mounted by itself, as containers do: "
+                                 "mount its directory, then run it again"),
+)
+
+
 def _write_advice(code, directory):
-    """Return the next step after a write that failed with an errno."""
-    if code in (errno.EACCES, errno.EPERM):
-        step = "allow it (ls -ld %s shows who may write), then run it again" % directory
-    elif code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        step = "free some space under %s, then run it again" % directory
-    elif code in (errno.EBUSY, errno.EXDEV):
-        step = "the file seems mounted by itself, as containers do: mount its directory, then run it again"
-    else:
-        step = "mend that under %s, then run it again" % directory
-    return "%s; or %s" % (step, _by_hand())
+    step = "look into that under *, then run it again"
+    for codes, advice in _WRITE_ADVICE:
+        if code in codes:
+            step = advice
+    return "%s; or %s" % (step.replace("*", directory), _by_hand())
 
 
 def _by_hand():
@@ -6831,20 +7439,13 @@ class ReaderGone(Exception):
     """Nobody reads standard output any more."""
 
 
-class _Nowhere(io.TextIOBase):
-    """Stands in for a standard error that is closed."""
-
-    def write(self, text):
-        return len(text)
-
-
 class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
         self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
-        if stderr is None:
-            self.stderr = _Nowhere()
+        if stderr is None:                           # it is closed
+            self.stderr = io.StringIO()
         self.secrets, self.warned = [], []
         self.verbose = False
 
@@ -6862,9 +7463,15 @@ class Console(object):
         self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
 
     def err(self, text):
-        """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
+        """Write lines about the run to standard error, at once; never fails."""
         self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
         self.flush_errors()
+
+    def warn(self, text):
+        """Write a warning to standard error, the same one once in a run."""
+        if text not in self.warned:
+            self.warned.append(text)
+            self.err("warning: " + text)
 
     def detail(self, text):
         """Write a line to standard error with --verbose."""
@@ -6872,28 +7479,28 @@ class Console(object):
             self.err(text)
 
     def out_json(self, value, indent=2):
-        """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
+        """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
         encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
         pieces = encoder.iterencode(redact_value(value, self.secrets))
-        while True:                                  # in batches: the whole text at once would double the memory
+        while True:                                  # in batches: all of it would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             if not text:
                 return self.write(self.stdout, "\n")
             self.write(self.stdout, escaped_json(text))
 
     def out_exact(self, text):
-        """Write to standard output what another program reads: nothing but known secrets is changed."""
+        """Write to standard output what a program reads: only known secrets are changed."""
         self.write(self.stdout, redact_known(text, self.secrets) + "\n")
 
     def write_answer(self, text):
-        """Write redacted text of an answer: to a pipe or file as it is, to a terminal made visible."""
+        """Write redacted text of an answer: to a pipe or file as it is, visible to a terminal."""
+        if is_terminal(self.stdout):
+            return self.write(self.stdout, visible(text, UNSAFE_ANSWER))
         buffer = getattr(self.stdout, "buffer", None)
-        if buffer is None or is_terminal(self.stdout):
-            if is_terminal(self.stdout):
-                text = visible(text, UNSAFE_ANSWER)
+        if buffer is None:
             return self.write(self.stdout, text)
         encoding = self.stdout.encoding
-        if self.stdout.errors == "surrogateescape":  # Python's mark of the C locale, which states no encoding
+        if self.stdout.errors == "surrogateescape":  # Python's mark of a locale without an encoding
             encoding = "utf-8"
         self._attempt(self.stdout, self.stdout.flush)
         self._attempt(self.stdout, buffer.write, text.encode(encoding, "backslashreplace"))
@@ -6910,7 +7517,8 @@ class Console(object):
             self._attempt(stream, stream.write, text)
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            self._attempt(stream, stream.write, text.encode(encoding, "backslashreplace").decode(encoding))
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+            self._attempt(stream, stream.write, text)
 
     def _attempt(self, stream, act, *arguments):
         try:
@@ -6926,10 +7534,11 @@ class Console(object):
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
-        return is_terminal(stream) and not self.env.get("NO_COLOR") and self.env.get("TERM") != "dumb"
+        plain = self.env.get("NO_COLOR") or self.env.get("TERM") == "dumb"
+        return is_terminal(stream) and not plain
 
     def report(self, error):
-        """Write an Error in one to three lines: what and where, the next step, where to ask further."""
+        """Write an Error in one to three lines: what and where, the next step, where to ask."""
         for indent, text in (("error: ", error.message), ("  ", error.next_step)):
             if text:
                 self.err(indent + visible(redact(text, self.secrets), UNSAFE_LINE))
@@ -6937,7 +7546,7 @@ class Console(object):
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
-        """Flush both streams, that a failure of standard output shows here and not at the interpreter's end."""
+        """Flush both streams: standard output must not fail at the interpreter's end only."""
         self.flush_errors()
         if self.stdout is not None:
             self._attempt(self.stdout, self.stdout.flush)
@@ -6981,7 +7590,7 @@ class LiveText(object):
 
 
 def display_width(text):
-    """Return how many columns of a terminal a text takes: wide characters two, combining ones none."""
+    """Return how many columns of a terminal a text takes: wide characters 2, combining ones 0."""
     if len(text) == len(text.encode("utf-8", "surrogatepass")):
         return len(text)
     import unicodedata
@@ -7110,7 +7719,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
 
 
 def _abandon(stream):
-    """Point a stream that failed at nothing, so that the interpreter's last flush does not fail again."""
+    """Point a stream that failed at nothing, or the interpreter's last flush would fail again."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (AttributeError, OSError, ValueError):
@@ -7119,11 +7728,11 @@ def _abandon(stream):
 
 def run(argv, env, console):
     """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
-    console.hide(value for name, value in env.items() if re.search(_SECRET_NAME, name.upper()))
+    console.hide(_secret_variables(env))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
     console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    if verb is None:                                 # a parser is built for the verb asked for, and no other
+    if verb is None:                                 # one parser is built, for the verb asked for
         parser, act = _top_parser(console), _cmd_version
     else:
         parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
@@ -7173,15 +7782,11 @@ def _parser(console, prog, description, epilog=None):
         def print_help(self, file=None):
             console.write(console.stdout, self.format_help())
 
-        def _print_message(self, message, file=None):       # usage and errors; not by sys.stderr, which may be None
+        def _print_message(self, message, file=None):       # not by sys.stderr, which may be None
             console.write(console.stderr, visible(redact(message or "", console.secrets)))
 
     def formatter(prog):
-        columns = console.env.get("COLUMNS") or ""
-        width = 80
-        if re.match(r"[0-9]{2,4}\Z", columns):
-            width = max(24, int(columns))
-        return argparse.RawDescriptionHelpFormatter(prog, width=width - 2)
+        return argparse.RawDescriptionHelpFormatter(prog, width=report_width(console) - 2)
 
     parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
                     allow_abbrev=False)
@@ -7192,11 +7797,13 @@ def _parser(console, prog, description, epilog=None):
 def _top_parser(console):
     """Return the parser for arguments that begin with no verb: help, the version, or a mistake."""
     verbs = "\n".join("  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS)
-    parser = _parser(console, "openclaw_vllm.py", "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs, _EPILOG)
+    description = "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs
+    parser = _parser(console, "openclaw_vllm.py", description, _EPILOG)
     parser.usage = "%(prog)s VERB [options]    (VERB --help lists its options)"
-    parser.add_argument("--version", action="store_true", help="print the version (with --verbose this file's digest)")
-    parser.add_argument("--verbose", action="store_true", help="with --version: the digest and the Python")
-    parser.add_argument("verb", metavar="VERB", nargs="?", choices=[name for name, _, _, _ in _VERBS])
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument("--verbose", action="store_true",
+                        help="with --version: the digest of this file, and the Python")
+    parser.add_argument("verb", metavar="VERB", nargs="?", choices=[row[0] for row in _VERBS])
     return parser
 
 
@@ -7244,7 +7851,7 @@ def _text(text):
 
 
 def as_utf8(text):
-    """Return an argument or a line as the UTF-8 that it is, whatever Python took it for in the C locale.
+    """Return an argument or a line as UTF-8, whatever Python took it for in the C locale.
 
     Raises ValueError when it is not UTF-8.
     """
@@ -7257,13 +7864,17 @@ def as_utf8(text):
 
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
-    group.add_argument("--config", metavar="PATH", help="openclaw.json to read (default: where OpenClaw keeps it)")
+    group.add_argument("--config", metavar="PATH",
+                       help="openclaw.json to read (default: where OpenClaw keeps it)")
     group.add_argument("--provider", metavar="ID", action="append", default=[], type=_text,
-                       help="a block of models.providers (default: vllm); list and doctor take several, or all")
+                       help="a block of models.providers (default: vllm); "
+                            "list and doctor take several, or all")
     group.add_argument("--base-url", metavar="URL", action="append", default=[], type=_text,
                        help="ask this server, above every setting; list and doctor take several")
-    group.add_argument("--api-key-file", metavar="PATH", help="read the key from a file (-: standard input)")
-    group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for the server")
+    group.add_argument("--api-key-file", metavar="PATH",
+                       help="read the key from a file (-: standard input)")
+    group.add_argument("--timeout", metavar="SECONDS", type=_seconds,
+                       help="how long to wait for the server")
     group.add_argument("--ca-file", metavar="PEM", help="trust the authorities in this file")
     group.add_argument("--verbose", action="store_true", help="say on standard error what is done")
 
@@ -7288,7 +7899,8 @@ def _open_providers(options, env, console):
     """Return (Settings, [Provider]) for the shared options."""
     settings = load_settings(options.config, env)
     key = _read_key(options.api_key_file, console)
-    providers = resolve_providers(settings, options.provider, options.base_url, key, options.ca_file)
+    providers = resolve_providers(settings, options.provider, options.base_url, key,
+                                  options.ca_file)
     for provider in providers:
         hide_secrets(console, settings, provider)
         say_where_the_key_goes(console, provider)
@@ -7299,26 +7911,28 @@ def _open_providers(options, env, console):
 
 
 def say_where_the_key_goes(console, provider):
-    """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
+    """Warn of a key that would be sent in the clear; with --verbose name its source and origin."""
     warning = key_exposed(provider)
-    if warning and warning not in console.warned:
-        console.warned.append(warning)
-        console.err("warning: " + warning)
-    sent = "no key"
-    if provider.request_key is not None:
-        sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
-    console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, sent))
+    if warning:
+        console.warn(warning)
+    url, key, sent = provider.base_url, provider.request_key, "no key"
+    if key is not None:
+        sent = "the key of %s is sent to %s" % (key.source, origin(url))
+    console.detail("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
 
 
-_SECRET_NAME = "KEY|TOKEN|SECRET|PASSWORD"           # of an environment variable, in capitals
+def _secret_variables(variables):
+    """Return the values of the environment variables that are named like a secret."""
+    pattern = "KEY|TOKEN|SECRET|PASSWORD"
+    return [value for name, value in variables.items() if re.search(pattern, name.upper())]
 
 
 def hide_secrets(console, settings, provider):
-    """Tell the console every key, token and header value that these settings hold, of any provider."""
+    """Tell the console every key, token and header value in these settings, of any provider."""
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
     console.hide(provider.last_headers.values())
-    console.hide(value for name, value in settings.variables.items() if re.search(_SECRET_NAME, name.upper()))
+    console.hide(_secret_variables(settings.variables))
     console.hide(secret_texts(settings.config))
 
 
@@ -7332,7 +7946,8 @@ def _read_key(path, console):
         text = _utf8(_option_file("--api-key-file", path), path)
     console.hide([text.strip()])
     if not text.strip():
-        raise UsageError("--api-key-file %s holds no key" % path, "write the key into it, and nothing else")
+        raise UsageError("--api-key-file %s holds no key" % path,
+                         "write the key into it, and nothing else")
     return text
 
 
@@ -7349,7 +7964,7 @@ def _read_stdin(console):
 
 
 def _option_file(option, path):
-    """Return the bytes of the regular file that an option names: a FIFO could hang. Raises UsageError."""
+    """Return the bytes of the file that an option names; a FIFO could hang. Raises UsageError."""
     problem = "it is missing, a directory or a FIFO"
     try:
         if os.path.isfile(path):
@@ -7427,6 +8042,14 @@ def _columns(console):
     return shutil.get_terminal_size().columns
 
 
+def report_width(console):
+    """Return the columns of reports and helps: COLUMNS, else the terminal's, else 80; at least 40."""
+    columns = console.env.get("COLUMNS") or ""
+    if not re.match(r"[0-9]{1,4}\Z", columns):
+        columns = _columns(console) or 80
+    return max(40, int(columns))
+
+
 def list_row(model, provider, servers=None):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
@@ -7500,15 +8123,18 @@ def _add_chat_parser(verb):
     verb.add_argument("--system", metavar="TEXT", type=_text, help="the system message")
     verb.add_argument("--image", metavar="FILE|URL", action="append", default=[],
                       help="show the model an image (repeatable)")
-    verb.add_argument("--max-tokens", metavar="N", type=_whole_number, help="at most so many tokens of answer")
+    verb.add_argument("--max-tokens", metavar="N", type=_whole_number,
+                      help="at most so many tokens of answer")
     verb.add_argument("--temperature", metavar="T", type=float)
     verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], type=_text,
                       help="any other field of the body (repeatable)")
     verb.add_argument("--tools", metavar="FILE", help="JSON list of tools to offer")
     verb.add_argument("--schema", metavar="FILE", help="JSON schema that the answer must follow")
-    verb.add_argument("--json", action="store_true", help="print the whole answer as one JSON object")
+    verb.add_argument("--json", action="store_true",
+                      help="print the whole answer as one JSON object")
     verb.add_argument("--no-stream", action="store_true", help="ask for the answer in one piece")
-    verb.add_argument("--quiet", action="store_true", help="no reasoning and no statistics on standard error")
+    verb.add_argument("--quiet", action="store_true",
+                      help="no reasoning and no statistics on standard error")
     _add_model_options(verb)
     _add_server_options(verb)
 
@@ -7524,8 +8150,11 @@ def _cmd_chat(options, env, console):
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout)
+    if model.base_url != provider.base_url:
+        say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
     if options.image and "image" not in model.input:
-        raise UsageError("%s takes no images" % model.key, "if it does, declare it: input: [\"text\", \"image\"]")
+        raise UsageError("%s takes no images" % model.key,
+                         'if it does, declare it: input: ["text", "image"]')
     messages = []
     if options.system:
         messages.append({"role": "system", "content": options.system})
@@ -7546,7 +8175,8 @@ def _chat_fields(options):
         try:
             fields[name] = loads_untrusted(value)
         except ValueError:
-            raise UsageError("--param %s: the value is not JSON" % name, "quote texts: --param 'stop=\"END\"'")
+            raise UsageError("--param %s: the value is not JSON" % name,
+                             "quote texts: --param 'stop=\"END\"'")
     if options.max_tokens is not None:
         fields["max_completion_tokens"] = options.max_tokens
     if options.temperature is not None:
@@ -7555,7 +8185,8 @@ def _chat_fields(options):
         fields["tools"] = _option_json("--tools", options.tools, list, "a list of tools")
     if options.schema:
         schema = _option_json("--schema", options.schema, dict, "a JSON schema")
-        fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        fields["response_format"] = {"type": "json_schema",
+                                     "json_schema": {"name": "answer", "schema": schema}}
     return fields
 
 
@@ -7595,15 +8226,15 @@ def _data_url(path):
 
 
 def _ask(options, provider, model, body, console):
-    """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
+    """Send a body, show the answer as it comes, and return it. Raises as `send_chat` does."""
     shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
-        console.err("warning: " + warning)
+        console.warn(warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
     try:
         answer = collect_answer(deltas, show.add)
-    except (Error, KeyboardInterrupt) as stop:       # an answer that breaks off is shown as far as it came
+    except (Error, KeyboardInterrupt) as stop:       # what came before it broke off is shown
         show.end()
         timings = stop.partial.timings
         if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
@@ -7634,7 +8265,7 @@ def statistics(answer):
     first_s, last_s = timings["first_token_s"], timings["last_token_s"]
     parts = []
     if usage is not None:
-        parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
+        parts.append("%s prompt + %s completion tokens" % usage[:2])
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
         writing_s = (last_s or 0) - first_s
@@ -7652,7 +8283,8 @@ def answer_json(answer):
     What the server sent beyond it is kept: details of `usage`, `logprobs`, further `choices`.
     """
     value = answer._asdict()
-    extra = json.loads(json.dumps(value.pop("extra")), parse_constant=lambda name: None)     # NaN is not JSON
+    extra = json.dumps(value.pop("extra"))
+    extra = json.loads(extra, parse_constant=lambda name: None)      # NaN is not JSON
     usage = extra.pop("usage", None)
     if answer.usage is not None:
         usage = dict(usage or {}, **answer.usage._asdict())
@@ -7680,7 +8312,7 @@ def _converse(options, provider, model, fields, messages, console):
         readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
-    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, provider.base_url))
+    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, model.base_url))
     while True:
         try:
             text = read_turn(input)
@@ -7749,100 +8381,129 @@ def _take_turn(options, provider, model, fields, messages, text, console):
 
 
 def _add_doctor_parser(verb):
-    verb.add_argument("--probe", action="store_true", help="let each model answer: a few tokens, and once with a tool")
+    verb.add_argument("--probe", action="store_true",
+                      help="let each model answer: a few tokens, and once with a tool")
+    verb.add_argument("--fix", action="store_true",
+                      help="write into openclaw.json what fixes the findings; look again")
     verb.add_argument("--json", action="store_true", help="print the findings as one JSON object")
-    verb.add_argument("--strict", action="store_true", help="with several servers: fail when one of them fails")
+    verb.add_argument("--strict", action="store_true",
+                      help="with several servers: fail when one of them fails")
     _add_model_options(verb)
     _add_server_options(verb)
 
 
 def _cmd_doctor(options, env, console):
-    settings = read_settings(options.config, env)
     key = _read_key(options.api_key_file, console)
+    settings = read_settings(options.config, env)
+    reports = _diagnose_all(settings, options, key, console)
+    if options.fix:
+        edits = []
+        for _, findings in reports:
+            for finding in findings:
+                edits += [edit for edit in finding.edits if edit not in edits]
+        if edits:
+            save_edits(settings, edits, console, console.err, True)
+            settings = read_settings(options.config, env)
+            reports = _diagnose_all(settings, options, key, console)
+        else:
+            console.err("nothing to fix in %s" % settings.path)
+    def safe(text):
+        return visible(redact(text, console.secrets))
+
+    status = diagnosis_status(reports[-1 if options.strict else 0][1])
+    if options.json:
+        console.out_json(_findings_json(reports))
+        return status
+    if len(reports) > 1:
+        failed = [server for server, findings in reports if diagnosis_status(findings)]
+        console.out("%d of %d servers failed%s" % (
+            len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
+    for server, findings in reports:
+        if len(reports) > 1:
+            console.out("\n== %s" % server)
+        for line in format_findings(findings, safe, report_width(console)):
+            console.out(line)
+    return status
+
+
+def _diagnose_all(settings, options, key, console):
+    """Return [(server, [Finding])] of the servers that the options name, those that failed last."""
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
             provider = resolve_provider(settings, name, url, key, options.ca_file)
             hide_secrets(console, settings, provider)
-            say_where_the_key_goes(console, provider)
+            if not options.json:
+                say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
     def examine(name, url):
-        findings = []
-        for finding in diagnose(settings, name, url, key, options.ca_file, options.model, options.thinking,
-                                options.probe, options.timeout):
-            findings.append(finding)
-            if finding.check == "probe" and not options.json:
-                console.err("%s: %s" % (finding.check, finding.summary))
-        return findings
+        return url or name, list(diagnose(
+            settings, name, url, key, options.ca_file, options.model, options.thinking,
+            options.probe, options.timeout))
 
-    reports = [(url or name, findings) for (name, url), findings in zip(asked, in_parallel(examine, asked))]
-    reports.sort(key=lambda report: diagnosis_status(report[1]))         # what failed stands last, where it is read
-    several = len(reports) > 1
-    status = diagnosis_status(reports[-1 if options.strict else 0][1])
-    if options.json:
-        rows = []
-        for server, findings in reports:
-            for finding in findings:
-                row = collections.OrderedDict(finding._asdict())
-                del row["edits"]
-                if several:
-                    row["server"] = server
-                rows.append(row)
-        failed = any(row["status"] == "fail" for row in rows)
-        console.out_json({"ok": not failed, "findings": rows})
-        return status
-    if several:
-        failed = [server for server, findings in reports if diagnosis_status(findings)]
-        console.out("%d of %d servers failed%s" % (len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
+    return sorted(in_parallel(examine, asked), key=lambda report: diagnosis_status(report[1]))
+
+
+def _findings_json(reports):
+    """Return the object of `doctor --json`."""
+    rows = []
     for server, findings in reports:
-        if several:
-            console.out("\n== %s" % server)
-        for line in format_findings(findings, lambda text: visible(redact(text, console.secrets))):
-            console.out(line)
-    return status
+        for finding in findings:
+            row = collections.OrderedDict(finding._asdict())
+            del row["edits"]                         # which `command` holds
+            if len(reports) > 1:
+                row["server"] = server
+            rows.append(row)
+    return {"ok": all(row["status"] != "fail" for row in rows), "findings": rows}
 
 
-_REPORT_WIDTH = 80
-_COMMAND = r"(?:^|(?<=: ))(?:export |vllm |--|getent |proxy_buffering|python3 |openclaw_vllm ).*"      # in a fix
+def format_findings(findings, safe, width=80):
+    """Return the lines of the report of `doctor`, the verdict first, commands never broken.
 
-
-def format_findings(findings, safe):
-    """Return the lines of the report of `doctor`, verdict first; `safe` makes a text fit to be shown.
-
-    At most 80 columns, but nothing to be pasted is ever broken.
+    `safe` makes a text fit to be shown; `width` is in columns.
     """
-    causes = {status: [finding.cause for finding in findings if finding.status == status] for status in ("fail", "warn")}
-    failed, warned = _plural(len(causes["fail"]), "failure"), _plural(len(causes["warn"]), "warning")
-    verdict = "%s: %s; %s" % (failed, ", ".join(collections.OrderedDict.fromkeys(causes["fail"])), warned)
-    lines = _wrapped(verdict if causes["fail"] else "nothing failed; " + warned, "", "  ")
+    lines, skipped = [], collections.OrderedDict()
     for finding in findings:
-        head = "%-4s  %-10s  " % ("FAIL" if finding.status == "fail" else finding.status, finding.check)
-        lines += _wrapped(safe(finding.summary), head, " " * len(head))
+        if finding.status == "skip":
+            skipped.setdefault(finding.summary, []).append(finding.check)
+            continue
+        status = "FAIL" if finding.status == "fail" else finding.status
+        lines += _report_entry(status, finding.check, safe(finding.summary), width)
+        indent = " " * 6
         if finding.fix:
-            lines += _fix_lines(safe(finding.fix))
-    return lines
+            lines += _wrapped(safe(finding.fix), indent + "fix: ", indent + " " * 5, width)
+        if finding.command:
+            lines.append(indent + " " * 5 + safe(finding.command))
+    if skipped:
+        texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
+        lines += _report_entry("skip", "", safe("; ".join(texts)), width)
+    causes = {}
+    for finding in findings:
+        causes.setdefault(finding.status, []).append(finding.cause)
+    failed, warned = causes.get("fail", []), _plural(len(causes.get("warn", [])), "warning")
+    verdict = "nothing failed; " + warned
+    if failed:
+        named = ", ".join(collections.OrderedDict.fromkeys(failed))
+        verdict = "%s: %s; %s" % (_plural(len(failed), "failure"), named, warned)
+    return _wrapped(verdict, "", "  ", width) + lines
 
 
-def _wrapped(text, head, indent):
-    """Wrap a text to the width of a report; no word, and nothing in braces, is broken."""
+def _report_entry(status, check, text, width):
+    head = "%-4s  %-10s  " % (status, check)
+    return _wrapped(text, head, " " * len(head), width)
+
+
+def _wrapped(text, head, indent, width):
+    """Wrap a text to a width; no word, and nothing in braces, is broken."""
     import textwrap
-    text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), " ".join(text.split()))
-    lines = textwrap.wrap(text, _REPORT_WIDTH, initial_indent=head, subsequent_indent=indent,
-                          break_long_words=False, break_on_hyphens=False)
+    text = " ".join(text.split())
+    text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), text)
+    lines = textwrap.wrap(
+        text, width, initial_indent=head, subsequent_indent=indent,
+        break_long_words=False, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
-
-
-def _fix_lines(fix):
-    """Return the lines of a fix: words first, then what is to be pasted, whole and on a line of its own."""
-    fix, _, remark = fix.partition("    (")
-    command = re.search(_COMMAND, fix)
-    words = fix[:command.start()].rstrip(": ") if command else fix
-    words = "; ".join(text for text in (words, remark.rstrip(")")) if text)
-    indent = " " * 18
-    lines = _wrapped("fix: " + words, indent, indent + " " * 5)
-    return lines + [indent + " " * 5 + command.group(0)] if command else lines
 
 
 def _add_request_parser(verb):
@@ -7875,7 +8536,7 @@ def _cmd_request(options, env, console):
     shaped = shape_request(body, model, options.thinking)
     data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
-        console.err("warning: " + warning)
+        console.warn(warning)
     if options.explain:
         for change in shaped.changes:
             console.err("%-22s %-8s %s" % change)
@@ -7931,72 +8592,230 @@ def curl_command(base_url, headers, data, ca_file=None):
 
 
 def _add_config_parser(verb):
-    verb.add_argument("--write", action="store_true", help="merge the block into openclaw.json; a .bak is kept")
-    verb.add_argument("--dry-run", action="store_true", help="print what --write would change, as a unified diff")
+    verb.epilog = _CONFIG_EXAMPLES
+    verb.add_argument("--write", action="store_true", help="write openclaw.json; a .bak is kept")
+    verb.add_argument("--dry-run", action="store_true",
+                      help="print what --write would change, as a unified diff")
     verb.add_argument("--primary", metavar="MODEL", help="make this the default model")
-    verb.add_argument("--wildcard", action="store_true", help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
-    verb.add_argument("--refresh", action="store_true", help="renew contextWindow and maxTokens of rows that are there")
-    verb.add_argument("--probe", action="store_true", help="ask the chat templates whether thinking can be switched")
+    verb.add_argument("--wildcard", action="store_true",
+                      help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
+    verb.add_argument("--refresh", action="store_true",
+                      help="renew contextWindow and maxTokens of rows that are there")
+    verb.add_argument("--prune", action="store_true", help="remove rows that the server does not serve")
+    verb.add_argument("--probe", action="store_true",
+                      help="ask the chat templates whether thinking can be switched")
+    verb.add_argument("--set", metavar="PATH=VALUE", dest="edits", action="append", default=[],
+                      type=parse_assignment, help="set a value, JSON5 or else text (repeatable)")
+    verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
+                      help="remove a key, or an item of an array (repeatable)")
     verb.add_argument("--check", action="store_true", help="check openclaw.json; opens no connection")
     verb.add_argument("--json", action="store_true", help="with --check: print the verdict as JSON")
     _add_server_options(verb)
 
 
+_CONFIG_EXAMPLES = """examples:
+  openclaw_vllm.py config --write --set 'models.providers.vllm.models[0].contextWindow=32768'
+  openclaw_vllm.py config --dry-run --unset 'agents.defaults.models["vllm/Qwen/Qwen3-8B"].alias'
+"""
+_MERGE_OPTIONS = ("primary", "wildcard", "refresh", "prune", "probe", "base_url")
+# (an option of `config`, as it is told, those that it does not go with)
+_CONFIG_CONFLICTS = (
+    ("check", "--check", ("edits", "write", "dry_run") + _MERGE_OPTIONS),
+    ("edits", "--set or --unset", _MERGE_OPTIONS),
+    ("write", "--write", ("dry_run",)),
+)
+
+
 def _cmd_config(options, env, console):
+    for name, words, excluded in _CONFIG_CONFLICTS:
+        clash = [other for other in excluded if getattr(options, other)]
+        if clash and getattr(options, name):
+            other = clash[0].replace("_", "-").replace("edits", "set or --unset")
+            raise UsageError("%s does not go with --%s" % (words, other))
     if options.check:
         return _check_config(options, env, console)
     if options.json:
         raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
+    show_diff = console.out if options.dry_run else None
+    if options.edits:
+        settings = read_settings(options.config, env)
+        save_edits(settings, options.edits, console, show_diff, options.write)
+    else:
+        _merge_config(options, env, console, show_diff)
+    return 0
+
+
+def _merge_config(options, env, console, show_diff):
     settings, provider = _open_provider(options, env, console)
     models = stated_models(fetch_model_rows(provider, options.timeout), provider)
-    primary = match_model(models, options.primary, provider.id) if options.primary else None
-    if options.primary and primary is None:
-        raise model_not_served(provider.base_url, options.primary, [model.id for model in models])
+    if not models:
+        raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
+                        fix="start vLLM with a model: vllm serve MODEL")
+    _refuse_no_chat(provider, models[0], options.timeout)
+    ids = [model.id for model in models]
+    primary = None
+    if options.primary:
+        primary = match_model(models, options.primary, provider.id)
+        if primary is None:
+            raise model_not_served(provider.base_url, options.primary, ids)
     evidence = {model.id: _evidence(options, provider, model) for model in models}
-    block = config_block(models, provider.base_url, evidence={key: found for key, found in evidence.items() if found})
-    old = settings.sources.get(settings.path) if options.write or options.dry_run else None
-    text = "{}\n" if old is None else old
-    raw = json5_loads(text)
-    merge = merge_provider(raw, block, provider.id, options.wildcard, primary.key if primary else None, options.refresh,
-                           bool(options.base_url), settings.variables)
-    if options.wildcard and not _get(raw, "agents", "defaults", "models"):
-        console.err("note: OpenClaw offers only what agents.defaults.models names, once it names any: "
-                    "other providers need an entry there too")
+    block = config_block(models, provider.base_url, evidence)
+    if not options.write and not options.dry_run:
+        settings = settings._replace(sources={})         # the block alone
+    unserved = []
+
+    def prune(config):
+        return prune_rows(config, provider.id, ids, settings.variables)
+
+    def merge(config):
+        merged = merge_provider(
+            config, block, provider.id, options.wildcard, primary and primary.key, options.refresh,
+            bool(options.base_url), settings.variables,
+            {model.id: model.parent for model in models})
+        unserved.extend(merged.unserved)
+        return merged.wanted
+
     try:
-        refuse_included(raw, merge.edits, settings.path, settings.sources)
-        new = edited_text(text, merge.edits, settings.path)
-        return _deliver_config(options, settings.path, old, new, merge, console)
+        old, new = revised_text(settings, [prune] * options.prune + [merge], console)
     except ConfigError:
-        if options.write:                            # what could not be written can still be pasted
-            console.out(edited_text("{}\n", [(("models", "providers", provider.id), block)], settings.path).rstrip("\n"))
+        if options.write:                                # what could not be written can still be pasted
+            console.out(render_json5({"models": {"providers": {provider.id: block}}}))
         raise
+    for model_id in unserved:
+        console.err("kept, though the server does not serve it: %s" % model_id)
+    if unserved:
+        console.err("  to remove: %s config --write --prune" % TOOL)
+    _note_surroundings(options, settings, console)
+    _deliver_text(settings.path, old, new, console, show_diff, options.write)
+
+
+def _refuse_no_chat(provider, model, timeout_s):
+    """Raise ServerError for a server that shows that it has no chat completions."""
+    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    url = server_root(provider.base_url) + "/openapi.json"
+    try:
+        reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
+        openapi = loads_untrusted(reply.body.decode("utf-8", "replace"))
+    except (Error, ValueError):
+        return                                       # many servers do not show it
+    if offers_chat(openapi) is False:
+        raise error_for("not-a-chat-model", url=url, model=model.id)
 
 
 def _evidence(options, provider, model):
-    if not options.probe:
-        return thinking_evidence(model.id) or thinking_evidence((model.root or "").split("/")[-1])
-    return probe_thinking(provider, model.id, options.timeout) or (model.reasoning and (None, "by its name")) or None
+    """Return (compat or None, reason) for how a model thinks, or None."""
+    if options.probe:
+        found = probe_thinking(provider, model.id, options.timeout)
+        if found is None and model.reasoning:
+            found = None, "by its name"
+        return found
+    root = (model.root or "").split("/")[-1]
+    return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
 
 
-def _deliver_config(options, path, old, new, merge, console):
-    """Print, diff or write the new text of a config; return the exit status."""
-    if not options.write and not options.dry_run:
-        console.out(new.rstrip("\n"))
-        return 0
-    for reference in merge.unserved:
-        console.err("kept, though the server no longer has it: %s" % reference)
-    if old == new or not merge.edits:
+def _note_surroundings(options, settings, console):
+    """Say what OpenClaw needs beside the block."""
+    if options.wildcard and not _get(settings.config, "agents", "defaults", "models"):
+        console.err("note: OpenClaw offers only what agents.defaults.models names, once it names "
+                    "any: other providers need an entry there too")
+    if options.ca_file:
+        import shlex
+        console.err("note: OpenClaw must trust that authority too, where it is started: "
+                    "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(options.ca_file)))
+
+
+def parse_assignment(text):
+    """Return the Edit of PATH=VALUE; VALUE is JSON5, else the text itself. Raises UsageError."""
+    path, end = leading_path(text)
+    if not path or text[end:end + 1] != "=":
+        raise UsageError("--set %s: not PATH=VALUE" % text.partition("=")[0], PATH_HINT)
+    return Edit(path, parse_value(text[end + 1:]))
+
+
+def parse_removal(text):
+    """Return the Edit that takes away what a path names. Raises UsageError."""
+    return Edit(parse_path(text), REMOVED)
+
+
+def save_edits(settings, edits, console, show_diff=None, write=False):
+    """Make Edits in the config file, as `config --set` and `doctor --fix` do.
+
+    `show_diff` is called with each line of the unified diff; `write` writes the file, a .bak
+    beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
+    where a path leads nowhere or into an $include, or the result has a new error.
+    """
+    console.hide(secret_texts(settings.config))
+    steps = []
+    for _, run in itertools.groupby(edits, key=lambda edit: edit.value is REMOVED):
+        batch = list(run)
+        steps.append(lambda config, batch=batch: apply_edits(config, batch))
+    old, new = revised_text(settings, steps, console)
+    console.hide(secret_texts(json5_loads(new)))
+    _deliver_text(settings.path, old, new, console, show_diff, write)
+
+
+def revised_text(settings, steps, console):
+    """Return (text of the config file or None, what some steps make of it).
+
+    A step takes the file's own value and returns the wanted one. Raises ConfigError as
+    `save_edits` does; of a key that is new and unknown it warns.
+    """
+    old = settings.sources.get(settings.path)
+    text = "{}\n" if old is None else old
+    try:
+        value = before = json5_tree(text).value
+    except Json5Error:
+        value = None
+    if value is None or (old is None and settings.issues):
+        raise issue_error(settings.issues)           # the file cannot be read
+    for step in steps:
+        old_value, wanted = value, step(value)
+        value = _plain(wanted)                       # edited_text proves that the text reads so
+        refuse_included(old_value, value, settings.path, settings.sources)
+        text = edited_text(text, wanted, settings.path)
+    for fault in _new_faults(settings, before, value):
+        problem = "%s: %s" % (dotted(fault.path), fault.problem)
+        if fault.severe:
+            raise error_for("config-not-written", where=settings.path, problem=problem,
+                            fix="give it what OpenClaw accepts")
+        console.err("warning: " + problem)
+    return old, text
+
+
+def _new_faults(settings, before, after):
+    """Return the Faults of the file's value `after` that it had not `before`."""
+    def found(value):
+        return schema_faults(_substitute(value, settings.variables))
+
+    def words(fault):                                # without indices, which a removal moves
+        return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
+
+    known = collections.Counter(map(words, found(before)))
+    known.subtract(map(words, found(after)))
+    return [fault for fault in found(after) if known[words(fault)] < 0]
+
+
+def _deliver_text(path, old, new, console, show_diff, write):
+    """Print, diff or write the new text of a config file."""
+    if not write and show_diff is None:
+        console.out(re.sub("\r\n?", "\n", new.lstrip("\ufeff")).rstrip("\n"))
+        return
+    if path is None:
+        raise UsageError("there is no home directory to write openclaw.json to",
+                         "name the file: --config PATH")
+    if new == (old or "{}\n"):
         console.err("%s: nothing to change" % path)
-        return 0
-    if options.dry_run:
+        return
+    if show_diff is not None:
         import difflib
-        lines = [re.findall(r"[^\n]*\n|[^\n]+", (text or "").replace("\r\n", "\n")) for text in (old, new)]
-        for line in difflib.unified_diff(lines[0], lines[1], path, path):
-            console.out(line.rstrip("\n"))
-        return 0
-    write_config(path, old, new)
-    console.err("%s: written%s" % (path, "" if old is None else "; the old file is %s.bak" % path))
-    return 0
+        before, after = (text.splitlines() for text in (old or "", new))
+        for line in difflib.unified_diff(before, after, path, path, lineterm=""):
+            show_diff(line)
+    if write:
+        write_config(path, old, new)
+        kept = "" if old is None else "; the old file is %s.bak" % path
+        console.err("%s: written%s" % (path, kept))
 
 
 def _check_config(options, env, console):
