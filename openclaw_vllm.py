@@ -268,7 +268,7 @@ CAUSES = {
     "stream-buffered": Cause(
         0, "{model}: {events} chunks came in bursts, {pieces} within {seconds:.1f} s: something in "
            "between buffers",
-        "turn that off there; in nginx: proxy_buffering off;"),
+        "turn that off there; in nginx: proxy_buffering off; gzip off;"),
     "usage-missing": Cause(
         0, "{model}: the stream carried no usage",
         "set compat.supportsUsageInStreaming to false for this model"),
