@@ -4789,86 +4789,6 @@ class Output(Case):
         self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet", env={"VLLM_API_KEY": KEY},
                                 stdin="hello"), 0, out="You said: hello\n")
 
-    def test_demo_shows_the_verbs_and_what_to_type_next(self):
-        config = {"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "models": []}}}}
-        self.configure(config)                       # the settings of whoever tries it stay out
-        result = self.run_main("demo", env={"VLLM_API_KEY": KEY})
-        self.check(result, 0)
-        url = re.search(r"http://127.0.0.1:[0-9]+/v1", result.err).group(0)
-        shown = [line[2:] for line in result.err.splitlines() if line.startswith("$ ")]
-        command = "python3 openclaw_vllm.py %s --base-url " + url
-        verbs = ("list", "chat 'Say hi'", "doctor", "config")
-        self.assertEqual(shown, [command % verb for verb in verbs])
-        lines = result.out.splitlines()
-        for wanted in ("vllm/demo/Qwen3-8B  text   40960  yes    yes", "You said: Say hi",
-                       "nothing failed; 0 warnings"):
-            self.assertIn(wanted, lines)
-        block = vllm.json5_loads(result.out[result.out.index("{"):])
-        self.assertEqual(block["models"]["providers"]["vllm"]["baseUrl"], url)
-        self.assertIn("demo --serve --port 8000", result.err)
-
-    def test_a_port_that_demo_cannot_take(self):
-        with contextlib.closing(socket.socket()) as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen(1)
-            for port in (taken.getsockname()[1], 99999, -1):
-                with self.subTest(port=port):
-                    result = self.run_main("demo", "--port", str(port))
-                    self.check(result, 4, out="", err="leave --port away")
-
-    @unittest.skipIf(os.name == "nt", "no signals to send")
-    def test_demo_serves_until_ctrl_c_whatever_its_clients_do(self):
-        def send(data, reset=False):
-            with socket.create_connection(address, WAIT_S) as sock:
-                sock.sendall(data)
-                if reset:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    return None
-                sock.shutdown(socket.SHUT_WR)
-                return b"".join(iter(lambda: sock.recv(65536), b""))[:12]
-
-        post = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: "
-        key = self.write("key", KEY)
-        with program(self.env(), ["demo", "--serve", "--api-key-file", key]) as process:
-            process.stdin.close()
-            url = re.search(r"http://\S+", process.stdout.readline().decode("utf-8")).group(0)
-            address = ("127.0.0.1", int(url.rpartition(":")[2][:-3]))
-            for size in (b"-5", b"\xb2", b"9" * 5000, b"99999999999", b"1_0", b"many", b"5", b""):
-                with self.subTest(size=size[:20]):
-                    status = b"HTTP/1.1 400"
-                    self.assertEqual(send(post + size + b"\r\n\r\n{"), status)
-            for data in (b"", b"GET /v1/models HTTP/1.1\r\n\r\n", post + b"9\r\n\r\n{",
-                         post + b"2\r\n\r\n{}", b"\x16\x03\x01", b"\0" * 70000):
-                with contextlib.suppress(ConnectionError):
-                    send(data, reset=True)
-            env = {"VLLM_API_KEY": KEY}
-            listing = ("list", "--plain", "--base-url", url)
-            self.check(self.run_main(*listing, env=env), 0, out="vllm/demo-sql-lora")
-            self.check(self.run_main(*listing), 5)
-            process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(WAIT_S), 130)
-            self.assertEqual(process.stderr.read().strip(), b"")
-
-    def test_the_demo_answers_as_vllm_does(self):
-        asked = dict(HI, model="demo-alias")
-        chat = "/v1/chat/completions"
-        for method, path, body, status, has in (
-                ("GET", "/version", None, 200, "version"),
-                ("GET", "/nothing", None, 404, "detail"),
-                ("GET", "/v1/models", None, 200, "data"),
-                ("POST", "/nothing", None, 404, "detail"),
-                ("POST", "/tokenize", asked, 200, "count"),
-                ("POST", chat, asked, 200, "choices"),
-                ("POST", chat, dict(HI, model="none"), 404, "error"),
-                ("POST", chat, None, 400, "error"),
-                ("POST", chat, {"messages": [7]}, 400, "error")):
-            with self.subTest(method=method, path=path, body=body):
-                answer = vllm.demo_reply(method, path, None, body)
-                self.assertEqual((answer[0], has in answer[1]), (status, True))
-        locked = vllm.demo_reply("GET", "/v1/models", "Bearer x", None, "k")
-        self.assertEqual(locked, (401, {"error": "Unauthorized"}))
-        self.assertEqual(vllm.demo_reply("GET", "/health", None, None, "k"), (200, ""))
-
 
 class Module(unittest.TestCase):
 
@@ -6463,6 +6383,94 @@ class DoctorTest(unittest.TestCase):
                 status, _, err = run(argv, self.env)
                 self.assertNotEqual(status, 0)
                 self.assertTrue(err.splitlines()[-1].endswith("openclaw_vllm.py doctor"))
+
+
+# ----------------------------------------------------------------------------
+# Demo
+# ----------------------------------------------------------------------------
+
+class Demo(Case):
+    """The stand-in server, and the verb that shows the others on it."""
+
+    def test_it_shows_the_verbs_and_what_to_type_next(self):
+        config = {"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "models": []}}}}
+        self.configure(config)                       # the settings of whoever tries it stay out
+        result = self.run_main("demo", env={"VLLM_API_KEY": KEY})
+        self.check(result, 0)
+        url = re.search(r"http://127.0.0.1:[0-9]+/v1", result.err).group(0)
+        shown = [line[2:] for line in result.err.splitlines() if line.startswith("$ ")]
+        command = "python3 openclaw_vllm.py %s --base-url " + url
+        verbs = ("list", "chat 'Say hi'", "doctor", "config")
+        self.assertEqual(shown, [command % verb for verb in verbs])
+        lines = result.out.splitlines()
+        for wanted in ("vllm/demo/Qwen3-8B  text   40960  yes    yes", "You said: Say hi",
+                       "nothing failed; 0 warnings"):
+            self.assertIn(wanted, lines)
+        block = vllm.json5_loads(result.out[result.out.index("{"):])
+        self.assertEqual(block["models"]["providers"]["vllm"]["baseUrl"], url)
+        self.assertIn("demo --serve --port 8000", result.err)
+
+    def test_a_port_that_it_cannot_take(self):
+        with contextlib.closing(socket.socket()) as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen(1)
+            for port in (taken.getsockname()[1], 99999, -1):
+                with self.subTest(port=port):
+                    result = self.run_main("demo", "--port", str(port))
+                    self.check(result, 4, out="", err="leave --port away")
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_it_serves_until_ctrl_c_whatever_its_clients_do(self):
+        def send(data, reset=False):
+            with socket.create_connection(address, WAIT_S) as sock:
+                sock.sendall(data)
+                if reset:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return None
+                sock.shutdown(socket.SHUT_WR)
+                return b"".join(iter(lambda: sock.recv(65536), b""))[:12]
+
+        post = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: "
+        key = self.write("key", KEY)
+        with program(self.env(), ["demo", "--serve", "--api-key-file", key]) as process:
+            process.stdin.close()
+            url = re.search(r"http://\S+", process.stdout.readline().decode("utf-8")).group(0)
+            address = ("127.0.0.1", int(url.rpartition(":")[2][:-3]))
+            for size in (b"-5", b"\xb2", b"9" * 5000, b"99999999999", b"1_0", b"many", b"5", b""):
+                with self.subTest(size=size[:20]):
+                    status = b"HTTP/1.1 400"
+                    self.assertEqual(send(post + size + b"\r\n\r\n{"), status)
+            for data in (b"", b"GET /v1/models HTTP/1.1\r\n\r\n", post + b"9\r\n\r\n{",
+                         post + b"2\r\n\r\n{}", b"\x16\x03\x01", b"\0" * 70000):
+                with contextlib.suppress(ConnectionError):
+                    send(data, reset=True)
+            env = {"VLLM_API_KEY": KEY}
+            listing = ("list", "--plain", "--base-url", url)
+            self.check(self.run_main(*listing, env=env), 0, out="vllm/demo-sql-lora")
+            self.check(self.run_main(*listing), 5)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(WAIT_S), 130)
+            self.assertEqual(process.stderr.read().strip(), b"")
+
+    def test_it_answers_as_vllm_does(self):
+        asked = dict(HI, model="demo-alias")
+        chat = "/v1/chat/completions"
+        for method, path, body, status, has in (
+                ("GET", "/version", None, 200, "version"),
+                ("GET", "/nothing", None, 404, "detail"),
+                ("GET", "/v1/models", None, 200, "data"),
+                ("POST", "/nothing", None, 404, "detail"),
+                ("POST", "/tokenize", asked, 200, "count"),
+                ("POST", chat, asked, 200, "choices"),
+                ("POST", chat, dict(HI, model="none"), 404, "error"),
+                ("POST", chat, None, 400, "error"),
+                ("POST", chat, {"messages": [7]}, 400, "error")):
+            with self.subTest(method=method, path=path, body=body):
+                answer = vllm.demo_reply(method, path, None, body)
+                self.assertEqual((answer[0], has in answer[1]), (status, True))
+        locked = vllm.demo_reply("GET", "/v1/models", "Bearer x", None, "k")
+        self.assertEqual(locked, (401, {"error": "Unauthorized"}))
+        self.assertEqual(vllm.demo_reply("GET", "/health", None, None, "k"), (200, ""))
 
 
 # ----------------------------------------------------------------------------
