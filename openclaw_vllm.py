@@ -6117,16 +6117,20 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
         if _substitute(known["baseUrl"], variables).rstrip("/") != block["baseUrl"]:
             known["baseUrl"] = block["baseUrl"]
     unserved = []
+    if not wildcard:
+        unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
     if wildcard or primary:
         defaults = wanted.setdefault("agents", {}).setdefault("defaults", {})
     if wildcard:
         chosen = defaults.setdefault("models", {})
         if provider.lower() + "/*" not in map(str.lower, chosen):
             chosen[provider + "/*"] = {}
-    else:
-        unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
     if primary:
-        _choose_primary(defaults, primary, variables)
+        place, key = defaults.setdefault("model", {}), "primary"
+        if isinstance(place, str):
+            place, key = defaults, "model"
+        if not _same_key(_substitute(place.get(key), variables), primary):
+            place[key] = _literal(primary)
     return Merge(wanted, unserved)
 
 
@@ -6134,15 +6138,6 @@ def _authorizes(known):
     """Tell whether a provider block brings its key in another way than apiKey."""
     headers = map(str.lower, known.get("headers") or {})
     return _get(known, "request", "auth") is not None or "authorization" in headers
-
-
-def _choose_primary(defaults, primary, variables):
-    model = defaults.setdefault("model", {})
-    place, key = model, "primary"
-    if isinstance(model, str):
-        place, key = defaults, "model"
-    if not _same_key(_substitute(place.get(key), variables), primary):
-        place[key] = _literal(primary)
 
 
 def _merge_rows(known, served, refresh, variables, bases):
@@ -6173,12 +6168,10 @@ def _row_id(row, variables):
 
 def _like_base(row, base, base_id):
     """Return the row of an adapter with reasoning and compat of its base's row."""
-    row = dict(row, reasoning=_plain(base["reasoning"]))
+    row = dict(row, reasoning=Noted(_plain(base["reasoning"]), "by its base, " + base_id))
     row.pop("compat", None)
     if "compat" in base:
         row["compat"] = _plain(base["compat"])
-    if row["reasoning"]:
-        row["reasoning"] = Noted(True, "by its base, " + base_id)
     return row
 
 
@@ -6216,31 +6209,28 @@ def refuse_included(value, wanted, path, sources, place=()):
     It does when an object on the way is nothing but an $include, or the included
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
-    holders = [value]
+    old, new = _keyed(value), _keyed(wanted)
+    targets = _include_targets(value, path)
     if isinstance(value, list):                          # a row from elsewhere may be any model
-        holders += value
-    targets = [target for holder in holders for target in _include_targets(holder, path)]
-    for key, old, new in _differences(value, wanted):
+        targets = [target for row in value for target in _include_targets(row, path)]
+    for key in list(old) + list(new):
+        before, after = old.get(key), new.get(key)
+        if json.dumps(before) == json.dumps(after):
+            continue
         for target in targets:
-            if isinstance(value, list) or len(value) == 1 or _holds(target, key, sources):
+            if isinstance(value, list) or len(old) == 1 or _holds(target, key, sources):
                 raise error_for("config-included", where=path, included=target,
-                                place=format_path(place + (key,)))
-        refuse_included(old, new, path, sources, place + (key,))
+                                place=dotted(place + (key,)))
+        refuse_included(before, after, path, sources, place + (key,))
 
 
-def _differences(value, wanted):
-    """Return [(key or index, old value, new value)] of what differs in a container; None is nothing."""
-    members = []
+def _keyed(value):
+    """Return a container as {key or index: value}; of a scalar, {}."""
+    if isinstance(value, list):
+        return dict(enumerate(value))
     if isinstance(value, dict):
-        if not isinstance(wanted, dict):
-            wanted = {}
-        members = [(key, value.get(key), wanted.get(key)) for key in dict(value, **wanted)]
-    elif isinstance(value, list) and isinstance(wanted, list):
-        plan, added = _planned_items(value, wanted)
-        added = [item for _, item in added]
-        new = [None if item is REMOVED else item for item in plan] + added
-        members = zip(range(len(new)), value + [None] * len(added), new)
-    return [member for member in members if json.dumps(member[1]) != json.dumps(member[2])]
+        return dict(value)
+    return {}
 
 
 def _include_targets(value, path):
@@ -6256,77 +6246,6 @@ def _holds(path, key, sources):
     value = json5_loads(sources[path])
     return key.lower() in map(str.lower, value) or any(
         _holds(target, key, sources) for target in _include_targets(value, path))
-
-
-_PATH_STEP = (
-    r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
-    r"""|\[(?P<index>[0-9]{1,9})\]"""
-    r"""|\[(?P<json>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
-    r"""|\['(?P<text>[^']*)'\]"""
-    r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
-)
-
-
-def parse_path(text):
-    """Return the key path (a tuple) of a text such as `agents.defaults.models["vllm/m"].alias`.
-
-    Names stand in dots or brackets, indices in brackets. Raises UsageError.
-    """
-    path, end = leading_path(text)
-    if not path or end < len(text):
-        raise UsageError("%s is not a path" % text, PATH_HINT)
-    return path
-
-
-PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
-
-
-def leading_path(text):
-    """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
-    path, end = (), 0
-    step = re.compile(_PATH_STEP)
-    readers = {"index": int, "json": json.loads}
-    while step.match(text, end):
-        found = step.match(text, end)
-        read = readers.get(found.lastgroup, str)
-        path += (read(found.group(found.lastgroup)),)
-        end = found.end()
-    return path, end
-
-
-def parse_value(text):
-    """Return the value of a JSON5 text, else the text itself."""
-    try:
-        return json5_tree(text).value
-    except Json5Error:
-        return text
-
-
-def format_path(path):
-    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
-    text = ""
-    for key in path:
-        if isinstance(key, str) and re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
-            text += "." + key
-        else:
-            text += "[%s]" % json.dumps(key)
-    return text.lstrip(".")
-
-
-def edit_command(edits, config_path=None):
-    """Return the shell command that makes some Edits in the config file."""
-    import shlex
-    words = ["config", "--write"]
-    if config_path is not None:
-        words += ["--config", config_path]
-    for path, value in edits:
-        if value is REMOVED:
-            words += ["--unset", format_path(path)]
-            continue
-        if not isinstance(value, str) or parse_value(value) != value:
-            value = json.dumps(value)
-        words += ["--set", format_path(path) + "=" + value]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
 
 
 def apply_edits(config, edits):
@@ -6345,21 +6264,22 @@ def _with_edit(place, path, value, above):
     """Return a container with what a path names set or removed; `above` is its own path."""
     if not path:
         return value
-    key, rest = path[0], path[1:]
-    if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
-        members, key = dict(enumerate(place)), int(key)  # models.0.id too, as messages have it
-        fits = key <= len(place)
-    else:
-        members, fits = place, isinstance(place, dict) and isinstance(key, str)
+    key, members = path[0], _keyed(place)
+    fits = isinstance(place, dict) and isinstance(key, str)
+    if isinstance(place, list):
+        if re.match(r"[0-9]{1,9}\Z", str(key)):          # models.0.id too, as messages have it
+            key = int(key)
+        fits = key in members or key == len(members)
     if not fits:
-        raise error_for("config-not-written", where=format_path(above) or "the top level",
-                        problem="there is no %s in %s" % (format_path((key,)), _json_type(place)),
+        raise error_for("config-not-written", where=dotted(above) or "the top level",
+                        problem="there is no %s in %s" % (key, _json_type(place)),
                         fix="look at what is there: %s config --check" % TOOL)
     if key not in members and value is REMOVED:
         return place
-    made = [] if rest and isinstance(rest[0], int) else {}
-    members = dict(members)
-    members[key] = _with_edit(members.get(key, made), rest, value, above + (key,))
+    below = {}
+    if path[1:] and isinstance(path[1], int):
+        below = []
+    members[key] = _with_edit(members.get(key, below), path[1:], value, above + (key,))
     if members[key] is REMOVED:
         del members[key]
     if isinstance(place, list):
@@ -6367,13 +6287,13 @@ def _with_edit(place, path, value, above):
     return members
 
 
-Look = collections.namedtuple("Look", "unit newline quote key_quote trailing notes")
+Look = collections.namedtuple("Look", "unit newline quote bare trailing")
 Look.__doc__ = """How a file is written.
 
-`unit` is one step of indentation; `key_quote` is "" for bare keys; `trailing`: a comma
-ends the last line of a container; `notes`: comments may be written.
+`unit` is one step of indentation; `quote` that of texts, and of keys that are not
+`bare`; `trailing`: a comma ends the last line of a container.
 """
-_PAGE_LOOK = Look("  ", "\n", '"', "", True, True)
+_PAGE_LOOK = Look("  ", "\n", '"', True, True)
 _LINE_WIDTH = 100                    # columns that a container on one line may take
 Member = collections.namedtuple("Member", "floor own value tail comma end")
 Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
@@ -6401,19 +6321,19 @@ def edited_text(text, wanted, where):
     """
     root = json5_tree(text)
     new_text = apply_splices(text, _changes(text, _look(text, root), root, wanted, False))
-    prove_edit(new_text, wanted, where)
+    prove_edit(new_text, _plain(wanted), where)
     return new_text
 
 
 def prove_edit(new_text, wanted, where):
     """Raise ConfigError unless a text reads as the wanted value, in the same order."""
     try:
-        found = json.dumps(json5_tree(new_text).value)   # as text: 1 is not True, and NaN is NaN
+        if json.dumps(json5_tree(new_text).value) == json.dumps(wanted):
+            return                                       # as texts: 1 is not True, and NaN is NaN
     except Json5Error:
-        found = None
-    if found != json.dumps(_plain(wanted)):
-        raise error_for("config-not-written", where=where, fix=_by_hand(),
-                        problem="the new text would not read as what is wanted")
+        pass
+    raise error_for("config-not-written", where=where, fix=_by_hand(),
+                    problem="the new text would not read as what is wanted")
 
 
 def apply_splices(text, splices):
@@ -6427,16 +6347,14 @@ def apply_splices(text, splices):
 
 def _look(text, root):
     """Return the Look of a JSON5 text."""
-    newline = (re.findall("\r\n|[\r\n]", text) + ["\n"])[0]
+    look = _PAGE_LOOK._replace(newline=(re.findall("\r\n|[\r\n]", text) + ["\n"])[0])
     if not root.items:
-        return _PAGE_LOOK._replace(newline=newline)
-    _, key, _, _ = root.items[0]
-    key_quote = re.match("[\"']?", text[key]).group()
+        return look
+    _, first, _, _ = root.items[0]
     quotes = [token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string"]
-    trailing = _members(text, root)[-1].comma is not None
-    is_json = key_quote == '"' and not trailing          # or looks so; comments would break it
-    unit = _line_indent(text, key) or "  "
-    return Look(unit, newline, (quotes + ['"'])[0], key_quote, trailing, not is_json)
+    return look._replace(
+        unit=_line_indent(text, first) or look.unit, quote=(quotes + ['"'])[0],
+        bare=text[first] not in "\"'", trailing=_members(text, root)[-1].comma is not None)
 
 
 def _children(node):
@@ -6480,54 +6398,50 @@ def _planned_keys(node, wanted):
 
 def _planned_items(values, wanted):
     """Return the same for an array, its keys None. Items go by their ids, else by what they are."""
-    names, new_names = ([json.dumps(_get(item, "id") or item) for item in items]
-                        for items in (values, _plain(wanted)))
-    left = collections.Counter(names)
-    plan, used = [], 0
-    for name in names:
-        left[name] -= 1
-        plan.append(REMOVED)
-        if used < len(wanted) and (new_names[used] == name or not left[new_names[used]]):
-            plan[-1] = wanted[used]                      # the same one, or one that has changed
-            used += 1
-    return plan, [(None, value) for value in wanted[used:]]
+    def name(item):
+        return json.dumps(_get(item, "id") or _plain(item))
+
+    left = collections.Counter(map(name, values))
+    plan, rest = [], list(wanted)
+    for value in values:
+        left[name(value)] -= 1
+        if rest and (name(rest[0]) == name(value) or not left[name(rest[0])]):
+            plan.append(rest.pop(0))                     # the same one, or one that has changed
+        else:
+            plan.append(REMOVED)
+    return plan, [(None, item) for item in rest]
 
 
 def _changes(text, look, node, wanted, flat):
     """Return the splices that make a Node read as `wanted`; `flat`: it shares its line with others."""
     if isinstance(wanted, Noted):
         wanted = wanted.value
+    if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
+        return []
+    plan, added = [REMOVED], [wanted]
     if isinstance(node.value, dict) and isinstance(wanted, dict):
         plan, added = _planned_keys(node, wanted)
     elif isinstance(node.value, list) and isinstance(wanted, list):
         plan, added = _planned_items(node.value, wanted)
-    elif repr(node.value) == repr(wanted):
-        return []
-    else:
-        plan, added = [REMOVED], [wanted]
-    removed = [value is REMOVED for value in plan]
-    comments = text[node.start + 1:node.end - 1].strip()
-    if added and all(removed) and (plan or not comments):            # nothing of it stays
-        if isinstance(node.value, str):
-            look = look._replace(quote=text[node.start])
+    stays = [value is not REMOVED for value in plan]
+    inside = text[node.start + 1:node.end - 1].strip()   # of an empty container the comments
+    if added and not any(stays) and (plan or not inside):
         indent = _line_indent(text, node.start)
         return [(node.start, node.end, render_json5(wanted, look, indent, flat))]
+    members = _members(text, node)
     flat = flat or _is_one_line(text, node)
     splices = []
-    for (_, child), value in zip(_children(node), plan):
-        if value is not REMOVED:
-            splices += _changes(text, look, child, value, flat)
-    if added or any(removed):
-        members = _members(text, node)
-        for member, is_removed in zip(members, removed):
-            if is_removed:
-                splices += _removal(text, member)
-        kept = [member for member, is_removed in zip(members, removed) if not is_removed]
-        ends_in_comma = bool(members) and members[-1].comma is not None
-        if added:
-            splices += _addition(text, look, node, kept, added, ends_in_comma)
-        elif kept and kept[-1].comma is not None and not ends_in_comma:
-            splices.append((kept[-1].comma, kept[-1].comma + 1, ""))
+    for member, value in zip(members, plan):
+        if value is REMOVED:
+            splices += _removal(text, member)
+        else:
+            splices += _changes(text, look, member.value, value, flat)
+    kept = list(itertools.compress(members, stays))
+    comma = bool(members) and members[-1].comma is not None
+    if added:
+        splices += _addition(text, look, node, kept, added, comma)
+    elif kept and kept[-1].comma is not None and not comma:
+        splices.append((kept[-1].comma, kept[-1].comma + 1, ""))
     return splices
 
 
@@ -6547,11 +6461,11 @@ def _removal(text, member):
     return [(start, end, "")]
 
 
-def _addition(text, look, node, kept, added, ends_in_comma):
-    """Return the splices that put members behind those that a container keeps."""
-    close = node.end - 1
+def _addition(text, look, node, kept, added, comma):
+    """Return the splices that put members behind those kept; `comma`: one ended the container."""
     outer = look.newline + _line_indent(text, node.start)
     inner = outer + look.unit
+    close = node.end - 1
     end = node.start + 1 + len(text[node.start + 1:close].rstrip())
     splices = []
     if kept:
@@ -6559,24 +6473,31 @@ def _addition(text, look, node, kept, added, ends_in_comma):
         end = last.end
         if last.comma is None:
             splices.append((last.value.end, last.value.end, ","))
-        one_line = _is_one_line(text, node)
-        glue = re.search(_GLUE, text[last.floor:last.own]).group() or " "
-        if "//" in text[last.value.end:end] and not glue.strip(" \t"):
-            glue = inner
-        sister = isinstance(node.value, list) and last.value.items and _is_one_line(text, last.value)
-        body = _joined(added, look, _line_indent(text, last.own), one_line or sister, glue)
-        body += "," * ends_in_comma
-        line = re.split(_LINE_END, text[_line_start(text, node.start):node.end + _LINE_WIDTH])[0]
-        if not one_line or len(line + body) <= _LINE_WIDTH:
+        body = _behind(text, look, node, last, added, inner) + "," * comma
+        line = text[_line_start(text, node.start):node.end + _LINE_WIDTH]
+        room = _LINE_WIDTH - len(re.split(_LINE_END, line)[0])
+        if len(body) <= room or not _is_one_line(text, node):
             return splices + [(end, end, body)]
-    for member in kept:
+    for member in kept:                                  # a line for each
         blanks = re.search(r"[ \t]*\Z", text[member.floor:member.own]).group()
         splices.append((member.own - len(blanks), member.own, inner))
     body = _joined(added, look, inner[len(look.newline):], False, inner) + "," * look.trailing
     return splices + [(end, end, body), (end, close, outer)]
 
 
+def _behind(text, look, node, last, added, inner):
+    """Return the text of members that stand behind the `last` one as it stands behind its own."""
+    glue = re.search(_GLUE, text[last.floor:last.own]).group() or " "
+    if "//" in text[last.value.end:last.end] and not glue.strip(" \t"):
+        glue = inner
+    flat = _is_one_line(text, node)
+    if isinstance(node.value, list) and last.value.items:
+        flat = _is_one_line(text, last.value)            # as its sister is
+    return _joined(added, look, _line_indent(text, last.own), flat, glue)
+
+
 def _joined(members, look, indent, flat, glue):
+    """Return the text of some members, each behind `glue`, with commas between."""
     texts = [glue + _member_text(key, value, look, indent, flat) for key, value in members]
     return ",".join(texts)
 
@@ -6600,22 +6521,20 @@ def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
         if len(indent + text) <= _LINE_WIDTH:
             return text
     outer = look.newline + indent
-    body = _joined(members, look, indent + look.unit, False, outer + look.unit)
-    return left[0] + body + "," * look.trailing + outer + right[-1]
+    inner = outer + look.unit
+    body = _joined(members, look, indent + look.unit, False, inner) + "," * look.trailing
+    return left[0] + body + outer + right[-1]
 
 
 def _member_text(key, item, look, indent, flat):
     text = render_json5(item, look, indent, flat)
     if key is not None:
-        if look.key_quote or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
-            key = _quoted(key, look.key_quote or look.quote)
+        if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
+            key = _quoted(key, look.quote)
         text = key + ": " + text
-    if isinstance(item, Noted) and look.notes:
-        note = re.sub(r"[^ -~]|\*/", " ", item.note)[:_LINE_WIDTH]
-        comment = "// " + note + look.newline + indent
-        if flat:
-            comment = "/* " + note + " */ "
-        text = comment + text
+    if isinstance(item, Noted) and (look.bare or look.trailing) and not flat:    # not in plain JSON
+        note = re.sub(r"[^ -~]", " ", item.note)[:_LINE_WIDTH]
+        text = "// " + note + look.newline + indent + text
     return text
 
 
@@ -6628,7 +6547,7 @@ def _quoted(text, quote):
 
 
 def _is_one_line(text, node):
-    return re.compile(_LINE_END).search(text, node.start, node.end) is None
+    return not re.search(_LINE_END, text[node.start:node.end])
 
 
 def _line_start(text, pos):
@@ -8193,6 +8112,77 @@ def _note_surroundings(options, settings, console):
         import shlex
         console.err("note: OpenClaw must trust that authority too, where it is started: "
                     "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(options.ca_file)))
+
+
+_PATH_STEP = (
+    r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
+    r"""|\[(?P<index>[0-9]{1,9})\]"""
+    r"""|\[(?P<json>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
+    r"""|\['(?P<text>[^']*)'\]"""
+    r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
+)
+
+
+def parse_path(text):
+    """Return the key path (a tuple) of a text such as `agents.defaults.models["vllm/m"].alias`.
+
+    Names stand in dots or brackets, indices in brackets. Raises UsageError.
+    """
+    path, end = leading_path(text)
+    if not path or end < len(text):
+        raise UsageError("%s is not a path" % text, PATH_HINT)
+    return path
+
+
+PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
+
+
+def leading_path(text):
+    """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
+    path, end = (), 0
+    step = re.compile(_PATH_STEP)
+    readers = {"index": int, "json": json.loads}
+    while step.match(text, end):
+        found = step.match(text, end)
+        read = readers.get(found.lastgroup, str)
+        path += (read(found.group(found.lastgroup)),)
+        end = found.end()
+    return path, end
+
+
+def parse_value(text):
+    """Return the value of a JSON5 text, else the text itself."""
+    try:
+        return json5_tree(text).value
+    except Json5Error:
+        return text
+
+
+def format_path(path):
+    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
+    text = ""
+    for key in path:
+        if isinstance(key, str) and re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
+            text += "." + key
+        else:
+            text += "[%s]" % json.dumps(key)
+    return text.lstrip(".")
+
+
+def edit_command(edits, config_path=None):
+    """Return the shell command that makes some Edits in the config file."""
+    import shlex
+    words = ["config", "--write"]
+    if config_path is not None:
+        words += ["--config", config_path]
+    for path, value in edits:
+        if value is REMOVED:
+            words += ["--unset", format_path(path)]
+            continue
+        if not isinstance(value, str) or parse_value(value) != value:
+            value = json.dumps(value)
+        words += ["--set", format_path(path) + "=" + value]
+    return " ".join([TOOL] + [shlex.quote(word) for word in words])
 
 
 def parse_assignment(text):
