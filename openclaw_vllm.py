@@ -751,6 +751,9 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
+    if token.isidentifier():
+        return token
+
     def unescape(match):
         return chr(int(match.group(1), 16))
 
@@ -6168,7 +6171,8 @@ def _row_id(row, variables):
 
 def _like_base(row, base, base_id):
     """Return the row of an adapter with reasoning and compat of its base's row."""
-    row = dict(row, reasoning=Noted(_plain(base["reasoning"]), "by its base, " + base_id))
+    thinks = _plain(base.get("reasoning", False))
+    row = dict(row, reasoning=Noted(thinks, "by its base, " + base_id))
     row.pop("compat", None)
     if "compat" in base:
         row["compat"] = _plain(base["compat"])
@@ -6213,9 +6217,9 @@ def refuse_included(value, wanted, path, sources, place=()):
     targets = _include_targets(value, path)
     if isinstance(value, list):                          # a row from elsewhere may be any model
         targets = [target for row in value for target in _include_targets(row, path)]
-    for key in list(old) + list(new):
+    for key in collections.OrderedDict.fromkeys(list(old) + list(new)):
         before, after = old.get(key), new.get(key)
-        if json.dumps(before) == json.dumps(after):
+        if before == after:
             continue
         for target in targets:
             if isinstance(value, list) or len(old) == 1 or _holds(target, key, sources):
@@ -6234,18 +6238,19 @@ def _keyed(value):
 
 
 def _include_targets(value, path):
-    names = _get(value, "$include") or []
-    if isinstance(names, str):
+    names = _get(value, "$include")
+    if not isinstance(names, list):
         names = [names]
-    return [include_target(name, path) for name in names]
+    return [include_target(name, path) for name in names if isinstance(name, str)]
 
 
 def _holds(path, key, sources):
-    if path not in sources:
-        return True                                      # nothing is known of it
-    value = json5_loads(sources[path])
-    return key.lower() in map(str.lower, value) or any(
-        _holds(target, key, sources) for target in _include_targets(value, path))
+    """Tell whether an included file has a key, as far as that is known."""
+    value = json5_loads(sources.get(path, "null"))
+    if not isinstance(value, dict):
+        return True
+    nested = _include_targets(value, path)
+    return key.lower() in map(str.lower, value) or any(_holds(target, key, sources) for target in nested)
 
 
 def apply_edits(config, edits):
@@ -6347,14 +6352,18 @@ def apply_splices(text, splices):
 
 def _look(text, root):
     """Return the Look of a JSON5 text."""
-    look = _PAGE_LOOK._replace(newline=(re.findall("\r\n|[\r\n]", text) + ["\n"])[0])
+    newline = re.search("\r\n|[\r\n]", text + "\n").group()
+    look = _PAGE_LOOK._replace(newline=newline)
     if not root.items:
         return look
     _, first, _, _ = root.items[0]
-    quotes = [token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string"]
+    quotes = (token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string")
     return look._replace(
-        unit=_line_indent(text, first) or look.unit, quote=(quotes + ['"'])[0],
-        bare=text[first] not in "\"'", trailing=_members(text, root)[-1].comma is not None)
+        unit=_line_indent(text, first) or look.unit,
+        quote=next(quotes, look.quote),
+        bare=text[first] not in "\"'",
+        trailing=_members(text, root)[-1].comma is not None,
+    )
 
 
 def _children(node):
@@ -6385,15 +6394,14 @@ def _members(text, node):
 
 
 def _planned_keys(node, wanted):
-    """Return ([what each member of an object becomes, a value or REMOVED], [(key, value) to add])."""
-    last = {key: child for key, _, _, child in node.items}           # of equal keys the last counts
-    plan = []
-    for key, _, _, child in node.items:
-        value = wanted.get(key, REMOVED)
-        if value is not REMOVED and child is not last[key]:
-            value = child.value
-        plan.append(value)
-    return plan, [(key, value) for key, value in wanted.items() if key not in last]
+    """Return what becomes of an object: ([a value or REMOVED for each member], [(key, value) to add])."""
+    plan, rest = [], dict(wanted)
+    for key, _, _, child in reversed(node.items):        # of equal keys the last counts
+        repeated = REMOVED
+        if key in wanted:
+            repeated = child.value
+        plan.append(rest.pop(key, repeated))
+    return plan[::-1], list(rest.items())
 
 
 def _planned_items(values, wanted):
@@ -8060,7 +8068,7 @@ def _merge_config(options, env, console, show_diff):
         merged = merge_provider(
             config, block, provider.id, options.wildcard, primary and primary.key, options.refresh,
             bool(options.base_url), settings.variables,
-            {model.id: model.parent for model in models})
+            {model.id: model.parent for model in models if model.parent})
         unserved.extend(merged.unserved)
         return merged.wanted
 
@@ -8205,13 +8213,14 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
     where a path leads nowhere or into an $include, or the result has a new error.
     """
-    console.hide(secret_texts(settings.config))
+    def removes_item(edit):                          # apart, so that what follows does not take its place
+        return edit.value is REMOVED and isinstance(edit.path[-1], int)
+
     steps = []
-    for _, run in itertools.groupby(edits, key=lambda edit: edit.value is REMOVED):
+    for _, run in itertools.groupby(edits, removes_item):
         batch = list(run)
         steps.append(lambda config, batch=batch: apply_edits(config, batch))
     old, new = revised_text(settings, steps, console)
-    console.hide(secret_texts(json5_loads(new)))
     _deliver_text(settings.path, old, new, console, show_diff, write)
 
 
@@ -8229,11 +8238,13 @@ def revised_text(settings, steps, console):
         value = None
     if value is None or (old is None and settings.issues):
         raise issue_error(settings.issues)           # the file cannot be read
+    console.hide(secret_texts(before))
     for step in steps:
         old_value, wanted = value, step(value)
         value = _plain(wanted)                       # edited_text proves that the text reads so
         refuse_included(old_value, value, settings.path, settings.sources)
         text = edited_text(text, wanted, settings.path)
+    console.hide(secret_texts(value))
     for fault in _new_faults(settings, before, value):
         problem = "%s: %s" % (dotted(fault.path), fault.problem)
         if fault.severe:
@@ -8251,9 +8262,10 @@ def _new_faults(settings, before, after):
     def words(fault):                                # without indices, which a removal moves
         return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
 
+    faults = found(after)
     known = collections.Counter(map(words, found(before)))
-    known.subtract(map(words, found(after)))
-    return [fault for fault in found(after) if known[words(fault)] < 0]
+    known.subtract(map(words, faults))
+    return [fault for fault in faults if known[words(fault)] < 0]
 
 
 def _deliver_text(path, old, new, console, show_diff, write):
