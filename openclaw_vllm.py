@@ -323,12 +323,13 @@ class Secret(str):
 
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
-_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # what the documentation gives as a stand-in is no secret
-_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")       # what various languages leave unquoted
+_PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # stand-ins of the documentation are no secrets
+# What various languages leave unquoted in a URL.
+_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")
 
 
 def spellings(secret):
-    """Return the texts by which a secret may be echoed, longest first; none for one that is too short or public.
+    """Return the texts by which a secret may be echoed, longest first; none for a short one.
 
     Plain, URL-quoted, in base64 (inside more text, too), in Python, in JSON, and each of
     these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
@@ -344,7 +345,7 @@ def spellings(secret):
         for safe in _URL_SAFE:
             url = _url_quoted(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
-        for before in range(3):                      # where in its three bytes of base64 the secret may begin
+        for before in range(3):                      # bytes of other text in its first three
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
@@ -386,7 +387,8 @@ def redact_value(value, secrets):
     if isinstance(value, str):
         return redact_known(value, secrets)
     if isinstance(value, dict):
-        return {redact_known(name, secrets): redact_value(item, secrets) for name, item in value.items()}
+        return {redact_known(name, secrets): redact_value(item, secrets)
+                for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_value(item, secrets) for item in value]
     return value
@@ -408,7 +410,7 @@ def begun_secret(text, secrets):
 
 
 def excerpt(text, limit=300):
-    """Return a text in one line and at most `limit` characters; vLLM's errors can echo the whole request."""
+    """Return a text in one line of at most `limit` characters: errors can echo a whole request."""
     start = text[:20 * limit]
     line = " ".join(start.split())
     if start == text and len(line) <= limit:
@@ -416,9 +418,11 @@ def excerpt(text, limit=300):
     return line[:limit - 1] + "…"
 
 
-# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone surrogates.
-UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-UNSAFE_LINE = "[\t\n" + UNSAFE[1:]               # of what must stay on one line, or a row could be forged
+# What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone
+# surrogates. Ids and words of a server stay on one line as well, or a row could be forged.
+UNSAFE = ("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+          "\ud800-\udfff]")
+UNSAFE_LINE = "[\t\n" + UNSAFE[1:]
 # Of an answer less: people write with joiners, marks of direction and variation selectors.
 UNSAFE_ANSWER = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
@@ -472,8 +476,8 @@ Credential = collections.namedtuple("Credential", "source key")
 Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
 Provider = collections.namedtuple(
     "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal "
-                "headers last_headers models max_tokens timeout_s layers references primary "
-                "plugin_off env ca_file where file")
+                "headers last_headers models max_tokens timeout_s layers references tags "
+                "primary plugin_off env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
 `explicit`: a models.providers block exists; `asks_server`: its server is asked for
@@ -481,8 +485,9 @@ models; the keys are Credentials or None; `refusal` is the Error that keeps it
 from being asked, or None; `headers` go with completions, below a model's own,
 `last_headers` above them; `models` are the declared rows, ids trimmed;
 `timeout_s` is the provider's own or None; `layers` are agents.defaults and the
-default agent's entry; `references` [(tag, key)] of the default model, the
-fallbacks and the image models, `primary` the first of them or None;
+default agent's entry; `references` [(tag, key)] are the default model,
+fallbacks, image models and configured ones, `tags` {key: [tag]}, `primary` the
+default model or None;
 `plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
 proxies and authorities; `where` says where the base URL comes from, `file` is
 the config.
@@ -547,7 +552,7 @@ Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end]
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
 """
-# White space of ECMA-262, which is also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
+# White space of ECMA-262, also what JavaScript trims: with U+FEFF, without U+0085 and U+001C.
 JS_SPACE = ("\t\n\x0b\x0c\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008"
             "\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
 _JSON5_TOKEN = (
@@ -1157,7 +1162,7 @@ def _located(faults, file, sources):
 
 
 def _locate(trees, file, node, path):
-    """Return (file, position) of a key path below a Node, or of what is nearest, by $include too."""
+    """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
     if not path or not node.items:
         return file, node.start
     included = []
@@ -1193,9 +1198,14 @@ def _get(value, *keys):
 # ----------------------------------------------------------------------------
 # OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
 
+def _lines_by_name(text):
+    """Return {first word: the rest} of a text's lines."""
+    return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
+
+
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, and "..." allows
-# any other key.
+# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, *=RULE is that
+# of any other key, and "..." allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = """
@@ -1208,8 +1218,11 @@ auth order profiles
 secrets defaults egressProxy providers
 env shellEnv=shell vars=*text
 shell enabled=boolean timeoutMs=count
-plugins enabled=boolean allow=[text] deny=[text] entries=*plugin load slots
+plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load slots
+plugin-entries vllm=vllm-plugin *=plugin
 plugin enabled=boolean hooks subagent llm config
+vllm-plugin enabled=boolean hooks subagent llm config=no-config
+no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
 refresh enabled=boolean url=refresh-url
 provider baseUrl=text apiKey=SECRET \
@@ -1305,11 +1318,11 @@ for _name, _rule in (
                  "pi-messages|azure-openai-responses")):
     _SHAPES = _SHAPES.replace(_name, _rule)
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
-_LEAVES = dict(line.split(" ", 1) for line in r"""
-text str a text ~ .*
-filled str a non-empty text ~ .+
-text-or-null str,NoneType a text or null ~ .*
-number-or-text int,float,str a number or a text ~ .*
+_LEAVES = _lines_by_name(r"""
+text str a text
+filled str a non-empty text
+text-or-null str,NoneType a text or null
+number-or-text int,float,str a number or a text
 boolean bool true or false
 object dict an object
 number int,float a number
@@ -1320,12 +1333,13 @@ name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
 variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
 pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
-picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+picker str the id of a runtime ~ \s*[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
 refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
-""".strip().split("\n"))
-# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+""")
+# The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
+    "filled": bool,
     "number": math.isfinite,
     "positive": lambda value: 0 < value < math.inf,
     "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
@@ -1360,7 +1374,7 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  chat_template_kwargs=.params.chat_template_kwargs
 """
 # What became of the legacy keys.
-_LEGACY = dict(line.split(" ", 1) for line in """
+_LEGACY = _lines_by_name("""
 provider.contextWindow OpenClaw moves it into the rows that have none
 provider.contextTokens OpenClaw moves it into the rows that have none
 agents.list OpenClaw moves it into agents.entries
@@ -1369,7 +1383,7 @@ entry.contextTokens OpenClaw ignores it
 defaults.contextTokens OpenClaw ignores it
 defaults.llm its successor is models.providers.<id>.timeoutSeconds
 params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
-""".strip().split("\n"))
+""")
 _UNKNOWN, _BOUND, _WRONG = range(3)
 _Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
 _Mismatch.__new__.__defaults__ = ("", None)
@@ -1380,7 +1394,7 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    shapes = _parse_shapes(_SHAPES)
+    shapes = _Shapes(_lines_by_name(_SHAPES))
     found = list(_mismatches(config, "config", (), shapes))
     found.sort(key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
@@ -1390,17 +1404,25 @@ def schema_faults(config):
     return faults[:MAX_ISSUES]
 
 
-def _parse_shapes(text):
-    """Return {shape: {key: (mark, rule)}}; the mark is "!", "~", "~!" or ""."""
-    shapes = {}
-    for line in text.strip().split("\n"):
-        name, _, keys = line.partition(" ")
-        shapes[name] = {}
-        for key in keys.split():
-            key, _, rule = key.partition("=")
-            bare = key.rstrip("~!")
-            shapes[name][bare] = key[len(bare):], rule
-    return shapes
+class _Shapes(dict):
+    """Lines of _SHAPES or _MISPLACED by their names."""
+
+    __slots__ = ()
+
+    def keys_of(self, name):
+        """Return {key: (mark, rule)} of a shape, parsed when first asked for; the mark is "!",
+        "~", "~!" or "".
+        """
+        keys = self.get(name, "")
+        if isinstance(keys, str):
+            keys = self[name] = dict(map(_parse_key, keys.split()))
+        return keys
+
+
+def _parse_key(text):
+    key, _, rule = text.partition("=")
+    name = key.rstrip("~!")
+    return name, (key[len(name):], rule)
 
 
 def _mismatches(value, rule, path, shapes):
@@ -1415,13 +1437,14 @@ def _mismatches(value, rule, path, shapes):
         yield from _object_mismatches(value, rule, path, shapes)
     elif not rule and value is None:
         yield _mismatch(path, "a value", value)
-    elif "|" in rule and value not in rule.strip("|").split("|"):
-        yield _mismatch(path, _rule_words(rule, shapes), value)
-    elif rule and "|" not in rule:
+    elif "|" in rule:
+        if value not in rule.strip("|").split("|"):
+            yield _mismatch(path, _rule_words(rule, shapes), value)
+    elif rule:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
             yield _mismatch(path, words, value)
-        elif isinstance(value, str) and not re.match("(?s:%s)\\Z" % pattern, value):
+        elif pattern and not re.match("(?s:%s)\\Z" % pattern, value):
             yield _mismatch(path, words, value, _BOUND)
         elif rule in _BOUNDS and not _BOUNDS[rule](value):
             yield _mismatch(path, words, value, _BOUND)
@@ -1449,21 +1472,25 @@ def _rule_words(rule, shapes):
         return "an array"
     if rule not in shapes:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in shapes[rule].items() if mark == "!"]
+    required = [key for key, (mark, _) in shapes.keys_of(rule).items() if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
 def _alternatives(value, branches, path, shapes):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
     tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
-    near = [found for found in tried if all(mismatch.level < _WRONG for mismatch in found)]
+    near = [
+        found for found in tried
+        if all(mismatch.level < _WRONG for mismatch in found)
+    ]
     if [] in near:
         return
     if len(near) == 1:
         yield from near[0]
     else:
-        words = collections.OrderedDict((_rule_words(branch, shapes), 1) for branch in branches)
-        yield _mismatch(path, " or ".join(words), value)
+        words = [_rule_words(branch, shapes) for branch in branches]
+        expected = " or ".join(collections.OrderedDict.fromkeys(words))
+        yield _mismatch(path, expected, value)
 
 
 def _record_mismatches(value, rule, path, shapes):
@@ -1472,8 +1499,9 @@ def _record_mismatches(value, rule, path, shapes):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
-        yield from _mismatches(key, key_rule or "text", path + (key,), shapes)
-        yield from _mismatches(item, rule, path + (key,), shapes)
+        place = path + (key,)
+        yield from _mismatches(key, key_rule or "text", place, shapes)
+        yield from _mismatches(item, rule, place, shapes)
 
 
 def _array_mismatches(value, rule, path, shapes):
@@ -1481,27 +1509,31 @@ def _array_mismatches(value, rule, path, shapes):
     if not isinstance(value, list):
         yield _mismatch(path, "an array", value)
         return
-    least, most = map(int, (bounds or "0,%d" % len(value)).split(","))
-    if not least <= len(value) <= most:
-        yield _mismatch(path, "%d to %d items" % (least, most), len(value), _BOUND)
+    if bounds:
+        least, most = bounds.split(",")
+        if not int(least) <= len(value) <= int(most):
+            expected = "%s to %s items" % (least, most)
+            yield _mismatch(path, expected, len(value), _BOUND)
     for index, item in enumerate(value):
         yield from _mismatches(item, rule, path + (index,), shapes)
 
 
 def _object_mismatches(value, shape, path, shapes):
-    known = shapes[shape]
+    known = shapes.keys_of(shape)
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
-        mark, rule = known.get(key, ("", None))
-        if mark[:1] == "~":
-            level = _WRONG if mark == "~!" else _UNKNOWN
-            yield _Mismatch(path + (key,), level, shape=shape)
+        place = path + (key,)
+        mark, rule = known.get(key) or known.get("*", ("", None))
+        if mark == "~!":
+            yield _Mismatch(place, _WRONG, shape=shape)
+        elif mark == "~":
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
-            yield from _mismatches(item, rule, path + (key,), shapes)
+            yield from _mismatches(item, rule, place, shapes)
         elif "..." not in known:
-            yield _Mismatch(path + (key,), _UNKNOWN, shape=shape)
+            yield _Mismatch(place, _UNKNOWN, shape=shape)
     for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
             yield _Mismatch(path + (key,), _WRONG, "is missing")
@@ -1531,23 +1563,24 @@ def _fault(config, mismatch, shapes):
 def _known_place(config, path, shape, shapes):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _parse_shapes(_MISPLACED).get(shape, {}).get(key, ("", ""))
+    _, target = _Shapes(_lines_by_name(_MISPLACED)).keys_of(shape).get(key, ("", ""))
     if target[:1] == ".":
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
     if key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
-    if key in shapes[shape]:                         # a legacy key whose value has no one place
+    known = shapes.keys_of(shape)
+    if key in known:                                 # a legacy key whose value has no one place
         return None
-    if shape == "row" and key in shapes["compat"]:
+    if shape == "row" and key in shapes.keys_of("compat"):
         return around + ("compat", key)
     if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
-        if key in shapes["row"]:
+        if key in shapes.keys_of("row"):
             return around + ("models", 0, key)
-        if key in shapes["compat"]:
+        if key in shapes.keys_of("compat"):
             return around + ("models", 0, "compat", key)
-    near = nearest(key, shapes[shape])
+    near = nearest(key, known)
     return around + (near,) if near else None
 
 
@@ -1633,9 +1666,12 @@ def _scope_faults(scope, defaults, *path):
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
                 yield _refused("goes with provider/model only", *path + ("models", reference, key))
-    aliases = model_aliases([_agent_layer(defaults), _agent_layer(scope)])
-    for index, allowed in enumerate(_get(scope, "modelPolicy", "allow") or ()):
-        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+    layers = _agent_layer(defaults), _agent_layer(scope)
+    aliases = [alias.lower() for alias in model_aliases(layers).values()]
+    policy = _get(scope, "modelPolicy", "allow") or ()
+    for index, allowed in enumerate(policy):
+        alias = trimmed(allowed).lower()
+        if split_reference(allowed) is None and alias not in aliases:
             yield _refused("expected provider/model, provider/* or an alias",
                            *path + ("modelPolicy", "allow", index))
 
@@ -1699,7 +1735,8 @@ def is_private(host):
 
 
 # A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
-_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
+_PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
+                 r"f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
                  r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
                  r"100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+)\.?\Z")
 
@@ -1850,6 +1887,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         timeout_s=fields.get("timeoutSeconds"),
         layers=layers,
         references=references,
+        tags=model_tags(references, model_aliases(layers)),
         primary=dict(references).get("default"),
         plugin_off=plugin_off,
         env=settings.layers[0][1],
@@ -2048,10 +2086,10 @@ def _block_headers(settings, block, path):
               for name, value in (block.get("headers") or {}).items()]
     fields += [(last_headers, name, value, "", ("request", "headers", name))
                for name, value in (request.get("headers") or {}).items()]
-    if "token" in auth:
+    if auth.get("mode") == "authorization-bearer":
         fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
                        ("request", "auth", "token")))
-    if "headerName" in auth:
+    if auth.get("mode") == "header":
         fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
                        ("request", "auth", "value")))
     for target, name, value, prefix, place in fields:
@@ -2260,7 +2298,7 @@ def _same_key(one, other):
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    found = re.match(_PROFILE, trimmed(reference))
+    found = "@" in reference and re.match(_PROFILE, trimmed(reference))
     if found and trimmed(found.group(1)) and trimmed(found.group(2)):
         return trimmed(found.group(1))
     return trimmed(reference)
@@ -2275,10 +2313,11 @@ def agent_layers(config):
     defaults = agents.get("defaults") or {}
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId")))
+    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
+    chosen = trimmed(chosen).lower()
     found = [entry for _, entry in entries if entry.get("default") is True]
     if chosen:
-        found = [entry for name, entry in entries if name.lower() == chosen.lower()]
+        found = [entry for name, entry in entries if name.lower() == chosen]
     elif not found and (len(entries) == 1 or entries is listed):
         found = [entry for _, entry in entries]      # the first one, as agents.list had it
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
@@ -2286,21 +2325,25 @@ def agent_layers(config):
 
 def _agent_layer(settings):
     models = collections.OrderedDict()
-    for reference, entry in (settings.get("models") or {}).items():
+    configured = [
+        text for text in settings.get("models") or ()
+        if not trimmed(text).endswith("/*")
+    ]
+    for reference in configured:
         key = reference_key(reference)
-        if key and not key.endswith("/*"):
-            models[key] = dict(models.get(key, {}), **entry)
-    return dict(settings, models=models)
+        if key:
+            models[key] = dict(models.get(key, {}), **settings["models"][reference])
+    return dict(settings, models=models, configured=configured)
 
 
 def model_aliases(layers):
-    """Return {alias in lower case: key}; of equal keys the last alias counts."""
-    names = {}
+    """Return {key: alias} of some layers; an entry with an empty alias takes it away."""
+    aliases = collections.OrderedDict()
     for layer in layers:
         for key, entry in layer["models"].items():
-            if trimmed(entry.get("alias", "")):
-                names[key] = trimmed(entry["alias"]).lower()
-    return {name: key for key, name in names.items()}
+            if "alias" in entry:
+                aliases[key] = trimmed(entry["alias"])
+    return {key: alias for key, alias in aliases.items() if alias}
 
 
 def has_wildcard(config, provider):
@@ -2314,7 +2357,7 @@ def has_wildcard(config, provider):
 
 
 def model_references(config, layers):
-    """Return [(tag, key)] of the default model, the fallbacks and the image models, in this order.
+    """Return [(tag, key)]: the default model, fallbacks, image models and configured ones.
 
     A reference that means no model stays as it is written.
     """
@@ -2323,12 +2366,13 @@ def model_references(config, layers):
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
     image, image_fallbacks = _choice(layers[0].get("imageModel"))
-    found = [("default", own_primary or primary)] + _numbered("fallback#%d", fallbacks)
+    declared = _declared_keys(config)
+    primary = own_primary or primary or "".join(declared[:1])
+    found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
     found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    aliases, declared = model_aliases(layers), _declared_keys(config)
-    known = declared + list(layers[0]["models"])
-    if not found[0][1] and declared:
-        found[0] = ("default", declared[0])
+    found += [("configured", text) for layer in layers for text in layer["configured"]]
+    aliases = {alias.lower(): key for key, alias in model_aliases(layers).items()}
+    known = (list(layers[1]["models"]), list(layers[0]["models"]) + declared)
     return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
 
 
@@ -2352,18 +2396,28 @@ def _declared_keys(config):
 def resolve_reference(text, aliases, known):
     """Return the key that a reference of the settings means, else its own text.
 
-    `aliases` are {alias in lower case: key}, `known` the keys that a bare id may mean.
+    `aliases` are {alias in lower case: key}, `known` lists of keys: the first list that has a bare
+    id decides whose it is.
     """
     text = without_profile(text)
-    key = reference_key(text)
     if text.lower() in aliases:
         return aliases[text.lower()]
-    if key and key.startswith(DEFAULT_PROVIDER + "/") and key[5:].lower() in aliases:
-        return aliases[key[5:].lower()]
     if "/" in text:
-        return key or text
-    meant = {key for key in known if key.partition("/")[2] == text}
-    return meant.pop() if len(meant) == 1 else text
+        key = reference_key(text) or text
+        provider, _, name = key.lower().partition("/")
+        target = aliases.get(name, "")
+        return target if target.startswith(provider + "/") else key
+    for keys in known:
+        providers = set()
+        for key in keys:
+            provider, _, name = key.partition("/")
+            if name.lower() == text.lower():
+                providers.add(provider)
+        if len(providers) == 1:
+            return providers.pop() + "/" + text
+        if providers:
+            break
+    return text
 
 
 def parse_model_list(payload):
@@ -2480,7 +2534,7 @@ def _model(provider, model_id, **fields):
         input=("text",),
         max_tokens=DEFAULT_MAX_TOKENS,
         reasoning=False,
-        tags=_tags(provider, key),
+        tags=tuple(provider.tags.get(key, ())),
         compat={},
         headers={},
         params=params,
@@ -2509,18 +2563,16 @@ def _agent_params(layers, key):
     return params, None
 
 
-def _tags(provider, key):
-    """Return OpenClaw's tags of a model, in its order."""
-    tags = [tag for tag, reference in provider.references if reference_key(reference) == key]
-    entries = [layer["models"][key] for layer in provider.layers if key in layer["models"]]
-    if entries:
-        tags.append("configured")
-    for entry in reversed(entries):
-        alias = trimmed(entry.get("alias", ""))
-        if alias:
-            tags.append("alias:" + alias)
-            break
-    return tuple(tags)
+def model_tags(references, aliases):
+    """Return {key: OpenClaw's tags of the model, in its order}."""
+    tags = collections.defaultdict(list)
+    for tag, reference in references:
+        key = reference_key(reference)
+        if tag not in tags[key]:
+            tags[key].append(tag)
+    for key, alias in aliases.items():
+        tags[key].append("alias:" + alias)
+    return tags
 
 
 # Families by their ids -> the compat that carries a thinking level to their templates.
@@ -2607,6 +2659,7 @@ _REASONS.update({
     "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
     "response_format": "servers know json_object, text, and json_schema with a schema",
     "reasoning_effort": "it follows from the thinking level",
+    "chat_template_kwargs": "they have to be an object",
     "tools": "there are none to send, or compat.supportsTools is false",
     "tool_choice": "it goes with the tools that are there",
 })
@@ -2633,7 +2686,7 @@ _LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
 _OFF = ("off", "none")
 _LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
                 "adaptive": "medium", "ultra": "max"}
-THINKING_LEVELS = ("on", "adaptive", "none") + _LADDER
+THINKING_LEVELS = ("on", "adaptive", "ultra", "none") + _LADDER
 _WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
          "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
@@ -2725,11 +2778,11 @@ def _kept_fields(body, model, params, note):
         shaped["stream_options"] = {"include_usage": True}
     else:
         note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
-    key = shaped.pop("prompt_cache_key", None)
-    if compat.get("supportsPromptCacheKey"):
+    key, retention = shaped.pop("prompt_cache_key", None), params.get("cacheRetention")
+    if compat.get("supportsPromptCacheKey") and retention != "none":
         if isinstance(key, str) and key:
             shaped["prompt_cache_key"] = key[:64]
-        if params.get("cacheRetention") == "long":
+        if retention == "long" and compat.get("supportsLongCacheRetention") is not False:
             shaped["prompt_cache_retention"] = "24h"
     return shaped
 
@@ -2911,7 +2964,9 @@ def _shape_tools(shaped, compat, note):
         return
     kept = [_shape_tool(tool, compat, note) for tool in tools]
     kept = [function for function in kept if function is not None]
-    kept.sort(key=_tool_order)
+    if kept != sorted(kept, key=_tool_order):
+        kept.sort(key=_tool_order)
+        note("tools", "sorted by name")
     choice = _shape_choice(choice, [function["name"] for function in kept])
     if kept:
         shaped["tools"] = [{"type": "function", "function": function} for function in kept]
@@ -2941,9 +2996,9 @@ def _shape_tool(tool, compat, note):
         kept["description"] = function["description"]
     if compat.get("supportsStrictMode"):
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
-    for key in sorted(set(function) | set(kept)):
-        if function.get(key) != kept.get(key):
-            note("tools", "%s: %s is left out, or is what OpenClaw sends" % (name, key))
+    if kept != function:
+        note("tools", "%s: its name, description and parameters; strict: false, with "
+                      "compat.supportsStrictMode; no more" % name)
     kept["parameters"] = _shape_schema(parameters, name, compat, note)
     return kept
 
@@ -3184,30 +3239,29 @@ def _available_level(model, level):
     Without a level the default: off where that is usual, else medium or less.
     """
     form = model.compat.get("thinkingFormat") or ""
+    stated = dict.fromkeys(_LADDER[:5], True)
+    stated.update((effort.lower(), True) for effort in _stated_efforts(model.compat) or ())
+    if form not in ("qwen", "qwen-chat-template", "zai"):
+        stated.update(_effort_map(model.compat))
+    stated.update(model.thinking_level_map)
+    known = [name for name in _LADDER if stated.get(name) is not None]
     if level is None:
         if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
             return "off"
-        candidates = ("medium", "low", "minimal", "off")
+        candidates = _LADDER[3::-1]
     elif level not in _LADDER:
         return level
     else:
         lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
         candidates = higher + lower
-        if level in ("xhigh", "max") and model.thinking_level_map.get(level, level) is None:
+        if level in ("xhigh", "max") and stated.get(level, level) is None:
             candidates = lower + higher
-    known = [effort.lower() for effort in _stated_efforts(model.compat) or ()]
-    if form not in ("qwen", "qwen-chat-template", "zai"):
-        known += _effort_map(model.compat)
-    for candidate in candidates:
-        stated = model.thinking_level_map.get(candidate, candidate in known or _rank(candidate) < 5)
-        if stated not in (None, False):
-            return candidate
-    return candidates[0]
+    return next((name for name in candidates if name in known), candidates[0])
 
 
 def _effort_map(compat):
     stated = compat.get("reasoningEffortMap") or {}
-    return {key.strip().lower(): effort for key, effort in stated.items()}
+    return {level.strip().lower(): effort for level, effort in stated.items()}
 
 
 def _stated_efforts(compat):
@@ -3410,7 +3464,7 @@ class EventDecoder(object):
         self._after_cr = False
 
     def feed(self, data):
-        """Return [(event type, data text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
+        """Return [(event type, text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
         if self._after_cr or b"\r" in data:
             data = self._line_feeds(data)
         if self._rest:
@@ -3509,7 +3563,7 @@ def choices_of(payload):
 
 
 def _call_pieces(piece):
-    """Return the objects among a delta's tool_calls; the legacy function_call counts as the first."""
+    """Return the objects among a delta's tool_calls; a legacy function_call counts as one."""
     calls = piece.get("tool_calls")
     if not calls and isinstance(piece.get("function_call"), dict):
         calls = [{"index": 0, "function": piece["function_call"]}]
@@ -3537,7 +3591,7 @@ def decode_usage(usage):
         return None
     counts = [usage.get(name) for name in Usage._fields]
     for position, count in enumerate(counts):
-        if not isinstance(count, int) or count > 1e15:       # no count, and more than a float can divide
+        if not isinstance(count, int) or count > 1e15:       # which no float could divide
             counts[position] = None
     return Usage(*counts)
 
@@ -3554,7 +3608,7 @@ class _Text(object):
             self._fold()
 
     def _fold(self):
-        text, self._text = self._text, None          # no second reference: CPython lengthens it in place
+        text, self._text = self._text, None          # CPython lengthens what has one reference
         text += "".join(self._pieces)
         self._text, self._pieces = text, []
 
@@ -3646,7 +3700,7 @@ class Assembler(object):
             calls.append({"id": call_id, "type": "function", "function": function})
         extra = dict(self._extra)
         if self._others:
-            extra["choices"] = [_other_choice(index, self._others[index]) for index in sorted(self._others)]
+            extra["choices"] = [_other_choice(*other) for other in sorted(self._others.items())]
         return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(), calls,
                       self._finish_reason, self._usage, dict(_NO_TIMINGS, **timings or {}), extra)
 
@@ -3729,11 +3783,11 @@ Route.__doc__ = """How to reach a server: the environment that names proxies, a 
 seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
 setting that says how long, "" where a default does."""
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
-Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a URL or
-None, `secrets` the texts to hide in what the server says."""
+Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a
+URL or None, `secrets` the texts to hide in what the server says."""
 
 
-# Where an exchange is: the code that `Exchange.phase` and the facts of a timeout hold, and its words.
+# Where an exchange is: the code in `Exchange.phase` and in the facts of a timeout, and its words.
 PHASES = {
     "resolve": "looking up the host",
     "connect": "connecting",
@@ -3773,7 +3827,7 @@ class _Wire(io.RawIOBase):
         self._moved = True
 
     def keep_alive(self):
-        """Take note of a sign of life that is no progress: it prolongs the silence, but not for ever."""
+        """Take note of a sign of life without progress: it prolongs the wait, but not for ever."""
         self._alive = True
 
     def readable(self):
@@ -3786,7 +3840,8 @@ class _Wire(io.RawIOBase):
             self._begin_silence()
         elif self._alive:
             self._alive = False
-            self._until = min(time.monotonic() + self.silence_s, self._since + LIFE_FACTOR * self.silence_s)
+            longest_s = LIFE_FACTOR * self.silence_s
+            self._until = min(time.monotonic() + self.silence_s, self._since + longest_s)
         self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
         return self.sock.recv_into(buffer)
 
@@ -3829,7 +3884,8 @@ class Exchange(object):
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         sent = list(headers.values()) + list(self._to_proxy.values())
-        self.secrets = [text for value in sent if isinstance(value, Secret) for text in spellings(value)]
+        secrets = [value for value in sent if isinstance(value, Secret)]
+        self.secrets = [text for secret in secrets for text in spellings(secret)]
         self.phase, self.seconds = "resolve", {}
         self._started, self._deadline = time.monotonic(), None
         if route.total_s is not None:
@@ -3895,7 +3951,7 @@ class Exchange(object):
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)     # notices a peer that vanished
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)      # a peer may vanish
         if self.target.scheme == "https":
             if self.proxy:
                 self._tunnel()
@@ -3919,12 +3975,8 @@ class Exchange(object):
         if response.status != 200:
             raise proxy_error(self.url, self.proxy, response.status)
 
-    def _captured(self, detail):
-        return error_for("proxy-captured", url=self.url, proxy=self.proxy, no_proxy=self.target.host,
-                         way="stands in the way", detail=detail)
-
     def _certificate_names(self):
-        """Return the names that the server's certificate is for, which is trusted; [] if unknown."""
+        """Return the names that the server's trusted certificate is for; [] if unknown."""
         if self.proxy:
             return []
         context = tls_context(self.route)
@@ -3949,7 +4001,7 @@ class Exchange(object):
         return path
 
     def chunks(self):
-        """Yield the body's bytes as they come, a gzip or deflate coding undone. Raises ServerError."""
+        """Yield the body's bytes as they come, gzip or deflate undone. Raises ServerError."""
         inflate = None
         coding = self.headers.get("Content-Encoding") or "identity"
         if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
@@ -3988,10 +4040,10 @@ class Exchange(object):
             data = inflate.unconsumed_tail
             yield plain
 
-    def read(self, limit):
-        """Return the whole body. Raises ServerError when it is longer than `limit` bytes."""
-        body = bytearray()                           # a list of small chunks would take many times their size
-        for data in self.chunks():
+    def read(self, limit, chunks=None):
+        """Return the whole body, or what is left of it. Raises ServerError past `limit` bytes."""
+        body = bytearray()                           # a list of chunks takes many times their size
+        for data in chunks or self.chunks():
             body += data
             if len(body) > limit:
                 raise error_for("answer-too-large", url=self.url, limit=limit)
@@ -3999,7 +4051,8 @@ class Exchange(object):
 
     def reply(self, limit):
         """Return the whole answer as a Reply. Raises as `read` does."""
-        return Reply(self.status, self.reason, self.headers, self.read(limit), self.proxy, self.secrets)
+        body = self.read(limit)
+        return Reply(self.status, self.reason, self.headers, body, self.proxy, self.secrets)
 
     def _broken(self, detail):
         return error_for("answer-broken", url=self.url, detail=detail)
@@ -4015,9 +4068,9 @@ class Exchange(object):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
         if isinstance(error, ConnectionRefusedError):
             if self.proxy:
-                return self._captured("it refuses connections")
+                return proxy_error(self.url, self.proxy)
             return refused_error(self.url)
-        ssl = sys.modules.get("ssl")                 # CertificateError of Python 3.6 is no SSLError, nor an OSError
+        ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
         if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
@@ -4037,7 +4090,7 @@ class Exchange(object):
 
 
 def _ascii_host(host):
-    """Return a host name as DNS, proxies and the Host header spell it (IDNA). Raises UnicodeError."""
+    """Return a host name as DNS, proxies and headers spell it (IDNA). Raises UnicodeError."""
     try:
         host.encode("ascii")
         return host
@@ -4046,7 +4099,7 @@ def _ascii_host(host):
 
 
 def _all_headers(headers, body):
-    """Return the headers to send: the given ones above our plain defaults, which attribute nothing."""
+    """Return the headers to send: the given ones above plain defaults, which attribute nothing."""
     merged = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity",
               "Connection": "close", "User-Agent": "python"}
     if body is not None:
@@ -4057,7 +4110,7 @@ def _all_headers(headers, body):
 
 
 def _addresses(host, port, patience_s):
-    """Return what getaddrinfo says of a host; in a thread, because the resolver knows no deadline."""
+    """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
     import socket
     if is_loopback(host) or re.match(r"[0-9.]+\Z", host) or ":" in host:
         return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
@@ -4082,7 +4135,7 @@ def _addresses(host, port, patience_s):
 
 
 def _connect_first(addresses, connect_s, deadline):
-    """Return a socket connected to the first address that takes it; each gets its share of the time."""
+    """Return a socket connected to the first address that takes it; each has its share of time."""
     import socket
     until = time.monotonic() + connect_s
     failure = None
@@ -4098,12 +4151,12 @@ def _connect_first(addresses, connect_s, deadline):
             if not isinstance(error, OSError):
                 raise
             if failure is None or isinstance(failure, ConnectionRefusedError):
-                failure = error                      # a silent address says more than one that refuses
+                failure = error                      # silence says more than a refusal
     raise failure or socket.gaierror("no address")
 
 
 def tls_context(route):
-    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's authorities."""
+    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's."""
     try:
         import ssl
     except ImportError:
@@ -4134,14 +4187,15 @@ def answers_at(host, port, patience_s):
     """Tell whether something accepts a connection at an address; it is closed at once."""
     import socket
     try:
-        _connect_first(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM), patience_s, None).close()
+        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        _connect_first(addresses, patience_s, None).close()
         return True
     except OSError:
         return False
 
 
 def port_is_bound(target, patience_s):
-    """Tell whether a port of this host is taken although nothing listens: vLLM binds before it loads.
+    """Tell whether a port of this host is taken though nothing listens: vLLM binds before it loads.
 
     A bind without SO_REUSEADDR finds out and is undone at once; the addresses
     of other hosts cannot be bound and so say no. What a connection just closed
@@ -4162,7 +4216,7 @@ def port_is_bound(target, patience_s):
 
 
 def _lingers(port):
-    """Tell whether a closed connection keeps a port of this host, as TIME_WAIT does for a minute."""
+    """Tell whether a closed connection keeps a port of this host (TIME_WAIT, for a minute)."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
         try:
             with open(table) as lines:
@@ -4171,6 +4225,16 @@ def _lingers(port):
         except OSError:
             pass
     return False
+
+
+def greeting(target, patience_s):
+    """Return what a server says before it is asked: nothing, where it speaks HTTP."""
+    try:
+        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
+            sock.settimeout(patience_s)
+            return sock.recv(64)
+    except OSError:
+        return b""
 
 
 def peer_certificate(target, patience_s):
@@ -4237,12 +4301,17 @@ def what_it_is(body):
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
 
 
+_OTHER_TASKS = "(/v[12])?/(embed|pooling|score|rerank|classify|audio/trans)"
+
+
 def offers_chat(openapi):
     """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
-    if not isinstance(paths, dict) or "/v1/models" not in paths:
+    if not isinstance(paths, dict):
         return None
-    return "/v1/chat/completions" in paths
+    if "/v1/chat/completions" in paths:
+        return True
+    return False if any(re.match(_OTHER_TASKS, path) for path in paths) else None
 
 
 # What an error body says
@@ -4272,18 +4341,15 @@ def _page_words(text):
     return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
 
 
-def server_words(text, secrets=()):
-    """Return what a server says in an error body, in one line."""
-    return excerpt(redact(error_message(text)[0], secrets))
-
-
 def reply_words(reply):
-    """Return (the text of an error body, what it says in one line), secrets that were sent hidden.
+    """Return (message, the message in one line, parameter it is about) of an error body.
 
-    Hidden here and not only where it is printed: a text that is cut may end inside a key.
+    Secrets that were sent are hidden here and not only where it is printed: a text that is
+    cut may end inside a key.
     """
-    text = reply.body[:100000].decode("utf-8", "replace")
-    return redact(text, reply.secrets), server_words(text, reply.secrets)
+    texts = error_message(reply.body[:100000].decode("utf-8", "replace"))
+    message, param = [redact(text, reply.secrets) for text in texts]
+    return message, excerpt(message), param
 
 
 def _reply_facts(url, reply):
@@ -4368,14 +4434,15 @@ def _gateway_fix(reply, words):
     return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
 
-def proxy_error(url, proxy, status):
-    """Return the error for a status that the environment's proxy gave in place of the server."""
-    advice = ""
+def proxy_error(url, proxy, status=None):
+    """Return the error for the environment's proxy: it refuses connections, or gave a status."""
+    detail, advice = "it refuses connections", ""
+    if status:
+        detail = "it answers HTTP %d in place of the server" % status
     if status == 407:
         advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
     return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="answered in place of the server", detail="HTTP %d" % status,
-                     advice=advice)
+                     way="stands in the way", detail=detail, advice=advice)
 
 
 def _key_error(reply, credential, facts):
@@ -4389,15 +4456,17 @@ def _key_error(reply, credential, facts):
                      suspect=key_suspicion(credential.key), **facts)
 
 
+_SUSPICIONS = (
+    (r"(?i)bearer\s", "it begins with \"Bearer \", which is added on its own"),
+    (r"""(['"]).*\1$""", "it is in quotes"),
+    (r".*\$\{|\$[A-Z_]", "it holds an unexpanded ${…}"),
+    (r".* ", "it holds a space"),
+)
+
+
 def key_suspicion(key):
     """Return words for what looks wrong about a key (never the key), or ""."""
-    if re.match(r"(?i)bearer\s", key):
-        return "; it begins with \"Bearer \", which is added on its own"
-    if key[:1] in "'\"" and key[:1] == key[-1:]:
-        return "; it is in quotes"
-    if "${" in key or re.match(r"\$[A-Z_]", key):
-        return "; it holds an unexpanded ${…}"
-    return "; it holds a space" if " " in key else ""
+    return next(("; " + words for looks, words in _SUSPICIONS if re.match(looks, key)), "")
 
 
 def _redirect_base(url, location):
@@ -4442,7 +4511,7 @@ _VALUE_FIX = "correct it where it is set: an option, the body, or params in open
 def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
     status = reply.status
-    message, param = error_message(reply_words(reply)[0])
+    message, _, param = reply_words(reply)
     facts = dict(_reply_facts(url, reply), model=model.id)
     if status == 404:
         return _not_found(url, reply, provider, model, facts)
@@ -4472,7 +4541,7 @@ def _validation_error(message, facts):
     field = _field_at(place.group(1)) if place else ""
     if not field or "Extra inputs are not permitted" not in message:
         return _field_refused(field, facts)
-    name = field.split(".")[-1]
+    name = excerpt(field.split(".")[-1], 100)
     switch = _COMPAT_SWITCHES.get(name)
     fix = "leave the field out: this vLLM does not know it"
     if switch:
@@ -4494,7 +4563,7 @@ def _field_at(loc):
 def _field_refused(field, facts):
     if not field:
         return error_for("chat-failed", **facts)
-    return error_for("field-refused", field=field, fix=_VALUE_FIX, **facts)
+    return error_for("field-refused", field=excerpt(field, 100), fix=_VALUE_FIX, **facts)
 
 
 def _not_found(url, reply, provider, model, facts):
@@ -4503,7 +4572,7 @@ def _not_found(url, reply, provider, model, facts):
         served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
         served = []                                  # the server's words are enough
-    if re.search("does not exist|NotFoundError", reply_words(reply)[0]):
+    if "does not exist" in reply_words(reply)[0]:
         return model_not_served(url, model.id, served, facts["words"])
     if model.id in served and url.startswith(provider.base_url):
         return error_for("not-a-chat-model", **facts)
@@ -4522,17 +4591,16 @@ def model_not_served(url, model_id, served, words=""):
 
 def _told_context(model, message):
     """Return the facts of context-exceeded that vLLM's words give."""
-    limit = _number(r"(?:context length (?:is|is only|of)|model_len ?=|model length of) ?(\d+)",
-                    message)
-    prompt = _number(r"(?:contains(?: at least)?|has|passed) (\d+) input tokens|"
-                     r"prompt \(length (\d+)|(\d+) in the messages", message)
+    limit = _number("(?:context length (?:is|is only|of)|model_len ?=|model length of) ?#", message)
+    prompt = _number(r"(?:contains|has|passed) # input tokens|prompt \(length #|# in the messages",
+                     message)
     alone = re.search("even without any output|characters|got -", message)
     return context_facts(model.id, limit, prompt, bool(alone))
 
 
 def _number(pattern, text):
-    """Return the number that the group which matched holds, or None."""
-    found = re.search(pattern, text)
+    """Return the number that stands for # in a text that has the pattern, or None."""
+    found = re.search(pattern.replace("#", r"(\d{1,15})\b"), text)
     return int(found.group(found.lastindex)) if found else None
 
 
@@ -5067,7 +5135,7 @@ def chat(provider, body, thinking=None, timeout_s=None):
 
 
 def collect_answer(deltas, show=None):
-    """Return the Answer of an iterator of Deltas, each of which is given to `show`; closes the iterator.
+    """Return the Answer of an iterator of Deltas, each given to `show`; closes the iterator.
 
     The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
     """
@@ -5122,7 +5190,7 @@ class Observed(object):
 
 
 def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
-    """POST a body that is already shaped, and yield its answer's Deltas. Raises ServerError, KeyRefused.
+    """POST a shaped body and yield the answer's Deltas. Raises ServerError, KeyRefused.
 
     `timeout_s` bounds the silence between two events, `total_s` the whole exchange.
     An Observed is filled in; `before_wait` is called whenever all that came has been
@@ -5150,7 +5218,8 @@ def encode_body(body):
     try:
         return json.dumps(body, allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError("the body cannot be sent as JSON: %s" % error, "leave NaN and Infinity out")
+        raise UsageError("the body cannot be sent as JSON: %s" % error,
+                         "leave NaN and Infinity out")
 
 
 def read_answer(exchange, provider, model, observed=None, full=False):
@@ -5182,11 +5251,7 @@ def _noted_pieces(chunks, exchange, observed):
 
 
 def _read_whole(exchange, chunks, provider, model, full):
-    text = bytearray()
-    for data in chunks:
-        text += data
-        if len(text) > ANSWER_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=ANSWER_LIMIT)
+    text = exchange.read(ANSWER_LIMIT, chunks)
     try:
         payload = loads_untrusted(text.decode("utf-8", "replace"))
     except ValueError:
@@ -5215,7 +5280,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             raise error_for("stream-broken", url=exchange.url, detail=str(error))
         if events:
             exchange.progress()
-        elif b"\n" in data:                          # a comment, or the end of one of an event's lines
+        elif b"\n" in data:                          # a comment, or a line of an event
             exchange.keep_alive()
         for kind, text in events:
             if observed is not None:
@@ -5227,8 +5292,8 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             try:
                 payload = loads_event(text)
             except ValueError:
-                words = excerpt(exchange.redact(text), 80)
-                raise error_for("stream-broken", url=exchange.url, detail="an event is not JSON: " + words)
+                detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
+                raise error_for("stream-broken", url=exchange.url, detail=detail)
             if kind == "error" or is_error_payload(payload):
                 data = text.encode("utf-8", "replace")
                 raise _error_inside(exchange, data, payload, provider, model)
@@ -5240,30 +5305,41 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             finished = finished or delta.finish_reason is not None
             yield delta
     if not finished:
-        raise error_for("stream-broken", url=exchange.url, detail="it ended without [DONE] or a finish reason")
+        raise error_for("stream-broken", url=exchange.url,
+                        detail="it ended without [DONE] or a finish reason")
 
 
 # ----------------------------------------------------------------------------
 # Doctor: one small function per check
 # ----------------------------------------------------------------------------
+# Looks at all that lies between the settings and an answer, in the order of _CHECKS, and words
+# what it sees with CAUSES. Sends GETs and /tokenize only, completions with `probe`. The key goes
+# to the configured origin by the configured route; every detour is tried without it.
 
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the model list; /openapi.json has 300 kB
+SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the models; /openapi.json has 300 kB
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
-_PROBE_TOOL = "get_current_time"
-_TOOL_TEXT = (r"<tool_call>|<function=|<\|python_tag\|>|\[TOOL_CALLS\]|<\|tool|"
-              r"\{\s*\"name\"\s*:\s*\"" + _PROBE_TOOL + r"|\[" + _PROBE_TOOL + r"\(")
 # What the transport tells apart and the contract of `doctor --json` does not.
-_CONTRACT_CAUSES = {"bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
-                    "answer-broken": "not-openai", "answer-too-large": "not-openai", "context-exceeded": "chat-failed"}
-_KEY_CAUSES = ("no-key", "bad-key")
-_CONNECT_CAUSES = ("dns", "connection-refused", "server-loading", "wrong-address-family", "unreachable",
-                   "proxy-captured", "scheme-mismatch", "tls-untrusted", "tls-failed")
-_CONNECT_PHASES = ("resolve", "connect", "proxy", "tls")
+_CONTRACT_CAUSES = {
+    "bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
+    "answer-broken": "not-openai", "answer-too-large": "not-openai",
+    "context-exceeded": "chat-failed", None: "config-invalid",
+}
+_KEY_CAUSES = ("no-key", "bad-key", "gateway-auth")
+_CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
+# Where the fact `right` is the base URL to use.
+_BASE_URL_CAUSES = (
+    "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family",
+)
+# The checks that report what resolving the provider failed with; the others go to "provider".
+_REPORTERS = {
+    "not-opted-in": "key", "bad-key-form": "key", "config-missing-variable": "key",
+    "bad-base-url": "base-url", "endpoint-in-base-url": "base-url",
+}
 
 
 def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
@@ -5276,60 +5352,90 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
     """
     case = _Case(settings, timeout_s, model, thinking)
+    case.block_path = _block_path(settings.config, provider_id)
     if not settings.issues:
-        case.sound = True
         try:
-            case.provider = resolve_provider(settings, provider_id, base_url, api_key, ca_file)
-            case.error = case.provider.refusal
+            case.resolved(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
         except UsageError:
             raise
         except Error as error:
-            case.error = error
-    for name, needs, check in _CHECKS + (_PROBES if probe else ()):
-        if needs is not None and getattr(case, needs) is None:
-            yield Finding(name, "skip", case.stopped, "not checked")
-        elif case.left() <= 0 and check is not _check_http:      # which opens no connection
-            case.stopped = case.stopped or "timeout"
-            yield Finding(name, "skip", "timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
-        else:
-            for finding in _run_check(case, check):
-                if finding.status == "fail":
-                    case.stopped = case.stopped or finding.cause
-                yield finding._replace(check=name)
+            case.refusal = error
+            case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
+    for check in _CHECKS + (_PROBES if probe else ()):
+        for finding in _run_check(case, check):
+            if finding.status == "fail":
+                case.stopped = finding.cause
+                if check.gate and not case.opted_in and finding.cause != "not-opted-in":
+                    finding = finding._replace(status="warn")
+            yield finding._replace(check=check.name)
 
 
 def _run_check(case, check):
-    try:
-        for finding in check(case):
-            yield finding
-    except Error as error:                           # a side entrance that failed; the main one did not
-        yield _finding(error, "warn")
+    """Yield what one check finds, or why it cannot look."""
+    if case.refusal is not None and check.name == _reporter(case.refusal):
+        yield case.finding(case.refusal)
+    elif check.needs is not None and getattr(case, check.needs) is None:
+        yield _skipped(case.stopped, "not checked, because of %s" % case.stopped)
+    elif case.left() <= 0:
+        case.stopped = case.stopped or "timeout"
+        yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
+    else:
+        try:
+            for finding in check.examine(case):
+                yield finding
+        except Error as error:                       # a side entrance; the main one did not fail
+            yield case.finding(error, "warn")
+
+
+def _reporter(refusal):
+    """Return the name of the check that reports what keeps a provider from being asked."""
+    if refusal.facts.get("path", "").endswith("baseUrl"):
+        return "base-url"
+    return _REPORTERS.get(refusal.cause, "provider")
 
 
 def diagnosis_status(findings):
-    """Return the exit status for Findings: 3 to 5 when settings, server or key stopped it, 1 for other failures."""
+    """Return the exit status for Findings: what stopped it decides, else 1 for any failure."""
+    gates = [check.name for check in _CHECKS if check.gate]
     failed = [finding for finding in findings if finding.status == "fail"]
-    gates = [name for name, _, _ in _CHECKS[:7]]
-    stopped = [CAUSES[finding.cause].exit_status for finding in failed if finding.check in gates]
-    return stopped[0] if stopped else 1 if failed else 0
+    for finding in failed:
+        if finding.check in gates:
+            return CAUSES[finding.cause].exit_status or ConfigError.exit_status
+    return 1 if failed else 0
 
 
 class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
-    `sound` (settings without issues), `usable` (the provider may be asked),
-    `connected`, `answered` (a model list or a 401) and `rows` are None until that
-    is known to be so; checks name what they need. `served` is {id: context in tokens or None}, `error` what stopped the first
-    request, `enforced` whether the server wants the key.
+    `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
+    and `chats` (it offers chat completions) are None until that is known to be so; checks name
+    what they need. `refusal` is what resolving the provider failed with, `error` what the first
+    request did, `stopped` the cause of the last failure. `served` is {id: context in tokens or
+    None}, `enforced` whether the server wants the key.
     """
 
     def __init__(self, settings, timeout_s, reference, thinking):
-        self.settings, self.timeout_s, self.reference, self.thinking = settings, timeout_s, reference, thinking
-        self.sound = self.usable = self.connected = self.answered = self.rows = None
-        self.provider = self.error = self.stopped = self.version = None
-        self.enforced = False
-        self.served, self.models, self.seconds = {}, [], {}
+        self.settings, self.timeout_s = settings, timeout_s
+        self.reference, self.thinking = reference, thinking
+        self.provider = self.usable = self.connected = self.answered = None
+        self.rows = self.chats = self.version = self.openapi = None
+        self.refusal = self.error = self.stopped = None
+        self.opted_in, self.enforced = True, False
+        self.served, self.models = {}, []
+        self.seconds = {"headers": 0.0}
         self._deadline = time.monotonic() + DIAGNOSIS_S
+        try:
+            self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
+        except Json5Error:
+            self._raw = {}
+
+    def resolved(self, provider):
+        """Take the provider; the server of one that is not opted in is looked at all the same."""
+        self.refusal = provider.refusal
+        self.opted_in = self.refusal is None or self.refusal.cause != "not-opted-in"
+        if self.refusal is None or not self.opted_in:
+            self.usable = True
+        self.provider = provider._replace(refusal=None)
 
     def left(self):
         """Return the seconds left of the whole diagnosis."""
@@ -5339,41 +5445,99 @@ class _Case(object):
         """Return the seconds that one exchange may take now."""
         return max(0.01, min(self.timeout_s or default_s, self.left()))
 
-    def route(self, env=None, default_s=DISCOVERY_TIMEOUT_S):
-        """Return the Route of one exchange; `env` stands in for the environment that names proxies."""
-        limit_s = self.patience(default_s)
-        return Route(self.provider.env if env is None else env, self.provider.ca_file, limit_s, limit_s, limit_s)
+    def ask(self, url, headers, body=None, env=None, ca_file=None):
+        """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError.
 
-    def ask(self, url, headers, body=None, env=None):
-        """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError."""
-        data = None if body is None else encode_body(body)
-        with Exchange("GET" if body is None else "POST", url, headers, data, self.route(env)) as exchange:
+        `env` stands in for the environment that names proxies and authorities.
+        """
+        method, data, limit_s = "GET", None, self.patience()
+        if body is not None:
+            method, data = "POST", encode_body(body)
+        if env is None:
+            env, ca_file = self.provider.env, self.provider.ca_file
+        limit = MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT
+        asked = "--timeout" if self.timeout_s else ""
+        route = Route(env, ca_file, limit_s, limit_s, limit_s, asked)
+        with Exchange(method, url, headers, data, route) as exchange:
             self.seconds = exchange.seconds
-            return exchange.reply(MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT)
+            return exchange.reply(limit)
 
-    def ask_models(self, env=None):
-        """Return the rows of {base URL}/models. Raises as `fetch_model_rows` does."""
-        url = self.provider.base_url + "/models"
-        return model_rows(url, self.ask(url, discovery_headers(self.provider), None, env), self.provider.discovery_key)
-
-    def shown(self, text, limit=100):
-        """Return what a server named, keys hidden before it is cut: half a key is a key told, too."""
-        values = [credential.key for credential in self.provider.credentials] + list(self.provider.headers.values())
-        return excerpt(redact(text, [spelling for value in values for spelling in spellings(value)]), limit)
+    def look(self, path):
+        """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
+        return self.ask(self.beside(path), {})
 
     def beside(self, path):
-        """Return the URL of what vLLM answers beside /v1, such as /health."""
+        """Return the URL of what vLLM answers beside /v1."""
         return server_root(self.provider.base_url) + path
 
+    def shown(self, text, limit=100):
+        """Return what a server named, keys hidden before it is cut: half a key is a key told."""
+        values = [credential.key for credential in self.provider.credentials]
+        values += request_headers(self.provider).values()
+        secrets = [spelling for value in values for spelling in spellings(value)]
+        return excerpt(redact(text, secrets), limit)
 
-def _passed(summary, fix=""):
-    return Finding("", "ok", None, summary, fix)
+    def written(self, path):
+        """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
+        return _at(self._raw, path)
+
+    def found(self, cause, edits=(), **facts):
+        """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
+        return self.finding(error_for(cause, **facts), None, edits)
+
+    def finding(self, error, status=None, edits=()):
+        """Return the Finding of an Error that `edits` of openclaw.json fix.
+
+        A cause with exit status 0 is a warning. The command of edits stands for the cause's own.
+        """
+        cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
+        command = error.command
+        if status is None:
+            status = "fail" if CAUSES[cause].exit_status else "warn"
+        if cause == "provider-disabled":
+            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm", "enabled")
+            edits = [
+                Edit(path, True)
+                for path in paths
+                if self.written(path) is False]
+        elif cause in _BASE_URL_CAUSES:
+            edits, command = self._base_url_fix(error)
+        if edits:
+            command = self.config_command(edits)
+        return Finding(
+            "", status, cause, error.message,
+            error.hint, command, tuple(edits))
+
+    def config_command(self, edits=()):
+        """Return the shell command that writes edits, or only the models, into this config."""
+        return edit_command(edits, self.settings.path)
+
+    def _base_url_fix(self, error):
+        """Return (edits, command) that put the fact `right` where the base URL comes from."""
+        import shlex
+        right = error.facts.get("right")
+        where = error.facts.get("where") or self.provider.where
+        if not right or where == "--base-url":
+            return (), None
+        if where == "VLLM_BASE_URL":
+            return (), "export VLLM_BASE_URL=%s" % shlex.quote(right)
+        if self.block_path is None:
+            return (), "%s --base-url %s" % (self.config_command(), shlex.quote(right))
+        return (Edit(self.block_path + ("baseUrl",), right),), None
 
 
-def _finding(error, status=None):
-    """Return the Finding of an Error; a cause with exit status 0 is a warning."""
-    cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
-    return Finding("", status or ("fail" if CAUSES[cause].exit_status else "warn"), cause, error.message, error.next_step)
+def _block_path(config, provider_id):
+    """Return the key path of a provider's block, or None where the config has none."""
+    name, block = find_block(config, provider_id)
+    return None if block is None else ("models", "providers", name)
+
+
+def _passed(summary, fix="", command=None):
+    return Finding("", "ok", None, summary, fix, command)
+
+
+def _skipped(cause, summary):
+    return Finding("", "skip", cause, summary)
 
 
 def _plural(count, noun):
@@ -5383,7 +5547,19 @@ def _plural(count, noun):
 def _listed(names, limit=6):
     """Return names in one text, at most `limit` of them."""
     names = list(names)
-    return ", ".join(names[:limit]) + (", and %d more" % (len(names) - limit) if len(names) > limit else "")
+    if len(names) > limit:
+        names[limit:] = ["and %d more" % (len(names) - limit)]
+    return ", ".join(names)
+
+
+def _json_of(reply):
+    """Return the JSON value of a Reply with status 200, else None."""
+    if reply.status == 200:
+        try:
+            return loads_untrusted(reply.body.decode("utf-8", "replace"))
+        except ValueError:
+            pass
+    return None
 
 
 # The settings side.
@@ -5391,97 +5567,160 @@ def _listed(names, limit=6):
 def _check_settings(case):
     settings = case.settings
     for issue in settings.issues:
-        yield _finding(issue_error([issue]))
-    if settings.issues:
-        return
-    if not settings.exists:
-        yield _passed("%s does not exist: an empty config" % settings.path)
-    else:
-        yield _passed("%s: valid" % _listed(settings.sources))
-    failed_path = case.error.facts.get("path") if case.error is not None else None
+        yield _issue_finding(case, issue, "fail")
+    told = case.refusal.facts.get("path") if case.refusal else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
-        if issue.path in settings.unset_variables:
-            if dotted(issue.path) != failed_path:
-                yield _finding(error_for("config-missing-variable", path=dotted(issue.path), variable=settings.unset_variables[issue.path],
-                                  dotenv=_dotenv_path(settings)), "warn")
-        elif issue.path:
-            near = issue.successor
-            yield _finding(error_for("config-unknown-key", where=issue_place(issue), path=dotted(issue.path), problem=issue.message,
-                              fix="rename it to %s" % near[-1] if near else "remove it, if OpenClaw refuses it"))
-        else:
-            yield _finding(error_for("config-invalid", where=issue_place(issue), problem=issue.message), "warn")
+        if told is None or told != dotted(issue.path):
+            yield _issue_finding(case, issue, "warn")
+    if not settings.issues and settings.exists:
+        yield _passed("%s: read" % _listed(settings.sources))
+    elif not settings.issues:
+        yield _passed("%s does not exist: an empty config" % settings.path)
 
 
-def _settings_error(case, check):
-    """Return what resolving the provider failed with, if that is for `check` to report."""
-    error = case.error
-    if error is None:
+def _issue_finding(case, issue, status):
+    """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
+    path, settings = issue.path, case.settings
+    value, edits = case.written(path), []
+    facts = {
+        "where": issue_place(issue), "path": dotted(path), "problem": issue.message,
+        "fix": "remove it; a newer OpenClaw may know it"}
+    if issue.cause == "config-missing-variable":
+        facts.update(
+            variable=settings.unset_variables[path],
+            dotenv=_dotenv_path(settings))
+    elif issue.cause == "bad-base-url":
+        right = _evident_base_url(value)
+        edits = [Edit(path, right)] if right else []
+        facts.update(
+            where=dotted(path),
+            problem=base_url_problem(value),
+            example=right or DEFAULT_BASE_URL)
+    elif issue.successor is not None:
+        facts["fix"] = "write %s in its place" % dotted(issue.successor)
+        edits.append(Edit(path, REMOVED))
+        if path[-1] == "llm":                        # an object, and no block is begun for it
+            block = case.written(issue.successor[:3])
+            value = _get(value, "idleTimeoutSeconds") if block else None
+        if value is not None:
+            edits.append(Edit(issue.successor, value))
+    error = issue_error([issue])
+    if issue.cause not in (None, "config-invalid"):
+        error = error_for(issue.cause, **facts)
+    found = case.finding(error, status, edits)
+    secrets = secret_texts({issue.successor[-1]: value}) if issue.successor else ()
+    if any(map(spellings, secrets)):                 # which a command would show
+        found = found._replace(command="%s doctor --fix" % TOOL)
+    return found
+
+
+def _evident_base_url(url):
+    """Return the base URL that a malformed one evidently means, or None."""
+    match = re.match(
+        r"(?i)\s*(?:(https?)(?::/*|/+)|//)?((?:localhost|[^/]*[.:])[^?#]*)", url)
+    if not match or "@" in url or "://" in match.group(2):
         return None
-    if error.cause == "config-missing-variable":
-        place = "base-url" if error.facts["path"].endswith("baseUrl") else "key"
-    else:
-        place = {"not-opted-in": "key", "bad-key-form": "key", "bad-base-url": "base-url",
-                 "endpoint-in-base-url": "base-url"}.get(error.cause, "provider")
-    return error if place == check else None
+    scheme = (match.group(1) or "http").lower()
+    right = "%s://%s" % (scheme, match.group(2).strip().rstrip("/"))
+    right = re.sub("/(chat/completions|completions|models)$", "", right)
+    return None if base_url_problem(right) else right
 
 
 def _check_provider(case):
     """Say which provider it is, and why its server is asked for models or not."""
-    error, provider = _settings_error(case, "provider"), case.provider
-    if error is not None:
-        yield _finding(error)
-    elif provider is None:
-        yield Finding("", "skip", case.error.cause, "not known before its key and base URL are")
-    elif not provider.explicit:
-        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its models" % provider.id)
-    else:
-        yield _passed("%s: explicit, models.providers.%s declares %s; %s" % (
-            provider.id, provider.id, _plural(len(provider.models), "model"),
-            "the server is asked for more" if provider.asks_server else "OpenClaw takes these alone and asks no server"))
+    provider = case.provider
+    if case.block_path is None:
+        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its "
+                      "models" % provider.id)
+        return
+    asked = "OpenClaw takes these alone and asks no server"
+    if provider.asks_server:
+        asked = "the server is asked for more"
+    yield _passed("%s: explicit, %s declares %s; %s" % (
+        provider.id, dotted(case.block_path),
+        _plural(len(provider.models), "model"), asked))
+    block = _get(case.settings.config, *case.block_path)
+    if provider.plugin_off:
+        error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
+        yield case.finding(error, "warn")
+    for path, place in [(case.block_path, block)] + _rows(case):
+        api = place.get("api", "openai-completions")
+        if api != "openai-completions":
+            path += ("api",)
+            edits = (Edit(path, "openai-completions"),)
+            yield case.found("wrong-api", edits, path=dotted(path), api=api)
+
+
+def _rows(case):
+    """Return [(key path, row)] of the models that the provider's block declares."""
+    if case.block_path is None:
+        return []
+    path = case.block_path + ("models",)
+    written = _at(case.settings.config, path) or ()
+    ids = [trimmed(row["id"]) for row in written]
+    return [
+        (path + (ids.index(row["id"]),), row)
+        for row in case.provider.models
+        if row["id"] in ids]
 
 
 def _check_key(case):
-    """Name the key's source and what it shadows; never the key."""
-    error, provider = _settings_error(case, "key"), case.provider
-    if error is not None:
-        yield _finding(error)
-        return
-    winner = provider.request_key if provider is not None else None
+    """Name the key's source, where it goes and what it shadows; never the key."""
+    provider, settings = case.provider, case.settings
+    winner = provider.request_key
     if winner is None:
         yield _passed("none is set, and none is sent")
         return
     found = list(provider.credentials)
-    if provider.id == DEFAULT_PROVIDER:
-        found += [Credential("VLLM_API_KEY (%s)" % label, layer["VLLM_API_KEY"].strip())
-                  for label, layer in case.settings.layers if layer.get("VLLM_API_KEY", "").strip()]
-    others = collections.OrderedDict((other.source, other.key) for other in found if other.source != winner.source)
-    summary = winner.source + ("; it shadows %s" % _listed(others) if others else "")
-    differing = [source for source, key in others.items() if key != winner.key]
-    if not differing or winner.source.startswith("--"):
-        yield _passed(summary)
+    for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
+        key = layer.get("VLLM_API_KEY", "").strip()
+        found.append(Credential("VLLM_API_KEY (%s)" % label, key))
+    others = collections.OrderedDict(
+        (source, key)
+        for source, key in found
+        if key and source != winner.source)
+    summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
+    if others:
+        summary += "; it shadows %s" % _listed(others)
+    differ = set(others.values()) - {winner.key}
+    if differ and not winner.source.startswith("--"):
+        yield Finding(
+            "", "warn", "bad-key",
+            "%s, but not every one is the same key" % summary,
+            "keep one of them, or make them equal")
+        return
+    own = case.written((case.block_path or ()) + ("apiKey",))
+    refers = "VLLM_API_KEY" in json.dumps(own)       # then it is no key beside the variable's
+    shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
+    if winner.source == shell and len(others) <= refers:
+        note = error_for("key-in-shell-only", dotenv=_dotenv_path(settings))
+        yield _passed(
+            "%s. %s" % (summary, note.message),
+            note.hint, note.command)
     else:
-        yield Finding("", "warn", "bad-key", "%s, but not every one is the same key" % summary,
-                      "keep one of them, or make them equal")
+        yield _passed(summary)
 
 
 def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
-    error, provider = _settings_error(case, "base-url"), case.provider
-    if error is not None:
-        yield _finding(error)
-        return
-    case.usable = True if case.error is None else None
-    if provider is None:
-        yield Finding("", "skip", case.error.cause, "not checked")
-        return
+    provider = case.provider
     chosen = env_setting(case.settings.variables.get("VLLM_BASE_URL"))
-    note, fix = "", ""
+    note, fix, command = "", "", None
     if provider.where == "VLLM_BASE_URL":
         note = "; OpenClaw does not read that variable"
-        fix = "for OpenClaw, write it into the config: %s config --write" % TOOL
+        fix, command = "for OpenClaw, write it into the config", case.config_command()
     elif chosen and chosen.rstrip("/") != provider.base_url:
         note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
-    yield _passed("%s (from %s)%s" % (provider.base_url, provider.where, note), fix)
+    yield _passed(
+        "%s (from %s)%s" % (provider.base_url, provider.where, note),
+        fix, command)
+    path = (case.block_path or ()) + ("request", "allowPrivateNetwork")
+    host = split_url(provider.base_url).host
+    if case.written(path) is False and is_private(host):
+        edits = (Edit(path, REMOVED),)
+        yield case.found(
+            "private-network", edits, path=dotted(path),
+            url=provider.base_url)
 
 
 # The way to the server. The first request is the one OpenClaw sends; when it
@@ -5489,167 +5728,254 @@ def _check_base_url(case):
 
 def _check_connect(case):
     try:
-        case.rows = case.ask_models()
+        case.rows = _ask_models(case)
     except Error as error:
         case.error = error
         for explain in _EXPLANATIONS:
             try:
                 case.error = explain(case, case.error) or case.error
             except Error:
-                pass                                 # what it tried failed too, which explains nothing
-    error = case.error
-    if error is not None and (error.cause in _CONNECT_CAUSES
-                              or (error.cause == "timeout" and error.facts["phase"] in _CONNECT_PHASES)):
-        yield _finding(error)
-        return
+                pass                                 # what it tried failed too and explains nothing
+        if "status" not in case.error.facts:
+            yield case.finding(case.error)
+            return
     case.connected = True
+    if case.error is not None and case.error.cause not in _KEY_CAUSES:
+        yield case.finding(case.error)
+        return
+    case.answered = True
     target = split_url(case.provider.base_url)
     proxy = proxy_for(target, case.provider.env)
-    took = " in %.1f ms" % (1000 * case.seconds["connect"]) if "connect" in case.seconds else ""
-    yield _passed("connected%s%s" % (took, " through the proxy %s" % proxy if proxy else ""))
+    summary = "%s/models answers after %.1f ms" % (
+        case.provider.base_url, 1000 * case.seconds["headers"])
+    if proxy:
+        summary += ", through the proxy %s" % proxy
+    yield _passed(summary)
     if target.host == "localhost":
-        open_to = {host: answers_at(host, target.port, case.patience()) for host in _loopbacks(target.port)}
-        if len(set(open_to.values())) == 2:
-            hosts = sorted(open_to, key=open_to.get)
-            yield _finding(_wrong_family(case, hosts[0], hosts[-1]), "warn")
+        addresses = _addresses("localhost", target.port, 0)
+        hosts = {address[0] for _, _, _, _, address in addresses}
+        answering = {host for host in hosts if answers_at(host, target.port, case.patience())}
+        for refusing in hosts - answering if answering else ():
+            error = _wrong_family(case, refusing, min(answering))
+            yield case.finding(error, "warn")
+    for finding in _check_authority(case):
+        yield finding
 
 
-def _loopbacks(port):
-    """Return the addresses that localhost means on this host."""
-    return {entry[4][0] for entry in _addresses("localhost", port, 0)}
+def _ask_models(case):
+    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error."""
+    provider = case.provider
+    url = provider.base_url + "/models"
+    if provider.asks_server:
+        return model_rows(
+            url,
+            case.ask(url, discovery_headers(provider)),
+            provider.discovery_key)
+    return model_rows(
+        url,
+        case.ask(url, request_headers(provider)),
+        _sent_credential(provider))
+
+
+def _sent_credential(provider):
+    """Return the Credential of completions: the block's Authorization header, else the key."""
+    key = provider.request_key
+    for name, value in request_headers(provider).items():
+        own = key is None or not value.endswith(key.key)
+        if name.lower() == "authorization" and own:
+            return Credential("the config's Authorization header", value.split(" ")[-1])
+    return key
+
+
+def _answers(case, base, env=None):
+    """Tell whether {base}/models lists models or asks for a key; none is sent on a detour."""
+    url = base + "/models"
+    try:
+        model_rows(
+            url,
+            case.ask(url, {}, None, env, case.provider.ca_file),
+            None)
+    except Error as error:
+        return error.cause in _KEY_CAUSES
+    return True
+
+
+def _check_authority(case):
+    """Warn where this tool alone was told of the authority behind the server's certificate."""
+    import shlex
+    provider = case.provider
+    told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
+    path = (case.block_path or ()) + ("request", "tls")
+    if not told or "NODE_EXTRA_CA_CERTS" in provider.env or case.written(path):
+        return
+    env = dict(provider.env, SSL_CERT_FILE="")
+    try:
+        case.ask(provider.base_url + "/models", {}, None, env)
+    except ServerError as error:
+        if error.cause == "tls-untrusted":
+            place = shlex.quote(os.path.abspath(told))
+            facts = dict(
+                error.facts,
+                detail="this tool was told of its authority, OpenClaw was not",
+                command="export NODE_EXTRA_CA_CERTS=%s" % place)
+            yield case.finding(error_for("tls-untrusted", **facts), "warn")
 
 
 def _wrong_family(case, refuses, answers):
     base = split_url(case.provider.base_url)
     right = "%s://%s:%d%s" % (base.scheme, _bracketed(answers), base.port, base.path)
-    return error_for("wrong-address-family", url=case.provider.base_url, answers=answers, refuses=refuses, right=right)
+    return error_for(
+        "wrong-address-family", url=case.provider.base_url,
+        answers=answers, refuses=refuses, right=right)
 
 
 def _explain_refusal(case, error):
-    """A refused connection: the other loopback address answers, or the port is taken by a server that loads."""
+    """Refused: the other loopback address answers, or a server that loads has the port."""
     if error.cause != "connection-refused":
         return None
     target = split_url(case.provider.base_url)
     for other in ("127.0.0.1", "::1") if is_loopback(target.host) else ():
         if other != target.host and answers_at(other, target.port, case.patience()):
             return _wrong_family(case, target.host, other)
+    contained = any(map(os.path.exists, _CONTAINER_FILES))
+    if contained and is_loopback(target.host):
+        error.hint += ("; in a container that is the container itself: try host.docker.internal or "
+                       "172.17.0.1, with vLLM started with --host 0.0.0.0")
     if port_is_bound(target, case.patience()):
         return error_for("server-loading", url=error.facts["url"],
-                    detail="nothing answers, yet the port is taken")
+                         detail="nothing answers, yet the port is taken")
     return None
-
-
-def _explain_unready(case, error):
-    """HTTP 503: vLLM's own /health says so too."""
-    if error.cause == "http-error" and error.facts["status"] == 503:
-        return _engine_down(case, case.ask(case.beside("/health"), {}))
-    return None
-
-
-def _engine_down(case, reply):
-    """Return the error that an answer of /health means, or None."""
-    url = case.beside("/health")
-    return error_for("server-loading", url=url, detail="HTTP 503, so the engine is not up") if reply.status == 503 else None
 
 
 def _explain_route(case, error):
-    """The proxy of the environment stands in the way, or NO_PROXY keeps it away from where it is needed."""
+    """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
+    if error.cause in _KEY_CAUSES:
+        return None
+    import shlex
     target, env = split_url(case.provider.base_url), case.provider.env
-    listed = env.get("no_proxy") or env.get("NO_PROXY") or ""
-    if error.cause == "proxy-captured" and "proxy" not in error.facts:
-        return None                                  # no proxy that could be used
+    names = [name for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
+    listed = re.split(r"[\s,]+", env.get(names[0], ""))
     proxy = proxy_for(target, env)
     if proxy:
-        other = {name: value for name, value in env.items() if not name.lower().endswith("_proxy")}
-        way, no_proxy = "stands in the way: directly, the server answers", ",".join(filter(None, (listed, target.host)))
+        way, hidden = "stands in the way: directly, the server answers", "_proxy"
+        listed.append(target.host)
     elif error.cause in ("dns", "connection-refused", "unreachable", "timeout"):
-        other = {name: value for name, value in env.items() if name.lower() != "no_proxy"}
-        proxy = proxy_for(target, other)
-        way = "is needed, and NO_PROXY keeps it from being used: through it, the server answers"
-        no_proxy = ",".join(entry for entry in re.split(r"[\s,]+", listed) if not no_proxy_covers(entry, target))
-    if not proxy:
+        way, hidden = "is needed, and NO_PROXY keeps it from being used", "no_proxy"
+        listed = [entry for entry in listed if not no_proxy_covers(entry, target)]
+    else:
         return None
-    try:
-        case.ask_models(other)
-    except Error as outcome:
-        if outcome.cause not in _KEY_CAUSES or error.cause in _KEY_CAUSES:
-            return None
-    return error_for("proxy-captured", url=error.facts.get("url"), proxy=proxy, no_proxy=no_proxy or '""', way=way,
-                detail=excerpt(error.facts.get("detail") or error.message, 80))
+    other = {
+        name: value
+        for name, value in env.items()
+        if not name.lower().endswith(hidden)}
+    proxy = proxy or proxy_for(target, other)
+    if not proxy or not _answers(case, case.provider.base_url, other):
+        return None
+    no_proxy = shlex.quote(",".join(filter(None, listed)))
+    command = "export " + " ".join("%s=%s" % (name, no_proxy) for name in names)
+    return error_for(
+        "proxy-captured", command, url=error.facts.get("url"), proxy=proxy, way=way,
+        detail=excerpt(error.facts.get("detail") or error.message, 80))
 
 
 def _explain_scheme(case, error):
-    """Something else than the scheme's protocol: try the other one, without the key."""
-    if error.cause not in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed") or "answered_by" in error.facts:
+    """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
+    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed")
+    refused = error.facts.get("status") == 400
+    silent = error.facts.get("phase") == "tls"
+    if not garbled and not refused and not silent:
         return None
     scheme, rest = case.provider.base_url.split(":", 1)
     right = ("http:" if scheme.lower() == "https" else "https:") + rest
     try:
         case.ask(right + "/models", {})
     except Error as outcome:
-        if outcome.cause != "tls-untrusted":         # a certificate, trusted or not, is TLS
+        if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
             return None
-    return error_for("scheme-mismatch", url=case.provider.base_url, scheme=scheme, right=right)
+    return error_for(
+        "scheme-mismatch", url=case.provider.base_url,
+        scheme=scheme, right=right)
+
+
+def _explain_silence(case, error):
+    """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
+    if error.facts.get("phase") != "wait":
+        return None
+    target = split_url(case.provider.base_url)
+    told = greeting(target, min(1.0, case.patience()))
+    if not told or told.startswith(b"HTTP/"):
+        return None
+    return error_for(
+        "not-openai", url=error.facts["url"],
+        detail="the port does not speak HTTP; vLLM's processes have such ports of their own")
 
 
 def _explain_certificate(case, error):
     """A certificate that is not trusted: whose, and from when to when."""
     target = split_url(case.provider.base_url)
-    if error.cause != "tls-untrusted" or "url" not in error.facts or proxy_for(target, case.provider.env):
+    if error.cause != "tls-untrusted" or proxy_for(target, case.provider.env):
         return None
     described = describe_certificate(peer_certificate(target, case.patience()))
-    return error_for("tls-untrusted", **dict(error.facts, detail=error.facts["detail"] + described)) if described else None
+    facts = dict(error.facts, detail=error.facts["detail"] + described)
+    return error_for(error.cause, **facts)
 
 
 def _explain_path(case, error):
-    """Not found, or a page: the base URL may lack its /v1. Same origin, so the key may go."""
-    if not (error.cause == "http-error" and error.facts["status"] in (404, 405)
-            or error.cause == "not-openai" and "answered_by" in error.facts):
+    """Not found, or a page: the base URL may lack its /v1, or the server have no such API."""
+    missing = error.facts.get("status") in (404, 405)
+    if error.cause != "not-openai" and not missing:
         return None
-    base, key = case.provider.base_url, case.provider.discovery_key
-    origin = re.match(r"[^/]+//[^/]+", base).group(0)
-    for right in collections.OrderedDict.fromkeys((base + "/v1", origin + "/v1")):
-        try:
-            if right != base:
-                url = right + "/models"
-                model_rows(url, case.ask(url, discovery_headers(case.provider)), key)
-                return error_for("missing-v1", url=base, right=right)
-        except Error as outcome:
-            if outcome.cause in _KEY_CAUSES:
-                return error_for("missing-v1", url=base, right=right)
+    base = case.provider.base_url
+    for right in (base + "/v1", origin(base) + "/v1"):
+        if right != base and _answers(case, right):
+            return error_for("missing-v1", url=base, right=right)
+    healthy = missing and case.look("/health").status == 200
+    if healthy and case.look("/version").status != 200:
+        error = error_for(
+            "not-openai", "vllm serve MODEL", url=error.facts["url"],
+            detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
+        error.hint = "start the server that has the OpenAI API"
+        return error
     return None
 
 
-_EXPLANATIONS = (_explain_refusal, _explain_route, _explain_scheme, _explain_certificate, _explain_unready, _explain_path)
+def _explain_unready(case, error):
+    """HTTP 500 or 503, though the API answers: /health may say that the engine is dead."""
+    failing = error.facts.get("status") in (500, 503)
+    if failing and case.look("/version").status == 200:
+        return _engine_death(case, case.look("/health"))
+    return None
 
 
-def _check_http(case):
-    if case.error is not None and case.error.cause not in _KEY_CAUSES:
-        yield _finding(case.error)
-        return
-    case.answered = True
-    took = " after %.1f ms" % (1000 * case.seconds["headers"]) if "headers" in case.seconds else ""
-    yield _passed("%s/models answers%s" % (case.provider.base_url, took))
+def _engine_death(case, reply):
+    """Return the error that an answer of /health means, or None; a page is not vLLM's."""
+    page = reply.body.lstrip().startswith(b"<")
+    if page or reply.status not in (500, 503):
+        return None
+    return error_for("engine-dead", url=case.beside("/health"), status=reply.status)
+
+
+_EXPLANATIONS = (
+    _explain_refusal, _explain_route, _explain_scheme, _explain_silence, _explain_certificate,
+    _explain_path, _explain_unready,
+)
 
 
 def _check_auth(case):
     """Whether the server takes the key, and whether it wants one."""
     provider, url = case.provider, case.provider.base_url + "/models"
     if case.error is not None:
-        try:
-            alive = case.ask(case.beside("/version"), {}).status == 200
-        except Error:
-            alive = False
-        found = _finding(case.error)
-        yield found._replace(summary=found.summary + ("; /version answers, so the server itself is up" if alive else ""))
+        found = case.finding(case.error)
+        if case.look("/version").status == 200:
+            found = found._replace(
+                summary=found.summary + "; /version answers, so the server is up")
+        yield found
         return
-    requests = request_headers(provider)
-    if requests != discovery_headers(provider):      # the key of completions is another one
-        reply = case.ask(url, requests)
+    sent = request_headers(provider)
+    if provider.asks_server and sent != discovery_headers(provider):
+        reply = case.ask(url, sent)
         if reply.status in (401, 403):
-            own = [Credential("the config's Authorization header", value.split(" ")[-1])
-                   for name, value in provider.headers.items() if name.lower() == "authorization"]
-            yield _finding(http_error(url, reply, own[0] if own else provider.request_key))
+            yield case.finding(http_error(url, reply, _sent_credential(provider)))
             return
     key = provider.discovery_key
     if key is None:
@@ -5658,34 +5984,32 @@ def _check_auth(case):
     case.enforced = case.ask(url, {}).status in (401, 403)
     if case.enforced:
         yield _passed("the server enforces a key and takes this one")
-        return
-    ignored = error_for("key-ignored", url=url)
-    likely_secret = len(key.key) >= 16 or key.key.startswith("sk-")
-    yield _finding(ignored) if likely_secret else _passed(ignored.message)
+    elif len(key.key) >= 16 or key.key.startswith("sk-"):    # it looks like a real one
+        yield case.found("key-ignored", url=url)
+    else:
+        yield _passed(error_for("key-ignored", url=url).message)
 
 
 def _check_version(case):
-    reply = case.ask(case.beside("/version"), {})
-    try:
-        case.version = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "version")
-    except ValueError:
-        pass
-    if reply.status == 200 and isinstance(case.version, str):
-        yield _passed("vLLM %s" % case.shown(case.version, 40))
-        return
-    case.version = None
-    yield _passed("/version says nothing: what answers is no vLLM, or hides it%s" % layer_facts(reply.headers)["answered_by"])
+    reply = case.look("/version")
+    version = _get(_json_of(reply), "version")
+    if isinstance(version, str):
+        case.version = version
+        yield _passed("vLLM %s" % case.shown(version, 40))
+    else:
+        yield _passed("/version says nothing: what answers is not vLLM, or hides it"
+                      + layer_facts(reply.headers)["answered_by"])
 
 
 def _check_health(case):
-    reply = case.ask(case.beside("/health"), {})
-    error = _engine_down(case, reply)
-    if error is not None:
-        yield _finding(error, "skip" if case.stopped else None)
+    reply = case.look("/health")
+    error = _engine_death(case, reply)
+    if error is not None and case.answered:
+        yield case.finding(error)
     elif reply.status == 200:
         yield _passed("/health answers")
     else:
-        yield Finding("", "skip", "http-error", "/health answers HTTP %d" % reply.status)
+        yield _skipped("http-error", "/health answers HTTP %d" % reply.status)
 
 
 # What is served, and how the settings fit it.
@@ -5693,103 +6017,183 @@ def _check_health(case):
 def _check_models(case):
     if not case.rows:
         case.rows = None
-        yield _finding(error_for("no-models", where=case.provider.base_url, problem="the server offers no models",
-                          fix="start vLLM with a model: vllm serve MODEL"))
+        yield case.found(
+            "no-models", command="vllm serve MODEL",
+            where=case.provider.base_url, problem="the server offers no models",
+            fix="start vLLM with a model")
         return
-    found, own = discovered_models(case.rows, case.provider), {row["id"]: row_context(row) for row in case.rows}
-    case.served = {model.id: own[model.id] or own.get(model.parent) for model in found}
+    found = discovered_models(case.rows, case.provider)
+    own = {row["id"]: row_context(row) for row in case.rows}
+    case.served = {
+        model.id: own[model.id] or own.get(model.parent)
+        for model in found}
     case.models = merge_models(declared_models(case.provider), found, case.provider)
     words = []
-    for ids in alias_groups(found):
-        also = " (also %s)" % _listed(map(case.shown, ids[1:])) if len(ids) > 1 else ""
-        limit = case.served[ids[0]]
-        words.append("%s%s, %s" % (case.shown(ids[0]), also, "%d tokens" % limit if limit else "no limit stated"))
-    words[6:] = ["and %d more" % (len(words) - 6)] if len(words) > 6 else []
-    adapters = ["%s on %s" % (case.shown(model.id), case.shown(model.parent)) for model in found if model.parent]
-    yield _passed("; ".join(words + (["LoRA: %s" % _listed(adapters)] if adapters else [])))
+    for model in found:
+        limit = case.served[model.id]
+        stated = "%d tokens" % limit if limit else "no limit stated"
+        text = "%s: %s" % (case.shown(model.id), stated)
+        if model.parent:
+            text += ", LoRA on %s" % case.shown(model.parent)
+        words.append(text)
+    yield _passed(_listed(words))
 
 
-def alias_groups(models):
-    """Return the ids of discovered Models that are no LoRA adapters, those with the same root together: [[id, …], …]."""
-    groups = collections.OrderedDict()
-    for model in models:
-        if not model.parent:
-            groups.setdefault(model.root or model.id, []).append(model.id)
-    return list(groups.values())
+def _check_chat(case):
+    """See in the server's own description whether it offers chat completions."""
+    reply = case.look("/openapi.json")
+    case.openapi = _json_of(reply)
+    offered = offers_chat(case.openapi)
+    if offered is False:
+        yield case.found(
+            "not-a-chat-model", url=case.provider.base_url,
+            model=_listed(case.served))
+        return
+    if case.stopped != "engine-dead":
+        case.chats = True
+    if offered:
+        yield _passed("/openapi.json has /v1/chat/completions")
+    else:
+        yield _skipped("http-error", "/openapi.json answers HTTP %d" % reply.status)
+
+
+Place = collections.namedtuple("Place", "path id words")
+Place.__doc__ = "Where a model of this provider is named: a key path of the config, else None."
 
 
 def _references(case):
-    """Return {id: [where it is named]} of the models that the settings and --model name for this provider."""
-    provider, named = case.provider, collections.OrderedDict()
-    for row in provider.models:
-        named.setdefault(row["id"], []).append("declared")
-    for tag, reference in provider.references:
-        if not tag.startswith(("default", "fallback")):
-            continue
-        where = "the default" if tag == "default" else "a fallback"
-        prefix, _, model_id = reference.partition("/")
-        if prefix.strip().lower() == provider.id.lower() and model_id:
-            spelled = reference if reference in case.served else model_id
-            named.setdefault(spelled, []).append(where)
+    """Return {id: [Place]} of this provider's models that the settings and --model name."""
+    provider = case.provider
+    places = [Place(path + ("id",), row["id"], "declared") for path, row in _rows(case)]
+    for path, key, tag in _chosen_references(case):
+        owner, _, model_id = key.partition("/")
+        if owner == provider_id(provider.id):
+            places.append(Place(
+                path, key if key in case.served else model_id,
+                tag))
     if case.reference is not None:
         model = match_model(case.models, case.reference, provider.id)
-        named.setdefault(model.id if model else case.reference, []).append("--model")
+        places.append(Place(
+            None, model.id if model else case.reference,
+            "--model"))
+    named = collections.OrderedDict()
+    for place in places:
+        named.setdefault(place.id, []).append(place)
     return named
+
+
+def _chosen_references(case):
+    """Yield (key path or None, key, tag) of the default model and its fallbacks."""
+    for tag, key in case.provider.references:
+        path = ("agents", "defaults", "model")
+        if tag.startswith("fallback#"):
+            path += ("fallbacks", int(tag[9:]) - 1)
+        elif tag != "default":
+            continue
+        elif not isinstance(case.written(path), str):
+            path += ("primary",)
+        if case.provider.layers[1].get("model") or case.written(path) is None:
+            path = None                              # it stands elsewhere, or nowhere
+        yield path, key, tag
 
 
 def _check_references(case):
     """Compare the ids that the settings name with those served."""
-    named = _references(case)
-    for model_id, wheres in named.items():
+    provider, served, faults = case.provider, [], []
+    for model_id, places in _references(case).items():
+        words = ", ".join(place.words for place in places)
         if model_id in case.served:
-            continue
-        rooted = [row["id"] for row in case.rows if isinstance(row.get("root"), str)
-                  and model_id in (row["root"], row["root"].rstrip("/").rsplit("/", 1)[-1])]
-        error = model_not_served(case.provider.base_url, model_id, list(case.served), " (%s)" % ", ".join(wheres))
-        right = rooted[0] if rooted else nearest(model_id, case.served)
-        error.hint = "the server has: " + _listed(map(case.shown, case.served))
-        if right:
-            error.hint = "write %s in place of %s%s" % (
-                case.shown(right), model_id, ": the server serves it by that id" if rooted else "")
-        yield _finding(error)
-    served = ["%s (%s)" % (case.shown(model_id), ", ".join(wheres)) for model_id, wheres in named.items() if model_id in case.served]
+            served.append("%s (%s)" % (case.shown(model_id), words))
+        else:
+            faults.append(_not_served(case, model_id, places, words))
+    for path, key, _ in _chosen_references(case):
+        reference = trimmed(case.written(path) if path else key)
+        owner = key.partition("/")[0]
+        if reference in case.served and owner != provider_id(provider.id):
+            if _block_path(case.settings.config, owner) is None:
+                right = model_key(provider.id, reference)
+                edits = (Edit(path, right),) if path else ()
+                faults.append(case.found(
+                    "wrong-provider", edits, reference=reference, right=right,
+                    path=dotted(path or ["the model of the default agent"])))
     if served:
         yield _passed("served: " + _listed(served))
-    elif not named:
-        yield _passed("the settings name no model of %s" % case.provider.id)
+    elif not faults:
+        yield _passed("the settings name no model of %s" % provider.id)
+    for finding in faults:
+        yield finding
+
+
+def _not_served(case, model_id, places, words):
+    """Return the Finding for a model that is named and not served, with the id that was meant."""
+    provider, served = case.provider, list(case.served)
+    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2], served)
+    for row in case.rows:
+        root = row.get("root")
+        if not isinstance(root, str):
+            continue
+        if model_id in (root, root.rstrip("/").rpartition("/")[2]):
+            right = row["id"]
+    error = model_not_served(provider.base_url, model_id, served, " (%s)" % words)
+    error.hint = "the server has: " + _listed(map(case.shown, served))
+    error.command = None
+    declared = [row["id"] for _, row in _rows(case)]
+    if model_id in declared and (not right or right in declared):
+        error.command = case.config_command() + " --prune"
+    if not right or case.shown(right) != right:
+        return case.finding(error)
+    error.hint = "write %s in place of %s" % (right, model_id)
+    edits = []
+    for place in places:
+        if place.path and place.path[-1] != "id":
+            edits.append(Edit(place.path, model_key(provider.id, right)))
+        elif place.path and right not in declared:
+            edits.append(Edit(place.path, right))
+    return case.finding(error, None, edits)
 
 
 def _check_limits(case):
-    """Compare the windows that the settings state with the server's own."""
-    faults = []
-    for model in declared_models(case.provider):
-        limit = case.served.get(model.id)
-        facts = {"model": model.key, "served": limit, "field": "contextWindow"}
-        if limit is None:
-            continue
-        for field, declared in (("contextWindow", model.context_window), ("contextTokens", model.context_tokens)):
-            if declared is not None and declared > limit:
-                faults.append(error_for("context-too-large", **dict(facts, field=field, declared=declared)))
-        if model.context_window is not None and model.context_window < limit / 2:
-            faults.append(error_for("context-too-small", declared=model.context_window, lost=limit - model.context_window, **facts))
-        if _stated_max_tokens(case.provider, model) and model.max_tokens > limit - LEAST_PROMPT:
-            faults.append(error_for("max-tokens-too-large", declared=model.max_tokens,
-                               right=min(DEFAULT_MAX_TOKENS, max(1, limit // 2)), **facts))
+    """Compare what the settings state of a model with the server's own limits."""
+    found = []
+    declared = {model.id: model for model in declared_models(case.provider)}
+    for path, row in _rows(case):
+        found += _limit_findings(case, path, row, declared[row["id"]])
     for model in _chosen_models(case):
-        if (case.served[model.id] or AGENT_PROMPT) < AGENT_PROMPT:
-            faults.append(error_for("context-below-agent", model=model.key, served=case.served[model.id]))
-    for fault in faults:
-        yield _finding(fault)
-    if not faults:
-        yield _passed("what the settings state fits the server")
+        limit = case.served[model.id]
+        if limit is not None and limit < AGENT_PROMPT:
+            found.append(case.found("context-below-agent", model=model.key, served=limit))
+    return found or [_passed("what the settings state fits the server")]
 
 
-def _stated_max_tokens(provider, model):
-    return provider.max_tokens is not None or any("maxTokens" in row for row in provider.models if row["id"] == model.id)
+def _limit_findings(case, path, row, model):
+    """Yield what a declared row states beyond what the server can do, or far below it."""
+    limit = case.served.get(model.id)
+    if limit is None:
+        return
+    window, tokens = model.context_window or limit, model.context_tokens or limit
+    answer = row.get("maxTokens", case.provider.max_tokens) or 0
+    for cause, field, declared, wrong, right in (
+            ("context-too-large", "contextWindow", window, window > limit, limit),
+            ("context-too-large", "contextTokens", tokens, tokens > limit, limit),
+            ("context-too-small", "contextWindow", window, window < limit / 2, limit),
+            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT,
+             min(DEFAULT_MAX_TOKENS, max(1, limit // 2)))):
+        if wrong:
+            yield case.found(
+                cause,
+                (Edit(path + (field,), right),),
+                model=model.key, field=field,
+                declared=declared, served=limit,
+                lost=limit - declared, right=right)
+    if model.compat.get("supportsUsageInStreaming") is False:
+        path += ("compat", "supportsUsageInStreaming")         # who states a limit sends usage
+        yield case.found(
+            "usage-off", (Edit(path, REMOVED),),
+            path=dotted(path))
 
 
 def _chosen_models(case):
-    """Return the served Models to look at: --model, else those the settings name, else the first served."""
+    """Return the served Models to look at: --model, else those that are named, else the first."""
     served = [model for model in case.models if model.id in case.served]
     if case.reference is not None:
         chosen = match_model(served, case.reference, case.provider.id)
@@ -5798,238 +6202,313 @@ def _chosen_models(case):
     return [model for model in served if model.id in named] or served[:1]
 
 
+_USER = {"role": "user", "content": "Hi"}
+_CALL = {"role": "assistant", "content": "", "tool_calls": [
+    {"id": "a1b2c3d4e", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}]}
+_RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
+History = collections.namedtuple("History", "cause words messages switch")
+# What OpenClaw sends as a conversation goes on, and the switch of `compat` that avoids it.
+_HISTORIES = (
+    History("template-role", "system", [{"role": "system", "content": "Be brief."}, _USER], None),
+    History("template-history", "content as a list of parts",
+            [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+            "requiresStringContent"),
+    History("template-history", "two user messages in a row", [_USER, _USER], None),
+    History("template-history", "a tool call with its result", [_USER, _CALL, _RESULT], None),
+    History("template-history", "a user message after a tool result",
+            [_USER, _CALL, _RESULT, _USER], "requiresAssistantAfterToolResult"),
+    History("template-history", "an earlier answer without its reasoning",
+            [_USER, {"role": "assistant", "content": "Hello."}, _USER],
+            "requiresReasoningContentOnAssistantMessages"),
+)
+
+
 def _check_template(case):
-    """Let /tokenize try the chat template with each role, and count a prompt exactly."""
-    user = {"role": "user", "content": "Hi"}
+    """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
     for model in _chosen_models(case):
-        reply = _tokenize(case, model, [user])
+        reply = _tokenize(case, model, [_USER])
         count = _count(reply)
         if count is None:
-            yield Finding("", "skip", "http-error", "/tokenize answers HTTP %d, so the roles are not tried" % reply.status)
+            error = completion_error(case.beside("/tokenize"), reply, case.provider, model)
+            if error.cause == "no-chat-template":
+                case.chats = None
+                yield case.finding(error)
+            else:
+                yield _skipped("http-error", "/tokenize answers HTTP %d" % reply.status)
             return
-        taken = []
-        for role, fix, needed in (
-                ("system", "start vLLM with a template that takes it: --chat-template FILE", True),
-                ("developer", "leave it to be sent as system: compat: { supportsDeveloperRole: false }",
-                 bool(model.compat.get("supportsDeveloperRole") and model.reasoning))):
-            reply = _tokenize(case, model, [{"role": role, "content": "Be brief."}, user])
-            if _count(reply) is not None:
-                taken.append(role)
-                continue
-            words = reply_words(reply)[1]
-            error = error_for("template-role", model=model.key, role=role, words=": " + words if words else "", fix=fix)
-            yield _finding(error, "fail" if needed else "warn")
-        if taken:
-            yield _passed("%s: the chat template takes %s; a prompt of one word is %s, estimated as %d" % (
-                model.key, " and ".join(taken), _plural(count, "token"), estimate_tokens({"messages": [user]})))
+        faults = list(_template_findings(case, model))
+        for finding in faults:
+            yield finding
+        if not faults:
+            estimate = estimate_tokens({"messages": [_USER]})
+            yield _passed(
+                "%s: the chat template takes all that OpenClaw sends; a prompt of one word is %s, "
+                "estimated as %d" % (model.key, _plural(count, "token"), estimate))
+
+
+def _template_findings(case, model):
+    """Yield the roles and histories that the chat template refuses.
+
+    The histories are tried together, and one by one only when that is refused.
+    """
+    asked = model.compat.get("supportsDeveloperRole")
+    developer = [{"role": "developer", "content": "Be brief."}, _USER]
+    words = None if asked is False else _refusal_of(case, model, developer)
+    if words is not None:
+        error = error_for(
+            "template-role", model=model.key, role="developer",
+            words=words, fix="have it sent as system: compat: { supportsDeveloperRole: false }")
+        status = "warn"                              # it is sent as system unless it is asked for
+        if asked and model.reasoning:
+            status = None
+        yield _compat_finding(case, model, error, {"supportsDeveloperRole": False}, status)
+    together = [message for history in _HISTORIES for message in history.messages]
+    whole = _refusal_of(case, model, together, shaped=True)
+    if whole is None:
+        return
+    refused = []
+    for history in _HISTORIES:
+        words = _refusal_of(case, model, history.messages, shaped=True)
+        explained = any(history.messages[:len(start)] == start for start in refused)
+        if words is not None and not explained:
+            refused.append(history.messages)
+            yield _history_finding(case, model, history, words)
+    if not refused:
+        history = History("template-history", "a conversation that holds all of these", (), None)
+        yield _history_finding(case, model, history, whole)
+
+
+def _history_finding(case, model, history, words):
+    """Return the Finding for a history that is refused, with its switch where that helps."""
+    switches, fix = {}, "start vLLM with a template that takes it: --chat-template FILE"
+    if history.switch:
+        switches = {history.switch: True}
+        changed = model._replace(compat=dict(model.compat, **switches))
+        if _refusal_of(case, changed, history.messages, shaped=True) is None:
+            fix = "set compat: { %s: true }" % history.switch
+        else:
+            switches = {}
+    error = error_for(
+        history.cause, model=model.key,
+        role=history.words, history=history.words,
+        words=words, fix=fix)
+    return _compat_finding(case, model, error, switches)
+
+
+def _compat_finding(case, model, error, switches, status=None):
+    """Return the Finding of an error that {switch: value} of a model's `compat` avoids."""
+    edits = []
+    for path, row in _rows(case):
+        if row["id"] == model.id:
+            edits = [
+                Edit(path + ("compat", name), switches[name])
+                for name in sorted(switches)]
+    if switches and not edits:
+        error.hint = "declare the model, then " + error.hint
+        error.command = case.config_command()
+    return case.finding(error, status, edits)
 
 
 def _tokenize(case, model, messages):
-    return case.ask(case.beside("/tokenize"), request_headers(case.provider, model), {"model": model.id, "messages": messages})
+    body = {"model": model.id, "messages": messages}
+    return case.ask(
+        case.beside("/tokenize"),
+        request_headers(case.provider, model), body)
+
+
+def _refusal_of(case, model, messages, shaped=False):
+    """Return the words by which /tokenize refuses messages (`shaped` as they are sent), or None."""
+    if shaped:
+        messages = shape_request({"messages": messages}, model).body["messages"]
+    reply = _tokenize(case, model, messages)
+    if _count(reply) is not None:
+        return None
+    if reply.status not in (400, 422, 500):
+        raise http_error(case.beside("/tokenize"), reply, case.provider.request_key)
+    return ": " + reply_words(reply)[1]
 
 
 def _count(reply):
     """Return the number of tokens in an answer of /tokenize, or None."""
-    try:
-        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
-    except ValueError:
-        count = None
-    return count if reply.status == 200 and isinstance(count, int) else None
-
-
-def _check_load(case):
-    reply = case.ask(case.beside("/metrics"), {})
-    gauges = parse_metrics(reply.body.decode("utf-8", "replace")) if reply.status == 200 else {}
-    if not gauges:
-        yield Finding("", "skip", "http-error", "/metrics is not open (HTTP %d)" % reply.status)
-        return
-    words = ["%.0f requests %s" % (gauges[name], name) for name in ("running", "waiting") if name in gauges]
-    words += ["KV cache %.0f %% full" % (100 * gauges["cache"])] if "cache" in gauges else []
-    yield _passed("/metrics: " + ", ".join(words))
-
-
-def parse_metrics(text):
-    """Return {"running": n, "waiting": n, "cache": share of 1} of vLLM's /metrics, as far as they are there.
-
-    Requests of several engines are added up; of their caches the fullest counts.
-    """
-    gauges = {}
-    for name, value in re.findall(r"(?m)^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc|"
-                                  r"gpu_cache_usage_perc)(?:\{.*\})? ([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?)", text):
-        if name.startswith("num_requests_"):
-            gauges[name[13:]] = gauges.get(name[13:], 0) + float(value)
-        else:
-            gauges["cache"] = max(gauges.get("cache", 0.0), float(value))
-    return gauges
+    count = _get(_json_of(reply), "count")
+    return count if isinstance(count, int) else None
 
 
 def _check_exposed(case):
     """Say what a key does not guard; found without trying it."""
-    url = re.match(r"[^/]+//[^/]+", case.provider.base_url).group(0)
+    url = origin(case.provider.base_url)
     if not case.enforced:
         yield _passed("no key is enforced: whoever reaches the port may use the server")
-    elif is_loopback(split_url(url).host) or case.version is None:
-        yield _passed("the key guards what can be reached" if case.version is None else "only this host reaches the server")
+    elif case.version is None or is_loopback(split_url(url).host):
+        yield _passed("nothing but /v1 is seen that a stranger could reach")
     else:
-        reply = case.ask(case.beside("/openapi.json"), {})
-        hidden = reply.status != 200                 # then the version tells: every vLLM has /invocations
-        paths = ["/invocations, which runs the model,"] if hidden or b'"/invocations"' in reply.body else []
-        paths += ["/metrics"] if case.ask(case.beside("/metrics"), {}).status == 200 else []
-        yield _finding(error_for("exposed", url=url, paths=" and ".join(paths + ["/version"])))
+        paths = ["/version"]
+        described = _get(case.openapi, "paths")      # hidden: every vLLM has it
+        if not isinstance(described, dict) or "/invocations" in described:
+            paths.append("/invocations, which runs the model")
+        if case.look("/metrics").status == 200:
+            paths.append("/metrics")
+        yield case.found("exposed", url=url, paths=" and ".join(paths))
 
 
-# With --probe: completions.
+# With --probe: completions, sent as `chat` sends them.
 
-class _Tap(Exchange):
-    """An Exchange that keeps the pieces of its answer and when they came: [(seconds since the start, bytes)]."""
-
-    def chunks(self):
-        self.pieces, size = [], 0
-        for data in super(_Tap, self).chunks():
-            self.pieces.append((time.monotonic() - self._started, data))
-            size += len(data)
-            if size > SIDE_LIMIT:
-                raise error_for("answer-too-large", url=self.url, limit=SIDE_LIMIT)
-            yield data
+_PROBE_TOOL = {"type": "function", "function": {
+    "name": "get_current_time", "description": "The current time in a city.",
+    "parameters": {
+        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+# Markup of calls, and of reasoning, that no parser of the server took out of the content.
+_TOOL_TEXT = (
+    r"<(?:\w+:)?tool_calls?>|<function_calls?>|<function=|<TOOLCALL>|\[TOOL_CALLS\]|<[|\uff5c]tool|"
+    r"<\|python_tag\|>|<\|channel\|>commentary|\bcall:\w+\{|\[\w+\(\w+=|"
+    r"\{[^{}]*\"name\"\s*:\s*\"[^{}]*\"(?:arguments|parameters)\"\s*:")
+_REASONING_TEXT = (
+    r"</?(?:\w+:)?think(?:ing)?>|\[/?THINK\]|\u25c1/?think\u25b7|<\|channel\|>analysis|"
+    r"<\|(?:START|END)_THINKING\|>")
 
 
 def _probe_models(case):
-    """Probe each chosen model in a thread of its own; yield what is found as each is done."""
-    import queue
-    import threading
-    done = queue.Queue()
-
-    def run(model):
-        try:
-            done.put(list(_probe(case, model)))
-        except BaseException as error:               # carried over to the thread that waits
-            done.put(error)
-
-    models = _chosen_models(case)
-    for model in models:
-        thread = threading.Thread(target=run, args=(model,))
-        thread.daemon = True
-        thread.start()
-    for _ in models:
-        found = done.get()
-        if isinstance(found, BaseException):
-            raise found
-        for finding in found:
+    """Probe all chosen models at once."""
+    calls = [(case, model) for model in _chosen_models(case)]
+    for findings in in_parallel(_probe, calls):
+        for finding in findings:
             yield finding
 
 
 def _probe(case, model):
-    """Yield what one tiny completion, and one with a tool, show of a model."""
+    """Return what one tiny completion, and one with a tool, show of a model."""
+    found = []
     try:
-        tap, answer = _complete(case, model, {"messages": [{"role": "user", "content": "Count from one to twenty."}]})
+        found += _probe_stream(case, model)
+        if model.compat.get("supportsTools") is not False:
+            found.append(_probe_tools(case, model))
     except Error as error:
-        yield _finding(_probe_error(error))
-        return
-    for finding in _judge_stream(model, tap, answer):
-        yield finding
-    if model.compat.get("supportsTools") is False:
-        return
-    function = {"name": _PROBE_TOOL, "description": "The current time in a city.",
-                "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}
-    try:
-        _, answer = _complete(case, model, {
-            "messages": [{"role": "user", "content": "What time is it in Paris? Call the tool."}],
-            "tools": [{"type": "function", "function": function}]})
-    except Error as error:
-        yield _finding(_probe_error(error), "warn" if error.cause == "tools-disabled" else None)
-        return
-    yield _judge_tools(case.provider.base_url, model, answer)
+        found.append(_completion_finding(case, model, error))
+    return found
 
 
-def _complete(case, model, body):
-    """Return (the _Tap, the Answer) of one small streamed completion, shaped as OpenClaw shapes it. Raises Error."""
-    body = shape_request(dict(body, max_tokens=PROBE_TOKENS, temperature=0), model, case.thinking).body
-    url = case.provider.base_url + "/chat/completions"
-    headers, data = request_headers(case.provider, model), encode_body(body)
-    assembler, first = Assembler(), None
-    with _Tap("POST", url, headers, data, case.route(None, PROBE_TIMEOUT_S)) as tap:
-        if tap.status != 200:
-            raise completion_error(url, tap.reply(ANSWER_LIMIT), case.provider, model)
-        try:
-            for delta in read_answer(tap, case.provider, model):
-                if first is None and (delta.content or delta.reasoning or delta.tool_calls):
-                    first = tap.pieces[-1][0]
-                assembler.add(delta)
-        except ServerError as error:
-            if error.cause not in ("not-openai", "answer-broken", "answer-too-large"):
-                raise
-            raise error_for("stream-broken", url=url, detail=error.facts.get("detail") or error.message)
-    answer = assembler.answer({"first_token_s": first, "last_token_s": tap.pieces[-1][0], "total_s": tap.pieces[-1][0]})
-    broken = _stream_fault(b"".join(data for _, data in tap.pieces), answer)
-    if broken:
-        raise error_for("stream-broken", url=url, detail=broken)
-    tap.asked_usage = "stream_options" in body
-    return tap, answer
+def _complete(case, model, question, **fields):
+    """Return (body, Observed, Answer) of one small streamed completion, shaped as OpenClaw does.
+
+    Raises Error, for a stream that breaks a rule of the protocol too.
+    """
+    fields.update(
+        messages=[{"role": "user", "content": question}],
+        max_tokens=PROBE_TOKENS, temperature=0)
+    body = shape_request(fields, model, case.thinking).body
+    observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
+    answer = collect_answer(send_chat(
+        case.provider, model, body, limit_s, limit_s,
+        observed))
+    for broken, detail in (
+            (not observed.framed, "a stream was asked for, and JSON without `data:` came"),
+            (answer.finish_reason is None, "no chunk gives a finish reason"),
+            (not observed.done, "it ended without [DONE]")):
+        if broken:
+            url = case.provider.base_url + "/chat/completions"
+            raise error_for("stream-broken", url=url, detail=detail)
+    return body, observed, answer
 
 
-def _stream_fault(raw, answer):
-    """Return what is wrong with a stream that could be read all the same, or None."""
-    if raw.lstrip()[:1] == b"{":
-        return "a stream was asked for, and JSON without `data:` came"
-    if answer.finish_reason is None:
-        return "no chunk gives a finish reason"
-    return None if b"[DONE]" in raw[-4096:] else "it ended without [DONE]"
+def _completion_finding(case, model, error):
+    """Return the Finding of a completion that failed."""
+    switches, status = {}, None
+    if error.cause in ("not-openai", "answer-broken", "answer-too-large"):
+        detail = error.facts.get("detail") or error.message
+        error = error_for("stream-broken", url=error.facts["url"], detail=detail)
+    elif error.cause == "unknown-field-rejected":
+        switches = dict(filter(None, [error.facts["switch"]]))
+    elif error.cause == "chat-failed":
+        error.hint, error.command = "the words are the server's own; its log says more", None
+    elif error.cause == "tools-disabled":
+        status = "warn"
+    return _compat_finding(case, model, error, switches, status)
 
 
-def _probe_error(error):
-    if error.cause == "chat-failed":
-        error.hint = "the words are the server's own; its log says more"
-    return error
+def _probe_stream(case, model):
+    """Return what a stream shows: usage, buffering, an answer or none, and how fast it was."""
+    body, observed, answer = _complete(case, model, "Count from one to twenty.")
+    found = []
+    if answer.usage is None and "stream_options" in body:
+        error = error_for("usage-missing", model=model.key)
+        found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
+    first_s, last_s = observed.first_piece_s, observed.last_piece_s
+    if first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01 and observed.events >= 8:
+        found.append(case.found("stream-buffered", model=model.key, seconds=last_s))
+    marker = re.search(_REASONING_TEXT, answer.content)
+    if marker:
+        found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))
+    elif not answer.content:
+        error, status = empty_answer(model, answer), None
+        if answer.finish_reason == "length":
+            status = "warn"
+            error.command = None
+            error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
+        found.append(case.finding(error, status))
+    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s, statistics(answer))
+    if observed.reasoning_field:
+        words += ", it reasons, in the field %s" % observed.reasoning_field
+    return found + [_passed(words)]
 
 
-def _judge_stream(model, tap, answer):
-    """Yield what a whole stream shows: usage, buffering, an answer or none, and how fast it was."""
-    usage, total_s = answer.usage, answer.timings["total_s"]
-    if usage is None and tap.asked_usage:
-        yield _finding(error_for("usage-missing", model=model.key))
-    burst_s = total_s - tap.pieces[0][0]
-    raw = b"".join(data for _, data in tap.pieces)
-    if tap.pieces[0][0] >= BUFFERED_AFTER_S and burst_s < 0.01 and raw.count(b"\ndata:") >= 8:
-        yield _finding(error_for("stream-buffered", model=model.key, seconds=total_s))
-    if not answer.content:
-        cut = answer.finish_reason == "length"
-        found = _finding(empty_answer(model, answer), "warn" if cut else "fail")
-        yield found._replace(fix="none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS) if cut else found
-    words = ["connected in %.1f ms" % (1000 * tap.seconds["connect"]), "headers %.2f s" % tap.seconds["headers"], statistics(answer)]
-    field = re.search(br'"(reasoning(?:_content)?)": ?"[^"]', raw)
-    if field:
-        words.append("it reasons, in the field %s" % field.group(1).decode("ascii"))
-    yield _passed("%s: %s" % (model.key, ", ".join(words)))
+def _parser_finding(case, model, cause, marker, option):
+    """Return the Finding for markup in the content that a parser of the server should have read."""
+    facts = parser_facts(case.provider.base_url, model, option)
+    if option == TOOL_PARSER:
+        facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
+    return case.found(
+        cause, model=model.key,
+        detail=marker.group(0), **facts)
 
 
-def _judge_tools(url, model, answer):
-    """Return the Finding for an answer to a request with a tool."""
-    detail = None
-    for call in answer.tool_calls:
-        try:
-            loads_untrusted(call["function"]["arguments"] or "{}")
-        except ValueError:
-            if answer.finish_reason != "length":
-                detail = "its arguments are no JSON"
+def _probe_tools(case, model):
+    """Return the Finding for the answer to a request with a tool."""
+    question = "What time is it in Paris? Call the tool."
+    _, _, answer = _complete(case, model, question, tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
-        detail = "%s in the content" % marker.group(0)
-    if detail:
-        return _finding(error_for("tool-parser-mismatch", model=model.key, detail=detail,
-                                  **parser_facts(url, model, TOOL_PARSER)))
-    return _passed("%s: tools are taken; %s" % (model.key, "it called one" if answer.tool_calls else "it answered without a call"))
+        return _parser_finding(case, model, "tool-parser-mismatch", marker, TOOL_PARSER)
+    for call in answer.tool_calls:
+        detail = _argument_fault(call["function"])
+        if detail and answer.finish_reason != "length":
+            return case.found("tool-arguments", model=model.key, detail=detail)
+    called = "it called one" if answer.tool_calls else "it answered without a call"
+    return _passed("%s: tools are taken; %s" % (model.key, called))
 
 
-# (check, what the case must hold for it to run, function), in the order they run. The
-# first seven can stop a diagnosis: what they find decides the exit status.
+def _argument_fault(function):
+    """Return what is wrong with the arguments of a call of the probe's tool, or None."""
+    try:
+        arguments = loads_untrusted(function["arguments"] or "{}")
+    except ValueError:
+        return "arguments that are cut off or not JSON"
+    if function["name"] == _PROBE_TOOL["function"]["name"] and not _get(arguments, "city"):
+        return "no value for its required argument"
+    return None
+
+
+Check = collections.namedtuple("Check", "name needs gate examine")
+Check.__doc__ = """One row of the table of checks, in the order they run.
+
+`needs` is what the case must hold for it to look; what a `gate` finds decides the exit status.
+"""
 _CHECKS = (
-    ("settings", None, _check_settings), ("provider", "sound", _check_provider), ("key", "sound", _check_key),
-    ("base-url", "sound", _check_base_url), ("connect", "usable", _check_connect), ("http", "connected", _check_http),
-    ("auth", "answered", _check_auth), ("version", "connected", _check_version), ("health", "connected", _check_health),
-    ("models", "rows", _check_models), ("references", "rows", _check_references), ("limits", "rows", _check_limits),
-    ("template", "rows", _check_template), ("load", "rows", _check_load), ("exposed", "rows", _check_exposed),
+    Check("settings", None, True, _check_settings),
+    Check("provider", "provider", True, _check_provider),
+    Check("key", "provider", True, _check_key),
+    Check("base-url", "provider", True, _check_base_url),
+    Check("connect", "usable", True, _check_connect),
+    Check("auth", "answered", True, _check_auth),
+    Check("version", "connected", False, _check_version),
+    Check("health", "connected", False, _check_health),
+    Check("models", "rows", False, _check_models),
+    Check("chat", "rows", False, _check_chat),
+    Check("references", "rows", False, _check_references),
+    Check("limits", "rows", False, _check_limits),
+    Check("template", "chats", False, _check_template),
+    Check("exposed", "rows", False, _check_exposed),
 )
-_PROBES = (("probe", "rows", _probe_models),)
+_PROBES = (Check("probe", "chats", False, _probe_models),)
 
 
 # ----------------------------------------------------------------------------
@@ -6325,7 +6804,7 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    new_text = apply_splices(text, _changes(text, _look(text, root), root, wanted, False))
+    new_text = apply_splices(text, _value_changes(text, _look(text, root), root, wanted, False))
     prove_edit(new_text, _plain(wanted), where)
     return new_text
 
@@ -6420,7 +6899,7 @@ def _planned_items(values, wanted):
     return plan, [(None, item) for item in rest]
 
 
-def _changes(text, look, node, wanted, flat):
+def _value_changes(text, look, node, wanted, flat):
     """Return the splices that make a Node read as `wanted`; `flat`: it shares its line with others."""
     if isinstance(wanted, Noted):
         wanted = wanted.value
@@ -6443,7 +6922,7 @@ def _changes(text, look, node, wanted, flat):
         if value is REMOVED:
             splices += _removal(text, member)
         else:
-            splices += _changes(text, look, member.value, value, flat)
+            splices += _value_changes(text, look, member.value, value, flat)
     kept = list(itertools.compress(members, stays))
     comma = bool(members) and members[-1].comma is not None
     if added:
@@ -6887,20 +7366,13 @@ class ReaderGone(Exception):
     """Nobody reads standard output any more."""
 
 
-class _Nowhere(io.TextIOBase):
-    """Stands in for a standard error that is closed."""
-
-    def write(self, text):
-        return len(text)
-
-
 class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
         self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
-        if stderr is None:
-            self.stderr = _Nowhere()
+        if stderr is None:                           # it is closed
+            self.stderr = io.StringIO()
         self.secrets, self.warned = [], []
         self.verbose = False
 
@@ -6918,9 +7390,15 @@ class Console(object):
         self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
 
     def err(self, text):
-        """Write lines about the run to standard error, at once; that nobody can read them is no failure."""
+        """Write lines about the run to standard error, at once; never fails."""
         self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
         self.flush_errors()
+
+    def warn(self, text):
+        """Write a warning to standard error, the same one once in a run."""
+        if text not in self.warned:
+            self.warned.append(text)
+            self.err("warning: " + text)
 
     def detail(self, text):
         """Write a line to standard error with --verbose."""
@@ -6928,28 +7406,28 @@ class Console(object):
             self.err(text)
 
     def out_json(self, value, indent=2):
-        """Write a JSON value to standard output; safe on any terminal, the same value to a parser."""
+        """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
         encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
         pieces = encoder.iterencode(redact_value(value, self.secrets))
-        while True:                                  # in batches: the whole text at once would double the memory
+        while True:                                  # in batches: all of it would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             if not text:
                 return self.write(self.stdout, "\n")
             self.write(self.stdout, escaped_json(text))
 
     def out_exact(self, text):
-        """Write to standard output what another program reads: nothing but known secrets is changed."""
+        """Write to standard output what a program reads: only known secrets are changed."""
         self.write(self.stdout, redact_known(text, self.secrets) + "\n")
 
     def write_answer(self, text):
-        """Write redacted text of an answer: to a pipe or file as it is, to a terminal made visible."""
+        """Write redacted text of an answer: to a pipe or file as it is, visible to a terminal."""
+        if is_terminal(self.stdout):
+            return self.write(self.stdout, visible(text, UNSAFE_ANSWER))
         buffer = getattr(self.stdout, "buffer", None)
-        if buffer is None or is_terminal(self.stdout):
-            if is_terminal(self.stdout):
-                text = visible(text, UNSAFE_ANSWER)
+        if buffer is None:
             return self.write(self.stdout, text)
         encoding = self.stdout.encoding
-        if self.stdout.errors == "surrogateescape":  # Python's mark of the C locale, which states no encoding
+        if self.stdout.errors == "surrogateescape":  # Python's mark of a locale without an encoding
             encoding = "utf-8"
         self._attempt(self.stdout, self.stdout.flush)
         self._attempt(self.stdout, buffer.write, text.encode(encoding, "backslashreplace"))
@@ -6966,7 +7444,8 @@ class Console(object):
             self._attempt(stream, stream.write, text)
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            self._attempt(stream, stream.write, text.encode(encoding, "backslashreplace").decode(encoding))
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+            self._attempt(stream, stream.write, text)
 
     def _attempt(self, stream, act, *arguments):
         try:
@@ -6982,10 +7461,11 @@ class Console(object):
 
     def colour(self, stream):
         """Tell whether a stream is a terminal that takes colour."""
-        return is_terminal(stream) and not self.env.get("NO_COLOR") and self.env.get("TERM") != "dumb"
+        plain = self.env.get("NO_COLOR") or self.env.get("TERM") == "dumb"
+        return is_terminal(stream) and not plain
 
     def report(self, error):
-        """Write an Error in one to three lines: what and where, the next step, where to ask further."""
+        """Write an Error in one to three lines: what and where, the next step, where to ask."""
         for indent, text in (("error: ", error.message), ("  ", error.next_step)):
             if text:
                 self.err(indent + visible(redact(text, self.secrets), UNSAFE_LINE))
@@ -6993,7 +7473,7 @@ class Console(object):
             self.err("  more: %s doctor" % TOOL)
 
     def flush(self):
-        """Flush both streams, that a failure of standard output shows here and not at the interpreter's end."""
+        """Flush both streams: standard output must not fail at the interpreter's end only."""
         self.flush_errors()
         if self.stdout is not None:
             self._attempt(self.stdout, self.stdout.flush)
@@ -7037,7 +7517,7 @@ class LiveText(object):
 
 
 def display_width(text):
-    """Return how many columns of a terminal a text takes: wide characters two, combining ones none."""
+    """Return how many columns of a terminal a text takes: wide characters 2, combining ones 0."""
     if len(text) == len(text.encode("utf-8", "surrogatepass")):
         return len(text)
     import unicodedata
@@ -7166,7 +7646,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
 
 
 def _abandon(stream):
-    """Point a stream that failed at nothing, so that the interpreter's last flush does not fail again."""
+    """Point a stream that failed at nothing, or the interpreter's last flush would fail again."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (AttributeError, OSError, ValueError):
@@ -7175,11 +7655,11 @@ def _abandon(stream):
 
 def run(argv, env, console):
     """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
-    console.hide(value for name, value in env.items() if re.search(_SECRET_NAME, name.upper()))
+    console.hide(_secret_variables(env))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
     console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    if verb is None:                                 # a parser is built for the verb asked for, and no other
+    if verb is None:                                 # one parser is built, for the verb asked for
         parser, act = _top_parser(console), _cmd_version
     else:
         parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
@@ -7229,15 +7709,11 @@ def _parser(console, prog, description, epilog=None):
         def print_help(self, file=None):
             console.write(console.stdout, self.format_help())
 
-        def _print_message(self, message, file=None):       # usage and errors; not by sys.stderr, which may be None
+        def _print_message(self, message, file=None):       # not by sys.stderr, which may be None
             console.write(console.stderr, visible(redact(message or "", console.secrets)))
 
     def formatter(prog):
-        columns = console.env.get("COLUMNS") or ""
-        width = 80
-        if re.match(r"[0-9]{2,4}\Z", columns):
-            width = max(24, int(columns))
-        return argparse.RawDescriptionHelpFormatter(prog, width=width - 2)
+        return argparse.RawDescriptionHelpFormatter(prog, width=report_width(console) - 2)
 
     parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
                     allow_abbrev=False)
@@ -7248,11 +7724,13 @@ def _parser(console, prog, description, epilog=None):
 def _top_parser(console):
     """Return the parser for arguments that begin with no verb: help, the version, or a mistake."""
     verbs = "\n".join("  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS)
-    parser = _parser(console, "openclaw_vllm.py", "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs, _EPILOG)
+    description = "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs
+    parser = _parser(console, "openclaw_vllm.py", description, _EPILOG)
     parser.usage = "%(prog)s VERB [options]    (VERB --help lists its options)"
-    parser.add_argument("--version", action="store_true", help="print the version (with --verbose this file's digest)")
-    parser.add_argument("--verbose", action="store_true", help="with --version: the digest and the Python")
-    parser.add_argument("verb", metavar="VERB", nargs="?", choices=[name for name, _, _, _ in _VERBS])
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument("--verbose", action="store_true",
+                        help="with --version: the digest of this file, and the Python")
+    parser.add_argument("verb", metavar="VERB", nargs="?", choices=[row[0] for row in _VERBS])
     return parser
 
 
@@ -7300,7 +7778,7 @@ def _text(text):
 
 
 def as_utf8(text):
-    """Return an argument or a line as the UTF-8 that it is, whatever Python took it for in the C locale.
+    """Return an argument or a line as UTF-8, whatever Python took it for in the C locale.
 
     Raises ValueError when it is not UTF-8.
     """
@@ -7313,13 +7791,17 @@ def as_utf8(text):
 
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
-    group.add_argument("--config", metavar="PATH", help="openclaw.json to read (default: where OpenClaw keeps it)")
+    group.add_argument("--config", metavar="PATH",
+                       help="openclaw.json to read (default: where OpenClaw keeps it)")
     group.add_argument("--provider", metavar="ID", action="append", default=[], type=_text,
-                       help="a block of models.providers (default: vllm); list and doctor take several, or all")
+                       help="a block of models.providers (default: vllm); "
+                            "list and doctor take several, or all")
     group.add_argument("--base-url", metavar="URL", action="append", default=[], type=_text,
                        help="ask this server, above every setting; list and doctor take several")
-    group.add_argument("--api-key-file", metavar="PATH", help="read the key from a file (-: standard input)")
-    group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="how long to wait for the server")
+    group.add_argument("--api-key-file", metavar="PATH",
+                       help="read the key from a file (-: standard input)")
+    group.add_argument("--timeout", metavar="SECONDS", type=_seconds,
+                       help="how long to wait for the server")
     group.add_argument("--ca-file", metavar="PEM", help="trust the authorities in this file")
     group.add_argument("--verbose", action="store_true", help="say on standard error what is done")
 
@@ -7344,39 +7826,40 @@ def _open_providers(options, env, console):
     """Return (Settings, [Provider]) for the shared options."""
     settings = load_settings(options.config, env)
     key = _read_key(options.api_key_file, console)
-    providers = resolve_providers(settings, options.provider, options.base_url, key, options.ca_file)
+    providers = resolve_providers(settings, options.provider, options.base_url, key,
+                                  options.ca_file)
     for provider in providers:
         hide_secrets(console, settings, provider)
         say_where_the_key_goes(console, provider)
     for warning in settings.warnings:
         if not warning.path or console.verbose:
             console.err("warning: %s: %s" % (issue_place(warning), warning.message))
-    for warning in sorted(set(filter(None, map(key_exposed, providers)))):
-        console.err("warning: " + warning)
     return settings, providers
 
 
 def say_where_the_key_goes(console, provider):
-    """Warn once of a key that would be sent in the clear; with --verbose name its source and origin."""
+    """Warn of a key that would be sent in the clear; with --verbose name its source and origin."""
     warning = key_exposed(provider)
-    if warning and warning not in console.warned:
-        console.warned.append(warning)
-        console.err("warning: " + warning)
-    sent = "no key"
-    if provider.request_key is not None:
-        sent = "the key of %s is sent to %s" % (provider.request_key.source, origin(provider.base_url))
-    console.detail("%s: base URL %s (%s); %s" % (provider.id, provider.base_url, provider.where, sent))
+    if warning:
+        console.warn(warning)
+    url, key, sent = provider.base_url, provider.request_key, "no key"
+    if key is not None:
+        sent = "the key of %s is sent to %s" % (key.source, origin(url))
+    console.detail("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
 
 
-_SECRET_NAME = "KEY|TOKEN|SECRET|PASSWORD"           # of an environment variable, in capitals
+def _secret_variables(variables):
+    """Return the values of the environment variables that are named like a secret."""
+    pattern = "KEY|TOKEN|SECRET|PASSWORD"
+    return [value for name, value in variables.items() if re.search(pattern, name.upper())]
 
 
 def hide_secrets(console, settings, provider):
-    """Tell the console every key, token and header value that these settings hold, of any provider."""
+    """Tell the console every key, token and header value in these settings, of any provider."""
     console.hide(credential.key for credential in provider.credentials)
     console.hide(provider.headers.values())
     console.hide(provider.last_headers.values())
-    console.hide(value for name, value in settings.variables.items() if re.search(_SECRET_NAME, name.upper()))
+    console.hide(_secret_variables(settings.variables))
     console.hide(secret_texts(settings.config))
 
 
@@ -7390,7 +7873,8 @@ def _read_key(path, console):
         text = _utf8(_option_file("--api-key-file", path), path)
     console.hide([text.strip()])
     if not text.strip():
-        raise UsageError("--api-key-file %s holds no key" % path, "write the key into it, and nothing else")
+        raise UsageError("--api-key-file %s holds no key" % path,
+                         "write the key into it, and nothing else")
     return text
 
 
@@ -7407,7 +7891,7 @@ def _read_stdin(console):
 
 
 def _option_file(option, path):
-    """Return the bytes of the regular file that an option names: a FIFO could hang. Raises UsageError."""
+    """Return the bytes of the file that an option names; a FIFO could hang. Raises UsageError."""
     problem = "it is missing, a directory or a FIFO"
     try:
         if os.path.isfile(path):
@@ -7485,6 +7969,14 @@ def _columns(console):
     return shutil.get_terminal_size().columns
 
 
+def report_width(console):
+    """Return the columns of reports and helps: COLUMNS, else the terminal's, else 80; at least 40."""
+    columns = console.env.get("COLUMNS") or ""
+    if not re.match(r"[0-9]{1,4}\Z", columns):
+        columns = _columns(console) or 80
+    return max(40, int(columns))
+
+
 def list_row(model, provider, servers=None):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
@@ -7558,15 +8050,18 @@ def _add_chat_parser(verb):
     verb.add_argument("--system", metavar="TEXT", type=_text, help="the system message")
     verb.add_argument("--image", metavar="FILE|URL", action="append", default=[],
                       help="show the model an image (repeatable)")
-    verb.add_argument("--max-tokens", metavar="N", type=_whole_number, help="at most so many tokens of answer")
+    verb.add_argument("--max-tokens", metavar="N", type=_whole_number,
+                      help="at most so many tokens of answer")
     verb.add_argument("--temperature", metavar="T", type=float)
     verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], type=_text,
                       help="any other field of the body (repeatable)")
     verb.add_argument("--tools", metavar="FILE", help="JSON list of tools to offer")
     verb.add_argument("--schema", metavar="FILE", help="JSON schema that the answer must follow")
-    verb.add_argument("--json", action="store_true", help="print the whole answer as one JSON object")
+    verb.add_argument("--json", action="store_true",
+                      help="print the whole answer as one JSON object")
     verb.add_argument("--no-stream", action="store_true", help="ask for the answer in one piece")
-    verb.add_argument("--quiet", action="store_true", help="no reasoning and no statistics on standard error")
+    verb.add_argument("--quiet", action="store_true",
+                      help="no reasoning and no statistics on standard error")
     _add_model_options(verb)
     _add_server_options(verb)
 
@@ -7582,8 +8077,11 @@ def _cmd_chat(options, env, console):
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout)
+    if model.base_url != provider.base_url:
+        say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
     if options.image and "image" not in model.input:
-        raise UsageError("%s takes no images" % model.key, "if it does, declare it: input: [\"text\", \"image\"]")
+        raise UsageError("%s takes no images" % model.key,
+                         'if it does, declare it: input: ["text", "image"]')
     messages = []
     if options.system:
         messages.append({"role": "system", "content": options.system})
@@ -7604,7 +8102,8 @@ def _chat_fields(options):
         try:
             fields[name] = loads_untrusted(value)
         except ValueError:
-            raise UsageError("--param %s: the value is not JSON" % name, "quote texts: --param 'stop=\"END\"'")
+            raise UsageError("--param %s: the value is not JSON" % name,
+                             "quote texts: --param 'stop=\"END\"'")
     if options.max_tokens is not None:
         fields["max_completion_tokens"] = options.max_tokens
     if options.temperature is not None:
@@ -7613,7 +8112,8 @@ def _chat_fields(options):
         fields["tools"] = _option_json("--tools", options.tools, list, "a list of tools")
     if options.schema:
         schema = _option_json("--schema", options.schema, dict, "a JSON schema")
-        fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        fields["response_format"] = {"type": "json_schema",
+                                     "json_schema": {"name": "answer", "schema": schema}}
     return fields
 
 
@@ -7653,15 +8153,15 @@ def _data_url(path):
 
 
 def _ask(options, provider, model, body, console):
-    """Send a body, show the answer as it comes, and return the Answer. Raises as `send_chat` does."""
+    """Send a body, show the answer as it comes, and return it. Raises as `send_chat` does."""
     shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
-        console.err("warning: " + warning)
+        console.warn(warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
     try:
         answer = collect_answer(deltas, show.add)
-    except (Error, KeyboardInterrupt) as stop:       # an answer that breaks off is shown as far as it came
+    except (Error, KeyboardInterrupt) as stop:       # what came before it broke off is shown
         show.end()
         timings = stop.partial.timings
         if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
@@ -7692,7 +8192,7 @@ def statistics(answer):
     first_s, last_s = timings["first_token_s"], timings["last_token_s"]
     parts = []
     if usage is not None:
-        parts.append("%s prompt + %s completion tokens" % (usage.prompt_tokens, usage.completion_tokens))
+        parts.append("%s prompt + %s completion tokens" % usage[:2])
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
         writing_s = (last_s or 0) - first_s
@@ -7710,7 +8210,8 @@ def answer_json(answer):
     What the server sent beyond it is kept: details of `usage`, `logprobs`, further `choices`.
     """
     value = answer._asdict()
-    extra = json.loads(json.dumps(value.pop("extra")), parse_constant=lambda name: None)     # NaN is not JSON
+    extra = json.dumps(value.pop("extra"))
+    extra = json.loads(extra, parse_constant=lambda name: None)      # NaN is not JSON
     usage = extra.pop("usage", None)
     if answer.usage is not None:
         usage = dict(usage or {}, **answer.usage._asdict())
@@ -7738,7 +8239,7 @@ def _converse(options, provider, model, fields, messages, console):
         readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
-    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, provider.base_url))
+    console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, model.base_url))
     while True:
         try:
             text = read_turn(input)
@@ -7807,100 +8308,129 @@ def _take_turn(options, provider, model, fields, messages, text, console):
 
 
 def _add_doctor_parser(verb):
-    verb.add_argument("--probe", action="store_true", help="let each model answer: a few tokens, and once with a tool")
+    verb.add_argument("--probe", action="store_true",
+                      help="let each model answer: a few tokens, and once with a tool")
+    verb.add_argument("--fix", action="store_true",
+                      help="write into openclaw.json what fixes the findings; look again")
     verb.add_argument("--json", action="store_true", help="print the findings as one JSON object")
-    verb.add_argument("--strict", action="store_true", help="with several servers: fail when one of them fails")
+    verb.add_argument("--strict", action="store_true",
+                      help="with several servers: fail when one of them fails")
     _add_model_options(verb)
     _add_server_options(verb)
 
 
 def _cmd_doctor(options, env, console):
-    settings = read_settings(options.config, env)
     key = _read_key(options.api_key_file, console)
+    settings = read_settings(options.config, env)
+    reports = _diagnose_all(settings, options, key, console)
+    if options.fix:
+        edits = []
+        for _, findings in reports:
+            for finding in findings:
+                edits += [edit for edit in finding.edits if edit not in edits]
+        if edits:
+            save_edits(settings, edits, console, console.err, True)
+            settings = read_settings(options.config, env)
+            reports = _diagnose_all(settings, options, key, console)
+        else:
+            console.err("nothing to fix in %s" % settings.path)
+    def safe(text):
+        return visible(redact(text, console.secrets))
+
+    status = diagnosis_status(reports[-1 if options.strict else 0][1])
+    if options.json:
+        console.out_json(_findings_json(reports))
+        return status
+    if len(reports) > 1:
+        failed = [server for server, findings in reports if diagnosis_status(findings)]
+        console.out("%d of %d servers failed%s" % (
+            len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
+    for server, findings in reports:
+        if len(reports) > 1:
+            console.out("\n== %s" % server)
+        for line in format_findings(findings, safe, report_width(console)):
+            console.out(line)
+    return status
+
+
+def _diagnose_all(settings, options, key, console):
+    """Return [(server, [Finding])] of the servers that the options name, those that failed last."""
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
             provider = resolve_provider(settings, name, url, key, options.ca_file)
             hide_secrets(console, settings, provider)
-            say_where_the_key_goes(console, provider)
+            if not options.json:
+                say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
     def examine(name, url):
-        findings = []
-        for finding in diagnose(settings, name, url, key, options.ca_file, options.model, options.thinking,
-                                options.probe, options.timeout):
-            findings.append(finding)
-            if finding.check == "probe" and not options.json:
-                console.err("%s: %s" % (finding.check, finding.summary))
-        return findings
+        return url or name, list(diagnose(
+            settings, name, url, key, options.ca_file, options.model, options.thinking,
+            options.probe, options.timeout))
 
-    reports = [(url or name, findings) for (name, url), findings in zip(asked, in_parallel(examine, asked))]
-    reports.sort(key=lambda report: diagnosis_status(report[1]))         # what failed stands last, where it is read
-    several = len(reports) > 1
-    status = diagnosis_status(reports[-1 if options.strict else 0][1])
-    if options.json:
-        rows = []
-        for server, findings in reports:
-            for finding in findings:
-                row = collections.OrderedDict(finding._asdict())
-                del row["edits"]
-                if several:
-                    row["server"] = server
-                rows.append(row)
-        failed = any(row["status"] == "fail" for row in rows)
-        console.out_json({"ok": not failed, "findings": rows})
-        return status
-    if several:
-        failed = [server for server, findings in reports if diagnosis_status(findings)]
-        console.out("%d of %d servers failed%s" % (len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
+    return sorted(in_parallel(examine, asked), key=lambda report: diagnosis_status(report[1]))
+
+
+def _findings_json(reports):
+    """Return the object of `doctor --json`."""
+    rows = []
     for server, findings in reports:
-        if several:
-            console.out("\n== %s" % server)
-        for line in format_findings(findings, lambda text: visible(redact(text, console.secrets))):
-            console.out(line)
-    return status
+        for finding in findings:
+            row = collections.OrderedDict(finding._asdict())
+            del row["edits"]                         # which `command` holds
+            if len(reports) > 1:
+                row["server"] = server
+            rows.append(row)
+    return {"ok": all(row["status"] != "fail" for row in rows), "findings": rows}
 
 
-_REPORT_WIDTH = 80
-_COMMAND = r"(?:^|(?<=: ))(?:export |vllm |--|getent |proxy_buffering|python3 |openclaw_vllm ).*"      # in a fix
+def format_findings(findings, safe, width=80):
+    """Return the lines of the report of `doctor`, the verdict first, commands never broken.
 
-
-def format_findings(findings, safe):
-    """Return the lines of the report of `doctor`, verdict first; `safe` makes a text fit to be shown.
-
-    At most 80 columns, but nothing to be pasted is ever broken.
+    `safe` makes a text fit to be shown; `width` is in columns.
     """
-    causes = {status: [finding.cause for finding in findings if finding.status == status] for status in ("fail", "warn")}
-    failed, warned = _plural(len(causes["fail"]), "failure"), _plural(len(causes["warn"]), "warning")
-    verdict = "%s: %s; %s" % (failed, ", ".join(collections.OrderedDict.fromkeys(causes["fail"])), warned)
-    lines = _wrapped(verdict if causes["fail"] else "nothing failed; " + warned, "", "  ")
+    lines, skipped = [], collections.OrderedDict()
     for finding in findings:
-        head = "%-4s  %-10s  " % ("FAIL" if finding.status == "fail" else finding.status, finding.check)
-        lines += _wrapped(safe(finding.summary), head, " " * len(head))
+        if finding.status == "skip":
+            skipped.setdefault(finding.summary, []).append(finding.check)
+            continue
+        status = "FAIL" if finding.status == "fail" else finding.status
+        lines += _report_entry(status, finding.check, safe(finding.summary), width)
+        indent = " " * 6
         if finding.fix:
-            lines += _fix_lines(safe(finding.fix))
-    return lines
+            lines += _wrapped(safe(finding.fix), indent + "fix: ", indent + " " * 5, width)
+        if finding.command:
+            lines.append(indent + " " * 5 + safe(finding.command))
+    if skipped:
+        texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
+        lines += _report_entry("skip", "", safe("; ".join(texts)), width)
+    causes = {}
+    for finding in findings:
+        causes.setdefault(finding.status, []).append(finding.cause)
+    failed, warned = causes.get("fail", []), _plural(len(causes.get("warn", [])), "warning")
+    verdict = "nothing failed; " + warned
+    if failed:
+        named = ", ".join(collections.OrderedDict.fromkeys(failed))
+        verdict = "%s: %s; %s" % (_plural(len(failed), "failure"), named, warned)
+    return _wrapped(verdict, "", "  ", width) + lines
 
 
-def _wrapped(text, head, indent):
-    """Wrap a text to the width of a report; no word, and nothing in braces, is broken."""
+def _report_entry(status, check, text, width):
+    head = "%-4s  %-10s  " % (status, check)
+    return _wrapped(text, head, " " * len(head), width)
+
+
+def _wrapped(text, head, indent, width):
+    """Wrap a text to a width; no word, and nothing in braces, is broken."""
     import textwrap
-    text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), " ".join(text.split()))
-    lines = textwrap.wrap(text, _REPORT_WIDTH, initial_indent=head, subsequent_indent=indent,
-                          break_long_words=False, break_on_hyphens=False)
+    text = " ".join(text.split())
+    text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), text)
+    lines = textwrap.wrap(
+        text, width, initial_indent=head, subsequent_indent=indent,
+        break_long_words=False, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
-
-
-def _fix_lines(fix):
-    """Return the lines of a fix: words first, then what is to be pasted, whole and on a line of its own."""
-    fix, _, remark = fix.partition("    (")
-    command = re.search(_COMMAND, fix)
-    words = fix[:command.start()].rstrip(": ") if command else fix
-    words = "; ".join(text for text in (words, remark.rstrip(")")) if text)
-    indent = " " * 18
-    lines = _wrapped("fix: " + words, indent, indent + " " * 5)
-    return lines + [indent + " " * 5 + command.group(0)] if command else lines
 
 
 def _add_request_parser(verb):
@@ -7933,7 +8463,7 @@ def _cmd_request(options, env, console):
     shaped = shape_request(body, model, options.thinking)
     data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
-        console.err("warning: " + warning)
+        console.warn(warning)
     if options.explain:
         for change in shaped.changes:
             console.err("%-22s %-8s %s" % change)

@@ -142,7 +142,8 @@ class Case(unittest.TestCase):
 
 
 def run(argv, env=None, stdin="", encoding="utf-8"):
-    """Run `main` in this process, with streams in memory; return Result. `stdin` is text or bytes."""
+    """Run `main` in this process, with streams in memory; return Result. `stdin` is text or bytes.
+    """
     data = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8")
     source = io.TextIOWrapper(io.BytesIO(data), "utf-8")
     out, err = [io.TextIOWrapper(io.BytesIO(), encoding, newline="") for _ in range(2)]
@@ -321,6 +322,55 @@ def answering(answer):
     return step
 
 
+# A certificate for localhost and 127.0.0.1 that signs itself, and its key: they guard nothing.
+CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBdzCCAR2gAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
+c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
+CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOSrXFX7FqMbbxOP
+2+mEvDPie9ln9vMDnh7z8F1gGlaRKsCozw/rsLXdRStvEYiajfLwBgX8N1lUlFn5
+mRG2dvajXjBcMA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgKEMBoGA1Ud
+EQQTMBGCCWxvY2FsaG9zdIcEfwAAATAdBgNVHQ4EFgQUpvCp0QRc2gkULCySWR9g
+SKXAOOQwCgYIKoZIzj0EAwIDSAAwRQIhAOAk0u/ueMERrScPkzpIkjlS7ky9oHNR
+shFS6IowVCLlAiBSXZreB+ys/k39tdeV0bfETuS8wmUyv6tElz55O7B0pA==
+-----END CERTIFICATE-----
+"""
+CERTIFICATE_KEY = """-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg7HL/Sy0EEq+QYBqp
+olOGeKT9wmc7qRfGu5ptITwtNdChRANCAATkq1xV+xajG28Tj9vphLwz4nvZZ/bz
+A54e8/BdYBpWkSrAqM8P67C13UUrbxGImo3y8AYF/DdZVJRZ+ZkRtnb2
+-----END PRIVATE KEY-----
+"""
+# Another, for 127.0.0.1 alone, key and certificate together.
+LOOPBACK_PEM = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjSTWfb4QLzkGaWo1
+4qycdk91Nj3HP9ot17vYY1fteZ+hRANCAATE8kuc3HI+jjiJsgwUme2X0/olXo1g
+aQlirV33ZqpD4mrH46gx8zjZX/JiOIWnWwrUXq9GxeVuWtL6FKEE02ha
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBnzCCAUSgAwIBAgIBAjAKBggqhkjOPQQDAjAtMQ0wCwYDVQQKDARUZXN0MRww
+GgYDVQQDDBN2bGxtIHRlc3QgYXV0aG9yaXR5MCAXDTIwMDEwMTAwMDAwMFoYDzIx
+MjAwMTAxMDAwMDAwWjAtMQ0wCwYDVQQKDARUZXN0MRwwGgYDVQQDDBN2bGxtIHRl
+c3QgYXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAExPJLnNxyPo44
+ibIMFJntl9P6JV6NYGkJYq1d92aqQ+Jqx+OoMfM42V/yYjiFp1sK1F6vRsXlblrS
++hShBNNoWqNTMFEwDwYDVR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMA4G
+A1UdDwEB/wQEAwIChDAdBgNVHQ4EFgQUh+xgCD6aeblMeyrzRoEc0lBIOW0wCgYI
+KoZIzj0EAwIDSQAwRgIhAOoyz5nPCqOpXEqBlC8hqHl48ai2OrIAJClK75n/DrSA
+AiEAqRGb/+Jmmi0OKYAqt0WSMrSeSi7QoCLhHKa0upO+O2M=
+-----END CERTIFICATE-----
+"""
+
+
+def server_context():
+    """Return the TLS context of a loopback server that has the certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "both.pem")
+        write(path, LOOPBACK_PEM)
+        context.load_cert_chain(path)
+    return context
+
+
 @contextlib.contextmanager
 def loopback(answer, tls=False):
     """Serve what `answer` says (see `answering`) on loopback; yield (origin, [Request])."""
@@ -330,7 +380,9 @@ def loopback(answer, tls=False):
 
 @contextlib.contextmanager
 def raw_server(converse):
-    """Serve sockets: `converse(socket, over)` gets each connection, `over` set at the end; yield the origin."""
+    """Serve sockets: `converse(socket, over)` gets each connection, `over` set at the end; yield
+    the origin.
+    """
     with Stub([lambda sock, _, stub: converse(sock, stub.ending)], unread=True) as stub:
         yield stub.origin
 
@@ -369,20 +421,28 @@ def free_port():
         return sock.getsockname()[1]
 
 
+def write(path, text):
+    with open(path, "w") as target:
+        target.write(text)
+
+
 def reply(body, status="200 OK", **headers):
-    """Return a whole HTTP answer; `body` is a JSON value, text or bytes; a header None is left out."""
+    """Return a whole HTTP answer; `body` is a JSON value, text or bytes; a header None is left out.
+    """
     if not isinstance(body, (bytes, str)):
         body = json.dumps(body)
     body = body if isinstance(body, bytes) else body.encode("utf-8")
     lines = dict({"Content_Type": "application/json", "Content_Length": len(body)}, **headers)
     head = ["HTTP/1.1 " + status]
-    head += ["%s: %s" % (name.replace("_", "-"), value) for name, value in lines.items() if value is not None]
+    head += ["%s: %s" % (name.replace("_", "-"), value) for name,
+             value in lines.items() if value is not None]
     return "\r\n".join(head + ["", ""]).encode("latin-1") + body
 
 
 def sse(*payloads, **given):
     """Return a streamed answer of JSON events, [DONE] at its end unless done=False."""
-    events = ["data: %s\n\n" % (text if isinstance(text, str) else json.dumps(text)) for text in payloads]
+    events = ["data: %s\n\n" % (text if isinstance(text, str) else json.dumps(text))
+              for text in payloads]
     events += ["data: [DONE]\n\n"] if given.get("done", True) else []
     return reply("".join(events), Content_Length=None, Content_Type="text/event-stream")
 
@@ -390,12 +450,15 @@ def sse(*payloads, **given):
 def chunk(content=None, finish=None, **delta):
     """Return one chat.completion.chunk."""
     delta = dict(delta, content=content) if content is not None else delta
-    return {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+    return {"id": "c1", "model": "m",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
 
 def rows(*ids, **fields):
     """Return the answer of /v1/models for some ids."""
-    return reply({"object": "list", "data": [dict({"id": model_id, "max_model_len": 4096}, **fields) for model_id in ids]})
+    return reply(
+        {"object": "list",
+         "data": [dict({"id": model_id, "max_model_len": 4096}, **fields) for model_id in ids]})
 
 
 def then_watch(data):
@@ -781,6 +844,8 @@ class Settings(Case):
         ("{agents: {defaults: {models: {'vllm/m': {temperature: 1}}}}}",
          "agents.defaults.models.vllm/m.temperature",
          "agents.defaults.models.vllm/m.params.temperature", "it belongs in"),
+        ("{plugins: {entries: {vllm: {config: {a: 1}}, x: {config: {a: 1}}}}}",
+         "plugins.entries.vllm.config.a", None, "unknown"),
         ("{plugins: {entries: {vllm: {enable: false}}}}", "plugins.entries.vllm.enable",
          "plugins.entries.vllm.enabled", "did you mean enabled?"),
         ("{models: {providers: {vllm: {request: {auth: {mode: 'provider-default', x: 1}}}}}}",
@@ -888,7 +953,8 @@ class Settings(Case):
     def test_the_table_is_openclaws_own_schema(self):
         with open(self.PATH, encoding="utf-8") as source:
             schema = json.load(source)
-        shapes = vllm._parse_shapes(vllm._SHAPES)
+        table = vllm._Shapes(vllm._lines_by_name(vllm._SHAPES))
+        shapes = {shape: table.keys_of(shape) for shape in list(table)}
 
         def keys(shape):
             return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
@@ -898,7 +964,9 @@ class Settings(Case):
                             ("auth", "auth_names"), ("secrets", "secrets_names"),
                             ("entry", "agents_entries_names")):
             self.assertEqual(sorted(set(schema[name]) - {"default"}), keys(shape), shape)
-        self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys("plugin"))
+        for shape in ("plugin", "vllm-plugin"):
+            self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys(shape))
+        self.compare(schema["plugins"]["entries.vllm.config"], "no-config", shapes, "plugins")
         self.assertEqual(sorted(schema["built_in_provider_ids"]),
                          sorted(vllm._BUILT_IN_PROVIDERS.split()))
         places = {"models.providers.*": "provider", "models.providers.*.models.*": "row",
@@ -947,7 +1015,7 @@ class Settings(Case):
             self.compare(schema["additionalProperties"], inner, shapes, where + ".*")
         elif rule in shapes:
             self.assertIs(schema["additionalProperties"], False, where)
-            self.assertEqual(sorted(schema["properties"]), sorted(shapes[rule]), where)
+            self.assertEqual(sorted(schema.get("properties", ())), sorted(shapes[rule]), where)
             for key, (mark, inner) in shapes[rule].items():
                 self.assertEqual(mark == "!", key in schema.get("required", ()), where + "." + key)
                 self.compare(schema["properties"][key], inner, shapes, where + "." + key)
@@ -1236,6 +1304,8 @@ class Provider(Case):
                 ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "v", "prefix": "Key "}}},
                  {"Authorization": "Bearer sk-env", "X-Key": "Key v"}),
                 ({"request": {"auth": {"mode": "provider-default"}}}, {"Authorization": "Bearer sk-env"}),
+                ({"request": {"auth": {"mode": "provider-default", "token": "unknown here"}}},
+                 {"Authorization": "Bearer sk-env"}),
                 ({"models": [{"id": "m", "name": "m", "headers": {"X-A": "model"}}], "headers": {"x-a": "block"}},
                  {"Authorization": "Bearer sk-env", "X-A": "model"})):
             with self.subTest(fields=fields):
@@ -1489,11 +1559,15 @@ class Models(Case):
         ({"defaults": {"model": "vllm/f"}}, {"vllm/f": "default"}),
         ({"defaults": {"model": {"primary": "B", "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
          {"b": "fallback#1", "c": "fallback#3"}),
-        ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast"]},
+        ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast", "vllm/b@fast"]},
                        "models": {"vllm/b": {"alias": " Fast "}}}},
-         {"a": "default", "b": "fallback#1 fallback#2 configured alias:Fast"}),
+         {"a": "default", "b": "fallback#1 fallback#2 fallback#4 configured alias:Fast"}),
         ({"defaults": {"imageModel": {"primary": "vllm/a", "fallbacks": ["c", "vllm/b"]}}},
          {"a": "default image", "c": "img-fallback#1", "b": "img-fallback#2"}),
+        ({"defaults": {"models": {"b": {}, "C": {}, "ns/d": {}, "vllm/a": {"alias": "y"}},
+                       "model": "vllm/c"},
+          "entries": {"x": {"models": {" vllm/a": {"alias": " "}}}}},
+         {"a": "configured", "b": "configured", "c": "default"}),
         ({"defaults": {"models": {"vllm/*": {"alias": "x"}, "vLLM/ a": {"alias": "y"},
                                   "vllm/a": {"alias": "z"}, "vllm/b": {"alias": " "}}}},
          {"a": "default configured alias:z", "b": "configured"}),
@@ -1749,7 +1823,7 @@ MODEL = vllm.Model(
     tags=(), compat={}, headers={}, params=(), thinking=None, thinking_level_map={})
 USER = {"role": "user", "content": "hi"}
 HI = {"messages": [USER]}
-EMPTY = {"type": "object", "properties": {}}
+NO_PROPERTIES = {"type": "object", "properties": {}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True,
                 "stream_options": {"include_usage": True}, "max_completion_tokens": 256}
@@ -1757,7 +1831,7 @@ DEFAULT_BODY = {"model": "m", "messages": [USER], "stream": True,
 
 def tool(name="f", parameters=None, **fields):
     """Return a tool as it is sent; `parameters` is its schema."""
-    function = dict({"name": name, "parameters": parameters or EMPTY}, **fields)
+    function = dict({"name": name, "parameters": parameters or NO_PROPERTIES}, **fields)
     return {"type": "function", "function": function}
 
 
@@ -1799,7 +1873,8 @@ class Requests(Case):
             self.assertEqual(shape(dict(HI, **{field: None})), DEFAULT_BODY, field)
 
     def test_harmless_fields_pass_through(self):
-        fields = {"top_k": 1, "min_p": 0.1, "structured_outputs": {"choice": ["a"]}, "temperature": 0,
+        fields = {"top_k": 1, "min_p": 0.1, "structured_outputs": {"choice": ["a"]},
+                  "temperature": 0,
                   "logit_bias": {"1": 2}, "stop": ["a"], "top_p": 1, "n": 1, "seed": 0, "user": "u",
                   "logprobs": True, "unheard_of": [1], "chat_template_kwargs": {"a": 1}}
         self.assertEqual(added(dict(HI, **fields)), fields)
@@ -1841,6 +1916,8 @@ class Requests(Case):
             (7, on, (), {}),
             ("k", on, long, {"prompt_cache_key": "k", "prompt_cache_retention": "24h"}),
             ("k", on, ({"cacheRetention": "short"},), {"prompt_cache_key": "k"}),
+            ("k", on, ({"cacheRetention": "none"},), {}),
+            ("k", dict(on, supportsLongCacheRetention=False), long, {"prompt_cache_key": "k"}),
         ), lambda key, compat, params, expected: self.assertEqual(
             added(dict(HI, prompt_cache_key=key), compat=compat, params=params), expected))
 
@@ -1848,7 +1925,8 @@ class Requests(Case):
         wraps = {"supportsJsonSchemaResponseFormat": True}
         schema = {"type": "json_schema", "json_schema": {"name": "r", "schema": {}}}
         bare = {"type": "object"}
-        wrapped = {"type": "json_schema", "json_schema": {"name": "openclaw_response", "schema": bare}}
+        wrapped = {"type": "json_schema",
+                   "json_schema": {"name": "openclaw_response", "schema": bare}}
         self.check_table((
             ({"type": "json_object"}, {}, {"type": "json_object"}),
             ({"type": "text"}, {}, {"type": "text"}),
@@ -1949,16 +2027,20 @@ class Requests(Case):
         def check(messages, fields, expected):
             compat = {name: fields[name] for name in fields if name not in MODEL._fields}
             model = {name: fields[name] for name in fields if name in MODEL._fields}
-            self.assertEqual(shape({"messages": messages}, compat=compat, **model)["messages"], expected)
+            self.assertEqual(shape({"messages": messages}, compat=compat, **model)["messages"],
+                             expected)
 
-        developer, system = {"role": "developer", "content": "x"}, {"role": "system", "content": "x"}
-        text, image = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "u"}}
+        developer = {"role": "developer", "content": "x"}
+        system = {"role": "system", "content": "x"}
+        text = {"type": "text", "text": "a"}
+        image = {"type": "image_url", "image_url": {"url": "u"}}
         omitted = {"type": "text", "text": "(image omitted: model does not support images)"}
         result = {"role": "tool", "tool_call_id": "c1", "content": "r"}
         called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
         empty = dict(CALL, function={"name": "f", "arguments": ""})
         bridge = {"role": "assistant", "content": "I have processed the tool results."}
-        named, bridged = {"requiresToolResultName": True}, {"requiresAssistantAfterToolResult": True}
+        named = {"requiresToolResultName": True}
+        bridged = {"requiresAssistantAfterToolResult": True}
         joined, sees = {"requiresStringContent": True}, {"input": ("text", "image")}
         self.check_table((
             ([developer], {}, [system]),
@@ -1976,7 +2058,8 @@ class Requests(Case):
              [dict(USER, content=[text, dict(text, type="x")])]),
             ([dict(USER, content=[text, image])], dict(joined, **sees),
              [dict(USER, content=[text, image])]),
-            ([dict(USER, content=[text, image])], joined, [dict(USER, content="a\n" + omitted["text"])]),
+            ([dict(USER, content=[text, image])], joined,
+             [dict(USER, content="a\n" + omitted["text"])]),
             ([dict(USER, name="n", x=1), result], {"strictMessageKeys": True},
              [USER, {"role": "tool", "content": "r"}]),
             ([called, result], named, [called, dict(result, name="f")]),
@@ -2018,10 +2101,12 @@ class Requests(Case):
             ({}, needs, {}, {}),
             ({}, needs, reasons, {"reasoning_content": ""}),
             ({"reasoning": "r"}, needs, reasons, {"reasoning_content": ""}),
-            (every, router, {}, {"reasoning": "r", "reasoning_content": "c", "reasoning_details": [1]}),
+            (every, router, {},
+             {"reasoning": "r", "reasoning_content": "c", "reasoning_details": [1]}),
             ({"reasoning_text": "t"}, router, {}, {"reasoning": "t"}),
             ({"reasoning_text": "t", "reasoning": ""}, router, {}, {"reasoning": "t"}),
-            ({"reasoning": "", "reasoning_content": 7, "reasoning_details": {}}, router, reasons, {}),
+            ({"reasoning": "", "reasoning_content": 7, "reasoning_details": {}}, router, reasons,
+             {}),
             ({}, dict(needs, **router), reasons, {}),
             ({"reasoning": "r", "content": "b"}, spoken, reasons,
              {"content": [{"type": "text", "text": "r"}, {"type": "text", "text": "b"}]}),
@@ -2123,7 +2208,8 @@ class Requests(Case):
             (holding({"$ref": "#/$defs/T", "title": "t", "default": 1, "x": 2},
                      **{"$defs": {"T": dict(text, title="own", description="d")}}),
              holding(dict(text, title="t", description="d", default=1))),
-            (holding({"$ref": "#/definitions/a~1b~0c"}, definitions={"a/b~c": text}), holding(text)),
+            (holding({"$ref": "#/definitions/a~1b~0c"}, definitions={"a/b~c": text}),
+             holding(text)),
             (holding({"$ref": "#/x/1/y"}, x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
             (holding({"$ref": "#/x/01"}, x=[0, text]), holding({"$ref": "#/x/01"}, x=[0, text])),
             (holding({"$ref": "#/$defs/A"}, **{"$defs": {"A": {"$ref": "#/$defs/B"}, "B": text}}),
@@ -2132,7 +2218,8 @@ class Requests(Case):
              holding({"type": "object", "properties": {"next": {}}})),
             (holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}}),
              holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}})),
-            (holding({"$ref": "other.json"}, **{"$defs": {"T": text}}), holding({"$ref": "other.json"})),
+            (holding({"$ref": "other.json"}, **{"$defs": {"T": text}}),
+             holding({"$ref": "other.json"})),
             (holding({"$ref": "#"}), holding({"$ref": "#"})),
             (holding({"anyOf": [{"$ref": "#/$defs/T"}], "items": [{"$ref": "#/$defs/T"}],
                       "not": {"$ref": "#/$defs/T"}}, **{"$defs": {"T": text}}),
@@ -2142,7 +2229,8 @@ class Requests(Case):
              holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}})),
             ({"$ref": "#/$defs/P", "$defs": {"P": holding(text)}}, holding(text)),
             ({"type": "object", "properties": {"$ref": text, "$defs": {"type": "array"}}},
-             {"type": "object", "properties": {"$ref": text, "$defs": {"type": "array", "items": {}}}}),
+             {"type": "object",
+              "properties": {"$ref": text, "$defs": {"type": "array", "items": {}}}}),
         ), self.check_schema)
 
     def test_the_top_of_a_schema(self):
@@ -2156,10 +2244,10 @@ class Requests(Case):
             return dict({"anyOf": [{"properties": each} for each in properties]}, **fields)
 
         self.check_table((
-            ({}, EMPTY),
-            ({"type": "object"}, EMPTY),
-            ({"type": "object", "properties": []}, EMPTY),
-            ({"required": ["x"]}, dict(EMPTY, required=["x"])),
+            ({}, NO_PROPERTIES),
+            ({"type": "object"}, NO_PROPERTIES),
+            ({"type": "object", "properties": []}, NO_PROPERTIES),
+            ({"required": ["x"]}, dict(NO_PROPERTIES, required=["x"])),
             ({"properties": {"a": a}}, {"type": "object", "properties": {"a": a}}),
             ({"description": "d"}, {"description": "d"}),
             ({"allOf": [a], "properties": {"a": a}}, {"allOf": [a], "properties": {"a": a}}),
@@ -2169,13 +2257,16 @@ class Requests(Case):
             ({"anyOf": [{"properties": {"x": a, "y": a}, "required": ["x", "y"]},
                         {"properties": {"x": b}, "required": ["x"]}, {"type": "null"}]},
              merged({"x": a, "y": a}, required=["x"])),
-            (variants({"x": b}, properties={"x": a, "z": a}, required=["z"], additionalProperties=False),
+            (variants({"x": b}, properties={"x": a, "z": a}, required=["z"],
+                      additionalProperties=False),
              merged({"x": a, "z": a}, required=["z"], additionalProperties=False)),
             ({"anyOf": [], "oneOf": [{"properties": {"x": a}}], "properties": {"y": a}},
              merged({"y": a})),
-            (variants({"x": {"const": "p", "title": "t"}}, {"x": {"enum": ["q", "p"], "title": "u"}}),
+            (variants({"x": {"const": "p", "title": "t"}},
+                      {"x": {"enum": ["q", "p"], "title": "u"}}),
              merged({"x": {"title": "t", "type": "string", "enum": ["p", "q"]}})),
-            (variants({"x": a}, {"x": {"enum": [1, "1", True]}}), merged({"x": {"enum": [1, "1", True]}})),
+            (variants({"x": a}, {"x": {"enum": [1, "1", True]}}),
+             merged({"x": {"enum": [1, "1", True]}})),
             (variants({"x": {"anyOf": [{"const": 1}, {"const": 2.5}, a]}}, {"x": a}),
              merged({"x": {"type": "number", "enum": [1, 2.5]}})),
             (variants({"x": {"const": None}}, {"x": {"const": [1]}}),
@@ -2189,7 +2280,8 @@ class Requests(Case):
         def nested(inner):
             return {"type": "object", "properties": {"type": inner, "format": inner},
                     "patternProperties": {"x": inner}, "additionalProperties": inner,
-                    "allOf": [{"items": [inner], "not": {"if": inner}}], "enum": [{"type": "array"}],
+                    "allOf": [{"items": [inner], "not": {"if": inner}}],
+                    "enum": [{"type": "array"}],
                     "default": {"type": "array"}, "const": {"type": "array"}}
 
         self.check_table((
@@ -2199,9 +2291,11 @@ class Requests(Case):
             ({"properties": {"format": {"format": "uri", "enum": [{"format": 1}]}}, "format": "x"},
              {"type": "object", "properties": {"format": {"enum": [{"format": 1}]}}}, [" format "]),
             ({"properties": {"a": {"anyOf": [{"minLength": 1, "type": "string"}]}}},
-             {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}]}}}, ["minLength"]),
+             {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}]}}},
+             ["minLength"]),
             ({"type": "object", "properties": {"a": array}}, {"type": "object"}, ["properties"]),
-            ({"properties": {"a": array}}, {"type": "object", "properties": {"a": array}}, ["items"]),
+            ({"properties": {"a": array}}, {"type": "object", "properties": {"a": array}},
+             ["items"]),
         ), self.check_schema)
 
     def test_thinking_formats(self):
@@ -2223,14 +2317,19 @@ class Requests(Case):
                 ("qwen", "off", {}, {"enable_thinking": False}),
                 ("qwen", "low", low_means_none, {"enable_thinking": True}),
                 ("together", "off", {}, {"reasoning": {"enabled": False}}),
-                ("together", "low", {}, {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
-                ("together", "low", {"supportsReasoningEffort": False}, {"reasoning": {"enabled": True}}),
+                ("together", "low", {},
+                 {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
+                ("together", "low", {"supportsReasoningEffort": False},
+                 {"reasoning": {"enabled": True}}),
                 ("together", "low", low_means_none, {"reasoning": {"enabled": False}}),
                 ("openrouter", "off", {}, {"reasoning": {"effort": "none"}}),
                 ("openrouter", "high", {}, {"reasoning": {"effort": "high"}}),
-                ("openrouter", "high", {"supportsReasoningEffort": None}, {"reasoning": {"effort": "high"}}),
-                ("openrouter", "high", {"supportsReasoningEffort": False}, {"reasoning": {"enabled": True}}),
-                ("openrouter", "off", {"supportedReasoningEfforts": []}, {"reasoning": {"enabled": False}}),
+                ("openrouter", "high", {"supportsReasoningEffort": None},
+                 {"reasoning": {"effort": "high"}}),
+                ("openrouter", "high", {"supportsReasoningEffort": False},
+                 {"reasoning": {"enabled": True}}),
+                ("openrouter", "off", {"supportedReasoningEfforts": []},
+                 {"reasoning": {"enabled": False}}),
                 ("openrouter", "off", {"supportedReasoningEfforts": ["low"]}, {}),
                 ("deepseek", "low", {}, {"reasoning_effort": "low"}),
                 ("zai", "off", {}, {"reasoning_effort": "none"}),
@@ -2295,7 +2394,8 @@ class Requests(Case):
                 shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
                 self.assertEqual(shaped.get("reasoning_effort"), expected)
         compat = {"supportsReasoningEffort": True}
-        for model_id, expected in (("gpt-5.6", "low"), ("GPT-5.4-mini", "low"), ("gpt-5", "minimal"),
+        for model_id, expected in (("gpt-5.6", "low"), ("GPT-5.4-mini", "low"),
+                                   ("gpt-5", "minimal"),
                                    ("openai/gpt-5.6", "minimal")):
             shaped = shape(HI, "minimal", compat=compat, reasoning=True, id=model_id)
             self.assertEqual(shaped["reasoning_effort"], expected, model_id)
@@ -2308,7 +2408,8 @@ class Requests(Case):
                 ("high", {"high": None}, {}, "medium"),
                 ("high", {"high": None, "xhigh": "x"}, {}, "x"),
                 ("xhigh", {}, {"reasoningEffortMap": {"XHigh": "y"}}, "y"),
-                ("xhigh", {}, {"reasoningEffortMap": {"xhigh": "y"}, "thinkingFormat": "zai"}, "high"),
+                ("xhigh", {}, {"reasoningEffortMap": {"xhigh": "y"}, "thinkingFormat": "zai"},
+                 "high"),
                 ("xhigh", {"max": "m"}, {}, "m"),
                 ("xhigh", {"max": "m", "xhigh": None}, {}, "high"),
                 ("max", {}, known, "max"),
@@ -2325,18 +2426,22 @@ class Requests(Case):
                 self.assertEqual(shaped["reasoning_effort"], expected)
 
     def test_the_level_comes_from_the_option_then_the_body_then_the_settings(self):
-        model = {"reasoning": True, "compat": {"supportsReasoningEffort": True}, "thinking": "minimal"}
+        model = {"reasoning": True, "compat": {"supportsReasoningEffort": True},
+                 "thinking": "minimal"}
         asked = dict(HI, reasoning_effort="low")
         self.assertEqual(shape(asked, "high", **model)["reasoning_effort"], "high")
         self.assertEqual(shape(asked, **model)["reasoning_effort"], "low")
         self.assertEqual(shape(asked, "", **model)["reasoning_effort"], "low")
-        self.assertEqual(shape(dict(HI, reasoning_effort=7), **model)["reasoning_effort"], "minimal")
-        self.assertEqual(shape(dict(HI, reasoning_effort="disabled"), **model)["reasoning_effort"], "none")
+        self.assertEqual(shape(dict(HI, reasoning_effort=7), **model)["reasoning_effort"],
+                         "minimal")
+        self.assertEqual(shape(dict(HI, reasoning_effort="disabled"), **model)["reasoning_effort"],
+                         "none")
 
         for defaults, expected in (
                 ({"thinkingDefault": "high"}, "high"),
                 ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "high"),
-                ({"params": {"thinking": "low"}, "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
+                ({"params": {"thinking": "low"},
+                  "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
                  "off"),
                 ({}, None)):
             config = dict(block(), agents={"defaults": defaults})
@@ -2378,7 +2483,8 @@ class Requests(Case):
              {"chat_template_kwargs": {"a": 1}}),
             ([{"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}], {},
              {"top_k": 1, "temperature": 2}),
-            ([{"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}], {},
+            ([{"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}],
+             {},
              {"chat_template_kwargs": {"x": 1}}),
             ([{"extra_body": 7, "extraBody": {"a": 1}}], {}, {}),
             ([{"extra_body": {"parallel_tool_calls": True}, "parallelToolCalls": False}], {},
@@ -2406,7 +2512,8 @@ class Requests(Case):
 
     def test_every_change_is_explained(self):
         body = dict(HI, store=True, x=None, max_tokens=999, reasoning_effort="low", tools=[
-            tool("b", {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}},
+            tool("b",
+                 {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}},
                  strict=True), tool(7)])
         body["messages"] = [{"role": "developer", "content": [{"type": "input_image"}]},
                             {"role": "assistant", "content": "a", "reasoning": "r"},
@@ -2414,17 +2521,25 @@ class Requests(Case):
         model = MODEL._replace(params=({"seed": 1, "extra_body": {"top_k": 1}},))
         shaped = vllm.shape_request(body, model)
         lines = ["%s %s: %s" % change for change in shaped.changes]
-        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "model added: ", "stream added: ",
-                     "stream_options added: ", "reasoning_effort dropped: ", "seed added: from params",
+        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "model added: ",
+                     "stream added: ",
+                     "stream_options added: ", "reasoning_effort dropped: ",
+                     "seed added: from params",
                      "top_k added: from params", "tool_choice added: ",
                      "max_completion_tokens moved: from max_tokens",
                      "max_completion_tokens clamped: asked for 999",
                      "messages changed: .*developer", "messages changed: images",
                      "messages changed: .*reasoning", "messages changed: .*without content",
-                     "tools changed: b: strict", "tools changed: .*references", "tools changed: .*on top",
+                     "tools changed: b: its name", "tools changed: .*references",
+                     "tools changed: .*on top",
                      "tools changed: .*items", "tools changed: .*without a name"):
             self.assertEqual(sum(bool(re.match(line, each)) for each in lines), 1, line)
         self.assertEqual(vllm.shape_request(shaped.body, model).changes, [])
+        swapped = vllm.shape_request(dict(DEFAULT_BODY, tool_choice="auto", tools=[tool("b"), TOOL]),
+                                     MODEL)
+        self.assertEqual(swapped.changes, [])
+        swapped = vllm.shape_request(dict(swapped.body, tools=swapped.body["tools"][::-1]), MODEL)
+        self.assertEqual(swapped.changes, [("tools", "changed", "sorted by name")])
 
     def test_any_body_is_shaped_or_refused_and_settles_at_once(self):
         # A body shaped twice is the body shaped once, but for these rules of OpenClaw: an effort
@@ -2463,9 +2578,11 @@ def random_value(source, depth=2):
     if kind == 7:
         return [random_value(source, depth - 1) for _ in range(source.randrange(3))]
     if kind == 8:
-        names = ("type", "text", "name", "function", "properties", "items", "anyOf", "enum", "const",
+        names = ("type", "text", "name", "function", "properties", "items", "anyOf", "enum",
+                 "const",
                  "$ref", "$defs", "a", "required", "arguments", "id", "content", "allowed_tools")
-        return {source.choice(names): random_value(source, depth - 1) for _ in range(source.randrange(4))}
+        return {source.choice(names): random_value(source, depth - 1)
+                for _ in range(source.randrange(4))}
     return (None, True, 7, -0.5, 10 ** 400, source.choice(words), source.choice(words))[kind]
 
 
@@ -2503,7 +2620,8 @@ def random_body(source):
     def message():
         fields = {"content": some(source, "a", "", None, [part(), part()]), "reasoning": "r",
                   "reasoning_content": some(source, "c"), "reasoning_text": some(source, "t"),
-                  "reasoning_details": some(source, [1]), "tool_calls": [call()], "tool_call_id": "c1"}
+                  "reasoning_details": some(source, [1]), "tool_calls": [call()],
+                  "tool_call_id": "c1"}
         kept = {name: fields[name] for name in fields if source.random() < 0.5}
         roles = ("user", "assistant", "tool", "developer", "system")
         return dict(kept, role=some(source, source.choice(roles)))
@@ -2520,16 +2638,19 @@ def random_body(source):
               "response_format": some(source, {"type": "json_object"}, {"type": "object"}),
               "stream": some(source, True, False), "reasoning_effort": some(source, "low"),
               "chat_template_kwargs": some(source, {"a": 1}), "prompt_cache_key": some(source, "k"),
-              "stream_options": random_value(source), "reasoning": random_value(source), "other": random_value(source)}
+              "stream_options": random_value(source), "reasoning": random_value(source),
+              "other": random_value(source)}
     kept = {name: fields[name] for name in fields if source.random() < 0.5}
     return dict(kept, messages=[message() for _ in range(source.randrange(5))])
 
 
 def random_model(source):
     """Return a Model with any settings that are valid."""
-    switches = ("supportsUsageInStreaming", "supportsTools", "supportsStrictMode", "strictMessageKeys",
+    switches = ("supportsUsageInStreaming", "supportsTools", "supportsStrictMode",
+                "strictMessageKeys",
                 "requiresStringContent", "requiresToolResultName", "supportsReasoningEffort",
-                "requiresAssistantAfterToolResult", "requiresThinkingAsText", "supportsDeveloperRole",
+                "requiresAssistantAfterToolResult", "requiresThinkingAsText",
+                "supportsDeveloperRole",
                 "requiresReasoningContentOnAssistantMessages", "supportsPromptCacheKey",
                 "supportsJsonSchemaResponseFormat")
     compat = {name: source.random() < 0.7 for name in switches if source.random() < 0.4}
@@ -2541,14 +2662,17 @@ def random_model(source):
     compat.update((name, more[name]) for name in more if source.random() < 0.4)
     if compat.get("requiresReasoningContentOnAssistantMessages"):
         compat.pop("requiresAssistantAfterToolResult", None)      # the message added has none
-    params = {"temperature": random_value(source), "stop": random_value(source), "maxTokens": random_value(source),
-              "chat_template_kwargs": random_value(source), "extraBody": {"top_k": random_value(source, 0)},
+    params = {"temperature": random_value(source), "stop": random_value(source),
+              "maxTokens": random_value(source),
+              "chat_template_kwargs": random_value(source),
+              "extraBody": {"top_k": random_value(source, 0)},
               "parallelToolCalls": random_value(source), "responseFormat": {"type": "text"}}
     layers = [{name: params[name] for name in params if source.random() < 0.3} for _ in range(2)]
     return MODEL._replace(
         compat=compat, params=tuple(layers), reasoning=source.random() < 0.6,
         id=source.choice(("m", "nemotron-3", "deepseek-v4-pro", "kimi-k3", "gpt-5.6")),
-        input=source.choice((("text",), ("text", "image"))), max_tokens=source.choice((None, 50, 9999)),
+        input=source.choice((("text",), ("text", "image"))),
+        max_tokens=source.choice((None, 50, 9999)),
         context_window=source.choice((None, 60, 1000, 99999)),
         source=source.choice(("declared", "discovered")),
         thinking_level_map=source.choice(({}, {"low": None}, {"max": "deep", "off": None})))
@@ -2574,8 +2698,13 @@ def efforts_of(*efforts):
 
 
 def choice_of(*choices):
-    return lambda body: (body.get("tool_choice") if isinstance(body.get("tool_choice"),
-                                                               str) else "named" if "tool_choice" in body else None) in choices
+    def uses(body):
+        choice = body.get("tool_choice")
+        if isinstance(choice, dict):
+            choice = "named"
+        return choice in choices
+
+    return uses
 
 
 def format_of(kind):
@@ -2587,42 +2716,55 @@ def messages_with(wanted):
 
 
 KNOWN_FIELDS = set("""
-    model messages stream max_tokens temperature top_p frequency_penalty presence_penalty stop seed user
-    logit_bias n top_k min_p repetition_penalty stream_options max_completion_tokens reasoning_effort
+    model messages stream max_tokens temperature top_p frequency_penalty presence_penalty stop seed
+    user logit_bias n top_k min_p repetition_penalty stream_options max_completion_tokens
+    reasoning_effort
     parallel_tool_calls chat_template_kwargs response_format tools tool_choice
 """.split())
 UNKNOWN = "0 ignored, 0.4.2 refused, 0.6.5 ignored"
 
-# Measured on 50 releases: a use of a field, and since which release it is used, ignored or refused (HTTP 400).
+# Measured on 50 releases: a use of a field, and since which release it is used, ignored or
+# refused (HTTP 400).
 ACCEPTANCE = (
     ("stream_options", lambda body: "stream_options" in body and body.get("stream") is True,
      "0 ignored, 0.4.2 refused, 0.5 used"),
-    ("stream_options without stream", lambda body: "stream_options" in body and body.get("stream") is not True,
+    ("stream_options without stream",
+     lambda body: "stream_options" in body and body.get("stream") is not True,
      "0 ignored, 0.4.2 refused"),
-    ("max_completion_tokens", lambda body: "max_completion_tokens" in body, "0 ignored, 0.4.2 refused, 0.6.4 used"),
+    ("max_completion_tokens", lambda body: "max_completion_tokens" in body,
+     "0 ignored, 0.4.2 refused, 0.6.4 used"),
     ("an unknown field", lambda body: set(body) - KNOWN_FIELDS, UNKNOWN),
     ("reasoning_effort", efforts_of("low", "medium", "high"), UNKNOWN + ", 0.10.1 used"),
     ("reasoning_effort none", efforts_of("none"), UNKNOWN + ", 0.10.1 refused, 0.18 used"),
-    ("reasoning_effort minimal, xhigh, max", efforts_of("minimal", "xhigh", "max"), UNKNOWN + ", 0.10.1 refused, 0.21 used"),
-    ("parallel_tool_calls", lambda body: "parallel_tool_calls" in body, "0 ignored, 0.4.2 refused, 0.6 used"),
-    ("chat_template_kwargs", lambda body: "chat_template_kwargs" in body, "0 ignored, 0.4.2 refused, 0.5.1 used"),
+    ("reasoning_effort minimal, xhigh, max", efforts_of("minimal", "xhigh", "max"),
+     UNKNOWN + ", 0.10.1 refused, 0.21 used"),
+    ("parallel_tool_calls", lambda body: "parallel_tool_calls" in body,
+     "0 ignored, 0.4.2 refused, 0.6 used"),
+    ("chat_template_kwargs", lambda body: "chat_template_kwargs" in body,
+     "0 ignored, 0.4.2 refused, 0.5.1 used"),
     ("json_object", format_of("json_object"), "0 used"),
     ("json_schema", format_of("json_schema"), "0 refused, 0.6 used"),
     ("tools", lambda body: body.get("tools"), "0 ignored, 0.4.2 refused, 0.5 used"),
     ("no tools", lambda body: body.get("tools") == [],
      "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.5 used, 0.20 refused"),
-    ("tool_choice none", choice_of("none"), "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.4 used"),
+    ("tool_choice none", choice_of("none"),
+     "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.4 used"),
     ("tool_choice required", choice_of("required"), "0 ignored, 0.4.2 refused, 0.8.3 used"),
     ("tool_choice named", choice_of("named"), "0 ignored, 0.4.2 refused, 0.5 used"),
     ("strict", lambda body: any("strict" in tool["function"] for tool in body.get("tools") or ()),
      "0 ignored, 0.4.2 refused, 0.6.5 used"),
     ("an explicit null", lambda body: None in body.values(), "0 ignored, 0.4.2 refused"),
-    ("developer", messages_with(lambda message: message["role"] == "developer"), "0 used, 0.4.2 refused, 0.4.3 used"),
-    ("a message key", messages_with(lambda message: set(message) - {"role", "content", "tool_calls", "tool_call_id"}), UNKNOWN),
-    ("a call without content", messages_with(lambda message: "tool_calls" in message and "content" not in message),
+    ("developer", messages_with(lambda message: message["role"] == "developer"),
+     "0 used, 0.4.2 refused, 0.4.3 used"),
+    ("a message key",
+     messages_with(lambda message: set(message) - {"role", "content", "tool_calls",
+                                                   "tool_call_id"}), UNKNOWN),
+    ("a call without content",
+     messages_with(lambda message: "tool_calls" in message and "content" not in message),
      "0 refused"),
     ("arguments that are no JSON",
-     messages_with(lambda message: any(not call["function"]["arguments"] for call in message.get("tool_calls") or ())),
+     messages_with(lambda message: any(not call["function"]["arguments"]
+                                       for call in message.get("tool_calls") or ())),
      "0 refused"),
     ("five stop texts", lambda body: len(body.get("stop") or ()) > 4, "0 used, 0.28 refused"),
     ("temperature above 2", lambda body: body.get("temperature", 0) > 2, "0 used, 0.24 refused"),
@@ -2635,12 +2777,13 @@ def verdicts(body, release):
     for name, uses, history in ACCEPTANCE:
         if uses(body):
             steps = [step.split() for step in history.split(", ")]
-            found[name] = [verdict for first, verdict in steps if version(first) <= version(release)][-1]
+            found[name] = [verdict for first,
+                           verdict in steps if version(first) <= version(release)][-1]
     return found
 
 
 def since(body, *words):
-    """Return the first release of RELEASES from which on every verdict on a body is one of `words`."""
+    """Return the first of RELEASES from which on every verdict on a body is one of `words`."""
     first = None
     for release in RELEASES:
         fits = set(verdicts(body, release).values()) <= set(words)
@@ -2658,59 +2801,82 @@ class Releases(Case):
         for name, compat, expected in (("default", {}, "0.6.4"), ("max_tokens", self.OLD, "0.5.0"),
                                        ("no usage either", self.OLDEST, self.FIRST)):
             for prompt in (HI, dict(HI, messages=[{"role": "developer", "content": "x"}, USER]),
-                           dict(HI, store=True, verbosity="low", stop=None, tools=[], tool_choice="auto")):
+                           dict(HI, store=True, verbosity="low", stop=None, tools=[],
+                                tool_choice="auto")):
                 with self.subTest(name=name, prompt=prompt):
-                    self.assertEqual(since(shape(prompt, compat=compat), "used", "ignored"), expected)
+                    self.assertEqual(since(shape(prompt, compat=compat), "used", "ignored"),
+                                     expected)
         self.assertEqual(since(shape(HI), "used"), "0.6.4")
 
     def test_the_table_tells_the_unshaped_body_apart(self):
         self.assertEqual(verdicts(dict(HI, store=True, stream_options={}), "0.6.4"),
-                         {"an unknown field": "refused", "stream_options without stream": "refused"})
+                         {"an unknown field": "refused",
+                          "stream_options without stream": "refused"})
         self.assertIsNone(since(dict(HI, tools=[]), "used", "ignored"))
 
     def test_sampling_fields_are_used_by_every_release(self):
-        params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1, "presencePenalty": 1,
+        params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1,
+                  "presencePenalty": 1,
                   "response_format": {"type": "json_object"}}
-        passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {}, "n": 1}
+        passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {},
+                  "n": 1}
         self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=(params,)),
                                "used"), self.FIRST)
 
     def test_other_fields_are_used_from_the_release_the_table_says(self):
         strict = dict(TOOL, function=dict(TOOL["function"], strict=True))
-        called = {"messages": [USER, {"role": "assistant", "tool_calls": [dict(CALL, function={"name": "f", "arguments": ""})]},
+        called = {"messages": [USER,
+                               {"role": "assistant",
+                                "tool_calls": [dict(CALL,
+                                                    function={"name": "f", "arguments": ""})]},
                                {"role": "tool", "tool_call_id": "c1", "content": "r"}]}
         reasoning = {"reasoning": True}
         effort = dict(self.OLDEST, supportsReasoningEffort=True)
         for name, body, compat, model, level, accepted, used in (
                 ("tools", dict(HI, tools=[strict]), self.OLD, {}, None, "0.5.0", "0.5.0"),
-                ("a tool's result", dict(called, tools=[TOOL]), self.OLD, {}, None, "0.5.0", "0.5.0"),
-                ("strict tools", dict(HI, tools=[strict]), dict(self.OLD, supportsStrictMode=True), {}, None, "0.6.5", "0.6.5"),
-                ("no tools after all", dict(HI, tools=[TOOL], tool_choice="required"), dict(self.OLDEST, supportsTools=False),
+                ("a tool's result", dict(called, tools=[TOOL]), self.OLD, {}, None, "0.5.0",
+                 "0.5.0"),
+                ("strict tools", dict(HI, tools=[strict]), dict(self.OLD, supportsStrictMode=True),
+                 {}, None, "0.6.5", "0.6.5"),
+                ("no tools after all", dict(HI, tools=[TOOL], tool_choice="required"),
+                 dict(self.OLDEST, supportsTools=False),
                  {}, None, self.FIRST, self.FIRST),
-                ("required", dict(HI, tools=[TOOL], tool_choice="required"), {}, {}, None, "0.8.3", "0.8.3"),
-                ("none", dict(HI, tools=[TOOL], tool_choice="none"), {}, {}, None, "0.6.4", "0.6.4"),
-                ("named", dict(HI, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
+                ("required", dict(HI, tools=[TOOL], tool_choice="required"), {}, {}, None, "0.8.3",
+                 "0.8.3"),
+                ("none", dict(HI, tools=[TOOL], tool_choice="none"), {}, {}, None, "0.6.4",
+                 "0.6.4"),
+                ("named",
+                 dict(HI, tools=[TOOL],
+                      tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
                  None, "0.5.0", "0.5.0"),
-                ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("schema", dict(HI, response_format={"type": "json_schema", "json_schema": {}}), self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"), reasoning, "high", "0.5.1",
+                ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None,
+                 "0.6.0", "0.6.0"),
+                ("schema", dict(HI, response_format={"type": "json_schema", "json_schema": {}}),
+                 self.OLD, {}, None, "0.6.0", "0.6.0"),
+                ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"),
+                 reasoning, "high", "0.5.1",
                  "0.5.1"),
-                ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high", "0.6.5", None),
+                ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high",
+                 "0.6.5", None),
                 ("effort", HI, effort, reasoning, "high", "0.6.5", "0.10.1"),
                 ("no effort", HI, effort, reasoning, "off", "0.18.0", "0.18.0"),
                 ("much effort", HI, dict(effort, supportedReasoningEfforts=["xhigh"]), reasoning,
                  "xhigh", "0.21.0", "0.21.0"),
-                ("known efforts", HI, dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning, "xhigh",
+                ("known efforts", HI,
+                 dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning,
+                 "xhigh",
                  "0.6.5", "0.10.1"),
-                ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST, reasoning, "high", self.FIRST,
+                ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST,
+                 reasoning, "high", self.FIRST,
                  self.FIRST)):
             with self.subTest(name=name):
                 shaped = shape(body, level, compat=compat, **model)
-                self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")), (accepted, used))
+                self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")),
+                                 (accepted, used))
 
 
 class Prepared(Case):
-    """What is asked of a server before a body goes out: its tokenizer, and the template's switch."""
+    """What is asked of a server before a body goes out: its tokenizer, its template's switch."""
 
     LONG = {"messages": [{"role": "user", "content": "a" * 8000}], "tools": [TOOL]}
 
@@ -2721,9 +2887,18 @@ class Prepared(Case):
         provider = self.provider()
         return provider, vllm.find_model(provider), stub
 
+    @staticmethod
+    def count_or_answer(sock, request, stub):
+        """Take a step of a server that counts 1813 tokens of any prompt."""
+        if request.target == "/tokenize":
+            stub.send(sock, reply({"count": 1813}))
+        else:
+            stub.send(sock, sse(chunk("Hi", "stop")))
+
     def test_a_cut_budget_is_counted_with_one_request(self):
         compat = {"thinkingFormat": "qwen-chat-template"}
-        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True, compat=compat)
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True,
+                                               compat=compat)
         shaped = vllm.prepare_request(provider, model, self.LONG)
         self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
         request, = stub.requests
@@ -2738,12 +2913,15 @@ class Prepared(Case):
         image = {"type": "image_url", "image_url": {"url": "u"}}
         pictured = {"messages": [dict(USER, content=[image] * 9)]}
         model = model._replace(input=("text", "image"))
-        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"], 1000)
-        self.assertEqual(vllm.prepare_request(provider, model, pictured).body["max_completion_tokens"], 1)
+        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"],
+                         1000)
+        self.assertEqual(vllm.prepare_request(provider, model,
+                                              pictured).body["max_completion_tokens"], 1)
         self.assertEqual(stub.requests, [])
 
     def test_the_estimate_stands_where_nobody_counts(self):
-        for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"), reply("x"),
+        for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"),
+                       reply("x"),
                        reply({"count": "9"}), reply({"count": True}), reply([]), b""):
             with self.subTest(answer=answer[:20]):
                 provider, model, _ = self.tokenizer(answer)
@@ -2763,10 +2941,7 @@ class Prepared(Case):
         self.assertEqual(len(stub.requests), 1)
 
     def test_chat_and_the_module_count(self):
-        def answer(sock, request, stub):
-            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
-
-        provider, _, stub = self.tokenizer(answer)
+        provider, _, stub = self.tokenizer(self.count_or_answer)
         list(vllm.stream_chat(provider, self.LONG))
         self.assertEqual(vllm.chat(provider, self.LONG).content, "Hi")
         self.check(self.run_main("chat", "a" * 8000), 0, out="Hi")
@@ -2790,8 +2965,8 @@ class Prepared(Case):
                 provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=stub.url)
                 model = vllm.find_model(provider)
                 shaped = vllm.prepare_request(provider, model, HI, "high").body
-                self.assertEqual({name: shaped[name] for name in shaped if name not in DEFAULT_BODY},
-                                 added_fields)
+                more = {name: shaped[name] for name in shaped if name not in DEFAULT_BODY}
+                self.assertEqual(more, added_fields)
                 self.assertEqual(len(stub.requests), 1)
 
     def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
@@ -2803,7 +2978,8 @@ class Prepared(Case):
                 stub.send(sock, reply({"count": on if enabled else off}))
             return self.serve(answer)
 
-        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
+        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True),
+                                         (9, 9, "low", None)):
             with self.subTest(on=on, off=off, level=level):
                 stub = server(on, off)
                 result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
@@ -2815,10 +2991,7 @@ class Prepared(Case):
                                  ["/v1/models", "/tokenize", "/tokenize"])
 
     def test_a_level_without_effect_is_said_once(self):
-        def answer(sock, request, stub):
-            stub.send(sock, reply({"count": 1813}) if request.target == "/tokenize" else sse(chunk("Hi", "stop")))
-
-        self.tokenizer(answer)
+        self.tokenizer(self.count_or_answer)
         for argv, stdin in ((["chat", "a" * 8000], ""), (["request"], json.dumps(HI))):
             result = self.run_main(*argv + ["--thinking", "high"], stdin=stdin)
             self.check(result, 0)
@@ -3064,9 +3237,8 @@ class Answers(unittest.TestCase):
                 ("<html><style>x</style><h1>502</h1> Bad</html>", "502 Bad"), ("plain\r\ntext", "plain text"), ('"x"', '"x"'),
                 ('{"error": null, "message": "m"}', "m")):
             with self.subTest(text=text):
-                self.assertEqual(vllm.server_words(text), expected)
-        self.assertEqual((len(vllm.server_words("x " * 99999)), vllm.server_words("x" * 9999)[-1]), (300, "\u2026"))
-        vllm.server_words("[" * 99999)
+                self.assertEqual(vllm.excerpt(vllm.error_message(text)[0]), expected)
+        vllm.error_message("[" * 99999)
 
 
 class Streams(Case):
@@ -3407,7 +3579,7 @@ class Transport(Case):
         self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", "--api-key-file", self.write("key", KEY), env=env), 0)
         self.assertEqual(locked.requests[0].headers["proxy-authorization"], "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")
         refused = self.run_main("list", "--base-url", "http://gpu.example/v1", "--verbose", env=env)
-        self.check(refused, 4, err="answered in place of the server")
+        self.check(refused, 4, err="HTTP 407 in place of the server")
         for secret in ("sesame", "YWxhZGRpbjpvcGVuIHNlc2FtZQ"):
             self.assertNotIn(secret, refused.err)
         for answer, words in ((reply("", "502 Bad Gateway"), "NO_PROXY=gpu.example"),
@@ -3479,26 +3651,6 @@ class Transport(Case):
             self.skipTest(str(error))
         self.check_list(stub, 0, "")
         self.assertEqual(stub.requests[0].headers["host"], "[::1]:%d" % stub.address[1])
-
-
-# A certificate for localhost and 127.0.0.1 that signs itself, and its key: they guard nothing.
-CERTIFICATE = """-----BEGIN CERTIFICATE-----
-MIIBdzCCAR2gAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
-c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
-CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOSrXFX7FqMbbxOP
-2+mEvDPie9ln9vMDnh7z8F1gGlaRKsCozw/rsLXdRStvEYiajfLwBgX8N1lUlFn5
-mRG2dvajXjBcMA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgKEMBoGA1Ud
-EQQTMBGCCWxvY2FsaG9zdIcEfwAAATAdBgNVHQ4EFgQUpvCp0QRc2gkULCySWR9g
-SKXAOOQwCgYIKoZIzj0EAwIDSAAwRQIhAOAk0u/ueMERrScPkzpIkjlS7ky9oHNR
-shFS6IowVCLlAiBSXZreB+ys/k39tdeV0bfETuS8wmUyv6tElz55O7B0pA==
------END CERTIFICATE-----
-"""
-CERTIFICATE_KEY = """-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg7HL/Sy0EEq+QYBqp
-olOGeKT9wmc7qRfGu5ptITwtNdChRANCAATkq1xV+xajG28Tj9vphLwz4nvZZ/bz
-A54e8/BdYBpWkSrAqM8P67C13UUrbxGImo3y8AYF/DdZVJRZ+ZkRtnb2
------END PRIVATE KEY-----
-"""
 
 
 class Tls(Case):
@@ -3582,7 +3734,7 @@ class Tls(Case):
             refusing = self.serve(reply("", "403 Forbidden"))
             self.check(self.run_main("list", "--base-url", target.url,
                                      env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4,
-                                     err="answered in place of the server (HTTP 403)")
+                                     err="it answers HTTP 403 in place of the server")
         requests = proxy.requests + refusing.requests + target.requests
         self.assertEqual([request.headers.get("authorization") for request in requests], [None, None, "Bearer " + KEY])
 
@@ -3623,7 +3775,7 @@ def nginx(status, **headers):
                  Content_Type="text/html", **headers)
 
 
-EMPTY = vllm.Assembler().answer({})
+EMPTY_ANSWER = vllm.Assembler().answer({})
 
 
 class Meaning(Case):
@@ -3683,6 +3835,13 @@ class Meaning(Case):
                     self.assertEqual((error.cause, error.facts["field"]), ("field-refused", field))
                     self.assertNotIn("doctor", error.next_step)
 
+    def test_refusals_of_any_size(self):
+        for message, param in (("x", "y" * 9999), (invalid(("body", "y" * 9999), "bad"), None),
+                               (extra("body", "y" * 9999), None), (CONTEXT + "9" * 9999, None),
+                               ("maximum context length is " + "9" * 9999, None)):
+            error = self.refusal(reply(complaint(message, param=param), "400 Bad Request"))
+            self.assertLess(len(error.message + error.hint), 1200)
+
     def test_validation_errors_that_name_no_field(self):
         for loc in ("()", "('body',)", "'body'", "'", "(0, 1)", "(", "('',)", "('body', 'A[b]')"):
             for message in ("[{'type': 'x', 'loc': %s, 'msg': 'Input should be'}]" % loc,
@@ -3709,8 +3868,7 @@ class Meaning(Case):
                  "of 1048 tokens.", "the prompt of 1500 tokens and its answer",
                  "lower --max-tokens to 548", True),
                 (CONTEXT + "your prompt contains at least 2049 input tokens, which exceeds this "
-                 "limit even without any output tokens.", "the prompt of 2049 tokens does not fit",
-                 larger, False),
+                 "limit even without any output tokens.", "the prompt does not fit", larger, False),
                 (CONTEXT + "your prompt contains 99999 characters (more than 40000 characters, "
                  "which is the upper bound for 2047 input tokens).", "the prompt does not fit",
                  larger, False),
@@ -3915,7 +4073,7 @@ class Meaning(Case):
                 ("length", "", "used up before any text came", "raise --max-tokens"),
                 ("stop", "Hm", "all its text is in the reasoning field", "--reasoning-parser"),
                 ("stop", "", "finish reason stop", "try again")):
-            answer = EMPTY._replace(reasoning=reasoning, finish_reason=reason)
+            answer = EMPTY_ANSWER._replace(reasoning=reasoning, finish_reason=reason)
             error = vllm.empty_answer(MODEL, answer)
             self.assertIn(detail, error.message)
             self.assertIn(fix, error.hint)
@@ -4361,7 +4519,7 @@ class Conversation(Case):
         self.type("six", "Yes.")
         os.write(self.master, b"/exit\n")
         self.assertEqual(process.wait(WAIT_S), 0)
-        bodies = [request.body for request in stub.requests if request.body]
+        bodies = [request.body for request in stub.requests if request.target.endswith("/chat/completions")]
         self.assertEqual([" ".join(message["content"] for message in body["messages"]) for body in bodies],
                          ["S one", "S one Yes. two", "T three", "T three Yes. four", "T three Yes. five",
                           "T three Yes. five Yes. six"])
@@ -4409,24 +4567,32 @@ class RequestVerb(Case):
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
         self.declare("http://gpu.local/v1", KEY)
         unwanted = AssertionError("a socket was opened")
-        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo", side_effect=unwanted):
+        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo",
+                                                                           side_effect=unwanted):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
                 result = self.run_main("request", stdin=json.dumps(body))
-                self.assertEqual((result.status, json.loads(result.out), result.err), (0, DEFAULT_BODY, ""))
+                self.assertEqual((result.status, json.loads(result.out), result.err),
+                                 (0, DEFAULT_BODY, ""))
             result = self.run_main("request", "--explain", "--thinking", "high",
                                    stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[],
-                                                         messages=[{"role": "developer", "content": "x"}])))
-            self.check(self.run_main("request", stdin=json.dumps({"messages": [dict(USER, content="a" * 20000)]})), 0,
+                                                         messages=[{"role": "developer",
+                                                                    "content": "x"}])))
+            self.check(self.run_main("request",
+                                     stdin=json.dumps({"messages": [dict(USER,
+                                                                         content="a" * 20000)]})),
+                                                                         0,
                        err="warning: the prompt takes about")
         self.check(result, 0)
         for line in ("store +dropped", "stream +added", "stream_options +added",
-                     "max_completion_tokens +moved +from max_tokens", "max_completion_tokens +clamped +asked for 999",
+                     "max_completion_tokens +moved +from max_tokens",
+                     "max_completion_tokens +clamped +asked for 999",
                      "tools +dropped", "messages +changed"):
             self.assertRegex(result.err, "(?m)^" + line)
 
     def test_bodies_that_are_none(self):
         self.declare("http://gpu.example/v1")
-        for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff", '{"model": 7, "messages": []}',
+        for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff",
+                      '{"model": 7, "messages": []}',
                       '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
             with self.subTest(stdin=stdin[:40]):
                 result = self.run_main("request", stdin=stdin)
@@ -4436,14 +4602,17 @@ class RequestVerb(Case):
     def test_an_undeclared_model_is_looked_up(self):
         stub = self.serve(rows("served"))
         result = self.run_main("request", "--base-url", stub.url, stdin=json.dumps(HI))
-        self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target), ("served", "/v1/models"))
+        self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target),
+                         ("served", "/v1/models"))
 
     TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
 
     def test_curl_command_is_quoted(self):
         headers = {"X-`id`": "header-value-1", "User-Agent": "my-agent/1"}
-        self.declare("http://gpu.example/v1", KEY, block={"headers": headers}, headers={"X-Model": "header-value-2"})
-        result = self.run_main("request", "--curl", stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        self.declare("http://gpu.example/v1", KEY, block={"headers": headers},
+                     headers={"X-Model": "header-value-2"})
+        result = self.run_main("request", "--curl",
+                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
         words = shlex.split(result.out)
         self.assertEqual(words[:3] + words[-2:-1], ["curl", "-sS", "-N", "--data-binary"])
         self.assertEqual(json.loads(words[-1])["messages"][0]["content"], self.TRICKY)
@@ -4457,13 +4626,16 @@ class RequestVerb(Case):
     def test_curl_command_runs_as_printed(self):
         stub = self.serve(sse(chunk("Hi")))
         self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}})
-        result = self.run_main("request", "--curl", stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        result = self.run_main("request", "--curl",
+                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
         env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "HEADER_X__ID_": "header-value-1"}
         said = subprocess.check_output(["sh", "-c", result.out], env=env, timeout=WAIT_S)
         self.assertIn(b"[DONE]", said)
         request = stub.requests[0]
-        self.assertEqual((request.target, request.body["messages"][0]["content"]), ("/v1/chat/completions", self.TRICKY))
-        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`", "content-type")],
+        self.assertEqual((request.target, request.body["messages"][0]["content"]),
+                         ("/v1/chat/completions", self.TRICKY))
+        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`",
+                                                             "content-type")],
                          ["Bearer " + KEY, "header-value-1", "application/json"])
 
     def test_what_a_curl_command_needs_is_said(self):
@@ -4481,7 +4653,7 @@ class RequestVerb(Case):
             self.assertNotIn(KEY, result.err + result.out)
             self.assertIn("--cacert '%s'" % ca_file, result.out)
         self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
-        self.declare("http://gpu.example/v1")
+        self.declare("https://gpu.example/v1")
         result = self.run_main("request", "--curl", stdin=body)
         self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
         self.assertNotIn("sk-of", result.err)
@@ -4495,7 +4667,8 @@ class RequestVerb(Case):
         body = json.dumps({"messages": [dict(USER, content=content)]})
         result = self.run_main("request", "--curl", stdin=body)
         env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
-        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as shell:
             said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
         self.assertIn(b"[DONE]", said)
         self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
@@ -4598,7 +4771,7 @@ class Redaction(Case):
         proxy = self.serve(rows("m"))
         for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"], ["doctor"], ["config"],
                      ["request"]):
-            for url, warned in (("http://8.8.8.8/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
+            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
                 with self.subTest(argv=argv, url=url):
                     self.declare(url, KEY)
                     result = self.run_main(*argv, stdin=json.dumps(HI), env={"http_proxy": proxy.origin})
@@ -6219,41 +6392,7 @@ print("whole")
 # Doctor: servers to talk to
 # ----------------------------------------------------------------------------
 
-LOOPBACK_PEM = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjSTWfb4QLzkGaWo1
-4qycdk91Nj3HP9ot17vYY1fteZ+hRANCAATE8kuc3HI+jjiJsgwUme2X0/olXo1g
-aQlirV33ZqpD4mrH46gx8zjZX/JiOIWnWwrUXq9GxeVuWtL6FKEE02ha
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBnzCCAUSgAwIBAgIBAjAKBggqhkjOPQQDAjAtMQ0wCwYDVQQKDARUZXN0MRww
-GgYDVQQDDBN2bGxtIHRlc3QgYXV0aG9yaXR5MCAXDTIwMDEwMTAwMDAwMFoYDzIx
-MjAwMTAxMDAwMDAwWjAtMQ0wCwYDVQQKDARUZXN0MRwwGgYDVQQDDBN2bGxtIHRl
-c3QgYXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAExPJLnNxyPo44
-ibIMFJntl9P6JV6NYGkJYq1d92aqQ+Jqx+OoMfM42V/yYjiFp1sK1F6vRsXlblrS
-+hShBNNoWqNTMFEwDwYDVR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMA4G
-A1UdDwEB/wQEAwIChDAdBgNVHQ4EFgQUh+xgCD6aeblMeyrzRoEc0lBIOW0wCgYI
-KoZIzj0EAwIDSQAwRgIhAOoyz5nPCqOpXEqBlC8hqHl48ai2OrIAJClK75n/DrSA
-AiEAqRGb/+Jmmi0OKYAqt0WSMrSeSi7QoCLhHKa0upO+O2M=
------END CERTIFICATE-----
-"""
-# A self-signed authority and its key, made for these tests and used nowhere else; good for 127.0.0.1 until 2120.
-
-
-def server_context():
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "both.pem")
-        write(path, LOOPBACK_PEM)
-        context.load_cert_chain(path)
-    return context
-
-
-def write(path, text):
-    with open(path, "w") as target:
-        target.write(text)
-
-
+GEMMA_ROW = {"id": "google/gemma-3", "root": "google/gemma-3", "max_model_len": 40960}
 QWEN_ROW = {"id": "qwen", "object": "model", "root": "Qwen/Qwen3-8B", "parent": None, "max_model_len": 40960}
 
 
@@ -6268,7 +6407,8 @@ def healthy(changes=None, models=(QWEN_ROW,), key=None):
         "/health": (200, {}, b""),
         "/metrics": (200, {}, b"vllm:num_requests_running{engine=\"0\"} 2.0\nvllm:num_requests_running{engine=\"1\"} 1.0\n"
                               b"vllm:num_requests_waiting{engine=\"0\"} 0.0\nvllm:kv_cache_usage_perc{engine=\"0\"} 0.25\n"),
-        "/openapi.json": (200, {}, {"paths": {"/invocations": {}, "/v1/models": {}}}),
+        "/openapi.json": (200, {}, {"paths": {
+            "/invocations": {}, "/v1/models": {}, "/v1/chat/completions": {}}}),
         "/tokenize": (200, {}, {"count": 9, "max_model_len": 40960, "tokens": []}),
         "/v1/chat/completions": lambda request: (200, {"Content-Type": "text/event-stream"}, stream(request)),
     }
@@ -6324,7 +6464,7 @@ class DoctorTest(unittest.TestCase):
             self.assertEqual(set(finding), {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
-        self.assertEqual(err, "")
+        self.assertTrue(not err or err.startswith("warning: the key of "), err)
         return status, report["findings"]
 
     def assert_fails(self, cause, exit_status, *argv):
@@ -6343,6 +6483,23 @@ class DoctorTest(unittest.TestCase):
         self.assertEqual([(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned)
         self.assertEqual(status, 0)
         return warned[0]
+
+    def heal(self, cause, exit_status):
+        """Assert that a finding names `cause`, and that it is gone when a shell has run its command."""
+        def findings():
+            status, found = self.doctor("--probe")
+            return status, [finding for finding in found
+                            if finding["cause"] == cause and finding["status"] != "skip"]
+
+        status, found = findings()
+        self.assertEqual((status, len(found)), (exit_status, 1), found)
+        self.assertIn(" config --write --", found[0]["command"])
+        env = dict(self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
+        with subprocess.Popen(["sh", "-c", found[0]["command"]], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            said = process.communicate(timeout=WAIT_S)[0]
+        self.assertEqual(process.returncode, 0, said)
+        self.assertEqual(findings()[1], [])
 
     def checked(self, check, *argv):
         """Return the findings of one check."""
@@ -6365,9 +6522,8 @@ class DoctorTest(unittest.TestCase):
                   {"id": "sql", "root": "/adapters/sql", "parent": "qwen", "max_model_len": None}]
         with loopback(healthy(models=models)) as (url, _):
             findings = {finding["check"]: finding["summary"] for finding in self.doctor("--base-url", url + "/v1")[1]}
-        for check, words in (("version", "vLLM 0.32.0"), ("models", "qwen (also alias), 40960 tokens; LoRA: sql on qwen"),
-                             ("template", "system and developer; a prompt of one word is 9 tokens"),
-                             ("load", "3 requests running, 0 requests waiting, KV cache 25 % full"),
+        for check, words in (("version", "vLLM 0.32.0"), ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens, LoRA on qwen"),
+                             ("template", "a prompt of one word is 9 tokens, estimated as"),
                              ("key", "VLLM_API_KEY (the environment)"), ("provider", "implicit")):
             self.assertIn(words, findings[check])
 
@@ -6384,10 +6540,10 @@ class DoctorTest(unittest.TestCase):
                 ("config-missing-variable", 1, dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
                 ("endpoint-in-base-url", 3,
                  dict(config, models={"providers": {"vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}})),
-                ("not-opted-in", 1, {})):
+                ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}})):
             with self.subTest(cause=cause, changes=changes):
                 self.configure(changes)
-                if cause in ("config-missing-variable", "not-opted-in"):
+                if cause == "config-missing-variable":
                     self.env.pop("VLLM_API_KEY", None)
                 else:
                     self.env["VLLM_API_KEY"] = "vllm-local"
@@ -6397,6 +6553,162 @@ class DoctorTest(unittest.TestCase):
                     self.assertIn("http://h/v1", found["fix"])
                 if cause == "config-missing-variable":
                     self.assertIn("export ", found["fix"])
+
+    def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
+        del self.env["VLLM_API_KEY"]
+        with loopback(healthy()) as (url, requests), mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+            found = self.assert_fails("not-opted-in", 1)
+            self.assertEqual(found["command"], "export VLLM_API_KEY=vllm-local")
+            self.assertIn("qwen", self.checked("models")[0]["summary"])
+            self.assertEqual({request.key for request in requests}, {None})
+        with loopback(healthy(key="sk-right")) as (url, _):
+            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+                self.assert_fails("not-opted-in", 1)
+                self.assertEqual(self.checked("auth")[0]["cause"], "no-key")
+        with mock.patch.object(vllm, "DEFAULT_BASE_URL", "http://127.0.0.1:%d/v1" % free_port()):
+            self.assert_fails("not-opted-in", 1)
+            self.assertEqual(self.checked("connect")[0]["cause"], "connection-refused")
+
+    def healable(self, url):
+        """Return [(cause, exit status, config, changes of the server)] that a command mends."""
+        row = {"id": "qwen", "name": "Qwen"}
+        extra = "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'msg': 'Extra inputs are not permitted'}]"
+
+        def config(more=(), row=row, defaults=(), **top):
+            block = dict({"baseUrl": url + "/v1", "models": [row]}, **dict(more))
+            return dict({"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}}, **top)
+
+        def no_options(request):
+            return refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
+
+        def no_developer(request):
+            roles = [message["role"] for message in request.json()["messages"]]
+            return refused("Unexpected role 'developer'") if "developer" in roles else (200, {}, {"count": 5})
+
+        silent = (200, {}, stream(None, usage=False))
+        compat = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
+        off = dict(row, compat={"supportsUsageInStreaming": False})
+        fallbacks = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
+        return [
+            ("missing-v1", 4, config({"baseUrl": url}), {}),
+            ("endpoint-in-base-url", 3, config({"baseUrl": url + "/v1/chat/completions"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": url[len("http://"):] + "/v1"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": url + "/v1?key=x"}), {}),
+            ("scheme-mismatch", 4, config({"baseUrl": url.replace("http:", "https:") + "/v1"}), {}),
+            ("wrong-api", 0, config({"api": "openai-responses"}), {}),
+            ("wrong-api", 0, config(row=dict(row, api="anthropic-messages")), {}),
+            ("private-network", 1, config({"request": {"allowPrivateNetwork": False}}), {}),
+            ("wrong-provider", 1, config({"models": []}, defaults={"model": "qwen"}), {}),
+            ("wrong-provider", 1, config(defaults={"model": fallbacks}), {}),
+            ("model-not-served", 1, config(row=dict(row, id="qwem")), {}),
+            ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
+            ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
+            ("model-not-served", 1, config(defaults={"model": {"primary": "vllm/qwem"}}), {}),
+            ("model-not-served", 1, config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
+            ("context-too-large", 1, config(row=dict(row, contextWindow=131072)), {}),
+            ("context-too-large", 1, config(row=dict(row, contextTokens=50000)), {}),
+            ("context-too-small", 0, config(row=dict(row, contextWindow=4096)), {}),
+            ("max-tokens-too-large", 1, config(row=dict(row, maxTokens=40960)), {}),
+            ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
+            ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
+            ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
+            ("config-unknown-key", 0, {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
+            ("config-legacy-key", 3, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
+            ("usage-off", 0, config(row=off), {}),
+            ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
+            ("unknown-field-rejected", 1, config(), {"/v1/chat/completions": no_options}),
+            ("template-role", 1, config(row=compat), {"/tokenize": no_developer}),
+            ("provider-disabled", 0, config(plugins={"entries": {"vllm": {"enabled": False}}}), {}),
+            ("provider-disabled", 1, {"plugins": {"enabled": False}}, {}),
+        ]
+
+    def test_commands_that_a_shell_takes_mend_what_they_are_for(self):
+        changes = {}
+        models = [QWEN_ROW, GEMMA_ROW]
+
+        def answer(request):
+            return healthy(changes, models)(request)
+
+        with loopback(answer) as (url, _), mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+            for cause, status, config, changed in self.healable(url):
+                with self.subTest(cause=cause, config=config):
+                    changes.clear()
+                    changes.update(changed)
+                    self.configure(config)
+                    self.heal(cause, status)
+
+    def test_exports_that_a_shell_takes_mend_what_they_are_for(self):
+        def exported(cause, *argv):
+            found = [row for row in self.doctor(*argv)[1] if row["cause"] == cause and row["status"] == "fail"]
+            self.assertEqual(len(found), 1, found)
+            shell = ["sh", "-c", found[0]["command"] + " && env"]
+            lines = subprocess.check_output(shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
+            self.env.update(line.split("=", 1) for line in lines.splitlines() if "=" in line)
+            self.assertEqual([row for row in self.doctor(*argv)[1] if row["status"] == "fail"], [])
+
+        with loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
+            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+                del self.env["VLLM_API_KEY"]
+                exported("not-opted-in")
+            self.env["VLLM_BASE_URL"] = url
+            exported("missing-v1")
+            base = url.replace("127.0.0.1", "gpu.example") + "/v1"
+            for name in ("NO_PROXY", "no_proxy"):
+                self.env.update({"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
+                exported("proxy-captured", "--base-url", base)
+                self.env.pop(name)
+
+    def test_fix_shows_writes_once_and_looks_again(self):
+        with loopback(healthy()) as (url, _):
+            row = {"id": "qwem", "name": "Qwen", "contextWindow": 131072}
+            block = {"baseUrl": url, "api": "openai-responses", "models": [row]}
+            text = json.dumps({"models": {"providers": {"vllm": block}}}, indent=2) + "\n"
+            self.configure(text)
+            status, out, err = run(["doctor", "--fix"], self.env)
+            self.assertIn('"baseUrl": "%s/v1"' % url, err)
+            self.assertNotIn("missing-v1", out)
+            self.assertIn("model-not-served", out)   # what the right address shows comes next
+            with open(os.path.join(self.folder, "openclaw.json.bak")) as kept:
+                self.assertEqual(kept.read(), text)
+            last = [run(["doctor", "--fix"], self.env)[0] for _ in range(2)]
+            self.assertEqual([status] + last, [1, 1, 0])
+            _, out, err = run(["doctor", "--fix", "--json"], self.env)
+            self.assertEqual((json.loads(out)["ok"], err), (
+                True, "nothing to fix in %s\n" % os.path.join(self.folder, "openclaw.json")))
+
+    def test_a_misspelled_key_that_holds_a_secret_is_moved_unseen(self):
+        with loopback(healthy()) as (url, _):
+            for key, command in (("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
+                block = {"baseUrl": url + "/v1", "apiKeys": key, "models": []}
+                self.configure({"models": {"providers": {"vllm": block}}})
+                found = self.assert_warns("config-unknown-key")
+                self.assertIn(command, found["command"])
+                said = run(["doctor", "--fix"], self.env)[1:]
+                self.assertNotIn("sk-secret", "%s %s" % (found, said))
+                with open(os.path.join(self.folder, "openclaw.json")) as written:
+                    self.assertEqual(json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
+
+    def test_a_reference_of_another_configured_provider_is_left_alone(self):
+        with loopback(healthy(models=[QWEN_ROW, GEMMA_ROW])) as (url, _):
+            block = {"baseUrl": url + "/v1", "models": []}
+            self.configure({"models": {"providers": {"vllm": block, "google": block}},
+                            "agents": {"defaults": {"model": "google/gemma-3"}}})
+            self.assertEqual(self.doctor()[0], 0)
+
+    def test_a_key_that_a_service_does_not_see(self):
+        with loopback(healthy()) as (url, _):
+            self.env["VLLM_API_KEY"] = "sk-0123"
+            block = {"baseUrl": url + "/v1", "apiKey": "${VLLM_API_KEY}", "models": []}
+            for config, dotenv, told in (
+                    ({}, "", True), ({}, "VLLM_API_KEY=sk-0123\n", False),
+                    ({"models": {"providers": {"vllm": block}}}, "", True),
+                    ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False)):
+                with self.subTest(config=config, dotenv=dotenv):
+                    self.configure(config)
+                    write(os.path.join(self.folder, ".env"), dotenv)
+                    found = self.checked("key", "--base-url", url + "/v1")[0]
+                    self.assertEqual((found["status"], ".env" in found["fix"]), ("ok", told), found)
+                    self.assertIn("it goes to " + url, found["summary"])
 
     def test_a_base_url_or_key_that_cannot_be_used(self):
         for url in ("gpu:8000/v1", "ftp://gpu/v1", "http://gpu/v1?x=1", "http://gpu/v1#x", "http://me:secret@gpu/v1"):
@@ -6411,7 +6723,7 @@ class DoctorTest(unittest.TestCase):
             self.configure({"models": {"providers": {"vllm": block}}})
             found = self.assert_warns("config-unknown-key")
             self.assertIn("openclaw.json:1:", found["summary"])
-            self.assertEqual(found["fix"], "rename it to apiKey")
+            self.assertEqual(found["fix"], "write models.providers.vllm.apiKey in its place")
             self.configure({"models": {"providers": {"vllm": {"baseUrl": url + "/v1", "models": []},
                                                      "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}}})
             self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
@@ -6455,16 +6767,78 @@ class DoctorTest(unittest.TestCase):
 
     def test_nothing_listens(self):
         port = free_port()
-        found = self.assert_fails("connection-refused", 4, "--base-url", "http://127.0.0.1:%d/v1" % port)
-        self.assertIn("vllm serve MODEL --port %d" % port, found["fix"])
+        argv = ["--base-url", "http://127.0.0.1:%d/v1" % port]
+        for files, told in (((), False), (("/.dockerenv",), True), (("/run/.containerenv",), True)):
+            with self.subTest(files), mock.patch.object(vllm, "_CONTAINER_FILES", files):
+                with mock.patch("os.path.exists", lambda path: path in files):
+                    found = self.assert_fails("connection-refused", 4, *argv)
+                self.assertIn("vllm serve MODEL --port %d" % port, found["fix"])
+                for words in ("host.docker.internal", "172.17.0.1", "0.0.0.0"):
+                    self.assertEqual(words in found["fix"], told)
 
     def test_a_server_that_still_loads(self):
         with socket.socket() as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # as vLLM does
             bound.bind(("127.0.0.1", 0))
-            self.assert_fails("server-loading", 4, "--base-url", "http://127.0.0.1:%d/v1" % bound.getsockname()[1])
-        with loopback(healthy({"/health": (503, {}, b"")})) as (url, _):
-            self.assert_fails("server-loading", 1, "--base-url", url + "/v1")
+            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
+            self.assert_fails("server-loading", 4, "--base-url", url)
+
+    def test_an_engine_that_died(self):
+        dead = {"error": {"message": "EngineCore encountered an issue. See stack trace (above) for the "
+                                     "root cause.", "type": "InternalServerError", "code": 500}}
+        event = b"data: " + json.dumps(dead).encode("ascii") + b"\n\n"
+        for name, status, changes in (
+                ("health 503", 1, {"/health": (503, {}, b"")}),
+                ("health 500", 1, {"/health": (500, {}, b"Internal Server Error")}),
+                ("all but /version", 4, {"/health": (503, {}, b""), "/v1/models": (500, {}, b"")}),
+                ("a completion only", 1, {"/v1/chat/completions": (500, {}, dead)}),
+                ("in the stream", 1, {"/v1/chat/completions": (200, {}, [event])})):
+            with self.subTest(name), loopback(healthy(changes)) as (url, _):
+                found = self.assert_fails("engine-dead", status, "--base-url", url + "/v1", "--probe")
+                self.assertIn("restart vLLM", found["fix"])
+
+    def test_a_503_that_is_no_sign_of_loading_nor_of_a_dead_engine(self):
+        page = b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
+        with loopback(lambda request: (503, {"Server": "nginx"}, page)) as (url, _):
+            found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
+            self.assertEqual(found["summary"].count("Temporarily Unavailable"), 1)
+        with loopback(healthy({"/health": (503, {"Server": "nginx"}, page)})) as (url, _):
+            status, findings = self.doctor("--base-url", url + "/v1")
+            health = [row["status"] for row in findings if row["check"] == "health"]
+            self.assertEqual((status, health), (0, ["skip"]))
+
+    def test_layers_between(self):
+        for status, headers, body, words in (
+                (502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>", "is down"),
+                (504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
+                 "proxy_read_timeout"),
+                (413, {"Server": "nginx"}, b"<html><title>413 Request Entity Too Large</title></html>",
+                 "client_max_body_size"),
+                (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
+                (503, {}, b"no available server\n", "is down"),
+                (503, {}, b'{"detail": "queue is full"}', "later"),
+                (503, {"Server": "envoy"}, b"upstream connect error or disconnect/reset before headers",
+                 "is down")):
+            with self.subTest(status=status, body=body):
+                with loopback(lambda request: (status, headers, body)) as (url, _):
+                    found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
+                    self.assertIn(words, found["fix"])
+                    self.assertIn(headers.get("Server", ""), found["summary"])
+
+    def test_a_gateway_with_a_password_of_its_own(self):
+        def guarded(request):
+            if request.key != "Basic bWU6c2VjcmV0":
+                return 401, {"WWW-Authenticate": 'Basic realm="GPU lab"', "Server": "nginx"}, b""
+            return healthy()(request)
+
+        with loopback(guarded) as (url, _):
+            found = self.assert_fails("gateway-auth", 5, "--base-url", url + "/v1")
+            self.assertIn("GPU lab", found["summary"])
+            self.assertIn("headers.Authorization", found["fix"])
+            block = {"baseUrl": url + "/v1", "headers": {"Authorization": "Basic bWU6c2VjcmV0"},
+                     "models": [{"id": "qwen", "name": "Qwen"}]}
+            self.configure({"models": {"providers": {"vllm": block}}})
+            self.assertEqual(self.doctor("--probe")[0], 0)
 
     def test_only_one_address_family_answers(self):
         try:
@@ -6491,7 +6865,7 @@ class DoctorTest(unittest.TestCase):
                     self.env["NO_PROXY"] = "10.0.0.0/8"
                     there = url.replace("127.0.0.1", "gpu.example") + "/v1"
                     found = self.assert_fails("proxy-captured", 4, "--base-url", there)
-                    self.assertIn("NO_PROXY=10.0.0.0/8,gpu.example", found["fix"])
+                    self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
 
     def test_a_proxy_that_is_needed(self):
         with names(gpu_example="127.0.0.1"), loopback(lambda request: healthy()(
@@ -6500,8 +6874,37 @@ class DoctorTest(unittest.TestCase):
             port = free_port()
             self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
             found = self.assert_fails("proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
-            self.assertIn("export NO_PROXY=10.0.0.0/8", found["fix"])
-            self.assertNotIn(".example", found["fix"])
+            self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
+
+    def test_no_key_takes_a_detour(self):
+        self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+        taken = []
+
+        def overheard(request):
+            taken.append("%s %s" % (request.path, dict(request.headers)))
+            return 502, {"Via": "1.1 squid"}, b""
+
+        with names(gpu_example="127.0.0.1"), loopback(overheard) as (proxy, _):
+            with loopback(healthy(), tls=True) as (url, asked):
+                for base, more in (
+                        ("http://gpu.example:%d/v1" % free_port(),
+                         {"HTTP_PROXY": proxy, "NO_PROXY": "gpu.example"}),
+                        (url.replace("https://127.0.0.1", "http://gpu.example") + "/v1",
+                         {"ALL_PROXY": proxy, "NO_PROXY": ".example"}),
+                        (url.replace("127.0.0.1", "gpu.example") + "/v1", {"HTTPS_PROXY": proxy})):
+                    self.env.update(more)
+                    self.doctor("--base-url", base)
+                    for name in more:
+                        del self.env[name]
+        self.assertTrue(taken)
+        self.assertNotIn("sk-secret", "\n".join(taken))
+        self.assertEqual([request.key for request in asked if request.key], [])
+
+    def test_a_proxy_that_wants_credentials(self):
+        with names(gpu_example="127.0.0.1"), loopback(lambda request: (407, {}, b"")) as (proxy, _):
+            self.env["HTTP_PROXY"] = proxy
+            base = "http://gpu.example:%d/v1" % free_port()
+            self.assertIn("USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
 
     def test_the_other_scheme(self):
         with loopback(healthy()) as (url, requests):
@@ -6514,6 +6917,29 @@ class DoctorTest(unittest.TestCase):
             self.assertIn(url + "/v1", found["fix"])
             self.assertEqual(requests, [])
 
+    def test_the_other_scheme_of_servers_that_do_not_say_so(self):
+        def patient(connection, over):
+            if connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                over.wait()                          # for a line to end, as many servers do
+            connection.recv(4096)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}')
+
+        with raw_server(patient) as url:
+            argv = ["--base-url", url.replace("http:", "https:") + "/v1", "--timeout", "0.3"]
+            self.assertIn(url + "/v1", self.assert_fails("scheme-mismatch", 4, *argv)["fix"])
+        context = server_context()
+
+        def go(connection, over):
+            if connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                context.wrap_socket(connection, server_side=True).close()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n"
+                               b"Client sent an HTTP request to an HTTPS server.\n")
+
+        with raw_server(go) as url:
+            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url + "/v1")
+            self.assertIn(url.replace("http:", "https:") + "/v1", found["fix"])
+
     def test_a_certificate_that_is_not_trusted(self):
         with loopback(healthy(), tls=True) as (url, requests):
             found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
@@ -6522,8 +6948,13 @@ class DoctorTest(unittest.TestCase):
             self.assertEqual(requests, [])
             path = os.path.join(self.folder, "ca.pem")
             write(path, LOOPBACK_PEM)
-            self.assertEqual(self.doctor("--base-url", url + "/v1", "--ca-file", path)[0], 0)
-            self.assert_fails("tls-wrong-host", 4, "--base-url", url.replace("127.0.0.1", "localhost") + "/v1", "--ca-file", path)
+            found = self.assert_warns("tls-untrusted", "--base-url", url + "/v1", "--ca-file", path)
+            self.assertIn("OpenClaw was not", found["summary"])
+            self.assertEqual(found["command"], "export NODE_EXTRA_CA_CERTS=" + path)
+            self.env.update(NODE_EXTRA_CA_CERTS=path, SSL_CERT_FILE=path)
+            self.assertEqual({row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
+            other = url.replace("127.0.0.1", "localhost") + "/v1"
+            self.assertIn("127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
 
     # what answers
 
@@ -6554,8 +6985,22 @@ class DoctorTest(unittest.TestCase):
             connection.recv(100)
             connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
 
-        with raw_server(speak) as url:
-            self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
+        def zmq(connection, over):
+            connection.sendall(b"\xff\0\0\0\0\0\0\0\x01\x7f")       # and waits for the same
+            over.wait()
+
+        for converse in (speak, zmq):
+            with self.subTest(converse.__name__), raw_server(converse) as url:
+                argv = ["--base-url", url + "/v1", "--timeout", "0.3"]
+                self.assertIn("HTTP", self.assert_fails("not-openai", 4, *argv)["summary"])
+
+    def test_the_demo_api_server_has_no_openai_api(self):
+        def demo(request):
+            return (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"})
+
+        with loopback(demo) as (url, _):
+            found = self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
+            self.assertIn("vllm serve", found["command"])
 
     def test_keys_that_are_refused(self):
         for key, words in ((None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
@@ -6585,7 +7030,6 @@ class DoctorTest(unittest.TestCase):
         self.env["VLLM_API_KEY"] = "sk-right-one"
         with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_example="127.0.0.1"):
             self.doctor("--base-url", url + "/v1")
-            self.assertNotIn("/openapi.json", [request.path for request in requests])
             found = self.assert_warns("exposed", "--base-url", url.replace("127.0.0.1", "gpu.example") + "/v1")
             self.assertIn("/invocations", found["summary"])
             self.assertNotIn("/invocations", [request.path for request in requests])
@@ -6623,6 +7067,86 @@ class DoctorTest(unittest.TestCase):
             self.declare(url, contextWindow=16384)
             self.assert_warns("context-below-agent")
 
+    def test_a_tokenizer_without_a_chat_template(self):
+        for words in ("As of transformers v4.44, default chat template is no longer allowed, so you must provide "
+                      "a chat template if the tokenizer does not define one.",
+                      "Cannot use chat template functions because tokenizer.chat_template is not set and no "
+                      "template argument was passed!"):
+            with self.subTest(words), loopback(healthy({"/tokenize": refused(words)})) as (url, _):
+                found = self.assert_fails("no-chat-template", 1, "--base-url", url + "/v1", "--probe")
+                self.assertIn("--chat-template", found["fix"])
+
+    def test_servers_that_do_not_chat(self):
+        for name, changes, more in (
+                ("embeddings", {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})}, []),
+                ("speech", {"/openapi.json": (
+                    200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})}, []),
+                ("no endpoint", {"/openapi.json": (404, {}, b""),
+                                 "/v1/chat/completions": (404, {}, {"detail": "Not Found"})}, ["--probe"]),
+                ("its words", {"/v1/chat/completions": refused(
+                    "The model does not support Chat Completions API")}, ["--probe"])):
+            with self.subTest(name), loopback(healthy(changes)) as (url, _):
+                self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
+
+    def test_histories_that_a_template_refuses(self):
+        def template(rule):
+            def tokenize(request):
+                words = rule(request.json()["messages"])
+                return refused(words) if words else (200, {}, {"count": 5})
+            return tokenize
+
+        def alternate(messages):
+            roles = [message["role"] for message in messages if message["role"] != "system"]
+            wrong = any(role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
+            return "Conversation roles must alternate user/assistant/user/assistant/..." if wrong else None
+
+        def texts(messages):
+            wrong = any(isinstance(message["content"], list) for message in messages)
+            return "can only concatenate str (not \"list\") to str" if wrong else None
+
+        def after_tool(messages):
+            roles = [message["role"] for message in messages]
+            wrong = ("tool", "user") in zip(roles, roles[1:])
+            return "Unexpected role 'user' after role 'tool'" if wrong else None
+
+        def no_tools(messages):
+            roles = {message["role"] for message in messages}
+            return "Only user, system and assistant roles are supported!" if "tool" in roles else None
+
+        def reasoned(messages):
+            wrong = any(message["role"] == "assistant" and "reasoning_content" not in message
+                        and not message.get("tool_calls") for message in messages)
+            return "reasoning_content is missing" if wrong else None
+
+        template_option = "--chat-template"
+        for rule, row, words, fix, healed in (
+                (texts, {}, "list of parts", "requiresStringContent: true", True),
+                (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
+                (reasoned, {"reasoning": True}, "without its reasoning",
+                 "requiresReasoningContentOnAssistantMessages: true", True),
+                (alternate, {}, "two user messages in a row", template_option, False),
+                (no_tools, {}, "a tool call with its result", template_option, False)):
+            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (url, _):
+                self.declare(url, **row)
+                failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
+                self.assertEqual({row["cause"] for row in failed}, {"template-history"})
+                found = failed[0]
+                self.assertIn(words, found["summary"])
+                self.assertIn(rule([{"role": role, "content": []} for role in (
+                    "user", "assistant", "tool", "user")]), found["summary"])
+                self.assertIn(fix, found["fix"])
+                self.assertEqual(bool(found["command"]), healed)
+                if healed:
+                    self.heal("template-history", 1)
+                else:
+                    self.assertNotIn("true", found["fix"])
+
+    def test_a_healthy_template_costs_few_requests(self):
+        with loopback(healthy()) as (url, requests):
+            self.declare(url, reasoning=True)
+            self.doctor()
+        self.assertLessEqual(len([request for request in requests if request.path == "/tokenize"]), 4)
+
     def test_a_template_that_refuses_a_role(self):
         def refuse(role):
             def tokenize(request):
@@ -6652,10 +7176,10 @@ class DoctorTest(unittest.TestCase):
             return 200, {}, b""
 
         over = threading.Event()
-        with loopback(healthy({"/metrics": hang})) as (url, _):
+        with loopback(healthy({"/health": hang})) as (url, _):
             found = self.assert_warns("timeout", "--base-url", url + "/v1", "--timeout", "0.2")
             over.set()
-        self.assertIn("/metrics", found["summary"])
+        self.assertIn("/health", found["summary"])
 
     # with --probe
 
@@ -6688,7 +7212,10 @@ class DoctorTest(unittest.TestCase):
                 ("nothing", "stream-broken", (200, {}, b""), "empty"),
                 ("HTTP 200 with an error", "stream-broken", (200, {}, {"error": {"message": "no luck"}}), "no luck"),
                 ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
-                ("all in reasoning", "empty-answer", (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning")):
+                ("all in reasoning", "empty-answer", (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
+                ("<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))), "<think>"),
+                ("</think>", "reasoning-in-content", (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
+                ("[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))), "[THINK]")):
             with self.subTest(name), self.probe(lambda request: answer) as (url, requests):
                 self.assertIn(words, self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
 
@@ -6719,11 +7246,17 @@ class DoctorTest(unittest.TestCase):
         plain = answered("1")
         with self.probe(plain, lambda request: no_tools) as (url, _):
             self.assertIn("--tool-call-parser hermes", self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
-        for text in (as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13], "[get_current_time(city='Paris')]"):
+        for text in (as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13], "[get_current_time(city='Paris')]",
+                     "<function=get_current_time>", "call:get_current_time{city: Paris}",
+                     "<|tool_calls_section_begin|>", "<\uff5ctool\u2581calls\u2581begin\uff5c>",
+                     '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
             with self.subTest(text=text), self.probe(plain, answered(text)) as (url, _):
                 self.assertIn("hermes", self.assert_fails("tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"])
-        with self.probe(plain, answered("", tool_calls=[halved], finish="tool_calls")) as (url, _):
-            self.assert_fails("tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")
+        no_city = dict(call, function=dict(call["function"], arguments="{}"))
+        for piece in (halved, no_city):
+            with self.subTest(piece), self.probe(
+                    plain, answered("", tool_calls=[piece], finish="tool_calls")) as (url, _):
+                self.assert_warns("tool-arguments", "--base-url", url + "/v1", "--probe")
         with self.probe(plain, answered("", tool_calls=[call], finish="tool_calls")) as (url, _):
             status, findings = self.doctor("--base-url", url + "/v1", "--probe")
             self.assertIn("it called one", findings[-1]["summary"])
@@ -6782,25 +7315,27 @@ class DoctorTest(unittest.TestCase):
     def test_the_report_fits_a_terminal_and_can_be_pasted(self):
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))
-            status, out, err = run(["doctor", "--base-url", "http://127.0.0.1:%d/v1" % bound.getsockname()[1]], self.env)
+            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
+            status, out, err = run(["doctor", "--base-url", url], self.env)
         lines = out.splitlines()
         self.assertEqual((status, err), (4, ""))
         self.assertEqual(lines[0], "1 failure: server-loading; 0 warnings")
         self.assertLessEqual(max(map(len, lines)), 80)
         self.assertTrue(re.search(r"(?s)FAIL  connect .* fix: wait", out))
+        self.assertEqual(out.count("\nskip  "), 1)
+        self.assertTrue(re.search(r"auth, version.*: not checked, because of server-loading",
+                                  " ".join(out.split())))
         command = "vllm serve %s --port 8000" % ("x" * 90)
-        report = vllm.format_findings([vllm.Finding("connect", "fail", "dns", "gone", "start it: %s    (soon)" % command)], str)
-        self.assertEqual(report[-2:], [" " * 18 + "fix: start it; soon", " " * 23 + command])
-        mend = "set it, or run: %s config --write" % vllm.TOOL
-        self.assertEqual(vllm.format_findings([vllm.Finding("limits", "fail", "dns", "gone", mend)], str)[-1].strip(),
-                         vllm.TOOL + " config --write")
+        report = vllm.format_findings(
+            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], str, 40)
+        self.assertEqual(report[-1].strip(), command)
+        self.assertLessEqual(max(map(len, report[:-1])), 40)
 
-    def test_a_probe_shows_progress_and_hides_the_key(self):
+    def test_a_probe_hides_the_key(self):
         self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
         echo = refused("no such thing as sk-secret-of-the-test \x1b[31m")
         with self.probe(lambda request: echo) as (url, _):
             status, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"], self.env)
-        self.assertIn("probe: ", err)
         for text in (out, err):
             self.assertNotIn("sk-secret", text)
             self.assertNotIn("\x1b", text)
@@ -6830,7 +7365,8 @@ class DoctorTest(unittest.TestCase):
 # Under fire: keys, helpers
 # ----------------------------------------------------------------------------
 
-FIRE_KEY = 'sk-fire"7/Kp+Zq\\Wd=Gx9vT2~mN4'       # differs in each of its spellings: plain, JSON, URL, base64
+# differs in each of its spellings: plain, JSON, URL, base64
+FIRE_KEY = 'sk-fire"7/Kp+Zq\\Wd=Gx9vT2~mN4'
 OTHER_KEY = "hdr-8Hq2/Lw+5Rz=1Yc"             # of a header that the config adds
 
 def spellings(key):
@@ -6838,12 +7374,16 @@ def spellings(key):
     data = key.encode("latin-1")
     return [key, json.dumps(key)[1:-1], urllib.parse.quote(key), urllib.parse.quote(key, safe=""),
             base64.b64encode(data).decode("ascii"), base64.urlsafe_b64encode(data).decode("ascii"),
-            base64.b64encode(b"user:" + data).decode("ascii"), base64.b64encode(b"me:" + data).decode("ascii")]
+            base64.b64encode(b"user:" + data).decode("ascii"),
+            base64.b64encode(b"me:" + data).decode("ascii")]
 
 
 # Any 12 characters in a row of any spelling: a key that was cut is a leak, too.
-LEAKS = re.compile("|".join(sorted({re.escape(spelling[start:start + 12]) for key in (FIRE_KEY, OTHER_KEY)
-                                    for spelling in spellings(key)[:6] for start in range(len(spelling) - 11)})))
+LEAKS = re.compile("|".join(sorted({
+    re.escape(spelling[start:start + 12])
+    for key in (FIRE_KEY, OTHER_KEY)
+    for spelling in spellings(key)[:6]
+    for start in range(len(spelling) - 11)})))
 
 
 def leaks(text):
@@ -6852,7 +7392,8 @@ def leaks(text):
 
 
 # What must not reach a terminal: C0 but for tab and newline, C1, marks of direction, surrogates.
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 # ----------------------------------------------------------------------------
@@ -6920,13 +7461,16 @@ def event(value):
 def payload(ask, text="hello"):
     """Return the body of a good answer, with `text` in each text field of it."""
     if ask.listing:
-        return json_bytes({"object": "list", "data": [{"id": "m" if text == "hello" else text, "root": text, "parent": text,
-                                                       "max_model_len": 4096, "owned_by": text}]})
+        row = {"id": text, "root": text, "parent": text, "max_model_len": 4096, "owned_by": text}
+        if text == "hello":
+            row["id"] = "m"
+        return json_bytes({"object": "list", "data": [row]})
     call = {"index": 0, "id": text, "type": text, "function": {"name": text, "arguments": text}}
     if text == "hello":
         piece = {"content": text}
     else:
-        piece = {"role": text, "content": text, "reasoning": text, "tool_calls": [call], "refusal": text}
+        piece = {"role": text, "content": text, "reasoning": text, "tool_calls": [call],
+                 "refusal": text}
     value = {"id": text, "object": text, "model": text, "usage": chunk_value()["usage"],
              "choices": [{"index": 0, "finish_reason": "stop" if text == "hello" else text,
                           "delta" if ask.streamed else "message": piece}]}
@@ -6963,20 +7507,26 @@ def json_or_stream(ask, value):
 
 
 def wrong_types(ask, value):
-    """Return an answer that is right but for its types: `value` stands in every field of every level."""
+    """Return an answer that is right but for its types: `value` is in every field of every level."""
     answers = []
-    call = {"index": value, "id": value, "type": value, "function": {"name": value, "arguments": value}}
-    piece = {"content": value, "reasoning": value, "reasoning_content": value, "tool_calls": [call, value, {"function": value}]}
+    call = {"index": value, "id": value, "type": value,
+            "function": {"name": value, "arguments": value}}
+    piece = {"content": value, "reasoning": value, "reasoning_content": value,
+             "tool_calls": [call, value, {"function": value}]}
     for fields in (piece, dict(piece, tool_calls=value, function_call=value), value):
         answers.append({"id": value, "model": value, "usage": value, "error": None,
                         "choices": [{"delta": fields, "message": fields, "finish_reason": value}]})
     counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), value)
-    answers += [dict(chunk_value(), usage=counts), dict(chunk_value(), choices=value), dict(chunk_value(), choices=[value])]
+    answers += [dict(chunk_value(), usage=counts), dict(chunk_value(), choices=value),
+                dict(chunk_value(), choices=[value])]
     if ask.listing:
-        row = dict.fromkeys(("root", "parent", "max_model_len", "context_length", "meta", "created"), value)
-        return answer(json_bytes({"object": value, "data": [dict(row, id="m"), dict(row, id=value), value]}))
+        row = dict.fromkeys(
+            ("root", "parent", "max_model_len", "context_length", "meta", "created"), value)
+        return answer(
+            json_bytes({"object": value, "data": [dict(row, id="m"), dict(row, id=value), value]}))
     if ask.streamed:
-        return answer(b"".join(event(item) for item in answers) + event(chunk_value()) + event(b"[DONE]"))
+        return answer(b"".join(event(item) for item in answers) + event(chunk_value())
+                      + event(b"[DONE]"))
     return answer(json_bytes(answers[0]))
 
 
@@ -6991,7 +7541,8 @@ def cut_stream(ask):
     """Return a good answer that says the key, the text of which is cut at every possible place."""
     if not ask.streamed:
         return answer(payload(ask, ask.key))
-    events = [event(chunk_value(part)) for cut in range(1, len(ask.key)) for part in (ask.key[:cut], ask.key[cut:], " ")]
+    events = [event(chunk_value(part)) for cut in range(1, len(ask.key))
+              for part in (ask.key[:cut], ask.key[cut:], " ")]
     events += [event({"choices": [{"delta": {"reasoning": letter}}]}) for letter in ask.key + " "]
     return answer(b"".join(events) + event(b"[DONE]"))
 
@@ -7009,15 +7560,18 @@ EVIL_FIELD = "\x1b]0;pwned\x07\x1b[2J\x9b31mevil\x7f\x08"
 DEEP = b"[" * 100000 + b"]" * 100000
 DEEP_ERROR = b'{"error": {"message": ' + b"[" * 900 + b"]" * 900 + b"}}"
 ESCAPED_EVIL = json.dumps(EVIL).encode("ascii")
-PADDED = [("x" * padding + "%s") for padding in range(250, 300, 8)]      # around the place where error texts are cut
+# around the place where error texts are cut
+PADDED = [("x" * padding + "%s") for padding in range(250, 300, 8)]
 
-# name: (statuses promised of `list`, of `chat`, script). The tool must end, with one of them, whatever comes.
+# name: (statuses promised of `list`, of `chat`, script). The tool must end, with one of them,
+# whatever comes.
 FIRE = collections.OrderedDict([
     # silence in each phase
     ("stall on accept", ("4", "4", lambda ask: [STALL])),
     ("stall after the request", ("4", "4", lambda ask: [STALL])),
     ("stall in the status line", ("4", "4", lambda ask: [b"HTTP/1.1 20", STALL])),
-    ("stall in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nContent-Type: app", STALL])),
+    ("stall in the headers",
+     ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nContent-Type: app", STALL])),
     ("stall before the body", ("4", "4", lambda ask: [good(ask)[:-len(payload(ask))], STALL])),
     ("stall in the body", ("4", "4", lambda ask: [good(ask)[:-9], STALL])),
     ("stall in a chunk size", ("4", "4", lambda ask: [CHUNKED, b"1", STALL])),
@@ -7031,13 +7585,16 @@ FIRE = collections.OrderedDict([
     ("drip in the headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: ", Drip(b"b")])),
     ("drip of headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\n", Drip(b"A:b\r\n")])),
     ("drip in the body", ("4", "4", lambda ask: [answer(b"{", length=False), Drip(b" ")])),
-    ("drip in a body of stated length", ("4", "4", lambda ask: [answer(b" " * 100000)[:-100000], Drip(b" ")])),
+    ("drip in a body of stated length",
+     ("4", "4", lambda ask: [answer(b" " * 100000)[:-100000], Drip(b" ")])),
     ("drip in a chunk size", ("4", "4", lambda ask: [CHUNKED, Drip(b"0")])),
     ("drip in a chunk extension", ("4", "4", lambda ask: [CHUNKED, b"5;", Drip(b"a")])),
     ("drip of chunks", ("4", "4", lambda ask: [CHUNKED, Drip(b"1\r\n \r\n")])),
     ("drip in the stream", ("4", "4", lambda ask: [OPEN, b"data: {", Drip(b" ")])),
-    ("drip in the trailers", ("4", "4", lambda ask: [CHUNKED, chunked(b"data: {"), b"0\r\nA: ", Drip(b"b")])),
-    ("drip of an error's body", ("4", "4", lambda ask: [answer(b"", "500 Oops", length=False), Drip(b"a")])),
+    ("drip in the trailers",
+     ("4", "4", lambda ask: [CHUNKED, chunked(b"data: {"), b"0\r\nA: ", Drip(b"b")])),
+    ("drip of an error's body",
+     ("4", "4", lambda ask: [answer(b"", "500 Oops", length=False), Drip(b"a")])),
     ("drip of 1xx", ("4", "4", lambda ask: [Drip(b"HTTP/1.1 100 C\r\n\r\n")])),
     # reset and early close in each phase
     ("reset on accept", ("4", "4", lambda ask: [RESET])),
@@ -7052,24 +7609,32 @@ FIRE = collections.OrderedDict([
     ("close in the body", ("4", "4", lambda ask: [good(ask)[:-9]])),
     ("close in a chunk", ("4", "4", lambda ask: [CHUNKED, b"ffff\r\n", half(payload(ask))])),
     ("close in the stream", ("4", "4", lambda ask: [OPEN, half(payload(ask))])),
-    ("close in an event", ("4", "4", lambda ask: [OPEN, b'data: {"choices": [{"delta": {"content": "a"}}]}\n\nda'])),
+    ("close in an event",
+     ("4", "4", lambda ask: [OPEN, b'data: {"choices": [{"delta": {"content": "a"}}]}\n\nda'])),
     # no end
     ("endless headers", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\n", Forever(b"X-A: b\r\n")])),
     ("endless header line", ("4", "4", lambda ask: [b"HTTP/1.1 200 OK\r\nX-A: ", Forever(b"b")])),
     ("endless status line", ("4", "4", lambda ask: [b"HTTP/1.1 200 ", Forever(b"O")])),
     ("endless body", ("4", "4", lambda ask: [answer(b'{"data": [', length=False), Forever(b"1,")])),
     ("endless white space", ("4", "4", lambda ask: [OPEN, Forever(b" \n")])),
-    ("endless stream", ("4", "4", lambda ask: [OPEN, Forever(event({"choices": [{"delta": {"content": "a" * 500}}]}))])),
+    ("endless stream",
+     ("4", "4",
+      lambda ask: [OPEN, Forever(event({"choices": [{"delta": {"content": "a" * 500}}]}))])),
     ("endless tool call", ("4", "4", lambda ask: [OPEN, Forever(event(
-        {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "a"}}]}}]}))])),
+        {"choices": [
+            {"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "a"}}]}}]}))])),
     ("endless comments", ("4", "4", lambda ask: [OPEN, Forever(b": keep-alive\n\n")])),
     ("endless event", ("4", "4", lambda ask: [OPEN, b"data: ", Forever(b"a")])),
     ("endless lines of one event", ("4", "4", lambda ask: [OPEN, Forever(b"data: a\n")])),
     ("endless chunk", ("4", "4", lambda ask: [CHUNKED, b"ffffffffffff\r\n", Forever(b"{")])),
-    ("endless small chunks", ("4", "4", lambda ask: [CHUNKED, chunked(b"{"), Forever(b"2\r\n  \r\n")])),
-    ("endless trailers", ("4", "4", lambda ask: [CHUNKED, chunked(b"{"), b"0\r\n", Forever(b"A: b\r\n")])),
-    ("endless error", ("4", "4", lambda ask: [answer(b"", "500 Oops", length=False), Forever(b"<")])),
-    ("endless 401", ("45", "45", lambda ask: [answer(b"", "401 No", length=False), Forever(b"no ")])),
+    ("endless small chunks",
+     ("4", "4", lambda ask: [CHUNKED, chunked(b"{"), Forever(b"2\r\n  \r\n")])),
+    ("endless trailers",
+     ("4", "4", lambda ask: [CHUNKED, chunked(b"{"), b"0\r\n", Forever(b"A: b\r\n")])),
+    ("endless error",
+     ("4", "4", lambda ask: [answer(b"", "500 Oops", length=False), Forever(b"<")])),
+    ("endless 401",
+     ("45", "45", lambda ask: [answer(b"", "401 No", length=False), Forever(b"no ")])),
     ("storm of 100", ("4", "4", lambda ask: [Forever(b"HTTP/1.1 100 Continue\r\n\r\n")])),
     ("storm of 103", ("4", "4", lambda ask: [Forever(b"HTTP/1.1 103 Early Hints\r\n\r\n")])),
     # lies about lengths, wrong chunking
@@ -7079,7 +7644,8 @@ FIRE = collections.OrderedDict([
     ("length zero", ("4", "4", lambda ask: [good(ask, "Content-Length: 0")])),
     ("length negative", ("04", "04", lambda ask: [good(ask, "Content-Length: -5")])),
     ("length garbage", ("04", "04", lambda ask: [good(ask, "Content-Length: many")])),
-    ("length of 5000 digits", ("04", "04", lambda ask: [good(ask, "Content-Length: " + "9" * 5000)])),
+    ("length of 5000 digits",
+     ("04", "04", lambda ask: [good(ask, "Content-Length: " + "9" * 5000)])),
     ("length underscored", ("04", "04", lambda ask: [good(ask, "Content-Length: 1_0")])),
     ("two lengths", ("4", "4", lambda ask: [good(ask, "Content-Length: 3", "Content-Length: 7")])),
     ("length and chunked", ("04", "04", lambda ask: [
@@ -7087,17 +7653,22 @@ FIRE = collections.OrderedDict([
         + chunked(payload(ask)) + b"0\r\n\r\n"])),
     ("chunk size bad", ("4", "4", lambda ask: [CHUNKED, b"zz\r\n", payload(ask)])),
     ("chunk size empty", ("4", "4", lambda ask: [CHUNKED, b"\r\n", payload(ask)])),
-    ("chunk size negative", ("04", "04", lambda ask: [CHUNKED, b"-5\r\n", payload(ask), b"\r\n0\r\n\r\n"])),
-    ("chunk size of 5000 digits", ("4", "04", lambda ask: [CHUNKED, b"9" * 5000, b"\r\n", payload(ask)])),
+    ("chunk size negative",
+     ("04", "04", lambda ask: [CHUNKED, b"-5\r\n", payload(ask), b"\r\n0\r\n\r\n"])),
+    ("chunk size of 5000 digits",
+     ("4", "04", lambda ask: [CHUNKED, b"9" * 5000, b"\r\n", payload(ask)])),
     ("chunk size line too long", ("4", "4", lambda ask: [CHUNKED, b"5;" + b"a" * 70000, b"\r\n"])),
-    ("chunk without its CRLF", ("04", "04", lambda ask: [CHUNKED, chunked(payload(ask))[:-2], b"0\r\n\r\n"])),
+    ("chunk without its CRLF",
+     ("04", "04", lambda ask: [CHUNKED, chunked(payload(ask))[:-2], b"0\r\n\r\n"])),
     ("no last chunk", ("4", "04", lambda ask: [CHUNKED, chunked(payload(ask))])),
     ("chunks of one byte", ("0", "0", lambda ask: [
-        CHUNKED, b"".join(chunked(bytes([byte])) for byte in payload(ask)), b"0\r\nTrailer: a\r\n\r\n"])),
+        CHUNKED, b"".join(chunked(bytes([byte])) for byte in payload(ask)),
+        b"0\r\nTrailer: a\r\n\r\n"])),
     # no HTTP, or much of it
     ("garbage", ("4", "4", lambda ask: [bytes(range(256)) * 8])),
     ("garbage status", ("4", "4", lambda ask: [b"HTTP/1.1 abc OK\r\n\r\n{}"])),
-    ("status of 5000 digits", ("4", "4", lambda ask: [b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n"])),
+    ("status of 5000 digits",
+     ("4", "4", lambda ask: [b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n"])),
     ("status 99", ("4", "4", lambda ask: [answer(payload(ask), "99 Low")])),
     ("status 999", ("4", "4", lambda ask: [answer(payload(ask), "999 High")])),
     ("HTTP/0.9", ("4", "4", lambda ask: [payload(ask)])),
@@ -7106,13 +7677,20 @@ FIRE = collections.OrderedDict([
     ("a TLS alert", ("4", "4", lambda ask: [b"\x15\x03\x01\x00\x02\x02\x46"])),
     ("a bare newline", ("4", "4", lambda ask: [b"\n\n\n"])),
     ("huge header line", ("4", "4", lambda ask: [good(ask, "X-A: " + "b" * 70000)])),
-    ("200 headers", ("4", "4", lambda ask: [good(ask, *["X-%d: b" % number for number in range(200)])])),
-    ("headers without colons", ("04", "04", lambda ask: [good(ask, "nonsense", ": nameless", " folded")])),
-    ("unknown coding", ("4", "4", lambda ask: [answer(b"\x00\x01", fields=["Content-Encoding: zstd"])])),
-    ("gzip though not asked", ("0", "0", lambda ask: [answer(gzip.compress(payload(ask)), fields=["Content-Encoding: gzip"])])),
+    ("200 headers",
+     ("4", "4", lambda ask: [good(ask, *["X-%d: b" % number for number in range(200)])])),
+    ("headers without colons",
+     ("04", "04", lambda ask: [good(ask, "nonsense", ": nameless", " folded")])),
+    ("unknown coding",
+     ("4", "4", lambda ask: [answer(b"\x00\x01", fields=["Content-Encoding: zstd"])])),
+    ("gzip though not asked",
+     ("0", "0",
+      lambda ask: [answer(gzip.compress(payload(ask)), fields=["Content-Encoding: gzip"])])),
     ("gzip damaged", ("4", "4", lambda ask: [answer(gzip.compress(payload(ask))[:12] + b"\xff" * 50,
                                                     fields=["Content-Encoding: gzip"])])),
-    ("gzip cut off", ("4", "4", lambda ask: [answer(gzip.compress(payload(ask))[:-20], fields=["Content-Encoding: gzip"])])),
+    ("gzip cut off",
+     ("4", "4",
+      lambda ask: [answer(gzip.compress(payload(ask))[:-20], fields=["Content-Encoding: gzip"])])),
     ("gzip bomb", ("4", "4", lambda ask: [answer(bomb(), fields=["Content-Encoding: gzip"])])),
     ("Set-Cookie", ("0", "0", lambda ask: [good(ask, "Set-Cookie: a=b; Domain=127.0.0.1")])),
     # statuses
@@ -7121,42 +7699,64 @@ FIRE = collections.OrderedDict([
     ("304", ("4", "4", lambda ask: [answer(b"", "304 Not Modified")])),
     ("401", ("5", "5", lambda ask: [echo(ask, "401 Unauthorized")])),
     ("403", ("5", "5", lambda ask: [echo(ask, "403 Forbidden")])),
-    ("404 in HTML", ("4", "4", lambda ask: [answer(b"<html><script>alert(1)</script><h1>No", "404 Not Found")])),
+    ("404 in HTML",
+     ("4", "4", lambda ask: [answer(b"<html><script>alert(1)</script><h1>No", "404 Not Found")])),
     ("407", ("4", "4", lambda ask: [echo(ask, "407 Proxy Authentication Required")])),
     ("429", ("4", "4", lambda ask: [echo(ask, "429 Too Many Requests")])),
-    ("500 with the Authorization header", ("4", "4", lambda ask: [echo(ask, "500 Oops", "Authorization: Bearer %s")])),
+    ("500 with the Authorization header",
+     ("4", "4", lambda ask: [echo(ask, "500 Oops", "Authorization: Bearer %s")])),
     ("503 without a body", ("4", "4", lambda ask: [answer(b"", "503 Service Unavailable")])),
     ("redirect to another origin", ("4", "4", lambda ask: [
         answer(b"", "302 Found", ["Location: %s/v1/models" % ask.elsewhere])])),
     ("redirect 308", ("4", "4", lambda ask: [
-        answer(b"", "308 Permanent Redirect", ["Location: %s/v1/chat/completions" % ask.elsewhere])])),
-    ("redirect to a file", ("4", "4", lambda ask: [answer(b"", "301 Moved", ["Location: file:///etc/passwd"])])),
-    ("redirect to nowhere", ("4", "4", lambda ask: [answer(b"", "301 Moved", ["Location: http://[::1"])])),
+        answer(b"", "308 Permanent Redirect",
+               ["Location: %s/v1/chat/completions" % ask.elsewhere])])),
+    ("redirect to a file",
+     ("4", "4", lambda ask: [answer(b"", "301 Moved", ["Location: file:///etc/passwd"])])),
+    ("redirect to nowhere",
+     ("4", "4", lambda ask: [answer(b"", "301 Moved", ["Location: http://[::1"])])),
     ("redirect without a place", ("4", "4", lambda ask: [answer(b"", "307 Moved")])),
-    ("redirect with a password", ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: http://u:%s@h/" % FIRE_KEY])])),
-    ("redirect with 60 kB", ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: http://h/" + "a" * 60000])])),
+    ("redirect with a password",
+     ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: http://u:%s@h/" % FIRE_KEY])])),
+    ("redirect with 60 kB",
+     ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: http://h/" + "a" * 60000])])),
     # JSON that is none, or too much
     ("an empty body", ("4", "4", lambda ask: [answer(b"")])),
     ("JSON of 100,000 levels", ("4", "4", lambda ask: [json_or_stream(ask, DEEP)])),
     ("JSON of 900 levels in an error", ("4", "4", lambda ask: [answer(DEEP_ERROR, "500 Oops")])),
-    ("JSON of 900 levels in a good answer", ("4", "4", lambda ask: [json_or_stream(ask, DEEP_ERROR)])),
+    ("JSON of 900 levels in a good answer",
+     ("4", "4", lambda ask: [json_or_stream(ask, DEEP_ERROR)])),
     ("JSON of 900 levels as arguments", ("4", "4", lambda ask: [json_or_stream(
-        ask, b'{"choices": [{"%s": {"tool_calls": [{"function": {"name": "f", "arguments": %s}}]}, "finish_reason": "stop"}]}'
+        ask,
+        b'{"choices": [{"%s": {"tool_calls": [{"function": {"name": "f", "arguments": %s}}]}, '
+        b'"finish_reason": "stop"}]}'
         % (b"delta" if ask.streamed else b"message", DEEP[:900] + DEEP[-900:]))])),
     ("JSON of 900 levels as id", ("14", "04", lambda ask: [json_or_stream(
-        ask, b'{"data": [], "choices": [{"finish_reason": "stop"}], "id": ' + DEEP[:900] + DEEP[-900:] + b"}")])),
+        ask,
+        b'{"data": [], "choices": [{"finish_reason": "stop"}], "id": ' + DEEP[:900] + DEEP[-900:]
+        + b"}")])),
     ("duplicate keys", ("0", "0", lambda ask: [json_or_stream(
-        ask, b'{"data": 1, "data": [{"id": 1, "id": "m"}], "choices": 2, "choices": [{"finish_reason": "stop"}]}')])),
-    ("NaN and Infinity", ("0", "0", lambda ask: [json_or_stream(
-        ask, b'{"data": [{"id": "m", "max_model_len": NaN}, {"id": "n", "max_model_len": Infinity}], "id": NaN, '
-             b'"usage": {"prompt_tokens": NaN, "completion_tokens": -Infinity}, "choices": [{"finish_reason": "stop"}]}')])),
+        ask,
+        b'{"data": 1, "data": [{"id": 1, "id": "m"}], "choices": 2, "choices": [{"finish_reason": '
+        b'"stop"}]}')])),
+    ("NaN and Infinity", ("4", "0", lambda ask: [json_or_stream(
+        ask,
+        b'{"data": [{"id": "m", "max_model_len": NaN}, {"id": "n", "max_model_len": Infinity}], '
+        b'"id": NaN, "usage": {"prompt_tokens": NaN, "completion_tokens": -Infinity}, '
+        b'"choices": [{"finish_reason": "stop"}]}')])),
     ("integers of 1 MB", ("04", "04", lambda ask: [json_or_stream(
-        ask, b'{"data": [{"id": "m", "max_model_len": 1%s}], "choices": [{"finish_reason": "stop"}]}' % (b"0" * 1000000))])),
+        ask,
+        b'{"data": [{"id": "m", "max_model_len": 1%s}], "choices": [{"finish_reason": "stop"}]}'
+        % (b"0" * 1000000))])),
     ("integers of 350 digits", ("0", "0", lambda ask: [json_or_stream(
-        ask, b'{"data": [{"id": "m", "max_model_len": 1%s}], "choices": [{"delta": {"content": "a"}, "message": {"content": "a"},'
-             b'"finish_reason": "stop"}], "usage": {"completion_tokens": 1%s}}' % (b"0" * 350, b"0" * 350))])),
+        ask,
+        b'{"data": [{"id": "m", "max_model_len": 1%s}], "choices": [{"delta": {"content": "a"}, '
+        b'"message": {"content": "a"}, "finish_reason": "stop"}], '
+        b'"usage": {"completion_tokens": 1%s}}' % (b"0" * 350, b"0" * 350))])),
     ("lone surrogates", ("0", "0", lambda ask: [answer(payload(ask, "a\ud800b\udfffc"))])),
-    ("no UTF-8", ("4", "04", lambda ask: [answer(payload(ask).replace(b"hello", b"h\xff\xc0\x80\xed\xa0\x80llo"))])),
+    ("no UTF-8",
+     ("4", "04",
+      lambda ask: [answer(payload(ask).replace(b"hello", b"h\xff\xc0\x80\xed\xa0\x80llo"))])),
     ("UTF-16", ("4", "4", lambda ask: [answer(payload(ask).decode("ascii").encode("utf-16"))])),
     ("a byte-order mark", ("0", "04", lambda ask: [answer(b"\xef\xbb\xbf" + payload(ask))])),
     ("NULs", ("4", "4", lambda ask: [answer(b"\0" * 5000)])),
@@ -7166,11 +7766,15 @@ FIRE = collections.OrderedDict([
     ("null", ("4", "4", lambda ask: [answer(b"null")])),
     ("an empty list", ("4", "4", lambda ask: [answer(b"[]")])),
     ("data null", ("4", "04", lambda ask: [json_or_stream(ask, {"data": None})])),
-    ("no models, no choices", ("1", "04", lambda ask: [json_or_stream(ask, {"data": [], "choices": []})])),
-    ("an error with status 200", ("4", "4", lambda ask: [json_or_stream(ask, {"error": {"message": EVIL, "code": 400}})])),
-    ("an error with a wrong code", ("4", "4", lambda ask: [json_or_stream(ask, {"error": {"message": ["a"], "code": True}})])),
+    ("no models, no choices",
+     ("1", "04", lambda ask: [json_or_stream(ask, {"data": [], "choices": []})])),
+    ("an error with status 200",
+     ("4", "4", lambda ask: [json_or_stream(ask, {"error": {"message": EVIL, "code": 400}})])),
+    ("an error with a wrong code",
+     ("4", "4", lambda ask: [json_or_stream(ask, {"error": {"message": ["a"], "code": True}})])),
     ("many models", ("0", "0", lambda ask: [
-        answer(json_bytes({"data": [{"id": "m%d" % number} for number in range(2000)]})) if ask.listing else good(ask)])),
+        answer(json_bytes({"data": [{"id": "m%d" % number} for number in range(2000)]}))
+        if ask.listing else good(ask)])),
     # types
     ("numbers in every field", ("01", "04", lambda ask: [wrong_types(ask, 7)])),
     ("null in every field", ("01", "04", lambda ask: [wrong_types(ask, None)])),
@@ -7181,33 +7785,44 @@ FIRE = collections.OrderedDict([
     ("negative numbers in every field", ("01", "04", lambda ask: [wrong_types(ask, -1.5)])),
     # the terminal
     ("escapes in every field", ("0", "0", lambda ask: [answer(payload(ask, EVIL))])),
-    ("raw escapes in every field", ("4", "04", lambda ask: [answer(payload(ask, EVIL).replace(b"\\u001b", b"\x1b"))])),
+    ("raw escapes in every field",
+     ("4", "04", lambda ask: [answer(payload(ask, EVIL).replace(b"\\u001b", b"\x1b"))])),
     ("escapes in an error", ("4", "4", lambda ask: [
-        answer(b'{"error": {"message": %s}}' % ESCAPED_EVIL, "500 " + EVIL_FIELD, ["Server: " + EVIL_FIELD])])),
-    ("escapes in a refusal", ("5", "5", lambda ask: [answer(EVIL_FIELD.encode("latin-1"), "401 " + EVIL_FIELD)])),
+        answer(b'{"error": {"message": %s}}' % ESCAPED_EVIL, "500 " + EVIL_FIELD,
+               ["Server: " + EVIL_FIELD])])),
+    ("escapes in a refusal",
+     ("5", "5", lambda ask: [answer(EVIL_FIELD.encode("latin-1"), "401 " + EVIL_FIELD)])),
     ("escapes in a redirect", ("4", "4", lambda ask: [
         answer(b"", "302 Found", ["Location: http://h/" + EVIL_FIELD, "Server: " + EVIL_FIELD])])),
     ("escapes in the status line", ("4", "4", lambda ask: [b"HTTP/1.1 200\x1b[2J OK\r\n\r\n"])),
-    ("escapes in a bad event", ("4", "4", lambda ask: [answer(b"data: \x1b[2J\xc2\x9b31m\r\n\r\n")])),
+    ("escapes in a bad event",
+     ("4", "4", lambda ask: [answer(b"data: \x1b[2J\xc2\x9b31m\r\n\r\n")])),
     # the key
     ("the key in every field", ("0", "0", lambda ask: [answer(payload(ask, ask.key))])),
-    ("every spelling in every field", ("0", "0", lambda ask: [answer(payload(ask, " ".join(spellings(ask.key)))) if ask.key
+    ("every spelling in every field",
+     ("0", "0", lambda ask: [answer(payload(ask, " ".join(spellings(ask.key)))) if ask.key
                                                              else good(ask)])),
     ("the key cut across events", ("0", "0", lambda ask: [cut_stream(ask)])),
-    ("the key in a bad event", ("4", "4", lambda ask: [answer(b"data: " + b"x" * 60 + ask.key.encode() + b"\n\n")])),
-    ("the key in the status line", ("4", "4", lambda ask: [answer(b"", "500 " + "y" * 45 + ask.key)])),
+    ("the key in a bad event",
+     ("4", "4", lambda ask: [answer(b"data: " + b"x" * 60 + ask.key.encode() + b"\n\n")])),
+    ("the key in the status line",
+     ("4", "4", lambda ask: [answer(b"", "500 " + "y" * 45 + ask.key)])),
     ("the key in no HTTP", ("4", "4", lambda ask: [ask.key.encode("latin-1") + b"\r\n\r\n"])),
-    ("the key as a Location", ("4", "4", lambda ask: [answer(b"", "302 Found", ["Location: /" + urllib.parse.quote(ask.key)])])),
+    ("the key as a Location",
+     ("4", "4",
+      lambda ask: [answer(b"", "302 Found", ["Location: /" + urllib.parse.quote(ask.key)])])),
     ("the key as aliases", ("4", "4", lambda ask: [answer(
         b"{\"error\": {\"message\": \"The model `x` does not exist. Valid aliases: `%s`\"}}"
         % json.dumps(ask.key)[1:-1].encode(), "404 Not Found")])),
     ("a context error of 1 MB", ("4", "4", lambda ask: [answer(
-        json_bytes({"message": "maximum context length is 9 tokens " + ask.key * 30000}), "400 Bad")])),
+        json_bytes({"message": "maximum context length is 9 tokens " + ask.key * 30000}),
+        "400 Bad")])),
 ] + [("the key where texts are cut: %d" % len(padding), ("4", "4", lambda ask, padding=padding: [
     echo(ask, "500 Oops", padding)])) for padding in PADDED])
 
 UNREAD = ("stall on accept", "reset on accept", "close on accept")
-CAPS = {"MODEL_LIST_LIMIT": 1100000, "ANSWER_LIMIT": 1100000, "EVENT_LIMIT": 1100000, "STREAM_LIMIT": 1200000}
+CAPS = {"MODEL_LIST_LIMIT": 1100000, "ANSWER_LIMIT": 1100000, "EVENT_LIMIT": 1100000,
+        "STREAM_LIMIT": 1200000}
 HASTY = ("stall", "drip", "endless", "storm")        # what ends by its timeout is given a short one
 SLACK = 12 * 1048576                   # what the kernel holds between two sockets of one machine
 PATIENCE_S = 240                       # for the whole table; a run that hangs would take for ever
@@ -7222,28 +7837,39 @@ VERBS_UNDER_FIRE = (
 
 
 class UnderFireTest(unittest.TestCase):
-    """Every verb against every misbehaving server: status, time, memory, no traceback, no escape, no key."""
+    """Every verb against every misbehaving server: status, time, memory, no traceback, no escape,
+    no key.
+    """
 
     def setUp(self):
         self.folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)
-        self.outcomes = []           # (case, arguments, promise, status or exception, output, bytes a connection)
+        # (case, arguments, promise, status or exception, output, what is unsafe in it, bytes a connection)
+        self.outcomes = []
 
     def write_config(self, name, origin, listing=False):
-        """Write a config: with a declared model (its server is asked for no list), or one that only lists."""
+        """Write a config: with a declared model (its server is asked for no list), or one that only
+        lists.
+        """
         path = os.path.join(self.folder, "%s-%d.json" % (name, listing))
         block = {"baseUrl": origin + "/v1", "apiKey": FIRE_KEY, "headers": {"X-Other": OTHER_KEY},
-                 "models": [] if listing else [{"id": "m", "name": "m", "contextWindow": 4096, "maxTokens": 64}]}
+                 "models": [] if listing
+                 else [{"id": "m", "name": "m", "contextWindow": 4096, "maxTokens": 64}]}
         asked = {"vllm/*": {}} if listing else {}
         with open(path, "w") as target:
-            json.dump({"models": {"providers": {"vllm": block}}, "agents": {"defaults": {"models": asked}}}, target)
+            json.dump(
+                {"models": {"providers": {"vllm": block}},
+                 "agents": {"defaults": {"models": asked}}}, target)
         return path
 
     def asked(self, number):
-        """Return the rows to run against a server: list or chat, and one of the others in turn; in a long run all."""
+        """Return the rows to run against a server: list or chat, and one of the others in turn; in
+        a long run all.
+        """
         if os.environ.get("OPENCLAW_VLLM_FUZZ"):
             return VERBS_UNDER_FIRE
-        return VERBS_UNDER_FIRE[number % 2], VERBS_UNDER_FIRE[2 + number % (len(VERBS_UNDER_FIRE) - 2)]
+        return VERBS_UNDER_FIRE[number % 2], VERBS_UNDER_FIRE[2 + number
+                                                              % (len(VERBS_UNDER_FIRE) - 2)]
 
     def fire(self, number, name, elsewhere):
         promises = FIRE[name]
@@ -7252,11 +7878,16 @@ class UnderFireTest(unittest.TestCase):
                 sent, connections = server.sent, server.connections
                 path = self.write_config(number, server.origin, arguments[0] == "list")
                 try:
-                    status, out, err = run(arguments + ["--config", path, "--timeout", "0.25" if name.startswith(HASTY) else "60"])
+                    status, out, err = run(arguments
+                                           + ["--config", path, "--timeout",
+                                              "0.25" if name.startswith(HASTY) else "60"])
                 except BaseException as error:       # a traceback, for the user
                     status, out, err = error, "", ""
                 promised = column if isinstance(column, str) else promises[column]
-                self.outcomes.append((name, arguments, promised, status, out + err,
+                shown = out + err
+                if arguments[0] == "chat" and "--json" not in arguments:     # standard output is no terminal
+                    shown = err
+                self.outcomes.append((name, arguments, promised, status, out + err, UNSAFE.findall(shown),
                                       (server.sent - sent) / max(1, server.connections - connections)))
 
     def test_every_verb_survives_every_server(self):
@@ -7276,51 +7907,62 @@ class UnderFireTest(unittest.TestCase):
                 thread.join(max(0, until - time.monotonic()))
             alive = any(thread.is_alive() for thread in threads)
         done = collections.Counter(outcome[0] for outcome in self.outcomes)
-        self.assertEqual([name for number, name in enumerate(FIRE) if done[name] < len(self.asked(number))], [],
+        self.assertEqual(
+            [name for number, name in enumerate(FIRE) if done[name] < len(self.asked(number))], [],
                          "these hang" if alive else "")
         self.assertEqual(elsewhere.connections, 0, "a redirect was followed")
-        for name, arguments, promised, status, text, sent in self.outcomes:
+        for name, arguments, promised, status, text, unsafe, sent in self.outcomes:
             with self.subTest(server=name, arguments=arguments):
                 self.assertIn(str(status), list(promised), "%r\n%s" % (status, text[:2000]))
                 self.assertEqual(leaks(text), [])
-                self.assertEqual(UNSAFE.findall(text), [])
+                self.assertEqual(unsafe, [])
                 self.assertNotIn("Traceback", text)
                 exchanges = 4 if arguments[0] == "doctor" else 1
-                if not name.startswith(("endless trailers", "storm")):       # read and forgotten; their time is bounded
+                # read and forgotten; their time is bounded
+                if not name.startswith(("endless trailers", "storm")):
                     self.assertLess(sent, exchanges * (max(CAPS.values()) + SLACK))
                 if status in (4, 5) and arguments[0] in ("list", "chat"):
                     self.assertIn("error: ", text)
-                    self.assertLess(len(text), 2000 if arguments[0] == "list" else CAPS["STREAM_LIMIT"])
+                    self.assertLess(len(text),
+                                    2000 if arguments[0] == "list" else CAPS["STREAM_LIMIT"])
 
     def test_what_the_module_raises_holds_no_key(self):
         for name in [name for name in FIRE if "key" in name or name[:3].isdigit()]:
-            with self.subTest(server=name), fire_server(FIRE[name][2], elsewhere="http://127.0.0.1:9") as server:
-                provider = vllm.resolve_provider(vllm.load_settings(self.write_config(0, server.origin), {}))
+            with self.subTest(server=name), fire_server(FIRE[name][2],
+                                                        elsewhere="http://127.0.0.1:9") as server:
+                provider = vllm.resolve_provider(
+                    vllm.load_settings(self.write_config(0, server.origin), {}))
                 for act in (lambda: vllm.discover_models(provider, 5),
                             lambda: vllm.chat(provider, {"messages": []}, timeout_s=5)):
                     try:
                         act()
                     except vllm.Error as error:
                         facts = [value for key, value in error.facts.items()]
-                        self.assertEqual(leaks("%s %s %s %r" % (error, error.hint, facts, error)), [])
+                        self.assertEqual(leaks("%s %s %s %r" % (error, error.hint, facts, error)),
+                                         [])
 
     def test_a_row_that_is_cut_to_fit_the_terminal_shows_no_part_of_the_key(self):
         rows = [{"id": "a" * padding + FIRE_KEY, "max_model_len": 5} for padding in range(30)]
         with fire_server(lambda ask: [answer(json_bytes({"data": rows}))]) as server:
             with mock.patch.object(vllm, "is_terminal", lambda stream: True), \
-                    mock.patch.object(shutil, "get_terminal_size", lambda *_: os.terminal_size((40, 20))):
-                status, out, _ = run(["list", "--base-url", server.origin + "/v1"], {"VLLM_API_KEY": FIRE_KEY})
+                    mock.patch.object(shutil, "get_terminal_size",
+                                      lambda *_: os.terminal_size((40, 20))):
+                status, out, _ = run(["list", "--base-url", server.origin + "/v1"],
+                                     {"VLLM_API_KEY": FIRE_KEY})
         self.assertEqual((status, leaks(out)), (0, []))
 
     def test_tls_and_proxies_that_misbehave(self):
-        names = ("stall on accept", "reset on accept", "close on accept", "garbage", "garbage status", "HTTP/2", "SSH", "a TLS alert",
+        names = ("stall on accept", "reset on accept", "close on accept", "garbage",
+                 "garbage status", "HTTP/2", "SSH", "a TLS alert",
                  "drip in the headers", "endless header line", "endless headers", "storm of 100")
         for name in names:
             with fire_server(FIRE[name][2], unread=True) as server:
                 proxied = {"http_proxy": server.origin, "https_proxy": server.origin}
-                for url, env in (("https" + server.origin[4:], {}), ("http://192.0.2.1", proxied), ("https://192.0.2.1", proxied)):
+                for url, env in (("https" + server.origin[4:], {}), ("http://192.0.2.1", proxied),
+                                 ("https://192.0.2.1", proxied)):
                     with self.subTest(server=name, url=url.partition(":")[0], env=env):
-                        status, out, err = run(["list", "--base-url", url + "/v1", "--timeout", "0.2"],
+                        status, out, err = run(
+                            ["list", "--base-url", url + "/v1", "--timeout", "0.2"],
                                                     dict(env, VLLM_API_KEY=FIRE_KEY))
                         self.assertEqual((status, out), (4, ""), err)
                         self.assertEqual((leaks(err), UNSAFE.findall(err)), ([], []))
@@ -7334,13 +7976,18 @@ class UnderFireTest(unittest.TestCase):
 
     @unittest.skipUnless(os.path.exists("/proc/self/status"), "needs the memory of one process")
     def test_memory_stays_bounded(self):
-        for name, arguments in (("gzip bomb", ["list"]), ("endless small chunks", ["list"]), ("endless stream", ["chat", "hi"])):
-            with self.subTest(server=name, arguments=arguments), fire_server(FIRE[name][2]) as server:
+        for name, arguments in (("gzip bomb", ["list"]), ("endless small chunks", ["list"]),
+                                ("endless stream", ["chat", "hi"])):
+            with self.subTest(server=name,
+                              arguments=arguments), fire_server(FIRE[name][2]) as server:
                 path = self.write_config(0, server.origin, arguments == ["list"])
-                code = ("import sys, openclaw_vllm as vllm\nvllm.STREAM_LIMIT = 1 << 22\nvllm.main(sys.argv[1:])\n"
+                code = (
+                    "import sys, openclaw_vllm as vllm\nvllm.STREAM_LIMIT = 1 << "
+                    "22\nvllm.main(sys.argv[1:])\n"
                         "vllm.os.write(3, open('/proc/self/status', 'rb').read())")
                 status = subprocess.check_output(
-                    ["sh", "-c", '"$@" 3>&1 >/dev/null 2>&1', "sh", sys.executable, "-c", code] + arguments
+                    ["sh", "-c", '"$@" 3>&1 >/dev/null 2>&1', "sh", sys.executable, "-c", code]
+                    + arguments
                     + ["--config", path, "--timeout", "0.5"], cwd=HERE, stdin=subprocess.DEVNULL)
                 peak_kb = int(re.search(rb"VmHWM:\s*([0-9]+) kB", status).group(1))
                 self.assertLess(peak_kb, 150 * 1024)
@@ -7351,9 +7998,12 @@ class UnderFireTest(unittest.TestCase):
 # ----------------------------------------------------------------------------
 
 FUZZ_S = float(os.environ.get("OPENCLAW_VLLM_FUZZ") or 1)        # for all targets together
-TEXTS = ("", "a", "vllm", "m", "vllm/m", "http://h:1/v1", "${A_B}", "${", "$$", "user", "tool", "developer", "off", "high", "\0", "\n",
-         "\ud800", "\U0001f600", "漢字", "²", "٣", "__proto__", "x" * 400, "9" * 5000, "$VLLM_API_KEY", "text", "image_url", "{}")
-SCALARS = (None, True, False, 0, 1, -1, 7, 1.5, -0.0, 1e308, -1e308, math.inf, -math.inf, math.nan, 10 ** 299, -10 ** 299, 2 ** 63)
+TEXTS = ("", "a", "vllm", "m", "vllm/m", "http://h:1/v1", "${A_B}", "${", "$$", "user", "tool",
+         "developer", "off", "high", "\0", "\n",
+         "\ud800", "\U0001f600", "漢字", "²", "٣", "__proto__", "x" * 400, "9" * 5000,
+         "$VLLM_API_KEY", "text", "image_url", "{}")
+SCALARS = (None, True, False, 0, 1, -1, 7, 1.5, -0.0, 1e308, -1e308, math.inf, -math.inf, math.nan,
+           10 ** 299, -10 ** 299, 2 ** 63)
 
 
 def any_json(rng, words=TEXTS, depth=4):
@@ -7382,9 +8032,11 @@ def mutated(rng, value, words, chance=0.08):
     if rng.random() < chance:
         return any_json(rng, words, 3)
     if isinstance(value, list):
-        return [mutated(rng, item, words, chance) for item in value for _ in range(rng.choice((1, 1, 1, 1, 0, 2)))]
+        return [mutated(rng, item, words, chance) for item in value
+                for _ in range(rng.choice((1, 1, 1, 1, 0, 2)))]
     if isinstance(value, dict):
-        kept = {key: mutated(rng, item, words, chance) for key, item in value.items() if rng.random() > chance / 2}
+        kept = {key: mutated(rng, item, words, chance) for key,
+                item in value.items() if rng.random() > chance / 2}
         if rng.random() < chance:
             kept[rng.choice(words)] = any_json(rng, words, 2)
         return kept
@@ -7395,7 +8047,9 @@ def places_of(value, path=()):
     """Yield the key path of everything in a JSON value."""
     if path:
         yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    items = value.items() if isinstance(value,
+                                        dict) else enumerate(value if isinstance(value, list)
+                                                             else ())
     for key, item in items:
         for place in places_of(item, path + (key,)):
             yield place
@@ -7404,7 +8058,8 @@ def places_of(value, path=()):
 def put(value, path, item):
     """Replace what stands at a key path, where there still is such a place."""
     for key in path[:-1]:
-        value = value[key] if key in (value if isinstance(value, dict) else range(len(value))) else None
+        value = value[key] if key in (value if isinstance(value, dict)
+                                      else range(len(value))) else None
         if not isinstance(value, (dict, list)):
             return
     if isinstance(value, dict) or path[-1] in range(len(value)):
@@ -7416,44 +8071,75 @@ def mangled(rng, text, tokens):
     for _ in range(rng.randrange(1, 6)):
         start = rng.randrange(len(text) + 1)
         end = min(len(text), start + rng.choice((0, 0, 1, 2, 9)))
-        text = text[:start] + rng.choice(("", text[start:end] * 2, rng.choice(tokens), chr(rng.randrange(0x300)))) + text[end:]
+        text = text[:start] + rng.choice(
+            ("", text[start:end] * 2, rng.choice(tokens), chr(rng.randrange(0x300)))) + text[end:]
     return text
 
 
 CONFIG = {
     "models": {"mode": "merge", "providers": {
-        "vllm": {"baseUrl": "http://h:8000/v1", "apiKey": "${A_B}", "api": "openai-completions", "timeoutSeconds": 30,
-                 "headers": {"X-A": "${A_B}", "X-B": {"source": "env", "provider": "default", "id": "A_B"}},
-                 "request": {"auth": {"mode": "header", "headerName": "X-C", "value": "v", "prefix": "p "}, "headers": {"X-D": "d"}},
-                 "models": [{"id": "m", "name": "M", "contextWindow": 4096, "contextTokens": 4000, "maxTokens": 64, "reasoning": True,
+        "vllm": {"baseUrl": "http://h:8000/v1", "apiKey": "${A_B}", "api": "openai-completions",
+                 "timeoutSeconds": 30,
+                 "headers": {"X-A": "${A_B}",
+                             "X-B": {"source": "env", "provider": "default", "id": "A_B"}},
+                 "request": {
+                     "auth": {"mode": "header", "headerName": "X-C", "value": "v", "prefix": "p "},
+                     "headers": {"X-D": "d"}},
+                 "models": [{"id": "m", "name": "M", "contextWindow": 4096, "contextTokens": 4000,
+                             "maxTokens": 64, "reasoning": True,
                              "input": ["text", "image"], "headers": {"X-E": "e"},
-                             "compat": {"thinkingFormat": "qwen", "supportsReasoningEffort": True, "maxTokensField": "max_tokens",
-                                        "supportedReasoningEfforts": ["low", "high"], "reasoningEffortMap": {"off": "none"},
-                                        "requiresToolResultName": True, "requiresStringContent": True,
-                                        "requiresAssistantAfterToolResult": True, "strictMessageKeys": True}}]},
-        "other": {"baseUrl": "https://h/v1", "apiKey": "VLLM_API_KEY", "models": [], "maxTokens": 9, "contextWindow": 99}}},
-    "agents": {"defaults": {"model": {"primary": "vllm/m", "fallbacks": ["other/n"]}, "imageModel": "vllm/m",
-                            "models": {"vllm/m": {"alias": "a", "params": {"temperature": 1, "thinking": "high"}}, "vllm/*": {}},
-                            "params": {"topP": 0.5, "stop": "x", "extra_body": {"top_k": 1}}, "thinkingDefault": "off"}},
-    "plugins": {"entries": {"vllm": {"enabled": True}}}, "env": {"vars": {"A_B": "value", "C": "${A_B}"}}, "$include": []}
-CONFIG_WORDS = words_of(CONFIG) + TEXTS + ("$include", "./a.json5", "../x", "openai-responses", "authorization-bearer", "token")
+                             "compat": {"thinkingFormat": "qwen", "supportsReasoningEffort": True,
+                                        "maxTokensField": "max_tokens",
+                                        "supportedReasoningEfforts": ["low", "high"],
+                                        "reasoningEffortMap": {"off": "none"},
+                                        "requiresToolResultName": True,
+                                        "requiresStringContent": True,
+                                        "requiresAssistantAfterToolResult": True,
+                                        "strictMessageKeys": True}}]},
+        "other": {"baseUrl": "https://h/v1", "apiKey": "VLLM_API_KEY", "models": [], "maxTokens": 9,
+                  "contextWindow": 99}}},
+    "agents": {
+        "defaults": {"model": {"primary": "vllm/m", "fallbacks": ["other/n"]},
+                     "imageModel": "vllm/m",
+                            "models": {
+                                "vllm/m": {"alias": "a",
+                                           "params": {"temperature": 1, "thinking": "high"}},
+                                           "vllm/*": {}},
+                            "params": {"topP": 0.5, "stop": "x", "extra_body": {"top_k": 1}},
+                            "thinkingDefault": "off"}},
+    "plugins": {"entries": {"vllm": {"enabled": True}}},
+    "env": {"vars": {"A_B": "value", "C": "${A_B}"}}, "$include": []}
+CONFIG_WORDS = words_of(CONFIG) + TEXTS + ("$include", "./a.json5", "../x", "openai-responses",
+                                           "authorization-bearer", "token")
 
 BODY = {
-    "model": "m", "stream": True, "stream_options": {"include_usage": True}, "max_tokens": 9, "reasoning_effort": "low", "store": True,
-    "temperature": 1, "stop": ["a"], "chat_template_kwargs": {"a": 1}, "tool_choice": "auto", "response_format": {"type": "json_object"},
-    "messages": [{"role": "system", "content": "s"}, {"role": "developer", "content": [{"type": "text", "text": "d"}]},
-                 {"role": "user", "content": [{"type": "text", "text": "漢"}, {"type": "image_url", "image_url": {"url": "u"}}]},
+    "model": "m", "stream": True, "stream_options": {"include_usage": True}, "max_tokens": 9,
+    "reasoning_effort": "low", "store": True,
+    "temperature": 1, "stop": ["a"], "chat_template_kwargs": {"a": 1}, "tool_choice": "auto",
+    "response_format": {"type": "json_object"},
+    "messages": [{"role": "system", "content": "s"},
+                 {"role": "developer", "content": [{"type": "text", "text": "d"}]},
+                 {"role": "user",
+                  "content": [{"type": "text", "text": "漢"},
+                              {"type": "image_url", "image_url": {"url": "u"}}]},
                  {"role": "assistant", "content": None, "reasoning": "r",
-                  "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}]},
-                 {"role": "tool", "tool_call_id": "c", "content": "t"}, {"role": "user", "content": "u"}],
-    "tools": [{"type": "function", "function": {"name": "f", "strict": True, "parameters": {"type": "object"}}}]}
+                  "tool_calls": [
+                      {"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+                 {"role": "tool", "tool_call_id": "c", "content": "t"},
+                 {"role": "user", "content": "u"}],
+    "tools": [
+        {"type": "function",
+         "function": {"name": "f", "strict": True, "parameters": {"type": "object"}}}]}
 BODY_WORDS = words_of(BODY) + TEXTS
 
 JSON5_TEXTS = (json.dumps(CONFIG), json.dumps(BODY, indent=2),
-               "// c\n{a: 'x\\\ny', \"b\": [+1, -0x1F, .5, 5., 1e3, Infinity, -NaN,], /* d */ $c_\\u0041: '\\x41\\v\\0',}",
+               "// c\n{a: 'x\\\ny', \"b\": [+1, -0x1F, .5, 5., 1e3, Infinity, -NaN,], /* d */ "
+               "$c_\\u0041: '\\x41\\v\\0',}",
                "[\"\\ud83d\\ude00\", '\\u2028', null, true, false, {}, [], {'k': {l: [{}]}}]")
-JSON5_TOKENS = tuple("{}[],:\"'\\/*") + ("//", "/*", "*/", "\\u", "\\ud800", "\\x4", "0x", "1e", "+", "-", "NaN", "null", "\r\n",
-                                         "\u2028", "\ufeff", "\0", "\x1b", "[" * 300, "9" * 400, "0x" + "f" * 400, "\\\r\n", "é", "\u200d")
+JSON5_TOKENS = tuple("{}[],:\"'\\/*") + ("//", "/*", "*/", "\\u", "\\ud800", "\\x4", "0x", "1e",
+                                         "+", "-", "NaN", "null", "\r\n",
+                                         "\u2028", "\ufeff", "\0", "\x1b", "[" * 300, "9" * 400,
+                                         "0x" + "f" * 400, "\\\r\n", "é", "\u200d")
 
 
 def outcome(function, *arguments, kinds=(vllm.Error, ValueError)):
@@ -7479,36 +8165,51 @@ def nested(levels, inside="1"):
 
 
 def provider_config(**block):
-    return json.dumps({"models": {"providers": {"vllm": dict({"baseUrl": "http://h/v1"}, **block)}}})
+    return json.dumps(
+        {"models": {"providers": {"vllm": dict({"baseUrl": "http://h/v1"}, **block)}}})
 
 
 ROW = {"id": "m", "name": "m"}
 TOOL_TURN = {"role": "tool", "tool_call_id": ["c"], "content": "t"}
 
 REGRESSIONS = (          # (the check that found it, its input)
-    ("json5", "-" + "9" * 300), ("json5", "9" * 301), ("json5", "0x" + "f" * 400), ("json5", nested(201)), ("json5", nested(200)),
-    ("json5", nested(5000)), ("json5", '{"a": %s}' % nested(200)), ("json5", '"%s"' % ("[" * 300)), ("json5", "[1, '%s']" % ("{" * 300)),
-    ("settings", '{"models": 1, "a": %s}' % nested(300)), ("settings", nested(300)), ("settings", provider_config(maxTokens=10 ** 350)),
-    ("settings", provider_config(maxTokens=10 ** 299)), ("settings", provider_config(timeoutSeconds=10 ** 300)),
+    ("json5", "-" + "9" * 300), ("json5", "9" * 301), ("json5", "0x" + "f" * 400),
+    ("json5", nested(201)), ("json5", nested(200)),
+    ("json5", nested(5000)), ("json5", '{"a": %s}' % nested(200)), ("json5", '"%s"' % ("[" * 300)),
+    ("json5", "[1, '%s']" % ("{" * 300)),
+    ("settings", '{"models": 1, "a": %s}' % nested(300)), ("settings", nested(300)),
+    ("settings", provider_config(maxTokens=10 ** 350)),
+    ("settings", provider_config(maxTokens=10 ** 299)),
+    ("settings", provider_config(timeoutSeconds=10 ** 300)),
     ("settings", provider_config(models=[dict(ROW, headers={"X-A": "a\nb"})])),
     ("settings", provider_config(models=[dict(ROW, headers={"X A": "a"})])),
     ("settings", provider_config(models=[dict(ROW, headers={"X-A": "漢"})])),
     ("settings", provider_config(models=7, **{"unknown%d" % number: 1 for number in range(300)})),
-    ("settings", '{"models": {"providers": {"vllm": {"baseUrl": "http://h:%s/v1", "models": []}}}}' % ("9" * 5000)),
+    ("settings",
+     '{"models": {"providers": {"vllm": {"baseUrl": "http://h:%s/v1", "models": []}}}}'
+     % ("9" * 5000)),
     ("settings", '{"agents": {"defaults": [{"\u00b2": "${X}"}]}, "models": [{"\u00b2": "${X}"}]}'),
     ("profiles", '{"profiles": {"a": {"provider": "vllm", "type": ["api_key"], "key": "k"}}}'),
-    ("profiles", '{"profiles": {"a": 7, "b": null}}'), ("profiles", '{"profiles": {"a": {"provider": ["vllm"]}}}'),
-    ("models", {"data": [{"id": "m", "max_model_len": 10 ** 350}]}), ("models", {"data": [{"id": "m", "max_model_len": 1e308}]}),
-    ("events", [b"data: a\r", b"\n", b"\n", b"data: b\n\n"]), ("events", [b"data: a\r", b"", b"\n\r", b"\n"]),
-    ("deltas", [dict(chunk_value(), usage={"completion_tokens": 10 ** 350})]), ("deltas", [dict(chunk_value(), id=math.nan)]),
+    ("profiles", '{"profiles": {"a": 7, "b": null}}'),
+    ("profiles", '{"profiles": {"a": {"provider": ["vllm"]}}}'),
+    ("models", {"data": [{"id": "m", "max_model_len": 10 ** 350}]}),
+    ("models", {"data": [{"id": "m", "max_model_len": 1e308}]}),
+    ("events", [b"data: a\r", b"\n", b"\n", b"data: b\n\n"]),
+    ("events", [b"data: a\r", b"", b"\n\r", b"\n"]),
+    ("deltas", [dict(chunk_value(), usage={"completion_tokens": 10 ** 350})]),
+    ("deltas", [dict(chunk_value(), id=math.nan)]),
     ("deltas", [{"choices": [{"delta": {"tool_calls": [{"id": {}, "index": []}, {"id": [1]}]}}]}]),
-    ("body", {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f"}}]}, TOOL_TURN]}),
+    ("body",
+     {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f"}}]},
+                   TOOL_TURN]}),
     ("body", {"messages": [], "reasoning_effort": ["low"]}),
 )
 
 
 class FuzzTest(unittest.TestCase):
-    """Seeded cases, the same in every run; a longer run adds cases. What ever crashed is a row of REGRESSIONS."""
+    """Seeded cases, the same in every run; a longer run adds cases. What ever crashed is a row of
+    REGRESSIONS.
+    """
 
     TARGETS = 9
 
@@ -7523,23 +8224,30 @@ class FuzzTest(unittest.TestCase):
                         with open(path, "w", encoding="utf-8") as target:
                             target.write(value)
                         self.check_settings(path)
-                    elif check == "models":              # as it comes: through the reader of untrusted JSON
+                    # as it comes: through the reader of untrusted JSON
+                    elif check == "models":
                         self.check_model_list(vllm.loads_untrusted(json.dumps(value)), provider)
                     elif check == "deltas":
-                        self.check_deltas([vllm.loads_untrusted(json.dumps(item)) for item in value])
+                        self.check_deltas(
+                            [vllm.loads_untrusted(json.dumps(item)) for item in value])
                     elif check == "profiles":
-                        outcomes = [vllm.parse_auth_profiles(value, name) for name in ("vllm", "none")]
+                        outcomes = [vllm.parse_auth_profiles(value, name)
+                                    for name in ("vllm", "none")]
                         self.assertEqual(outcomes, [None, None])
                     elif check == "events":
                         self.check_events(value)
                     else:
-                        {"json5": self.check_json5, "body": lambda body: self.check_body(body, model)}[check](value)
+                        {"json5": self.check_json5,
+                         "body": lambda body: self.check_body(body, model)}[check](value)
 
     def test_a_fault_is_found_among_any_number_of_warnings(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "openclaw.json")
             with open(path, "w") as target:
-                target.write(provider_config(**collections.OrderedDict([("u%d" % n, 1) for n in range(500)] + [("models", 7)])))
+                target.write(
+                    provider_config(
+                        **collections.OrderedDict([("u%d" % n, 1) for n in range(500)]
+                                                  + [("models", 7)])))
             settings = vllm.read_settings(path, {})
         self.assertEqual([issue.path for issue in settings.issues],
                          [("models", "providers", "vllm", "models")])
@@ -7556,7 +8264,8 @@ class FuzzTest(unittest.TestCase):
 
     def test_headers_of_a_model_that_cannot_be_sent_are_named(self):
         for name, value in (("X-A", "a\nb"), ("X A", "a"), ("X-A", "漢")):
-            with self.subTest(name=name, value=value), self.assertRaises(vllm.ConfigError) as caught:
+            with self.subTest(name=name,
+                              value=value), self.assertRaises(vllm.ConfigError) as caught:
                 a_provider(json.loads(provider_config(models=[dict(ROW, headers={name: value})])))
             self.assertEqual(caught.exception.cause, "bad-key-form")
 
@@ -7577,7 +8286,8 @@ class FuzzTest(unittest.TestCase):
             text = json.dumps(value, indent=rng.choice((None, 2)), ensure_ascii=rng.random() < 0.5)
             read, error = outcome(vllm.json5_loads, text, kinds=vllm.Json5Error)
             if "\\ud800" in text or "\ud800" in text:
-                return                             # a lone surrogate: JSON lets it pass, JSON5 here does not
+                # a lone surrogate: JSON lets it pass, JSON5 here does not
+                return
             self.assertIsNone(error, text)
             self.assertEqual(repr(read), repr(json.loads(text)))
 
@@ -7608,16 +8318,20 @@ class FuzzTest(unittest.TestCase):
 
             self.fuzz("settings", case)
 
-    VERBS = (("list",), ("list", "--json", "--provider", "all"), ("doctor", "--json"), ("chat", "hi"),
+    VERBS = (("list",), ("list", "--json", "--provider", "all"), ("doctor", "--json"),
+             ("chat", "hi"),
              ("request", "--curl"), ("request", "--explain", "--thinking", "low"), ("config",),
              ("config", "--dry-run", "--primary", "m"), ("config", "--check", "--json"))
-    KINDS = (None, True, False, 0, 7, -1, 1.5, "", "x", "vllm/m", [], ["x"], [[]], [{}], {}, {"a": 1},
+    KINDS = (None, True, False, 0, 7, -1, 1.5, "", "x", "vllm/m", [], ["x"], [[]], [{}], {},
+             {"a": 1},
              {"vllm": 7}, {"x": {}}, {"x": None})
 
     def test_every_verb_on_settings_whose_fields_hold_every_type(self):
         config = json.loads(json.dumps(CONFIG).replace("http://h:8000", "http://127.0.0.1:9"))
-        config["agents"]["entries"] = {"main": {"model": "vllm/m", "models": {"vllm/m": {"params": {}}},
-                                                "params": {}, "thinkingDefault": "low", "default": True}}
+        config["agents"]["entries"] = {
+            "main": {"model": "vllm/m", "models": {"vllm/m": {"params": {}}},
+                                                "params": {}, "thinkingDefault": "low",
+                                                "default": True}}
         config["agents"]["list"] = [{"id": "a", "model": "vllm/m"}]
         config["plugins"].update(allow=["vllm"], deny=["x"], enabled=True)
         places = list(places_of(config))
@@ -7645,9 +8359,12 @@ class FuzzTest(unittest.TestCase):
 
     def check_settings(self, path):
         """Read settings (which never fails), and when they are valid use all that they hold."""
-        settings = vllm.read_settings(path, {"VLLM_API_KEY": "vllm-local", "OPENCLAW_STATE_DIR": os.path.dirname(path)})
+        settings = vllm.read_settings(path,
+                                      {"VLLM_API_KEY": "vllm-local",
+                                       "OPENCLAW_STATE_DIR": os.path.dirname(path)})
         json.dumps([settings.issues, settings.warnings])
-        provider, _ = outcome(vllm.resolve_provider, settings, kinds=vllm.Error) if not settings.issues else (None, None)
+        provider, _ = outcome(vllm.resolve_provider, settings,
+                              kinds=vllm.Error) if not settings.issues else (None, None)
         if provider is not None:
             for model in vllm.declared_models(provider):
                 outcome(vllm.shape_request, BODY, model, kinds=vllm.UsageError)
@@ -7655,21 +8372,26 @@ class FuzzTest(unittest.TestCase):
                     (name + header).encode("latin-1")
 
     def test_auth_profiles_and_dotenv(self):
-        store = {"profiles": {"vllm:default": {"provider": "vllm", "type": "api_key", "key": "k", "token": "t"}}}
+        store = {
+            "profiles": {
+                "vllm:default": {"provider": "vllm", "type": "api_key", "key": "k", "token": "t"}}}
         words = words_of(store) + TEXTS + ("none", "None")
         def case(rng):
             text = json.dumps(mutated(rng, store, words, 0.2))
             for provider in ("vllm", "none"):
                 found = vllm.parse_auth_profiles(text, provider)
                 self.assertTrue(found is None or isinstance(found.key, vllm.Secret))
-            values = vllm.parse_dotenv(mangled(rng, "export A=1\nB='x\ny' # c\r\nC: \"a\\nb\"\nD=`q`\n=\nE", tuple("'\"`\\=:#\n\r ")))
+            values = vllm.parse_dotenv(
+                mangled(rng, "export A=1\nB='x\ny' # c\r\nC: \"a\\nb\"\nD=`q`\n=\nE",
+                        tuple("'\"`\\=:#\n\r ")))
             self.assertTrue(all(isinstance(text, str) for pair in values.items() for text in pair))
 
         self.fuzz("profiles", case)
 
     def test_model_lists(self):
         listed = {"object": "list", "data": [
-            {"id": "m", "root": "m", "parent": None, "max_model_len": 4096, "meta": {"n_ctx_train": 1}, "context_length": 5},
+            {"id": "m", "root": "m", "parent": None, "max_model_len": 4096,
+             "meta": {"n_ctx_train": 1}, "context_length": 5},
             {"id": "deepseek-r1", "parent": "m", "max_model_len": None}]}
         words = words_of(listed) + TEXTS
         _, provider = a_provider({"agents": CONFIG["agents"]})
@@ -7690,8 +8412,10 @@ class FuzzTest(unittest.TestCase):
                 outcome(vllm.shape_request, BODY, model, kinds=vllm.UsageError)
 
     def test_event_streams(self):
-        parts = (b"data: a", b"data:b", b"data", b": c", b"event: error", b"id: 1", b"\n", b"\n\n", b"\r", b"\r\n", b"\r\n\r\n",
-                  b"\xef\xbb\xbf", b"\xff", "é\u2028\x85".encode("utf-8"), b"\0", b"data: [DONE]\n\n", b" ", b"retry: 1")
+        parts = (b"data: a", b"data:b", b"data", b": c", b"event: error", b"id: 1", b"\n", b"\n\n",
+                 b"\r", b"\r\n", b"\r\n\r\n",
+                  b"\xef\xbb\xbf", b"\xff", "é\u2028\x85".encode("utf-8"), b"\0",
+                  b"data: [DONE]\n\n", b" ", b"retry: 1")
         def case(rng):
             stream = b"".join(rng.choice(parts) for _ in range(rng.randrange(30)))
             pieces = []
@@ -7712,8 +8436,11 @@ class FuzzTest(unittest.TestCase):
     def test_deltas(self):
         value = chunk_value(reasoning="r")
         value["choices"][0]["delta"] = {
-            "content": "a", "reasoning": "r", "reasoning_content": "s", "function_call": {"name": "f", "arguments": "{}"},
-            "tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+            "content": "a", "reasoning": "r", "reasoning_content": "s",
+            "function_call": {"name": "f", "arguments": "{}"},
+            "tool_calls": [
+                {"index": 0, "id": "c", "type": "function",
+                 "function": {"name": "f", "arguments": "{}"}}]}
         words = words_of(value) + TEXTS + ("message", "error")
         def case(rng):
             self.check_deltas([mutated(rng, value, words, 0.1) for _ in range(4)])
@@ -7721,13 +8448,15 @@ class FuzzTest(unittest.TestCase):
         self.fuzz("deltas", case)
 
     def check_deltas(self, values):
-        """Assemble some chunks, whatever they are, into an answer that JSON and the contract can hold."""
+        """Assemble some chunks, whatever they are, into an answer that JSON and the contract can
+        hold.
+        """
         assembler = vllm.Assembler()
         for value in values:
             if isinstance(value, dict):
                 assembler.add(vllm.decode_delta(value))
                 vllm.is_error_payload(value)
-            vllm.server_words(json.dumps(value))
+            vllm.error_message(json.dumps(value))
         answer = assembler.answer({"first_token_s": 0.1, "total_s": 0.2})
         vllm.statistics(answer)
         shown = vllm.answer_json(answer)
@@ -7735,36 +8464,48 @@ class FuzzTest(unittest.TestCase):
         for name in ("id", "model", "finish_reason"):
             self.assertIsInstance(shown[name], (str, type(None)))
         for call in shown["tool_calls"]:
-            self.assertIsInstance(call["function"]["name"] + call["function"]["arguments"] + (call["id"] or ""), str)
+            self.assertIsInstance(call["function"]["name"] + call["function"]["arguments"]
+                                  + (call["id"] or ""), str)
 
     def test_request_bodies(self):
         models = [vllm.declared_models(a_provider(CONFIG)[1])[0]]
-        for compat in ({"thinkingFormat": "deepseek"}, {"thinkingFormat": "qwen-chat-template", "supportsDeveloperRole": True},
-                       {"supportsTools": False, "supportsUsageInStreaming": False}, {"supportsStrictMode": True}):
+        for compat in ({"thinkingFormat": "deepseek"},
+                       {"thinkingFormat": "qwen-chat-template", "supportsDeveloperRole": True},
+                       {"supportsTools": False, "supportsUsageInStreaming": False},
+                       {"supportsStrictMode": True}):
             models.append(models[0]._replace(compat=compat, params=(), input=("text",)))
         def case(rng):
-            body = any_json(rng, BODY_WORDS) if rng.random() < 0.1 else mutated(rng, BODY, BODY_WORDS, rng.choice((0.02, 0.1)))
+            body = any_json(rng, BODY_WORDS) if rng.random() < 0.1 else mutated(rng, BODY,
+                BODY_WORDS, rng.choice((0.02, 0.1)))
             self.check_body(body, rng.choice(models))
 
         self.fuzz("bodies", case)
 
     def check_body(self, body, model):
-        """Shape any JSON: a UsageError or a Shaped; the input unchanged; at a given level, no second shaping."""
+        """Shape any JSON: a UsageError or a Shaped; the input unchanged; at a given level, no
+        second shaping.
+        """
         before = repr(body)
         outcome(vllm.shape_request, body, model, kinds=vllm.UsageError)
         shaped, error = outcome(vllm.shape_request, body, model, "low", kinds=vllm.UsageError)
         self.assertEqual(repr(body), before)
-        if error is None and not model.compat.get("strictMessageKeys"):      # of a call leaves nothing
+        # of a call leaves nothing
+        if error is None and not model.compat.get("strictMessageKeys"):
             again = vllm.shape_request(shaped.body, model, "low")
-            self.assertEqual(json.dumps(again.body, sort_keys=True), json.dumps(shaped.body, sort_keys=True))
+            self.assertEqual(json.dumps(again.body, sort_keys=True),
+                             json.dumps(shaped.body, sort_keys=True))
 
     def test_edits(self):
-        paths = [("models", "providers", "vllm", "models"), ("models", "providers", "vllm", "x"), ("a",), ("b", "c"), ("k", "l"),
-                 ("models", "mode"), ("agents", "defaults", "models", "vllm/*"), ("new", "path", "to", "it")]
+        paths = [("models", "providers", "vllm", "models"), ("models", "providers", "vllm", "x"),
+                 ("a",), ("b", "c"), ("k", "l"),
+                 ("models", "mode"), ("agents", "defaults", "models", "vllm/*"),
+                 ("new", "path", "to", "it")]
 
         def case(rng):
-            text = mangled(rng, rng.choice(JSON5_TEXTS), JSON5_TOKENS) if rng.random() < 0.7 else json.dumps(any_json(rng))
-            edits = [(path, rng.choice(("text", {"a": [1]}, [{"id": "x"}], {}, [], 1.5, None))) for path in rng.sample(paths, 2)]
+            text = mangled(rng, rng.choice(JSON5_TEXTS),
+                           JSON5_TOKENS) if rng.random() < 0.7 else json.dumps(any_json(rng))
+            edits = [(path, rng.choice(("text", {"a": [1]}, [{"id": "x"}], {}, [], 1.5, None)))
+                     for path in rng.sample(paths, 2)]
             outcome(vllm.edited_text, text, edits, "file", kinds=vllm.ConfigError)
 
         self.fuzz("edits", case)
@@ -7774,23 +8515,7 @@ class FuzzTest(unittest.TestCase):
 # Every Python, every surrounding
 # ----------------------------------------------------------------------------
 
-A_BODY = b'{"messages": [{"role": "user", "content": "hi"}]}'
-
-
-def run_tool(arguments, env=None, stdin=b"", command=None, cwd=None):
-    """Run the command line as a process: (status, standard output, standard error), bytes.
-
-    `env` is all of its environment, but for what Windows cannot do without.
-    """
-    command = command or (shlex.split(COMMAND) if COMMAND else [sys.executable, "-B", FILE])
-    env = dict({name: os.environ[name] for name in ("SYSTEMROOT", "PATH") if name in os.environ}, **(env or {}))
-    child = subprocess.Popen(command + arguments, env=env, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        out, err = child.communicate(stdin, timeout=60)
-    finally:
-        child.kill()
-        child.wait()
-    return child.returncode, out, err
+A_BODY = '{"messages": [{"role": "user", "content": "hi"}]}'
 
 
 def without(*modules):
@@ -7800,205 +8525,213 @@ def without(*modules):
     return [sys.executable, "-B", "-c", code, FILE]
 
 
-class EveryPythonTest(unittest.TestCase):
-    """The file as a process: interpreter flags, locales, streams, homes, modules and places it may meet."""
+class FailingStream(io.StringIO):
+    """A stream that takes nothing."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.server = vllm.demo_server(0, FIRE_KEY)
-        cls.thread = threading.Thread(target=cls.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        cls.thread.start()
-        cls.url = "http://127.0.0.1:%d/v1" % cls.server.server_address[1]
-        cls.listing = ["list", "--plain", "--base-url", cls.url]
-        cls.keys = b"vllm/demo-alias%svllm/demo-sql-lora%svllm/demo/qwen3-8b" % ((os.linesep.encode(),) * 2)
-        cls.keys = cls.keys.replace(b"qwen3-8b", b"Qwen3-8B") + os.linesep.encode()
+    def __init__(self, error):
+        super(FailingStream, self).__init__()
+        self.error = error
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.shutdown()
-        cls.server.server_close()
-        cls.thread.join()
+    def write(self, text):
+        raise self.error
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+BROKEN = BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+class EveryPythonTest(Case):
+    """The file as a process: interpreter flags, locales, streams, homes, modules and places."""
+
+    KEYS = ["vllm/demo-alias", "vllm/demo-sql-lora", "vllm/demo/Qwen3-8B"]
+    ENV = {"VLLM_API_KEY": FIRE_KEY}
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.folder)
+        super(EveryPythonTest, self).setUp()
+        self.url = self.demo(FIRE_KEY)
+        self.listing = ["list", "--plain", "--base-url", self.url]
 
-    def check_listing(self, env=None, command=None, cwd=None, stdin=b"", err=b""):
-        """List the demo's models in a surrounding; it must work, and say nothing else than `err`."""
-        result = run_tool(self.listing, dict({"VLLM_API_KEY": FIRE_KEY}, **(env or {})), stdin, command, cwd)
-        self.assertEqual(result[:2], (0, self.keys), result)
-        self.assertEqual(result[2] == b"", err == b"", result)
-        self.assertIn(err, result[2])
+    def check_listing(self, env=None, command=None, cwd=None, stdin="", err=""):
+        """List the demo's models in a surrounding; it must work, and say nothing but `err`."""
+        env = dict(self.ENV, **(env or {}))
+        result = run_program(env, self.listing, stdin, command=command, cwd=cwd)
+        self.assertEqual((result.status, result.out.split()), (0, self.KEYS), result)
+        self.assertEqual(result.err == "", err == "", result)
+        self.assertIn(err, result.err)
 
     @unittest.skipIf(COMMAND, "flags are the interpreter's")
     def test_interpreter_flags(self):
-        for flags in (["-I", "-S"], ["-OO"], ["-O", "-E", "-s", "-u"], ["-bb", "-W", "error", "-X", "dev"]):
+        for flags in (["-I", "-S"], ["-OO"], ["-O", "-E", "-s", "-u"],
+                      ["-bb", "-W", "error", "-X", "dev"]):
             command = [sys.executable, "-B"] + flags + [FILE]
             with self.subTest(flags=flags):
                 self.check_listing(command=command)
-                env = {"VLLM_API_KEY": FIRE_KEY}
-                chat = run_tool(["chat", "hi", "--quiet", "--base-url", self.url], env, command=command)
-                self.assertEqual(chat, (0, b"You said: hi" + os.linesep.encode(), b""))
-        command = [sys.executable, "-B", "-bb", "-W", "error", FILE]
-        more = ["request", "--model", "demo-alias", "--base-url", self.url]
-        self.assertEqual(run_tool(more, {"VLLM_API_KEY": FIRE_KEY}, A_BODY, command)[::2], (0, b""))
-        self.assertEqual(run_tool(["list"], {"HOME": self.folder}, command=command)[0], 1)
-        self.assertEqual(run_tool(["nonsense"], {}, command=command)[0], 2)
+                chat = ["chat", "hi", "--quiet", "--base-url", self.url]
+                result = run_program(self.ENV, chat, command=command)
+                self.assertEqual(result, (0, "You said: hi" + os.linesep, ""))
+        strict = [sys.executable, "-B", "-bb", "-W", "error", FILE]
+        request = ["request", "--model", "demo-alias", "--base-url", self.url]
+        result = run_program(self.ENV, request, A_BODY, command=strict)
+        self.assertEqual((result.status, result.err), (0, ""))
+        home = {"HOME": self.home}
+        self.assertEqual(run_program(home, ["list"], command=strict).status, 1)
+        self.assertEqual(run_program({}, ["nonsense"], command=strict).status, 2)
 
     def test_locales(self):
-        for env in ({"LC_ALL": "C"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-                    {"PYTHONIOENCODING": "cp1252"}):
+        said = "gr\u00fc\u00df \u6f22 \U0001f600"
+        for env in ({"LC_ALL": "C"}, {"PYTHONIOENCODING": "cp1252"},
+                    {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
             with self.subTest(env=env):
                 self.check_listing(env)
-                status, out, err = run_tool(["chat", "--json", "--base-url", self.url], dict(env, VLLM_API_KEY=FIRE_KEY),
-                                            "gr\u00fc\u00df \u6f22 \U0001f600".encode("utf-8"))
-                self.assertEqual(status, 0, err)
-                encoding = "utf-8" if COMMAND else env.get("PYTHONIOENCODING", "utf-8")      # a binary knows no such variable
-                self.assertEqual(json.loads(out.decode(encoding))["content"], "You said: gr\u00fc\u00df \u6f22 \U0001f600")
+                encoding = "utf-8"
+                if not COMMAND:                      # a binary knows no such variable
+                    encoding = env.get("PYTHONIOENCODING", "utf-8")
+                argv = ["chat", "--json", "--base-url", self.url]
+                result = run_program(dict(self.ENV, **env), argv, said, encoding)
+                self.assertEqual(result.status, 0, result)
+                self.assertEqual(json.loads(result.out)["content"], "You said: " + said)
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_streams_that_fail(self):
-        tool_command = shlex.split(COMMAND) if COMMAND else [sys.executable, "-B", FILE]
-        full = os.path.exists("/dev/full")
-        for redirection, statuses, words in (
-                (">&-", (1,), b"cannot write to standard output"), (">/dev/full", (1,) if full else (0,), b"cannot write" if full else b""),
-                (">&- 2>&-", (1,), b""), (">/dev/full 2>/dev/full", (1,), b""), ("2>&-", (0,), b""), ("2>/dev/full", (0,), b""),
-                ("<&-", (0,), b"")):
-            for arguments in (self.listing, ["--help"], ["chat", "hi", "--base-url", self.url])[:3 if words else 2]:
-                with self.subTest(streams=redirection, arguments=arguments):
-                    status, _, err = run_tool(arguments, {"VLLM_API_KEY": FIRE_KEY},
-                                              command=["sh", "-c", 'exec "$@" ' + redirection, "sh"] + tool_command)
-                    self.assertIn(status, statuses, err)
-                    self.assertIn(words, err)
-                    self.assertNotIn(b"Traceback", err)
+        full, words = 1, "cannot write"
+        if not os.path.exists("/dev/full"):
+            full, words = 0, ""
+        for through, status, err in (
+                (">&-", 1, "cannot write to standard output"), (">/dev/full", full, words),
+                (">&- 2>&-", 1, ""), (">/dev/full 2>/dev/full", full, ""),
+                ("2>&-", 0, ""), ("2>/dev/full", 0, ""), ("<&-", 0, "")):
+            tried = [self.listing, ["--help"]]
+            if err:
+                tried.append(["chat", "hi", "--base-url", self.url])
+            for argv in tried:
+                with self.subTest(streams=through, argv=argv):
+                    result = run_program(self.ENV, argv, through=through)
+                    self.check(result, status, err=err)
 
     def test_an_error_keeps_its_status_when_nobody_can_be_told(self):
-        class Full(io.StringIO):
-            def write(self, text):
-                raise OSError(28, "No space left on device")
-
-        class Broken(io.StringIO):
-            def write(self, text):
-                raise BrokenPipeError(32, "Broken pipe")
-
-        for stream in (Full(), Broken()):
-            with self.subTest(stream=type(stream).__name__):
-                self.assertEqual(vllm.main(["list"], {}, io.StringIO(), io.StringIO(), stream), 1)
-                self.assertEqual(vllm.main(["list", "--base-url", "http://127.0.0.1:1"], {}, io.StringIO(), io.StringIO(), stream), 4)
-        self.assertEqual(vllm.main(["--version"], {}, io.StringIO(), Broken(), io.StringIO()), 0)
-        self.assertEqual(vllm.main(["--version"], {}, io.StringIO(), Full(), io.StringIO()), 1)
+        unreachable = ["list", "--base-url", "http://127.0.0.1:1"]
+        for error in (FULL, BROKEN):
+            stream = FailingStream(error)
+            for argv, status in ((["list"], 1), (unreachable, 4)):
+                with self.subTest(error=error, argv=argv):
+                    ended = vllm.main(argv, {}, io.StringIO(), io.StringIO(), stream)
+                    self.assertEqual(ended, status)
+        for error, status in ((BROKEN, 0), (FULL, 1)):
+            out = FailingStream(error)
+            ended = vllm.main(["--version"], {}, io.StringIO(), out, io.StringIO())
+            self.assertEqual(ended, status)
 
     @unittest.skipUnless(os.name == "posix", "needs POSIX pipes")
     def test_a_broken_pipe_is_no_error(self):
-        for arguments in (self.listing, ["chat", "hi", "--base-url", self.url], ["--help"]):
-            with self.subTest(arguments=arguments):
+        for argv in (self.listing, ["chat", "hi", "--base-url", self.url], ["--help"]):
+            with self.subTest(argv=argv):
                 read_end, write_end = os.pipe()
                 os.close(read_end)
-                command = (shlex.split(COMMAND) if COMMAND else [sys.executable, "-B", FILE]) + arguments
                 try:
-                    child = subprocess.Popen(command, env={"VLLM_API_KEY": FIRE_KEY, "PATH": os.environ["PATH"]}, stdin=subprocess.DEVNULL,
-                                             stdout=write_end, stderr=subprocess.PIPE)
+                    result = run_program(self.ENV, argv, stdout=write_end)
                 finally:
                     os.close(write_end)
-                err = child.communicate(timeout=60)[1]
-                self.assertEqual(child.returncode, 0, err)
-                self.assertNotIn(b"rror", err)
+                self.assertEqual(result.status, 0, result)
+                self.assertNotIn("rror", result.err)
 
     def test_homes(self):
-        file = os.path.join(self.folder, "file")
-        with open(file, "w") as target:
-            target.write("x")
-        closed = os.path.join(self.folder, "closed")
+        file, closed = self.write("file", "x"), self.path("closed")
         os.mkdir(closed)
         os.chmod(closed, 0)
-        for env in ({}, {"HOME": ""}, {"HOME": file}, {"HOME": closed}, {"HOME": os.path.join(self.folder, "missing")}, {"HOME": "/"},
-                    {"HOME": "relative"}, {"OPENCLAW_STATE_DIR": file}, {"OPENCLAW_HOME": closed}, {"HOME": "/\u6f22\u00e9"}):
+        for env in ({}, {"HOME": ""}, {"HOME": file}, {"HOME": closed}, {"HOME": "/"},
+                    {"HOME": self.path("missing")}, {"HOME": "relative"},
+                    {"OPENCLAW_STATE_DIR": file}, {"OPENCLAW_HOME": closed},
+                    {"HOME": "/\u6f22\u00e9"}):
             with self.subTest(env=env):
-                self.assertEqual(run(self.listing, dict(env, VLLM_API_KEY=FIRE_KEY))[0], 0)
+                self.assertEqual(run(self.listing, dict(env, **self.ENV)).status, 0)
         self.check_listing({})
         self.check_listing({"HOME": file})
 
     @unittest.skipIf(COMMAND, "a binary brings its modules along")
     def test_missing_modules(self):
-        state = os.path.join(self.folder, "state")
-        os.mkdir(state)
-        with open(os.path.join(state, "openclaw.sqlite"), "wb") as target:
-            target.write(b"no database")
-        env = {"OPENCLAW_STATE_DIR": self.folder}
+        self.write("state/openclaw.sqlite", "no database")
+        env = {"OPENCLAW_STATE_DIR": self.home}
         self.check_listing(command=without("ssl", "_ssl"))
         self.check_listing(command=without("sqlite3", "_sqlite3"))
-        self.check_listing(env, without("sqlite3", "_sqlite3"), err=b"no sqlite3")
-        self.check_listing(env, err=b"auth profiles not read")
-        with socket.socket() as listener:                # there the handshake would begin
+        self.check_listing(env, without("sqlite3", "_sqlite3"), err="no sqlite3")
+        self.check_listing(env, err="auth profiles not read")
+        with socket.socket() as listener:            # there the handshake would begin
             listener.bind(("127.0.0.1", 0))
             listener.listen(1)
-            status, _, err = run_tool(["list", "--base-url", "https://127.0.0.1:%d/v1" % listener.getsockname()[1]],
-                                      {"VLLM_API_KEY": FIRE_KEY}, command=without("ssl", "_ssl"))
-        self.assertEqual(status, 4, err)
-        self.assertIn(b"no ssl module", err)
-        self.check_listing(command=without("readline", "zlib", "gzip", "bz2", "lzma", "ctypes", "curses", "_curses", "tty", "pwd"))
+            argv = ["list", "--base-url", "https://127.0.0.1:%d/v1" % listener.getsockname()[1]]
+            result = run_program(self.ENV, argv, command=without("ssl", "_ssl"))
+        self.check(result, 4, err="no ssl module")
+        rare = ("readline", "zlib", "gzip", "bz2", "lzma", "ctypes", "curses", "_curses", "tty",
+                "pwd")
+        self.check_listing(command=without(*rare))
 
     def test_no_writable_directory(self):
-        missing = os.path.join(self.folder, "missing")
-        env = {"TMPDIR": missing, "TEMP": missing, "TMP": missing, "HOME": missing, "PYTHONDONTWRITEBYTECODE": "1"}
-        self.check_listing(env, cwd="/proc" if os.path.isdir("/proc/self") else os.path.abspath(os.sep))
-        self.assertEqual(os.listdir(self.folder), [])
+        missing = self.path("missing")
+        env = dict.fromkeys(("TMPDIR", "TEMP", "TMP", "HOME"), missing)
+        env["PYTHONDONTWRITEBYTECODE"] = "1"
+        cwd = "/proc" if os.path.isdir("/proc/self") else os.path.abspath(os.sep)
+        self.check_listing(env, cwd=cwd)
+        self.assertEqual(os.listdir(self.home), [])
 
     @unittest.skipIf(COMMAND, "these are places of the file")
     def test_places_to_run_from(self):
         with open(FILE, "rb") as source:
             data = source.read()
-        places = {"with spaces": os.path.join(self.folder, "a folder", "openclaw_vllm.py"),
-                  "renamed": os.path.join(self.folder, "vllm-tool"), "odd name": os.path.join(self.folder, "-é'\"$x.py")}
-        if sys.implementation.name == "pypy" or sys.getfilesystemencoding() == "ascii":     # which cannot open it
-            del places["odd name"]
-        for name, path in places.items():
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as target:
-                target.write(data)
+        python = [sys.executable, "-B"]
+        places = [(name, python + [self.write(name, data)])
+                  for name in ("a folder/openclaw_vllm.py", "vllm-tool")]
+        if sys.implementation.name != "pypy" and sys.getfilesystemencoding() != "ascii":
+            odd = "-\u00e9'\"$x.py"                  # which those two cannot open
+            places.append((odd, python + [self.write(odd, data)]))
+        for name, command in places:
             with self.subTest(place=name):
-                self.check_listing(command=[sys.executable, "-B", path])
-        archive = os.path.join(self.folder, "app.zip")
+                self.check_listing(command=command)
+        archive = self.path("app.zip")
         with zipfile.ZipFile(archive, "w") as target:
             target.writestr("__main__.py", data)
-        with self.subTest(place="zip"):
-            self.check_listing(command=[sys.executable, "-B", archive])
-            self.assertEqual(run_tool(["--version", "--verbose"], command=[sys.executable, "-B", archive])[::2], (0, b""))
-        with self.subTest(place="standard input"):
-            self.check_listing(command=[sys.executable, "-B", "-"], stdin=data)
-            self.assertEqual(run_tool(["--version", "--verbose"], stdin=data, command=[sys.executable, "-B", "-"])[::2], (0, b""))
+        for place, command, stdin in (
+                ("a zip archive", python + [archive], ""),
+                ("standard input", python + ["-"], data)):
+            with self.subTest(place=place):
+                self.check_listing(command=command, stdin=stdin)
+                version = ["--version", "--verbose"]
+                result = run_program({}, version, stdin, command=command)
+                self.assertEqual((result.status, result.err), (0, ""))
         with self.subTest(place="a module run by name"):
-            self.check_listing(command=[sys.executable, "-B", "-m", "openclaw_vllm"], cwd=HERE)
+            self.check_listing(command=python + ["-m", "openclaw_vllm"], cwd=HERE)
         with self.subTest(place="a link"):
-            link = os.path.join(self.folder, "link")
+            link = self.path("link")
             try:
                 os.symlink(FILE, link)
             except (OSError, NotImplementedError):
                 return
-            self.check_listing(command=[sys.executable, "-B", link])
+            self.check_listing(command=python + [link])
 
     def test_paths_as_on_windows(self):
-        with mock.patch.object(vllm.os, "path", ntpath), mock.patch.object(vllm.os, "sep", "\\"), \
-                mock.patch.object(vllm.os, "pathsep", ";"):
+        windows = {"path": ntpath, "sep": "\\", "pathsep": ";"}
+        config = "C:\\c\\openclaw.json"
+        with mock.patch.multiple(vllm.os, **windows):
             home = {"USERPROFILE": "C:\\Users\\me"}
-            self.assertEqual(vllm.state_directory(home), "C:\\Users\\me\\.openclaw")
-            self.assertEqual(vllm.state_directory(dict(home, OPENCLAW_STATE_DIR="~\\claw")), "C:\\Users\\me\\claw")
-            self.assertEqual(vllm.state_directory(dict(home, OPENCLAW_HOME="D:\\x")), "D:\\x\\.openclaw")
-            self.assertEqual(vllm.include_target("./sub/a.json5", "C:\\c\\openclaw.json"), "C:\\c\\sub\\a.json5")
-            self.assertEqual(vllm.include_target("D:/a.json5", "C:\\c\\openclaw.json"), "D:\\a.json5")
-            self.assertTrue(vllm._inside("C:\\c\\sub\\a.json5", "C:\\c"))
-            self.assertTrue(vllm._inside("c:\\C\\sub\\a.json5", "C:\\c"))
-            self.assertFalse(vllm._inside("C:\\cc\\a.json5", "C:\\c"))
-            self.assertFalse(vllm._inside("D:\\c\\a.json5", "C:\\c"))
+            for more, expected in (
+                    ({}, "C:\\Users\\me\\.openclaw"),
+                    ({"OPENCLAW_STATE_DIR": "~\\claw"}, "C:\\Users\\me\\claw"),
+                    ({"OPENCLAW_HOME": "D:\\x"}, "D:\\x\\.openclaw")):
+                self.assertEqual(vllm.state_directory(dict(home, **more)), expected)
+            for target, expected in (("./sub/a.json5", "C:\\c\\sub\\a.json5"),
+                                     ("D:/a.json5", "D:\\a.json5")):
+                self.assertEqual(vllm.include_target(target, config), expected)
+            for path, inside in (("C:\\c\\sub\\a.json5", True), ("c:\\C\\sub\\a.json5", True),
+                                 ("C:\\cc\\a.json5", False), ("D:\\c\\a.json5", False)):
+                self.assertEqual(vllm._inside(path, "C:\\c"), inside)
 
     def test_consoles_as_on_windows(self):
+        chat = ["chat", "\u6f22\U0001f600\u00e9", "--base-url", self.url]
         for encoding in ("cp437", "cp1252", "cp932", "ascii"):
             with self.subTest(encoding=encoding):
-                status, out, _ = run(self.listing, {"VLLM_API_KEY": FIRE_KEY}, encoding=encoding)
-                self.assertEqual((status, out.split()), (0, self.keys.decode().split()))
-                status, out, err = run(["chat", "\u6f22\U0001f600\u00e9", "--base-url", self.url], {"VLLM_API_KEY": FIRE_KEY}, encoding=encoding)
-                self.assertEqual(status, 0, err)
-                self.assertIn("You said: ", out)
+                result = run(self.listing, self.ENV, encoding=encoding)
+                self.assertEqual((result.status, result.out.split()), (0, self.KEYS))
+                result = run(chat, self.ENV, encoding=encoding)
+                self.check(result, 0, out="You said: ")
 
 
 if __name__ == "__main__":
