@@ -6533,9 +6533,17 @@ def config_block(models, base_url, evidence):
     a model's thinking; the reason becomes a comment. A Model whose context_window is
     None gets no window.
     """
-    rows = [_config_row(model, *evidence.get(model.id) or (None, "")) for model in models]
-    return {"baseUrl": base_url, "apiKey": "${VLLM_API_KEY}", "api": "openai-completions",
-            "timeoutSeconds": 300, "models": rows}
+    rows = []
+    for model in models:
+        compat, reason = evidence.get(model.id) or (None, "")
+        rows.append(_config_row(model, compat, reason))
+    return {
+        "baseUrl": base_url,
+        "apiKey": "${VLLM_API_KEY}",
+        "api": "openai-completions",
+        "timeoutSeconds": 300,
+        "models": rows,
+    }
 
 
 def _config_row(model, compat, reason):
@@ -6591,12 +6599,14 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     variables = variables or {}
     wanted = _plain(config)
     providers = wanted.setdefault("models", {}).setdefault("providers", {})
-    known = providers.setdefault(find_block(wanted, provider)[0], dict(block, models=[]))
+    spelled, _ = find_block(wanted, provider)
+    known = providers.setdefault(spelled, dict(block, models=[]))
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
     if replace_base_url:
-        if _substitute(known["baseUrl"], variables).rstrip("/") != block["baseUrl"]:
+        now = _substitute(known["baseUrl"], variables)
+        if now.rstrip("/") != block["baseUrl"]:
             known["baseUrl"] = block["baseUrl"]
     unserved = []
     if not wildcard:
@@ -6611,7 +6621,8 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
         place, key = defaults.setdefault("model", {}), "primary"
         if isinstance(place, str):
             place, key = defaults, "model"
-        if not _same_key(_substitute(place.get(key), variables), primary):
+        now = _substitute(place.get(key), variables)
+        if not _same_key(now, primary):
             place[key] = _literal(primary)
     return Merge(wanted, unserved)
 
@@ -6625,7 +6636,7 @@ def _authorizes(known):
 def _merge_rows(known, served, refresh, variables, bases):
     """Merge served rows into a provider block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
-        known["models"] = []                             # an $include: `refuse_included` names its file
+        known["models"] = []                             # of an $include; it will be refused
     rows = collections.OrderedDict()
     for row in known["models"]:
         rows.setdefault(_row_id(row, variables), row)
@@ -6645,7 +6656,8 @@ def _merge_rows(known, served, refresh, variables, bases):
 
 
 def _row_id(row, variables):
-    return str(_substitute(_get(row, "id"), variables)).strip()
+    model_id = _substitute(_get(row, "id"), variables)
+    return str(model_id).strip()
 
 
 def _like_base(row, base, base_id):
@@ -6662,16 +6674,18 @@ def _complete_row(row, served, known, refresh):
     """Give a row of the file what it lacks; `known` is the provider block around it."""
     served = dict(served)
     if "maxTokens" in served and not refresh:
-        pinned = [row.get("contextTokens"), row.get("contextWindow", known.get("contextWindow"))]
-        windows = [size for size in pinned if _is_number(size)] or [served["contextWindow"]]
-        served["maxTokens"] = _written_max_tokens(min(windows))
+        window = row.get("contextWindow", known.get("contextWindow"))
+        pinned = filter(_is_number, (row.get("contextTokens"), window))
+        window = min(pinned, default=served["contextWindow"])
+        served["maxTokens"] = _written_max_tokens(window)
     if row.get("reasoning") is False:
         served.pop("compat", None)                       # a way to ask for thinking is of no use there
     for field, value in served.items():
         if field in _SIZES and field in row and refresh:
             row[field] = value
         elif field == "compat" and field in row:
-            row[field].update(dict(_plain(value), **row[field]))
+            for key, item in _plain(value).items():
+                row[field].setdefault(key, item)
         elif field not in _SIZES or field not in known:
             row.setdefault(field, value)
 
@@ -6679,10 +6693,12 @@ def _complete_row(row, served, known, refresh):
 def prune_rows(config, provider, served, variables=None):
     """Return a config without the rows of a provider whose ids are not among `served`."""
     wanted = _plain(config)
-    rows = _get(wanted, "models", "providers", find_block(wanted, provider)[0], "models")
+    spelled, _ = find_block(wanted, provider)
+    rows = _get(wanted, "models", "providers", spelled, "models")
     if isinstance(rows, list):
         rows[:] = [row for row in rows
-                   if "$include" in row or _row_id(row, variables or {}) in served]
+                   if "$include" in row
+                   or _row_id(row, variables or {}) in served]
     return wanted
 
 
@@ -6695,13 +6711,18 @@ def refuse_included(value, wanted, path, sources, place=()):
     old, new = _keyed(value), _keyed(wanted)
     targets = _include_targets(value, path)
     if isinstance(value, list):                          # a row from elsewhere may be any model
-        targets = [target for row in value for target in _include_targets(row, path)]
-    for key in collections.OrderedDict.fromkeys(list(old) + list(new)):
+        targets = [target
+                   for row in value
+                   for target in _include_targets(row, path)]
+    keys = list(old) + [key for key in new if key not in old]
+    for key in keys:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         for target in targets:
-            if isinstance(value, list) or len(old) == 1 or _holds(target, key, sources):
+            if (isinstance(value, list)
+                    or len(old) == 1
+                    or _holds(target, key, sources)):
                 raise error_for("config-included", where=path, included=target,
                                 place=dotted(place + (key,)))
         refuse_included(before, after, path, sources, place + (key,))
@@ -6720,7 +6741,9 @@ def _include_targets(value, path):
     names = _get(value, "$include")
     if not isinstance(names, list):
         names = [names]
-    return [include_target(name, path) for name in names if isinstance(name, str)]
+    return [include_target(name, path)
+            for name in names
+            if isinstance(name, str)]
 
 
 def _holds(path, key, sources):
@@ -6728,8 +6751,10 @@ def _holds(path, key, sources):
     value = json5_loads(sources.get(path, "null"))
     if not isinstance(value, dict):
         return True
+    if key.lower() in map(str.lower, value):
+        return True
     nested = _include_targets(value, path)
-    return key.lower() in map(str.lower, value) or any(_holds(target, key, sources) for target in nested)
+    return any(_holds(target, key, sources) for target in nested)
 
 
 def apply_edits(config, edits):
@@ -6763,7 +6788,8 @@ def _with_edit(place, path, value, above):
     below = {}
     if path[1:] and isinstance(path[1], int):
         below = []
-    members[key] = _with_edit(members.get(key, below), path[1:], value, above + (key,))
+    below = members.get(key, below)
+    members[key] = _with_edit(below, path[1:], value, above + (key,))
     if members[key] is REMOVED:
         del members[key]
     if isinstance(place, list):
@@ -6792,8 +6818,10 @@ _BLANKS = r"[^\S\r\n\u2028\u2029]*"
 # Comments behind something, on its line.
 _BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u2029]*)?"
 # Lines of comments without a blank line, and comments on the line that follows, up to the end.
-_BEFORE = (r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
-           + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
+_BEFORE = (
+    r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
+    + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
+_UP_TO_COMMA = "(?:[^,/]|" + _COMMENT + ")*?,"
 _GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
 
 
@@ -6804,7 +6832,8 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    new_text = apply_splices(text, _value_changes(text, _look(text, root), root, wanted, False))
+    splices = _value_changes(text, _look(text, root), root, wanted, False)
+    new_text = apply_splices(text, splices)
     prove_edit(new_text, _plain(wanted), where)
     return new_text
 
@@ -6812,8 +6841,9 @@ def edited_text(text, wanted, where):
 def prove_edit(new_text, wanted, where):
     """Raise ConfigError unless a text reads as the wanted value, in the same order."""
     try:
-        if json.dumps(json5_tree(new_text).value) == json.dumps(wanted):
-            return                                       # as texts: 1 is not True, and NaN is NaN
+        found = json5_tree(new_text).value
+        if json.dumps(found) == json.dumps(wanted):      # as texts: 1 is not True, and NaN is NaN
+            return
     except Json5Error:
         pass
     raise error_for("config-not-written", where=where, fix=_by_hand(),
@@ -6823,7 +6853,8 @@ def prove_edit(new_text, wanted, where):
 def apply_splices(text, splices):
     """Return a text with each (start, end, replacement) made; where they overlap, both are."""
     pieces, pos = [], 0
-    for start, end, piece in sorted(splices, key=lambda splice: splice[:2]):
+    splices = sorted(splices, key=lambda splice: splice[:2])
+    for start, end, piece in splices:
         pieces += [text[pos:start], piece]
         pos = max(pos, end)
     return "".join(pieces) + text[pos:]
@@ -6836,7 +6867,9 @@ def _look(text, root):
     if not root.items:
         return look
     _, first, _, _ = root.items[0]
-    quotes = (token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string")
+    quotes = (token[0]
+              for kind, token, _, _ in _json5_tokens(text)
+              if kind == "string")
     return look._replace(
         unit=_line_indent(text, first) or look.unit,
         quote=next(quotes, look.quote),
@@ -6854,26 +6887,28 @@ def _children(node):
 
 def _members(text, node):
     """Return the Members of a container."""
-    behind = re.compile(_BEHIND)
+    behind, before = re.compile(_BEHIND), re.compile(_BEFORE)
     children = _children(node)
-    stops = [start for start, _ in children[1:]] + [node.end]
+    stops = [start for start, _ in children[1:]]
+    stops.append(node.end)
     members, floor = [], node.start + 1
     for (start, value), stop in zip(children, stops):
-        before = re.search(_BEFORE, text[floor:start]).group()
+        own = before.search(text[floor:start]).group()
+        own = start - len(own.lstrip())
         tail = end = behind.match(text, value.end).end()
-        comma = re.compile("(?:[^,/]|%s)*?," % _COMMENT).match(text, tail, stop)
+        comma = re.compile(_UP_TO_COMMA).match(text, tail, stop)
         if comma:
             end = comma.end()
             if stop == node.end or re.search(_LINE_END, text[end:stop]):
                 end = behind.match(text, end).end()      # else they are of the next one on this line
             comma = comma.end() - 1
-        members.append(Member(floor, start - len(before.lstrip()), value, tail, comma, end))
+        members.append(Member(floor, own, value, tail, comma, end))
         floor = end
     return members
 
 
 def _planned_keys(node, wanted):
-    """Return what becomes of an object: ([a value or REMOVED for each member], [(key, value) to add])."""
+    """Return what becomes of an object: ([value or REMOVED of each member], [(key, value) to add])."""
     plan, rest = [], dict(wanted)
     for key, _, _, child in reversed(node.items):        # of equal keys the last counts
         repeated = REMOVED
@@ -6884,7 +6919,7 @@ def _planned_keys(node, wanted):
 
 
 def _planned_items(values, wanted):
-    """Return the same for an array, its keys None. Items go by their ids, else by what they are."""
+    """Return the same of an array, its keys None; items go by their ids, else by what they are."""
     def name(item):
         return json.dumps(_get(item, "id") or _plain(item))
 
@@ -6892,15 +6927,15 @@ def _planned_items(values, wanted):
     plan, rest = [], list(wanted)
     for value in values:
         left[name(value)] -= 1
-        if rest and (name(rest[0]) == name(value) or not left[name(rest[0])]):
-            plan.append(rest.pop(0))                     # the same one, or one that has changed
-        else:
-            plan.append(REMOVED)
+        plan.append(REMOVED)
+        names = [name(item) for item in rest[:1]]
+        if names and (names == [name(value)] or not left[names[0]]):
+            plan[-1] = rest.pop(0)                       # the same one, or one that has changed
     return plan, [(None, item) for item in rest]
 
 
 def _value_changes(text, look, node, wanted, flat):
-    """Return the splices that make a Node read as `wanted`; `flat`: it shares its line with others."""
+    """Return the splices that make a Node read as `wanted`; `flat`: others share its line."""
     if isinstance(wanted, Noted):
         wanted = wanted.value
     if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
@@ -6914,7 +6949,8 @@ def _value_changes(text, look, node, wanted, flat):
     inside = text[node.start + 1:node.end - 1].strip()   # of an empty container the comments
     if added and not any(stays) and (plan or not inside):
         indent = _line_indent(text, node.start)
-        return [(node.start, node.end, render_json5(wanted, look, indent, flat))]
+        piece = render_json5(wanted, look, indent, flat)
+        return [(node.start, node.end, piece)]
     members = _members(text, node)
     flat = flat or _is_one_line(text, node)
     splices = []
@@ -6928,23 +6964,29 @@ def _value_changes(text, look, node, wanted, flat):
     if added:
         splices += _addition(text, look, node, kept, added, comma)
     elif kept and kept[-1].comma is not None and not comma:
-        splices.append((kept[-1].comma, kept[-1].comma + 1, ""))
+        start = kept[-1].comma
+        splices.append((start, start + 1, ""))
     return splices
 
 
 def _removal(text, member):
-    """Return the splices that take a member out with what is its own, and its line when it had one."""
+    """Return the splices that take a member out with what is its own, and its line if it had one."""
     start, end = member.own, member.end
     after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
-    if after.group(1):                                   # nothing follows on its line
-        blanks = r"[ \t]*\Z"
-        if after.group(1) in "\r\n":
-            blanks = _GLUE
-        start = member.floor + len(re.sub(blanks, "", text[member.floor:start]))
+    following = after.group(1)
+    blanks = r"[ \t]*\Z"
+    if following in ("\r", "\n"):
+        blanks = _GLUE
+    if following:                                        # nothing but that on its line
+        before = re.sub(blanks, "", text[member.floor:start])
+        start = member.floor + len(before)
     else:
         end = after.end()
     if member.comma is not None and text[member.tail:member.comma].strip():
-        return [(start, member.tail, ""), (member.comma, end, "")]   # comments between are nobody's
+        return [                                         # comments between are nobody's
+            (start, member.tail, ""),
+            (member.comma, end, ""),
+        ]
     return [(start, end, "")]
 
 
@@ -6953,39 +6995,48 @@ def _addition(text, look, node, kept, added, comma):
     outer = look.newline + _line_indent(text, node.start)
     inner = outer + look.unit
     close = node.end - 1
-    end = node.start + 1 + len(text[node.start + 1:close].rstrip())
+    inside = text[node.start:close].rstrip()
+    end = node.start + len(inside)
     splices = []
     if kept:
         last = kept[-1]
         end = last.end
         if last.comma is None:
-            splices.append((last.value.end, last.value.end, ","))
-        body = _behind(text, look, node, last, added, inner) + "," * comma
+            after = last.value.end
+            splices.append((after, after, ","))
+        body = _behind(text, look, node, last, added, inner)
+        body += "," * comma
         line = text[_line_start(text, node.start):node.end + _LINE_WIDTH]
-        room = _LINE_WIDTH - len(re.split(_LINE_END, line)[0])
-        if len(body) <= room or not _is_one_line(text, node):
-            return splices + [(end, end, body)]
-    for member in kept:                                  # a line for each
-        blanks = re.search(r"[ \t]*\Z", text[member.floor:member.own]).group()
-        splices.append((member.own - len(blanks), member.own, inner))
-    body = _joined(added, look, inner[len(look.newline):], False, inner) + "," * look.trailing
-    return splices + [(end, end, body), (end, close, outer)]
+        line, *_ = re.split(_LINE_END, line)
+        if len(line + body) <= _LINE_WIDTH or not _is_one_line(text, node):
+            splices.append((end, end, body))
+            return splices
+    for member in kept:                                  # no room: a line for each
+        before = text[member.floor:member.own].rstrip(" \t")
+        splices.append((member.floor + len(before), member.own, inner))
+    indent = inner[len(look.newline):]
+    body = _joined(added, look, indent, False, inner)
+    body += "," * look.trailing
+    return splices + [(end, close, body + outer)]
 
 
 def _behind(text, look, node, last, added, inner):
     """Return the text of members that stand behind the `last` one as it stands behind its own."""
-    glue = re.search(_GLUE, text[last.floor:last.own]).group() or " "
+    glue = re.search(_GLUE, text[last.floor:last.own])
+    glue = glue.group() or " "
     if "//" in text[last.value.end:last.end] and not glue.strip(" \t"):
         glue = inner
     flat = _is_one_line(text, node)
     if isinstance(node.value, list) and last.value.items:
         flat = _is_one_line(text, last.value)            # as its sister is
-    return _joined(added, look, _line_indent(text, last.own), flat, glue)
+    indent = _line_indent(text, last.own)
+    return _joined(added, look, indent, flat, glue)
 
 
 def _joined(members, look, indent, flat, glue):
     """Return the text of some members, each behind `glue`, with commas between."""
-    texts = [glue + _member_text(key, value, look, indent, flat) for key, value in members]
+    texts = [glue + _member_text(key, value, look, indent, flat)
+             for key, value in members]
     return ",".join(texts)
 
 
@@ -7000,16 +7051,21 @@ def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
         return _quoted(value, look.quote)
     if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
-    members, left, right = [(None, item) for item in value], "[", "]"
+    left, right = "[", "]"
+    members = [(None, item) for item in value]
     if isinstance(value, dict):
-        members, left, right = list(value.items()), "{ ", " }"
-    if flat or not any(isinstance(item, (dict, list, Noted)) for _, item in members):
-        text = left + _joined(members, look, indent, True, " ")[1:] + right
+        left, right = "{ ", " }"
+        members = list(value.items())
+    if flat or not any(isinstance(item, (dict, list, Noted))
+                       for _, item in members):
+        text = _joined(members, look, indent, True, " ")
+        text = left + text[1:] + right
         if len(indent + text) <= _LINE_WIDTH:
             return text
     outer = look.newline + indent
     inner = outer + look.unit
-    body = _joined(members, look, indent + look.unit, False, inner) + "," * look.trailing
+    body = _joined(members, look, indent + look.unit, False, inner)
+    body += "," * look.trailing
     return left[0] + body + outer + right[-1]
 
 
@@ -7019,7 +7075,8 @@ def _member_text(key, item, look, indent, flat):
         if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
             key = _quoted(key, look.quote)
         text = key + ": " + text
-    if isinstance(item, Noted) and (look.bare or look.trailing) and not flat:    # not in plain JSON
+    is_json = not look.bare and not look.trailing        # or might be
+    if isinstance(item, Noted) and not flat and not is_json:
         note = re.sub(r"[^ -~]", " ", item.note)[:_LINE_WIDTH]
         text = "// " + note + look.newline + indent + text
     return text
@@ -7027,10 +7084,11 @@ def _member_text(key, item, look, indent, flat):
 
 def _quoted(text, quote):
     """Return a JSON5 string, all of it in ASCII when some of it cannot be seen."""
-    text = json.dumps(text, ensure_ascii=not text.isprintable()).replace("\x7f", "\\u007f")
+    text = json.dumps(text, ensure_ascii=not text.isprintable())
+    text = text[1:-1].replace("\x7f", "\\u007f")
     if quote == "'":
-        text = "'" + text[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
-    return text
+        text = text.replace('\\"', '"').replace("'", "\\'")
+    return quote + text + quote
 
 
 def _is_one_line(text, node):
@@ -7043,7 +7101,9 @@ def _line_start(text, pos):
 
 
 def _line_indent(text, pos):
-    return re.compile("\ufeff?([ \t]*)").match(text, _line_start(text, pos)).group(1)
+    blanks = re.compile("\ufeff?([ \t]*)")
+    found = blanks.match(text, _line_start(text, pos))
+    return found.group(1)
 
 
 # ----------------------------------------------------------------------------
