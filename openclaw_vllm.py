@@ -6679,7 +6679,7 @@ def _complete_row(row, served, known, refresh):
         window = min(pinned, default=served["contextWindow"])
         served["maxTokens"] = _written_max_tokens(window)
     if row.get("reasoning") is False:
-        served.pop("compat", None)                       # a way to ask for thinking is of no use there
+        served.pop("compat", None)                       # it would ask for thinking
     for field, value in served.items():
         if field in _SIZES and field in row and refresh:
             row[field] = value
@@ -6900,7 +6900,7 @@ def _members(text, node):
         if comma:
             end = comma.end()
             if stop == node.end or re.search(_LINE_END, text[end:stop]):
-                end = behind.match(text, end).end()      # else they are of the next one on this line
+                end = behind.match(text, end).end()      # else they are of the next one
             comma = comma.end() - 1
         members.append(Member(floor, own, value, tail, comma, end))
         floor = end
@@ -6908,7 +6908,7 @@ def _members(text, node):
 
 
 def _planned_keys(node, wanted):
-    """Return what becomes of an object: ([value or REMOVED of each member], [(key, value) to add])."""
+    """Return ([what each member of an object becomes, maybe REMOVED], [(key, value) to add])."""
     plan, rest = [], dict(wanted)
     for key, _, _, child in reversed(node.items):        # of equal keys the last counts
         repeated = REMOVED
@@ -6970,7 +6970,7 @@ def _value_changes(text, look, node, wanted, flat):
 
 
 def _removal(text, member):
-    """Return the splices that take a member out with what is its own, and its line if it had one."""
+    """Return the splices that take a member out with what is its own, and its line."""
     start, end = member.own, member.end
     after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
     following = after.group(1)
@@ -7113,7 +7113,7 @@ def _line_indent(text, pos):
 # The only section that writes files; at every moment the old file or the new one is there, whole.
 
 def write_config(path, old_text, new_text):
-    """Replace a config file, which must still hold `old_text` (None: must not exist), by `new_text`.
+    """Replace a config file, which must still hold `old_text` (None: be absent), by `new_text`.
 
     The old file stays beside it as .bak. Mode, group and, where permitted, owner are
     kept; a symlink's target is what is replaced, other hard links keep the old file; new
@@ -7150,9 +7150,9 @@ def _make_directories(directory):
 
 
 def _check_unchanged(path, old):
-    """Raise OSError or ConfigError unless a file holds `old` (None: is absent) and may be written."""
+    """Raise OSError or ConfigError unless a file holds `old` (None: is absent), writably."""
     try:
-        with open(path, "r+b") as file:                  # + so that a write-protected file is refused
+        with open(path, "r+b") as file:                  # +: a write-protected file is refused
             found = file.read()
     except FileNotFoundError:
         found = None
@@ -7163,7 +7163,7 @@ def _check_unchanged(path, old):
 
 
 def _replace_file(path, data, status, last_step=None):
-    """Put `data` into place under `path`, with mode and owner of `status`; `last_step` runs just before."""
+    """Put `data` into place under `path`, with mode and owner of `status`, after `last_step`."""
     import tempfile
     directory, name = os.path.split(path)
     prefix, temporary = ".%s." % name, None
@@ -7192,7 +7192,7 @@ def _replace_file(path, data, status, last_step=None):
 
 
 def _process_space():
-    """Return a name for where process ids count: this host, on Linux with its namespace for them."""
+    """Return a name for where process ids count: this host, on Linux a namespace of it."""
     space = re.findall(r"\[([0-9]+)\]", os.path.realpath("/proc/self/ns/pid"))
     return "-".join([os.uname().nodename] + space + [""])
 
@@ -8588,15 +8588,18 @@ def _add_config_parser(verb):
                       help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
     verb.add_argument("--refresh", action="store_true",
                       help="renew contextWindow and maxTokens of rows that are there")
-    verb.add_argument("--prune", action="store_true", help="remove rows that the server does not serve")
+    verb.add_argument("--prune", action="store_true",
+                      help="remove rows that the server does not serve")
     verb.add_argument("--probe", action="store_true",
                       help="ask the chat templates whether thinking can be switched")
     verb.add_argument("--set", metavar="PATH=VALUE", dest="edits", action="append", default=[],
                       type=parse_assignment, help="set a value, JSON5 or else text (repeatable)")
     verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
                       help="remove a key, or an item of an array (repeatable)")
-    verb.add_argument("--check", action="store_true", help="check openclaw.json; opens no connection")
-    verb.add_argument("--json", action="store_true", help="with --check: print the verdict as JSON")
+    verb.add_argument("--check", action="store_true",
+                      help="check openclaw.json; opens no connection")
+    verb.add_argument("--json", action="store_true",
+                      help="with --check: print the verdict as JSON")
     _add_server_options(verb)
 
 
@@ -8665,29 +8668,60 @@ def _merge_config(options, env, console, show_diff):
     try:
         old, new = revised_text(settings, [prune] * options.prune + [merge], console)
     except ConfigError:
-        if options.write:                                # what could not be written can still be pasted
+        if options.write:                            # what was not written can still be pasted
             console.out(render_json5({"models": {"providers": {provider.id: block}}}))
         raise
     for model_id in unserved:
         console.err("kept, though the server does not serve it: %s" % model_id)
     if unserved:
-        console.err("  to remove: %s config --write --prune" % TOOL)
+        console.err("  to remove: " + _prune_command(options))
     _note_surroundings(options, settings, console)
     _deliver_text(settings.path, old, new, console, show_diff, options.write)
 
 
+def _prune_command(options):
+    import shlex
+    words = ["config", "--write", "--prune"]
+    if options.config:
+        words += ["--config", options.config]
+    for name in options.provider:
+        words += ["--provider", name]
+    for url in options.base_url:
+        words += ["--base-url", url]
+    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+
+
 def _refuse_no_chat(provider, model, timeout_s):
-    """Raise ServerError for a server that shows that it has no chat completions."""
+    """Raise ServerError for a server that shows that it has no chat completions.
+
+    Its description shows it; where there is none, that it does not know the address of
+    chat completions (an empty body generates nothing).
+    """
     limit_s = timeout_s or DISCOVERY_TIMEOUT_S
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    headers = discovery_headers(provider)
     url = server_root(provider.base_url) + "/openapi.json"
+    error = None
     try:
-        reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
-        openapi = loads_untrusted(reply.body.decode("utf-8", "replace"))
-    except (Error, ValueError):
-        return                                       # many servers do not show it
-    if offers_chat(openapi) is False:
-        raise error_for("not-a-chat-model", url=url, model=model.id)
+        reply = fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)
+        offered = offers_chat(_json_or_none(reply))
+        if offered is None:
+            url = provider.base_url + "/chat/completions"
+            reply = fetch("POST", url, headers, b"{}", route, MODEL_LIST_LIMIT)
+            error = completion_error(url, reply, provider, model)
+        elif not offered:
+            error = error_for("not-a-chat-model", url=url, model=model.id)
+    except Error:
+        pass                                         # what cannot be asked shows nothing
+    if error is not None and error.cause == "not-a-chat-model":
+        raise error
+
+
+def _json_or_none(reply):
+    try:
+        return loads_untrusted(reply.body.decode("utf-8", "replace"))
+    except ValueError:
+        return None
 
 
 def _evidence(options, provider, model):
@@ -8803,7 +8837,7 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
     where a path leads nowhere or into an $include, or the result has a new error.
     """
-    def removes_item(edit):                          # apart, so that what follows does not take its place
+    def removes_item(edit):                          # a step apart: nothing takes its place
         return edit.value is REMOVED and isinstance(edit.path[-1], int)
 
     steps = []
@@ -8883,21 +8917,38 @@ def _deliver_text(path, old, new, console, show_diff, write):
 def _check_config(options, env, console):
     settings = read_settings(options.config, env)
     if options.json:
-        console.out_json({"valid": not settings.issues, "issues": [_issue_json(issue) for issue in settings.issues],
-                          "warnings": [_issue_json(issue) for issue in settings.warnings]})
-        return 3 if settings.issues else 0
-    for kind, issues in (("error", settings.issues), ("warning", settings.warnings)):
-        for issue in issues:
-            words = "%s: %s" % (dotted(issue.path), issue.message) if issue.path else issue.message
-            console.err("%s: %s: %s" % (kind, issue_place(issue), words))
-    if not settings.issues:
-        console.out("%s: valid" % settings.path if settings.exists else "%s: no such file; an empty config is valid" % settings.path)
-    return 3 if settings.issues else 0
+        console.out_json({
+            "valid": not settings.issues,
+            "issues": [_issue_json(issue) for issue in settings.issues],
+            "warnings": [_issue_json(issue) for issue in settings.warnings],
+        })
+    else:
+        _print_issues("error", settings.issues, console)
+        _print_issues("warning", settings.warnings, console)
+    if settings.issues:
+        return 3
+    if not options.json:
+        verdict = "valid"
+        if not settings.exists:
+            verdict = "no such file; an empty config is valid"
+        console.out("%s: %s" % (settings.path, verdict))
+    return 0
+
+
+def _print_issues(kind, issues, console):
+    for issue in issues:
+        words = issue.message
+        if issue.path:
+            words = "%s: %s" % (dotted(issue.path), words)
+        console.err("%s: %s: %s" % (kind, issue_place(issue), words))
 
 
 def _issue_json(issue):
     found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
-    found.update((name, getattr(issue, name)) for name in ("file", "line", "column") if getattr(issue, name) is not None)
+    for name in ("file", "line", "column"):
+        value = getattr(issue, name)
+        if value is not None:
+            found[name] = value
     return found
 
 
