@@ -20,7 +20,7 @@ import os
 import re
 import sys
 import time
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 __all__ = [
     "Answer", "ConfigError", "Delta", "Error", "Finding", "KeyRefused", "Model", "NothingToShow",
     "Provider", "ServerError", "Settings", "Usage", "UsageError",
@@ -46,6 +46,7 @@ CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
 INCLUDE_DEPTH = 10
 JSON_DEPTH = 200                     # levels of nesting in a JSON5 text
+JSON_CONTAINERS = 500000             # objects and lists of a server's JSON: 60 bytes each and more
 CONFIG_DEPTH = 320                   # levels of nesting in a config, its included files together
 MAX_ISSUES = 100                     # faults named of one file; more help nobody
 
@@ -265,8 +266,9 @@ CAUSES = {
         4, "{url}: the stream broke off: {detail}",
         "try again; if it happens again, look at the server's log and at proxies in between"),
     "stream-buffered": Cause(
-        0, "{model}: all chunks came together after {seconds:.1f} s: something in between buffers",
-        "turn that off there; in nginx: proxy_buffering off;"),
+        0, "{model}: {events} chunks came in bursts, {pieces} within {seconds:.1f} s: something in "
+           "between buffers",
+        "turn that off there; in nginx: proxy_buffering off; gzip off;"),
     "usage-missing": Cause(
         0, "{model}: the stream carried no usage",
         "set compat.supportsUsageInStreaming to false for this model"),
@@ -398,14 +400,14 @@ def begun_secret(text, secrets):
     """Return how many characters at the end of a text begin a secret that they do not complete."""
     most = 0
     for secret in secrets:
-        start = max(0, len(text) - len(secret) + 1)
-        while len(text) - start > most:
-            start = text.find(secret[0], start)
-            if start < 0:
-                break
-            if secret.startswith(text[start:]):
-                most = len(text) - start
-            start += 1
+        start = text.find(secret[:8], max(0, len(text) - len(secret) + 1))
+        while start >= 0 and not secret.startswith(text[start:]):
+            start = text.find(secret[:8], start + 1)
+        if start >= 0:
+            most = max(most, len(text) - start)
+        for size in range(most + 1, min(8, len(secret))):            # shorter than what was looked for
+            if text.endswith(secret[:size]):
+                most = size
     return most
 
 
@@ -3744,21 +3746,23 @@ def loads_event(text):
 def loads_untrusted(text):
     """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
 
-    Nested so deep that to handle it might overflow the stack is refused, too.
+    Nested so deep that to handle it might overflow the stack is refused, and so is what
+    would take many times the memory of its text: objects and lists beyond JSON_CONTAINERS.
     """
+    containers = text.count("{") + text.count("[")
+    if containers > JSON_CONTAINERS:
+        raise ValueError("more than %d objects and lists" % JSON_CONTAINERS)
     try:
         value = json.loads(text, parse_int=json_number)
     except RecursionError:
         raise ValueError("nested too deep")
-    if is_deep(text, value):
+    if containers > JSON_DEPTH and is_deep(value):
         raise ValueError("nested more than %d levels deep" % JSON_DEPTH)
     return value
 
 
-def is_deep(text, value):
-    """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
-    if text.count("{") + text.count("[") <= JSON_DEPTH:
-        return False
+def is_deep(value):
+    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep."""
     level = [value]
     for _ in range(JSON_DEPTH):
         inner = []
@@ -4311,7 +4315,9 @@ def offers_chat(openapi):
         return None
     if "/v1/chat/completions" in paths:
         return True
-    return False if any(re.match(_OTHER_TASKS, path) for path in paths) else None
+    other_tasks = any(re.match(_OTHER_TASKS, path) for path in paths)
+    only_lists = "/v1/models" in paths and "/invocations" not in paths      # which may lead to a chat
+    return False if other_tasks or only_lists else None
 
 
 # What an error body says
@@ -5330,6 +5336,8 @@ _CONTRACT_CAUSES = {
     "context-exceeded": "chat-failed", None: "config-invalid",
 }
 _KEY_CAUSES = ("no-key", "bad-key", "gateway-auth")
+# After which later checks, though no gate found them, cannot look.
+_STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 # Where the fact `right` is the base URL to use.
 _BASE_URL_CAUSES = (
@@ -5363,10 +5371,11 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
             case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
     for check in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, check):
-            if finding.status == "fail":
+            failed = finding.status == "fail"
+            if failed and (check.gate or finding.cause in _STOPPING):
                 case.stopped = finding.cause
-                if check.gate and not case.opted_in and finding.cause != "not-opted-in":
-                    finding = finding._replace(status="warn")
+            if failed and check.gate and not case.opted_in and finding.cause != "not-opted-in":
+                finding = finding._replace(status="warn")
             yield finding._replace(check=check.name)
 
 
@@ -5410,8 +5419,8 @@ class _Case(object):
     `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
     and `chats` (it offers chat completions) are None until that is known to be so; checks name
     what they need. `refusal` is what resolving the provider failed with, `error` what the first
-    request did, `stopped` the cause of the last failure. `served` is {id: context in tokens or
-    None}, `enforced` whether the server wants the key.
+    request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
+    context in tokens or None}, `enforced` whether the server wants the key.
     """
 
     def __init__(self, settings, timeout_s, reference, thinking):
@@ -6394,7 +6403,7 @@ def _complete(case, model, question, **fields):
     """
     fields.update(
         messages=[{"role": "user", "content": question}],
-        max_tokens=PROBE_TOKENS, temperature=0)
+        max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
     observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
     answer = collect_answer(send_chat(
@@ -6433,8 +6442,11 @@ def _probe_stream(case, model):
         error = error_for("usage-missing", model=model.key)
         found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
     first_s, last_s = observed.first_piece_s, observed.last_piece_s
-    if first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01 and observed.events >= 8:
-        found.append(case.found("stream-buffered", model=model.key, seconds=last_s))
+    burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
+    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst or observed.pieces <= 3):
+        found.append(case.found(
+            "stream-buffered", model=model.key, seconds=last_s,
+            events=observed.events, pieces=observed.pieces))
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
         found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))
