@@ -5280,18 +5280,19 @@ class Editing(unittest.TestCase):
             merge_text("{}", a_block(a_model("a\ud800b")))
         self.assertEqual(caught.exception.cause, "config-not-written")
 
-    def test_two_thousand_rows_take_less_than_two_seconds(self):
+    def test_two_thousand_rows_cost_a_few_readings_of_the_file(self):
         models = [a_model("m%d" % number) for number in range(2000)]
         text = vllm.render_json5({"models": {"providers": {"vllm": a_block(*models)}}})
         served = [model._replace(context_window=8192) for model in models] + [a_model("new")]
-        config = vllm.json5_loads(text)
-        began = time.process_time()
+        times = [time.process_time()]
+        config = vllm.json5_tree(text).value
+        times.append(time.process_time())
         merge = vllm.merge_provider(config, a_block(*served), refresh=True)
         new = vllm.edited_text(text, merge.wanted, "f")
-        took_s = time.process_time() - began
+        times.append(time.process_time())
         rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
         self.assertEqual([row["contextWindow"] for row in rows], [8192] * 2000 + [4096])
-        self.assertLess(took_s, 2)
+        self.assertLess(times[2] - times[1], 12 * (times[1] - times[0]))
 
 
 class Paths(unittest.TestCase):
