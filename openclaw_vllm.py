@@ -6984,6 +6984,11 @@ def _value_changes(text, look, node, wanted, flat):
 def _removal(text, member):
     """Return the splices that take a member out with what is its own, and its line."""
     start, end = member.own, member.end
+    splices = []
+    if member.comma is not None and text[member.tail:member.comma].strip():
+        after = re.compile("[ \t]*").match(text, end)
+        splices.append((member.comma, after.end(), ""))
+        end = member.tail                                # comments between are nobody's
     after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
     following = after.group(1)
     blanks = r"[ \t]*\Z"
@@ -6994,12 +6999,7 @@ def _removal(text, member):
         start = member.floor + len(before)
     else:
         end = after.end()
-    if member.comma is not None and text[member.tail:member.comma].strip():
-        return [                                         # comments between are nobody's
-            (start, member.tail, ""),
-            (member.comma, end, ""),
-        ]
-    return [(start, end, "")]
+    return splices + [(start, end, "")]
 
 
 def _addition(text, look, node, kept, added, comma):
