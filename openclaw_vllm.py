@@ -265,7 +265,8 @@ CAUSES = {
         4, "{url}: the stream broke off: {detail}",
         "try again; if it happens again, look at the server's log and at proxies in between"),
     "stream-buffered": Cause(
-        0, "{model}: all chunks came together after {seconds:.1f} s: something in between buffers",
+        0, "{model}: {events} chunks came in bursts, {pieces} within {seconds:.1f} s: something in "
+           "between buffers",
         "turn that off there; in nginx: proxy_buffering off; gzip off;"),
     "usage-missing": Cause(
         0, "{model}: the stream carried no usage",
@@ -4308,7 +4309,9 @@ def offers_chat(openapi):
         return None
     if "/v1/chat/completions" in paths:
         return True
-    return False if any(re.match(_OTHER_TASKS, path) for path in paths) else None
+    other_tasks = any(re.match(_OTHER_TASKS, path) for path in paths)
+    only_lists = "/v1/models" in paths and "/invocations" not in paths      # which may lead to a chat
+    return False if other_tasks or only_lists else None
 
 
 # What an error body says
@@ -5327,6 +5330,8 @@ _CONTRACT_CAUSES = {
     "context-exceeded": "chat-failed", None: "config-invalid",
 }
 _KEY_CAUSES = ("no-key", "bad-key", "gateway-auth")
+# After which later checks, though no gate found them, cannot look.
+_STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 # Where the fact `right` is the base URL to use.
 _BASE_URL_CAUSES = (
@@ -5360,10 +5365,11 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
             case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
     for check in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, check):
-            if finding.status == "fail":
+            failed = finding.status == "fail"
+            if failed and (check.gate or finding.cause in _STOPPING):
                 case.stopped = finding.cause
-                if check.gate and not case.opted_in and finding.cause != "not-opted-in":
-                    finding = finding._replace(status="warn")
+            if failed and check.gate and not case.opted_in and finding.cause != "not-opted-in":
+                finding = finding._replace(status="warn")
             yield finding._replace(check=check.name)
 
 
@@ -5407,8 +5413,8 @@ class _Case(object):
     `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
     and `chats` (it offers chat completions) are None until that is known to be so; checks name
     what they need. `refusal` is what resolving the provider failed with, `error` what the first
-    request did, `stopped` the cause of the last failure. `served` is {id: context in tokens or
-    None}, `enforced` whether the server wants the key.
+    request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
+    context in tokens or None}, `enforced` whether the server wants the key.
     """
 
     def __init__(self, settings, timeout_s, reference, thinking):
@@ -6391,7 +6397,7 @@ def _complete(case, model, question, **fields):
     """
     fields.update(
         messages=[{"role": "user", "content": question}],
-        max_tokens=PROBE_TOKENS, temperature=0)
+        max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
     observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
     answer = collect_answer(send_chat(
@@ -6430,8 +6436,11 @@ def _probe_stream(case, model):
         error = error_for("usage-missing", model=model.key)
         found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
     first_s, last_s = observed.first_piece_s, observed.last_piece_s
-    if first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01 and observed.events >= 8:
-        found.append(case.found("stream-buffered", model=model.key, seconds=last_s))
+    burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
+    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst or observed.pieces <= 3):
+        found.append(case.found(
+            "stream-buffered", model=model.key, seconds=last_s,
+            events=observed.events, pieces=observed.pieces))
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
         found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))

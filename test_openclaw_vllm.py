@@ -4083,6 +4083,9 @@ class Meaning(Case):
         models, chats = "/v1/models", "/v1/chat/completions"
         for value, expected in (({"paths": {models: {}, chats: {}}}, True),
                                 ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
+                                ({"paths": {models: {}}}, False),
+                                ({"paths": {models: {}, "/invocations": {}}}, None),
+                                ({"paths": {"/pooling": {}, "/invocations": {}}}, False),
                                 ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
                                 ({}, None), ([], None), (None, None)):
             self.assertIs(vllm.offers_chat(value), expected)
@@ -6447,21 +6450,26 @@ class DoctorTest(unittest.TestCase):
         self.env = {"OPENCLAW_STATE_DIR": self.folder, "VLLM_API_KEY": "vllm-local"}
 
     def configure(self, config):
-        write(os.path.join(self.folder, "openclaw.json"), config if isinstance(config, str) else json.dumps(config))
+        write(
+            os.path.join(self.folder, "openclaw.json"),
+            config if isinstance(config, str) else json.dumps(config))
 
     def declare(self, url, defaults=None, **row):
         """Write a config with one declared model at the server `url`."""
         block = {"baseUrl": url + "/v1", "models": [dict({"id": "qwen", "name": "Qwen"}, **row)]}
-        self.configure({"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
+        self.configure(
+            {"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
 
     def doctor(self, *argv):
         """Return (exit status, [finding]) of `doctor --json`, its shape checked."""
         status, out, err = run(["doctor", "--json"] + list(argv), self.env)
         report = json.loads(out)
         self.assertEqual(set(report), {"ok", "findings"})
-        self.assertEqual(report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
+        self.assertEqual(
+            report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
         for finding in report["findings"]:
-            self.assertEqual(set(finding), {"check", "status", "cause", "summary", "fix", "command"})
+            self.assertEqual(
+                set(finding), {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
         self.assertTrue(not err or err.startswith("warning: the key of "), err)
@@ -6480,12 +6488,14 @@ class DoctorTest(unittest.TestCase):
         """Assert that `cause` is the one warning and nothing fails; return its finding."""
         status, findings = self.doctor(*argv)
         warned = [finding for finding in findings if finding["status"] in ("fail", "warn")]
-        self.assertEqual([(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned)
+        self.assertEqual(
+            [(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned
+        )
         self.assertEqual(status, 0)
         return warned[0]
 
     def heal(self, cause, exit_status):
-        """Assert that a finding names `cause`, and that it is gone when a shell has run its command."""
+        """Assert that a finding names `cause`, and that a shell that runs its command ends it."""
         def findings():
             status, found = self.doctor("--probe")
             return status, [finding for finding in found
@@ -6494,9 +6504,11 @@ class DoctorTest(unittest.TestCase):
         status, found = findings()
         self.assertEqual((status, len(found)), (exit_status, 1), found)
         self.assertIn(" config --write --", found[0]["command"])
-        env = dict(self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
-        with subprocess.Popen(["sh", "-c", found[0]["command"]], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        env = dict(
+            self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
+        with subprocess.Popen(
+                ["sh", "-c", found[0]["command"]], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             said = process.communicate(timeout=WAIT_S)[0]
         self.assertEqual(process.returncode, 0, said)
         self.assertEqual(findings()[1], [])
@@ -6511,20 +6523,31 @@ class DoctorTest(unittest.TestCase):
         for key in (None, "sk-secret-of-the-test"):
             self.env["VLLM_API_KEY"] = key or "vllm-local"
             for more in ([], ["--probe"]):
-                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (url, requests):
+                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (
+                        url, requests):
                     status, findings = self.doctor("--base-url", url + "/v1", *more)
-                    self.assertEqual((status, {finding["status"] for finding in findings}), (0, {"ok"}), findings)
+                    self.assertEqual(
+                        (status, {finding["status"] for finding in findings}), (0, {"ok"}), findings
+                    )
                     posts = {request.path for request in requests if request.method == "POST"}
-                    self.assertEqual(posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
+                    self.assertEqual(
+                        posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
 
     def test_the_server_is_described(self):
         models = [QWEN_ROW, dict(QWEN_ROW, id="alias"),
                   {"id": "sql", "root": "/adapters/sql", "parent": "qwen", "max_model_len": None}]
         with loopback(healthy(models=models)) as (url, _):
-            findings = {finding["check"]: finding["summary"] for finding in self.doctor("--base-url", url + "/v1")[1]}
-        for check, words in (("version", "vLLM 0.32.0"), ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens, LoRA on qwen"),
-                             ("template", "a prompt of one word is 9 tokens, estimated as"),
-                             ("key", "VLLM_API_KEY (the environment)"), ("provider", "implicit")):
+            findings = {
+                finding["check"]: finding["summary"]
+                for finding in self.doctor("--base-url", url + "/v1")[1]
+            }
+        for check, words in (
+            ("version", "vLLM 0.32.0"),
+            ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens, LoRA on qwen"),
+            ("template", "a prompt of one word is 9 tokens, estimated as"),
+            ("key", "VLLM_API_KEY (the environment)"),
+            ("provider", "implicit"),
+        ):
             self.assertIn(words, findings[check])
 
     # the settings
@@ -6533,21 +6556,36 @@ class DoctorTest(unittest.TestCase):
         provider = {"baseUrl": "http://127.0.0.1:9/v1", "models": []}
         config = {"models": {"providers": {"vllm": provider}}}
         for cause, status, changes in (
-                ("config-invalid", 3, "{,"),
-                ("config-invalid", 3, {"models": []}),
-                ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
-                ("config-missing-variable", 1, dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
-                ("config-missing-variable", 1, dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
-                ("endpoint-in-base-url", 3,
-                 dict(config, models={"providers": {"vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}})),
-                ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}})):
+            ("config-invalid", 3, "{,"),
+            ("config-invalid", 3, {"models": []}),
+            ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
+            (
+                "config-missing-variable", 1,
+                dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
+            (
+                "config-missing-variable", 1,
+                dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
+            (
+                "endpoint-in-base-url",
+                3,
+                dict(
+                    config,
+                    models={
+                        "providers": {
+                            "vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}
+                    },
+                ),
+            ),
+            ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}}),
+        ):
             with self.subTest(cause=cause, changes=changes):
                 self.configure(changes)
                 if cause == "config-missing-variable":
                     self.env.pop("VLLM_API_KEY", None)
                 else:
                     self.env["VLLM_API_KEY"] = "vllm-local"
-                with mock.patch.object(vllm, "Exchange", side_effect=AssertionError("a connection")):
+                with mock.patch.object(
+                        vllm, "Exchange", side_effect=AssertionError("a connection")):
                     found = self.assert_fails(cause, status)
                 if cause == "endpoint-in-base-url":
                     self.assertIn("http://h/v1", found["fix"])
@@ -6556,7 +6594,8 @@ class DoctorTest(unittest.TestCase):
 
     def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
         del self.env["VLLM_API_KEY"]
-        with loopback(healthy()) as (url, requests), mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+        with loopback(healthy()) as (url, requests), mock.patch.object(
+                vllm, "DEFAULT_BASE_URL", url + "/v1"):
             found = self.assert_fails("not-opted-in", 1)
             self.assertEqual(found["command"], "export VLLM_API_KEY=vllm-local")
             self.assertIn("qwen", self.checked("models")[0]["summary"])
@@ -6572,18 +6611,27 @@ class DoctorTest(unittest.TestCase):
     def healable(self, url):
         """Return [(cause, exit status, config, changes of the server)] that a command mends."""
         row = {"id": "qwen", "name": "Qwen"}
-        extra = "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'msg': 'Extra inputs are not permitted'}]"
+        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
+                 "'msg': 'Extra inputs are not permitted'}]")
 
         def config(more=(), row=row, defaults=(), **top):
             block = dict({"baseUrl": url + "/v1", "models": [row]}, **dict(more))
-            return dict({"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}}, **top)
+            return dict(
+                {"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}},
+                **top)
 
         def no_options(request):
-            return refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
+            return (
+                refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
+            )
 
         def no_developer(request):
             roles = [message["role"] for message in request.json()["messages"]]
-            return refused("Unexpected role 'developer'") if "developer" in roles else (200, {}, {"count": 5})
+            return (
+                refused("Unexpected role 'developer'")
+                if "developer" in roles
+                else (200, {}, {"count": 5})
+            )
 
         silent = (200, {}, stream(None, usage=False))
         compat = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
@@ -6592,7 +6640,7 @@ class DoctorTest(unittest.TestCase):
         return [
             ("missing-v1", 4, config({"baseUrl": url}), {}),
             ("endpoint-in-base-url", 3, config({"baseUrl": url + "/v1/chat/completions"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url[len("http://"):] + "/v1"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": url[len("http://") :] + "/v1"}), {}),
             ("bad-base-url", 3, config({"baseUrl": url + "/v1?key=x"}), {}),
             ("scheme-mismatch", 4, config({"baseUrl": url.replace("http:", "https:") + "/v1"}), {}),
             ("wrong-api", 0, config({"api": "openai-responses"}), {}),
@@ -6604,7 +6652,9 @@ class DoctorTest(unittest.TestCase):
             ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
             ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
             ("model-not-served", 1, config(defaults={"model": {"primary": "vllm/qwem"}}), {}),
-            ("model-not-served", 1, config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
+            (
+                "model-not-served", 1,
+                config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
             ("context-too-large", 1, config(row=dict(row, contextWindow=131072)), {}),
             ("context-too-large", 1, config(row=dict(row, contextTokens=50000)), {}),
             ("context-too-small", 0, config(row=dict(row, contextWindow=4096)), {}),
@@ -6612,7 +6662,9 @@ class DoctorTest(unittest.TestCase):
             ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
             ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
             ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
-            ("config-unknown-key", 0, {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
+            (
+                "config-unknown-key", 0,
+                {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
             ("config-legacy-key", 3, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
             ("usage-off", 0, config(row=off), {}),
             ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
@@ -6639,10 +6691,15 @@ class DoctorTest(unittest.TestCase):
 
     def test_exports_that_a_shell_takes_mend_what_they_are_for(self):
         def exported(cause, *argv):
-            found = [row for row in self.doctor(*argv)[1] if row["cause"] == cause and row["status"] == "fail"]
+            found = [
+                row
+                for row in self.doctor(*argv)[1]
+                if row["cause"] == cause and row["status"] == "fail"
+            ]
             self.assertEqual(len(found), 1, found)
             shell = ["sh", "-c", found[0]["command"] + " && env"]
-            lines = subprocess.check_output(shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
+            lines = subprocess.check_output(
+                shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
             self.env.update(line.split("=", 1) for line in lines.splitlines() if "=" in line)
             self.assertEqual([row for row in self.doctor(*argv)[1] if row["status"] == "fail"], [])
 
@@ -6654,7 +6711,8 @@ class DoctorTest(unittest.TestCase):
             exported("missing-v1")
             base = url.replace("127.0.0.1", "gpu.example") + "/v1"
             for name in ("NO_PROXY", "no_proxy"):
-                self.env.update({"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
+                self.env.update(
+                    {"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
                 exported("proxy-captured", "--base-url", base)
                 self.env.pop(name)
 
@@ -6678,7 +6736,8 @@ class DoctorTest(unittest.TestCase):
 
     def test_a_misspelled_key_that_holds_a_secret_is_moved_unseen(self):
         with loopback(healthy()) as (url, _):
-            for key, command in (("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
+            for key, command in (
+                    ("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
                 block = {"baseUrl": url + "/v1", "apiKeys": key, "models": []}
                 self.configure({"models": {"providers": {"vllm": block}}})
                 found = self.assert_warns("config-unknown-key")
@@ -6686,7 +6745,8 @@ class DoctorTest(unittest.TestCase):
                 said = run(["doctor", "--fix"], self.env)[1:]
                 self.assertNotIn("sk-secret", "%s %s" % (found, said))
                 with open(os.path.join(self.folder, "openclaw.json")) as written:
-                    self.assertEqual(json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
+                    self.assertEqual(
+                        json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
 
     def test_a_reference_of_another_configured_provider_is_left_alone(self):
         with loopback(healthy(models=[QWEN_ROW, GEMMA_ROW])) as (url, _):
@@ -6700,9 +6760,11 @@ class DoctorTest(unittest.TestCase):
             self.env["VLLM_API_KEY"] = "sk-0123"
             block = {"baseUrl": url + "/v1", "apiKey": "${VLLM_API_KEY}", "models": []}
             for config, dotenv, told in (
-                    ({}, "", True), ({}, "VLLM_API_KEY=sk-0123\n", False),
-                    ({"models": {"providers": {"vllm": block}}}, "", True),
-                    ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False)):
+                ({}, "", True),
+                ({}, "VLLM_API_KEY=sk-0123\n", False),
+                ({"models": {"providers": {"vllm": block}}}, "", True),
+                ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False),
+            ):
                 with self.subTest(config=config, dotenv=dotenv):
                     self.configure(config)
                     write(os.path.join(self.folder, ".env"), dotenv)
@@ -6711,27 +6773,49 @@ class DoctorTest(unittest.TestCase):
                     self.assertIn("it goes to " + url, found["summary"])
 
     def test_a_base_url_or_key_that_cannot_be_used(self):
-        for url in ("gpu:8000/v1", "ftp://gpu/v1", "http://gpu/v1?x=1", "http://gpu/v1#x", "http://me:secret@gpu/v1"):
+        for url in (
+            "gpu:8000/v1",
+            "ftp://gpu/v1",
+            "http://gpu/v1?x=1",
+            "http://gpu/v1#x",
+            "http://me:secret@gpu/v1",
+        ):
             with self.subTest(url=url):
-                self.assertNotIn("secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
+                self.assertNotIn(
+                    "secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
         self.env["VLLM_API_KEY"] = "sk-two\nlines"
         self.assertNotIn("sk-two", str(self.assert_fails("bad-key", 5)))
 
     def test_settings_to_be_warned_of(self):
         with loopback(healthy()) as (url, _):
-            block = {"baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
+            block = {
+                "baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
             self.configure({"models": {"providers": {"vllm": block}}})
             found = self.assert_warns("config-unknown-key")
             self.assertIn("openclaw.json:1:", found["summary"])
             self.assertEqual(found["fix"], "write models.providers.vllm.apiKey in its place")
-            self.configure({"models": {"providers": {"vllm": {"baseUrl": url + "/v1", "models": []},
-                                                     "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}}})
+            self.configure(
+                {
+                    "models": {
+                        "providers": {
+                            "vllm": {"baseUrl": url + "/v1", "models": []},
+                            "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}
+                    }
+                }
+            )
             self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
 
     def test_keys_that_disagree_are_named_and_never_shown(self):
         with loopback(healthy()) as (url, _):
             write(os.path.join(self.folder, ".env"), "VLLM_API_KEY=short-two\n")
-            self.configure({"models": {"providers": {"vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}}})
+            self.configure(
+                {
+                    "models": {
+                        "providers": {
+                            "vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}
+                    }
+                }
+            )
             found = self.assert_warns("bad-key")
         for words in ("VLLM_API_KEY (the environment)", "models.providers.vllm.apiKey", ".env"):
             self.assertIn(words, found["summary"])
@@ -6749,7 +6833,9 @@ class DoctorTest(unittest.TestCase):
 
     def test_a_name_that_does_not_resolve(self):
         with names(gpu_example=None):
-            self.assertIn("gpu.example", self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
+            self.assertIn(
+                "gpu.example",
+                self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
 
     def test_several_servers_with_what_failed_last(self):
         dead = "http://127.0.0.1:%d/v1" % free_port()
@@ -6757,13 +6843,18 @@ class DoctorTest(unittest.TestCase):
             argv = ["doctor", "--base-url", dead, "--base-url", url + "/v1"]
             status, out, _ = run(argv)
             self.assertEqual((status, out.splitlines()[0]), (0, "1 of 2 servers failed: " + dead))
-            self.assertEqual(run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
+            self.assertEqual(
+                run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
             self.assertEqual(run(["doctor", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
             self.assertLess(out.index("== " + url), out.index("== " + dead))
             status, out, _ = run(argv + ["--json", "--strict"])
         found = json.loads(out)
-        self.assertEqual((status, found["ok"], {finding["server"] for finding in found["findings"]}), (4, False, {dead, url + "/v1"}))
-        self.assertEqual([finding["cause"] for finding in found["findings"] if finding["status"] == "fail"], ["connection-refused"])
+        self.assertEqual(
+            (status, found["ok"], {finding["server"] for finding in found["findings"]}),
+            (4, False, {dead, url + "/v1"}))
+        self.assertEqual(
+            [finding["cause"] for finding in found["findings"] if finding["status"] == "fail"],
+            ["connection-refused"])
 
     def test_nothing_listens(self):
         port = free_port()
@@ -6784,8 +6875,14 @@ class DoctorTest(unittest.TestCase):
             self.assert_fails("server-loading", 4, "--base-url", url)
 
     def test_an_engine_that_died(self):
-        dead = {"error": {"message": "EngineCore encountered an issue. See stack trace (above) for the "
-                                     "root cause.", "type": "InternalServerError", "code": 500}}
+        dead = {
+            "error": {
+                "message": "EngineCore encountered an issue. See stack trace (above) for the "
+                "root cause.",
+                "type": "InternalServerError",
+                "code": 500,
+            }
+        }
         event = b"data: " + json.dumps(dead).encode("ascii") + b"\n\n"
         for name, status, changes in (
                 ("health 503", 1, {"/health": (503, {}, b"")}),
@@ -6794,7 +6891,8 @@ class DoctorTest(unittest.TestCase):
                 ("a completion only", 1, {"/v1/chat/completions": (500, {}, dead)}),
                 ("in the stream", 1, {"/v1/chat/completions": (200, {}, [event])})):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                found = self.assert_fails("engine-dead", status, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails(
+                    "engine-dead", status, "--base-url", url + "/v1", "--probe")
                 self.assertIn("restart vLLM", found["fix"])
 
     def test_a_503_that_is_no_sign_of_loading_nor_of_a_dead_engine(self):
@@ -6809,16 +6907,23 @@ class DoctorTest(unittest.TestCase):
 
     def test_layers_between(self):
         for status, headers, body, words in (
-                (502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>", "is down"),
-                (504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
-                 "proxy_read_timeout"),
-                (413, {"Server": "nginx"}, b"<html><title>413 Request Entity Too Large</title></html>",
-                 "client_max_body_size"),
-                (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
-                (503, {}, b"no available server\n", "is down"),
-                (503, {}, b'{"detail": "queue is full"}', "later"),
-                (503, {"Server": "envoy"}, b"upstream connect error or disconnect/reset before headers",
-                 "is down")):
+            (
+                502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>",
+                "is down"),
+            (
+                504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
+                "proxy_read_timeout"),
+            (
+                413, {"Server": "nginx"},
+                b"<html><title>413 Request Entity Too Large</title></html>",
+                "client_max_body_size"),
+            (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
+            (503, {}, b"no available server\n", "is down"),
+            (503, {}, b'{"detail": "queue is full"}', "later"),
+            (
+                503, {"Server": "envoy"},
+                b"upstream connect error or disconnect/reset before headers", "is down"),
+        ):
             with self.subTest(status=status, body=body):
                 with loopback(lambda request: (status, headers, body)) as (url, _):
                     found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
@@ -6847,33 +6952,48 @@ class DoctorTest(unittest.TestCase):
         except OSError:
             self.skipTest("no IPv6 here")
         with loopback(healthy()) as (url, _):
-            found = self.assert_fails("wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
+            found = self.assert_fails(
+                "wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
             self.assertIn(url + "/v1", found["fix"])
-            both = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
-                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(url.rsplit(":", 1)[1])))]
+            both = [
+                (
+                    socket.AF_INET6, socket.SOCK_STREAM, 6, "",
+                    ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
+                (
+                    socket.AF_INET, socket.SOCK_STREAM, 6, "",
+                    ("127.0.0.1", int(url.rsplit(":", 1)[1]))),
+            ]
             real = socket.getaddrinfo
-            with mock.patch("socket.getaddrinfo", lambda host, *rest: both if host == "localhost" else real(host, *rest)):
-                found = self.assert_warns("wrong-address-family", "--base-url", url.replace("127.0.0.1", "localhost") + "/v1")
+            with mock.patch(
+                    "socket.getaddrinfo",
+                    lambda host, *rest: both if host == "localhost" else real(host, *rest)):
+                found = self.assert_warns(
+                    "wrong-address-family", "--base-url",
+                    url.replace("127.0.0.1", "localhost") + "/v1")
             self.assertIn(url + "/v1", found["fix"])
 
     def test_a_proxy_in_the_way(self):
         broken = (502, {"Via": "1.1 squid"}, b"<html>Bad Gateway</html>")
         for proxy_answer in (lambda request: broken, None):
-            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
+            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(
+                    gpu_example="127.0.0.1"):
                 with loopback(proxy_answer or healthy()) as (proxy, _):
-                    self.env["HTTP_PROXY"] = proxy if proxy_answer else "http://127.0.0.1:%d" % free_port()
+                    self.env["HTTP_PROXY"] = (
+                        proxy if proxy_answer else "http://127.0.0.1:%d" % free_port())
                     self.env["NO_PROXY"] = "10.0.0.0/8"
                     there = url.replace("127.0.0.1", "gpu.example") + "/v1"
                     found = self.assert_fails("proxy-captured", 4, "--base-url", there)
                     self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
 
     def test_a_proxy_that_is_needed(self):
-        with names(gpu_example="127.0.0.1"), loopback(lambda request: healthy()(
-                request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))) as (
-                    proxy, _):
+        with names(gpu_example="127.0.0.1"), loopback(
+            lambda request: healthy()(
+                request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))
+        ) as (proxy, _):
             port = free_port()
             self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
-            found = self.assert_fails("proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
+            found = self.assert_fails(
+                "proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
             self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
 
     def test_no_key_takes_a_detour(self):
@@ -6904,16 +7024,19 @@ class DoctorTest(unittest.TestCase):
         with names(gpu_example="127.0.0.1"), loopback(lambda request: (407, {}, b"")) as (proxy, _):
             self.env["HTTP_PROXY"] = proxy
             base = "http://gpu.example:%d/v1" % free_port()
-            self.assertIn("USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
+            self.assertIn(
+                "USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
 
     def test_the_other_scheme(self):
         with loopback(healthy()) as (url, requests):
             self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
-            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
+            found = self.assert_fails(
+                "scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
             self.assertIn(url + "/v1", found["fix"])
             self.assertEqual({request.key for request in requests}, {None})
         with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
+            found = self.assert_fails(
+                "scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
             self.assertIn(url + "/v1", found["fix"])
             self.assertEqual(requests, [])
 
@@ -6943,7 +7066,9 @@ class DoctorTest(unittest.TestCase):
     def test_a_certificate_that_is_not_trusted(self):
         with loopback(healthy(), tls=True) as (url, requests):
             found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
-            self.assertIn("issued by vllm test authority, valid from 2020-01-01 to 2120-01-01", found["summary"])
+            self.assertIn(
+                "issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
+                found["summary"])
             self.assertIn("--ca-file", found["fix"])
             self.assertEqual(requests, [])
             path = os.path.join(self.folder, "ca.pem")
@@ -6952,34 +7077,43 @@ class DoctorTest(unittest.TestCase):
             self.assertIn("OpenClaw was not", found["summary"])
             self.assertEqual(found["command"], "export NODE_EXTRA_CA_CERTS=" + path)
             self.env.update(NODE_EXTRA_CA_CERTS=path, SSL_CERT_FILE=path)
-            self.assertEqual({row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
+            self.assertEqual(
+                {row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
             other = url.replace("127.0.0.1", "localhost") + "/v1"
-            self.assertIn("127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
+            self.assertIn(
+                "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
 
     # what answers
 
     def test_a_redirect_is_reported_and_not_followed(self):
         with loopback(healthy()) as (right, followed):
-            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (url, _):
+            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (
+                    url, _):
                 found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
         self.assertIn(right + "/v1", found["fix"])
         self.assertEqual(followed, [])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
-        for name, changes, base, key in (("404", {}, "", None), ("a page", {"/models": page}, "", None),
-                                         ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
+        for name, changes, base, key in (
+                ("404", {}, "", None), ("a page", {"/models": page}, "", None),
+                ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
             with self.subTest(name), loopback(healthy(changes, key=key)) as (url, _):
-                self.assertIn(url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"])
+                self.assertIn(
+                    url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"]
+                )
 
     def test_something_else_answers(self):
         for cause, answer, words in (
-                ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
-                ("not-openai", (200, {}, {"models": []}), "data"),
-                ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
-                ("http-error", (404, {}, {"detail": "Not Found"}), "404")):
-            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (url, _):
-                self.assertIn(words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
+            ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
+            ("not-openai", (200, {}, {"models": []}), "data"),
+            ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
+            ("http-error", (404, {}, {"detail": "Not Found"}), "404"),
+        ):
+            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (
+                    url, _):
+                self.assertIn(
+                    words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
 
         def speak(connection, over):
             connection.recv(100)
@@ -6996,26 +7130,31 @@ class DoctorTest(unittest.TestCase):
 
     def test_the_demo_api_server_has_no_openai_api(self):
         def demo(request):
-            return (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"})
+            return (
+                (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"}))
 
         with loopback(demo) as (url, _):
             found = self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
             self.assertIn("vllm serve", found["command"])
 
     def test_keys_that_are_refused(self):
-        for key, words in ((None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
-                           ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
+        for key, words in (
+                (None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
+                ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
             with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, requests):
                 self.env.pop("VLLM_API_KEY", None)
                 self.env.update({"VLLM_API_KEY": key} if key else {})
-                found = self.assert_fails("bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
+                found = self.assert_fails(
+                    "bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
                 self.assertIn(words, found["summary"])
                 self.assertNotIn("sk-", found["summary"])
 
     def test_the_key_of_requests_is_tried_too(self):
         with loopback(healthy(key="sk-right-one")) as (url, _):
             self.env["VLLM_API_KEY"] = "sk-right-one"
-            block = {"baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"}, "models": []}
+            block = {
+                "baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"},
+                "models": []}
             self.configure({"models": {"providers": {"vllm": block}}})
             self.assertIn("Authorization header", self.assert_fails("bad-key", 5)["summary"])
 
@@ -7024,13 +7163,16 @@ class DoctorTest(unittest.TestCase):
             self.env["VLLM_API_KEY"] = "sk-0123456789abcdef"
             self.assert_warns("key-ignored", "--base-url", url + "/v1")
             self.env["VLLM_API_KEY"] = "vllm-local"
-            self.assertIn("enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
+            self.assertIn(
+                "enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
 
     def test_what_the_key_does_not_guard(self):
         self.env["VLLM_API_KEY"] = "sk-right-one"
-        with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_example="127.0.0.1"):
+        with loopback(healthy(key="sk-right-one")) as (url, requests), names(
+                gpu_example="127.0.0.1"):
             self.doctor("--base-url", url + "/v1")
-            found = self.assert_warns("exposed", "--base-url", url.replace("127.0.0.1", "gpu.example") + "/v1")
+            found = self.assert_warns(
+                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.example") + "/v1")
             self.assertIn("/invocations", found["summary"])
             self.assertNotIn("/invocations", [request.path for request in requests])
 
@@ -7043,21 +7185,28 @@ class DoctorTest(unittest.TestCase):
     def test_models_that_are_not_served(self):
         with loopback(healthy()) as (url, _):
             self.declare(url, id="qwem")
-            self.assertIn("write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
+            self.assertIn(
+                "write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
             self.declare(url, id="Qwen/Qwen3-8B")
             self.assertIn("write qwen in place", self.assert_fails("model-not-served", 1)["fix"])
-            for choice in ({"primary": "vllm/other"}, {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
+            for choice in (
+                    {"primary": "vllm/other"},
+                    {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
                 self.declare(url, {"model": choice})
                 self.assertIn("other", self.assert_fails("model-not-served", 1)["summary"])
             self.declare(url)
-            self.assertIn("--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
+            self.assertIn(
+                "--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
 
     def test_windows_that_do_not_fit(self):
-        for cause, row in (("context-too-large", {"contextWindow": 40961}), ("context-too-large", {"contextTokens": 128000}),
-                           ("max-tokens-too-large", {"maxTokens": 40960})):
+        for cause, row in (
+                ("context-too-large", {"contextWindow": 40961}),
+                ("context-too-large", {"contextTokens": 128000}),
+                ("max-tokens-too-large", {"maxTokens": 40960})):
             with self.subTest(row=row), loopback(healthy()) as (url, _):
                 self.declare(url, **row)
-                self.assertIn("40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
+                self.assertIn(
+                    "40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
         with loopback(healthy()) as (url, _):
             self.declare(url, contextWindow=20000)
             self.assertIn("20960 tokens", self.assert_warns("context-too-small")["summary"])
@@ -7068,23 +7217,47 @@ class DoctorTest(unittest.TestCase):
             self.assert_warns("context-below-agent")
 
     def test_a_tokenizer_without_a_chat_template(self):
-        for words in ("As of transformers v4.44, default chat template is no longer allowed, so you must provide "
-                      "a chat template if the tokenizer does not define one.",
-                      "Cannot use chat template functions because tokenizer.chat_template is not set and no "
-                      "template argument was passed!"):
+        for words in (
+            "As of transformers v4.44, default chat template is no longer allowed, so you must "
+            "provide a chat template if the tokenizer does not define one.",
+            "Cannot use chat template functions because tokenizer.chat_template is not set and no "
+            "template argument was passed!",
+        ):
             with self.subTest(words), loopback(healthy({"/tokenize": refused(words)})) as (url, _):
-                found = self.assert_fails("no-chat-template", 1, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails(
+                    "no-chat-template", 1, "--base-url", url + "/v1", "--probe")
                 self.assertIn("--chat-template", found["fix"])
 
     def test_servers_that_do_not_chat(self):
         for name, changes, more in (
-                ("embeddings", {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})}, []),
-                ("speech", {"/openapi.json": (
-                    200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})}, []),
-                ("no endpoint", {"/openapi.json": (404, {}, b""),
-                                 "/v1/chat/completions": (404, {}, {"detail": "Not Found"})}, ["--probe"]),
-                ("its words", {"/v1/chat/completions": refused(
-                    "The model does not support Chat Completions API")}, ["--probe"])):
+            (
+                "embeddings",
+                {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})},
+                []),
+            (
+                "speech",
+                {
+                    "/openapi.json": (
+                        200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})
+                },
+                [],
+            ),
+            (
+                "no endpoint",
+                {
+                    "/openapi.json": (404, {}, b""),
+                    "/v1/chat/completions": (404, {}, {"detail": "Not Found"})},
+                ["--probe"],
+            ),
+            (
+                "its words",
+                {
+                    "/v1/chat/completions": refused(
+                        "The model does not support Chat Completions API")
+                },
+                ["--probe"],
+            ),
+        ):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
                 self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
 
@@ -7097,8 +7270,13 @@ class DoctorTest(unittest.TestCase):
 
         def alternate(messages):
             roles = [message["role"] for message in messages if message["role"] != "system"]
-            wrong = any(role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
-            return "Conversation roles must alternate user/assistant/user/assistant/..." if wrong else None
+            wrong = any(
+                role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
+            return (
+                "Conversation roles must alternate user/assistant/user/assistant/..."
+                if wrong
+                else None
+            )
 
         def texts(messages):
             wrong = any(isinstance(message["content"], list) for message in messages)
@@ -7111,7 +7289,8 @@ class DoctorTest(unittest.TestCase):
 
         def no_tools(messages):
             roles = {message["role"] for message in messages}
-            return "Only user, system and assistant roles are supported!" if "tool" in roles else None
+            return (
+                "Only user, system and assistant roles are supported!" if "tool" in roles else None)
 
         def reasoned(messages):
             wrong = any(message["role"] == "assistant" and "reasoning_content" not in message
@@ -7120,13 +7299,16 @@ class DoctorTest(unittest.TestCase):
 
         template_option = "--chat-template"
         for rule, row, words, fix, healed in (
-                (texts, {}, "list of parts", "requiresStringContent: true", True),
-                (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
-                (reasoned, {"reasoning": True}, "without its reasoning",
-                 "requiresReasoningContentOnAssistantMessages: true", True),
-                (alternate, {}, "two user messages in a row", template_option, False),
-                (no_tools, {}, "a tool call with its result", template_option, False)):
-            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (url, _):
+            (texts, {}, "list of parts", "requiresStringContent: true", True),
+            (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
+            (
+                reasoned, {"reasoning": True}, "without its reasoning",
+                "requiresReasoningContentOnAssistantMessages: true", True),
+            (alternate, {}, "two user messages in a row", template_option, False),
+            (no_tools, {}, "a tool call with its result", template_option, False),
+        ):
+            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (
+                    url, _):
                 self.declare(url, **row)
                 failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
                 self.assertEqual({row["cause"] for row in failed}, {"template-history"})
@@ -7145,26 +7327,41 @@ class DoctorTest(unittest.TestCase):
         with loopback(healthy()) as (url, requests):
             self.declare(url, reasoning=True)
             self.doctor()
-        self.assertLessEqual(len([request for request in requests if request.path == "/tokenize"]), 4)
+        self.assertLessEqual(
+            len([request for request in requests if request.path == "/tokenize"]), 4)
 
     def test_a_template_that_refuses_a_role(self):
         def refuse(role):
             def tokenize(request):
                 roles = [message["role"] for message in request.json()["messages"]]
-                return refused("%s role not supported" % role) if role in roles else (200, {}, {"count": 5})
+                return (
+                    refused("%s role not supported" % role)
+                    if role in roles
+                    else (200, {}, {"count": 5})
+                )
             return tokenize
 
         with loopback(healthy({"/tokenize": refuse("system")})) as (url, _):
-            self.assertIn("system role not supported", self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
+            self.assertIn(
+                "system role not supported",
+                self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
         with loopback(healthy({"/tokenize": refuse("developer")})) as (url, _):
             self.assert_warns("template-role", "--base-url", url + "/v1")
             self.declare(url, reasoning=True, compat={"supportsDeveloperRole": True})
-            self.assertIn("supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
+            self.assertIn(
+                "supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
 
     def test_odd_answers_beside_the_main_ones_break_nothing(self):
-        odd = [dict(QWEN_ROW, parent=["x"], root={"y": 1}), dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
-        changes = {"/version": (200, {}, b"[1]"), "/health": (404, {}, b""), "/tokenize": (200, {}, b"[[]]"),
-                   "/metrics": (200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n")}
+        odd = [
+            dict(QWEN_ROW, parent=["x"], root={"y": 1}),
+            dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
+        changes = {
+            "/version": (200, {}, b"[1]"),
+            "/health": (404, {}, b""),
+            "/tokenize": (200, {}, b"[[]]"),
+            "/metrics": (
+                200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"),
+        }
         with loopback(healthy(changes, models=odd)) as (url, _):
             status, findings = self.doctor("--base-url", url + "/v1", "--probe")
             self.assertEqual(status, 0, findings)
@@ -7184,10 +7381,14 @@ class DoctorTest(unittest.TestCase):
     # with --probe
 
     def probe(self, answer, tools=None, **row):
-        """Return a context manager for a server whose completions, and those with tools, are answered so."""
+        """Return a context manager for a server that answers completions, and tools, so."""
         def complete(request):
             with_tools = "tools" in request.json()
-            return (tools or (lambda request: (200, {}, stream(request))))(request) if with_tools else answer(request)
+            return (
+                (tools or (lambda request: (200, {}, stream(request))))(request)
+                if with_tools
+                else answer(request)
+            )
 
         return loopback(healthy({"/v1/chat/completions": complete}, **row))
 
@@ -7198,60 +7399,118 @@ class DoctorTest(unittest.TestCase):
         chunk = b'{"choices": [{"delta": {"content": "1"}}]}\n'
         error = b'data: {"error": {"message": "the engine died", "code": 500}}\n\n'
         for name, cause, answer, words in (
-                ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
-                ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
-                ("an error event", "stream-broken", (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
-                 "the engine died"),
-                ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
-                ("no finish reason", "stream-broken", (200, {}, stream(None, finish=None)), "finish reason"),
-                ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
-                ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
-                ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
-                ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
-                ("cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]), "of 5000 bytes"),
-                ("nothing", "stream-broken", (200, {}, b""), "empty"),
-                ("HTTP 200 with an error", "stream-broken", (200, {}, {"error": {"message": "no luck"}}), "no luck"),
-                ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
-                ("all in reasoning", "empty-answer", (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
-                ("<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))), "<think>"),
-                ("</think>", "reasoning-in-content", (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
-                ("[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))), "[THINK]")):
+            ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
+            ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
+            (
+                "an error event", "stream-broken",
+                (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
+                "the engine died"),
+            ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
+            (
+                "no finish reason", "stream-broken", (200, {}, stream(None, finish=None)),
+                "finish reason"),
+            ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
+            ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
+            ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
+            ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
+            (
+                "cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]),
+                "of 5000 bytes"),
+            ("nothing", "stream-broken", (200, {}, b""), "empty"),
+            (
+                "HTTP 200 with an error", "stream-broken",
+                (200, {}, {"error": {"message": "no luck"}}), "no luck"),
+            ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
+            (
+                "all in reasoning", "empty-answer",
+                (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
+            (
+                "<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))),
+                "<think>"),
+            (
+                "</think>", "reasoning-in-content",
+                (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
+            (
+                "[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))),
+                "[THINK]"),
+        ):
             with self.subTest(name), self.probe(lambda request: answer) as (url, requests):
-                self.assertIn(words, self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
+                self.assertIn(
+                    words,
+                    self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
+
+    def test_a_value_of_the_settings_that_the_server_refuses_is_named(self):
+        def complete(request):
+            if request.json().get("temperature") == 5:
+                return refused("temperature must be in [0, 2], got 5.")
+            return 200, {}, stream(request)
+
+        with self.probe(complete) as (url, _):
+            self.declare(url, {"params": {"temperature": 5}})
+            self.assertIn("temperature", self.assert_fails("field-refused", 1, "--probe")["summary"])
+            self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
+                           'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
+                           '}}}}' % url)
+            self.assertIn("NaN", self.assert_fails("config-invalid", 1, "--probe")["fix"])
 
     def test_completions_to_be_warned_of(self):
         for cause, answer in (
-                ("usage-missing", (200, {}, stream(None, usage=False))),
-                ("empty-answer", (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm")))):
+            ("usage-missing", (200, {}, stream(None, usage=False))),
+            (
+                "empty-answer",
+                (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm"))),
+        ):
             with self.subTest(cause), self.probe(lambda request: answer) as (url, _):
                 self.assert_warns(cause, "--base-url", url + "/v1", "--probe")
 
     def test_a_stream_that_something_buffers(self):
-        def late(request):
-            threading.Event().wait(vllm.BUFFERED_AFTER_S + 0.02)     # a buffer is a wait and then a burst
-            return 200, {}, b"".join(stream(request, texts="123456789"))
+        def whole(request):
+            yield b""
+            threading.Event().wait(0.12)             # a buffer is a wait and then a burst
+            yield b"".join(stream(request, texts="123456789"))
 
-        with mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1), self.probe(late) as (url, _):
-            self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
+        def halves(request):
+            pieces = stream(request, texts="123456789")
+            yield b"".join(pieces[:6])               # as when a buffer of nginx is full
+            threading.Event().wait(0.12)
+            yield b"".join(pieces[6:])
+
+        for answer in (whole, halves):
+            with self.subTest(answer.__name__), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1):
+                with self.probe(lambda request: (200, {}, answer(request))) as (url, _):
+                    self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
 
     def test_tools(self):
-        no_tools = refused('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
-        call = {"index": 0, "id": "x", "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
+        no_tools = refused(
+            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+        )
+        call = {
+            "index": 0, "id": "x",
+            "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
         halved = dict(call, function=dict(call["function"], arguments='{"city": "Paris"'))
-        as_text = '<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}\n</tool_call>'
+        as_text = ('<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}'
+                   '\n</tool_call>')
 
         def answered(*texts, **delta):
             return lambda request: (200, {}, stream(request, texts=texts, **delta))
 
         plain = answered("1")
         with self.probe(plain, lambda request: no_tools) as (url, _):
-            self.assertIn("--tool-call-parser hermes", self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
-        for text in (as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13], "[get_current_time(city='Paris')]",
-                     "<function=get_current_time>", "call:get_current_time{city: Paris}",
-                     "<|tool_calls_section_begin|>", "<\uff5ctool\u2581calls\u2581begin\uff5c>",
-                     '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
+            self.assertIn(
+                "--tool-call-parser hermes",
+                self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
+        for text in (
+                as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13],
+                "[get_current_time(city='Paris')]", "<function=get_current_time>",
+                "call:get_current_time{city: Paris}", "<|tool_calls_section_begin|>",
+                "<\uff5ctool\u2581calls\u2581begin\uff5c>",
+                '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
             with self.subTest(text=text), self.probe(plain, answered(text)) as (url, _):
-                self.assertIn("hermes", self.assert_fails("tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"])
+                self.assertIn(
+                    "hermes",
+                    self.assert_fails(
+                        "tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"],
+                )
         no_city = dict(call, function=dict(call["function"], arguments="{}"))
         for piece in (halved, no_city):
             with self.subTest(piece), self.probe(
@@ -7266,11 +7525,19 @@ class DoctorTest(unittest.TestCase):
         with loopback(healthy(models=models)) as (url, requests):
             self.declare(url, {"model": {"primary": "vllm/second"}})
             self.doctor("--probe")
-            probed = {request.json()["model"] for request in requests if request.path == "/v1/chat/completions"}
+            probed = {
+                request.json()["model"]
+                for request in requests
+                if request.path == "/v1/chat/completions"
+            }
             self.assertEqual(probed, {"qwen", "second"})
             del requests[:]
             self.doctor("--probe", "--model", "third")
-            probed = {request.json()["model"] for request in requests if request.path == "/v1/chat/completions"}
+            probed = {
+                request.json()["model"]
+                for request in requests
+                if request.path == "/v1/chat/completions"
+            }
             self.assertEqual(probed, {"third"})
 
     # bounds
@@ -7289,10 +7556,13 @@ class DoctorTest(unittest.TestCase):
             while not over.wait(0.02):
                 connection.sendall(b" ")
 
-        for converse, phase in ((silent, "waiting for the answer to begin"), (drip, "waiting for the answer to begin"),
-                                (endless, "in the middle of the answer")):
+        for converse, phase in (
+                (silent, "waiting for the answer to begin"),
+                (drip, "waiting for the answer to begin"),
+                (endless, "in the middle of the answer")):
             with self.subTest(converse.__name__), raw_server(converse) as url:
-                found = self.assert_fails("timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
+                found = self.assert_fails(
+                    "timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
                 self.assertIn(phase, found["summary"])
 
     def test_a_stream_that_never_ends_is_given_up(self):
@@ -7302,13 +7572,16 @@ class DoctorTest(unittest.TestCase):
                 threading.Event().wait(0.02)
 
         with self.probe(lambda request: (200, {}, endless(request))) as (url, _):
-            found = self.assert_fails("timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
+            found = self.assert_fails(
+                "timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
         self.assertIn("in the middle of the answer", found["summary"])
 
     def test_the_whole_diagnosis_is_bounded(self):
-        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(lambda connection, over: over.wait()) as url:
+        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(
+                lambda connection, over: over.wait()) as url:
             status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-        self.assertEqual({finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
+        self.assertEqual(
+            {finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
 
     # the report
 
@@ -7344,16 +7617,22 @@ class DoctorTest(unittest.TestCase):
         key = self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
         for padding in range(0, 120, 7):
             told = "x" * padding + key
-            changes = {"/version": (200, {}, {"version": told}),
-                       "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
-            rows = [dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"), dict(QWEN_ROW, id="lora", parent=told)]
+            changes = {
+                "/version": (200, {}, {"version": told}),
+                "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
+            rows = [
+                dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
+                dict(QWEN_ROW, id="lora", parent=told)]
             with self.subTest(padding), loopback(healthy(changes, models=rows)) as (url, _):
                 for more in ([], ["--json"], ["--model", "other"]):
-                    _, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
+                    _, out, err = run(
+                        ["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
                     self.assertNotIn("sk-sec", out + err)
 
     def test_other_verbs_point_to_doctor(self):
-        for argv in (["list"], ["chat", "hi"], ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
+        for argv in (
+                ["list"], ["chat", "hi"],
+                ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
             with self.subTest(argv):
                 self.env.pop("VLLM_API_KEY", None)
                 status, _, err = run(argv, self.env)
