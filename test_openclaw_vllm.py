@@ -5997,7 +5997,8 @@ class ConfigVerb(Case):
 
     def test_writes_no_row_for_what_is_no_chat_model(self):
         paths = {"/v1/models": {}, "/v1/chat/completions": {}}
-        for openapi, status in (({"paths": paths}, 0), ({"paths": {"/v1/models": {}, "/v1/embeddings": {}}}, 4), (None, 0)):
+        other = {"/v1/models": {}, "/v1/embeddings": {}}
+        for openapi, status in (({"paths": paths}, 0), ({"paths": other}, 4), (None, 0)):
             def answer(request):
                 if request.target.endswith("/models"):
                     return 200, {}, {"data": [{"id": "m", "max_model_len": 4096}]}
