@@ -4253,9 +4253,9 @@ def peer_certificate(target, patience_s):
 # ----------------------------------------------------------------------------
 # What a server's answer means
 # ----------------------------------------------------------------------------
-# Statuses, bodies and exceptions are made into errors here; one model list is asked for by
-# `completion_error`, else nothing is looked at but what is handed in. What the servers write is
-# matched in the words of vLLM's releases from 0.3 to 0.33.
+# Turns statuses, bodies and exceptions into errors. Opens no connection; only `_not_found` asks
+# for the model list, to tell a missing model from a missing endpoint. The wording of servers is
+# matched as vLLM 0.3 to 0.33 writes it.
 
 def model_rows(url, reply, credential):
     """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
@@ -4403,7 +4403,7 @@ def http_error(url, reply, credential):
     """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = _reply_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"     # else it is but a tunnel
+    forwarded = reply.proxy and split_url(url).scheme == "http"     # https is only tunnelled
     if forwarded and status in (403, 407, 502, 503, 504):
         return proxy_error(url, reply.proxy, status)
     if status in (401, 403):
@@ -4505,6 +4505,7 @@ _REFUSALS = (
      "longer than the maximum model length"),
     ("field-refused", "is not a multimodal model|At most 0 |does not support image"),
 )
+_NO_MODEL = r"(?i)\bmodel\b.{0,200} (?:does not exist|not found)|invalid model name"
 _VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
 
@@ -4520,6 +4521,8 @@ def completion_error(url, reply, provider, model):
         return http_error(url, reply, provider.request_key)
     if "'loc': " in message:
         return _validation_error(message, facts)
+    if re.search(_NO_MODEL, message):
+        return _not_found(url, reply, provider, model, facts)
     for cause, words in _REFUSALS:
         if re.search(words, message):
             return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
@@ -4532,12 +4535,14 @@ def _refusal_facts(cause, url, model, message):
         return parser_facts(url, model, TOOL_PARSER)
     if cause == "context-exceeded":
         return _told_context(model, message)
-    return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
+    if cause == "field-refused":
+        return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
+    return {}
 
 
 def _validation_error(message, facts):
     """Return the error for a field that the server does not know, or whose value it refuses."""
-    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
+    place = re.search(r"'loc': (\((?:[^()']|'[^']{0,200}'){0,300}\)|'[^']{0,500}')", message)
     field = _field_at(place.group(1)) if place else ""
     if not field or "Extra inputs are not permitted" not in message:
         return _field_refused(field, facts)
@@ -4567,12 +4572,12 @@ def _field_refused(field, facts):
 
 
 def _not_found(url, reply, provider, model, facts):
-    """Return the error for a 404: the model is not served, or the endpoint is not there."""
+    """Return the error for a missing model, or for an endpoint that is not there."""
     try:
         served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
         served = []                                  # the server's words are enough
-    if "does not exist" in reply_words(reply)[0]:
+    if re.search(_NO_MODEL, reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
     if model.id in served and url.startswith(provider.base_url):
         return error_for("not-a-chat-model", **facts)

@@ -3838,7 +3838,8 @@ class Meaning(Case):
     def test_refusals_of_any_size(self):
         for message, param in (("x", "y" * 9999), (invalid(("body", "y" * 9999), "bad"), None),
                                (extra("body", "y" * 9999), None), (CONTEXT + "9" * 9999, None),
-                               ("maximum context length is " + "9" * 9999, None)):
+                               ("maximum context length is " + "9" * 9999, None),
+                               ("'loc': (" * 12000, None), ("'loc': ('" * 12000, None)):
             error = self.refusal(reply(complaint(message, param=param), "400 Bad Request"))
             self.assertLess(len(error.message + error.hint), 1200)
 
@@ -3913,6 +3914,10 @@ class Meaning(Case):
                                            code=404), "404 Not Found"), rows("m2", "x"))
         self.assertEqual((error.cause, error.hint),
                          ("model-not-served", "did you mean --model m2 ?"))
+        for message, status in (("Invalid model name passed in model=m. Call `/v1/models`", "400 Bad"),
+                                ('model "m" not found, try pulling it first', "404 Not Found")):
+            error = self.refusal(reply(complaint(message), status), rows("x"))
+            self.assertEqual((error.cause, error.hint), ("model-not-served", "the server has: x"))
 
     def test_an_engine_that_died(self):
         for message in (ENGINE_DEAD, "Engine loop is not running. Inspect the stacktrace",
