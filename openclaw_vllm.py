@@ -20,7 +20,7 @@ import os
 import re
 import sys
 import time
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 __all__ = [
     "Answer", "ConfigError", "Delta", "Error", "Finding", "KeyRefused", "Model", "NothingToShow",
     "Provider", "ServerError", "Settings", "Usage", "UsageError",
@@ -46,6 +46,7 @@ CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
 INCLUDE_DEPTH = 10
 JSON_DEPTH = 200                     # levels of nesting in a JSON5 text
+JSON_CONTAINERS = 500000             # objects and lists of a server's JSON: 60 bytes each and more
 CONFIG_DEPTH = 320                   # levels of nesting in a config, its included files together
 MAX_ISSUES = 100                     # faults named of one file; more help nobody
 
@@ -399,14 +400,14 @@ def begun_secret(text, secrets):
     """Return how many characters at the end of a text begin a secret that they do not complete."""
     most = 0
     for secret in secrets:
-        start = max(0, len(text) - len(secret) + 1)
-        while len(text) - start > most:
-            start = text.find(secret[0], start)
-            if start < 0:
-                break
-            if secret.startswith(text[start:]):
-                most = len(text) - start
-            start += 1
+        start = text.find(secret[:8], max(0, len(text) - len(secret) + 1))
+        while start >= 0 and not secret.startswith(text[start:]):
+            start = text.find(secret[:8], start + 1)
+        if start >= 0:
+            most = max(most, len(text) - start)
+        for size in range(most + 1, min(8, len(secret))):            # shorter than what was looked for
+            if text.endswith(secret[:size]):
+                most = size
     return most
 
 
@@ -757,6 +758,9 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
+    if token.isidentifier():
+        return token
+
     def unescape(match):
         return chr(int(match.group(1), 16))
 
@@ -3742,21 +3746,23 @@ def loads_event(text):
 def loads_untrusted(text):
     """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
 
-    Nested so deep that to handle it might overflow the stack is refused, too.
+    Nested so deep that to handle it might overflow the stack is refused, and so is what
+    would take many times the memory of its text: objects and lists beyond JSON_CONTAINERS.
     """
+    containers = text.count("{") + text.count("[")
+    if containers > JSON_CONTAINERS:
+        raise ValueError("more than %d objects and lists" % JSON_CONTAINERS)
     try:
         value = json.loads(text, parse_int=json_number)
     except RecursionError:
         raise ValueError("nested too deep")
-    if is_deep(text, value):
+    if containers > JSON_DEPTH and is_deep(value):
         raise ValueError("nested more than %d levels deep" % JSON_DEPTH)
     return value
 
 
-def is_deep(text, value):
-    """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
-    if text.count("{") + text.count("[") <= JSON_DEPTH:
-        return False
+def is_deep(value):
+    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep."""
     level = [value]
     for _ in range(JSON_DEPTH):
         inner = []
@@ -6544,9 +6550,17 @@ def config_block(models, base_url, evidence):
     a model's thinking; the reason becomes a comment. A Model whose context_window is
     None gets no window.
     """
-    rows = [_config_row(model, *evidence.get(model.id) or (None, "")) for model in models]
-    return {"baseUrl": base_url, "apiKey": "${VLLM_API_KEY}", "api": "openai-completions",
-            "timeoutSeconds": 300, "models": rows}
+    rows = []
+    for model in models:
+        compat, reason = evidence.get(model.id) or (None, "")
+        rows.append(_config_row(model, compat, reason))
+    return {
+        "baseUrl": base_url,
+        "apiKey": "${VLLM_API_KEY}",
+        "api": "openai-completions",
+        "timeoutSeconds": 300,
+        "models": rows,
+    }
 
 
 def _config_row(model, compat, reason):
@@ -6602,24 +6616,31 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     variables = variables or {}
     wanted = _plain(config)
     providers = wanted.setdefault("models", {}).setdefault("providers", {})
-    known = providers.setdefault(find_block(wanted, provider)[0], dict(block, models=[]))
+    spelled, _ = find_block(wanted, provider)
+    known = providers.setdefault(spelled, dict(block, models=[]))
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
     if replace_base_url:
-        if _substitute(known["baseUrl"], variables).rstrip("/") != block["baseUrl"]:
+        now = _substitute(known["baseUrl"], variables)
+        if now.rstrip("/") != block["baseUrl"]:
             known["baseUrl"] = block["baseUrl"]
     unserved = []
+    if not wildcard:
+        unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
     if wildcard or primary:
         defaults = wanted.setdefault("agents", {}).setdefault("defaults", {})
     if wildcard:
         chosen = defaults.setdefault("models", {})
         if provider.lower() + "/*" not in map(str.lower, chosen):
             chosen[provider + "/*"] = {}
-    else:
-        unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
     if primary:
-        _choose_primary(defaults, primary, variables)
+        place, key = defaults.setdefault("model", {}), "primary"
+        if isinstance(place, str):
+            place, key = defaults, "model"
+        now = _substitute(place.get(key), variables)
+        if not _same_key(now, primary):
+            place[key] = _literal(primary)
     return Merge(wanted, unserved)
 
 
@@ -6629,19 +6650,10 @@ def _authorizes(known):
     return _get(known, "request", "auth") is not None or "authorization" in headers
 
 
-def _choose_primary(defaults, primary, variables):
-    model = defaults.setdefault("model", {})
-    place, key = model, "primary"
-    if isinstance(model, str):
-        place, key = defaults, "model"
-    if not _same_key(_substitute(place.get(key), variables), primary):
-        place[key] = _literal(primary)
-
-
 def _merge_rows(known, served, refresh, variables, bases):
     """Merge served rows into a provider block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
-        known["models"] = []                             # an $include: `refuse_included` names its file
+        known["models"] = []                             # of an $include; it will be refused
     rows = collections.OrderedDict()
     for row in known["models"]:
         rows.setdefault(_row_id(row, variables), row)
@@ -6661,17 +6673,17 @@ def _merge_rows(known, served, refresh, variables, bases):
 
 
 def _row_id(row, variables):
-    return str(_substitute(_get(row, "id"), variables)).strip()
+    model_id = _substitute(_get(row, "id"), variables)
+    return str(model_id).strip()
 
 
 def _like_base(row, base, base_id):
     """Return the row of an adapter with reasoning and compat of its base's row."""
-    row = dict(row, reasoning=_plain(base["reasoning"]))
+    thinks = _plain(base.get("reasoning", False))
+    row = dict(row, reasoning=Noted(thinks, "by its base, " + base_id))
     row.pop("compat", None)
     if "compat" in base:
         row["compat"] = _plain(base["compat"])
-    if row["reasoning"]:
-        row["reasoning"] = Noted(True, "by its base, " + base_id)
     return row
 
 
@@ -6679,16 +6691,18 @@ def _complete_row(row, served, known, refresh):
     """Give a row of the file what it lacks; `known` is the provider block around it."""
     served = dict(served)
     if "maxTokens" in served and not refresh:
-        pinned = [row.get("contextTokens"), row.get("contextWindow", known.get("contextWindow"))]
-        windows = [size for size in pinned if _is_number(size)] or [served["contextWindow"]]
-        served["maxTokens"] = _written_max_tokens(min(windows))
+        window = row.get("contextWindow", known.get("contextWindow"))
+        pinned = filter(_is_number, (row.get("contextTokens"), window))
+        window = min(pinned, default=served["contextWindow"])
+        served["maxTokens"] = _written_max_tokens(window)
     if row.get("reasoning") is False:
-        served.pop("compat", None)                       # a way to ask for thinking is of no use there
+        served.pop("compat", None)                       # it would ask for thinking
     for field, value in served.items():
         if field in _SIZES and field in row and refresh:
             row[field] = value
         elif field == "compat" and field in row:
-            row[field].update(dict(_plain(value), **row[field]))
+            for key, item in _plain(value).items():
+                row[field].setdefault(key, item)
         elif field not in _SIZES or field not in known:
             row.setdefault(field, value)
 
@@ -6696,10 +6710,12 @@ def _complete_row(row, served, known, refresh):
 def prune_rows(config, provider, served, variables=None):
     """Return a config without the rows of a provider whose ids are not among `served`."""
     wanted = _plain(config)
-    rows = _get(wanted, "models", "providers", find_block(wanted, provider)[0], "models")
+    spelled, _ = find_block(wanted, provider)
+    rows = _get(wanted, "models", "providers", spelled, "models")
     if isinstance(rows, list):
         rows[:] = [row for row in rows
-                   if "$include" in row or _row_id(row, variables or {}) in served]
+                   if "$include" in row
+                   or _row_id(row, variables or {}) in served]
     return wanted
 
 
@@ -6709,117 +6725,53 @@ def refuse_included(value, wanted, path, sources, place=()):
     It does when an object on the way is nothing but an $include, or the included
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
-    holders = [value]
+    old, new = _keyed(value), _keyed(wanted)
+    targets = _include_targets(value, path)
     if isinstance(value, list):                          # a row from elsewhere may be any model
-        holders += value
-    targets = [target for holder in holders for target in _include_targets(holder, path)]
-    for key, old, new in _differences(value, wanted):
+        targets = [target
+                   for row in value
+                   for target in _include_targets(row, path)]
+    keys = list(old) + [key for key in new if key not in old]
+    for key in keys:
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
         for target in targets:
-            if isinstance(value, list) or len(value) == 1 or _holds(target, key, sources):
+            if (isinstance(value, list)
+                    or len(old) == 1
+                    or _holds(target, key, sources)):
                 raise error_for("config-included", where=path, included=target,
-                                place=format_path(place + (key,)))
-        refuse_included(old, new, path, sources, place + (key,))
+                                place=dotted(place + (key,)))
+        refuse_included(before, after, path, sources, place + (key,))
 
 
-def _differences(value, wanted):
-    """Return [(key or index, old value, new value)] of what differs in a container; None is nothing."""
-    members = []
+def _keyed(value):
+    """Return a container as {key or index: value}; of a scalar, {}."""
+    if isinstance(value, list):
+        return dict(enumerate(value))
     if isinstance(value, dict):
-        if not isinstance(wanted, dict):
-            wanted = {}
-        members = [(key, value.get(key), wanted.get(key)) for key in dict(value, **wanted)]
-    elif isinstance(value, list) and isinstance(wanted, list):
-        plan, added = _planned_items(value, wanted)
-        added = [item for _, item in added]
-        new = [None if item is REMOVED else item for item in plan] + added
-        members = zip(range(len(new)), value + [None] * len(added), new)
-    return [member for member in members if json.dumps(member[1]) != json.dumps(member[2])]
+        return dict(value)
+    return {}
 
 
 def _include_targets(value, path):
-    names = _get(value, "$include") or []
-    if isinstance(names, str):
+    names = _get(value, "$include")
+    if not isinstance(names, list):
         names = [names]
-    return [include_target(name, path) for name in names]
+    return [include_target(name, path)
+            for name in names
+            if isinstance(name, str)]
 
 
 def _holds(path, key, sources):
-    if path not in sources:
-        return True                                      # nothing is known of it
-    value = json5_loads(sources[path])
-    return key.lower() in map(str.lower, value) or any(
-        _holds(target, key, sources) for target in _include_targets(value, path))
-
-
-_PATH_STEP = (
-    r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
-    r"""|\[(?P<index>[0-9]{1,9})\]"""
-    r"""|\[(?P<json>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
-    r"""|\['(?P<text>[^']*)'\]"""
-    r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
-)
-
-
-def parse_path(text):
-    """Return the key path (a tuple) of a text such as `agents.defaults.models["vllm/m"].alias`.
-
-    Names stand in dots or brackets, indices in brackets. Raises UsageError.
-    """
-    path, end = leading_path(text)
-    if not path or end < len(text):
-        raise UsageError("%s is not a path" % text, PATH_HINT)
-    return path
-
-
-PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
-
-
-def leading_path(text):
-    """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
-    path, end = (), 0
-    step = re.compile(_PATH_STEP)
-    readers = {"index": int, "json": json.loads}
-    while step.match(text, end):
-        found = step.match(text, end)
-        read = readers.get(found.lastgroup, str)
-        path += (read(found.group(found.lastgroup)),)
-        end = found.end()
-    return path, end
-
-
-def parse_value(text):
-    """Return the value of a JSON5 text, else the text itself."""
-    try:
-        return json5_tree(text).value
-    except Json5Error:
-        return text
-
-
-def format_path(path):
-    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
-    text = ""
-    for key in path:
-        if isinstance(key, str) and re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
-            text += "." + key
-        else:
-            text += "[%s]" % json.dumps(key)
-    return text.lstrip(".")
-
-
-def edit_command(edits, config_path=None):
-    """Return the shell command that makes some Edits in the config file."""
-    import shlex
-    words = ["config", "--write"]
-    if config_path is not None:
-        words += ["--config", config_path]
-    for path, value in edits:
-        if value is REMOVED:
-            words += ["--unset", format_path(path)]
-            continue
-        if not isinstance(value, str) or parse_value(value) != value:
-            value = json.dumps(value)
-        words += ["--set", format_path(path) + "=" + value]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    """Tell whether an included file has a key, as far as that is known."""
+    value = json5_loads(sources.get(path, "null"))
+    if not isinstance(value, dict):
+        return True
+    if key.lower() in map(str.lower, value):
+        return True
+    nested = _include_targets(value, path)
+    return any(_holds(target, key, sources) for target in nested)
 
 
 def apply_edits(config, edits):
@@ -6838,21 +6790,23 @@ def _with_edit(place, path, value, above):
     """Return a container with what a path names set or removed; `above` is its own path."""
     if not path:
         return value
-    key, rest = path[0], path[1:]
-    if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
-        members, key = dict(enumerate(place)), int(key)  # models.0.id too, as messages have it
-        fits = key <= len(place)
-    else:
-        members, fits = place, isinstance(place, dict) and isinstance(key, str)
+    key, members = path[0], _keyed(place)
+    fits = isinstance(place, dict) and isinstance(key, str)
+    if isinstance(place, list):
+        if re.match(r"[0-9]{1,9}\Z", str(key)):          # models.0.id too, as messages have it
+            key = int(key)
+        fits = key in members or key == len(members)
     if not fits:
-        raise error_for("config-not-written", where=format_path(above) or "the top level",
-                        problem="there is no %s in %s" % (format_path((key,)), _json_type(place)),
+        raise error_for("config-not-written", where=dotted(above) or "the top level",
+                        problem="there is no %s in %s" % (key, _json_type(place)),
                         fix="look at what is there: %s config --check" % TOOL)
     if key not in members and value is REMOVED:
         return place
-    made = [] if rest and isinstance(rest[0], int) else {}
-    members = dict(members)
-    members[key] = _with_edit(members.get(key, made), rest, value, above + (key,))
+    below = {}
+    if path[1:] and isinstance(path[1], int):
+        below = []
+    below = members.get(key, below)
+    members[key] = _with_edit(below, path[1:], value, above + (key,))
     if members[key] is REMOVED:
         del members[key]
     if isinstance(place, list):
@@ -6860,13 +6814,13 @@ def _with_edit(place, path, value, above):
     return members
 
 
-Look = collections.namedtuple("Look", "unit newline quote key_quote trailing notes")
+Look = collections.namedtuple("Look", "unit newline quote bare trailing")
 Look.__doc__ = """How a file is written.
 
-`unit` is one step of indentation; `key_quote` is "" for bare keys; `trailing`: a comma
-ends the last line of a container; `notes`: comments may be written.
+`unit` is one step of indentation; `quote` that of texts, and of keys that are not
+`bare`; `trailing`: a comma ends the last line of a container.
 """
-_PAGE_LOOK = Look("  ", "\n", '"', "", True, True)
+_PAGE_LOOK = Look("  ", "\n", '"', True, True)
 _LINE_WIDTH = 100                    # columns that a container on one line may take
 Member = collections.namedtuple("Member", "floor own value tail comma end")
 Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
@@ -6881,8 +6835,10 @@ _BLANKS = r"[^\S\r\n\u2028\u2029]*"
 # Comments behind something, on its line.
 _BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u2029]*)?"
 # Lines of comments without a blank line, and comments on the line that follows, up to the end.
-_BEFORE = (r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
-           + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
+_BEFORE = (
+    r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
+    + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
+_UP_TO_COMMA = "(?:[^,/]|" + _COMMENT + ")*?,"
 _GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
 
 
@@ -6893,26 +6849,29 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    new_text = apply_splices(text, _value_changes(text, _look(text, root), root, wanted, False))
-    prove_edit(new_text, wanted, where)
+    splices = _value_changes(text, _look(text, root), root, wanted, False)
+    new_text = apply_splices(text, splices)
+    prove_edit(new_text, _plain(wanted), where)
     return new_text
 
 
 def prove_edit(new_text, wanted, where):
     """Raise ConfigError unless a text reads as the wanted value, in the same order."""
     try:
-        found = json.dumps(json5_tree(new_text).value)   # as text: 1 is not True, and NaN is NaN
+        found = json5_tree(new_text).value
+        if json.dumps(found) == json.dumps(wanted):      # as texts: 1 is not True, and NaN is NaN
+            return
     except Json5Error:
-        found = None
-    if found != json.dumps(_plain(wanted)):
-        raise error_for("config-not-written", where=where, fix=_by_hand(),
-                        problem="the new text would not read as what is wanted")
+        pass
+    raise error_for("config-not-written", where=where, fix=_by_hand(),
+                    problem="the new text would not read as what is wanted")
 
 
 def apply_splices(text, splices):
     """Return a text with each (start, end, replacement) made; where they overlap, both are."""
     pieces, pos = [], 0
-    for start, end, piece in sorted(splices, key=lambda splice: splice[:2]):
+    splices = sorted(splices, key=lambda splice: splice[:2])
+    for start, end, piece in splices:
         pieces += [text[pos:start], piece]
         pos = max(pos, end)
     return "".join(pieces) + text[pos:]
@@ -6920,16 +6879,20 @@ def apply_splices(text, splices):
 
 def _look(text, root):
     """Return the Look of a JSON5 text."""
-    newline = (re.findall("\r\n|[\r\n]", text) + ["\n"])[0]
+    newline = re.search("\r\n|[\r\n]", text + "\n").group()
+    look = _PAGE_LOOK._replace(newline=newline)
     if not root.items:
-        return _PAGE_LOOK._replace(newline=newline)
-    _, key, _, _ = root.items[0]
-    key_quote = re.match("[\"']?", text[key]).group()
-    quotes = [token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string"]
-    trailing = _members(text, root)[-1].comma is not None
-    is_json = key_quote == '"' and not trailing          # or looks so; comments would break it
-    unit = _line_indent(text, key) or "  "
-    return Look(unit, newline, (quotes + ['"'])[0], key_quote, trailing, not is_json)
+        return look
+    _, first, _, _ = root.items[0]
+    quotes = (token[0]
+              for kind, token, _, _ in _json5_tokens(text)
+              if kind == "string")
+    return look._replace(
+        unit=_line_indent(text, first) or look.unit,
+        quote=next(quotes, look.quote),
+        bare=text[first] not in "\"'",
+        trailing=_members(text, root)[-1].comma is not None,
+    )
 
 
 def _children(node):
@@ -6941,136 +6904,156 @@ def _children(node):
 
 def _members(text, node):
     """Return the Members of a container."""
-    behind = re.compile(_BEHIND)
+    behind, before = re.compile(_BEHIND), re.compile(_BEFORE)
     children = _children(node)
-    stops = [start for start, _ in children[1:]] + [node.end]
+    stops = [start for start, _ in children[1:]]
+    stops.append(node.end)
     members, floor = [], node.start + 1
     for (start, value), stop in zip(children, stops):
-        before = re.search(_BEFORE, text[floor:start]).group()
+        own = before.search(text[floor:start]).group()
+        own = start - len(own.lstrip())
         tail = end = behind.match(text, value.end).end()
-        comma = re.compile("(?:[^,/]|%s)*?," % _COMMENT).match(text, tail, stop)
+        comma = re.compile(_UP_TO_COMMA).match(text, tail, stop)
         if comma:
             end = comma.end()
             if stop == node.end or re.search(_LINE_END, text[end:stop]):
-                end = behind.match(text, end).end()      # else they are of the next one on this line
+                end = behind.match(text, end).end()      # else they are of the next one
             comma = comma.end() - 1
-        members.append(Member(floor, start - len(before.lstrip()), value, tail, comma, end))
+        members.append(Member(floor, own, value, tail, comma, end))
         floor = end
     return members
 
 
 def _planned_keys(node, wanted):
-    """Return ([what each member of an object becomes, a value or REMOVED], [(key, value) to add])."""
-    last = {key: child for key, _, _, child in node.items}           # of equal keys the last counts
-    plan = []
-    for key, _, _, child in node.items:
-        value = wanted.get(key, REMOVED)
-        if value is not REMOVED and child is not last[key]:
-            value = child.value
-        plan.append(value)
-    return plan, [(key, value) for key, value in wanted.items() if key not in last]
+    """Return ([what each member of an object becomes, maybe REMOVED], [(key, value) to add])."""
+    plan, rest = [], dict(wanted)
+    for key, _, _, child in reversed(node.items):        # of equal keys the last counts
+        repeated = REMOVED
+        if key in wanted:
+            repeated = child.value
+        plan.append(rest.pop(key, repeated))
+    return plan[::-1], list(rest.items())
 
 
 def _planned_items(values, wanted):
-    """Return the same for an array, its keys None. Items go by their ids, else by what they are."""
-    names, new_names = ([json.dumps(_get(item, "id") or item) for item in items]
-                        for items in (values, _plain(wanted)))
-    left = collections.Counter(names)
-    plan, used = [], 0
-    for name in names:
-        left[name] -= 1
+    """Return the same of an array, its keys None; items go by their ids, else by what they are."""
+    def name(item):
+        return json.dumps(_get(item, "id") or _plain(item))
+
+    left = collections.Counter(map(name, values))
+    plan, rest = [], list(wanted)
+    for value in values:
+        left[name(value)] -= 1
         plan.append(REMOVED)
-        if used < len(wanted) and (new_names[used] == name or not left[new_names[used]]):
-            plan[-1] = wanted[used]                      # the same one, or one that has changed
-            used += 1
-    return plan, [(None, value) for value in wanted[used:]]
+        names = [name(item) for item in rest[:1]]
+        if names and (names == [name(value)] or not left[names[0]]):
+            plan[-1] = rest.pop(0)                       # the same one, or one that has changed
+    return plan, [(None, item) for item in rest]
 
 
 def _value_changes(text, look, node, wanted, flat):
-    """Return the splices that make a Node read as `wanted`; `flat`: it shares its line with others."""
+    """Return the splices that make a Node read as `wanted`; `flat`: others share its line."""
     if isinstance(wanted, Noted):
         wanted = wanted.value
+    if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
+        return []
+    plan, added = [REMOVED], [wanted]
     if isinstance(node.value, dict) and isinstance(wanted, dict):
         plan, added = _planned_keys(node, wanted)
     elif isinstance(node.value, list) and isinstance(wanted, list):
         plan, added = _planned_items(node.value, wanted)
-    elif repr(node.value) == repr(wanted):
-        return []
-    else:
-        plan, added = [REMOVED], [wanted]
-    removed = [value is REMOVED for value in plan]
-    comments = text[node.start + 1:node.end - 1].strip()
-    if added and all(removed) and (plan or not comments):            # nothing of it stays
-        if isinstance(node.value, str):
-            look = look._replace(quote=text[node.start])
+    stays = [value is not REMOVED for value in plan]
+    inside = text[node.start + 1:node.end - 1].strip()   # of an empty container the comments
+    if added and not any(stays) and (plan or not inside):
         indent = _line_indent(text, node.start)
-        return [(node.start, node.end, render_json5(wanted, look, indent, flat))]
+        piece = render_json5(wanted, look, indent, flat)
+        return [(node.start, node.end, piece)]
+    members = _members(text, node)
     flat = flat or _is_one_line(text, node)
     splices = []
-    for (_, child), value in zip(_children(node), plan):
-        if value is not REMOVED:
-            splices += _value_changes(text, look, child, value, flat)
-    if added or any(removed):
-        members = _members(text, node)
-        for member, is_removed in zip(members, removed):
-            if is_removed:
-                splices += _removal(text, member)
-        kept = [member for member, is_removed in zip(members, removed) if not is_removed]
-        ends_in_comma = bool(members) and members[-1].comma is not None
-        if added:
-            splices += _addition(text, look, node, kept, added, ends_in_comma)
-        elif kept and kept[-1].comma is not None and not ends_in_comma:
-            splices.append((kept[-1].comma, kept[-1].comma + 1, ""))
+    for member, value in zip(members, plan):
+        if value is REMOVED:
+            splices += _removal(text, member)
+        else:
+            splices += _value_changes(text, look, member.value, value, flat)
+    kept = list(itertools.compress(members, stays))
+    comma = bool(members) and members[-1].comma is not None
+    if added:
+        splices += _addition(text, look, node, kept, added, comma)
+    elif kept and kept[-1].comma is not None and not comma:
+        start = kept[-1].comma
+        splices.append((start, start + 1, ""))
     return splices
 
 
 def _removal(text, member):
-    """Return the splices that take a member out with what is its own, and its line when it had one."""
+    """Return the splices that take a member out with what is its own, and its line."""
     start, end = member.own, member.end
     after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
-    if after.group(1):                                   # nothing follows on its line
-        blanks = r"[ \t]*\Z"
-        if after.group(1) in "\r\n":
-            blanks = _GLUE
-        start = member.floor + len(re.sub(blanks, "", text[member.floor:start]))
+    following = after.group(1)
+    blanks = r"[ \t]*\Z"
+    if following in ("\r", "\n"):
+        blanks = _GLUE
+    if following:                                        # nothing but that on its line
+        before = re.sub(blanks, "", text[member.floor:start])
+        start = member.floor + len(before)
     else:
         end = after.end()
     if member.comma is not None and text[member.tail:member.comma].strip():
-        return [(start, member.tail, ""), (member.comma, end, "")]   # comments between are nobody's
+        return [                                         # comments between are nobody's
+            (start, member.tail, ""),
+            (member.comma, end, ""),
+        ]
     return [(start, end, "")]
 
 
-def _addition(text, look, node, kept, added, ends_in_comma):
-    """Return the splices that put members behind those that a container keeps."""
-    close = node.end - 1
+def _addition(text, look, node, kept, added, comma):
+    """Return the splices that put members behind those kept; `comma`: one ended the container."""
     outer = look.newline + _line_indent(text, node.start)
     inner = outer + look.unit
-    end = node.start + 1 + len(text[node.start + 1:close].rstrip())
+    close = node.end - 1
+    inside = text[node.start:close].rstrip()
+    end = node.start + len(inside)
     splices = []
     if kept:
         last = kept[-1]
         end = last.end
         if last.comma is None:
-            splices.append((last.value.end, last.value.end, ","))
-        one_line = _is_one_line(text, node)
-        glue = re.search(_GLUE, text[last.floor:last.own]).group() or " "
-        if "//" in text[last.value.end:end] and not glue.strip(" \t"):
-            glue = inner
-        sister = isinstance(node.value, list) and last.value.items and _is_one_line(text, last.value)
-        body = _joined(added, look, _line_indent(text, last.own), one_line or sister, glue)
-        body += "," * ends_in_comma
-        line = re.split(_LINE_END, text[_line_start(text, node.start):node.end + _LINE_WIDTH])[0]
-        if not one_line or len(line + body) <= _LINE_WIDTH:
-            return splices + [(end, end, body)]
-    for member in kept:
-        blanks = re.search(r"[ \t]*\Z", text[member.floor:member.own]).group()
-        splices.append((member.own - len(blanks), member.own, inner))
-    body = _joined(added, look, inner[len(look.newline):], False, inner) + "," * look.trailing
-    return splices + [(end, end, body), (end, close, outer)]
+            after = last.value.end
+            splices.append((after, after, ","))
+        body = _behind(text, look, node, last, added, inner)
+        body += "," * comma
+        line = text[_line_start(text, node.start):node.end + _LINE_WIDTH]
+        line, *_ = re.split(_LINE_END, line)
+        if len(line + body) <= _LINE_WIDTH or not _is_one_line(text, node):
+            splices.append((end, end, body))
+            return splices
+    for member in kept:                                  # no room: a line for each
+        before = text[member.floor:member.own].rstrip(" \t")
+        splices.append((member.floor + len(before), member.own, inner))
+    indent = inner[len(look.newline):]
+    body = _joined(added, look, indent, False, inner)
+    body += "," * look.trailing
+    return splices + [(end, close, body + outer)]
+
+
+def _behind(text, look, node, last, added, inner):
+    """Return the text of members that stand behind the `last` one as it stands behind its own."""
+    glue = re.search(_GLUE, text[last.floor:last.own])
+    glue = glue.group() or " "
+    if "//" in text[last.value.end:last.end] and not glue.strip(" \t"):
+        glue = inner
+    flat = _is_one_line(text, node)
+    if isinstance(node.value, list) and last.value.items:
+        flat = _is_one_line(text, last.value)            # as its sister is
+    indent = _line_indent(text, last.own)
+    return _joined(added, look, indent, flat, glue)
 
 
 def _joined(members, look, indent, flat, glue):
-    texts = [glue + _member_text(key, value, look, indent, flat) for key, value in members]
+    """Return the text of some members, each behind `glue`, with commas between."""
+    texts = [glue + _member_text(key, value, look, indent, flat)
+             for key, value in members]
     return ",".join(texts)
 
 
@@ -7085,43 +7068,48 @@ def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
         return _quoted(value, look.quote)
     if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
-    members, left, right = [(None, item) for item in value], "[", "]"
+    left, right = "[", "]"
+    members = [(None, item) for item in value]
     if isinstance(value, dict):
-        members, left, right = list(value.items()), "{ ", " }"
-    if flat or not any(isinstance(item, (dict, list, Noted)) for _, item in members):
-        text = left + _joined(members, look, indent, True, " ")[1:] + right
+        left, right = "{ ", " }"
+        members = list(value.items())
+    if flat or not any(isinstance(item, (dict, list, Noted))
+                       for _, item in members):
+        text = _joined(members, look, indent, True, " ")
+        text = left + text[1:] + right
         if len(indent + text) <= _LINE_WIDTH:
             return text
     outer = look.newline + indent
-    body = _joined(members, look, indent + look.unit, False, outer + look.unit)
-    return left[0] + body + "," * look.trailing + outer + right[-1]
+    inner = outer + look.unit
+    body = _joined(members, look, indent + look.unit, False, inner)
+    body += "," * look.trailing
+    return left[0] + body + outer + right[-1]
 
 
 def _member_text(key, item, look, indent, flat):
     text = render_json5(item, look, indent, flat)
     if key is not None:
-        if look.key_quote or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
-            key = _quoted(key, look.key_quote or look.quote)
+        if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
+            key = _quoted(key, look.quote)
         text = key + ": " + text
-    if isinstance(item, Noted) and look.notes:
-        note = re.sub(r"[^ -~]|\*/", " ", item.note)[:_LINE_WIDTH]
-        comment = "// " + note + look.newline + indent
-        if flat:
-            comment = "/* " + note + " */ "
-        text = comment + text
+    is_json = not look.bare and not look.trailing        # or might be
+    if isinstance(item, Noted) and not flat and not is_json:
+        note = re.sub(r"[^ -~]", " ", item.note)[:_LINE_WIDTH]
+        text = "// " + note + look.newline + indent + text
     return text
 
 
 def _quoted(text, quote):
     """Return a JSON5 string, all of it in ASCII when some of it cannot be seen."""
-    text = json.dumps(text, ensure_ascii=not text.isprintable()).replace("\x7f", "\\u007f")
+    text = json.dumps(text, ensure_ascii=not text.isprintable())
+    text = text[1:-1].replace("\x7f", "\\u007f")
     if quote == "'":
-        text = "'" + text[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
-    return text
+        text = text.replace('\\"', '"').replace("'", "\\'")
+    return quote + text + quote
 
 
 def _is_one_line(text, node):
-    return re.compile(_LINE_END).search(text, node.start, node.end) is None
+    return not re.search(_LINE_END, text[node.start:node.end])
 
 
 def _line_start(text, pos):
@@ -7130,7 +7118,9 @@ def _line_start(text, pos):
 
 
 def _line_indent(text, pos):
-    return re.compile("\ufeff?([ \t]*)").match(text, _line_start(text, pos)).group(1)
+    blanks = re.compile("\ufeff?([ \t]*)")
+    found = blanks.match(text, _line_start(text, pos))
+    return found.group(1)
 
 
 # ----------------------------------------------------------------------------
@@ -7140,7 +7130,7 @@ def _line_indent(text, pos):
 # The only section that writes files; at every moment the old file or the new one is there, whole.
 
 def write_config(path, old_text, new_text):
-    """Replace a config file, which must still hold `old_text` (None: must not exist), by `new_text`.
+    """Replace a config file, which must still hold `old_text` (None: be absent), by `new_text`.
 
     The old file stays beside it as .bak. Mode, group and, where permitted, owner are
     kept; a symlink's target is what is replaced, other hard links keep the old file; new
@@ -7177,9 +7167,9 @@ def _make_directories(directory):
 
 
 def _check_unchanged(path, old):
-    """Raise OSError or ConfigError unless a file holds `old` (None: is absent) and may be written."""
+    """Raise OSError or ConfigError unless a file holds `old` (None: is absent), writably."""
     try:
-        with open(path, "r+b") as file:                  # + so that a write-protected file is refused
+        with open(path, "r+b") as file:                  # +: a write-protected file is refused
             found = file.read()
     except FileNotFoundError:
         found = None
@@ -7190,7 +7180,7 @@ def _check_unchanged(path, old):
 
 
 def _replace_file(path, data, status, last_step=None):
-    """Put `data` into place under `path`, with mode and owner of `status`; `last_step` runs just before."""
+    """Put `data` into place under `path`, with mode and owner of `status`, after `last_step`."""
     import tempfile
     directory, name = os.path.split(path)
     prefix, temporary = ".%s." % name, None
@@ -7219,7 +7209,7 @@ def _replace_file(path, data, status, last_step=None):
 
 
 def _process_space():
-    """Return a name for where process ids count: this host, on Linux with its namespace for them."""
+    """Return a name for where process ids count: this host, on Linux a namespace of it."""
     space = re.findall(r"\[([0-9]+)\]", os.path.realpath("/proc/self/ns/pid"))
     return "-".join([os.uname().nodename] + space + [""])
 
@@ -8615,15 +8605,18 @@ def _add_config_parser(verb):
                       help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
     verb.add_argument("--refresh", action="store_true",
                       help="renew contextWindow and maxTokens of rows that are there")
-    verb.add_argument("--prune", action="store_true", help="remove rows that the server does not serve")
+    verb.add_argument("--prune", action="store_true",
+                      help="remove rows that the server does not serve")
     verb.add_argument("--probe", action="store_true",
                       help="ask the chat templates whether thinking can be switched")
     verb.add_argument("--set", metavar="PATH=VALUE", dest="edits", action="append", default=[],
                       type=parse_assignment, help="set a value, JSON5 or else text (repeatable)")
     verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
                       help="remove a key, or an item of an array (repeatable)")
-    verb.add_argument("--check", action="store_true", help="check openclaw.json; opens no connection")
-    verb.add_argument("--json", action="store_true", help="with --check: print the verdict as JSON")
+    verb.add_argument("--check", action="store_true",
+                      help="check openclaw.json; opens no connection")
+    verb.add_argument("--json", action="store_true",
+                      help="with --check: print the verdict as JSON")
     _add_server_options(verb)
 
 
@@ -8685,36 +8678,67 @@ def _merge_config(options, env, console, show_diff):
         merged = merge_provider(
             config, block, provider.id, options.wildcard, primary and primary.key, options.refresh,
             bool(options.base_url), settings.variables,
-            {model.id: model.parent for model in models})
+            {model.id: model.parent for model in models if model.parent})
         unserved.extend(merged.unserved)
         return merged.wanted
 
     try:
         old, new = revised_text(settings, [prune] * options.prune + [merge], console)
     except ConfigError:
-        if options.write:                                # what could not be written can still be pasted
+        if options.write:                            # what was not written can still be pasted
             console.out(render_json5({"models": {"providers": {provider.id: block}}}))
         raise
     for model_id in unserved:
         console.err("kept, though the server does not serve it: %s" % model_id)
     if unserved:
-        console.err("  to remove: %s config --write --prune" % TOOL)
+        console.err("  to remove: " + _prune_command(options))
     _note_surroundings(options, settings, console)
     _deliver_text(settings.path, old, new, console, show_diff, options.write)
 
 
+def _prune_command(options):
+    import shlex
+    words = ["config", "--write", "--prune"]
+    if options.config:
+        words += ["--config", options.config]
+    for name in options.provider:
+        words += ["--provider", name]
+    for url in options.base_url:
+        words += ["--base-url", url]
+    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+
+
 def _refuse_no_chat(provider, model, timeout_s):
-    """Raise ServerError for a server that shows that it has no chat completions."""
+    """Raise ServerError for a server that shows that it has no chat completions.
+
+    Its description shows it; where there is none, that it does not know the address of
+    chat completions (an empty body generates nothing).
+    """
     limit_s = timeout_s or DISCOVERY_TIMEOUT_S
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    headers = discovery_headers(provider)
     url = server_root(provider.base_url) + "/openapi.json"
+    error = None
     try:
-        reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
-        openapi = loads_untrusted(reply.body.decode("utf-8", "replace"))
-    except (Error, ValueError):
-        return                                       # many servers do not show it
-    if offers_chat(openapi) is False:
-        raise error_for("not-a-chat-model", url=url, model=model.id)
+        reply = fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)
+        offered = offers_chat(_json_or_none(reply))
+        if offered is None:
+            url = provider.base_url + "/chat/completions"
+            reply = fetch("POST", url, headers, b"{}", route, MODEL_LIST_LIMIT)
+            error = completion_error(url, reply, provider, model)
+        elif not offered:
+            error = error_for("not-a-chat-model", url=url, model=model.id)
+    except Error:
+        pass                                         # what cannot be asked shows nothing
+    if error is not None and error.cause == "not-a-chat-model":
+        raise error
+
+
+def _json_or_none(reply):
+    try:
+        return loads_untrusted(reply.body.decode("utf-8", "replace"))
+    except ValueError:
+        return None
 
 
 def _evidence(options, provider, model):
@@ -8739,6 +8763,77 @@ def _note_surroundings(options, settings, console):
                     "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(options.ca_file)))
 
 
+_PATH_STEP = (
+    r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
+    r"""|\[(?P<index>[0-9]{1,9})\]"""
+    r"""|\[(?P<json>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
+    r"""|\['(?P<text>[^']*)'\]"""
+    r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
+)
+
+
+def parse_path(text):
+    """Return the key path (a tuple) of a text such as `agents.defaults.models["vllm/m"].alias`.
+
+    Names stand in dots or brackets, indices in brackets. Raises UsageError.
+    """
+    path, end = leading_path(text)
+    if not path or end < len(text):
+        raise UsageError("%s is not a path" % text, PATH_HINT)
+    return path
+
+
+PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
+
+
+def leading_path(text):
+    """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
+    path, end = (), 0
+    step = re.compile(_PATH_STEP)
+    readers = {"index": int, "json": json.loads}
+    while step.match(text, end):
+        found = step.match(text, end)
+        read = readers.get(found.lastgroup, str)
+        path += (read(found.group(found.lastgroup)),)
+        end = found.end()
+    return path, end
+
+
+def parse_value(text):
+    """Return the value of a JSON5 text, else the text itself."""
+    try:
+        return json5_tree(text).value
+    except Json5Error:
+        return text
+
+
+def format_path(path):
+    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
+    text = ""
+    for key in path:
+        if isinstance(key, str) and re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
+            text += "." + key
+        else:
+            text += "[%s]" % json.dumps(key)
+    return text.lstrip(".")
+
+
+def edit_command(edits, config_path=None):
+    """Return the shell command that makes some Edits in the config file."""
+    import shlex
+    words = ["config", "--write"]
+    if config_path is not None:
+        words += ["--config", config_path]
+    for path, value in edits:
+        if value is REMOVED:
+            words += ["--unset", format_path(path)]
+            continue
+        if not isinstance(value, str) or parse_value(value) != value:
+            value = json.dumps(value)
+        words += ["--set", format_path(path) + "=" + value]
+    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+
+
 def parse_assignment(text):
     """Return the Edit of PATH=VALUE; VALUE is JSON5, else the text itself. Raises UsageError."""
     path, end = leading_path(text)
@@ -8759,13 +8854,14 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
     where a path leads nowhere or into an $include, or the result has a new error.
     """
-    console.hide(secret_texts(settings.config))
+    def removes_item(edit):                          # a step apart: nothing takes its place
+        return edit.value is REMOVED and isinstance(edit.path[-1], int)
+
     steps = []
-    for _, run in itertools.groupby(edits, key=lambda edit: edit.value is REMOVED):
+    for _, run in itertools.groupby(edits, removes_item):
         batch = list(run)
         steps.append(lambda config, batch=batch: apply_edits(config, batch))
     old, new = revised_text(settings, steps, console)
-    console.hide(secret_texts(json5_loads(new)))
     _deliver_text(settings.path, old, new, console, show_diff, write)
 
 
@@ -8783,11 +8879,13 @@ def revised_text(settings, steps, console):
         value = None
     if value is None or (old is None and settings.issues):
         raise issue_error(settings.issues)           # the file cannot be read
+    console.hide(secret_texts(before))
     for step in steps:
         old_value, wanted = value, step(value)
         value = _plain(wanted)                       # edited_text proves that the text reads so
         refuse_included(old_value, value, settings.path, settings.sources)
         text = edited_text(text, wanted, settings.path)
+    console.hide(secret_texts(value))
     for fault in _new_faults(settings, before, value):
         problem = "%s: %s" % (dotted(fault.path), fault.problem)
         if fault.severe:
@@ -8805,9 +8903,10 @@ def _new_faults(settings, before, after):
     def words(fault):                                # without indices, which a removal moves
         return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
 
+    faults = found(after)
     known = collections.Counter(map(words, found(before)))
-    known.subtract(map(words, found(after)))
-    return [fault for fault in found(after) if known[words(fault)] < 0]
+    known.subtract(map(words, faults))
+    return [fault for fault in faults if known[words(fault)] < 0]
 
 
 def _deliver_text(path, old, new, console, show_diff, write):
@@ -8835,21 +8934,38 @@ def _deliver_text(path, old, new, console, show_diff, write):
 def _check_config(options, env, console):
     settings = read_settings(options.config, env)
     if options.json:
-        console.out_json({"valid": not settings.issues, "issues": [_issue_json(issue) for issue in settings.issues],
-                          "warnings": [_issue_json(issue) for issue in settings.warnings]})
-        return 3 if settings.issues else 0
-    for kind, issues in (("error", settings.issues), ("warning", settings.warnings)):
-        for issue in issues:
-            words = "%s: %s" % (dotted(issue.path), issue.message) if issue.path else issue.message
-            console.err("%s: %s: %s" % (kind, issue_place(issue), words))
-    if not settings.issues:
-        console.out("%s: valid" % settings.path if settings.exists else "%s: no such file; an empty config is valid" % settings.path)
-    return 3 if settings.issues else 0
+        console.out_json({
+            "valid": not settings.issues,
+            "issues": [_issue_json(issue) for issue in settings.issues],
+            "warnings": [_issue_json(issue) for issue in settings.warnings],
+        })
+    else:
+        _print_issues("error", settings.issues, console)
+        _print_issues("warning", settings.warnings, console)
+    if settings.issues:
+        return 3
+    if not options.json:
+        verdict = "valid"
+        if not settings.exists:
+            verdict = "no such file; an empty config is valid"
+        console.out("%s: %s" % (settings.path, verdict))
+    return 0
+
+
+def _print_issues(kind, issues, console):
+    for issue in issues:
+        words = issue.message
+        if issue.path:
+            words = "%s: %s" % (dotted(issue.path), words)
+        console.err("%s: %s: %s" % (kind, issue_place(issue), words))
 
 
 def _issue_json(issue):
     found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
-    found.update((name, getattr(issue, name)) for name in ("file", "line", "column") if getattr(issue, name) is not None)
+    for name in ("file", "line", "column"):
+        value = getattr(issue, name)
+        if value is not None:
+            found[name] = value
     return found
 
 
