@@ -112,12 +112,10 @@ class KeyRefused(Error):
 
 
 _ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
-Cause = collections.namedtuple("Cause", "exit_status summary fix command")
-Cause.__new__.__defaults__ = ("",)
+Cause = collections.namedtuple("Cause", "exit_status summary fix")
 Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
 
-`exit_status` 0 is that of a warning. `command` is for a shell, its facts quoted; "" where
-only the moment knows one (`error_for` takes it) or none is known.
+`exit_status` 0 is that of a warning.
 """
 # The codes are those of `doctor --json`; those it does not have are told there as a wider one.
 CAUSES = {
@@ -125,7 +123,7 @@ CAUSES = {
     "not-opted-in": Cause(
         1, "no key for {provider}, so OpenClaw does not use it: {variable} is not set, "
            "and no auth profile holds one",
-        "set one; any value does when the server enforces none", "export {variable}=vllm-local"),
+        "set one; any value does when the server enforces none"),
     "config-invalid": Cause(
         3, "{where}: {problem}", "fix that line, then check: {tool} config --check"),
     "config-unknown-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
@@ -166,7 +164,9 @@ CAUSES = {
     "dns": Cause(
         4, "{url}: the host name {host!r} does not resolve ({detail})",
         "check the spelling of the host, or use its address: getent hosts {host}"),
-    "connection-refused": Cause(4, "{url}: connection refused, nothing listens there", "{fix}"),
+    "connection-refused": Cause(
+        4, "{url}: connection refused, nothing listens there",
+        "start the server: vllm serve MODEL --port {port}"),
     "server-loading": Cause(
         4, "{url}: {detail}: the server is still loading its model",
         "wait until its log says that startup is complete; if it never does, the log says why"),
@@ -181,7 +181,7 @@ CAUSES = {
     "timeout": Cause(4, "{url}: timed out {when} after {seconds:g} s{limit}", "{fix}"),
     "proxy-captured": Cause(
         4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
-        "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
+        "{advice}let the host bypass the proxy"),
     "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
     "gateway-auth": Cause(
         5, "{url}: HTTP {status}: a layer before the server wants credentials: {challenge}"
@@ -286,27 +286,17 @@ DOCTOR_KNOWS_MORE = frozenset(
     "unknown-field-rejected stream-broken".split())
 
 
-class _Quoted(dict):
-    """Facts as a shell takes them."""
-
-    def __getitem__(self, name):
-        import shlex
-        return shlex.quote(str(self.get(name, "")))
-
-
 def error_for(cause, command=None, **facts):
     """Return the error for a row of CAUSES, worded with `facts`; raise what it returns.
 
-    A fact that nobody stated is left empty. `command` takes the place of the row's own.
+    A fact that nobody stated is left empty. `command` is the next step for a shell.
     """
     row = CAUSES[cause]
     facts.setdefault("tool", TOOL)
     facts.setdefault("variable", "VLLM_API_KEY")
     known = collections.defaultdict(str, facts)
-    message, hint = row.summary.format_map(known), row.fix.format_map(known)
-    command = command or row.command.format_map(_Quoted(facts)) or None
     kind = _ERRORS.get(row.exit_status, NothingToShow)
-    return kind(message, hint, cause, command, **facts)
+    return kind(row.summary.format_map(known), row.fix.format_map(known), cause, command, **facts)
 
 
 # ----------------------------------------------------------------------------
@@ -2146,7 +2136,7 @@ def _refusal(settings, name, block, credentials, plugin_off, base_url):
     if plugin_off:
         return error_for("provider-disabled", problem=plugin_off, file=settings.path)
     if not credentials:
-        return error_for("not-opted-in", provider=name)
+        return error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=name)
     return None
 
 
@@ -4073,7 +4063,7 @@ class Exchange(object):
         if isinstance(error, ConnectionRefusedError):
             if self.proxy:
                 return proxy_error(self.url, self.proxy)
-            return refused_error(self.url)
+            return error_for("connection-refused", port=self.target.port, **facts)
         ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
@@ -4305,19 +4295,12 @@ def what_it_is(body):
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
 
 
-_OTHER_TASKS = "(/v[12])?/(embed|pooling|score|rerank|classify|audio/trans)"
-
-
 def offers_chat(openapi):
     """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
-    if not isinstance(paths, dict):
+    if not isinstance(paths, dict) or "/v1/models" not in paths:
         return None
-    if "/v1/chat/completions" in paths:
-        return True
-    other_tasks = any(re.match(_OTHER_TASKS, path) for path in paths)
-    only_lists = "/v1/models" in paths and "/invocations" not in paths      # which may lead to a chat
-    return False if other_tasks or only_lists else None
+    return any("/chat/completions" in path for path in paths)
 
 
 # What an error body says
@@ -4368,18 +4351,18 @@ def _reply_facts(url, reply):
     return dict(layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
 
 
+_LAYERS = (r"(?im)^(?:Server|Via): (?!uvicorn$)(.+)|^x-(litellm)|"
+           r"<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)|^(no available server)$")
+
+
 def answering_layer(headers, body=b""):
     """Return the name of what answered when it is not vLLM itself, else ""."""
-    named = [headers.get(name) for name in ("Server", "Via") if headers.get(name)]
-    if named and named != ["uvicorn"]:
-        return excerpt(", ".join(named), 80)
-    if any(name.lower().startswith("x-litellm") for name in headers):
-        return "LiteLLM"
-    page = body[:10000].decode("utf-8", "replace")
-    if page.strip() == "no available server":        # all that Traefik says, without its name
-        return "Traefik"
-    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)", page)
-    return found.group(1) if found else ""
+    texts = ["%s: %s" % field for field in headers.items()]
+    page = body[:10000].decode("utf-8", "replace").strip()
+    if not page.startswith("{"):                     # JSON may echo a request
+        texts.append(page)
+    named = re.search(_LAYERS, "\n".join(texts))
+    return excerpt(named.group(named.lastindex), 80) if named else ""
 
 
 def layer_facts(headers, body=b""):
@@ -4397,10 +4380,8 @@ _SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
     429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
-    503: "it is busy, or what is behind it is not ready: try again later, then read its log",
+    503: "it is busy, or what is behind it is down: try again later, then read their logs",
 }
-_SAYS_BUSY = "(?i)queue|overload|busy|capacity|too many|rate limit"
-_SAYS_DOWN = "(?i)no (?:available|healthy)|no server is|connect error"
 _ENGINE_DEAD = ("EngineCore|EngineDead|"
                 r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
@@ -4423,21 +4404,14 @@ def http_error(url, reply, credential):
     if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
         return error_for("engine-dead", **facts)
     if status in _GATEWAY:
-        return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
+        fix, wait = _GATEWAY[status], reply.headers.get("Retry-After")
+        if wait:
+            fix += " (Retry-After: %s)" % excerpt(wait, 40)
+        return error_for("gateway", fix=fix, **facts)
     fix = "look at the server's log"
     if status in (404, 405):
         fix = "check the base URL: for vLLM it ends in /v1"
     return error_for("http-error", fix=fix, **facts)
-
-
-def _gateway_fix(reply, words):
-    fix = _GATEWAY[reply.status]
-    if reply.status == 503 and re.search(_SAYS_BUSY, words):
-        fix = _BUSY
-    elif reply.status == 503 and re.search(_SAYS_DOWN, words):
-        fix = _DOWN
-    wait = reply.headers.get("Retry-After")
-    return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
 
 
 def proxy_error(url, proxy, status=None):
@@ -4447,8 +4421,10 @@ def proxy_error(url, proxy, status=None):
         detail = "it answers HTTP %d in place of the server" % status
     if status == 407:
         advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
-    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="stands in the way", detail=detail, advice=advice)
+    import shlex
+    command = "export NO_PROXY=" + shlex.quote(split_url(url).host)
+    return error_for("proxy-captured", command, url=url, proxy=proxy, way="stands in the way",
+                     detail=detail, advice=advice)
 
 
 def _key_error(reply, credential, facts):
@@ -4650,7 +4626,6 @@ def _error_inside(exchange, data, payload, provider, model):
 
 # Commands and parsers of vLLM
 
-TOOL_PARSER, REASONING_PARSER = "--tool-call-parser", "--reasoning-parser"
 PARSER_PAGE = "https://docs.vllm.ai/en/latest/features/tool_calling/"
 REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
 # Families: a pattern of the name, its tool parser and its reasoning parser, the first match
@@ -4760,14 +4735,18 @@ def _family(model_id, root):
     return None, None
 
 
-def parser_facts(url, model, option):
-    """Return the facts `fix` and `command` that start vLLM with a Model's parser; `option` is
-    TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page."""
-    options, page = option, REASONING_PAGE
-    parser = reasoning_parser(model.id, model.root)
-    if option == TOOL_PARSER:
-        options, page = "--enable-auto-tool-choice " + option, PARSER_PAGE
-        parser = tool_call_parser(model.id, model.root)
+# The options of vLLM that name a parser, what knows the parser, and vLLM's page about it.
+TOOL_PARSER = ("--enable-auto-tool-choice --tool-call-parser", tool_call_parser, PARSER_PAGE)
+REASONING_PARSER = ("--reasoning-parser", reasoning_parser, REASONING_PAGE)
+
+
+def parser_facts(url, model, kind):
+    """Return the facts `fix` and `command` that start vLLM with a Model's parser.
+
+    `kind` is TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page.
+    """
+    options, parser_of, page = kind
+    parser = parser_of(model.id, model.root)
     fix = "start vLLM with %s " % options
     if not parser:
         return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
@@ -4820,24 +4799,17 @@ def timeout_error(url, phase, seconds, limit=""):
                      fix="%s; to wait longer, raise %s" % (reason, limit or "--timeout"), **facts)
 
 
-def refused_error(url):
-    """Return the error for a port that nothing listens on."""
-    fix = "start the server: vllm serve MODEL --port %d" % split_url(url).port
-    return error_for("connection-refused", url=url, fix=fix)
-
-
 def tls_error(error, facts, names):
     """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
     text = str(error)
+    cause, detail = "tls-failed", getattr(error, "reason", None) or text
     if re.search("doesn't match|[Mm]ismatch", text):
-        listed = ", ".join(names()[:8])
-        return error_for("tls-wrong-host", detail=listed and "it is for " + listed or text, **facts)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        detail = getattr(error, "verify_message", None) or text
-        return error_for("tls-untrusted", detail=detail, **facts)
-    if re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
-        return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
-    return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
+        cause, detail = "tls-wrong-host", "it is for " + (", ".join(names()[:8]) or "another")
+    elif "CERTIFICATE_VERIFY_FAILED" in text:
+        cause, detail = "tls-untrusted", getattr(error, "verify_message", None) or text
+    elif re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
+        cause, facts["right"] = "scheme-mismatch", "http" + facts["url"][5:]
+    return error_for(cause, detail=detail, **facts)
 
 
 def describe_certificate(der):
@@ -4847,11 +4819,11 @@ def describe_certificate(der):
         return ""
     days = []
     for found in dates:
-        text = found.group(1).decode("ascii")        # a year of two digits is of this century
-        days.append("%s%s-%s-%s" % (text[:-12] or "20", text[-12:-10], text[-10:-8], text[-8:-6]))
+        text = found.group(1).decode("ascii").rjust(13, "0").rjust(14, "2")   # of this century
+        days.append("%s-%s-%s" % (text[:4], text[4:6], text[6:8]))
     issuer = ""                                      # its CN or O, before the dates
-    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.S):
-        name = der[found.end():found.end() + ord(found.group(1))]
+    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14].", der[:dates[0].start()], re.S):
+        name = der[found.end():found.end() + der[found.end() - 1]]
         issuer = "issued by %s, " % name.decode("utf-8", "replace")
     return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
 
@@ -6471,7 +6443,7 @@ def _probe_stream(case, model):
 def _parser_finding(case, model, cause, marker, option):
     """Return the Finding for markup in the content that a parser of the server should have read."""
     facts = parser_facts(case.provider.base_url, model, option)
-    if option == TOOL_PARSER:
+    if option is TOOL_PARSER:
         facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
     return case.found(
         cause, model=model.key,

@@ -1789,7 +1789,7 @@ class List(Case):
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "the server wants a key and none was sent"),
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
-                (reply("", "503 Service Unavailable"), 4, "not ready"),
+                (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
                 (reply("x", "500 Oops"), 4, "HTTP 500: x"), (reply(b""), 4, "it is empty"),
                 (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
                 (reply("{"), 4, "it is not JSON"), (reply({"data": None}), 4, 'a list under "data"'),
@@ -3945,16 +3945,16 @@ class Meaning(Case):
                 (nginx("504 Gateway Time-out"), "gateway", "Gateway Time-out", slow),
                 (nginx("503 Service Temporarily Unavailable"), "gateway", "503", "it is busy, or"),
                 (reply("no available server", "503 Service Unavailable"), "gateway",
-                 "(answered by Traefik)", down),
+                 "(answered by no available server)", "is down"),
                 (reply("no healthy upstream", "503 Service Unavailable", Server="envoy"), "gateway",
-                 "(answered by envoy)", down),
+                 "(answered by envoy)", "is down"),
                 (reply("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to "
                        "handle this request.\n</body></html>", "503 Service Unavailable"),
-                 "gateway", "No server is available", down),
+                 "gateway", "No server is available", "is down"),
                 (reply(complaint("Server overloaded, queue is full"), "503 Busy", Retry_After="7"),
-                 "gateway", "queue is full", "it is busy: try again later (Retry-After: 7)"),
+                 "gateway", "queue is full", "read their logs (Retry-After: 7)"),
                 (reply(complaint("Rate limit exceeded"), "429 Too Many Requests",
-                       x_litellm_version="1.70"), "gateway", "(answered by LiteLLM)", busy),
+                       x_litellm_version="1.70"), "gateway", "(answered by litellm)", busy),
                 (reply("", "429 Too Many Requests"), "gateway", "429 Too Many Requests", busy),
                 (reply("", "524 A Timeout", Server="cloudflare"), "gateway", "cloudflare", slow),
                 (reply("", "522 Unreachable", Server="cloudflare"), "gateway", "HTTP 522", down),
@@ -3991,10 +3991,10 @@ class Meaning(Case):
         for headers, body, layer in (
                 ({}, b"", ""), ({"Server": "uvicorn"}, b"{}", ""),
                 ({"Server": "envoy"}, b"", "envoy"),
-                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "uvicorn, 1.1 proxy"),
+                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "1.1 proxy"),
                 ({}, page.encode("ascii"), "nginx"), ({}, b'{"error": "nginx"}', ""),
-                ({"x-litellm-call-id": "1"}, b"{}", "LiteLLM"),
-                ({}, b"no available server\n", "Traefik")):
+                ({"x-litellm-call-id": "1"}, b"{}", "litellm"),
+                ({}, b"no available server\n", "no available server")):
             self.assertEqual(vllm.layer_facts(headers, body)["layer"], layer)
 
     def test_whose_limit_ended_the_wait(self):
@@ -4034,11 +4034,10 @@ class Meaning(Case):
             self.assertLessEqual(len(result.err.splitlines()), 3)
 
     def test_commands_are_quoted_for_a_shell(self):
-        error = vllm.error_for("proxy-captured", no_proxy="a b;$(c)", way="x", detail="y")
-        self.assertEqual(error.command, "export NO_PROXY='a b;$(c)'")
+        error = vllm.proxy_error("http://a'b/v1", "http://p", 407)
+        self.assertEqual(shlex.split(error.command), ["export", "NO_PROXY=a'b"])
         self.assertEqual(error.next_step, error.hint + ": " + error.command)
         self.assertIsNone(vllm.error_for("dns", host="h").command)
-        self.assertEqual(vllm.error_for("no-models", "vllm serve m").command, "vllm serve m")
 
     def test_commands_that_start_a_server(self):
         model = MODEL._replace(id="my model", root="/models/Qwen3-8B")
@@ -4093,8 +4092,7 @@ class Meaning(Case):
         for value, expected in (({"paths": {models: {}, chats: {}}}, True),
                                 ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
                                 ({"paths": {models: {}}}, False),
-                                ({"paths": {models: {}, "/invocations": {}}}, None),
-                                ({"paths": {"/pooling": {}, "/invocations": {}}}, False),
+                                ({"paths": {models: {}, "/gpu/v1/chat/completions": {}}}, True),
                                 ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
                                 ({}, None), ([], None), (None, None)):
             self.assertIs(vllm.offers_chat(value), expected)
@@ -4450,7 +4448,7 @@ class Chat(Case):
                                              '--tool-call-parser to be set'}}, "400 Bad"),
                  4, "requires", vllm.PARSER_PAGE),
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized", "set VLLM_API_KEY to the key"),
-                (reply("", "503 Service Unavailable"), 4, "503", "not ready"),
+                (reply("", "503 Service Unavailable"), 4, "503", "it is busy, or"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found", "check the base URL"),
                 (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway", "what is behind it is down"),
                 (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "", "doctor")):
