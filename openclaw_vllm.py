@@ -4355,20 +4355,17 @@ _LAYERS = (r"(?im)^(?:Server|Via): (?!uvicorn$)(.+)|^x-(litellm)|"
            r"<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)|^(no available server)$")
 
 
-def answering_layer(headers, body=b""):
-    """Return the name of what answered when it is not vLLM itself, else ""."""
+def layer_facts(headers, body=b""):
+    """Return what answered when it is not vLLM itself: `layer`, a name or "", and `answered_by`."""
     texts = ["%s: %s" % field for field in headers.items()]
     page = body[:10000].decode("utf-8", "replace").strip()
     if not page.startswith("{"):                     # JSON may echo a request
         texts.append(page)
     named = re.search(_LAYERS, "\n".join(texts))
-    return excerpt(named.group(named.lastindex), 80) if named else ""
-
-
-def layer_facts(headers, body=b""):
-    """Return what answered as the facts `layer`, a name or "", and `answered_by`, words of it."""
-    layer = answering_layer(headers, body)
-    return {"layer": layer, "answered_by": layer and " (answered by %s)" % layer}
+    if not named:
+        return {"layer": "", "answered_by": ""}
+    layer = excerpt(named.group(named.lastindex), 80)
+    return {"layer": layer, "answered_by": " (answered by %s)" % layer}
 
 
 # Statuses
@@ -4382,6 +4379,9 @@ _GATEWAY = {
     429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
     503: "it is busy, or what is behind it is down: try again later, then read their logs",
 }
+_URL = "check the base URL: for vLLM it ends in /v1"
+_LOG = "look at the server's log"
+_OTHER_FIXES = {404: _URL, 405: _URL}
 _ENGINE_DEAD = ("EngineCore|EngineDead|"
                 r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
@@ -4403,15 +4403,12 @@ def http_error(url, reply, credential):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
     if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
         return error_for("engine-dead", **facts)
-    if status in _GATEWAY:
-        fix, wait = _GATEWAY[status], reply.headers.get("Retry-After")
-        if wait:
-            fix += " (Retry-After: %s)" % excerpt(wait, 40)
-        return error_for("gateway", fix=fix, **facts)
-    fix = "look at the server's log"
-    if status in (404, 405):
-        fix = "check the base URL: for vLLM it ends in /v1"
-    return error_for("http-error", fix=fix, **facts)
+    if status not in _GATEWAY:
+        return error_for("http-error", fix=_OTHER_FIXES.get(status, _LOG), **facts)
+    fix, wait = _GATEWAY[status], reply.headers.get("Retry-After")
+    if wait:
+        fix += " (Retry-After: %s)" % excerpt(wait, 40)
+    return error_for("gateway", fix=fix, **facts)
 
 
 def proxy_error(url, proxy, status=None):
@@ -4523,28 +4520,23 @@ def _refusal_facts(cause, url, model, message):
 
 
 def _validation_error(message, facts):
-    """Return the error for a field that the server does not know, or whose value it refuses."""
-    place = re.search(r"'loc': (\((?:[^()']|'[^']{0,200}'){0,300}\)|'[^']{0,500}')", message)
-    field = _field_at(place.group(1)) if place else ""
-    if not field or "Extra inputs are not permitted" not in message:
-        return _field_refused(field, facts)
-    name = excerpt(field.split(".")[-1], 100)
+    """Return the error for a field that the server does not know, or whose value it refuses.
+
+    `loc` is a tuple as Python writes it, from 0.32 a path: ('body', 'tools', 0), 'body.tools.0'.
+    What pydantic adds of its own, such as the names of its types, is left out.
+    """
+    place = re.search("'loc': (.{0,500}?), 'msg'", message)
+    parts = re.findall("[^'.,() ]+", place.group(1)) if place else []
+    path = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
+    if not path or "Extra inputs are not permitted" not in message:
+        return _field_refused(".".join(path), facts)
+    name = excerpt(path[-1], 100)
     switch = _COMPAT_SWITCHES.get(name)
     fix = "leave the field out: this vLLM does not know it"
     if switch:
         setting, value = switch
         fix = "set compat.%s to %s for this model in openclaw.json" % (setting, json.dumps(value))
     return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
-
-
-def _field_at(loc):
-    """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
-
-    A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
-    What pydantic adds of its own, such as the names of its types, is left out.
-    """
-    parts = re.findall(r"[^'.,() ]+", loc)
-    return ".".join(part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body")
 
 
 def _field_refused(field, facts):
@@ -4775,24 +4767,16 @@ def limit_words(provider, timeout_s):
     return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
 
 
-# What to do about a phase of PHASES before the server is reached, whose limit is its own.
-_UNREACHED = {
-    "resolve": "check the name servers of this host",
-    "connect": "check the address, the route to it and the firewall",
-    "proxy": "check the proxy of the environment",
-    "tls": "check that the port speaks https",
-}
-
-
 def timeout_error(url, phase, seconds, limit=""):
     """Return the error for a server that kept silent in a phase of the exchange, a code of PHASES.
 
     `limit` names the setting that ended the wait; "" is a default.
     """
     facts = {"url": url, "phase": phase, "when": PHASES[phase], "seconds": round(seconds, 1)}
-    if phase in _UNREACHED:
-        return error_for("timeout", fix=_UNREACHED[phase], **facts)
-    reason = "look at the server's log"
+    if phase in ("resolve", "connect", "proxy", "tls"):      # these have a limit of their own
+        fix = "check the address and the way to it: name servers, proxy, firewall"
+        return error_for("timeout", fix=fix, **facts)
+    reason = _LOG
     if phase in ("wait", "first"):
         reason = "a queue or a long prompt is the usual reason"
     return error_for("timeout", limit=" (limit: %s)" % (limit or "the default"),
@@ -4812,20 +4796,20 @@ def tls_error(error, facts, names):
     return error_for(cause, detail=detail, **facts)
 
 
+_DATE = "[\x17\x18][\r\x0f]([0-9]{2})?([0-9]{2})([0-9]{2})([0-9]{2})[0-9]{6}Z"
+
+
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
-    dates = list(re.finditer(b"[\x17\x18][\x0d\x0f]([0-9]{12,14})Z", der))[:2]
+    text = der.decode("latin-1")
+    dates = list(re.finditer(_DATE, text))[:2]
     if len(dates) < 2:
         return ""
-    days = []
-    for found in dates:
-        text = found.group(1).decode("ascii").rjust(13, "0").rjust(14, "2")   # of this century
-        days.append("%s-%s-%s" % (text[:4], text[4:6], text[6:8]))
+    days = ["%s%s-%s-%s" % found.groups("20") for found in dates]
     issuer = ""                                      # its CN or O, before the dates
-    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14].", der[:dates[0].start()], re.S):
-        name = der[found.end():found.end() + der[found.end() - 1]]
-        issuer = "issued by %s, " % name.decode("utf-8", "replace")
-    return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
+    for found in re.finditer("U\x04[\x03\n][\x0c\x13\x14](.)", text[:dates[0].start()], re.S):
+        issuer = "issued by %s, " % text[found.end():found.end() + ord(found.group(1))]
+    return " (%svalid from %s)" % (issuer, " to ".join(days))
 
 
 # Answers without content

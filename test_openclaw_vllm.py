@@ -3999,22 +3999,24 @@ class Meaning(Case):
 
     def test_whose_limit_ended_the_wait(self):
         config = "models.providers.vllm.timeoutSeconds"
-        for seconds, timeout_s, limit in ((0.2, None, config), (9, 0.2, "--timeout"),
-                                          (None, 0.2, "--timeout")):
-            for step, words in ((b"HTTP/1.1 200 OK\r\n", "waiting for the answer to begin"),
-                                (sse(done=False), "before the first token"),
-                                (sse(chunk("a"), done=False), "in the middle of the answer")):
-                with self.subTest(limit=limit, words=words):
-                    self.declare(self.serve(then_watch(step)).url)
-                    provider = self.provider()._replace(timeout_s=seconds)
-                    with self.assertRaises(vllm.ServerError) as raised:
-                        vllm.chat(provider, HI, timeout_s=timeout_s)
-                    error = raised.exception
-                    self.assertIn("timed out %s after 0.2 s (limit: %s)" % (words, limit),
-                                  error.message)
-                    self.assertIn("to wait longer, raise " + limit, error.hint)
-                    self.assertEqual("queue or a long prompt" in error.hint,
-                                     words != "in the middle of the answer")
+        headers = b"HTTP/1.1 200 OK\r\n"
+        early, first = "waiting for the answer to begin", "before the first token"
+        late = "in the middle of the answer"
+        for seconds, timeout_s, limit, step, words in (
+                (0.1, None, config, headers, early), (0.1, None, config, sse(done=False), first),
+                (0.1, None, config, sse(chunk("a"), done=False), late),
+                (9, 0.1, "--timeout", sse(done=False), first),
+                (None, 0.1, "--timeout", headers, early)):
+            with self.subTest(limit=limit, words=words):
+                self.declare(self.serve(then_watch(step)).url)
+                provider = self.provider()._replace(timeout_s=seconds)
+                with self.assertRaises(vllm.ServerError) as raised:
+                    vllm.chat(provider, HI, timeout_s=timeout_s)
+                error = raised.exception
+                self.assertRegex(error.message, "timed out %s after [0-9.]+ s" % words)
+                self.assertIn("(limit: %s)" % limit, error.message)
+                self.assertIn("to wait longer, raise " + limit, error.hint)
+                self.assertEqual("queue or a long prompt" in error.hint, words != late)
         error = vllm.timeout_error("http://h", "connect", 10, config)
         self.assertNotIn(config, error.message + error.hint)
         self.assertIn("(limit: the default)", vllm.timeout_error("u", "first", 300).message)
