@@ -125,7 +125,7 @@ CAUSES = {
            "and no auth profile holds one",
         "set one; any value does when the server enforces none"),
     "config-invalid": Cause(
-        3, "{where}: {problem}", "fix that line, then check: {tool} config --check"),
+        3, "{where}: {problem}", "fix it, then check: {tool} config --check"),
     "config-unknown-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
     "config-legacy-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
     "config-not-written": Cause(3, "{where}: not written: {problem}", "{fix}"),
@@ -6945,6 +6945,11 @@ def _value_changes(text, look, node, wanted, flat):
 def _removal(text, member):
     """Return the splices that take a member out with what is its own, and its line."""
     start, end = member.own, member.end
+    splices = []
+    if member.comma is not None and text[member.tail:member.comma].strip():
+        after = re.compile("[ \t]*").match(text, end)
+        splices.append((member.comma, after.end(), ""))
+        end = member.tail                                # comments between are nobody's
     after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
     following = after.group(1)
     blanks = r"[ \t]*\Z"
@@ -6955,12 +6960,7 @@ def _removal(text, member):
         start = member.floor + len(before)
     else:
         end = after.end()
-    if member.comma is not None and text[member.tail:member.comma].strip():
-        return [                                         # comments between are nobody's
-            (start, member.tail, ""),
-            (member.comma, end, ""),
-        ]
-    return [(start, end, "")]
+    return splices + [(start, end, "")]
 
 
 def _addition(text, look, node, kept, added, comma):
@@ -7241,7 +7241,6 @@ def _by_hand():
 # ----------------------------------------------------------------------------
 # Demo: the stand-in server
 # ----------------------------------------------------------------------------
-
 # Answers as vLLM 0.32 does, for what the other verbs ask; it generates nothing but an echo.
 # Whatever a client sends or leaves out, the server stays up and prints no traceback.
 
@@ -7264,6 +7263,7 @@ _DEMO_PAGES = {
     "/v1/models": {"object": "list", "data": _DEMO_ROWS},
     "/version": {"version": "0.0.0+demo"},
     "/health": "",
+    "/openapi.json": {"paths": {"/v1/models": {}, "/v1/chat/completions": {}}},
 }
 
 

@@ -5132,7 +5132,8 @@ class TheBlock(unittest.TestCase):
     def test_gives_the_evidence_for_thinking_as_a_comment(self):
         models = [a_model("plain"), a_model("some-r1", reasoning=True), a_model("qwen3")]
         evidence = {"some-r1": (None, "the name says so"),
-                    "qwen3": ({"thinkingFormat": "qwen-chat-template"}, "it\nthought */ \u2028asked")}
+                    "qwen3": ({"thinkingFormat": "qwen-chat-template"},
+                              "it\nthought */ \u2028asked")}
         text = vllm.render_json5(a_block(*models, evidence=evidence))
         self.assertIn('      // the name says so\n      reasoning: true,\n', text)
         self.assertIn('      // it thought */  asked\n'
@@ -5148,8 +5149,10 @@ class TheBlock(unittest.TestCase):
                 written = a_block(a_model(model_id))["models"][0]["id"]
                 variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
                 self.assertEqual(vllm._substitute(written, variables), model_id)
-                merge = vllm.merge_provider({}, a_block(a_model(model_id)), primary="vllm/" + model_id)
-                self.assertEqual(merge.wanted["agents"]["defaults"]["model"]["primary"], "vllm/" + written)
+                merge = vllm.merge_provider({}, a_block(a_model(model_id)),
+                                            primary="vllm/" + model_id)
+                self.assertEqual(merge.wanted["agents"]["defaults"]["model"]["primary"],
+                                 "vllm/" + written)
 
     def test_writes_any_text_so_that_it_reads_the_same(self):
         texts = ["", "a'b\"c\\", "\u2028\u2029\ufeff\u00a0", "\x00\x01\x1b[2J\x7f\x9f\r\n\t",
@@ -5177,7 +5180,8 @@ LAYOUTS = [
     ("its quotes, its quoted keys, no trailing comma",
      "{\n  'a': 'x'\n}\n", [(("c",), "it's")], "{\n  'a': 'x',\n  'c': 'it\\'s'\n}\n"),
     ("bare keys but for those that need quotes, and its trailing comma",
-     "{\n  a: 1,\n}\n", [(("vllm/*",), {}), (("b",), 2)], "{\n  a: 1,\n  \"vllm/*\": {},\n  b: 2,\n}\n"),
+     "{\n  a: 1,\n}\n", [(("vllm/*",), {}), (("b",), 2)],
+     "{\n  a: 1,\n  \"vllm/*\": {},\n  b: 2,\n}\n"),
     ("plain JSON stays plain JSON",
      '{\n    "a": 1\n}', [(("c",), {"d": [{"e": "f"}]})],
      '{\n    "a": 1,\n    "c": {\n        "d": [\n            { "e": "f" }\n        ]\n    }\n}'),
@@ -5191,7 +5195,8 @@ LAYOUTS = [
      "{\n  a: [\n    { id: 1, b: [] },\n  ],\n}", [(("a", 1), {"id": 2, "b": {"c": 1}})],
      "{\n  a: [\n    { id: 1, b: [] },\n    { id: 2, b: { c: 1 } },\n  ],\n}"),
     ("a new member stands behind its siblings and their comments",
-     "{\n  a: 1 // one\n\n  // b: 2,\n}\n", [(("c",), 3)], "{\n  a: 1, // one\n  c: 3\n\n  // b: 2,\n}\n"),
+     "{\n  a: 1 // one\n\n  // b: 2,\n}\n", [(("c",), 3)],
+     "{\n  a: 1, // one\n  c: 3\n\n  // b: 2,\n}\n"),
     ("a removed member takes its comma and its comments along",
      "{\n  // the first\n\n  // of a\n  a: 1, // a too\n  // of b\n  b: 2,\n}\n", [(("a",), GONE)],
      "{\n  // the first\n\n  // of b\n  b: 2,\n}\n"),
@@ -5252,7 +5257,8 @@ class Editing(unittest.TestCase):
                 self.assertEqual(edit_text(new), new)
 
     def test_keeps_every_comment_when_values_change_or_come(self):
-        for path in (("a",), ("b",), ("b", "x"), ("b", "z"), ("b", "y", 3), ("c",), ("d", 0), ("e",)):
+        for path in (("a",), ("b",), ("b", "x"), ("b", "z"), ("b", "y", 3), ("c",), ("d", 0),
+                     ("e",)):
             with self.subTest(path=path):
                 new = edit_text(COMMENTED, (path, {"new": [True]}))
                 lost = ["11 12 13 14 15 16 17".split(), []][path != ("b",)]
@@ -5265,7 +5271,8 @@ class Editing(unittest.TestCase):
         for wrong in ("{ a: 1, b: [1, true, NaN] }", "{ a: true, b: [1, true, NaN], c: '1' }",
                       "{ a: 1, b: [1, 1, NaN], c: '1' }", "{ a: 1, b: [1, true, NaN], c: 1 }",
                       "{ a: 1.0, b: [1, true, NaN], c: '1' }", "{ a: 1, b: [1, true] c: '1' }",
-                      "{ a: 1, b: [1, true, NaN], c: '1', e: 5 }", "{ b: [1, true, NaN], a: 1, c: '1' }", ""):
+                      "{ a: 1, b: [1, true, NaN], c: '1', e: 5 }",
+                      "{ b: [1, true, NaN], a: 1, c: '1' }", ""):
             with self.subTest(wrong):
                 with self.assertRaises(vllm.ConfigError) as caught:
                     vllm.prove_edit(wrong, wanted, "the-file")
@@ -5278,18 +5285,19 @@ class Editing(unittest.TestCase):
             merge_text("{}", a_block(a_model("a\ud800b")))
         self.assertEqual(caught.exception.cause, "config-not-written")
 
-    def test_two_thousand_rows_take_less_than_two_seconds(self):
+    def test_two_thousand_rows_cost_a_few_readings_of_the_file(self):
         models = [a_model("m%d" % number) for number in range(2000)]
         text = vllm.render_json5({"models": {"providers": {"vllm": a_block(*models)}}})
         served = [model._replace(context_window=8192) for model in models] + [a_model("new")]
-        config = vllm.json5_loads(text)
-        began = time.process_time()
+        times = [time.process_time()]
+        config = vllm.json5_tree(text).value
+        times.append(time.process_time())
         merge = vllm.merge_provider(config, a_block(*served), refresh=True)
         new = vllm.edited_text(text, merge.wanted, "f")
-        took_s = time.process_time() - began
+        times.append(time.process_time())
         rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
         self.assertEqual([row["contextWindow"] for row in rows], [8192] * 2000 + [4096])
-        self.assertLess(took_s, 2)
+        self.assertLess(times[2] - times[1], 12 * (times[1] - times[0]))
 
 
 class Paths(unittest.TestCase):
@@ -5297,7 +5305,8 @@ class Paths(unittest.TestCase):
 
     def test_are_read_as_openclaw_writes_them(self):
         for text, path in (
-                ("models.providers.vllm.models[0].id", ("models", "providers", "vllm", "models", 0, "id")),
+                ("models.providers.vllm.models[0].id",
+                 ("models", "providers", "vllm", "models", 0, "id")),
                 ('agents.defaults.models["vllm/Qwen/Qwen2.5-7B"].params',
                  ("agents", "defaults", "models", "vllm/Qwen/Qwen2.5-7B", "params")),
                 ("a['b.c'][d/e].f-g", ("a", "b.c", "d/e", "f-g")), ("a[\"\\u0041]\"]", ("a", "A]")),
@@ -5315,8 +5324,10 @@ class Paths(unittest.TestCase):
                     vllm.parse_path(text)
 
     def test_values_are_json5_or_text(self):
-        for text, value in (("1", 1), ("true", True), ("'x'", "x"), ("x y", "x y"), ("", ""), ("{a:[1,]}", {"a": [1]}),
-                            ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"), ("null", None), ("{", "{")):
+        for text, value in (("1", 1), ("true", True), ("'x'", "x"), ("x y", "x y"), ("", ""),
+                            ("{a:[1,]}", {"a": [1]}),
+                            ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"), ("null", None),
+                            ("{", "{")):
             with self.subTest(text):
                 self.assertEqual(vllm.parse_assignment("p[\"=\"]=" + text), (("p", "="), value))
         for text in ("", "=1", "a", "a.=1", "a b=1"):
@@ -5328,10 +5339,13 @@ class Paths(unittest.TestCase):
         for before, edit, after in (
                 ({}, (("a", "b", "c"), 1), {"a": {"b": {"c": 1}}}),
                 ({}, (("a", 0, "b"), 1), {"a": [{"b": 1}]}),
-                ({"a": [1]}, (("a", 1), 2), {"a": [1, 2]}), ({"a": [1]}, (("a", "0"), 2), {"a": [2]}),
+                ({"a": [1]}, (("a", 1), 2), {"a": [1, 2]}),
+                ({"a": [1]}, (("a", "0"), 2), {"a": [2]}),
                 ({"a": 1}, (("a",), {"b": 2}), {"a": {"b": 2}}),
-                ({"a": 1, "b": 2}, (("a",), GONE), {"b": 2}), ({"a": [1, 2]}, (("a", 0), GONE), {"a": [2]}),
-                ({"a": 1}, (("b", "c"), GONE), {"a": 1}), ({"a": [1]}, (("a", 1), GONE), {"a": [1]})):
+                ({"a": 1, "b": 2}, (("a",), GONE), {"b": 2}),
+                ({"a": [1, 2]}, (("a", 0), GONE), {"a": [2]}),
+                ({"a": 1}, (("b", "c"), GONE), {"a": 1}),
+                ({"a": [1]}, (("a", 1), GONE), {"a": [1]})):
             with self.subTest(edit=edit):
                 original = copy.deepcopy(before)
                 self.assertEqual(vllm.apply_edits(before, [vllm.Edit(*edit)]), after)
@@ -5368,7 +5382,8 @@ class Merging(unittest.TestCase):
     def changed_lines(self, text, block, **options):
         """Return the lines that a merge takes and adds, as a diff has them, and its Merge."""
         new, merge = merge_text(text, block, **options)
-        diff = [line for line in difflib.ndiff(text.splitlines(), new.splitlines()) if line[0] in "+-"]
+        diff = [line for line in difflib.ndiff(text.splitlines(),
+                                               new.splitlines()) if line[0] in "+-"]
         self.assertEqual(merge_text(new, block, **options)[0], new, "the second run")
         return diff, merge
 
@@ -5384,7 +5399,9 @@ class Merging(unittest.TestCase):
     def test_page_example_is_refreshed_in_two_lines(self):
         block = a_block(a_model("your-model-id", 8192))
         diff, _ = self.changed_lines(PAGE_EXAMPLE, block, refresh=True)
-        self.assertEqual(diff, ["-             contextWindow: 128000,", "+             contextWindow: 8192,",
+        self.assertEqual(diff,
+                         ["-             contextWindow: 128000,",
+                          "+             contextWindow: 8192,",
                                 "-             maxTokens: 8192,", "+             maxTokens: 4096,"])
 
     def test_page_example_with_a_row_that_lacks_its_cost(self):
@@ -5428,7 +5445,8 @@ class Merging(unittest.TestCase):
 
     def row_after(self, row, model=None, evidence=None, block=None, **options):
         config = {"models": {"providers": {"vllm": dict(block or {}, models=[row])}}}
-        new, _ = merge_text(json.dumps(config), a_block(model or a_model(), evidence=evidence), **options)
+        new, _ = merge_text(json.dumps(config), a_block(model or a_model(), evidence=evidence),
+                            **options)
         return vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"][0]
 
     def test_pins_stay_and_what_is_lacking_fits_them(self):
@@ -5440,7 +5458,8 @@ class Merging(unittest.TestCase):
                 ("answer", {"maxTokens": 7}, {}, {"maxTokens": 7, "contextWindow": 40960}),
                 ("provider's window", {}, {"block": {"contextWindow": 6000}},
                  {"contextWindow": None, "maxTokens": 3000}),
-                ("provider's answer", {}, {"block": {"maxTokens": 9}}, {"contextWindow": 40960, "maxTokens": None}),
+                ("provider's answer", {}, {"block": {"maxTokens": 9}},
+                 {"contextWindow": 40960, "maxTokens": None}),
                 ("refresh", {"contextWindow": 9, "maxTokens": 9}, {"refresh": True},
                  {"contextWindow": 40960, "maxTokens": 8192}),
                 ("refresh, unknown", {"contextWindow": 9, "maxTokens": 9},
@@ -5452,9 +5471,11 @@ class Merging(unittest.TestCase):
                  {"compat": {"supportsTools": True, "thinkingFormat": "qwen"}, "reasoning": True}),
                 ("compat pinned", {"compat": {"thinkingFormat": "zai"}}, {"evidence": thinking},
                  {"compat": {"thinkingFormat": "zai"}}),
-                ("no reasoning", {"reasoning": False}, {"evidence": thinking}, {"reasoning": False, "compat": None})):
+                ("no reasoning", {"reasoning": False}, {"evidence": thinking},
+                 {"reasoning": False, "compat": None})):
             with self.subTest(what):
-                found = self.row_after(dict(row, id="tiny-qwen3"), **dict({"model": model}, **options))
+                found = self.row_after(dict(row, id="tiny-qwen3"),
+                                       **dict({"model": model}, **options))
                 self.assertEqual({key: found.get(key) for key in wanted}, wanted)
 
     def test_what_it_writes_is_valid(self):
@@ -5462,11 +5483,13 @@ class Merging(unittest.TestCase):
         for text in ("{}", PAGE_EXAMPLE, PAGE_CUSTOM_URL):
             for wildcard in (False, True):
                 with self.subTest(text=text, wildcard=wildcard):
-                    new, _ = merge_text(text, a_block(evidence=evidence), wildcard=wildcard, primary="vllm/tiny-qwen3")
+                    new, _ = merge_text(text, a_block(evidence=evidence), wildcard=wildcard,
+                                        primary="vllm/tiny-qwen3")
                     self.assertEqual(vllm.schema_faults(vllm.json5_loads(new)), [])
 
     def test_rows_no_longer_served_are_kept_and_reported(self):
-        config = {"models": {"providers": {"vllm": {"models": [{"id": "old"}, {"id": "tiny-qwen3"}, {"id": "older"}]}}}}
+        config = {"models": {"providers": {"vllm": {"models": [{"id": "old"}, {"id": "tiny-qwen3"},
+                                                               {"id": "older"}]}}}}
         new, merge = merge_text(json.dumps(config), a_block())
         rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
         self.assertEqual([row["id"] for row in rows], ["old", "tiny-qwen3", "older"])
@@ -5481,16 +5504,22 @@ class Merging(unittest.TestCase):
         self.assertEqual(merge.unserved, [])
 
     def test_what_the_block_says_of_the_server_stays(self):
-        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses", "models": []}
+        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses",
+                 "models": []}
         config = {"models": {"providers": {"vLLM": block}}}
-        for options, wanted in (({}, "http://other:9/v1/"), ({"replace_base_url": True}, "http://127.0.0.1:8000/v1")):
+        for options, wanted in (({}, "http://other:9/v1/"),
+                                ({"replace_base_url": True}, "http://127.0.0.1:8000/v1")):
             with self.subTest(options=options):
-                found = vllm.json5_loads(merge_text(json.dumps(config), a_block(), **options)[0])["models"]["providers"]
+                found = vllm.json5_loads(merge_text(json.dumps(config), a_block(),
+                                                    **options)[0])["models"]["providers"]
                 self.assertEqual(list(found), ["vLLM"])
-                self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"], found["vLLM"]["api"]),
+                self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"],
+                                  found["vLLM"]["api"]),
                                  (wanted, "mine", "openai-responses"))
-        same_place = {"models": {"providers": {"vllm": dict(a_block(), baseUrl="http://127.0.0.1:8000/v1/")}}}
-        self.assertEqual(vllm.merge_provider(same_place, a_block(), replace_base_url=True).wanted, same_place)
+        same_place = {"models": {"providers": {"vllm": dict(a_block(),
+                                                            baseUrl="http://127.0.0.1:8000/v1/")}}}
+        self.assertEqual(vllm.merge_provider(same_place, a_block(), replace_base_url=True).wanted,
+                         same_place)
 
     def test_no_api_key_is_added_beside_another_credential(self):
         for block, wanted in (({}, True), ({"headers": {"X-Team": "a"}}, True),
@@ -5501,7 +5530,9 @@ class Merging(unittest.TestCase):
                 self.assertEqual("apiKey" in merge.wanted["models"]["providers"]["vllm"], wanted)
 
     def test_wildcard_asks_for_discovery_and_adds_no_rows(self):
-        for config in ({}, {"models": {"providers": {"vllm": {"baseUrl": "http://x/v1", "models": [{"id": "a"}]}}}},
+        for config in ({},
+                       {"models": {"providers": {"vllm": {"baseUrl": "http://x/v1",
+                                                          "models": [{"id": "a"}]}}}},
                        {"agents": {"defaults": {"models": {"openai/x": {}}}}}):
             with self.subTest(config=config):
                 text = json.dumps(config)
@@ -5515,12 +5546,16 @@ class Merging(unittest.TestCase):
         self.assertEqual(merge.wanted, config)
 
     def test_primary_is_set_whatever_is_there(self):
-        for model, wanted in ((None, {"primary": "vllm/m"}), ("openai/x", "vllm/m"), ({}, {"primary": "vllm/m"}),
-                              ({"primary": "a/b", "fallbacks": ["c/d"]}, {"primary": "vllm/m", "fallbacks": ["c/d"]}),
-                              ({"fallbacks": ["c/d"]}, {"fallbacks": ["c/d"], "primary": "vllm/m"})):
+        for model, wanted in ((None, {"primary": "vllm/m"}), ("openai/x", "vllm/m"),
+                              ({}, {"primary": "vllm/m"}),
+                              ({"primary": "a/b", "fallbacks": ["c/d"]},
+                               {"primary": "vllm/m", "fallbacks": ["c/d"]}),
+                              ({"fallbacks": ["c/d"]},
+                               {"fallbacks": ["c/d"], "primary": "vllm/m"})):
             with self.subTest(model=model):
                 config = {} if model is None else {"agents": {"defaults": {"model": model}}}
-                new = vllm.json5_loads(merge_text(json.dumps(config), a_block(), primary="vllm/m")[0])
+                new = vllm.json5_loads(merge_text(json.dumps(config), a_block(),
+                                                  primary="vllm/m")[0])
                 self.assertEqual(new["agents"]["defaults"]["model"], wanted)
 
     def test_a_second_provider_stands_beside_the_first(self):
@@ -5536,17 +5571,22 @@ class Merging(unittest.TestCase):
                 ("the models", "{ models: { $include: 'm.json5' } }", {"m.json5": "{}"}, "m.json5"),
                 ("beside the place", "{ $include: 'base.json5', a: 1 }",
                  {"base.json5": "{ models: {} }"}, "base.json5"),
-                ("elsewhere", "{ $include: 'base.json5', a: 1 }", {"base.json5": "{ channels: {} }"}, None),
+                ("elsewhere", "{ $include: 'base.json5', a: 1 }",
+                 {"base.json5": "{ channels: {} }"}, None),
                 ("further down", "{ $include: 'base.json5', a: 1 }",
-                 {"base.json5": "{ $include: 'b.json5', c: 1 }", "b.json5": "{ models: {} }"}, "base.json5"),
+                 {"base.json5": "{ $include: 'b.json5', c: 1 }", "b.json5": "{ models: {} }"},
+                 "base.json5"),
                 ("the block", "{ models: { providers: { VLLM: { $include: 'v.json5' } } } }",
                  {"v.json5": "{}"}, "v.json5"),
                 ("the key of the block",
-                 "{ models: { providers: { vllm: { $include: 'v.json5', baseUrl: 'http://x' } } } }",
+                 "{ models: { providers: { vllm: {"
+                 " $include: 'v.json5', baseUrl: 'http://x' } } } }",
                  {"v.json5": "{ apiKey: 'x' }"}, "v.json5"),
-                ("the rows", "{ models: { providers: { vllm: { models: { $include: %s } } } } }" % rows,
+                ("the rows",
+                 "{ models: { providers: { vllm: { models: { $include: %s } } } } }" % rows,
                  {"models.json5": "[]", "more.json5": "[]"}, "models.json5"),
-                ("a row", "{ models: { providers: { vllm: { models: [{ $include: 'r.json5' }] } } } }",
+                ("a row",
+                 "{ models: { providers: { vllm: { models: [{ $include: 'r.json5' }] } } } }",
                  {"r.json5": "{ id: 'x' }"}, "r.json5"),
                 ("a file not read", "{ $include: 'x.json5', a: 1 }", {}, "x.json5"),
                 ("no include", "{}", {}, None)):
@@ -5568,12 +5608,12 @@ class Merging(unittest.TestCase):
 
 
 class Json5Writer:
-    """Writes a value as JSON5 in a random style: comments in every gap, quotes, commas, line ends."""
+    """Writes a value as JSON5 in a random style: comments in every gap, quotes, commas."""
 
     def __init__(self, chance):
         self.chance = chance
         self.newline = chance.choice(["\n", "\n", "\r\n", "\r"])
-        self.wild = chance.random() < 0.4                # else lines and indentation, as people write
+        self.wild = chance.random() < 0.4                # else as people write
         self.unit = chance.choice(["  ", "    ", "\t", " "])
         self.comments = chance.choice([0.0, 0.1, 0.4])
         self.quotes = chance.choice(["\"", "'", "\"'"])
@@ -5596,7 +5636,8 @@ class Json5Writer:
                 self.newline + indent + "// " + words + self.newline,
                 " /* " + words + self.newline + " * more */ ", "//" + words + "\u2028"])
         if self.wild:
-            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0", self.newline * 2 + indent])
+            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0",
+                                       self.newline * 2 + indent])
         return self.newline + indent if own_line else ""
 
     def value(self, value, indent):
@@ -5611,9 +5652,13 @@ class Json5Writer:
         members = []
         for key in value:
             if isinstance(value, dict) and self.chance.random() < self.doubles:
-                members.append(self.key(key) + ":" + self.value(self.chance.choice([None, "decoy", {}]), inner))
-            prefix = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ") if isinstance(value, dict) else ""
-            members.append(prefix + self.value(value[key] if isinstance(value, dict) else key, inner))
+                members.append(self.key(key) + ":" + self.value(self.chance.choice([None, "decoy",
+                                                                                    {}]), inner))
+            prefix = ""
+            if isinstance(value, dict):
+                prefix = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ")
+            members.append(prefix + self.value(value[key] if isinstance(value, dict) else key,
+                                               inner))
         text = left
         for index, member in enumerate(members):
             text += (" " if one_line else self.gap(inner, True)) + member + self.gap(inner)
@@ -5634,16 +5679,25 @@ def random_config(chance, model_ids):
 
     rows = []
     for model_id in chance.sample(model_ids, chance.randrange(len(model_ids))):
-        row = {"id": model_id, "name": "it's \"%s\" \u2028" % model_id, "reasoning": chance.random() < 0.5,
-               "input": ["text"], "cost": {"input": 1}, "contextWindow": chance.choice([100, 4096, 1e6]),
-               "maxTokens": chance.choice([1, 2048]), "compat": {"supportsTools": False}, "params": {}}
-        rows.append({key: value for key, value in row.items() if key == "id" or chance.random() < 0.6})
+        row = {"id": model_id, "name": "it's \"%s\" \u2028" % model_id,
+               "reasoning": chance.random() < 0.5,
+               "input": ["text"], "cost": {"input": 1},
+               "contextWindow": chance.choice([100, 4096, 1e6]),
+               "maxTokens": chance.choice([1, 2048]), "compat": {"supportsTools": False},
+               "params": {}}
+        rows.append({key: value for key,
+                     value in row.items() if key == "id" or chance.random() < 0.6})
     chance.shuffle(rows)
-    block = {"baseUrl": "http://other/v1", "apiKey": "${K}", "headers": {"a": "b"}, "models": rows, "maxTokens": 77}
-    block = {key: block[key] for key in chance.sample(sorted(block), chance.randrange(len(block) + 1))}
-    providers = dict(maybe(0.4, {"openai": {"models": [{"id": "gpt", "name": "x"}]}}), **maybe(0.6, {"VlLm": block}))
-    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]}, {"primary": "vllm/" + model_ids[0]}])
-    defaults = dict(maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}}), **({} if model is None else {"model": model}))
+    block = {"baseUrl": "http://other/v1", "apiKey": "${K}", "headers": {"a": "b"}, "models": rows,
+             "maxTokens": 77}
+    block = {key: block[key] for key in chance.sample(sorted(block),
+                                                      chance.randrange(len(block) + 1))}
+    providers = dict(maybe(0.4, {"openai": {"models": [{"id": "gpt", "name": "x"}]}}),
+                     **maybe(0.6, {"VlLm": block}))
+    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]},
+                           {"primary": "vllm/" + model_ids[0]}])
+    defaults = dict(maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}}),
+                    **({} if model is None else {"model": model}))
     config = dict(maybe(0.7, {"models": dict(maybe(0.7, {"providers": providers}), mode="merge")}),
                   **maybe(0.6, {"agents": maybe(0.8, {"defaults": defaults})}))
     config.update(maybe(0.5, {"gateway": {"port": 18789, "empty": {}, "list": [],
@@ -5669,7 +5723,8 @@ def expected_merge(config, block, wildcard, primary, refresh):
             if row is None:
                 known.setdefault("models", []).append(served)
                 continue
-            window = served["contextWindow"] if refresh else row.get("contextWindow", served["contextWindow"])
+            window = served["contextWindow"] if refresh else row.get("contextWindow",
+                                                                     served["contextWindow"])
             budget = min(8192, int(window) // 2)
             row.setdefault("name", served["name"])
             pinned_off = row.get("reasoning") is False
@@ -5684,7 +5739,8 @@ def expected_merge(config, block, wildcard, primary, refresh):
             if "compat" in served and not pinned_off:
                 row["compat"] = dict(served["compat"], **row.get("compat", {}))
     if wildcard:
-        config.setdefault("agents", {}).setdefault("defaults", {}).setdefault("models", {})["vllm/*"] = {}
+        config.setdefault("agents", {}).setdefault("defaults", {}).setdefault("models",
+                                                                              {})["vllm/*"] = {}
     if primary:
         defaults = config.setdefault("agents", {}).setdefault("defaults", {})
         if isinstance(defaults.get("model"), str):
@@ -5718,7 +5774,8 @@ class AnyFile(unittest.TestCase):
         new, merge = merge_text(text, block, **options)
         wanted = expected_merge(config, block, **options)
         self.assertTrue(same(vllm.json5_tree(new).value, wanted), "the merge of the parsed inputs")
-        self.assertEqual([words for words in comments_of(new) if "seen" not in words], comments_of(text))
+        self.assertEqual([words for words in comments_of(new) if "seen" not in words],
+                         comments_of(text))
         known = vllm._get(config, "models", "providers", "VlLm", "models") or []
         unserved = {row["id"] for row in known} - set(served)
         self.assertEqual(set(merge.unserved), set() if options["wildcard"] else unserved)
@@ -5729,7 +5786,8 @@ class AnyFile(unittest.TestCase):
         path = chance.choice(paths_of(config) + [("a",)])
         value = chance.choice([GONE, GONE, 1, "it's", {"new": [True, {}]}, []])
         if value is not GONE and chance.random() < 0.5:
-            objects = [found for found in paths_of(config) if isinstance(vllm._get(config, *found), dict)]
+            objects = [found for found in paths_of(config) if isinstance(vllm._get(config, *found),
+                                                                         dict)]
             path = chance.choice(objects + [()]) + chance.choice([("new",), ("new", "er")])
         wanted = vllm.apply_edits(config, [vllm.Edit(path, value)])
         new = edit_text(text, (path, value))
@@ -5741,7 +5799,7 @@ class AnyFile(unittest.TestCase):
             self.check_comments_gone(text, new, path)
 
     def check_comments_gone(self, text, new, path):
-        """Check that what a member was removed with are its own comments: in it, beside it, right above."""
+        """Check that a member took its own comments: those in it, beside it and right above."""
         node = vllm.json5_tree(text)
         for key in path[:-1]:
             node = dict(children_of(node))[key][1]
@@ -5750,7 +5808,8 @@ class AnyFile(unittest.TestCase):
             return
         start, end = found[0][0], found[0][1].end
         left = comments_of(new)
-        comments = [match for match in re.finditer(vllm._JSON5_TOKEN, text) if match.group()[0] == "/"]
+        comments = [match for match in re.finditer(vllm._JSON5_TOKEN,
+                                                   text) if match.group()[0] == "/"]
         for match in comments:
             if start <= match.start() < end:
                 self.assertNotIn(match.group(), left)
@@ -5758,7 +5817,8 @@ class AnyFile(unittest.TestCase):
                  if match.group() not in left and not start <= match.start() < end]
         spans = sorted(spans + [(start, end)])
         for (_, before), (after, _) in zip(spans, spans[1:]):
-            gap = re.sub("\r\n|[\r\u2028]", "\n", re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after]))
+            gap = re.sub("\r\n|[\r\u2028]", "\n",
+                         re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after]))
             above = r"\A[^\S\n]*\n?[^\S\n]*\Z"           # no blank line, nothing between
             beside = r"\A[^\S\n]*\Z|,[^\S\n]*\Z"         # or behind the comma that goes with it
             self.assertRegex(gap, above if after <= start else beside)
@@ -5793,13 +5853,14 @@ def children_of(node):
 
 
 def siblings(text, path, gone):
-    """Return the texts of what stands beside a path, on each level; at its end all, when it is `gone`."""
+    """Return the texts of what stands beside a path on each level; at its end all, when `gone`."""
     node, found = vllm.json5_tree(text), []
     for depth, key in enumerate(path):
         children = children_of(node)
         own = [child for name, (_, child) in children if name == key]
         last = gone and depth == len(path) - 1
-        found.append([text[start:child.end] for name, (start, child) in children if last or name != key])
+        found.append([text[start:child.end] for name,
+                      (start, child) in children if last or name != key])
         if not own:
             break
         node = own[-1]
@@ -5823,14 +5884,17 @@ class ConfigVerb(Case):
     ROW = "models.providers.vllm.models[0]"
 
     def read(self):
-        with io.open(self.path(".openclaw", "openclaw.json"), encoding="utf-8", newline="") as source:
+        with io.open(self.path(".openclaw", "openclaw.json"), encoding="utf-8",
+                     newline="") as source:
             return source.read()
 
     def test_sets_and_unsets_in_the_order_given(self):
         self.configure("// mine\n{ models: {} }\n")
-        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2", "--unset", "gateway.port",
+        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2", "--unset",
+                "gateway.port",
                 "--set", "gateway.bind=lan", "--set", "logging.level='debug'"]
-        wanted = "// mine\n{ models: {}, gateway: { bind: \"lan\" }, logging: { level: \"debug\" } }\n"
+        wanted = ("// mine\n"
+                  '{ models: {}, gateway: { bind: "lan" }, logging: { level: "debug" } }\n')
         self.check(self.run_main(*argv), 0, out=wanted)
         self.assertEqual(self.read(), "// mine\n{ models: {} }\n")
         result = self.run_main(*argv + ["--dry-run"])
@@ -5846,14 +5910,17 @@ class ConfigVerb(Case):
         self.assertEqual(self.read(), "{\n  gateway: { port: 1 },\n}\n")
 
     def test_refuses_what_is_no_path_or_leads_nowhere(self):
-        text = "{ models: { providers: { vllm: { baseUrl: 'http://h/v1', models: [{ id: 'a', name: 'a' }] } } } }"
+        text = ("{ models: { providers: { vllm: {"
+                " baseUrl: 'http://h/v1', models: [{ id: 'a', name: 'a' }] } } } }")
         self.configure(text)
         for argv, status, err in (
-                (["--set", "a..b=1"], 2, "a..b: not PATH=VALUE"), (["--set", "a"], 2, "not PATH=VALUE"),
+                (["--set", "a..b=1"], 2, "a..b: not PATH=VALUE"),
+                (["--set", "a"], 2, "not PATH=VALUE"),
                 (["--unset", "a[b"], 2, "a[b is not a path"),
                 (["--set", "models.providers.vllm.baseUrl.x=1"], 3, "there is no x in a string"),
                 (["--set", "models.providers.vllm.models[2].x=1"], 3, "there is no 2 in an array"),
-                (["--set", self.ROW + ".contextWindow=-1"], 3, "contextWindow: expected a number above 0"),
+                (["--set", self.ROW + ".contextWindow=-1"], 3,
+                 "contextWindow: expected a number above 0"),
                 (["--unset", self.ROW + ".id"], 3, "models.providers.vllm.models.0.id"),
                 (["--set", "models=text"], 3, "models: expected an object"),
                 (["--check", "--write"], 2, "--check does not go with --write"),
@@ -5862,15 +5929,19 @@ class ConfigVerb(Case):
                 (["--set", "a=1", "--dry-run"], 2, "--write does not go with --dry-run"),
                 (["--json"], 2, "--json goes with --check")):
             with self.subTest(argv=argv):
-                argv = ["config"] + argv + ["--write"] * (argv[0] != "--check" and "--json" not in argv)
+                if argv[0] not in ("--check", "--json"):
+                    argv = argv + ["--write"]
+                argv = ["config"] + argv
                 self.check(self.run_main(*argv), status, out="", err=err)
                 self.assertEqual(self.read(), text)
                 self.assertFalse(os.path.exists(self.path(".openclaw", "openclaw.json.bak")))
 
     def test_fixes_a_file_with_other_faults_and_keeps_its_warnings(self):
         self.configure("{ models: { providers: { vllm: { baseUrl: 'http://h/v1', models: ["
-                       "{ id: 'a', name: 'a', contextWindow: 'x' }, { id: 'b', name: 'b', maxTokens: 0 }] } } } }")
-        self.check(self.run_main("config", "--write", "--unset", "models.providers.vllm.models[0]"), 0)
+                       "{ id: 'a', name: 'a', contextWindow: 'x' },"
+                       " { id: 'b', name: 'b', maxTokens: 0 }] } } } }")
+        self.check(self.run_main("config", "--write", "--unset", "models.providers.vllm.models[0]"),
+                   0)
         self.assertNotIn("'a'", self.read())
         self.check(self.run_main("config", "--write", "--set", self.ROW + ".maxTokens=5"), 0)
         self.check(self.run_main("config", "--check"), 0, out="valid")
@@ -5886,7 +5957,8 @@ class ConfigVerb(Case):
         self.check(self.run_main("config", "--write", "--set", "gateway.port=1"), 0)
 
     def test_shows_no_key(self):
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "apiKey": KEY, "models": []}}}})
+        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "apiKey": KEY,
+                                                          "models": []}}}})
         for argv in (["--set", "a.b=1"], ["--dry-run", "--unset", "models.providers.vllm.apiKey"],
                      ["--set", "models.providers.vllm.apiKey=sk-another-key-1"]):
             with self.subTest(argv=argv):
@@ -5898,7 +5970,8 @@ class ConfigVerb(Case):
         url = self.demo()
         env = {"VLLM_API_KEY": "vllm-local"}
         self.configure("{\n  models: { providers: { vllm: {\n    baseUrl: %s,\n    models: [\n"
-                       "      // the old one\n      { id: 'old', name: 'old' },\n    ],\n  } } },\n}\n" % json.dumps(url))
+                       "      // the old one\n      { id: 'old', name: 'old' },\n"
+                       "    ],\n  } } },\n}\n" % json.dumps(url))
         result = self.run_main("config", "--write", env=env)
         self.check(result, 0, err="kept, though the server does not serve it: old\n"
                                   "  to remove: python3 openclaw_vllm.py config --write --prune")
@@ -5909,7 +5982,8 @@ class ConfigVerb(Case):
         self.check(self.run_main("config", "--write", "--prune", env=env), 0)
         self.assertEqual(self.read(), written.replace(
             "      // the old one\n      { id: 'old', name: 'old' },\n", ""))
-        self.check(self.run_main("config", "--write", "--prune", env=env), 0, err="nothing to change")
+        self.check(self.run_main("config", "--write", "--prune", env=env), 0,
+                   err="nothing to change")
         rows = vllm.json5_loads(self.read())["models"]["providers"]["vllm"]["models"]
         adapter = [row for row in rows if "lora" in row["id"]][0]
         base = [row for row in rows if row["id"] == "demo/Qwen3-8B"][0]
@@ -5918,16 +5992,19 @@ class ConfigVerb(Case):
 
     def test_prunes_nothing_when_the_server_cannot_be_asked_or_serves_nothing(self):
         for answer, status in (({"data": []}, 1), ({"error": "no"}, 4)):
-            with self.subTest(status=status), loopback(lambda request: (200, {}, answer)) as (origin, _):
+            with self.subTest(status=status), loopback(lambda request: (200, {},
+                                                                        answer)) as (origin, _):
                 self.declare(origin + "/v1")
                 before = self.read()
-                self.check(self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"}), status)
+                self.check(self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"}),
+                           status)
                 self.assertEqual(self.read(), before)
 
     def test_writes_no_row_for_what_is_no_chat_model(self):
         chats = {"paths": {"/v1/models": {}, "/v1/chat/completions": {}}}
         embeds = {"paths": {"/v1/models": {}, "/v1/embeddings": {}}}
-        for openapi, posted, status in ((chats, 404, 0), (embeds, 400, 4), (None, 400, 0), (None, 404, 4)):
+        for openapi, posted, status in ((chats, 404, 0), (embeds, 400, 4), (None, 400, 0),
+                                        (None, 404, 4)):
             def answer(request):
                 if request.target.endswith("/models"):
                     return 200, {}, {"data": [{"id": "m", "max_model_len": 4096}]}
@@ -5945,7 +6022,8 @@ class ConfigVerb(Case):
         rows = [{"id": "fast", "root": "/models/Qwen3-8B"}, {"id": "Qwen3-8B", "root": "/m/other"},
                 {"id": "plain", "root": "/models/Llama-3"}, {"id": "some-r1"}]
         with loopback(lambda request: (200, {}, {"data": rows})) as (origin, _):
-            result = self.run_main("config", "--base-url", origin + "/v1", env={"VLLM_API_KEY": "k"})
+            result = self.run_main("config", "--base-url", origin + "/v1",
+                                   env={"VLLM_API_KEY": "k"})
         self.check(result, 0)
         notes = re.findall("(?<=// by its )[^:\n]*", result.out)
         self.assertEqual(notes, ["root, Qwen3-8B", "name", "name"])
@@ -5953,9 +6031,11 @@ class ConfigVerb(Case):
         self.assertEqual([row["reasoning"] for row in rows], [True, True, False, True])
 
     def test_says_what_openclaw_needs_to_trust_an_authority(self):
-        result = self.run_main("config", "--base-url", self.demo(), "--ca-file", self.write("ca's.pem", ""),
+        result = self.run_main("config", "--base-url", self.demo(), "--ca-file",
+                               self.write("ca's.pem", ""),
                                env={"VLLM_API_KEY": "vllm-local"})
-        self.check(result, 0, err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(self.path("ca's.pem")))
+        self.check(result, 0,
+                   err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(self.path("ca's.pem")))
 
     def test_needs_a_home_to_write_to(self):
         self.home = ""
@@ -6044,10 +6124,12 @@ class Writing(unittest.TestCase):
             with self.subTest(mode=oct(mode)):
                 self.put(mode=mode)
                 vllm.write_config(self.path, OLD, NEW)
-                modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (self.path, self.path + ".bak")]
+                modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (self.path,
+                                                                          self.path + ".bak")]
                 self.assertEqual(modes, [mode, mode])
 
-    @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "only root may give files away")
+    @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0,
+                         "only root may give files away")
     def test_keeps_the_owner_of_the_file(self):
         self.put()
         os.chown(self.path, 12345, 54321)
@@ -6112,8 +6194,9 @@ class Writing(unittest.TestCase):
         self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
 
     def test_any_fault_of_the_system_leaves_the_old_file_and_says_what_to_do(self):
-        full, broken = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError(errno.EIO, os.strerror(errno.EIO))
-        denied, busy = OSError(errno.EACCES, os.strerror(errno.EACCES)), OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        full, broken, denied, busy = [
+            OSError(code, os.strerror(code))
+            for code in (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EBUSY)]
         faults = [
             ("opening the temporary file", "os.open", 1, denied, None, "ls -ld"),
             ("no room for it", "os.open", 1, full, None, "free some space"),
@@ -6136,7 +6219,8 @@ class Writing(unittest.TestCase):
                 continue
             with self.subTest(what):
                 self.put()
-                real = getattr({"os": os, "builtins": builtins}[name.split(".")[0]], name.split(".")[1])
+                real = getattr({"os": os, "builtins": builtins}[name.split(".")[0]],
+                               name.split(".")[1])
                 with mock.patch(name, failing(real, call, error, wrap)):
                     refused = self.assert_refused(words=os.strerror(error.errno))
                 self.assertIn(hint, refused.hint)
@@ -6202,7 +6286,8 @@ class Writing(unittest.TestCase):
             with open(os.path.join(self.home, name), "w"):
                 pass
         vllm.write_config(self.path, OLD, NEW)
-        self.assertEqual({name: os.path.exists(os.path.join(self.home, name)) for name in names}, names)
+        self.assertEqual({name: os.path.exists(os.path.join(self.home, name)) for name in names},
+                         names)
 
     @unittest.skipUnless(hasattr(os, "link"), "needs links")
     def test_leaves_the_old_file_to_other_hard_links(self):
@@ -6219,7 +6304,8 @@ class Writing(unittest.TestCase):
         os.chmod(self.home, 0o500)
         self.addCleanup(os.chmod, self.home, 0o700)
         self.assertIn("ls -ld " + self.home, self.assert_refused(words="ermission denied").hint)
-        self.assert_refused(None, "ermission denied", os.path.join(self.home, "new", "openclaw.json"))
+        self.assert_refused(None, "ermission denied",
+                            os.path.join(self.home, "new", "openclaw.json"))
         self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
 
     def test_refuses_a_write_protected_file(self):
