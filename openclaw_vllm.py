@@ -20,7 +20,7 @@ import os
 import re
 import sys
 import time
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 __all__ = [
     "Answer", "ConfigError", "Delta", "Error", "Finding", "KeyRefused", "Model", "NothingToShow",
     "Provider", "ServerError", "Settings", "Usage", "UsageError",
@@ -46,6 +46,7 @@ CONFIG_LIMIT = 8 * 1024 * 1024       # bytes of openclaw.json
 INCLUDE_LIMIT = 2 * 1024 * 1024      # bytes of an included file, as OpenClaw has it
 INCLUDE_DEPTH = 10
 JSON_DEPTH = 200                     # levels of nesting in a JSON5 text
+JSON_CONTAINERS = 500000             # objects and lists of a server's JSON: 60 bytes each and more
 CONFIG_DEPTH = 320                   # levels of nesting in a config, its included files together
 MAX_ISSUES = 100                     # faults named of one file; more help nobody
 
@@ -111,12 +112,10 @@ class KeyRefused(Error):
 
 
 _ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
-Cause = collections.namedtuple("Cause", "exit_status summary fix command")
-Cause.__new__.__defaults__ = ("",)
+Cause = collections.namedtuple("Cause", "exit_status summary fix")
 Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
 
-`exit_status` 0 is that of a warning. `command` is for a shell, its facts quoted; "" where
-only the moment knows one (`error_for` takes it) or none is known.
+`exit_status` 0 is that of a warning.
 """
 # The codes are those of `doctor --json`; those it does not have are told there as a wider one.
 CAUSES = {
@@ -124,9 +123,9 @@ CAUSES = {
     "not-opted-in": Cause(
         1, "no key for {provider}, so OpenClaw does not use it: {variable} is not set, "
            "and no auth profile holds one",
-        "set one; any value does when the server enforces none", "export {variable}=vllm-local"),
+        "set one; any value does when the server enforces none"),
     "config-invalid": Cause(
-        3, "{where}: {problem}", "fix that line, then check: {tool} config --check"),
+        3, "{where}: {problem}", "fix it, then check: {tool} config --check"),
     "config-unknown-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
     "config-legacy-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
     "config-not-written": Cause(3, "{where}: not written: {problem}", "{fix}"),
@@ -165,7 +164,9 @@ CAUSES = {
     "dns": Cause(
         4, "{url}: the host name {host!r} does not resolve ({detail})",
         "check the spelling of the host, or use its address: getent hosts {host}"),
-    "connection-refused": Cause(4, "{url}: connection refused, nothing listens there", "{fix}"),
+    "connection-refused": Cause(
+        4, "{url}: connection refused, nothing listens there",
+        "start the server: vllm serve MODEL --port {port}"),
     "server-loading": Cause(
         4, "{url}: {detail}: the server is still loading its model",
         "wait until its log says that startup is complete; if it never does, the log says why"),
@@ -180,7 +181,7 @@ CAUSES = {
     "timeout": Cause(4, "{url}: timed out {when} after {seconds:g} s{limit}", "{fix}"),
     "proxy-captured": Cause(
         4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
-        "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
+        "{advice}let the host bypass the proxy"),
     "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
     "gateway-auth": Cause(
         5, "{url}: HTTP {status}: a layer before the server wants credentials: {challenge}"
@@ -265,8 +266,9 @@ CAUSES = {
         4, "{url}: the stream broke off: {detail}",
         "try again; if it happens again, look at the server's log and at proxies in between"),
     "stream-buffered": Cause(
-        0, "{model}: all chunks came together after {seconds:.1f} s: something in between buffers",
-        "turn that off there; in nginx: proxy_buffering off;"),
+        0, "{model}: {events} chunks came in bursts, {pieces} within {seconds:.1f} s: something in "
+           "between buffers",
+        "turn that off there; in nginx: proxy_buffering off; gzip off;"),
     "usage-missing": Cause(
         0, "{model}: the stream carried no usage",
         "set compat.supportsUsageInStreaming to false for this model"),
@@ -284,27 +286,17 @@ DOCTOR_KNOWS_MORE = frozenset(
     "unknown-field-rejected stream-broken".split())
 
 
-class _Quoted(dict):
-    """Facts as a shell takes them."""
-
-    def __getitem__(self, name):
-        import shlex
-        return shlex.quote(str(self.get(name, "")))
-
-
 def error_for(cause, command=None, **facts):
     """Return the error for a row of CAUSES, worded with `facts`; raise what it returns.
 
-    A fact that nobody stated is left empty. `command` takes the place of the row's own.
+    A fact that nobody stated is left empty. `command` is the next step for a shell.
     """
     row = CAUSES[cause]
     facts.setdefault("tool", TOOL)
     facts.setdefault("variable", "VLLM_API_KEY")
     known = collections.defaultdict(str, facts)
-    message, hint = row.summary.format_map(known), row.fix.format_map(known)
-    command = command or row.command.format_map(_Quoted(facts)) or None
     kind = _ERRORS.get(row.exit_status, NothingToShow)
-    return kind(message, hint, cause, command, **facts)
+    return kind(row.summary.format_map(known), row.fix.format_map(known), cause, command, **facts)
 
 
 # ----------------------------------------------------------------------------
@@ -398,14 +390,14 @@ def begun_secret(text, secrets):
     """Return how many characters at the end of a text begin a secret that they do not complete."""
     most = 0
     for secret in secrets:
-        start = max(0, len(text) - len(secret) + 1)
-        while len(text) - start > most:
-            start = text.find(secret[0], start)
-            if start < 0:
-                break
-            if secret.startswith(text[start:]):
-                most = len(text) - start
-            start += 1
+        start = text.find(secret[:8], max(0, len(text) - len(secret) + 1))
+        while start >= 0 and not secret.startswith(text[start:]):
+            start = text.find(secret[:8], start + 1)
+        if start >= 0:
+            most = max(most, len(text) - start)
+        for size in range(most + 1, min(8, len(secret))):    # shorter than what was looked for
+            if text.endswith(secret[:size]):
+                most = size
     return most
 
 
@@ -510,11 +502,13 @@ Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of C
 whether the context leaves less room for the answer than was wanted."""
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
-Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model extra")
+Delta = collections.namedtuple(
+    "Delta", "content reasoning tool_calls finish_reason usage id model extra")
 Delta.__doc__ = """One piece of an answer: texts ("" when none), raw tool-call pieces (a list), and
 finish_reason, usage (Usage), id, model or None; `extra` as in Answer, of this piece, or None."""
 Delta.__new__.__defaults__ = ("", "", (), None, None, None, None, None)
-Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls finish_reason usage timings extra")
+Answer = collections.namedtuple(
+    "Answer", "id model content reasoning tool_calls finish_reason usage timings extra")
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
 "arguments"}}; `timings` {"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the
 server sent beyond that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}."""
@@ -756,6 +750,9 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
+    if token.isidentifier():
+        return token
+
     def unescape(match):
         return chr(int(match.group(1), 16))
 
@@ -2141,7 +2138,7 @@ def _refusal(settings, name, block, credentials, plugin_off, base_url):
     if plugin_off:
         return error_for("provider-disabled", problem=plugin_off, file=settings.path)
     if not credentials:
-        return error_for("not-opted-in", provider=name)
+        return error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=name)
     return None
 
 
@@ -3732,21 +3729,23 @@ def loads_event(text):
 def loads_untrusted(text):
     """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
 
-    Nested so deep that to handle it might overflow the stack is refused, too.
+    Nested so deep that to handle it might overflow the stack is refused, and so is what
+    would take many times the memory of its text: objects and lists beyond JSON_CONTAINERS.
     """
+    containers = text.count("{") + text.count("[")
+    if containers > JSON_CONTAINERS:
+        raise ValueError("more than %d objects and lists" % JSON_CONTAINERS)
     try:
         value = json.loads(text, parse_int=json_number)
     except RecursionError:
         raise ValueError("nested too deep")
-    if is_deep(text, value):
+    if containers > JSON_DEPTH and is_deep(value):
         raise ValueError("nested more than %d levels deep" % JSON_DEPTH)
     return value
 
 
-def is_deep(text, value):
-    """Tell whether the JSON value of a text is nested more than JSON_DEPTH levels deep."""
-    if text.count("{") + text.count("[") <= JSON_DEPTH:
-        return False
+def is_deep(value):
+    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep."""
     level = [value]
     for _ in range(JSON_DEPTH):
         inner = []
@@ -4057,7 +4056,7 @@ class Exchange(object):
         if isinstance(error, ConnectionRefusedError):
             if self.proxy:
                 return proxy_error(self.url, self.proxy)
-            return refused_error(self.url)
+            return error_for("connection-refused", port=self.target.port, **facts)
         ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
@@ -4243,9 +4242,9 @@ def peer_certificate(target, patience_s):
 # ----------------------------------------------------------------------------
 # What a server's answer means
 # ----------------------------------------------------------------------------
-# Statuses, bodies and exceptions are made into errors here; one model list is asked for by
-# `completion_error`, else nothing is looked at but what is handed in. What the servers write is
-# matched in the words of vLLM's releases from 0.3 to 0.33.
+# Turns statuses, bodies and exceptions into errors. Opens no connection; only `_not_found` asks
+# for the model list, to tell a missing model from a missing endpoint. The wording of servers is
+# matched as vLLM 0.3 to 0.33 writes it.
 
 def model_rows(url, reply, credential):
     """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
@@ -4289,17 +4288,12 @@ def what_it_is(body):
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
 
 
-_OTHER_TASKS = "(/v[12])?/(embed|pooling|score|rerank|classify|audio/trans)"
-
-
 def offers_chat(openapi):
     """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
-    if not isinstance(paths, dict):
+    if not isinstance(paths, dict) or "/v1/models" not in paths:
         return None
-    if "/v1/chat/completions" in paths:
-        return True
-    return False if any(re.match(_OTHER_TASKS, path) for path in paths) else None
+    return any("/chat/completions" in path for path in paths)
 
 
 # What an error body says
@@ -4350,24 +4344,21 @@ def _reply_facts(url, reply):
     return dict(layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
 
 
-def answering_layer(headers, body=b""):
-    """Return the name of what answered when it is not vLLM itself, else ""."""
-    named = [headers.get(name) for name in ("Server", "Via") if headers.get(name)]
-    if named and named != ["uvicorn"]:
-        return excerpt(", ".join(named), 80)
-    if any(name.lower().startswith("x-litellm") for name in headers):
-        return "LiteLLM"
-    page = body[:10000].decode("utf-8", "replace")
-    if page.strip() == "no available server":        # all that Traefik says, without its name
-        return "Traefik"
-    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)", page)
-    return found.group(1) if found else ""
+_LAYERS = (r"(?im)^(?:Server|Via): (?!uvicorn$)(.+)|^x-(litellm)|"
+           r"<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)|^(no available server)$")
 
 
 def layer_facts(headers, body=b""):
-    """Return what answered as the facts `layer`, a name or "", and `answered_by`, words of it."""
-    layer = answering_layer(headers, body)
-    return {"layer": layer, "answered_by": layer and " (answered by %s)" % layer}
+    """Return what answered when it is not vLLM itself: `layer`, a name or "", and `answered_by`."""
+    texts = ["%s: %s" % field for field in headers.items()]
+    page = body[:10000].decode("utf-8", "replace").strip()
+    if not page.startswith("{"):                     # JSON may echo a request
+        texts.append(page)
+    named = re.search(_LAYERS, "\n".join(texts))
+    if not named:
+        return {"layer": "", "answered_by": ""}
+    layer = excerpt(named.group(named.lastindex), 80)
+    return {"layer": layer, "answered_by": " (answered by %s)" % layer}
 
 
 # Statuses
@@ -4379,10 +4370,11 @@ _SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
     429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
-    503: "it is busy, or what is behind it is not ready: try again later, then read its log",
+    503: "it is busy, or what is behind it is down: try again later, then read their logs",
 }
-_SAYS_BUSY = "(?i)queue|overload|busy|capacity|too many|rate limit"
-_SAYS_DOWN = "(?i)no (?:available|healthy)|no server is|connect error"
+_URL = "check the base URL: for vLLM it ends in /v1"
+_LOG = "look at the server's log"
+_OTHER_FIXES = {404: _URL, 405: _URL}
 _ENGINE_DEAD = ("EngineCore|EngineDead|"
                 r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
@@ -4391,7 +4383,7 @@ def http_error(url, reply, credential):
     """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = _reply_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"     # else it is but a tunnel
+    forwarded = reply.proxy and split_url(url).scheme == "http"     # https is only tunnelled
     if forwarded and status in (403, 407, 502, 503, 504):
         return proxy_error(url, reply.proxy, status)
     if status in (401, 403):
@@ -4404,22 +4396,12 @@ def http_error(url, reply, credential):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
     if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
         return error_for("engine-dead", **facts)
-    if status in _GATEWAY:
-        return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
-    fix = "look at the server's log"
-    if status in (404, 405):
-        fix = "check the base URL: for vLLM it ends in /v1"
-    return error_for("http-error", fix=fix, **facts)
-
-
-def _gateway_fix(reply, words):
-    fix = _GATEWAY[reply.status]
-    if reply.status == 503 and re.search(_SAYS_BUSY, words):
-        fix = _BUSY
-    elif reply.status == 503 and re.search(_SAYS_DOWN, words):
-        fix = _DOWN
-    wait = reply.headers.get("Retry-After")
-    return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
+    if status not in _GATEWAY:
+        return error_for("http-error", fix=_OTHER_FIXES.get(status, _LOG), **facts)
+    fix, wait = _GATEWAY[status], reply.headers.get("Retry-After")
+    if wait:
+        fix += " (Retry-After: %s)" % excerpt(wait, 40)
+    return error_for("gateway", fix=fix, **facts)
 
 
 def proxy_error(url, proxy, status=None):
@@ -4429,8 +4411,10 @@ def proxy_error(url, proxy, status=None):
         detail = "it answers HTTP %d in place of the server" % status
     if status == 407:
         advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
-    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="stands in the way", detail=detail, advice=advice)
+    import shlex
+    command = "export NO_PROXY=" + shlex.quote(split_url(url).host)
+    return error_for("proxy-captured", command, url=url, proxy=proxy, way="stands in the way",
+                     detail=detail, advice=advice)
 
 
 def _key_error(reply, credential, facts):
@@ -4493,6 +4477,7 @@ _REFUSALS = (
      "longer than the maximum model length"),
     ("field-refused", "is not a multimodal model|At most 0 |does not support image"),
 )
+_NO_MODEL = r"(?i)\bmodel\b.{0,200} (?:does not exist|not found)|invalid model name"
 _VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
 
@@ -4508,6 +4493,8 @@ def completion_error(url, reply, provider, model):
         return http_error(url, reply, provider.request_key)
     if "'loc': " in message:
         return _validation_error(message, facts)
+    if re.search(_NO_MODEL, message):
+        return _not_found(url, reply, provider, model, facts)
     for cause, words in _REFUSALS:
         if re.search(words, message):
             return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
@@ -4520,32 +4507,29 @@ def _refusal_facts(cause, url, model, message):
         return parser_facts(url, model, TOOL_PARSER)
     if cause == "context-exceeded":
         return _told_context(model, message)
-    return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
+    if cause == "field-refused":
+        return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
+    return {}
 
 
 def _validation_error(message, facts):
-    """Return the error for a field that the server does not know, or whose value it refuses."""
-    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
-    field = _field_at(place.group(1)) if place else ""
-    if not field or "Extra inputs are not permitted" not in message:
-        return _field_refused(field, facts)
-    name = excerpt(field.split(".")[-1], 100)
+    """Return the error for a field that the server does not know, or whose value it refuses.
+
+    `loc` is a tuple as Python writes it, from 0.32 a path: ('body', 'tools', 0), 'body.tools.0'.
+    What pydantic adds of its own, such as the names of its types, is left out.
+    """
+    place = re.search("'loc': (.{0,500}?), 'msg'", message)
+    parts = re.findall("[^'.,() ]+", place.group(1)) if place else []
+    path = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
+    if not path or "Extra inputs are not permitted" not in message:
+        return _field_refused(".".join(path), facts)
+    name = excerpt(path[-1], 100)
     switch = _COMPAT_SWITCHES.get(name)
     fix = "leave the field out: this vLLM does not know it"
     if switch:
         setting, value = switch
         fix = "set compat.%s to %s for this model in openclaw.json" % (setting, json.dumps(value))
     return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
-
-
-def _field_at(loc):
-    """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
-
-    A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
-    What pydantic adds of its own, such as the names of its types, is left out.
-    """
-    parts = re.findall(r"[^'.,() ]+", loc)
-    return ".".join(part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body")
 
 
 def _field_refused(field, facts):
@@ -4555,12 +4539,12 @@ def _field_refused(field, facts):
 
 
 def _not_found(url, reply, provider, model, facts):
-    """Return the error for a 404: the model is not served, or the endpoint is not there."""
+    """Return the error for a missing model, or for an endpoint that is not there."""
     try:
         served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
         served = []                                  # the server's words are enough
-    if "does not exist" in reply_words(reply)[0]:
+    if re.search(_NO_MODEL, reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
     if model.id in served and url.startswith(provider.base_url):
         return error_for("not-a-chat-model", **facts)
@@ -4627,7 +4611,6 @@ def _error_inside(exchange, data, payload, provider, model):
 
 # Commands and parsers of vLLM
 
-TOOL_PARSER, REASONING_PARSER = "--tool-call-parser", "--reasoning-parser"
 PARSER_PAGE = "https://docs.vllm.ai/en/latest/features/tool_calling/"
 REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
 # Families: a pattern of the name, its tool parser and its reasoning parser, the first match
@@ -4737,14 +4720,18 @@ def _family(model_id, root):
     return None, None
 
 
-def parser_facts(url, model, option):
-    """Return the facts `fix` and `command` that start vLLM with a Model's parser; `option` is
-    TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page."""
-    options, page = option, REASONING_PAGE
-    parser = reasoning_parser(model.id, model.root)
-    if option == TOOL_PARSER:
-        options, page = "--enable-auto-tool-choice " + option, PARSER_PAGE
-        parser = tool_call_parser(model.id, model.root)
+# The options of vLLM that name a parser, what knows the parser, and vLLM's page about it.
+TOOL_PARSER = ("--enable-auto-tool-choice --tool-call-parser", tool_call_parser, PARSER_PAGE)
+REASONING_PARSER = ("--reasoning-parser", reasoning_parser, REASONING_PAGE)
+
+
+def parser_facts(url, model, kind):
+    """Return the facts `fix` and `command` that start vLLM with a Model's parser.
+
+    `kind` is TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page.
+    """
+    options, parser_of, page = kind
+    parser = parser_of(model.id, model.root)
     fix = "start vLLM with %s " % options
     if not parser:
         return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
@@ -4773,64 +4760,49 @@ def limit_words(provider, timeout_s):
     return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
 
 
-# What to do about a phase of PHASES before the server is reached, whose limit is its own.
-_UNREACHED = {
-    "resolve": "check the name servers of this host",
-    "connect": "check the address, the route to it and the firewall",
-    "proxy": "check the proxy of the environment",
-    "tls": "check that the port speaks https",
-}
-
-
 def timeout_error(url, phase, seconds, limit=""):
     """Return the error for a server that kept silent in a phase of the exchange, a code of PHASES.
 
     `limit` names the setting that ended the wait; "" is a default.
     """
     facts = {"url": url, "phase": phase, "when": PHASES[phase], "seconds": round(seconds, 1)}
-    if phase in _UNREACHED:
-        return error_for("timeout", fix=_UNREACHED[phase], **facts)
-    reason = "look at the server's log"
+    if phase in ("resolve", "connect", "proxy", "tls"):      # these have a limit of their own
+        fix = "check the address and the way to it: name servers, proxy, firewall"
+        return error_for("timeout", fix=fix, **facts)
+    reason = _LOG
     if phase in ("wait", "first"):
         reason = "a queue or a long prompt is the usual reason"
     return error_for("timeout", limit=" (limit: %s)" % (limit or "the default"),
                      fix="%s; to wait longer, raise %s" % (reason, limit or "--timeout"), **facts)
 
 
-def refused_error(url):
-    """Return the error for a port that nothing listens on."""
-    fix = "start the server: vllm serve MODEL --port %d" % split_url(url).port
-    return error_for("connection-refused", url=url, fix=fix)
-
-
 def tls_error(error, facts, names):
     """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
     text = str(error)
+    cause, detail = "tls-failed", getattr(error, "reason", None) or text
     if re.search("doesn't match|[Mm]ismatch", text):
-        listed = ", ".join(names()[:8])
-        return error_for("tls-wrong-host", detail=listed and "it is for " + listed or text, **facts)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        detail = getattr(error, "verify_message", None) or text
-        return error_for("tls-untrusted", detail=detail, **facts)
-    if re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
-        return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
-    return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
+        cause, detail = "tls-wrong-host", "it is for " + (", ".join(names()[:8]) or "another")
+    elif "CERTIFICATE_VERIFY_FAILED" in text:
+        cause, detail = "tls-untrusted", getattr(error, "verify_message", None) or text
+    elif re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
+        cause, facts["right"] = "scheme-mismatch", "http" + facts["url"][5:]
+    return error_for(cause, detail=detail, **facts)
+
+
+_DATE = "[\x17\x18][\r\x0f]([0-9]{2})?([0-9]{2})([0-9]{2})([0-9]{2})[0-9]{6}Z"
 
 
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
-    dates = list(re.finditer(b"[\x17\x18][\x0d\x0f]([0-9]{12,14})Z", der))[:2]
+    text = der.decode("latin-1")
+    dates = list(re.finditer(_DATE, text))[:2]
     if len(dates) < 2:
         return ""
-    days = []
-    for found in dates:
-        text = found.group(1).decode("ascii")        # a year of two digits is of this century
-        days.append("%s%s-%s-%s" % (text[:-12] or "20", text[-12:-10], text[-10:-8], text[-8:-6]))
+    days = ["%s%s-%s-%s" % found.groups("20") for found in dates]
     issuer = ""                                      # its CN or O, before the dates
-    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.S):
-        name = der[found.end():found.end() + ord(found.group(1))]
-        issuer = "issued by %s, " % name.decode("utf-8", "replace")
-    return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
+    for found in re.finditer("U\x04[\x03\n][\x0c\x13\x14](.)", text[:dates[0].start()], re.S):
+        issuer = "issued by %s, " % text[found.end():found.end() + ord(found.group(1))]
+    return " (%svalid from %s)" % (issuer, " to ".join(days))
 
 
 # Answers without content
@@ -4953,7 +4925,7 @@ def in_parallel(function, calls):
         thread.start()
     for thread in threads:
         while thread.is_alive():
-            thread.join(0.5)                         # not for ever: on Windows that would hold Ctrl-C up
+            thread.join(0.5)                         # for ever would hold Ctrl-C up on Windows
     for _, error in outcomes:
         if error is not None:
             raise error
@@ -5323,6 +5295,8 @@ _CONTRACT_CAUSES = {
     "context-exceeded": "chat-failed", None: "config-invalid",
 }
 _KEY_CAUSES = ("no-key", "bad-key", "gateway-auth")
+# After which later checks, though no gate found them, cannot look.
+_STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 # Where the fact `right` is the base URL to use.
 _BASE_URL_CAUSES = (
@@ -5356,10 +5330,11 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
             case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
     for check in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, check):
-            if finding.status == "fail":
+            failed = finding.status == "fail"
+            if failed and (check.gate or finding.cause in _STOPPING):
                 case.stopped = finding.cause
-                if check.gate and not case.opted_in and finding.cause != "not-opted-in":
-                    finding = finding._replace(status="warn")
+            if failed and check.gate and not case.opted_in and finding.cause != "not-opted-in":
+                finding = finding._replace(status="warn")
             yield finding._replace(check=check.name)
 
 
@@ -5403,8 +5378,8 @@ class _Case(object):
     `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
     and `chats` (it offers chat completions) are None until that is known to be so; checks name
     what they need. `refusal` is what resolving the provider failed with, `error` what the first
-    request did, `stopped` the cause of the last failure. `served` is {id: context in tokens or
-    None}, `enforced` whether the server wants the key.
+    request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
+    context in tokens or None}, `enforced` whether the server wants the key.
     """
 
     def __init__(self, settings, timeout_s, reference, thinking):
@@ -6389,7 +6364,7 @@ def _complete(case, model, question, **fields):
     """
     fields.update(
         messages=[{"role": "user", "content": question}],
-        max_tokens=PROBE_TOKENS, temperature=0)
+        max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
     observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
     answer = collect_answer(send_chat(
@@ -6428,8 +6403,11 @@ def _probe_stream(case, model):
         error = error_for("usage-missing", model=model.key)
         found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
     first_s, last_s = observed.first_piece_s, observed.last_piece_s
-    if first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01 and observed.events >= 8:
-        found.append(case.found("stream-buffered", model=model.key, seconds=last_s))
+    burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
+    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst or observed.pieces <= 3):
+        found.append(case.found(
+            "stream-buffered", model=model.key, seconds=last_s,
+            events=observed.events, pieces=observed.pieces))
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
         found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))
@@ -6449,7 +6427,7 @@ def _probe_stream(case, model):
 def _parser_finding(case, model, cause, marker, option):
     """Return the Finding for markup in the content that a parser of the server should have read."""
     facts = parser_facts(case.provider.base_url, model, option)
-    if option == TOOL_PARSER:
+    if option is TOOL_PARSER:
         facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
     return case.found(
         cause, model=model.key,
@@ -6528,9 +6506,17 @@ def config_block(models, base_url, evidence):
     a model's thinking; the reason becomes a comment. A Model whose context_window is
     None gets no window.
     """
-    rows = [_config_row(model, *evidence.get(model.id) or (None, "")) for model in models]
-    return {"baseUrl": base_url, "apiKey": "${VLLM_API_KEY}", "api": "openai-completions",
-            "timeoutSeconds": 300, "models": rows}
+    rows = []
+    for model in models:
+        compat, reason = evidence.get(model.id) or (None, "")
+        rows.append(_config_row(model, compat, reason))
+    return {
+        "baseUrl": base_url,
+        "apiKey": "${VLLM_API_KEY}",
+        "api": "openai-completions",
+        "timeoutSeconds": 300,
+        "models": rows,
+    }
 
 
 def _config_row(model, compat, reason):
@@ -6586,24 +6572,31 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     variables = variables or {}
     wanted = _plain(config)
     providers = wanted.setdefault("models", {}).setdefault("providers", {})
-    known = providers.setdefault(find_block(wanted, provider)[0], dict(block, models=[]))
+    spelled, _ = find_block(wanted, provider)
+    known = providers.setdefault(spelled, dict(block, models=[]))
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
     if replace_base_url:
-        if _substitute(known["baseUrl"], variables).rstrip("/") != block["baseUrl"]:
+        now = _substitute(known["baseUrl"], variables)
+        if now.rstrip("/") != block["baseUrl"]:
             known["baseUrl"] = block["baseUrl"]
     unserved = []
+    if not wildcard:
+        unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
     if wildcard or primary:
         defaults = wanted.setdefault("agents", {}).setdefault("defaults", {})
     if wildcard:
         chosen = defaults.setdefault("models", {})
         if provider.lower() + "/*" not in map(str.lower, chosen):
             chosen[provider + "/*"] = {}
-    else:
-        unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
     if primary:
-        _choose_primary(defaults, primary, variables)
+        place, key = defaults.setdefault("model", {}), "primary"
+        if isinstance(place, str):
+            place, key = defaults, "model"
+        now = _substitute(place.get(key), variables)
+        if not _same_key(now, primary):
+            place[key] = _literal(primary)
     return Merge(wanted, unserved)
 
 
@@ -6613,19 +6606,10 @@ def _authorizes(known):
     return _get(known, "request", "auth") is not None or "authorization" in headers
 
 
-def _choose_primary(defaults, primary, variables):
-    model = defaults.setdefault("model", {})
-    place, key = model, "primary"
-    if isinstance(model, str):
-        place, key = defaults, "model"
-    if not _same_key(_substitute(place.get(key), variables), primary):
-        place[key] = _literal(primary)
-
-
 def _merge_rows(known, served, refresh, variables, bases):
     """Merge served rows into a provider block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
-        known["models"] = []                             # an $include: `refuse_included` names its file
+        known["models"] = []                             # of an $include; it will be refused
     rows = collections.OrderedDict()
     for row in known["models"]:
         rows.setdefault(_row_id(row, variables), row)
@@ -6645,17 +6629,17 @@ def _merge_rows(known, served, refresh, variables, bases):
 
 
 def _row_id(row, variables):
-    return str(_substitute(_get(row, "id"), variables)).strip()
+    model_id = _substitute(_get(row, "id"), variables)
+    return str(model_id).strip()
 
 
 def _like_base(row, base, base_id):
     """Return the row of an adapter with reasoning and compat of its base's row."""
-    row = dict(row, reasoning=_plain(base["reasoning"]))
+    thinks = _plain(base.get("reasoning", False))
+    row = dict(row, reasoning=Noted(thinks, "by its base, " + base_id))
     row.pop("compat", None)
     if "compat" in base:
         row["compat"] = _plain(base["compat"])
-    if row["reasoning"]:
-        row["reasoning"] = Noted(True, "by its base, " + base_id)
     return row
 
 
@@ -6663,16 +6647,18 @@ def _complete_row(row, served, known, refresh):
     """Give a row of the file what it lacks; `known` is the provider block around it."""
     served = dict(served)
     if "maxTokens" in served and not refresh:
-        pinned = [row.get("contextTokens"), row.get("contextWindow", known.get("contextWindow"))]
-        windows = [size for size in pinned if _is_number(size)] or [served["contextWindow"]]
-        served["maxTokens"] = _written_max_tokens(min(windows))
+        window = row.get("contextWindow", known.get("contextWindow"))
+        pinned = filter(_is_number, (row.get("contextTokens"), window))
+        window = min(pinned, default=served["contextWindow"])
+        served["maxTokens"] = _written_max_tokens(window)
     if row.get("reasoning") is False:
-        served.pop("compat", None)                       # a way to ask for thinking is of no use there
+        served.pop("compat", None)                       # it would ask for thinking
     for field, value in served.items():
         if field in _SIZES and field in row and refresh:
             row[field] = value
         elif field == "compat" and field in row:
-            row[field].update(dict(_plain(value), **row[field]))
+            for key, item in _plain(value).items():
+                row[field].setdefault(key, item)
         elif field not in _SIZES or field not in known:
             row.setdefault(field, value)
 
@@ -6680,10 +6666,12 @@ def _complete_row(row, served, known, refresh):
 def prune_rows(config, provider, served, variables=None):
     """Return a config without the rows of a provider whose ids are not among `served`."""
     wanted = _plain(config)
-    rows = _get(wanted, "models", "providers", find_block(wanted, provider)[0], "models")
+    spelled, _ = find_block(wanted, provider)
+    rows = _get(wanted, "models", "providers", spelled, "models")
     if isinstance(rows, list):
         rows[:] = [row for row in rows
-                   if "$include" in row or _row_id(row, variables or {}) in served]
+                   if "$include" in row
+                   or _row_id(row, variables or {}) in served]
     return wanted
 
 
@@ -6693,117 +6681,53 @@ def refuse_included(value, wanted, path, sources, place=()):
     It does when an object on the way is nothing but an $include, or the included
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
-    holders = [value]
+    old, new = _keyed(value), _keyed(wanted)
+    targets = _include_targets(value, path)
     if isinstance(value, list):                          # a row from elsewhere may be any model
-        holders += value
-    targets = [target for holder in holders for target in _include_targets(holder, path)]
-    for key, old, new in _differences(value, wanted):
+        targets = [target
+                   for row in value
+                   for target in _include_targets(row, path)]
+    keys = list(old) + [key for key in new if key not in old]
+    for key in keys:
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
         for target in targets:
-            if isinstance(value, list) or len(value) == 1 or _holds(target, key, sources):
+            if (isinstance(value, list)
+                    or len(old) == 1
+                    or _holds(target, key, sources)):
                 raise error_for("config-included", where=path, included=target,
-                                place=format_path(place + (key,)))
-        refuse_included(old, new, path, sources, place + (key,))
+                                place=dotted(place + (key,)))
+        refuse_included(before, after, path, sources, place + (key,))
 
 
-def _differences(value, wanted):
-    """Return [(key or index, old value, new value)] of what differs in a container; None is nothing."""
-    members = []
+def _keyed(value):
+    """Return a container as {key or index: value}; of a scalar, {}."""
+    if isinstance(value, list):
+        return dict(enumerate(value))
     if isinstance(value, dict):
-        if not isinstance(wanted, dict):
-            wanted = {}
-        members = [(key, value.get(key), wanted.get(key)) for key in dict(value, **wanted)]
-    elif isinstance(value, list) and isinstance(wanted, list):
-        plan, added = _planned_items(value, wanted)
-        added = [item for _, item in added]
-        new = [None if item is REMOVED else item for item in plan] + added
-        members = zip(range(len(new)), value + [None] * len(added), new)
-    return [member for member in members if json.dumps(member[1]) != json.dumps(member[2])]
+        return dict(value)
+    return {}
 
 
 def _include_targets(value, path):
-    names = _get(value, "$include") or []
-    if isinstance(names, str):
+    names = _get(value, "$include")
+    if not isinstance(names, list):
         names = [names]
-    return [include_target(name, path) for name in names]
+    return [include_target(name, path)
+            for name in names
+            if isinstance(name, str)]
 
 
 def _holds(path, key, sources):
-    if path not in sources:
-        return True                                      # nothing is known of it
-    value = json5_loads(sources[path])
-    return key.lower() in map(str.lower, value) or any(
-        _holds(target, key, sources) for target in _include_targets(value, path))
-
-
-_PATH_STEP = (
-    r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
-    r"""|\[(?P<index>[0-9]{1,9})\]"""
-    r"""|\[(?P<json>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
-    r"""|\['(?P<text>[^']*)'\]"""
-    r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
-)
-
-
-def parse_path(text):
-    """Return the key path (a tuple) of a text such as `agents.defaults.models["vllm/m"].alias`.
-
-    Names stand in dots or brackets, indices in brackets. Raises UsageError.
-    """
-    path, end = leading_path(text)
-    if not path or end < len(text):
-        raise UsageError("%s is not a path" % text, PATH_HINT)
-    return path
-
-
-PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
-
-
-def leading_path(text):
-    """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
-    path, end = (), 0
-    step = re.compile(_PATH_STEP)
-    readers = {"index": int, "json": json.loads}
-    while step.match(text, end):
-        found = step.match(text, end)
-        read = readers.get(found.lastgroup, str)
-        path += (read(found.group(found.lastgroup)),)
-        end = found.end()
-    return path, end
-
-
-def parse_value(text):
-    """Return the value of a JSON5 text, else the text itself."""
-    try:
-        return json5_tree(text).value
-    except Json5Error:
-        return text
-
-
-def format_path(path):
-    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
-    text = ""
-    for key in path:
-        if isinstance(key, str) and re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
-            text += "." + key
-        else:
-            text += "[%s]" % json.dumps(key)
-    return text.lstrip(".")
-
-
-def edit_command(edits, config_path=None):
-    """Return the shell command that makes some Edits in the config file."""
-    import shlex
-    words = ["config", "--write"]
-    if config_path is not None:
-        words += ["--config", config_path]
-    for path, value in edits:
-        if value is REMOVED:
-            words += ["--unset", format_path(path)]
-            continue
-        if not isinstance(value, str) or parse_value(value) != value:
-            value = json.dumps(value)
-        words += ["--set", format_path(path) + "=" + value]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    """Tell whether an included file has a key, as far as that is known."""
+    value = json5_loads(sources.get(path, "null"))
+    if not isinstance(value, dict):
+        return True
+    if key.lower() in map(str.lower, value):
+        return True
+    nested = _include_targets(value, path)
+    return any(_holds(target, key, sources) for target in nested)
 
 
 def apply_edits(config, edits):
@@ -6822,21 +6746,23 @@ def _with_edit(place, path, value, above):
     """Return a container with what a path names set or removed; `above` is its own path."""
     if not path:
         return value
-    key, rest = path[0], path[1:]
-    if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
-        members, key = dict(enumerate(place)), int(key)  # models.0.id too, as messages have it
-        fits = key <= len(place)
-    else:
-        members, fits = place, isinstance(place, dict) and isinstance(key, str)
+    key, members = path[0], _keyed(place)
+    fits = isinstance(place, dict) and isinstance(key, str)
+    if isinstance(place, list):
+        if re.match(r"[0-9]{1,9}\Z", str(key)):          # models.0.id too, as messages have it
+            key = int(key)
+        fits = key in members or key == len(members)
     if not fits:
-        raise error_for("config-not-written", where=format_path(above) or "the top level",
-                        problem="there is no %s in %s" % (format_path((key,)), _json_type(place)),
+        raise error_for("config-not-written", where=dotted(above) or "the top level",
+                        problem="there is no %s in %s" % (key, _json_type(place)),
                         fix="look at what is there: %s config --check" % TOOL)
     if key not in members and value is REMOVED:
         return place
-    made = [] if rest and isinstance(rest[0], int) else {}
-    members = dict(members)
-    members[key] = _with_edit(members.get(key, made), rest, value, above + (key,))
+    below = {}
+    if path[1:] and isinstance(path[1], int):
+        below = []
+    below = members.get(key, below)
+    members[key] = _with_edit(below, path[1:], value, above + (key,))
     if members[key] is REMOVED:
         del members[key]
     if isinstance(place, list):
@@ -6844,13 +6770,13 @@ def _with_edit(place, path, value, above):
     return members
 
 
-Look = collections.namedtuple("Look", "unit newline quote key_quote trailing notes")
+Look = collections.namedtuple("Look", "unit newline quote bare trailing")
 Look.__doc__ = """How a file is written.
 
-`unit` is one step of indentation; `key_quote` is "" for bare keys; `trailing`: a comma
-ends the last line of a container; `notes`: comments may be written.
+`unit` is one step of indentation; `quote` that of texts, and of keys that are not
+`bare`; `trailing`: a comma ends the last line of a container.
 """
-_PAGE_LOOK = Look("  ", "\n", '"', "", True, True)
+_PAGE_LOOK = Look("  ", "\n", '"', True, True)
 _LINE_WIDTH = 100                    # columns that a container on one line may take
 Member = collections.namedtuple("Member", "floor own value tail comma end")
 Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
@@ -6865,8 +6791,10 @@ _BLANKS = r"[^\S\r\n\u2028\u2029]*"
 # Comments behind something, on its line.
 _BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u2029]*)?"
 # Lines of comments without a blank line, and comments on the line that follows, up to the end.
-_BEFORE = (r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
-           + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
+_BEFORE = (
+    r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
+    + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
+_UP_TO_COMMA = "(?:[^,/]|" + _COMMENT + ")*?,"
 _GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
 
 
@@ -6877,26 +6805,29 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    new_text = apply_splices(text, _value_changes(text, _look(text, root), root, wanted, False))
-    prove_edit(new_text, wanted, where)
+    splices = _value_changes(text, _look(text, root), root, wanted, False)
+    new_text = apply_splices(text, splices)
+    prove_edit(new_text, _plain(wanted), where)
     return new_text
 
 
 def prove_edit(new_text, wanted, where):
     """Raise ConfigError unless a text reads as the wanted value, in the same order."""
     try:
-        found = json.dumps(json5_tree(new_text).value)   # as text: 1 is not True, and NaN is NaN
+        found = json5_tree(new_text).value
+        if json.dumps(found) == json.dumps(wanted):      # as texts: 1 is not True, and NaN is NaN
+            return
     except Json5Error:
-        found = None
-    if found != json.dumps(_plain(wanted)):
-        raise error_for("config-not-written", where=where, fix=_by_hand(),
-                        problem="the new text would not read as what is wanted")
+        pass
+    raise error_for("config-not-written", where=where, fix=_by_hand(),
+                    problem="the new text would not read as what is wanted")
 
 
 def apply_splices(text, splices):
     """Return a text with each (start, end, replacement) made; where they overlap, both are."""
     pieces, pos = [], 0
-    for start, end, piece in sorted(splices, key=lambda splice: splice[:2]):
+    splices = sorted(splices, key=lambda splice: splice[:2])
+    for start, end, piece in splices:
         pieces += [text[pos:start], piece]
         pos = max(pos, end)
     return "".join(pieces) + text[pos:]
@@ -6904,16 +6835,20 @@ def apply_splices(text, splices):
 
 def _look(text, root):
     """Return the Look of a JSON5 text."""
-    newline = (re.findall("\r\n|[\r\n]", text) + ["\n"])[0]
+    newline = re.search("\r\n|[\r\n]", text + "\n").group()
+    look = _PAGE_LOOK._replace(newline=newline)
     if not root.items:
-        return _PAGE_LOOK._replace(newline=newline)
-    _, key, _, _ = root.items[0]
-    key_quote = re.match("[\"']?", text[key]).group()
-    quotes = [token[0] for kind, token, _, _ in _json5_tokens(text) if kind == "string"]
-    trailing = _members(text, root)[-1].comma is not None
-    is_json = key_quote == '"' and not trailing          # or looks so; comments would break it
-    unit = _line_indent(text, key) or "  "
-    return Look(unit, newline, (quotes + ['"'])[0], key_quote, trailing, not is_json)
+        return look
+    _, first, _, _ = root.items[0]
+    quotes = (token[0]
+              for kind, token, _, _ in _json5_tokens(text)
+              if kind == "string")
+    return look._replace(
+        unit=_line_indent(text, first) or look.unit,
+        quote=next(quotes, look.quote),
+        bare=text[first] not in "\"'",
+        trailing=_members(text, root)[-1].comma is not None,
+    )
 
 
 def _children(node):
@@ -6925,136 +6860,156 @@ def _children(node):
 
 def _members(text, node):
     """Return the Members of a container."""
-    behind = re.compile(_BEHIND)
+    behind, before = re.compile(_BEHIND), re.compile(_BEFORE)
     children = _children(node)
-    stops = [start for start, _ in children[1:]] + [node.end]
+    stops = [start for start, _ in children[1:]]
+    stops.append(node.end)
     members, floor = [], node.start + 1
     for (start, value), stop in zip(children, stops):
-        before = re.search(_BEFORE, text[floor:start]).group()
+        own = before.search(text[floor:start]).group()
+        own = start - len(own.lstrip())
         tail = end = behind.match(text, value.end).end()
-        comma = re.compile("(?:[^,/]|%s)*?," % _COMMENT).match(text, tail, stop)
+        comma = re.compile(_UP_TO_COMMA).match(text, tail, stop)
         if comma:
             end = comma.end()
             if stop == node.end or re.search(_LINE_END, text[end:stop]):
-                end = behind.match(text, end).end()      # else they are of the next one on this line
+                end = behind.match(text, end).end()      # else they are of the next one
             comma = comma.end() - 1
-        members.append(Member(floor, start - len(before.lstrip()), value, tail, comma, end))
+        members.append(Member(floor, own, value, tail, comma, end))
         floor = end
     return members
 
 
 def _planned_keys(node, wanted):
-    """Return ([what each member of an object becomes, a value or REMOVED], [(key, value) to add])."""
-    last = {key: child for key, _, _, child in node.items}           # of equal keys the last counts
-    plan = []
-    for key, _, _, child in node.items:
-        value = wanted.get(key, REMOVED)
-        if value is not REMOVED and child is not last[key]:
-            value = child.value
-        plan.append(value)
-    return plan, [(key, value) for key, value in wanted.items() if key not in last]
+    """Return ([what each member of an object becomes, maybe REMOVED], [(key, value) to add])."""
+    plan, rest = [], dict(wanted)
+    for key, _, _, child in reversed(node.items):        # of equal keys the last counts
+        repeated = REMOVED
+        if key in wanted:
+            repeated = child.value
+        plan.append(rest.pop(key, repeated))
+    return plan[::-1], list(rest.items())
 
 
 def _planned_items(values, wanted):
-    """Return the same for an array, its keys None. Items go by their ids, else by what they are."""
-    names, new_names = ([json.dumps(_get(item, "id") or item) for item in items]
-                        for items in (values, _plain(wanted)))
-    left = collections.Counter(names)
-    plan, used = [], 0
-    for name in names:
-        left[name] -= 1
+    """Return the same of an array, its keys None; items go by their ids, else by what they are."""
+    def name(item):
+        return json.dumps(_get(item, "id") or _plain(item))
+
+    left = collections.Counter(map(name, values))
+    plan, rest = [], list(wanted)
+    for value in values:
+        left[name(value)] -= 1
         plan.append(REMOVED)
-        if used < len(wanted) and (new_names[used] == name or not left[new_names[used]]):
-            plan[-1] = wanted[used]                      # the same one, or one that has changed
-            used += 1
-    return plan, [(None, value) for value in wanted[used:]]
+        names = [name(item) for item in rest[:1]]
+        if names and (names == [name(value)] or not left[names[0]]):
+            plan[-1] = rest.pop(0)                       # the same one, or one that has changed
+    return plan, [(None, item) for item in rest]
 
 
 def _value_changes(text, look, node, wanted, flat):
-    """Return the splices that make a Node read as `wanted`; `flat`: it shares its line with others."""
+    """Return the splices that make a Node read as `wanted`; `flat`: others share its line."""
     if isinstance(wanted, Noted):
         wanted = wanted.value
+    if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
+        return []
+    plan, added = [REMOVED], [wanted]
     if isinstance(node.value, dict) and isinstance(wanted, dict):
         plan, added = _planned_keys(node, wanted)
     elif isinstance(node.value, list) and isinstance(wanted, list):
         plan, added = _planned_items(node.value, wanted)
-    elif repr(node.value) == repr(wanted):
-        return []
-    else:
-        plan, added = [REMOVED], [wanted]
-    removed = [value is REMOVED for value in plan]
-    comments = text[node.start + 1:node.end - 1].strip()
-    if added and all(removed) and (plan or not comments):            # nothing of it stays
-        if isinstance(node.value, str):
-            look = look._replace(quote=text[node.start])
+    stays = [value is not REMOVED for value in plan]
+    inside = text[node.start + 1:node.end - 1].strip()   # of an empty container the comments
+    if added and not any(stays) and (plan or not inside):
         indent = _line_indent(text, node.start)
-        return [(node.start, node.end, render_json5(wanted, look, indent, flat))]
+        piece = render_json5(wanted, look, indent, flat)
+        return [(node.start, node.end, piece)]
+    members = _members(text, node)
     flat = flat or _is_one_line(text, node)
     splices = []
-    for (_, child), value in zip(_children(node), plan):
-        if value is not REMOVED:
-            splices += _value_changes(text, look, child, value, flat)
-    if added or any(removed):
-        members = _members(text, node)
-        for member, is_removed in zip(members, removed):
-            if is_removed:
-                splices += _removal(text, member)
-        kept = [member for member, is_removed in zip(members, removed) if not is_removed]
-        ends_in_comma = bool(members) and members[-1].comma is not None
-        if added:
-            splices += _addition(text, look, node, kept, added, ends_in_comma)
-        elif kept and kept[-1].comma is not None and not ends_in_comma:
-            splices.append((kept[-1].comma, kept[-1].comma + 1, ""))
+    for member, value in zip(members, plan):
+        if value is REMOVED:
+            splices += _removal(text, member)
+        else:
+            splices += _value_changes(text, look, member.value, value, flat)
+    kept = list(itertools.compress(members, stays))
+    comma = bool(members) and members[-1].comma is not None
+    if added:
+        splices += _addition(text, look, node, kept, added, comma)
+    elif kept and kept[-1].comma is not None and not comma:
+        start = kept[-1].comma
+        splices.append((start, start + 1, ""))
     return splices
 
 
 def _removal(text, member):
-    """Return the splices that take a member out with what is its own, and its line when it had one."""
+    """Return the splices that take a member out with what is its own, and its line."""
     start, end = member.own, member.end
+    splices = []
+    if member.comma is not None and text[member.tail:member.comma].strip():
+        after = re.compile("[ \t]*").match(text, end)
+        splices.append((member.comma, after.end(), ""))
+        end = member.tail                                # comments between are nobody's
     after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
-    if after.group(1):                                   # nothing follows on its line
-        blanks = r"[ \t]*\Z"
-        if after.group(1) in "\r\n":
-            blanks = _GLUE
-        start = member.floor + len(re.sub(blanks, "", text[member.floor:start]))
+    following = after.group(1)
+    blanks = r"[ \t]*\Z"
+    if following in ("\r", "\n"):
+        blanks = _GLUE
+    if following:                                        # nothing but that on its line
+        before = re.sub(blanks, "", text[member.floor:start])
+        start = member.floor + len(before)
     else:
         end = after.end()
-    if member.comma is not None and text[member.tail:member.comma].strip():
-        return [(start, member.tail, ""), (member.comma, end, "")]   # comments between are nobody's
-    return [(start, end, "")]
+    return splices + [(start, end, "")]
 
 
-def _addition(text, look, node, kept, added, ends_in_comma):
-    """Return the splices that put members behind those that a container keeps."""
-    close = node.end - 1
+def _addition(text, look, node, kept, added, comma):
+    """Return the splices that put members behind those kept; `comma`: one ended the container."""
     outer = look.newline + _line_indent(text, node.start)
     inner = outer + look.unit
-    end = node.start + 1 + len(text[node.start + 1:close].rstrip())
+    close = node.end - 1
+    inside = text[node.start:close].rstrip()
+    end = node.start + len(inside)
     splices = []
     if kept:
         last = kept[-1]
         end = last.end
         if last.comma is None:
-            splices.append((last.value.end, last.value.end, ","))
-        one_line = _is_one_line(text, node)
-        glue = re.search(_GLUE, text[last.floor:last.own]).group() or " "
-        if "//" in text[last.value.end:end] and not glue.strip(" \t"):
-            glue = inner
-        sister = isinstance(node.value, list) and last.value.items and _is_one_line(text, last.value)
-        body = _joined(added, look, _line_indent(text, last.own), one_line or sister, glue)
-        body += "," * ends_in_comma
-        line = re.split(_LINE_END, text[_line_start(text, node.start):node.end + _LINE_WIDTH])[0]
-        if not one_line or len(line + body) <= _LINE_WIDTH:
-            return splices + [(end, end, body)]
-    for member in kept:
-        blanks = re.search(r"[ \t]*\Z", text[member.floor:member.own]).group()
-        splices.append((member.own - len(blanks), member.own, inner))
-    body = _joined(added, look, inner[len(look.newline):], False, inner) + "," * look.trailing
-    return splices + [(end, end, body), (end, close, outer)]
+            after = last.value.end
+            splices.append((after, after, ","))
+        body = _behind(text, look, node, last, added, inner)
+        body += "," * comma
+        line = text[_line_start(text, node.start):node.end + _LINE_WIDTH]
+        line, *_ = re.split(_LINE_END, line)
+        if len(line + body) <= _LINE_WIDTH or not _is_one_line(text, node):
+            splices.append((end, end, body))
+            return splices
+    for member in kept:                                  # no room: a line for each
+        before = text[member.floor:member.own].rstrip(" \t")
+        splices.append((member.floor + len(before), member.own, inner))
+    indent = inner[len(look.newline):]
+    body = _joined(added, look, indent, False, inner)
+    body += "," * look.trailing
+    return splices + [(end, close, body + outer)]
+
+
+def _behind(text, look, node, last, added, inner):
+    """Return the text of members that stand behind the `last` one as it stands behind its own."""
+    glue = re.search(_GLUE, text[last.floor:last.own])
+    glue = glue.group() or " "
+    if "//" in text[last.value.end:last.end] and not glue.strip(" \t"):
+        glue = inner
+    flat = _is_one_line(text, node)
+    if isinstance(node.value, list) and last.value.items:
+        flat = _is_one_line(text, last.value)            # as its sister is
+    indent = _line_indent(text, last.own)
+    return _joined(added, look, indent, flat, glue)
 
 
 def _joined(members, look, indent, flat, glue):
-    texts = [glue + _member_text(key, value, look, indent, flat) for key, value in members]
+    """Return the text of some members, each behind `glue`, with commas between."""
+    texts = [glue + _member_text(key, value, look, indent, flat)
+             for key, value in members]
     return ",".join(texts)
 
 
@@ -7069,43 +7024,48 @@ def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
         return _quoted(value, look.quote)
     if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
-    members, left, right = [(None, item) for item in value], "[", "]"
+    left, right = "[", "]"
+    members = [(None, item) for item in value]
     if isinstance(value, dict):
-        members, left, right = list(value.items()), "{ ", " }"
-    if flat or not any(isinstance(item, (dict, list, Noted)) for _, item in members):
-        text = left + _joined(members, look, indent, True, " ")[1:] + right
+        left, right = "{ ", " }"
+        members = list(value.items())
+    if flat or not any(isinstance(item, (dict, list, Noted))
+                       for _, item in members):
+        text = _joined(members, look, indent, True, " ")
+        text = left + text[1:] + right
         if len(indent + text) <= _LINE_WIDTH:
             return text
     outer = look.newline + indent
-    body = _joined(members, look, indent + look.unit, False, outer + look.unit)
-    return left[0] + body + "," * look.trailing + outer + right[-1]
+    inner = outer + look.unit
+    body = _joined(members, look, indent + look.unit, False, inner)
+    body += "," * look.trailing
+    return left[0] + body + outer + right[-1]
 
 
 def _member_text(key, item, look, indent, flat):
     text = render_json5(item, look, indent, flat)
     if key is not None:
-        if look.key_quote or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
-            key = _quoted(key, look.key_quote or look.quote)
+        if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
+            key = _quoted(key, look.quote)
         text = key + ": " + text
-    if isinstance(item, Noted) and look.notes:
-        note = re.sub(r"[^ -~]|\*/", " ", item.note)[:_LINE_WIDTH]
-        comment = "// " + note + look.newline + indent
-        if flat:
-            comment = "/* " + note + " */ "
-        text = comment + text
+    is_json = not look.bare and not look.trailing        # or might be
+    if isinstance(item, Noted) and not flat and not is_json:
+        note = re.sub(r"[^ -~]", " ", item.note)[:_LINE_WIDTH]
+        text = "// " + note + look.newline + indent + text
     return text
 
 
 def _quoted(text, quote):
     """Return a JSON5 string, all of it in ASCII when some of it cannot be seen."""
-    text = json.dumps(text, ensure_ascii=not text.isprintable()).replace("\x7f", "\\u007f")
+    text = json.dumps(text, ensure_ascii=not text.isprintable())
+    text = text[1:-1].replace("\x7f", "\\u007f")
     if quote == "'":
-        text = "'" + text[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
-    return text
+        text = text.replace('\\"', '"').replace("'", "\\'")
+    return quote + text + quote
 
 
 def _is_one_line(text, node):
-    return re.compile(_LINE_END).search(text, node.start, node.end) is None
+    return not re.search(_LINE_END, text[node.start:node.end])
 
 
 def _line_start(text, pos):
@@ -7114,7 +7074,9 @@ def _line_start(text, pos):
 
 
 def _line_indent(text, pos):
-    return re.compile("\ufeff?([ \t]*)").match(text, _line_start(text, pos)).group(1)
+    blanks = re.compile("\ufeff?([ \t]*)")
+    found = blanks.match(text, _line_start(text, pos))
+    return found.group(1)
 
 
 # ----------------------------------------------------------------------------
@@ -7124,7 +7086,7 @@ def _line_indent(text, pos):
 # The only section that writes files; at every moment the old file or the new one is there, whole.
 
 def write_config(path, old_text, new_text):
-    """Replace a config file, which must still hold `old_text` (None: must not exist), by `new_text`.
+    """Replace a config file, which must still hold `old_text` (None: be absent), by `new_text`.
 
     The old file stays beside it as .bak. Mode, group and, where permitted, owner are
     kept; a symlink's target is what is replaced, other hard links keep the old file; new
@@ -7161,9 +7123,9 @@ def _make_directories(directory):
 
 
 def _check_unchanged(path, old):
-    """Raise OSError or ConfigError unless a file holds `old` (None: is absent) and may be written."""
+    """Raise OSError or ConfigError unless a file holds `old` (None: is absent), writably."""
     try:
-        with open(path, "r+b") as file:                  # + so that a write-protected file is refused
+        with open(path, "r+b") as file:                  # +: a write-protected file is refused
             found = file.read()
     except FileNotFoundError:
         found = None
@@ -7174,7 +7136,7 @@ def _check_unchanged(path, old):
 
 
 def _replace_file(path, data, status, last_step=None):
-    """Put `data` into place under `path`, with mode and owner of `status`; `last_step` runs just before."""
+    """Put `data` into place under `path`, with mode and owner of `status`, after `last_step`."""
     import tempfile
     directory, name = os.path.split(path)
     prefix, temporary = ".%s." % name, None
@@ -7203,7 +7165,7 @@ def _replace_file(path, data, status, last_step=None):
 
 
 def _process_space():
-    """Return a name for where process ids count: this host, on Linux with its namespace for them."""
+    """Return a name for where process ids count: this host, on Linux a namespace of it."""
     space = re.findall(r"\[([0-9]+)\]", os.path.realpath("/proc/self/ns/pid"))
     return "-".join([os.uname().nodename] + space + [""])
 
@@ -7279,7 +7241,6 @@ def _by_hand():
 # ----------------------------------------------------------------------------
 # Demo: the stand-in server
 # ----------------------------------------------------------------------------
-
 # Answers as vLLM 0.32 does, for what the other verbs ask; it generates nothing but an echo.
 # Whatever a client sends or leaves out, the server stays up and prints no traceback.
 
@@ -7302,6 +7263,7 @@ _DEMO_PAGES = {
     "/v1/models": {"object": "list", "data": _DEMO_ROWS},
     "/version": {"version": "0.0.0+demo"},
     "/health": "",
+    "/openapi.json": {"paths": {"/v1/models": {}, "/v1/chat/completions": {}}},
 }
 
 
@@ -8599,15 +8561,18 @@ def _add_config_parser(verb):
                       help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
     verb.add_argument("--refresh", action="store_true",
                       help="renew contextWindow and maxTokens of rows that are there")
-    verb.add_argument("--prune", action="store_true", help="remove rows that the server does not serve")
+    verb.add_argument("--prune", action="store_true",
+                      help="remove rows that the server does not serve")
     verb.add_argument("--probe", action="store_true",
                       help="ask the chat templates whether thinking can be switched")
     verb.add_argument("--set", metavar="PATH=VALUE", dest="edits", action="append", default=[],
                       type=parse_assignment, help="set a value, JSON5 or else text (repeatable)")
     verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
                       help="remove a key, or an item of an array (repeatable)")
-    verb.add_argument("--check", action="store_true", help="check openclaw.json; opens no connection")
-    verb.add_argument("--json", action="store_true", help="with --check: print the verdict as JSON")
+    verb.add_argument("--check", action="store_true",
+                      help="check openclaw.json; opens no connection")
+    verb.add_argument("--json", action="store_true",
+                      help="with --check: print the verdict as JSON")
     _add_server_options(verb)
 
 
@@ -8669,36 +8634,67 @@ def _merge_config(options, env, console, show_diff):
         merged = merge_provider(
             config, block, provider.id, options.wildcard, primary and primary.key, options.refresh,
             bool(options.base_url), settings.variables,
-            {model.id: model.parent for model in models})
+            {model.id: model.parent for model in models if model.parent})
         unserved.extend(merged.unserved)
         return merged.wanted
 
     try:
         old, new = revised_text(settings, [prune] * options.prune + [merge], console)
     except ConfigError:
-        if options.write:                                # what could not be written can still be pasted
+        if options.write:                            # what was not written can still be pasted
             console.out(render_json5({"models": {"providers": {provider.id: block}}}))
         raise
     for model_id in unserved:
         console.err("kept, though the server does not serve it: %s" % model_id)
     if unserved:
-        console.err("  to remove: %s config --write --prune" % TOOL)
+        console.err("  to remove: " + _prune_command(options))
     _note_surroundings(options, settings, console)
     _deliver_text(settings.path, old, new, console, show_diff, options.write)
 
 
+def _prune_command(options):
+    import shlex
+    words = ["config", "--write", "--prune"]
+    if options.config:
+        words += ["--config", options.config]
+    for name in options.provider:
+        words += ["--provider", name]
+    for url in options.base_url:
+        words += ["--base-url", url]
+    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+
+
 def _refuse_no_chat(provider, model, timeout_s):
-    """Raise ServerError for a server that shows that it has no chat completions."""
+    """Raise ServerError for a server that shows that it has no chat completions.
+
+    Its description shows it; where there is none, that it does not know the address of
+    chat completions (an empty body generates nothing).
+    """
     limit_s = timeout_s or DISCOVERY_TIMEOUT_S
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
+    headers = discovery_headers(provider)
     url = server_root(provider.base_url) + "/openapi.json"
+    error = None
     try:
-        reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
-        openapi = loads_untrusted(reply.body.decode("utf-8", "replace"))
-    except (Error, ValueError):
-        return                                       # many servers do not show it
-    if offers_chat(openapi) is False:
-        raise error_for("not-a-chat-model", url=url, model=model.id)
+        reply = fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)
+        offered = offers_chat(_json_or_none(reply))
+        if offered is None:
+            url = provider.base_url + "/chat/completions"
+            reply = fetch("POST", url, headers, b"{}", route, MODEL_LIST_LIMIT)
+            error = completion_error(url, reply, provider, model)
+        elif not offered:
+            error = error_for("not-a-chat-model", url=url, model=model.id)
+    except Error:
+        pass                                         # what cannot be asked shows nothing
+    if error is not None and error.cause == "not-a-chat-model":
+        raise error
+
+
+def _json_or_none(reply):
+    try:
+        return loads_untrusted(reply.body.decode("utf-8", "replace"))
+    except ValueError:
+        return None
 
 
 def _evidence(options, provider, model):
@@ -8723,6 +8719,77 @@ def _note_surroundings(options, settings, console):
                     "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(options.ca_file)))
 
 
+_PATH_STEP = (
+    r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
+    r"""|\[(?P<index>[0-9]{1,9})\]"""
+    r"""|\[(?P<json>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
+    r"""|\['(?P<text>[^']*)'\]"""
+    r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
+)
+
+
+def parse_path(text):
+    """Return the key path (a tuple) of a text such as `agents.defaults.models["vllm/m"].alias`.
+
+    Names stand in dots or brackets, indices in brackets. Raises UsageError.
+    """
+    path, end = leading_path(text)
+    if not path or end < len(text):
+        raise UsageError("%s is not a path" % text, PATH_HINT)
+    return path
+
+
+PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
+
+
+def leading_path(text):
+    """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
+    path, end = (), 0
+    step = re.compile(_PATH_STEP)
+    readers = {"index": int, "json": json.loads}
+    while step.match(text, end):
+        found = step.match(text, end)
+        read = readers.get(found.lastgroup, str)
+        path += (read(found.group(found.lastgroup)),)
+        end = found.end()
+    return path, end
+
+
+def parse_value(text):
+    """Return the value of a JSON5 text, else the text itself."""
+    try:
+        return json5_tree(text).value
+    except Json5Error:
+        return text
+
+
+def format_path(path):
+    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
+    text = ""
+    for key in path:
+        if isinstance(key, str) and re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
+            text += "." + key
+        else:
+            text += "[%s]" % json.dumps(key)
+    return text.lstrip(".")
+
+
+def edit_command(edits, config_path=None):
+    """Return the shell command that makes some Edits in the config file."""
+    import shlex
+    words = ["config", "--write"]
+    if config_path is not None:
+        words += ["--config", config_path]
+    for path, value in edits:
+        if value is REMOVED:
+            words += ["--unset", format_path(path)]
+            continue
+        if not isinstance(value, str) or parse_value(value) != value:
+            value = json.dumps(value)
+        words += ["--set", format_path(path) + "=" + value]
+    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+
+
 def parse_assignment(text):
     """Return the Edit of PATH=VALUE; VALUE is JSON5, else the text itself. Raises UsageError."""
     path, end = leading_path(text)
@@ -8743,13 +8810,14 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
     where a path leads nowhere or into an $include, or the result has a new error.
     """
-    console.hide(secret_texts(settings.config))
+    def removes_item(edit):                          # a step apart: nothing takes its place
+        return edit.value is REMOVED and isinstance(edit.path[-1], int)
+
     steps = []
-    for _, run in itertools.groupby(edits, key=lambda edit: edit.value is REMOVED):
+    for _, run in itertools.groupby(edits, removes_item):
         batch = list(run)
         steps.append(lambda config, batch=batch: apply_edits(config, batch))
     old, new = revised_text(settings, steps, console)
-    console.hide(secret_texts(json5_loads(new)))
     _deliver_text(settings.path, old, new, console, show_diff, write)
 
 
@@ -8767,11 +8835,13 @@ def revised_text(settings, steps, console):
         value = None
     if value is None or (old is None and settings.issues):
         raise issue_error(settings.issues)           # the file cannot be read
+    console.hide(secret_texts(before))
     for step in steps:
         old_value, wanted = value, step(value)
         value = _plain(wanted)                       # edited_text proves that the text reads so
         refuse_included(old_value, value, settings.path, settings.sources)
         text = edited_text(text, wanted, settings.path)
+    console.hide(secret_texts(value))
     for fault in _new_faults(settings, before, value):
         problem = "%s: %s" % (dotted(fault.path), fault.problem)
         if fault.severe:
@@ -8789,9 +8859,10 @@ def _new_faults(settings, before, after):
     def words(fault):                                # without indices, which a removal moves
         return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
 
+    faults = found(after)
     known = collections.Counter(map(words, found(before)))
-    known.subtract(map(words, found(after)))
-    return [fault for fault in found(after) if known[words(fault)] < 0]
+    known.subtract(map(words, faults))
+    return [fault for fault in faults if known[words(fault)] < 0]
 
 
 def _deliver_text(path, old, new, console, show_diff, write):
@@ -8819,21 +8890,38 @@ def _deliver_text(path, old, new, console, show_diff, write):
 def _check_config(options, env, console):
     settings = read_settings(options.config, env)
     if options.json:
-        console.out_json({"valid": not settings.issues, "issues": [_issue_json(issue) for issue in settings.issues],
-                          "warnings": [_issue_json(issue) for issue in settings.warnings]})
-        return 3 if settings.issues else 0
-    for kind, issues in (("error", settings.issues), ("warning", settings.warnings)):
-        for issue in issues:
-            words = "%s: %s" % (dotted(issue.path), issue.message) if issue.path else issue.message
-            console.err("%s: %s: %s" % (kind, issue_place(issue), words))
-    if not settings.issues:
-        console.out("%s: valid" % settings.path if settings.exists else "%s: no such file; an empty config is valid" % settings.path)
-    return 3 if settings.issues else 0
+        console.out_json({
+            "valid": not settings.issues,
+            "issues": [_issue_json(issue) for issue in settings.issues],
+            "warnings": [_issue_json(issue) for issue in settings.warnings],
+        })
+    else:
+        _print_issues("error", settings.issues, console)
+        _print_issues("warning", settings.warnings, console)
+    if settings.issues:
+        return 3
+    if not options.json:
+        verdict = "valid"
+        if not settings.exists:
+            verdict = "no such file; an empty config is valid"
+        console.out("%s: %s" % (settings.path, verdict))
+    return 0
+
+
+def _print_issues(kind, issues, console):
+    for issue in issues:
+        words = issue.message
+        if issue.path:
+            words = "%s: %s" % (dotted(issue.path), words)
+        console.err("%s: %s: %s" % (kind, issue_place(issue), words))
 
 
 def _issue_json(issue):
     found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
-    found.update((name, getattr(issue, name)) for name in ("file", "line", "column") if getattr(issue, name) is not None)
+    for name in ("file", "line", "column"):
+        value = getattr(issue, name)
+        if value is not None:
+            found[name] = value
     return found
 
 

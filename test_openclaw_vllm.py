@@ -1789,7 +1789,7 @@ class List(Case):
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "the server wants a key and none was sent"),
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
-                (reply("", "503 Service Unavailable"), 4, "not ready"),
+                (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
                 (reply("x", "500 Oops"), 4, "HTTP 500: x"), (reply(b""), 4, "it is empty"),
                 (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
                 (reply("{"), 4, "it is not JSON"), (reply({"data": None}), 4, 'a list under "data"'),
@@ -3033,7 +3033,8 @@ class Prepared(Case):
 def decode(data, size=None):
     """Return the events of a stream, fed in pieces of `size` bytes."""
     decoder = vllm.EventDecoder()
-    pieces = [data] if size is None else [data[start:start + size] for start in range(0, len(data), size)]
+    size = size or len(data) or 1
+    pieces = [data[start:start + size] for start in range(0, len(data), size)]
     return [event for piece in pieces for event in decoder.feed(piece)]
 
 
@@ -3046,26 +3047,34 @@ def assemble(*payloads):
 
 
 def call_piece(index=0, call_id=None, name=None, arguments=None):
-    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
-    return {key: value for key, value in (("index", index), ("id", call_id), ("function", function)) if value is not None}
+    def stated(**fields):
+        return {name: value for name, value in fields.items() if value is not None}
+
+    return stated(index=index, id=call_id, function=stated(name=name, arguments=arguments))
 
 
 class Answers(unittest.TestCase):
 
     STREAMS = (          # the WHATWG rules: what comes, the events it makes
-        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]), ("data: a\r\rdata: b\r\r", ["a", "b"]),
+        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]),
+        ("data: a\r\rdata: b\r\r", ["a", "b"]),
         ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
         ("data: a\r\n\ndata: b\n\r\ndata: c\n\n", ["a", "b", "c"]),
-        ("data: a\n\r\ndata: b\r\r\ndata: c\r\n\r", ["a", "b", "c"]), ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
-        ("\n\r\n\rdata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]), ("data\n\n", [""]),
+        ("data: a\n\r\ndata: b\r\r\ndata: c\r\n\r", ["a", "b", "c"]),
+        ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
+        ("\n\r\n\rdata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]),
+        ("data\n\n", [""]),
         ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
         ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]),
-        ("event: error\ndata: a\n\ndata: b\n\n", [("error", "a"), "b"]), ("event: x\n\ndata: a\n\n", ["a"]),
+        ("event: error\ndata: a\n\ndata: b\n\n", [("error", "a"), "b"]),
+        ("event: x\n\ndata: a\n\n", ["a"]),
         ("event: x\nevent: y\ndata: a\n\n", [("y", "a")]), ("\ufeffdata: a\n\n", ["a"]),
         ("\ufeff\ufeffdata: a\n\ndata: b\n\n", ["b"]), ("data: \ufeffa\n\n", ["\ufeffa"]),
         ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
-        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []), ("data: a\r", []),
-        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []), ("data : a\n\n", []),
+        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []),
+        ("data: a\r", []),
+        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []),
+        ("data : a\n\n", []),
         ("data: a\n\ndata: unended", ["a"]), ("data: a\0b\n\n", ["a\0b"]),
     )
 
@@ -3078,7 +3087,8 @@ class Answers(unittest.TestCase):
                     self.assertEqual(decode(data, size), expected)
             for cut in range(len(data)):
                 decoder = vllm.EventDecoder()
-                self.assertEqual(decoder.feed(data[:cut]) + decoder.feed(b"") + decoder.feed(data[cut:]), expected, (text, cut))
+                events = decoder.feed(data[:cut]) + decoder.feed(b"") + decoder.feed(data[cut:])
+                self.assertEqual(events, expected, (text, cut))
 
     def test_bytes_that_are_no_utf8_are_replaced(self):
         self.assertEqual(decode(b"data: \xff\xfe\n\n"), [("", "\ufffd\ufffd")])
@@ -3109,7 +3119,7 @@ class Answers(unittest.TestCase):
             return min(times)
 
         ratios = []
-        for _ in range(3):                           # the machine may be busy; a quadratic cost is 4 each time
+        for _ in range(3):                           # of a busy machine; quadratic is 4 each time
             ratios.append(best(2 * size) / best(size))
             if ratios[-1] < 3:
                 return
@@ -3131,27 +3141,31 @@ class Answers(unittest.TestCase):
             assembler = vllm.Assembler()
             for _ in range(size):
                 assembler.add(piece)
-            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]), 100 * size)
+            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]),
+                             100 * size)
 
         def a_long_secret(size):
-            secret = "".join(random.Random(size).choice("abcdefgh") for _ in range(size))
+            rng = random.Random(size)
+            secret = "".join(rng.choice("abcdefgh") for _ in range(size))
             live = vllm.LiveText(vllm.spellings(secret))
-            for start in range(0, 300):
-                live.feed(secret[start % 50:start % 50 + 9])
+            for start in range(0, size, 100):
+                live.feed(secret[start:start + 100])
 
-        for act, size in ((event_in_small_chunks, 10000), (blank_bytes, 20000), (arguments_in_small_pieces, 10000),
-                          (a_long_secret, 8000)):
+        for act, size in ((event_in_small_chunks, 4000), (blank_bytes, 2000),
+                          (arguments_in_small_pieces, 4000), (a_long_secret, 4000)):
             with self.subTest(act=act.__name__):
                 self.check_linear(act, size)
 
     @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
     def test_a_long_secret_takes_little_memory(self):
         import tracemalloc
-        secret = "".join(random.Random(1).choice("abcdefgh/+") for _ in range(16000))
+        rng = random.Random(1)
+        secret = "".join(rng.choice("abcdefgh/+") for _ in range(16000))
         tracemalloc.start()
         try:
             live = vllm.LiveText(vllm.spellings(secret))
-            self.assertEqual(live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end(), "a%s!" % secret[1:5000])
+            shown = live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end()
+            self.assertEqual(shown, "a%s!" % secret[1:5000])
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -3161,25 +3175,31 @@ class Answers(unittest.TestCase):
         assembler = vllm.Assembler()
         with self.assertRaises(vllm.ServerError):
             assembler.add(vllm.decode_delta(chunk(tool_calls=[{}] * 1000000)))
+        with self.assertRaises(ValueError):
+            vllm.loads_event("[%s{}]" % ("{}," * 1000000))
         with self.assertRaises(vllm.ServerError):
             for index in range(2000):
-                assembler.add(vllm.decode_delta({"choices": [{"index": index, "delta": {"content": "a"}}]}, True))
+                assembler.add(vllm.decode_delta({"choices": [{"index": index,
+                                                              "delta": {"content": "a"}}]}, True))
 
     def test_what_is_sent_beyond_the_contract_is_kept(self):
         def choice(index, text, logprob):
             logprobs = {"content": [{"token": text, "logprob": logprob}]}
-            return {"index": index, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": "stop"}
+            return {"index": index, "delta": {"content": text}, "logprobs": logprobs,
+                    "finish_reason": "stop"}
 
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
                  "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
         assembler = vllm.Assembler()
         for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
-                        {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]}, {"choices": [], "usage": usage}):
+                        {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]},
+                        {"choices": [], "usage": usage}):
             assembler.add(vllm.decode_delta(payload, True))
         value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
         self.assertEqual(value["content"], "ab")
         self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
-        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]), other["finish_reason"])
+        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]),
+                           other["finish_reason"])
                           for other in value["choices"]], [(1, "xy", 2, "stop")])
         self.assertEqual(value["usage"], dict(usage, odd=None))
         plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
@@ -3202,67 +3222,91 @@ class Answers(unittest.TestCase):
         for piece, expected in (
                 ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}),
                 ({"content": [{"text": "a"}, {"x": 1}, 7, {"text": "b"}]}, {"content": "ab"}),
-                ({"reasoning_content": "r"}, {"reasoning": "r"}), ({"reasoning": "r"}, {"reasoning": "r"}),
+                ({"reasoning_content": "r"}, {"reasoning": "r"}),
+                ({"reasoning": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
-                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece(), 7, None]}, {"tool_calls": [call_piece()]}),
+                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece(), 7, None]},
+                                          {"tool_calls": [call_piece()]}),
                 ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
-                ({"function_call": {"name": "f"}}, {"tool_calls": [call_piece(0, None, "f")]}), ({"function_call": 7}, {}),
+                ({"function_call": {"name": "f"}}, {"tool_calls": [call_piece(0, None, "f")]}),
+                ({"function_call": 7}, {}),
                 ([], {}), (7, {}), (None, {})):
             for field in ("delta", "message"):
                 with self.subTest(piece=piece, field=field):
                     self.assertEqual(vllm.decode_delta({"choices": [{"index": 0, field: piece}]}),
                                      vllm.Delta(**dict({"tool_calls": ()}, **expected)))
-        for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]}, {"choices": [{}]},
+        for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]},
+                        {"choices": [{}]},
                         {"usage": 7}, {"choices": [{"index": 1, "delta": {"content": "second"}}]}):
             with self.subTest(payload=payload):
                 self.assertEqual(vllm.decode_delta(payload), vllm.Delta())
-        self.assertEqual(vllm.decode_delta({"choices": [{"delta": {}, "finish_reason": "stop"}]}).finish_reason, "stop")
+        self.assertEqual(vllm.decode_delta({"choices": [{"delta": {},
+                                                         "finish_reason": "stop"}]}).finish_reason,
+                                                         "stop")
         self.assertEqual(vllm.decode_delta({"choices": [],
-                                            "usage": {"prompt_tokens": 1, "completion_tokens": "2", "total_tokens": 3}}).usage,
+                                            "usage": {"prompt_tokens": 1, "completion_tokens": "2",
+                                                      "total_tokens": 3}}).usage,
                                             vllm.Usage(1, None, 3))
 
     def test_tool_calls_are_assembled(self):
         for name, pieces, expected in (
                 ("in pieces",
-                 [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')], [call_piece(0, None, None, ": 1}")]],
+                 [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')],
+                  [call_piece(0, None, None, ": 1}")]],
                  [("a", "f", '{"x": 1}')]),
                 ("in parallel",
                  [[call_piece(0, "a", "f", "{")], [call_piece(1, "b", "g", "{")],
-                  [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]], [("a", "f", "{}"), ("b", "g", "{}")]),
+                  [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]],
+                  [("a", "f", "{}"), ("b", "g", "{}")]),
                 ("same index, new id",
-                 [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")], [call_piece(0, None, None, " ")]],
+                 [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")],
+                  [call_piece(0, None, None, " ")]],
                  [("a", "f", "{}"), ("b", "g", "{} ")]),
-                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]], [("a", "f", "{}")]),
-                ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]], [("a", "f", "{}")]),
-                ("without index", [[call_piece(None, "a", "f", "{}"), call_piece(None, "b", "g", "{}")]],
+                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]],
+                 [("a", "f", "{}")]),
+                ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]],
+                 [("a", "f", "{}")]),
+                ("without index", [[call_piece(None, "a", "f", "{}"),
+                                    call_piece(None, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("arguments as an object", [[call_piece(0, "a", "f", {"x": 1})]], [("a", "f", '{"x": 1}')]),
-                ("indices out of order", [[call_piece(5, "a", "f", "{}")], [call_piece(2, "b", "g", "{}")]],
+                ("arguments as an object", [[call_piece(0, "a", "f", {"x": 1})]],
+                 [("a", "f", '{"x": 1}')]),
+                ("indices out of order", [[call_piece(5, "a", "f", "{}")],
+                                          [call_piece(2, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
                 ("odd shapes",
-                 [[{"index": [], "id": 7, "function": 8}], [{"index": {}, "function": {"name": [], "arguments": 9}}]],
+                 [[{"index": [], "id": 7, "function": 8}],
+                  [{"index": {}, "function": {"name": [], "arguments": 9}}]],
                  [(None, "", "9")])):
             with self.subTest(name=name):
                 answer = assemble(*[chunk(tool_calls=piece) for piece in pieces])
                 self.assertEqual([(call["id"], call["function"]["name"],
-                                   call["function"]["arguments"]) for call in answer.tool_calls], expected)
+                                   call["function"]["arguments"]) for call in answer.tool_calls],
+                                   expected)
                 self.assertEqual({call["type"] for call in answer.tool_calls}, {"function"})
-        legacy = assemble(chunk(function_call={"name": "f", "arguments": "{"}), chunk(function_call={"arguments": "}"}))
-        self.assertEqual(legacy.tool_calls, [{"id": None, "type": "function", "function": {"name": "f", "arguments": "{}"}}])
+        legacy = assemble(chunk(function_call={"name": "f", "arguments": "{"}),
+                          chunk(function_call={"arguments": "}"}))
+        self.assertEqual(legacy.tool_calls, [{"id": None, "type": "function",
+                                              "function": {"name": "f", "arguments": "{}"}}])
 
     def test_an_answer_is_assembled(self):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"), chunk(reasoning_content="ink"),
-                          chunk("a"), chunk("b"), chunk(finish="stop"), {"choices": [], "usage": usage})
+        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"),
+                          chunk(reasoning_content="ink"),
+                          chunk("a"), chunk("b"), chunk(finish="stop"),
+                          {"choices": [], "usage": usage})
         self.assertEqual(answer[:7], ("c1", "m", "ab", "think", [], "stop", vllm.Usage(3, 2, 5)))
 
     def test_the_servers_words(self):
         for text, expected in (
-                ('{"error": {"message": "no\\n such", "code": 404}}', "no such"), ('{"error": "Unauthorized"}', "Unauthorized"),
+                ('{"error": {"message": "no\\n such", "code": 404}}', "no such"),
+                ('{"error": "Unauthorized"}', "Unauthorized"),
                 ('{"object": "error", "message": "m"}', "m"),
-                ('{"detail": "Not Found"}', "Not Found"), ('{"detail": [{"loc": ["x"]}]}', '[{"loc": ["x"]}]'),
+                ('{"detail": "Not Found"}', "Not Found"),
+                ('{"detail": [{"loc": ["x"]}]}', '[{"loc": ["x"]}]'),
                 ('{"error": {"code": 1}}', '{"code": 1}'), ("{}", "{}"), ("[]", "[]"), ("", ""),
-                ("<html><style>x</style><h1>502</h1> Bad</html>", "502 Bad"), ("plain\r\ntext", "plain text"), ('"x"', '"x"'),
+                ("<html><style>x</style><h1>502</h1> Bad</html>", "502 Bad"),
+                ("plain\r\ntext", "plain text"), ('"x"', '"x"'),
                 ('{"error": null, "message": "m"}', "m")):
             with self.subTest(text=text):
                 self.assertEqual(vllm.excerpt(vllm.error_message(text)[0]), expected)
@@ -3286,7 +3330,8 @@ class Streams(Case):
     def test_how_answers_end(self):
         done, stop = chunk("b"), chunk(finish="stop")
         for name, step, text, cause in (
-                ("done", sse(chunk("a"), done, stop), "ab", None), ("no finish reason", sse(chunk("a")), "a", None),
+                ("done", sse(chunk("a"), done, stop), "ab", None),
+                ("no finish reason", sse(chunk("a")), "a", None),
                 ("no [DONE]", sse(chunk("a"), stop, done=False), "a", None),
                 ("neither", sse(chunk("a"), done=False), "a", "stream-broken"),
                 ("cut event", sse(chunk("a"), done=False) + b"data: {", "a", "stream-broken"),
@@ -3296,18 +3341,27 @@ class Streams(Case):
                 ("no JSON", sse(chunk("a"), "nonsense"), "a", "stream-broken"),
                 ("nested too deep", sse(chunk("a"), "[" * 100000), "a", "stream-broken"),
                 ("odd events", sse(7, [], "null", "true", chunk("a"), stop), "a", None),
-                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}), "a", "stream-broken"),
-                ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "", "stream-broken"),
-                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}), "a", "stream-broken"),
+                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}),
+                 "a", "stream-broken"),
+                ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "",
+                 "stream-broken"),
+                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}),
+                 "a", "stream-broken"),
                 ("error that is a text", sse({"error": "boom"}), "", "stream-broken"),
                 ("key refused inside", sse({"error": {"message": "x", "code": 401}}), "", "no-key"),
-                ("plain JSON", reply({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}), "whole", None),
-                ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "", "stream-broken"),
-                ("empty", reply(b""), "", "stream-broken"), ("blank", reply(b"\n\n \n"), "", "stream-broken"),
-                ("HTML", reply("<html></html>"), "", "not-openai"), ("broken JSON", reply('{"choices": ['), "", "not-openai"),
-                ("no choices", reply({"data": []}), "", "not-openai"), ("a list", reply([1]), "", "not-openai"),
+                ("plain JSON", reply({"choices": [{"message": {"content": "whole"},
+                                                   "finish_reason": "stop"}]}), "whole", None),
+                ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "",
+                 "stream-broken"),
+                ("empty", reply(b""), "", "stream-broken"),
+                ("blank", reply(b"\n\n \n"), "", "stream-broken"),
+                ("HTML", reply("<html></html>"), "", "not-openai"),
+                ("broken JSON", reply('{"choices": ['), "", "not-openai"),
+                ("no choices", reply({"data": []}), "", "not-openai"),
+                ("a list", reply([1]), "", "not-openai"),
                 ("short by length", reply("data: {}\n\n", Content_Length=99), "", "answer-broken"),
-                ("chunked and cut", reply("5\r\ndata:", Content_Length=None, Transfer_Encoding="chunked"), "", "answer-broken"),
+                ("chunked and cut", reply("5\r\ndata:", Content_Length=None,
+                                          Transfer_Encoding="chunked"), "", "answer-broken"),
                 ("text", reply("hello"), "", "stream-broken")):
             with self.subTest(name=name):
                 said, error = self.ask(step)
@@ -3325,10 +3379,13 @@ class Streams(Case):
                     sock.sendall(data[start:start + size])
             self.assertEqual(self.ask(step), ("a\u6a21b", None))
         body = data.partition(b"\r\n\r\n")[2]
-        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece) for piece in (body[:9], body[9:40],
+        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece)
+                           for piece in (body[:9], body[9:40],
                                                                                    body[40:])) + b"0\r\nTrailer: x\r\n\r\n"
-        self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")), ("a\u6a21b", None))
-        self.assertEqual(self.ask(reply(gzip.compress(body), Content_Encoding="gzip")), ("a\u6a21b", None))
+        self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")),
+                         ("a\u6a21b", None))
+        self.assertEqual(self.ask(reply(gzip.compress(body), Content_Encoding="gzip")),
+                         ("a\u6a21b", None))
 
     def test_the_first_delta_is_there_before_the_second_is_sent(self):
         first = threading.Event()
@@ -3367,10 +3424,12 @@ class Streams(Case):
             with self.subTest(data=data):
                 self.assertEqual(self.ask(comments(data, 0.5), timeout_s=0.25), ("a", None))
                 said, error = self.ask(comments(data, WAIT_S), timeout_s=0.1)
-                self.assertEqual((said, error.cause, error.facts["phase"]), ("a", "timeout", "comments"))
+                self.assertEqual((said, error.cause, error.facts["phase"]),
+                                 ("a", "timeout", "comments"))
                 self.assertIn("with comments only", error.message)
                 self.assertGreater(error.facts["seconds"], 0.9)
-        self.assertEqual(self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)[1].facts["phase"], "read")
+        self.assertEqual(self.ask(comments(b": no line end", WAIT_S),
+                                  timeout_s=0.2)[1].facts["phase"], "read")
 
     def test_what_is_observed_of_an_exchange(self):
         whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
@@ -3379,14 +3438,17 @@ class Streams(Case):
                 ("stream", sse(chunk("a"), stop), (True, True, 3, None)),
                 ("no [DONE]", sse(chunk("a"), stop, done=False), (True, False, 2, None)),
                 ("reasoning", sse(chunk(reasoning="r"), stop), (True, True, 3, "reasoning")),
-                ("old reasoning", sse(chunk(reasoning_content="r"), stop), (True, True, 3, "reasoning_content")),
+                ("old reasoning", sse(chunk(reasoning_content="r"), stop),
+                 (True, True, 3, "reasoning_content")),
                 ("whole", whole, (False, False, 0, None))):
             with self.subTest(name=name):
                 self.declare(self.serve(step).url)
                 provider, observed = self.provider(), vllm.Observed()
                 model = vllm.find_model(provider)
-                vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY, observed=observed))
-                self.assertEqual((observed.framed, observed.done, observed.events, observed.reasoning_field), expected)
+                vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY,
+                                                   observed=observed))
+                self.assertEqual((observed.framed, observed.done, observed.events,
+                                  observed.reasoning_field), expected)
                 self.assertGreaterEqual(observed.pieces, 1)
                 self.assertLessEqual(observed.connect_s, observed.headers_s)
                 self.assertLessEqual(observed.first_piece_s, observed.last_piece_s)
@@ -3396,7 +3458,8 @@ class Streams(Case):
         provider, seen = self.provider(), []
         with self.assertRaises(vllm.ServerError) as raised:
             vllm.collect_answer(vllm.stream_chat(provider, HI), seen.append)
-        self.assertEqual((raised.exception.partial.content, [delta.content for delta in seen]), ("ab", ["a", "b"]))
+        self.assertEqual((raised.exception.partial.content, [delta.content for delta in seen]),
+                         ("ab", ["a", "b"]))
 
     def test_the_whole_exchange_can_have_a_limit(self):
         def drip(sock, _, stub):
@@ -3407,8 +3470,10 @@ class Streams(Case):
         self.declare(self.serve(drip).url)
         provider = self.provider()
         with self.assertRaises(vllm.ServerError) as raised:
-            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY, total_s=0.2))
-        self.assertEqual((raised.exception.cause, raised.exception.facts["phase"]), ("timeout", "read"))
+            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
+                                               total_s=0.2))
+        self.assertEqual((raised.exception.cause, raised.exception.facts["phase"]),
+                         ("timeout", "read"))
 
     def test_what_is_raised_before_a_wait_ends_the_exchange_as_it_is(self):
         class Stop(Exception):
@@ -3429,7 +3494,9 @@ class Streams(Case):
     def test_module_chat(self):
         url = self.demo(KEY)
         self.declare(url, KEY, id="demo-alias")
-        answer = vllm.chat(self.provider(), {"messages": [{"role": "user", "content": "hello there"}], "stream": False})
+        answer = vllm.chat(self.provider(),
+                           {"messages": [{"role": "user", "content": "hello there"}],
+                            "stream": False})
         self.assertEqual((answer.content, answer.finish_reason), ("You said: hello there", "stop"))
         self.assertEqual(answer.usage.completion_tokens, 3)
         self.assertLessEqual(answer.timings["first_token_s"], answer.timings["total_s"])
@@ -3449,7 +3516,8 @@ class Transport(Case):
 
     def check_list(self, step, status, words, *options, **given):
         stub = step if isinstance(step, Stub) else self.serve(step)
-        self.check(self.run_main("list", "--base-url", stub.url, *options, **given), status, err=words)
+        self.check(self.run_main("list", "--base-url", stub.url, *options, **given), status,
+                   err=words)
         return stub
 
     def test_answers_that_are_no_http(self):
@@ -3461,17 +3529,23 @@ class Transport(Case):
                 ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
                 ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
                 ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
-                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
-                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "not valid HTTP"),
+                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n",
+                 "not valid HTTP"),
+                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
+                 "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
                 ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
                 ("bad length", reply('{"data": []}', Content_Length="x"), "no models"),
                 ("negative length", reply('{"data": []}', Content_Length=-5), "no models"),
-                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"),
-                ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked"), ""),
-                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"),
-                ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"),
+                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None,
+                                     Transfer_Encoding="chunked"), "closed in the middle"),
+                ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None,
+                                         Transfer_Encoding="chunked"), ""),
+                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"),
+                 "closed in the middle"),
+                ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None,
+                                        Transfer_Encoding="chunked"),
                  "closed in the middle"),
                 ("bad gzip", reply("{}", Content_Encoding="gzip"), "gzip coding is damaged"),
                 ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "use the other scheme: https")):
@@ -3484,11 +3558,13 @@ class Transport(Case):
 
     def test_codings(self):
         listed = json.dumps({"data": [{"id": "m"}]}).encode("ascii")
-        for name, body, coding in (("gzip", gzip.compress(listed), "gzip"), ("x-gzip", gzip.compress(listed), "X-GZIP"),
+        for name, body, coding in (("gzip", gzip.compress(listed), "gzip"),
+                                   ("x-gzip", gzip.compress(listed), "X-GZIP"),
                                    ("identity", listed, "identity")):
             with self.subTest(name=name):
                 self.check_list(reply(body, Content_Encoding=coding), 0, "")
-        self.check_list(reply(gzip.compress(b" " * (40 << 20)), Content_Encoding="gzip"), 4, "larger than 16777216 bytes")
+        self.check_list(reply(gzip.compress(b" " * (40 << 20)), Content_Encoding="gzip"), 4,
+                        "larger than 16777216 bytes")
 
     def test_byte_cap(self):
         with mock.patch.object(vllm, "MODEL_LIST_LIMIT", 1000):
@@ -3504,19 +3580,21 @@ class Transport(Case):
         return step
 
     def test_a_dripping_server_is_cut_off_at_the_deadline(self):
-        for name, data in (("body", reply(b"", Content_Length=9999)), ("headers", b"HTTP/1.1 200 OK\r\nX: "),
+        for name, data in (("body", reply(b"", Content_Length=9999)),
+                           ("headers", b"HTTP/1.1 200 OK\r\nX: "),
                            ("status line", b"HTTP/1.1 200 ")):
             with self.subTest(name=name):
                 self.check_list(self.drip(data, 0.02), 4, "timed out", "--timeout", "0.2")
 
     def test_silence_is_timed_apart_from_a_slow_answer(self):
         self.declare(self.serve(self.drip(sse(chunk("a"), done=False), 9)).url)
-        self.check(self.run_main("chat", "hi", "--timeout", "0.5"), 4, out="a\n", err="timed out in the middle of the answer")
+        self.check(self.run_main("chat", "hi", "--timeout", "0.5"), 4, out="a\n",
+                   err="timed out in the middle of the answer")
 
         def slow(sock, _, stub):
             sock.sendall(sse(done=False))
             for _ in range(22):
-                stub.ending.wait(0.05)                   # 1.1 s in all, more than the time allowed for silence
+                stub.ending.wait(0.05)                   # 1.1 s in all, more than silence may last
                 sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
             sock.sendall(b"data: [DONE]\n\n")
 
@@ -3530,14 +3608,19 @@ class Transport(Case):
 
     def test_redirects_are_told_and_not_followed(self):
         target = self.serve(rows("m"))
-        for status, location, right in (("301 Moved", target.url + "/models", "baseUrl to " + target.url),
+        for status, location, right in (("301 Moved", target.url + "/models",
+                                         "baseUrl to " + target.url),
                                         ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
-                                        ("308 X", "https://h/v1/models/", "baseUrl to https://h/v1"),
-                                        ("302 X", None, "nowhere"), ("303 X", "http://[", "the address the server names"),
+                                        ("308 X", "https://h/v1/models/",
+                                         "baseUrl to https://h/v1"),
+                                        ("302 X", None, "nowhere"),
+                                        ("303 X", "http://[", "the address the server names"),
                                         ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
             with self.subTest(location=location):
-                self.check_list(reply("", status, Location=location), 4, right, env={"VLLM_API_KEY": KEY})
-        self.declare(self.serve(reply("", "307 X", Location=target.url + "/chat/completions")).url, KEY)
+                self.check_list(reply("", status, Location=location), 4, right,
+                                env={"VLLM_API_KEY": KEY})
+        self.declare(self.serve(reply("", "307 X", Location=target.url + "/chat/completions")).url,
+                     KEY)
         self.check(self.run_main("chat", "hi"), 4, err="redirects are not followed")
         self.assertEqual(target.requests, [])
 
@@ -3546,9 +3629,11 @@ class Transport(Case):
         request = stub.requests[0]
         self.assertEqual((request.method, request.target), ("GET", "/v1/models"))
         self.assertEqual(request.headers,
-                         {"host": "127.0.0.1:%d" % stub.address[1], "accept": "application/json, text/event-stream",
+                         {"host": "127.0.0.1:%d" % stub.address[1],
+                          "accept": "application/json, text/event-stream",
                           "accept-encoding": "identity",
-                                           "connection": "close", "user-agent": "python", "authorization": "Bearer " + KEY})
+                                           "connection": "close", "user-agent": "python",
+                                           "authorization": "Bearer " + KEY})
         stub = self.serve(rows("m"))
         self.check(self.run_main("list", "--base-url", stub.origin + "/\u00fc/v1"), 0)
         self.assertEqual(stub.requests[0].target, "/%C3%BC/v1/models")
@@ -3567,31 +3652,42 @@ class Transport(Case):
                 ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
                 ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
                 ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
-                ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None), ({"http_proxy": " "}, "http://h", None),
+                ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None),
+                ({"http_proxy": " "}, "http://h", None),
                 ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None),
                 ({"http_proxy": "http://u:p%40w@p:1"}, "http://h/v1", "http://p:1")):
             with self.subTest(env=env, url=url):
                 self.assertEqual(vllm.proxy_for(vllm.split_url(url), env), expected)
-        for proxy in ("socks5://p:1", "https://p:1", "https://u:secretpw@p:1", "http://u:secretpw@p:x"):
+        for proxy in ("socks5://p:1", "https://p:1", "https://u:secretpw@p:1",
+                      "http://u:secretpw@p:x"):
             with self.assertRaises(vllm.ConfigError) as raised:
                 vllm.proxy_for(vllm.split_url("http://h/v1"), {"http_proxy": proxy})
             self.assertNotIn("secretpw", raised.exception.message)
 
     def test_no_proxy(self):
         for entries, url, expected in (
-                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True), ("a,h b", "http://h", True),
-                ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False), ("h", "http://xh", False),
-                ("example.com", "http://gpu.example.com", True), (".example.com", "http://gpu.example.com", True),
-                ("*.example.com", "http://gpu.example.com", True), ("example.com", "http://myexample.com", False),
-                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False), ("h:80", "http://h", True),
+                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True),
+                ("a,h b", "http://h", True),
+                ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False),
+                ("h", "http://xh", False),
+                ("example.com", "http://gpu.example.com", True),
+                (".example.com", "http://gpu.example.com", True),
+                ("*.example.com", "http://gpu.example.com", True),
+                ("example.com", "http://myexample.com", False),
+                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False),
+                ("h:80", "http://h", True),
                 ("10.0.0.0/8", "http://10.1.2.3", True), ("10.0.0.0/8", "http://11.1.2.3", False),
                 ("10.1.2.3/8", "http://10.9.9.9", True),
                 ("10.1.2.3", "http://10.1.2.3", True), ("10.0.0.0/8", "http://ten.example", False),
-                ("10.0.0.0/99", "http://10.1.2.3", False), ("fd00::/8", "http://[fd00::1]:8000", True),
+                ("10.0.0.0/99", "http://10.1.2.3", False),
+                ("fd00::/8", "http://[fd00::1]:8000", True),
                 ("fd00::/8", "http://[fe00::1]", False),
-                ("fd00::1", "http://[fd00::1]", True), ("[fd00::1]:8000", "http://[fd00::1]:8000", True),
-                ("[fd00::1]:8000", "http://[fd00::1]:8001", False), ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
-                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False), (",", "http://h", False),
+                ("fd00::1", "http://[fd00::1]", True),
+                ("[fd00::1]:8000", "http://[fd00::1]:8000", True),
+                ("[fd00::1]:8000", "http://[fd00::1]:8001", False),
+                ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
+                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False),
+                (",", "http://h", False),
                 ("/", "http://1.2.3.4", False)):
             with self.subTest(entries=entries, url=url):
                 self.assertEqual(vllm.no_proxy_covers(entries, vllm.split_url(url)), expected)
@@ -3599,13 +3695,16 @@ class Transport(Case):
     def test_http_through_a_proxy(self):
         proxy = self.serve(rows("m"))
         env = {"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0, out="vllm/m")
+        self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0,
+                   out="vllm/m")
         self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
                          ("http://gpu.example:8000/v1/models", "gpu.example:8000"))
         locked = self.serve(rows("m"), reply("no, not aladdin:open%20sesame", "407 Auth"))
         env = {"http_proxy": locked.origin.replace("//", "//aladdin:open%20sesame@")}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", "--api-key-file", self.write("key", KEY), env=env), 0)
-        self.assertEqual(locked.requests[0].headers["proxy-authorization"], "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", "--api-key-file",
+                                 self.write("key", KEY), env=env), 0)
+        self.assertEqual(locked.requests[0].headers["proxy-authorization"],
+                         "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")
         refused = self.run_main("list", "--base-url", "http://gpu.example/v1", "--verbose", env=env)
         self.check(refused, 4, err="HTTP 407 in place of the server")
         for secret in ("sesame", "YWxhZGRpbjpvcGVuIHNlc2FtZQ"):
@@ -3616,17 +3715,21 @@ class Transport(Case):
                                      env={"http_proxy": self.serve(answer).origin}), 4, err=words)
         gone = self.serve(b"")
         gone.close()
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4,
+        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
+                                 env={"http_proxy": gone.origin}), 4,
                    err="refuses connections")
 
     def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
         proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
         self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
-                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0, out="vllm/m")
+                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0,
+                                 out="vllm/m")
         self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
-                         ("http://xn--bcher-kva.example:8000/v1/models", "xn--bcher-kva.example:8000"))
+                         ("http://xn--bcher-kva.example:8000/v1/models",
+                          "xn--bcher-kva.example:8000"))
         self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
-                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4, err="HTTP 403")
+                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4,
+                                 err="HTTP 403")
         self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
 
     @unittest.skipIf(os.name == "nt", "no signals to send")
@@ -3654,21 +3757,25 @@ class Transport(Case):
                     self.assertNotIn(b"Traceback", process.stderr.read())
 
     def test_calls_in_parallel(self):
-        self.assertEqual(vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)]),
+        self.assertEqual(vllm.in_parallel(lambda a, b: a + b,
+                                          [(number, 1) for number in range(999)]),
                          list(range(1, 1000)))
         with self.assertRaises(ZeroDivisionError):
             vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
 
     def test_names_that_do_not_resolve(self):
-        with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(-2, "Name or service not known")):
+        with mock.patch("socket.getaddrinfo",
+                        side_effect=socket.gaierror(-2, "Name or service not known")):
             self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
                        err="'nowhere.invalid' does not resolve")
         for host in ("a" * 64, "a..b", "\u00fc" * 70):
-            self.check(self.run_main("list", "--base-url", "http://%s/v1" % host, "--timeout", "5"), 4)
+            self.check(self.run_main("list", "--base-url", "http://%s/v1" % host, "--timeout", "5"),
+                       4)
         stop = threading.Event()
         self.addCleanup(stop.set)
         with mock.patch("socket.getaddrinfo", side_effect=lambda *_: stop.wait(WAIT_S)):
-            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout", "0.1"), 4,
+            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout",
+                                     "0.1"), 4,
                        err="timed out looking up the host")
 
     @unittest.skipUnless(socket.has_ipv6, "no IPv6")
@@ -3690,17 +3797,22 @@ class Tls(Case):
         except ImportError:
             self.skipTest("no ssl")
         self.authority = self.write("ca.pem", CERTIFICATE)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if hasattr(ssl, "PROTOCOL_TLS_SERVER") else ssl.PROTOCOL_TLS)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER
+                                      if hasattr(ssl, "PROTOCOL_TLS_SERVER") else ssl.PROTOCOL_TLS)
         self.context.load_cert_chain(self.authority, self.write("key.pem", CERTIFICATE_KEY))
 
     def test_authorities(self):
         stub = self.serve(rows("m"), tls=self.context)
-        self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 0, out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url, env={"SSL_CERT_FILE": self.authority}), 0, out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url, env={"VLLM_API_KEY": KEY}), 4, err="--ca-file CA.pem")
+        self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 0,
+                   out="vllm/m")
+        self.check(self.run_main("list", "--base-url", stub.url,
+                                 env={"SSL_CERT_FILE": self.authority}), 0, out="vllm/m")
+        self.check(self.run_main("list", "--base-url", stub.url, env={"VLLM_API_KEY": KEY}), 4,
+                   err="--ca-file CA.pem")
         self.assertEqual(len(stub.requests), 2)
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3, err="cannot be used")
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3,
+                       err="cannot be used")
 
     @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
     def test_a_fifo_is_not_waited_for(self):
@@ -3708,7 +3820,8 @@ class Tls(Case):
         os.mkfifo(fifo)
         url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
         self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
-        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3, err="or a FIFO")
+        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3,
+                   err="or a FIFO")
         for option in ("--api-key-file", "--tools", "--schema"):
             self.check(self.run_main("chat", "hi", option, fifo), 2, err=option)
 
@@ -3716,11 +3829,13 @@ class Tls(Case):
     def test_a_key_log_that_cannot_be_opened_is_named(self):
         stub = self.serve(rows("m"), tls=self.context)
         with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 3,
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority),
+                       3,
                        err="SSLKEYLOGFILE=" + self.path("none", "log"))
 
     def test_the_wrong_scheme(self):
-        self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
+        self.check(self.run_main("list", "--base-url",
+                                 self.serve(rows("m")).url.replace("http:", "https:")), 4,
                    err="use the other scheme: http:")
         for words in ("The plain HTTP request was sent to HTTPS port",
                       "Client sent an HTTP request to an HTTPS server.",
@@ -3730,8 +3845,10 @@ class Tls(Case):
 
     def test_a_certificate_for_another_host(self):
         stub = self.serve(rows("m"), tls=self.context)
-        with mock.patch("socket.getaddrinfo", return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
-            self.check(self.run_main("list", "--base-url", "https://other.example:%d/v1" % stub.address[1], "--ca-file",
+        with mock.patch("socket.getaddrinfo",
+                        return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
+            self.check(self.run_main("list", "--base-url",
+                                     "https://other.example:%d/v1" % stub.address[1], "--ca-file",
                                      self.authority), 4,
                        err="is not for other.example: it is for localhost, 127.0.0.1")
         self.assertEqual(stub.requests, [])
@@ -3753,10 +3870,11 @@ class Tls(Case):
                         pairs[ready].sendall(data)
 
         proxy = self.serve(tunnel)
-        # "localhost." is in the certificate's eyes localhost; loopback is told apart before, so the name is mocked away.
+        # The certificate is for loopback, which is never proxied: so the name is mocked away.
         with mock.patch.object(vllm, "is_loopback", return_value=False):
             result = self.run_main("list", "--base-url", target.url, "--ca-file", self.authority,
-                                   env={"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"), "VLLM_API_KEY": KEY})
+                                   env={"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"),
+                                        "VLLM_API_KEY": KEY})
             self.check(result, 0, out="vllm/m")
             self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
             refusing = self.serve(reply("", "403 Forbidden"))
@@ -3764,7 +3882,8 @@ class Tls(Case):
                                      env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4,
                                      err="it answers HTTP 403 in place of the server")
         requests = proxy.requests + refusing.requests + target.requests
-        self.assertEqual([request.headers.get("authorization") for request in requests], [None, None, "Bearer " + KEY])
+        self.assertEqual([request.headers.get("authorization") for request in requests],
+                         [None, None, "Bearer " + KEY])
 
 
 # ----------------------------------------------------------------------------
@@ -3866,7 +3985,8 @@ class Meaning(Case):
     def test_refusals_of_any_size(self):
         for message, param in (("x", "y" * 9999), (invalid(("body", "y" * 9999), "bad"), None),
                                (extra("body", "y" * 9999), None), (CONTEXT + "9" * 9999, None),
-                               ("maximum context length is " + "9" * 9999, None)):
+                               ("maximum context length is " + "9" * 9999, None),
+                               ("'loc': (" * 12000, None), ("'loc': ('" * 12000, None)):
             error = self.refusal(reply(complaint(message, param=param), "400 Bad Request"))
             self.assertLess(len(error.message + error.hint), 1200)
 
@@ -3941,6 +4061,10 @@ class Meaning(Case):
                                            code=404), "404 Not Found"), rows("m2", "x"))
         self.assertEqual((error.cause, error.hint),
                          ("model-not-served", "did you mean --model m2 ?"))
+        for message, status in (("Invalid model name passed in model=m. Call `/v1/models`", "400 Bad"),
+                                ('model "m" not found, try pulling it first', "404 Not Found")):
+            error = self.refusal(reply(complaint(message), status), rows("x"))
+            self.assertEqual((error.cause, error.hint), ("model-not-served", "the server has: x"))
 
     def test_an_engine_that_died(self):
         for message in (ENGINE_DEAD, "Engine loop is not running. Inspect the stacktrace",
@@ -3964,16 +4088,16 @@ class Meaning(Case):
                 (nginx("504 Gateway Time-out"), "gateway", "Gateway Time-out", slow),
                 (nginx("503 Service Temporarily Unavailable"), "gateway", "503", "it is busy, or"),
                 (reply("no available server", "503 Service Unavailable"), "gateway",
-                 "(answered by Traefik)", down),
+                 "(answered by no available server)", "is down"),
                 (reply("no healthy upstream", "503 Service Unavailable", Server="envoy"), "gateway",
-                 "(answered by envoy)", down),
+                 "(answered by envoy)", "is down"),
                 (reply("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to "
                        "handle this request.\n</body></html>", "503 Service Unavailable"),
-                 "gateway", "No server is available", down),
+                 "gateway", "No server is available", "is down"),
                 (reply(complaint("Server overloaded, queue is full"), "503 Busy", Retry_After="7"),
-                 "gateway", "queue is full", "it is busy: try again later (Retry-After: 7)"),
+                 "gateway", "queue is full", "read their logs (Retry-After: 7)"),
                 (reply(complaint("Rate limit exceeded"), "429 Too Many Requests",
-                       x_litellm_version="1.70"), "gateway", "(answered by LiteLLM)", busy),
+                       x_litellm_version="1.70"), "gateway", "(answered by litellm)", busy),
                 (reply("", "429 Too Many Requests"), "gateway", "429 Too Many Requests", busy),
                 (reply("", "524 A Timeout", Server="cloudflare"), "gateway", "cloudflare", slow),
                 (reply("", "522 Unreachable", Server="cloudflare"), "gateway", "HTTP 522", down),
@@ -4010,30 +4134,32 @@ class Meaning(Case):
         for headers, body, layer in (
                 ({}, b"", ""), ({"Server": "uvicorn"}, b"{}", ""),
                 ({"Server": "envoy"}, b"", "envoy"),
-                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "uvicorn, 1.1 proxy"),
+                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "1.1 proxy"),
                 ({}, page.encode("ascii"), "nginx"), ({}, b'{"error": "nginx"}', ""),
-                ({"x-litellm-call-id": "1"}, b"{}", "LiteLLM"),
-                ({}, b"no available server\n", "Traefik")):
+                ({"x-litellm-call-id": "1"}, b"{}", "litellm"),
+                ({}, b"no available server\n", "no available server")):
             self.assertEqual(vllm.layer_facts(headers, body)["layer"], layer)
 
     def test_whose_limit_ended_the_wait(self):
         config = "models.providers.vllm.timeoutSeconds"
-        for seconds, timeout_s, limit in ((0.2, None, config), (9, 0.2, "--timeout"),
-                                          (None, 0.2, "--timeout")):
-            for step, words in ((b"HTTP/1.1 200 OK\r\n", "waiting for the answer to begin"),
-                                (sse(done=False), "before the first token"),
-                                (sse(chunk("a"), done=False), "in the middle of the answer")):
-                with self.subTest(limit=limit, words=words):
-                    self.declare(self.serve(then_watch(step)).url)
-                    provider = self.provider()._replace(timeout_s=seconds)
-                    with self.assertRaises(vllm.ServerError) as raised:
-                        vllm.chat(provider, HI, timeout_s=timeout_s)
-                    error = raised.exception
-                    self.assertIn("timed out %s after 0.2 s (limit: %s)" % (words, limit),
-                                  error.message)
-                    self.assertIn("to wait longer, raise " + limit, error.hint)
-                    self.assertEqual("queue or a long prompt" in error.hint,
-                                     words != "in the middle of the answer")
+        headers = b"HTTP/1.1 200 OK\r\n"
+        early, first = "waiting for the answer to begin", "before the first token"
+        late = "in the middle of the answer"
+        for seconds, timeout_s, limit, step, words in (
+                (0.1, None, config, headers, early), (0.1, None, config, sse(done=False), first),
+                (0.1, None, config, sse(chunk("a"), done=False), late),
+                (9, 0.1, "--timeout", sse(done=False), first),
+                (None, 0.1, "--timeout", headers, early)):
+            with self.subTest(limit=limit, words=words):
+                self.declare(self.serve(then_watch(step)).url)
+                provider = self.provider()._replace(timeout_s=seconds)
+                with self.assertRaises(vllm.ServerError) as raised:
+                    vllm.chat(provider, HI, timeout_s=timeout_s)
+                error = raised.exception
+                self.assertRegex(error.message, "timed out %s after [0-9.]+ s" % words)
+                self.assertIn("(limit: %s)" % limit, error.message)
+                self.assertIn("to wait longer, raise " + limit, error.hint)
+                self.assertEqual("queue or a long prompt" in error.hint, words != late)
         error = vllm.timeout_error("http://h", "connect", 10, config)
         self.assertNotIn(config, error.message + error.hint)
         self.assertIn("(limit: the default)", vllm.timeout_error("u", "first", 300).message)
@@ -4053,11 +4179,10 @@ class Meaning(Case):
             self.assertLessEqual(len(result.err.splitlines()), 3)
 
     def test_commands_are_quoted_for_a_shell(self):
-        error = vllm.error_for("proxy-captured", no_proxy="a b;$(c)", way="x", detail="y")
-        self.assertEqual(error.command, "export NO_PROXY='a b;$(c)'")
+        error = vllm.proxy_error("http://a'b/v1", "http://p", 407)
+        self.assertEqual(shlex.split(error.command), ["export", "NO_PROXY=a'b"])
         self.assertEqual(error.next_step, error.hint + ": " + error.command)
         self.assertIsNone(vllm.error_for("dns", host="h").command)
-        self.assertEqual(vllm.error_for("no-models", "vllm serve m").command, "vllm serve m")
 
     def test_commands_that_start_a_server(self):
         model = MODEL._replace(id="my model", root="/models/Qwen3-8B")
@@ -4111,6 +4236,8 @@ class Meaning(Case):
         models, chats = "/v1/models", "/v1/chat/completions"
         for value, expected in (({"paths": {models: {}, chats: {}}}, True),
                                 ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
+                                ({"paths": {models: {}}}, False),
+                                ({"paths": {models: {}, "/gpu/v1/chat/completions": {}}}, True),
                                 ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
                                 ({}, None), ([], None), (None, None)):
             self.assertIs(vllm.offers_chat(value), expected)
@@ -4253,16 +4380,19 @@ class Parsers(unittest.TestCase):
 # Chat and request
 # ----------------------------------------------------------------------------
 
-# Each kind of character that a terminal might be steered by or that people write with: escapes, CRLF, C1, overrides,
-# a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector, a soft hyphen.
-EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 \U0001f468\u200d\U0001f469\u200d\U0001f467 "
-         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
+# Each kind of character that might steer a terminal or that people write with: escapes, CRLF, C1,
+# overrides, a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector,
+# a soft hyphen.
+EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 "
+         "\U0001f468\u200d\U0001f469\u200d\U0001f467 "
+         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 "
+         "\u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
 
 
 class Chat(Case):
 
     def ask(self, *argv, **given):
-        """Run `chat` against a stub with a declared model; return (Result, the body it was sent)."""
+        """Run `chat` against a stub with a declared model; return (Result, the body it got)."""
         stub = self.serve(*given.pop("script", (sse(chunk("Hi"), chunk(finish="stop")),)))
         self.declare(stub.url, **given.pop("row", {}))
         result = self.run_main("chat", *argv, **given)
@@ -4270,48 +4400,64 @@ class Chat(Case):
 
     def test_prompt(self):
         for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"),
-                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"), (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
+                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"),
+                                      (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
                                       ([], "\u6a21\n\nx", "\u6a21\n\nx")):
             with self.subTest(argv=argv, stdin=stdin):
                 result, body = self.ask(stdin=stdin, *argv)
                 self.check(result, 0, out="Hi\n")
-                self.assertEqual(body, dict(DEFAULT_BODY, messages=[{"role": "user", "content": expected}]))
-        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "not UTF-8 (byte 0)")):
+                self.assertEqual(body, dict(DEFAULT_BODY,
+                                            messages=[{"role": "user", "content": expected}]))
+        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"),
+                             (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
             self.check(result, 2, err=words)
             self.assertIsNone(body)
 
     def test_options(self):
         image = self.write("a.png", b"\x89PNG\r\n\x1a\n")
-        tools, schema = self.write("tools.json", "[%s, // one\n]" % json.dumps(TOOL)), self.write("schema.json",
+        tools, schema = self.write("tools.json",
+                                   "[%s, // one\n]" % json.dumps(TOOL)), self.write("schema.json",
                                                                                                   {"type": "object"})
         pictured = [{"type": "text", "text": "x"},
                     {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
         for argv, row, expected in (
                 (["--system", "Be short."], {},
-                 {"messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": "x"}]}),
+                 {"messages": [{"role": "system", "content": "Be short."},
+                               {"role": "user", "content": "x"}]}),
                  (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
                 (["--temperature", "0"], {}, {"temperature": 0}),
-                (["--param", "top_k=20", "--param", 'stop="E=D"'], {}, {"top_k": 20, "stop": "E=D"}),
+                (["--param", "top_k=20", "--param", 'stop="E=D"'], {},
+                 {"top_k": 20, "stop": "E=D"}),
                 (["--no-stream"], {}, {"stream": False, "stream_options": None}),
                 (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}),
                 (["--schema", schema], {},
-                 {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}}),
-                (["--image", image], {"input": ["text", "image"]}, {"messages": [{"role": "user", "content": pictured}]}),
+                 {"response_format": {"type": "json_schema",
+                                      "json_schema": {"name": "answer",
+                                                      "schema": {"type": "object"}}}}),
+                (["--image", image], {"input": ["text", "image"]},
+                 {"messages": [{"role": "user", "content": pictured}]}),
                 (["--image", "https://h/a.png"], {"input": ["text", "image"]},
                  {"messages": [{"role": "user",
-                                "content": [pictured[0], {"type": "image_url", "image_url": {"url": "https://h/a.png"}}]}]}),
-                (["--thinking", "high"], {"reasoning": True, "compat": {"supportsReasoningEffort": True}},
-                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}), (["--model", "m"], {}, {})):
+                                "content": [pictured[0], {"type": "image_url",
+                                                          "image_url": {"url": "https://h/a.png"}}]}]}),
+                (["--thinking", "high"], {"reasoning": True,
+                                          "compat": {"supportsReasoningEffort": True}},
+                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}),
+                 (["--model", "m"], {}, {})):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", row=row,
-                                        script=(reply({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}),),
+                                        script=(reply({"choices": [{"message": {"content": "Hi"},
+                                                                    "finish_reason": "stop"}]}),),
                                         *argv)
                 self.check(result, 0, out="Hi\n")
-                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]), **expected)
-                self.assertEqual(body, {name: value for name, value in expected.items() if value is not None})
+                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]),
+                                **expected)
+                self.assertEqual(body, {name: value for name,
+                                        value in expected.items() if value is not None})
         for argv in (["--param", "x"], ["--param", "=1"], ["--param", "x=y"], ["--tools", schema],
-                     ["--tools", self.path("none")], ["--schema", tools], ["--schema", self.write("s", "{")],
+                     ["--tools", self.path("none")], ["--schema", tools],
+                     ["--schema", self.write("s", "{")],
                      ["--image", image],
                      ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
@@ -4319,12 +4465,15 @@ class Chat(Case):
                 self.check(result, 2)
                 self.assertIsNone(body)
         for path in (schema, self.path("none"), self.home):
-            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2, err="--image")
+            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2,
+                       err="--image")
 
     def test_streams_of_output(self):
         calls = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
-        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
-        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"), usage),)
+        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2,
+                                          "total_tokens": 5}}
+        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"),
+                      usage),)
         result = self.ask("x", script=script)[0]
         self.assertEqual((result.status, result.out), (0, 'Hi\nf({"x": 1})\n'))
         self.assertRegex(result.err,
@@ -4334,9 +4483,12 @@ class Chat(Case):
         value = json.loads(self.ask("x", "--json", script=script)[0].out)
         self.assertEqual(sorted(value.pop("timings")), ["first_token_s", "total_s"])
         self.assertEqual(value,
-                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm", "finish_reason": "tool_calls",
-                          "tool_calls": [dict(CALL, function={"name": "f", "arguments": '{"x": 1}'})],
-                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
+                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm",
+                          "finish_reason": "tool_calls",
+                          "tool_calls": [dict(CALL,
+                                              function={"name": "f", "arguments": '{"x": 1}'})],
+                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2,
+                                           "total_tokens": 5}})
         self.assertIsNone(json.loads(self.ask("x", "--json")[0].out)["usage"])
 
     def test_empty_and_broken_answers(self):
@@ -4344,7 +4496,8 @@ class Chat(Case):
                 ([chunk(reasoning="hm"), chunk(finish="length")], 0, "", "used up by reasoning"),
                 ([chunk(reasoning="hm"), chunk(finish="stop")], 0, "", "--reasoning-parser"),
                 ([chunk(finish="stop")], 0, "", "finish reason stop"),
-                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"), ([chunk("a"), "x"], 4, "a\n", "not JSON")):
+                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"),
+                ([chunk("a"), "x"], 4, "a\n", "not JSON")):
             with self.subTest(events=events):
                 result = self.ask("x", script=(sse(*events),))[0]
                 self.check(result, status, err=words)
@@ -4354,7 +4507,8 @@ class Chat(Case):
         script = (sse(*[chunk(char) for char in EXACT]),)
         self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
         self.assertEqual(self.ask("x", "--no-stream", script=(
-            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),))[0].out, EXACT + "\n")
+            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),
+            ))[0].out, EXACT + "\n")
         self.declare(self.serve(*script).url)
         self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
         for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
@@ -4379,7 +4533,8 @@ class Chat(Case):
         self.declare(self.serve(sse(*[chunk(char) for char in EXACT])).url)
         master, slave = pty.openpty()
         self.addCleanup(os.close, master)
-        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"], stdout=slave) as process:
+        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"],
+                     stdout=slave) as process:
             os.close(slave)
             process.stdin.close()
             shown = b""
@@ -4392,7 +4547,8 @@ class Chat(Case):
             self.assertEqual(process.wait(WAIT_S), 0)
         shown = shown.decode("utf-8").replace("\r\n", "\n")
         steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-        expected = re.sub(steering, lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
+        expected = re.sub(steering,
+                          lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
                           % ord(match.group(0)), EXACT)
         self.assertEqual(shown, expected + "\n")
 
@@ -4413,7 +4569,8 @@ class Chat(Case):
             self.declare(self.serve(step).url)
             with program(self.env(), ["chat", "x"] + options) as process:
                 process.stdin.close()
-                self.assertEqual(process.stdout.readline(), b"one\n")      # while the server is silent
+                self.assertEqual(process.stdout.readline(),
+                                 b"one\n")      # while the server is silent
                 process.stdout.close()
                 left.set()
                 self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
@@ -4427,7 +4584,8 @@ class Chat(Case):
             stub.ending.wait(0.05)
             sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
 
-        for script, speed in ((reply(whole), False), (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
+        for script, speed in ((reply(whole), False),
+                              (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
             result = self.ask("x", script=(script,))[0]
             self.check(result, 0, err="2000 completion tokens, first token")
             self.assertEqual("tokens/s" in result.err, speed, result.err)
@@ -4435,49 +4593,67 @@ class Chat(Case):
     def test_arguments_in_the_c_locale(self):
         """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
         mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
-        with mock.patch.object(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape")):
+        with mock.patch.object(os, "fsencode",
+                               lambda text: text.encode("ascii", "surrogateescape")):
             result, body = self.ask(mangled, "--system", mangled)
             self.check(result, 0)
-            self.assertEqual([message["content"] for message in body["messages"]], ["h\u00e9 \u6f22"] * 2)
+            self.assertEqual([message["content"] for message in body["messages"]],
+                             ["h\u00e9 \u6f22"] * 2)
             self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
         url = self.demo()
-        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url, "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "VLLM_API_KEY": KEY})
+        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url,
+                              "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
+                                   "VLLM_API_KEY": KEY})
         self.check(result, 0, out="You said: h\u00e9\n")
 
     def test_errors_keep_the_servers_words_and_name_the_next_step(self):
         def forbidden(*location):
-            return "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', 'input': 1}]" % (location,)
+            return ("[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', "
+                    "'input': 1}]" % (location,))
 
         for answer, status, words, step in (
-                (reply({"object": "error", "message": "This model's maximum context length is 2048 tokens."}, "400 Bad"), 4,
+                (reply({"object": "error",
+                        "message": "This model's maximum context length is 2048 tokens."},
+                        "400 Bad"), 4,
                  "2048 tokens", "--max-tokens"),
-                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"), 4, "at least 1",
+                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"),
+                 4, "at least 1",
                  "shorten the prompt"),
-                (reply({"object": "error", "message": forbidden("body", "stream_options")}, "400 Bad"), 4, "'stream_options'",
+                (reply({"object": "error", "message": forbidden("body", "stream_options")},
+                       "400 Bad"), 4, "'stream_options'",
                  "set compat.supportsUsageInStreaming to false"),
-                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")}, "400 Bad"), 4,
+                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")},
+                       "400 Bad"), 4,
                  "'max_completion_tokens'", 'set compat.maxTokensField to "max_tokens"'),
-                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function", "strict")}, "400 Bad"), 4,
+                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function",
+                                                                "strict")}, "400 Bad"), 4,
                  "'strict'", "set compat.supportsStrictMode to false"),
-                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4, "'top_k'",
+                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4,
+                 "'top_k'",
                  "leave the field out"),
                 (reply({"error": {"message": '"auto" tool choice requires --enable-auto-tool-choice and '
                                              '--tool-call-parser to be set'}}, "400 Bad"),
                  4, "requires", vllm.PARSER_PAGE),
-                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized", "set VLLM_API_KEY to the key"),
-                (reply("", "503 Service Unavailable"), 4, "503", "not ready"),
-                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found", "check the base URL"),
-                (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway", "what is behind it is down"),
-                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "", "doctor")):
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized",
+                 "set VLLM_API_KEY to the key"),
+                (reply("", "503 Service Unavailable"), 4, "503", "it is busy, or"),
+                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found",
+                 "check the base URL"),
+                (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
+                 "what is behind it is down"),
+                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "",
+                 "doctor")):
             with self.subTest(words=words, step=step):
                 result = self.ask("x", script=(answer,))[0]
                 self.check(result, status, err=words)
                 self.assertIn(step, result.err)
                 self.assertLess(len(result.err), 1000)
-        gone = reply({"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError"}, "404 Not Found")
+        gone = reply({"object": "error", "message": "The model `m` does not exist.",
+                      "type": "NotFoundError"}, "404 Not Found")
         self.check(self.ask("x", script=(gone, rows("m2")))[0], 4, err="did you mean --model m2 ?")
-        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url", self.serve(rows("m2")).url), 4,
+        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url",
+                                 self.serve(rows("m2")).url), 4,
                    err="did you mean --model m2 ?")
 
     def test_ctrl_c(self):
@@ -4507,7 +4683,8 @@ class Conversation(Case):
         self.declare(stub.url)
         self.master, slave = pty.openpty()
         self.addCleanup(os.close, self.master)
-        process = program(self.env({"TERM": "dumb"}), ["chat", "--system", "S"], stdin=slave, stdout=slave, stderr=slave)
+        process = program(self.env({"TERM": "dumb"}), ["chat", "--system", "S"], stdin=slave,
+                          stdout=slave, stderr=slave)
         os.close(slave)
         self.addCleanup(process.wait, WAIT_S)
         self.addCleanup(lambda: process.poll() is None and process.kill())
@@ -4518,7 +4695,8 @@ class Conversation(Case):
     def await_text(self, text):
         """Read what the terminal shows until `text` comes; return it."""
         while text.encode("utf-8") not in self.said:
-            self.assertTrue(select.select([self.master], [], [], WAIT_S)[0], "nothing more after %r" % self.said)
+            self.assertTrue(select.select([self.master], [], [], WAIT_S)[0],
+                            "nothing more after %r" % self.said)
             try:
                 self.said += os.read(self.master, 65536)
             except OSError:                              # the other end is closed
@@ -4533,7 +4711,8 @@ class Conversation(Case):
 
     def test_history_commands_and_end(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said,
+        process, stub = self.start(said, said, said,
+                                   reply({"error": {"message": "boom"}}, "500 Oops"), said,
                                    rows("m", "other", max_model_len=40960), said)
         self.type("one", "Yes.")
         self.type("two", "Yes.")
@@ -4547,16 +4726,20 @@ class Conversation(Case):
         self.type("six", "Yes.")
         os.write(self.master, b"/exit\n")
         self.assertEqual(process.wait(WAIT_S), 0)
-        bodies = [request.body for request in stub.requests if request.target.endswith("/chat/completions")]
-        self.assertEqual([" ".join(message["content"] for message in body["messages"]) for body in bodies],
-                         ["S one", "S one Yes. two", "T three", "T three Yes. four", "T three Yes. five",
+        bodies = [request.body for request in stub.requests
+                  if request.target.endswith("/chat/completions")]
+        self.assertEqual([" ".join(message["content"] for message in body["messages"])
+                          for body in bodies],
+                         ["S one", "S one Yes. two", "T three", "T three Yes. four",
+                          "T three Yes. five",
                           "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
     def test_what_one_turn_is(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
         process, stub = self.start(said)
-        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"), ('"""a"""', "a"),
+        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"),
+                            ('"""a"""', "a"),
                             ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
             self.type(typed, "Yes.")
             self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
@@ -4572,12 +4755,14 @@ class Conversation(Case):
             self.skipTest("the readline of this Python knows no bracketed paste")
         process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
         self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
-        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], "def f():\n    return 1\nWhat is it?")
+        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"],
+                         "def f():\n    return 1\nWhat is it?")
         os.write(self.master, b"\x04")
         self.assertEqual(process.wait(WAIT_S), 0)
 
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
-        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), sse(chunk("whole"), chunk(finish="stop")))
+        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)),
+                                   sse(chunk("whole"), chunk(finish="stop")))
         os.write(self.master, b"one\n")
         self.await_text("partial")
         process.send_signal(signal.SIGINT)
@@ -4587,7 +4772,8 @@ class Conversation(Case):
         self.type("two", "whole")
         os.write(self.master, b"\x04")
         self.assertEqual(process.wait(WAIT_S), 0)
-        self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]], ["S", "two"])
+        self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]],
+                         ["S", "two"])
 
 
 class RequestVerb(Case):
@@ -4722,8 +4908,10 @@ class RequestVerb(Case):
 
 class Redaction(Case):
 
-    FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"], ["chat", "x", "--json"],
-             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"], ["config", "--check"])
+    FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"],
+             ["chat", "x", "--json"],
+             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"],
+             ["config", "--check"])
 
     def check_hidden(self, answer, forms=FORMS, rounds=1):
         """Check that no form shows the key, or most of it, when the server answers so."""
@@ -4732,7 +4920,8 @@ class Redaction(Case):
             for options in ([], ["--verbose"]):
                 target = ["--base-url", stub.url] if form[0] != "chat" else []
                 self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
-                result = self.run_main(*form + options + target, stdin=json.dumps(HI) if form[0] == "request" else "",
+                result = self.run_main(*form + options + target,
+                                       stdin=json.dumps(HI) if form[0] == "request" else "",
                                        env={"MY_KEY": KEY})
                 with self.subTest(form=form + options, result=result):
                     self.assertNotIn(KEY[:10], result.out + result.err)
@@ -4742,74 +4931,95 @@ class Redaction(Case):
         bearer = "Bearer " + KEY
         texts = (KEY, bearer, "a%sb" % KEY, "%s%s" % (KEY, KEY), "%s\u2026%s" % (bearer, bearer))
         for text in texts:
-            self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}], "id": text, "model": text,
+            self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}],
+                                     "id": text, "model": text,
                                      "choices": [{"finish_reason": text, "message": {
                 "content": text, "reasoning": text,
                 "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]}}]}))
         for status in ("401 No", "404 %s" % KEY, "500 " + bearer, "302 X", "503 %s" % bearer):
-            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer}, {"detail": [bearer]}, "<p>%s</p>" % bearer,
+            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer},
+                         {"detail": [bearer]}, "<p>%s</p>" % bearer,
                          {"error": {"message": "The model `%s` does not exist. Valid aliases: `%s`" % (KEY, KEY)}}):
-                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer, Via=KEY),
+                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer,
+                                        Via=KEY),
                                   (["list"], ["chat", "x"]))
 
     def test_a_key_cut_by_an_excerpt(self):
         for padding in list(range(270, 300, 4)) + [78, 70, 5990, 5985]:
             for fill in ("x" * padding,
-                         " " * (padding - 300) + "x" * min(padding, 300) if padding > 300 else "x " * (padding // 2)):
-                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}}, "500 " + fill[:70] + KEY,
+                         " " * (padding - 300) + "x" * min(padding, 300)
+                         if padding > 300 else "x " * (padding // 2)):
+                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}},
+                                        "500 " + fill[:70] + KEY,
                                         Server=fill + KEY), (["list"], ["chat", "x"]))
 
     def test_a_key_cut_across_chunks(self):
         for pieces in ([KEY[:1], KEY[1:]], [KEY[:9], KEY[9:]], [KEY[:-1], KEY[-1:]], list(KEY),
                        ["x" + KEY[:5], KEY[5:] + KEY[:5], KEY[5:]], [KEY[:3], KEY[:3], KEY[3:]]):
             self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]),
-                              (["chat", "x"], ["chat", "x", "--json"], ["chat", "x", "--no-stream"]))
+                              (["chat", "x"], ["chat", "x", "--json"],
+                               ["chat", "x", "--no-stream"]))
         live = vllm.LiveText(["secret-1"])
-        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "", "secret-")] + [live.end()],
+        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "",
+                                                       "secret-")] + [live.end()],
                          ["a ", "second", " ", "***", "", "", "***"])
         self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
 
     def test_a_key_in_the_spelling_of_this_program(self):
-        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789", "sk\U0001f600\x1b0123456789"):
+        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789",
+                    "sk\U0001f600\x1b0123456789"):
             texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
             for text in texts:
                 answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
-                    "content": text, "tool_calls": [{"id": text, "function": {"name": "f", "arguments": json.dumps(text)}}]}}]})
+                    "content": text, "tool_calls": [{"id": text,
+                                                     "function": {"name": "f",
+                                                                  "arguments": json.dumps(text)}}]}}]})
                 self.declare(self.serve(answer).url)
-                for form in (["list", "--json", "--base-url", self.serve(answer).url], ["chat", "x", "--json"], ["chat", "x"],
-                             ["list", "--base-url", self.serve(answer).url], ["chat", "--model", text, "x", "--verbose"]):
+                for form in (["list", "--json", "--base-url", self.serve(answer).url],
+                             ["chat", "x", "--json"], ["chat", "x"],
+                             ["list", "--base-url", self.serve(answer).url],
+                             ["chat", "--model", text, "x", "--verbose"]):
                     for encoding in ("utf-8", "ascii"):
                         with self.subTest(key=key, text=text, form=form, encoding=encoding):
-                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"}, encoding=encoding)
+                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"},
+                                                   encoding=encoding)
                             self.assertNotIn("0123456789", result.out + result.err)
 
     def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
-        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY], ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
-                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY], ["list", "--api-key"]):
+        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY],
+                     ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
+                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY],
+                     ["list", "--api-key"]):
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
                 self.check(result, 2, err="--api-key-file")
                 self.assertNotIn(KEY[:8], result.err)
-        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY], ["chat", "x", "-H", KEY]):
+        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY],
+                     ["chat", "x", "-H", KEY]):
             result = self.run_main(*argv)
             self.check(result, 2)
             self.assertNotIn(KEY[:8], result.err)
 
     def test_a_key_in_the_clear_is_warned_of_once(self):
         proxy = self.serve(rows("m"))
-        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"], ["doctor"], ["config"],
+        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"],
+                     ["doctor"], ["config"],
                      ["request"]):
-            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
+            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0),
+                                ("http://localhost:9/v1", 0)):
                 with self.subTest(argv=argv, url=url):
                     self.declare(url, KEY)
-                    result = self.run_main(*argv, stdin=json.dumps(HI), env={"http_proxy": proxy.origin})
+                    result = self.run_main(*argv, stdin=json.dumps(HI),
+                                           env={"http_proxy": proxy.origin})
                     self.assertEqual(result.err.count("unencrypted"), warned, result.err)
                     self.assertNotIn(KEY, result.err)
 
     def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
         stub = self.serve(rows("m"))
-        result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": KEY})
-        self.check(result, 0, err="the key of VLLM_API_KEY (the environment) is sent to " + stub.origin)
+        result = self.run_main("list", "--verbose", "--base-url", stub.url,
+                               env={"VLLM_API_KEY": KEY})
+        words = "the key of VLLM_API_KEY (the environment) is sent to "
+        self.check(result, 0, err=words + stub.origin)
 
     def test_no_row_can_be_forged(self):
         evil = "m\nvllm/forged  text\t\r128000"
@@ -4821,20 +5031,25 @@ class Redaction(Case):
         for option in (evil, evil + "x"):
             result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
             self.check(result, 4)
-            self.assertFalse(any(line.startswith("vllm/forged") for line in result.err.splitlines()), result.err)
+            self.assertFalse(any(line.startswith("vllm/forged")
+                                 for line in result.err.splitlines()), result.err)
 
     def test_a_wrong_key_and_its_neighbours(self):
         stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
         for key in ("Bearer " + KEY, "'%s'" % KEY, KEY + " " + KEY, "${%s}" % KEY):
-            result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": key})
+            result = self.run_main("list", "--verbose", "--base-url", stub.url,
+                                   env={"VLLM_API_KEY": key})
             self.check(result, 5, err="VLLM_API_KEY (the environment)")
             self.assertNotIn(KEY, result.err)
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://user:%s@h/v1" % KEY, "models": []}}}})
+        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://user:%s@h/v1" % KEY,
+                                                          "models": []}}}})
         self.assertNotIn(KEY, self.run_main("list").err + self.run_main("config", "--check").err)
 
     def test_the_documented_stand_in_is_no_secret(self):
-        self.check(self.run_main("list", env={"VLLM_API_KEY": ""}), 1, err="VLLM_API_KEY=vllm-local")
-        self.assertEqual(vllm.redact("http://u:pw@h Bearer abcdefg secret", ["secret"]), "http://***@h Bearer *** ***")
+        self.check(self.run_main("list", env={"VLLM_API_KEY": ""}), 1,
+                   err="VLLM_API_KEY=vllm-local")
+        self.assertEqual(vllm.redact("http://u:pw@h Bearer abcdefg secret", ["secret"]),
+                         "http://***@h Bearer *** ***")
 
 
 class Output(Case):
@@ -4848,7 +5063,8 @@ class Output(Case):
                     self.check(result, 0)
                     self.assertIn("\\u6a21" if encoding != "utf-8" else "\u6a21", result.out)
         self.assertEqual(json.loads(self.run_main("list", "--json", "--base-url", url,
-                                                  encoding="ascii").out)["models"][0]["name"], "mod\u00e8le-\u6a21\U0001f600")
+                                                  encoding="ascii").out)["models"][0]["name"],
+                                                  "mod\u00e8le-\u6a21\U0001f600")
 
     def test_a_process_in_the_c_locale(self):
         url = self.serve(rows("mod\u00e8le")).url
@@ -4877,9 +5093,11 @@ class Output(Case):
     def test_processes_whose_output_fails(self):
         self.declare("http://h/v1")
         for verb, redirection, status, words in (
-                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"), ("list", "2>&-", 0, ""),
+                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"),
+                ("list", "2>&-", 0, ""),
                 ("list", ">&- 2>&-", 1, ""), ("list", "<&-", 0, ""),
-                ("chat", "2>&-", 2, ""), ("chat", "2>/dev/full", 2, ""), ("chat", "<&-", 2, "no prompt")):
+                ("chat", "2>&-", 2, ""), ("chat", "2>/dev/full", 2, ""),
+                ("chat", "<&-", 2, "no prompt")):
             if "/dev/full" in redirection and not os.path.exists("/dev/full"):
                 continue
             with self.subTest(verb=verb, redirection=redirection):
@@ -4890,7 +5108,8 @@ class Output(Case):
     def test_a_process_whose_reader_has_gone(self):
         reading = threading.Event()
         stub = self.serve(lambda sock,
-                          *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number for number in range(9999)])))
+                          *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number
+                                                                           for number in range(9999)])))
         with program(self.env(), ["list", "--base-url", stub.url]) as process:
             process.stdin.close()
             process.stdout.close()
@@ -4905,16 +5124,20 @@ class Output(Case):
         self.declare(self.serve(sse(chunk(reasoning="hm"), chunk("Hi"))).url)
         for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
             err = Terminal()
-            self.assertEqual(vllm.main(["chat", "x"], self.env(env), io.StringIO(), io.StringIO(), err), 0)
+            self.assertEqual(vllm.main(["chat", "x"], self.env(env), io.StringIO(), io.StringIO(),
+                                       err), 0)
             self.assertEqual("\x1b[2mhm\x1b[0m" in err.getvalue(), coloured)
 
     def test_no_argument_makes_main_exit(self):
         self.declare("http://h/v1")
         verbs = [row[0] for row in vllm._VERBS]
-        for argv, status in [([verb, "--help"], 0) for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
-                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0), ([], 2), (["nonsense"], 2),
+        for argv, status in [([verb, "--help"], 0)
+                             for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
+                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0),
+                ([], 2), (["nonsense"], 2),
                 (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
-                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2), ([""], 2),
+                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2),
+                ([""], 2),
                 (["list", "--json", "--config", "\0"], 3)]:
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
@@ -4923,9 +5146,12 @@ class Output(Case):
                 self.assertTrue(status == 0 or result.err)
 
     def test_what_is_wrong_with_an_argument(self):
-        for argv, words in ((["list", "--timeout", "0"], "above 0"), (["list", "--timeout", "x"], "above 0"),
-                            (["list", "--timeout", "inf"], "below"), (["chat", "--max-tokens", "0"], "above 0"),
-                            (["list", "--time", "5"], "unknown: --time"), (["list", "--js"], "unknown: --js"),
+        for argv, words in ((["list", "--timeout", "0"], "above 0"),
+                            (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "inf"], "below"),
+                            (["chat", "--max-tokens", "0"], "above 0"),
+                            (["list", "--time", "5"], "unknown: --time"),
+                            (["list", "--js"], "unknown: --js"),
                             (["list", "more"], "not an option"),
                             (["list", "--json", "--plain"], "not allowed with argument --json")):
             with self.subTest(argv=argv):
@@ -4935,97 +5161,20 @@ class Output(Case):
 
     def test_the_width_of_help(self):
         for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
-            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0, out="--base-url")
+            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0,
+                       out="--base-url")
 
     def test_the_program_itself(self):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
         self.check(self.program("nonsense"), 2)
         url = self.demo(KEY)
-        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-", stdin=KEY), 0,
+        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-",
+                                stdin=KEY), 0,
                    out="vllm/demo-alias\n")
         self.check(self.program("list", "--base-url", url), 5, err="--api-key")
-        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet", env={"VLLM_API_KEY": KEY},
+        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet",
+                                env={"VLLM_API_KEY": KEY},
                                 stdin="hello"), 0, out="You said: hello\n")
-
-    def test_demo_shows_the_verbs_and_what_to_type_next(self):
-        config = {"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "models": []}}}}
-        self.configure(config)                       # the settings of whoever tries it stay out
-        result = self.run_main("demo", env={"VLLM_API_KEY": KEY})
-        self.check(result, 0)
-        url = re.search(r"http://127.0.0.1:[0-9]+/v1", result.err).group(0)
-        shown = [line[2:] for line in result.err.splitlines() if line.startswith("$ ")]
-        command = "python3 openclaw_vllm.py %s --base-url " + url
-        verbs = ("list", "chat 'Say hi'", "doctor", "config")
-        self.assertEqual(shown, [command % verb for verb in verbs])
-        lines = result.out.splitlines()
-        for wanted in ("vllm/demo/Qwen3-8B  text   40960  yes    yes", "You said: Say hi",
-                       "nothing failed; 0 warnings"):
-            self.assertIn(wanted, lines)
-        block = vllm.json5_loads(result.out[result.out.index("{"):])
-        self.assertEqual(block["models"]["providers"]["vllm"]["baseUrl"], url)
-        self.assertIn("demo --serve --port 8000", result.err)
-
-    def test_a_port_that_demo_cannot_take(self):
-        with contextlib.closing(socket.socket()) as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen(1)
-            for port in (taken.getsockname()[1], 99999, -1):
-                with self.subTest(port=port):
-                    result = self.run_main("demo", "--port", str(port))
-                    self.check(result, 4, out="", err="leave --port away")
-
-    @unittest.skipIf(os.name == "nt", "no signals to send")
-    def test_demo_serves_until_ctrl_c_whatever_its_clients_do(self):
-        def send(data, reset=False):
-            with socket.create_connection(address, WAIT_S) as sock:
-                sock.sendall(data)
-                if reset:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    return None
-                sock.shutdown(socket.SHUT_WR)
-                return b"".join(iter(lambda: sock.recv(65536), b""))[:12]
-
-        post = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: "
-        key = self.write("key", KEY)
-        with program(self.env(), ["demo", "--serve", "--api-key-file", key]) as process:
-            process.stdin.close()
-            url = re.search(r"http://\S+", process.stdout.readline().decode("utf-8")).group(0)
-            address = ("127.0.0.1", int(url.rpartition(":")[2][:-3]))
-            for size in (b"-5", b"\xb2", b"9" * 5000, b"99999999999", b"1_0", b"many", b"5", b""):
-                with self.subTest(size=size[:20]):
-                    status = b"HTTP/1.1 400"
-                    self.assertEqual(send(post + size + b"\r\n\r\n{"), status)
-            for data in (b"", b"GET /v1/models HTTP/1.1\r\n\r\n", post + b"9\r\n\r\n{",
-                         post + b"2\r\n\r\n{}", b"\x16\x03\x01", b"\0" * 70000):
-                with contextlib.suppress(ConnectionError):
-                    send(data, reset=True)
-            env = {"VLLM_API_KEY": KEY}
-            listing = ("list", "--plain", "--base-url", url)
-            self.check(self.run_main(*listing, env=env), 0, out="vllm/demo-sql-lora")
-            self.check(self.run_main(*listing), 5)
-            process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(WAIT_S), 130)
-            self.assertEqual(process.stderr.read().strip(), b"")
-
-    def test_the_demo_answers_as_vllm_does(self):
-        asked = dict(HI, model="demo-alias")
-        chat = "/v1/chat/completions"
-        for method, path, body, status, has in (
-                ("GET", "/version", None, 200, "version"),
-                ("GET", "/nothing", None, 404, "detail"),
-                ("GET", "/v1/models", None, 200, "data"),
-                ("POST", "/nothing", None, 404, "detail"),
-                ("POST", "/tokenize", asked, 200, "count"),
-                ("POST", chat, asked, 200, "choices"),
-                ("POST", chat, dict(HI, model="none"), 404, "error"),
-                ("POST", chat, None, 400, "error"),
-                ("POST", chat, {"messages": [7]}, 400, "error")):
-            with self.subTest(method=method, path=path, body=body):
-                answer = vllm.demo_reply(method, path, None, body)
-                self.assertEqual((answer[0], has in answer[1]), (status, True))
-        locked = vllm.demo_reply("GET", "/v1/models", "Bearer x", None, "k")
-        self.assertEqual(locked, (401, {"error": "Unauthorized"}))
-        self.assertEqual(vllm.demo_reply("GET", "/health", None, None, "k"), (200, ""))
 
 
 class Module(unittest.TestCase):
@@ -5037,7 +5186,8 @@ class Module(unittest.TestCase):
                 "import os, builtins; os.environ = None\n"
                 "import openclaw_vllm\n"
                 "print(sorted(set(%r) & (set(sys.modules) - before)))" % (HERE, heavy))
-        self.assertEqual(subprocess.check_output([sys.executable, "-B", "-c", code]).decode("ascii").strip(), "[]")
+        self.assertEqual(subprocess.check_output([sys.executable, "-B", "-c",
+                                                  code]).decode("ascii").strip(), "[]")
 
     def test_everything_promised_is_there_and_documented(self):
         for name in vllm.__all__:
@@ -5228,10 +5378,11 @@ class TheBlock(unittest.TestCase):
     def test_gives_the_evidence_for_thinking_as_a_comment(self):
         models = [a_model("plain"), a_model("some-r1", reasoning=True), a_model("qwen3")]
         evidence = {"some-r1": (None, "the name says so"),
-                    "qwen3": ({"thinkingFormat": "qwen-chat-template"}, "it\nthought */ \u2028asked")}
+                    "qwen3": ({"thinkingFormat": "qwen-chat-template"},
+                              "it\nthought */ \u2028asked")}
         text = vllm.render_json5(a_block(*models, evidence=evidence))
         self.assertIn('      // the name says so\n      reasoning: true,\n', text)
-        self.assertIn('      // it thought    asked\n'
+        self.assertIn('      // it thought */  asked\n'
                       '      compat: { thinkingFormat: "qwen-chat-template" },\n', text)
         rows = vllm.json5_loads(text)["models"]
         self.assertEqual([row["reasoning"] for row in rows], [False, True, True])
@@ -5244,8 +5395,10 @@ class TheBlock(unittest.TestCase):
                 written = a_block(a_model(model_id))["models"][0]["id"]
                 variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
                 self.assertEqual(vllm._substitute(written, variables), model_id)
-                merge = vllm.merge_provider({}, a_block(a_model(model_id)), primary="vllm/" + model_id)
-                self.assertEqual(merge.wanted["agents"]["defaults"]["model"]["primary"], "vllm/" + written)
+                merge = vllm.merge_provider({}, a_block(a_model(model_id)),
+                                            primary="vllm/" + model_id)
+                self.assertEqual(merge.wanted["agents"]["defaults"]["model"]["primary"],
+                                 "vllm/" + written)
 
     def test_writes_any_text_so_that_it_reads_the_same(self):
         texts = ["", "a'b\"c\\", "\u2028\u2029\ufeff\u00a0", "\x00\x01\x1b[2J\x7f\x9f\r\n\t",
@@ -5273,7 +5426,8 @@ LAYOUTS = [
     ("its quotes, its quoted keys, no trailing comma",
      "{\n  'a': 'x'\n}\n", [(("c",), "it's")], "{\n  'a': 'x',\n  'c': 'it\\'s'\n}\n"),
     ("bare keys but for those that need quotes, and its trailing comma",
-     "{\n  a: 1,\n}\n", [(("vllm/*",), {}), (("b",), 2)], "{\n  a: 1,\n  \"vllm/*\": {},\n  b: 2,\n}\n"),
+     "{\n  a: 1,\n}\n", [(("vllm/*",), {}), (("b",), 2)],
+     "{\n  a: 1,\n  \"vllm/*\": {},\n  b: 2,\n}\n"),
     ("plain JSON stays plain JSON",
      '{\n    "a": 1\n}', [(("c",), {"d": [{"e": "f"}]})],
      '{\n    "a": 1,\n    "c": {\n        "d": [\n            { "e": "f" }\n        ]\n    }\n}'),
@@ -5287,15 +5441,16 @@ LAYOUTS = [
      "{\n  a: [\n    { id: 1, b: [] },\n  ],\n}", [(("a", 1), {"id": 2, "b": {"c": 1}})],
      "{\n  a: [\n    { id: 1, b: [] },\n    { id: 2, b: { c: 1 } },\n  ],\n}"),
     ("a new member stands behind its siblings and their comments",
-     "{\n  a: 1 // one\n\n  // b: 2,\n}\n", [(("c",), 3)], "{\n  a: 1, // one\n  c: 3\n\n  // b: 2,\n}\n"),
+     "{\n  a: 1 // one\n\n  // b: 2,\n}\n", [(("c",), 3)],
+     "{\n  a: 1, // one\n  c: 3\n\n  // b: 2,\n}\n"),
     ("a removed member takes its comma and its comments along",
      "{\n  // the first\n\n  // of a\n  a: 1, // a too\n  // of b\n  b: 2,\n}\n", [(("a",), GONE)],
      "{\n  // the first\n\n  // of b\n  b: 2,\n}\n"),
     ("the comma before it goes where the file ends without one",
      '{"a": 1, "b": [1, 2]}', [(("b", 1), GONE), (("b", 0), GONE)], '{"a": 1, "b": []}'),
-    ("a changed value is changed in place, in its own quotes",
-     "{ a: 'x', b: \"y\" /* z */, a: 'z' }", [(("b",), "n"), (("a",), "m")],
-     "{ a: 'x', b: \"n\" /* z */, a: 'm' }"),
+    ("a changed value is changed in place, of equal keys the last",
+     "{ a: 'x', b: 1.0 /* z */, a: 'z' }", [(("b",), 1), (("a",), "m")],
+     "{ a: 'x', b: 1 /* z */, a: 'm' }"),
 ]
 # A comment in every gap, numbered.
 COMMENTED = """\
@@ -5348,7 +5503,8 @@ class Editing(unittest.TestCase):
                 self.assertEqual(edit_text(new), new)
 
     def test_keeps_every_comment_when_values_change_or_come(self):
-        for path in (("a",), ("b",), ("b", "x"), ("b", "z"), ("b", "y", 3), ("c",), ("d", 0), ("e",)):
+        for path in (("a",), ("b",), ("b", "x"), ("b", "z"), ("b", "y", 3), ("c",), ("d", 0),
+                     ("e",)):
             with self.subTest(path=path):
                 new = edit_text(COMMENTED, (path, {"new": [True]}))
                 lost = ["11 12 13 14 15 16 17".split(), []][path != ("b",)]
@@ -5361,7 +5517,8 @@ class Editing(unittest.TestCase):
         for wrong in ("{ a: 1, b: [1, true, NaN] }", "{ a: true, b: [1, true, NaN], c: '1' }",
                       "{ a: 1, b: [1, 1, NaN], c: '1' }", "{ a: 1, b: [1, true, NaN], c: 1 }",
                       "{ a: 1.0, b: [1, true, NaN], c: '1' }", "{ a: 1, b: [1, true] c: '1' }",
-                      "{ a: 1, b: [1, true, NaN], c: '1', e: 5 }", "{ b: [1, true, NaN], a: 1, c: '1' }", ""):
+                      "{ a: 1, b: [1, true, NaN], c: '1', e: 5 }",
+                      "{ b: [1, true, NaN], a: 1, c: '1' }", ""):
             with self.subTest(wrong):
                 with self.assertRaises(vllm.ConfigError) as caught:
                     vllm.prove_edit(wrong, wanted, "the-file")
@@ -5374,18 +5531,19 @@ class Editing(unittest.TestCase):
             merge_text("{}", a_block(a_model("a\ud800b")))
         self.assertEqual(caught.exception.cause, "config-not-written")
 
-    def test_two_thousand_rows_take_less_than_two_seconds(self):
+    def test_two_thousand_rows_cost_a_few_readings_of_the_file(self):
         models = [a_model("m%d" % number) for number in range(2000)]
         text = vllm.render_json5({"models": {"providers": {"vllm": a_block(*models)}}})
         served = [model._replace(context_window=8192) for model in models] + [a_model("new")]
-        config = vllm.json5_loads(text)
-        began = time.process_time()
+        times = [time.process_time()]
+        config = vllm.json5_tree(text).value
+        times.append(time.process_time())
         merge = vllm.merge_provider(config, a_block(*served), refresh=True)
         new = vllm.edited_text(text, merge.wanted, "f")
-        took_s = time.process_time() - began
+        times.append(time.process_time())
         rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
         self.assertEqual([row["contextWindow"] for row in rows], [8192] * 2000 + [4096])
-        self.assertLess(took_s, 2)
+        self.assertLess(times[2] - times[1], 12 * (times[1] - times[0]))
 
 
 class Paths(unittest.TestCase):
@@ -5393,7 +5551,8 @@ class Paths(unittest.TestCase):
 
     def test_are_read_as_openclaw_writes_them(self):
         for text, path in (
-                ("models.providers.vllm.models[0].id", ("models", "providers", "vllm", "models", 0, "id")),
+                ("models.providers.vllm.models[0].id",
+                 ("models", "providers", "vllm", "models", 0, "id")),
                 ('agents.defaults.models["vllm/Qwen/Qwen2.5-7B"].params',
                  ("agents", "defaults", "models", "vllm/Qwen/Qwen2.5-7B", "params")),
                 ("a['b.c'][d/e].f-g", ("a", "b.c", "d/e", "f-g")), ("a[\"\\u0041]\"]", ("a", "A]")),
@@ -5411,8 +5570,10 @@ class Paths(unittest.TestCase):
                     vllm.parse_path(text)
 
     def test_values_are_json5_or_text(self):
-        for text, value in (("1", 1), ("true", True), ("'x'", "x"), ("x y", "x y"), ("", ""), ("{a:[1,]}", {"a": [1]}),
-                            ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"), ("null", None), ("{", "{")):
+        for text, value in (("1", 1), ("true", True), ("'x'", "x"), ("x y", "x y"), ("", ""),
+                            ("{a:[1,]}", {"a": [1]}),
+                            ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"), ("null", None),
+                            ("{", "{")):
             with self.subTest(text):
                 self.assertEqual(vllm.parse_assignment("p[\"=\"]=" + text), (("p", "="), value))
         for text in ("", "=1", "a", "a.=1", "a b=1"):
@@ -5424,10 +5585,13 @@ class Paths(unittest.TestCase):
         for before, edit, after in (
                 ({}, (("a", "b", "c"), 1), {"a": {"b": {"c": 1}}}),
                 ({}, (("a", 0, "b"), 1), {"a": [{"b": 1}]}),
-                ({"a": [1]}, (("a", 1), 2), {"a": [1, 2]}), ({"a": [1]}, (("a", "0"), 2), {"a": [2]}),
+                ({"a": [1]}, (("a", 1), 2), {"a": [1, 2]}),
+                ({"a": [1]}, (("a", "0"), 2), {"a": [2]}),
                 ({"a": 1}, (("a",), {"b": 2}), {"a": {"b": 2}}),
-                ({"a": 1, "b": 2}, (("a",), GONE), {"b": 2}), ({"a": [1, 2]}, (("a", 0), GONE), {"a": [2]}),
-                ({"a": 1}, (("b", "c"), GONE), {"a": 1}), ({"a": [1]}, (("a", 1), GONE), {"a": [1]})):
+                ({"a": 1, "b": 2}, (("a",), GONE), {"b": 2}),
+                ({"a": [1, 2]}, (("a", 0), GONE), {"a": [2]}),
+                ({"a": 1}, (("b", "c"), GONE), {"a": 1}),
+                ({"a": [1]}, (("a", 1), GONE), {"a": [1]})):
             with self.subTest(edit=edit):
                 original = copy.deepcopy(before)
                 self.assertEqual(vllm.apply_edits(before, [vllm.Edit(*edit)]), after)
@@ -5438,8 +5602,8 @@ class Paths(unittest.TestCase):
                 ({"a": 1}, ("a", "b"), "a: not written: there is no b in a number"),
                 ({"a": {"b": []}}, ("a", "b", "c"), "a.b: not written: there is no c in an array"),
                 ({"a": None}, ("a", "b", "c"), "a: not written: there is no b in null"),
-                ({"a": {}}, ("a", 0), "a: not written: there is no [0] in an object"),
-                ({"a": [1]}, ("a", 2), "a: not written: there is no [2] in an array"),
+                ({"a": {}}, ("a", 0), "a: not written: there is no 0 in an object"),
+                ({"a": [1]}, ("a", 2), "a: not written: there is no 2 in an array"),
                 ([], ("a",), "the top level: not written: there is no a in an array")):
             for value in (1, GONE):
                 with self.subTest(path=path, value=value):
@@ -5464,7 +5628,8 @@ class Merging(unittest.TestCase):
     def changed_lines(self, text, block, **options):
         """Return the lines that a merge takes and adds, as a diff has them, and its Merge."""
         new, merge = merge_text(text, block, **options)
-        diff = [line for line in difflib.ndiff(text.splitlines(), new.splitlines()) if line[0] in "+-"]
+        diff = [line for line in difflib.ndiff(text.splitlines(),
+                                               new.splitlines()) if line[0] in "+-"]
         self.assertEqual(merge_text(new, block, **options)[0], new, "the second run")
         return diff, merge
 
@@ -5480,7 +5645,9 @@ class Merging(unittest.TestCase):
     def test_page_example_is_refreshed_in_two_lines(self):
         block = a_block(a_model("your-model-id", 8192))
         diff, _ = self.changed_lines(PAGE_EXAMPLE, block, refresh=True)
-        self.assertEqual(diff, ["-             contextWindow: 128000,", "+             contextWindow: 8192,",
+        self.assertEqual(diff,
+                         ["-             contextWindow: 128000,",
+                          "+             contextWindow: 8192,",
                                 "-             maxTokens: 8192,", "+             maxTokens: 4096,"])
 
     def test_page_example_with_a_row_that_lacks_its_cost(self):
@@ -5524,7 +5691,8 @@ class Merging(unittest.TestCase):
 
     def row_after(self, row, model=None, evidence=None, block=None, **options):
         config = {"models": {"providers": {"vllm": dict(block or {}, models=[row])}}}
-        new, _ = merge_text(json.dumps(config), a_block(model or a_model(), evidence=evidence), **options)
+        new, _ = merge_text(json.dumps(config), a_block(model or a_model(), evidence=evidence),
+                            **options)
         return vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"][0]
 
     def test_pins_stay_and_what_is_lacking_fits_them(self):
@@ -5536,7 +5704,8 @@ class Merging(unittest.TestCase):
                 ("answer", {"maxTokens": 7}, {}, {"maxTokens": 7, "contextWindow": 40960}),
                 ("provider's window", {}, {"block": {"contextWindow": 6000}},
                  {"contextWindow": None, "maxTokens": 3000}),
-                ("provider's answer", {}, {"block": {"maxTokens": 9}}, {"contextWindow": 40960, "maxTokens": None}),
+                ("provider's answer", {}, {"block": {"maxTokens": 9}},
+                 {"contextWindow": 40960, "maxTokens": None}),
                 ("refresh", {"contextWindow": 9, "maxTokens": 9}, {"refresh": True},
                  {"contextWindow": 40960, "maxTokens": 8192}),
                 ("refresh, unknown", {"contextWindow": 9, "maxTokens": 9},
@@ -5548,9 +5717,11 @@ class Merging(unittest.TestCase):
                  {"compat": {"supportsTools": True, "thinkingFormat": "qwen"}, "reasoning": True}),
                 ("compat pinned", {"compat": {"thinkingFormat": "zai"}}, {"evidence": thinking},
                  {"compat": {"thinkingFormat": "zai"}}),
-                ("no reasoning", {"reasoning": False}, {"evidence": thinking}, {"reasoning": False, "compat": None})):
+                ("no reasoning", {"reasoning": False}, {"evidence": thinking},
+                 {"reasoning": False, "compat": None})):
             with self.subTest(what):
-                found = self.row_after(dict(row, id="tiny-qwen3"), **dict({"model": model}, **options))
+                found = self.row_after(dict(row, id="tiny-qwen3"),
+                                       **dict({"model": model}, **options))
                 self.assertEqual({key: found.get(key) for key in wanted}, wanted)
 
     def test_what_it_writes_is_valid(self):
@@ -5558,11 +5729,13 @@ class Merging(unittest.TestCase):
         for text in ("{}", PAGE_EXAMPLE, PAGE_CUSTOM_URL):
             for wildcard in (False, True):
                 with self.subTest(text=text, wildcard=wildcard):
-                    new, _ = merge_text(text, a_block(evidence=evidence), wildcard=wildcard, primary="vllm/tiny-qwen3")
+                    new, _ = merge_text(text, a_block(evidence=evidence), wildcard=wildcard,
+                                        primary="vllm/tiny-qwen3")
                     self.assertEqual(vllm.schema_faults(vllm.json5_loads(new)), [])
 
     def test_rows_no_longer_served_are_kept_and_reported(self):
-        config = {"models": {"providers": {"vllm": {"models": [{"id": "old"}, {"id": "tiny-qwen3"}, {"id": "older"}]}}}}
+        config = {"models": {"providers": {"vllm": {"models": [{"id": "old"}, {"id": "tiny-qwen3"},
+                                                               {"id": "older"}]}}}}
         new, merge = merge_text(json.dumps(config), a_block())
         rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
         self.assertEqual([row["id"] for row in rows], ["old", "tiny-qwen3", "older"])
@@ -5577,16 +5750,22 @@ class Merging(unittest.TestCase):
         self.assertEqual(merge.unserved, [])
 
     def test_what_the_block_says_of_the_server_stays(self):
-        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses", "models": []}
+        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses",
+                 "models": []}
         config = {"models": {"providers": {"vLLM": block}}}
-        for options, wanted in (({}, "http://other:9/v1/"), ({"replace_base_url": True}, "http://127.0.0.1:8000/v1")):
+        for options, wanted in (({}, "http://other:9/v1/"),
+                                ({"replace_base_url": True}, "http://127.0.0.1:8000/v1")):
             with self.subTest(options=options):
-                found = vllm.json5_loads(merge_text(json.dumps(config), a_block(), **options)[0])["models"]["providers"]
+                found = vllm.json5_loads(merge_text(json.dumps(config), a_block(),
+                                                    **options)[0])["models"]["providers"]
                 self.assertEqual(list(found), ["vLLM"])
-                self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"], found["vLLM"]["api"]),
+                self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"],
+                                  found["vLLM"]["api"]),
                                  (wanted, "mine", "openai-responses"))
-        same_place = {"models": {"providers": {"vllm": dict(a_block(), baseUrl="http://127.0.0.1:8000/v1/")}}}
-        self.assertEqual(vllm.merge_provider(same_place, a_block(), replace_base_url=True).wanted, same_place)
+        same_place = {"models": {"providers": {"vllm": dict(a_block(),
+                                                            baseUrl="http://127.0.0.1:8000/v1/")}}}
+        self.assertEqual(vllm.merge_provider(same_place, a_block(), replace_base_url=True).wanted,
+                         same_place)
 
     def test_no_api_key_is_added_beside_another_credential(self):
         for block, wanted in (({}, True), ({"headers": {"X-Team": "a"}}, True),
@@ -5597,7 +5776,9 @@ class Merging(unittest.TestCase):
                 self.assertEqual("apiKey" in merge.wanted["models"]["providers"]["vllm"], wanted)
 
     def test_wildcard_asks_for_discovery_and_adds_no_rows(self):
-        for config in ({}, {"models": {"providers": {"vllm": {"baseUrl": "http://x/v1", "models": [{"id": "a"}]}}}},
+        for config in ({},
+                       {"models": {"providers": {"vllm": {"baseUrl": "http://x/v1",
+                                                          "models": [{"id": "a"}]}}}},
                        {"agents": {"defaults": {"models": {"openai/x": {}}}}}):
             with self.subTest(config=config):
                 text = json.dumps(config)
@@ -5611,12 +5792,16 @@ class Merging(unittest.TestCase):
         self.assertEqual(merge.wanted, config)
 
     def test_primary_is_set_whatever_is_there(self):
-        for model, wanted in ((None, {"primary": "vllm/m"}), ("openai/x", "vllm/m"), ({}, {"primary": "vllm/m"}),
-                              ({"primary": "a/b", "fallbacks": ["c/d"]}, {"primary": "vllm/m", "fallbacks": ["c/d"]}),
-                              ({"fallbacks": ["c/d"]}, {"fallbacks": ["c/d"], "primary": "vllm/m"})):
+        for model, wanted in ((None, {"primary": "vllm/m"}), ("openai/x", "vllm/m"),
+                              ({}, {"primary": "vllm/m"}),
+                              ({"primary": "a/b", "fallbacks": ["c/d"]},
+                               {"primary": "vllm/m", "fallbacks": ["c/d"]}),
+                              ({"fallbacks": ["c/d"]},
+                               {"fallbacks": ["c/d"], "primary": "vllm/m"})):
             with self.subTest(model=model):
                 config = {} if model is None else {"agents": {"defaults": {"model": model}}}
-                new = vllm.json5_loads(merge_text(json.dumps(config), a_block(), primary="vllm/m")[0])
+                new = vllm.json5_loads(merge_text(json.dumps(config), a_block(),
+                                                  primary="vllm/m")[0])
                 self.assertEqual(new["agents"]["defaults"]["model"], wanted)
 
     def test_a_second_provider_stands_beside_the_first(self):
@@ -5632,17 +5817,22 @@ class Merging(unittest.TestCase):
                 ("the models", "{ models: { $include: 'm.json5' } }", {"m.json5": "{}"}, "m.json5"),
                 ("beside the place", "{ $include: 'base.json5', a: 1 }",
                  {"base.json5": "{ models: {} }"}, "base.json5"),
-                ("elsewhere", "{ $include: 'base.json5', a: 1 }", {"base.json5": "{ channels: {} }"}, None),
+                ("elsewhere", "{ $include: 'base.json5', a: 1 }",
+                 {"base.json5": "{ channels: {} }"}, None),
                 ("further down", "{ $include: 'base.json5', a: 1 }",
-                 {"base.json5": "{ $include: 'b.json5', c: 1 }", "b.json5": "{ models: {} }"}, "base.json5"),
+                 {"base.json5": "{ $include: 'b.json5', c: 1 }", "b.json5": "{ models: {} }"},
+                 "base.json5"),
                 ("the block", "{ models: { providers: { VLLM: { $include: 'v.json5' } } } }",
                  {"v.json5": "{}"}, "v.json5"),
                 ("the key of the block",
-                 "{ models: { providers: { vllm: { $include: 'v.json5', baseUrl: 'http://x' } } } }",
+                 "{ models: { providers: { vllm: {"
+                 " $include: 'v.json5', baseUrl: 'http://x' } } } }",
                  {"v.json5": "{ apiKey: 'x' }"}, "v.json5"),
-                ("the rows", "{ models: { providers: { vllm: { models: { $include: %s } } } } }" % rows,
+                ("the rows",
+                 "{ models: { providers: { vllm: { models: { $include: %s } } } } }" % rows,
                  {"models.json5": "[]", "more.json5": "[]"}, "models.json5"),
-                ("a row", "{ models: { providers: { vllm: { models: [{ $include: 'r.json5' }] } } } }",
+                ("a row",
+                 "{ models: { providers: { vllm: { models: [{ $include: 'r.json5' }] } } } }",
                  {"r.json5": "{ id: 'x' }"}, "r.json5"),
                 ("a file not read", "{ $include: 'x.json5', a: 1 }", {}, "x.json5"),
                 ("no include", "{}", {}, None)):
@@ -5664,12 +5854,12 @@ class Merging(unittest.TestCase):
 
 
 class Json5Writer:
-    """Writes a value as JSON5 in a random style: comments in every gap, quotes, commas, line ends."""
+    """Writes a value as JSON5 in a random style: comments in every gap, quotes, commas."""
 
     def __init__(self, chance):
         self.chance = chance
         self.newline = chance.choice(["\n", "\n", "\r\n", "\r"])
-        self.wild = chance.random() < 0.4                # else lines and indentation, as people write
+        self.wild = chance.random() < 0.4                # else as people write
         self.unit = chance.choice(["  ", "    ", "\t", " "])
         self.comments = chance.choice([0.0, 0.1, 0.4])
         self.quotes = chance.choice(["\"", "'", "\"'"])
@@ -5692,7 +5882,8 @@ class Json5Writer:
                 self.newline + indent + "// " + words + self.newline,
                 " /* " + words + self.newline + " * more */ ", "//" + words + "\u2028"])
         if self.wild:
-            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0", self.newline * 2 + indent])
+            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0",
+                                       self.newline * 2 + indent])
         return self.newline + indent if own_line else ""
 
     def value(self, value, indent):
@@ -5707,9 +5898,13 @@ class Json5Writer:
         members = []
         for key in value:
             if isinstance(value, dict) and self.chance.random() < self.doubles:
-                members.append(self.key(key) + ":" + self.value(self.chance.choice([None, "decoy", {}]), inner))
-            prefix = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ") if isinstance(value, dict) else ""
-            members.append(prefix + self.value(value[key] if isinstance(value, dict) else key, inner))
+                members.append(self.key(key) + ":" + self.value(self.chance.choice([None, "decoy",
+                                                                                    {}]), inner))
+            prefix = ""
+            if isinstance(value, dict):
+                prefix = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ")
+            members.append(prefix + self.value(value[key] if isinstance(value, dict) else key,
+                                               inner))
         text = left
         for index, member in enumerate(members):
             text += (" " if one_line else self.gap(inner, True)) + member + self.gap(inner)
@@ -5730,16 +5925,25 @@ def random_config(chance, model_ids):
 
     rows = []
     for model_id in chance.sample(model_ids, chance.randrange(len(model_ids))):
-        row = {"id": model_id, "name": "it's \"%s\" \u2028" % model_id, "reasoning": chance.random() < 0.5,
-               "input": ["text"], "cost": {"input": 1}, "contextWindow": chance.choice([100, 4096, 1e6]),
-               "maxTokens": chance.choice([1, 2048]), "compat": {"supportsTools": False}, "params": {}}
-        rows.append({key: value for key, value in row.items() if key == "id" or chance.random() < 0.6})
+        row = {"id": model_id, "name": "it's \"%s\" \u2028" % model_id,
+               "reasoning": chance.random() < 0.5,
+               "input": ["text"], "cost": {"input": 1},
+               "contextWindow": chance.choice([100, 4096, 1e6]),
+               "maxTokens": chance.choice([1, 2048]), "compat": {"supportsTools": False},
+               "params": {}}
+        rows.append({key: value for key,
+                     value in row.items() if key == "id" or chance.random() < 0.6})
     chance.shuffle(rows)
-    block = {"baseUrl": "http://other/v1", "apiKey": "${K}", "headers": {"a": "b"}, "models": rows, "maxTokens": 77}
-    block = {key: block[key] for key in chance.sample(sorted(block), chance.randrange(len(block) + 1))}
-    providers = dict(maybe(0.4, {"openai": {"models": [{"id": "gpt", "name": "x"}]}}), **maybe(0.6, {"VlLm": block}))
-    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]}, {"primary": "vllm/" + model_ids[0]}])
-    defaults = dict(maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}}), **({} if model is None else {"model": model}))
+    block = {"baseUrl": "http://other/v1", "apiKey": "${K}", "headers": {"a": "b"}, "models": rows,
+             "maxTokens": 77}
+    block = {key: block[key] for key in chance.sample(sorted(block),
+                                                      chance.randrange(len(block) + 1))}
+    providers = dict(maybe(0.4, {"openai": {"models": [{"id": "gpt", "name": "x"}]}}),
+                     **maybe(0.6, {"VlLm": block}))
+    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]},
+                           {"primary": "vllm/" + model_ids[0]}])
+    defaults = dict(maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}}),
+                    **({} if model is None else {"model": model}))
     config = dict(maybe(0.7, {"models": dict(maybe(0.7, {"providers": providers}), mode="merge")}),
                   **maybe(0.6, {"agents": maybe(0.8, {"defaults": defaults})}))
     config.update(maybe(0.5, {"gateway": {"port": 18789, "empty": {}, "list": [],
@@ -5765,7 +5969,8 @@ def expected_merge(config, block, wildcard, primary, refresh):
             if row is None:
                 known.setdefault("models", []).append(served)
                 continue
-            window = served["contextWindow"] if refresh else row.get("contextWindow", served["contextWindow"])
+            window = served["contextWindow"] if refresh else row.get("contextWindow",
+                                                                     served["contextWindow"])
             budget = min(8192, int(window) // 2)
             row.setdefault("name", served["name"])
             pinned_off = row.get("reasoning") is False
@@ -5780,7 +5985,8 @@ def expected_merge(config, block, wildcard, primary, refresh):
             if "compat" in served and not pinned_off:
                 row["compat"] = dict(served["compat"], **row.get("compat", {}))
     if wildcard:
-        config.setdefault("agents", {}).setdefault("defaults", {}).setdefault("models", {})["vllm/*"] = {}
+        config.setdefault("agents", {}).setdefault("defaults", {}).setdefault("models",
+                                                                              {})["vllm/*"] = {}
     if primary:
         defaults = config.setdefault("agents", {}).setdefault("defaults", {})
         if isinstance(defaults.get("model"), str):
@@ -5814,7 +6020,8 @@ class AnyFile(unittest.TestCase):
         new, merge = merge_text(text, block, **options)
         wanted = expected_merge(config, block, **options)
         self.assertTrue(same(vllm.json5_tree(new).value, wanted), "the merge of the parsed inputs")
-        self.assertEqual([words for words in comments_of(new) if "seen" not in words], comments_of(text))
+        self.assertEqual([words for words in comments_of(new) if "seen" not in words],
+                         comments_of(text))
         known = vllm._get(config, "models", "providers", "VlLm", "models") or []
         unserved = {row["id"] for row in known} - set(served)
         self.assertEqual(set(merge.unserved), set() if options["wildcard"] else unserved)
@@ -5825,7 +6032,8 @@ class AnyFile(unittest.TestCase):
         path = chance.choice(paths_of(config) + [("a",)])
         value = chance.choice([GONE, GONE, 1, "it's", {"new": [True, {}]}, []])
         if value is not GONE and chance.random() < 0.5:
-            objects = [found for found in paths_of(config) if isinstance(vllm._get(config, *found), dict)]
+            objects = [found for found in paths_of(config) if isinstance(vllm._get(config, *found),
+                                                                         dict)]
             path = chance.choice(objects + [()]) + chance.choice([("new",), ("new", "er")])
         wanted = vllm.apply_edits(config, [vllm.Edit(path, value)])
         new = edit_text(text, (path, value))
@@ -5837,7 +6045,7 @@ class AnyFile(unittest.TestCase):
             self.check_comments_gone(text, new, path)
 
     def check_comments_gone(self, text, new, path):
-        """Check that what a member was removed with are its own comments: in it, beside it, right above."""
+        """Check that a member took its own comments: those in it, beside it and right above."""
         node = vllm.json5_tree(text)
         for key in path[:-1]:
             node = dict(children_of(node))[key][1]
@@ -5846,7 +6054,8 @@ class AnyFile(unittest.TestCase):
             return
         start, end = found[0][0], found[0][1].end
         left = comments_of(new)
-        comments = [match for match in re.finditer(vllm._JSON5_TOKEN, text) if match.group()[0] == "/"]
+        comments = [match for match in re.finditer(vllm._JSON5_TOKEN,
+                                                   text) if match.group()[0] == "/"]
         for match in comments:
             if start <= match.start() < end:
                 self.assertNotIn(match.group(), left)
@@ -5854,7 +6063,8 @@ class AnyFile(unittest.TestCase):
                  if match.group() not in left and not start <= match.start() < end]
         spans = sorted(spans + [(start, end)])
         for (_, before), (after, _) in zip(spans, spans[1:]):
-            gap = re.sub("\r\n|[\r\u2028]", "\n", re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after]))
+            gap = re.sub("\r\n|[\r\u2028]", "\n",
+                         re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after]))
             above = r"\A[^\S\n]*\n?[^\S\n]*\Z"           # no blank line, nothing between
             beside = r"\A[^\S\n]*\Z|,[^\S\n]*\Z"         # or behind the comma that goes with it
             self.assertRegex(gap, above if after <= start else beside)
@@ -5889,13 +6099,14 @@ def children_of(node):
 
 
 def siblings(text, path, gone):
-    """Return the texts of what stands beside a path, on each level; at its end all, when it is `gone`."""
+    """Return the texts of what stands beside a path on each level; at its end all, when `gone`."""
     node, found = vllm.json5_tree(text), []
     for depth, key in enumerate(path):
         children = children_of(node)
         own = [child for name, (_, child) in children if name == key]
         last = gone and depth == len(path) - 1
-        found.append([text[start:child.end] for name, (start, child) in children if last or name != key])
+        found.append([text[start:child.end] for name,
+                      (start, child) in children if last or name != key])
         if not own:
             break
         node = own[-1]
@@ -5919,14 +6130,17 @@ class ConfigVerb(Case):
     ROW = "models.providers.vllm.models[0]"
 
     def read(self):
-        with io.open(self.path(".openclaw", "openclaw.json"), encoding="utf-8", newline="") as source:
+        with io.open(self.path(".openclaw", "openclaw.json"), encoding="utf-8",
+                     newline="") as source:
             return source.read()
 
     def test_sets_and_unsets_in_the_order_given(self):
         self.configure("// mine\n{ models: {} }\n")
-        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2", "--unset", "gateway.port",
+        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2", "--unset",
+                "gateway.port",
                 "--set", "gateway.bind=lan", "--set", "logging.level='debug'"]
-        wanted = "// mine\n{ models: {}, gateway: { bind: \"lan\" }, logging: { level: \"debug\" } }\n"
+        wanted = ("// mine\n"
+                  '{ models: {}, gateway: { bind: "lan" }, logging: { level: "debug" } }\n')
         self.check(self.run_main(*argv), 0, out=wanted)
         self.assertEqual(self.read(), "// mine\n{ models: {} }\n")
         result = self.run_main(*argv + ["--dry-run"])
@@ -5942,14 +6156,17 @@ class ConfigVerb(Case):
         self.assertEqual(self.read(), "{\n  gateway: { port: 1 },\n}\n")
 
     def test_refuses_what_is_no_path_or_leads_nowhere(self):
-        text = "{ models: { providers: { vllm: { baseUrl: 'http://h/v1', models: [{ id: 'a', name: 'a' }] } } } }"
+        text = ("{ models: { providers: { vllm: {"
+                " baseUrl: 'http://h/v1', models: [{ id: 'a', name: 'a' }] } } } }")
         self.configure(text)
         for argv, status, err in (
-                (["--set", "a..b=1"], 2, "a..b: not PATH=VALUE"), (["--set", "a"], 2, "not PATH=VALUE"),
+                (["--set", "a..b=1"], 2, "a..b: not PATH=VALUE"),
+                (["--set", "a"], 2, "not PATH=VALUE"),
                 (["--unset", "a[b"], 2, "a[b is not a path"),
                 (["--set", "models.providers.vllm.baseUrl.x=1"], 3, "there is no x in a string"),
-                (["--set", "models.providers.vllm.models[2].x=1"], 3, "there is no [2] in an array"),
-                (["--set", self.ROW + ".contextWindow=-1"], 3, "contextWindow: expected a number above 0"),
+                (["--set", "models.providers.vllm.models[2].x=1"], 3, "there is no 2 in an array"),
+                (["--set", self.ROW + ".contextWindow=-1"], 3,
+                 "contextWindow: expected a number above 0"),
                 (["--unset", self.ROW + ".id"], 3, "models.providers.vllm.models.0.id"),
                 (["--set", "models=text"], 3, "models: expected an object"),
                 (["--check", "--write"], 2, "--check does not go with --write"),
@@ -5958,15 +6175,19 @@ class ConfigVerb(Case):
                 (["--set", "a=1", "--dry-run"], 2, "--write does not go with --dry-run"),
                 (["--json"], 2, "--json goes with --check")):
             with self.subTest(argv=argv):
-                argv = ["config"] + argv + ["--write"] * (argv[0] != "--check" and "--json" not in argv)
+                if argv[0] not in ("--check", "--json"):
+                    argv = argv + ["--write"]
+                argv = ["config"] + argv
                 self.check(self.run_main(*argv), status, out="", err=err)
                 self.assertEqual(self.read(), text)
                 self.assertFalse(os.path.exists(self.path(".openclaw", "openclaw.json.bak")))
 
     def test_fixes_a_file_with_other_faults_and_keeps_its_warnings(self):
         self.configure("{ models: { providers: { vllm: { baseUrl: 'http://h/v1', models: ["
-                       "{ id: 'a', name: 'a', contextWindow: 'x' }, { id: 'b', name: 'b', maxTokens: 0 }] } } } }")
-        self.check(self.run_main("config", "--write", "--unset", "models.providers.vllm.models[0]"), 0)
+                       "{ id: 'a', name: 'a', contextWindow: 'x' },"
+                       " { id: 'b', name: 'b', maxTokens: 0 }] } } } }")
+        self.check(self.run_main("config", "--write", "--unset", "models.providers.vllm.models[0]"),
+                   0)
         self.assertNotIn("'a'", self.read())
         self.check(self.run_main("config", "--write", "--set", self.ROW + ".maxTokens=5"), 0)
         self.check(self.run_main("config", "--check"), 0, out="valid")
@@ -5982,7 +6203,8 @@ class ConfigVerb(Case):
         self.check(self.run_main("config", "--write", "--set", "gateway.port=1"), 0)
 
     def test_shows_no_key(self):
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "apiKey": KEY, "models": []}}}})
+        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "apiKey": KEY,
+                                                          "models": []}}}})
         for argv in (["--set", "a.b=1"], ["--dry-run", "--unset", "models.providers.vllm.apiKey"],
                      ["--set", "models.providers.vllm.apiKey=sk-another-key-1"]):
             with self.subTest(argv=argv):
@@ -5994,7 +6216,8 @@ class ConfigVerb(Case):
         url = self.demo()
         env = {"VLLM_API_KEY": "vllm-local"}
         self.configure("{\n  models: { providers: { vllm: {\n    baseUrl: %s,\n    models: [\n"
-                       "      // the old one\n      { id: 'old', name: 'old' },\n    ],\n  } } },\n}\n" % json.dumps(url))
+                       "      // the old one\n      { id: 'old', name: 'old' },\n"
+                       "    ],\n  } } },\n}\n" % json.dumps(url))
         result = self.run_main("config", "--write", env=env)
         self.check(result, 0, err="kept, though the server does not serve it: old\n"
                                   "  to remove: python3 openclaw_vllm.py config --write --prune")
@@ -6005,7 +6228,8 @@ class ConfigVerb(Case):
         self.check(self.run_main("config", "--write", "--prune", env=env), 0)
         self.assertEqual(self.read(), written.replace(
             "      // the old one\n      { id: 'old', name: 'old' },\n", ""))
-        self.check(self.run_main("config", "--write", "--prune", env=env), 0, err="nothing to change")
+        self.check(self.run_main("config", "--write", "--prune", env=env), 0,
+                   err="nothing to change")
         rows = vllm.json5_loads(self.read())["models"]["providers"]["vllm"]["models"]
         adapter = [row for row in rows if "lora" in row["id"]][0]
         base = [row for row in rows if row["id"] == "demo/Qwen3-8B"][0]
@@ -6014,31 +6238,38 @@ class ConfigVerb(Case):
 
     def test_prunes_nothing_when_the_server_cannot_be_asked_or_serves_nothing(self):
         for answer, status in (({"data": []}, 1), ({"error": "no"}, 4)):
-            with self.subTest(status=status), loopback(lambda request: (200, {}, answer)) as (origin, _):
+            with self.subTest(status=status), loopback(lambda request: (200, {},
+                                                                        answer)) as (origin, _):
                 self.declare(origin + "/v1")
                 before = self.read()
-                self.check(self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"}), status)
+                self.check(self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"}),
+                           status)
                 self.assertEqual(self.read(), before)
 
     def test_writes_no_row_for_what_is_no_chat_model(self):
-        paths = {"/v1/models": {}, "/v1/chat/completions": {}}
-        for openapi, status in (({"paths": paths}, 0), ({"paths": {"/v1/models": {}}}, 4), (None, 0)):
+        chats = {"paths": {"/v1/models": {}, "/v1/chat/completions": {}}}
+        embeds = {"paths": {"/v1/models": {}, "/v1/embeddings": {}}}
+        for openapi, posted, status in ((chats, 404, 0), (embeds, 400, 4), (None, 400, 0),
+                                        (None, 404, 4)):
             def answer(request):
                 if request.target.endswith("/models"):
                     return 200, {}, {"data": [{"id": "m", "max_model_len": 4096}]}
+                if request.method == "POST":
+                    return posted, {}, {"detail": "Not Found"}
                 return (404, {}, b"") if openapi is None else (200, {}, openapi)
 
-            with self.subTest(openapi=openapi), loopback(answer) as (origin, requests):
-                result = self.run_main("config", "--base-url", origin + "/v1", env={"VLLM_API_KEY": "k"})
+            with self.subTest(openapi=openapi, posted=posted), loopback(answer) as (origin, _):
+                env = {"VLLM_API_KEY": "k"}
+                result = self.run_main("config", "--base-url", origin + "/v1", env=env)
                 self.check(result, status, err="" if status == 0 else "m does not chat")
                 self.assertEqual('id: "m"' in result.out, status == 0)
-                self.assertEqual([request.target for request in requests], ["/v1/models", "/openapi.json"])
 
     def test_says_whose_id_shows_that_a_model_thinks(self):
         rows = [{"id": "fast", "root": "/models/Qwen3-8B"}, {"id": "Qwen3-8B", "root": "/m/other"},
                 {"id": "plain", "root": "/models/Llama-3"}, {"id": "some-r1"}]
         with loopback(lambda request: (200, {}, {"data": rows})) as (origin, _):
-            result = self.run_main("config", "--base-url", origin + "/v1", env={"VLLM_API_KEY": "k"})
+            result = self.run_main("config", "--base-url", origin + "/v1",
+                                   env={"VLLM_API_KEY": "k"})
         self.check(result, 0)
         notes = re.findall("(?<=// by its )[^:\n]*", result.out)
         self.assertEqual(notes, ["root, Qwen3-8B", "name", "name"])
@@ -6046,9 +6277,11 @@ class ConfigVerb(Case):
         self.assertEqual([row["reasoning"] for row in rows], [True, True, False, True])
 
     def test_says_what_openclaw_needs_to_trust_an_authority(self):
-        result = self.run_main("config", "--base-url", self.demo(), "--ca-file", self.write("ca's.pem", ""),
+        result = self.run_main("config", "--base-url", self.demo(), "--ca-file",
+                               self.write("ca's.pem", ""),
                                env={"VLLM_API_KEY": "vllm-local"})
-        self.check(result, 0, err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(self.path("ca's.pem")))
+        self.check(result, 0,
+                   err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(self.path("ca's.pem")))
 
     def test_needs_a_home_to_write_to(self):
         self.home = ""
@@ -6137,10 +6370,12 @@ class Writing(unittest.TestCase):
             with self.subTest(mode=oct(mode)):
                 self.put(mode=mode)
                 vllm.write_config(self.path, OLD, NEW)
-                modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (self.path, self.path + ".bak")]
+                modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (self.path,
+                                                                          self.path + ".bak")]
                 self.assertEqual(modes, [mode, mode])
 
-    @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "only root may give files away")
+    @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0,
+                         "only root may give files away")
     def test_keeps_the_owner_of_the_file(self):
         self.put()
         os.chown(self.path, 12345, 54321)
@@ -6205,8 +6440,9 @@ class Writing(unittest.TestCase):
         self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
 
     def test_any_fault_of_the_system_leaves_the_old_file_and_says_what_to_do(self):
-        full, broken = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError(errno.EIO, os.strerror(errno.EIO))
-        denied, busy = OSError(errno.EACCES, os.strerror(errno.EACCES)), OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        full, broken, denied, busy = [
+            OSError(code, os.strerror(code))
+            for code in (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EBUSY)]
         faults = [
             ("opening the temporary file", "os.open", 1, denied, None, "ls -ld"),
             ("no room for it", "os.open", 1, full, None, "free some space"),
@@ -6229,7 +6465,8 @@ class Writing(unittest.TestCase):
                 continue
             with self.subTest(what):
                 self.put()
-                real = getattr({"os": os, "builtins": builtins}[name.split(".")[0]], name.split(".")[1])
+                real = getattr({"os": os, "builtins": builtins}[name.split(".")[0]],
+                               name.split(".")[1])
                 with mock.patch(name, failing(real, call, error, wrap)):
                     refused = self.assert_refused(words=os.strerror(error.errno))
                 self.assertIn(hint, refused.hint)
@@ -6295,7 +6532,8 @@ class Writing(unittest.TestCase):
             with open(os.path.join(self.home, name), "w"):
                 pass
         vllm.write_config(self.path, OLD, NEW)
-        self.assertEqual({name: os.path.exists(os.path.join(self.home, name)) for name in names}, names)
+        self.assertEqual({name: os.path.exists(os.path.join(self.home, name)) for name in names},
+                         names)
 
     @unittest.skipUnless(hasattr(os, "link"), "needs links")
     def test_leaves_the_old_file_to_other_hard_links(self):
@@ -6312,7 +6550,8 @@ class Writing(unittest.TestCase):
         os.chmod(self.home, 0o500)
         self.addCleanup(os.chmod, self.home, 0o700)
         self.assertIn("ls -ld " + self.home, self.assert_refused(words="ermission denied").hint)
-        self.assert_refused(None, "ermission denied", os.path.join(self.home, "new", "openclaw.json"))
+        self.assert_refused(None, "ermission denied",
+                            os.path.join(self.home, "new", "openclaw.json"))
         self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
 
     def test_refuses_a_write_protected_file(self):
@@ -6475,21 +6714,26 @@ class DoctorTest(unittest.TestCase):
         self.env = {"OPENCLAW_STATE_DIR": self.folder, "VLLM_API_KEY": "vllm-local"}
 
     def configure(self, config):
-        write(os.path.join(self.folder, "openclaw.json"), config if isinstance(config, str) else json.dumps(config))
+        write(
+            os.path.join(self.folder, "openclaw.json"),
+            config if isinstance(config, str) else json.dumps(config))
 
     def declare(self, url, defaults=None, **row):
         """Write a config with one declared model at the server `url`."""
         block = {"baseUrl": url + "/v1", "models": [dict({"id": "qwen", "name": "Qwen"}, **row)]}
-        self.configure({"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
+        self.configure(
+            {"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
 
     def doctor(self, *argv):
         """Return (exit status, [finding]) of `doctor --json`, its shape checked."""
         status, out, err = run(["doctor", "--json"] + list(argv), self.env)
         report = json.loads(out)
         self.assertEqual(set(report), {"ok", "findings"})
-        self.assertEqual(report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
+        self.assertEqual(
+            report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
         for finding in report["findings"]:
-            self.assertEqual(set(finding), {"check", "status", "cause", "summary", "fix", "command"})
+            self.assertEqual(
+                set(finding), {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
         self.assertTrue(not err or err.startswith("warning: the key of "), err)
@@ -6508,12 +6752,14 @@ class DoctorTest(unittest.TestCase):
         """Assert that `cause` is the one warning and nothing fails; return its finding."""
         status, findings = self.doctor(*argv)
         warned = [finding for finding in findings if finding["status"] in ("fail", "warn")]
-        self.assertEqual([(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned)
+        self.assertEqual(
+            [(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned
+        )
         self.assertEqual(status, 0)
         return warned[0]
 
     def heal(self, cause, exit_status):
-        """Assert that a finding names `cause`, and that it is gone when a shell has run its command."""
+        """Assert that a finding names `cause`, and that a shell that runs its command ends it."""
         def findings():
             status, found = self.doctor("--probe")
             return status, [finding for finding in found
@@ -6522,9 +6768,11 @@ class DoctorTest(unittest.TestCase):
         status, found = findings()
         self.assertEqual((status, len(found)), (exit_status, 1), found)
         self.assertIn(" config --write --", found[0]["command"])
-        env = dict(self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
-        with subprocess.Popen(["sh", "-c", found[0]["command"]], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        env = dict(
+            self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
+        with subprocess.Popen(
+                ["sh", "-c", found[0]["command"]], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             said = process.communicate(timeout=WAIT_S)[0]
         self.assertEqual(process.returncode, 0, said)
         self.assertEqual(findings()[1], [])
@@ -6539,20 +6787,31 @@ class DoctorTest(unittest.TestCase):
         for key in (None, "sk-secret-of-the-test"):
             self.env["VLLM_API_KEY"] = key or "vllm-local"
             for more in ([], ["--probe"]):
-                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (url, requests):
+                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (
+                        url, requests):
                     status, findings = self.doctor("--base-url", url + "/v1", *more)
-                    self.assertEqual((status, {finding["status"] for finding in findings}), (0, {"ok"}), findings)
+                    self.assertEqual(
+                        (status, {finding["status"] for finding in findings}), (0, {"ok"}), findings
+                    )
                     posts = {request.path for request in requests if request.method == "POST"}
-                    self.assertEqual(posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
+                    self.assertEqual(
+                        posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
 
     def test_the_server_is_described(self):
         models = [QWEN_ROW, dict(QWEN_ROW, id="alias"),
                   {"id": "sql", "root": "/adapters/sql", "parent": "qwen", "max_model_len": None}]
         with loopback(healthy(models=models)) as (url, _):
-            findings = {finding["check"]: finding["summary"] for finding in self.doctor("--base-url", url + "/v1")[1]}
-        for check, words in (("version", "vLLM 0.32.0"), ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens, LoRA on qwen"),
-                             ("template", "a prompt of one word is 9 tokens, estimated as"),
-                             ("key", "VLLM_API_KEY (the environment)"), ("provider", "implicit")):
+            findings = {
+                finding["check"]: finding["summary"]
+                for finding in self.doctor("--base-url", url + "/v1")[1]
+            }
+        for check, words in (
+            ("version", "vLLM 0.32.0"),
+            ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens, LoRA on qwen"),
+            ("template", "a prompt of one word is 9 tokens, estimated as"),
+            ("key", "VLLM_API_KEY (the environment)"),
+            ("provider", "implicit"),
+        ):
             self.assertIn(words, findings[check])
 
     # the settings
@@ -6561,21 +6820,36 @@ class DoctorTest(unittest.TestCase):
         provider = {"baseUrl": "http://127.0.0.1:9/v1", "models": []}
         config = {"models": {"providers": {"vllm": provider}}}
         for cause, status, changes in (
-                ("config-invalid", 3, "{,"),
-                ("config-invalid", 3, {"models": []}),
-                ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
-                ("config-missing-variable", 1, dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
-                ("config-missing-variable", 1, dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
-                ("endpoint-in-base-url", 3,
-                 dict(config, models={"providers": {"vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}})),
-                ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}})):
+            ("config-invalid", 3, "{,"),
+            ("config-invalid", 3, {"models": []}),
+            ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
+            (
+                "config-missing-variable", 1,
+                dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
+            (
+                "config-missing-variable", 1,
+                dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
+            (
+                "endpoint-in-base-url",
+                3,
+                dict(
+                    config,
+                    models={
+                        "providers": {
+                            "vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}
+                    },
+                ),
+            ),
+            ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}}),
+        ):
             with self.subTest(cause=cause, changes=changes):
                 self.configure(changes)
                 if cause == "config-missing-variable":
                     self.env.pop("VLLM_API_KEY", None)
                 else:
                     self.env["VLLM_API_KEY"] = "vllm-local"
-                with mock.patch.object(vllm, "Exchange", side_effect=AssertionError("a connection")):
+                with mock.patch.object(
+                        vllm, "Exchange", side_effect=AssertionError("a connection")):
                     found = self.assert_fails(cause, status)
                 if cause == "endpoint-in-base-url":
                     self.assertIn("http://h/v1", found["fix"])
@@ -6584,7 +6858,8 @@ class DoctorTest(unittest.TestCase):
 
     def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
         del self.env["VLLM_API_KEY"]
-        with loopback(healthy()) as (url, requests), mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+        with loopback(healthy()) as (url, requests), mock.patch.object(
+                vllm, "DEFAULT_BASE_URL", url + "/v1"):
             found = self.assert_fails("not-opted-in", 1)
             self.assertEqual(found["command"], "export VLLM_API_KEY=vllm-local")
             self.assertIn("qwen", self.checked("models")[0]["summary"])
@@ -6600,18 +6875,27 @@ class DoctorTest(unittest.TestCase):
     def healable(self, url):
         """Return [(cause, exit status, config, changes of the server)] that a command mends."""
         row = {"id": "qwen", "name": "Qwen"}
-        extra = "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'msg': 'Extra inputs are not permitted'}]"
+        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
+                 "'msg': 'Extra inputs are not permitted'}]")
 
         def config(more=(), row=row, defaults=(), **top):
             block = dict({"baseUrl": url + "/v1", "models": [row]}, **dict(more))
-            return dict({"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}}, **top)
+            return dict(
+                {"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}},
+                **top)
 
         def no_options(request):
-            return refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
+            return (
+                refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
+            )
 
         def no_developer(request):
             roles = [message["role"] for message in request.json()["messages"]]
-            return refused("Unexpected role 'developer'") if "developer" in roles else (200, {}, {"count": 5})
+            return (
+                refused("Unexpected role 'developer'")
+                if "developer" in roles
+                else (200, {}, {"count": 5})
+            )
 
         silent = (200, {}, stream(None, usage=False))
         compat = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
@@ -6620,7 +6904,7 @@ class DoctorTest(unittest.TestCase):
         return [
             ("missing-v1", 4, config({"baseUrl": url}), {}),
             ("endpoint-in-base-url", 3, config({"baseUrl": url + "/v1/chat/completions"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url[len("http://"):] + "/v1"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": url[len("http://") :] + "/v1"}), {}),
             ("bad-base-url", 3, config({"baseUrl": url + "/v1?key=x"}), {}),
             ("scheme-mismatch", 4, config({"baseUrl": url.replace("http:", "https:") + "/v1"}), {}),
             ("wrong-api", 0, config({"api": "openai-responses"}), {}),
@@ -6632,7 +6916,9 @@ class DoctorTest(unittest.TestCase):
             ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
             ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
             ("model-not-served", 1, config(defaults={"model": {"primary": "vllm/qwem"}}), {}),
-            ("model-not-served", 1, config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
+            (
+                "model-not-served", 1,
+                config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
             ("context-too-large", 1, config(row=dict(row, contextWindow=131072)), {}),
             ("context-too-large", 1, config(row=dict(row, contextTokens=50000)), {}),
             ("context-too-small", 0, config(row=dict(row, contextWindow=4096)), {}),
@@ -6640,7 +6926,9 @@ class DoctorTest(unittest.TestCase):
             ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
             ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
             ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
-            ("config-unknown-key", 0, {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
+            (
+                "config-unknown-key", 0,
+                {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
             ("config-legacy-key", 3, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
             ("usage-off", 0, config(row=off), {}),
             ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
@@ -6667,10 +6955,15 @@ class DoctorTest(unittest.TestCase):
 
     def test_exports_that_a_shell_takes_mend_what_they_are_for(self):
         def exported(cause, *argv):
-            found = [row for row in self.doctor(*argv)[1] if row["cause"] == cause and row["status"] == "fail"]
+            found = [
+                row
+                for row in self.doctor(*argv)[1]
+                if row["cause"] == cause and row["status"] == "fail"
+            ]
             self.assertEqual(len(found), 1, found)
             shell = ["sh", "-c", found[0]["command"] + " && env"]
-            lines = subprocess.check_output(shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
+            lines = subprocess.check_output(
+                shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
             self.env.update(line.split("=", 1) for line in lines.splitlines() if "=" in line)
             self.assertEqual([row for row in self.doctor(*argv)[1] if row["status"] == "fail"], [])
 
@@ -6682,7 +6975,8 @@ class DoctorTest(unittest.TestCase):
             exported("missing-v1")
             base = url.replace("127.0.0.1", "gpu.example") + "/v1"
             for name in ("NO_PROXY", "no_proxy"):
-                self.env.update({"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
+                self.env.update(
+                    {"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
                 exported("proxy-captured", "--base-url", base)
                 self.env.pop(name)
 
@@ -6706,7 +7000,8 @@ class DoctorTest(unittest.TestCase):
 
     def test_a_misspelled_key_that_holds_a_secret_is_moved_unseen(self):
         with loopback(healthy()) as (url, _):
-            for key, command in (("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
+            for key, command in (
+                    ("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
                 block = {"baseUrl": url + "/v1", "apiKeys": key, "models": []}
                 self.configure({"models": {"providers": {"vllm": block}}})
                 found = self.assert_warns("config-unknown-key")
@@ -6714,7 +7009,8 @@ class DoctorTest(unittest.TestCase):
                 said = run(["doctor", "--fix"], self.env)[1:]
                 self.assertNotIn("sk-secret", "%s %s" % (found, said))
                 with open(os.path.join(self.folder, "openclaw.json")) as written:
-                    self.assertEqual(json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
+                    self.assertEqual(
+                        json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
 
     def test_a_reference_of_another_configured_provider_is_left_alone(self):
         with loopback(healthy(models=[QWEN_ROW, GEMMA_ROW])) as (url, _):
@@ -6728,9 +7024,11 @@ class DoctorTest(unittest.TestCase):
             self.env["VLLM_API_KEY"] = "sk-0123"
             block = {"baseUrl": url + "/v1", "apiKey": "${VLLM_API_KEY}", "models": []}
             for config, dotenv, told in (
-                    ({}, "", True), ({}, "VLLM_API_KEY=sk-0123\n", False),
-                    ({"models": {"providers": {"vllm": block}}}, "", True),
-                    ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False)):
+                ({}, "", True),
+                ({}, "VLLM_API_KEY=sk-0123\n", False),
+                ({"models": {"providers": {"vllm": block}}}, "", True),
+                ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False),
+            ):
                 with self.subTest(config=config, dotenv=dotenv):
                     self.configure(config)
                     write(os.path.join(self.folder, ".env"), dotenv)
@@ -6739,27 +7037,49 @@ class DoctorTest(unittest.TestCase):
                     self.assertIn("it goes to " + url, found["summary"])
 
     def test_a_base_url_or_key_that_cannot_be_used(self):
-        for url in ("gpu:8000/v1", "ftp://gpu/v1", "http://gpu/v1?x=1", "http://gpu/v1#x", "http://me:secret@gpu/v1"):
+        for url in (
+            "gpu:8000/v1",
+            "ftp://gpu/v1",
+            "http://gpu/v1?x=1",
+            "http://gpu/v1#x",
+            "http://me:secret@gpu/v1",
+        ):
             with self.subTest(url=url):
-                self.assertNotIn("secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
+                self.assertNotIn(
+                    "secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
         self.env["VLLM_API_KEY"] = "sk-two\nlines"
         self.assertNotIn("sk-two", str(self.assert_fails("bad-key", 5)))
 
     def test_settings_to_be_warned_of(self):
         with loopback(healthy()) as (url, _):
-            block = {"baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
+            block = {
+                "baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
             self.configure({"models": {"providers": {"vllm": block}}})
             found = self.assert_warns("config-unknown-key")
             self.assertIn("openclaw.json:1:", found["summary"])
             self.assertEqual(found["fix"], "write models.providers.vllm.apiKey in its place")
-            self.configure({"models": {"providers": {"vllm": {"baseUrl": url + "/v1", "models": []},
-                                                     "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}}})
+            self.configure(
+                {
+                    "models": {
+                        "providers": {
+                            "vllm": {"baseUrl": url + "/v1", "models": []},
+                            "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}
+                    }
+                }
+            )
             self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
 
     def test_keys_that_disagree_are_named_and_never_shown(self):
         with loopback(healthy()) as (url, _):
             write(os.path.join(self.folder, ".env"), "VLLM_API_KEY=short-two\n")
-            self.configure({"models": {"providers": {"vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}}})
+            self.configure(
+                {
+                    "models": {
+                        "providers": {
+                            "vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}
+                    }
+                }
+            )
             found = self.assert_warns("bad-key")
         for words in ("VLLM_API_KEY (the environment)", "models.providers.vllm.apiKey", ".env"):
             self.assertIn(words, found["summary"])
@@ -6777,7 +7097,9 @@ class DoctorTest(unittest.TestCase):
 
     def test_a_name_that_does_not_resolve(self):
         with names(gpu_example=None):
-            self.assertIn("gpu.example", self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
+            self.assertIn(
+                "gpu.example",
+                self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
 
     def test_several_servers_with_what_failed_last(self):
         dead = "http://127.0.0.1:%d/v1" % free_port()
@@ -6785,13 +7107,18 @@ class DoctorTest(unittest.TestCase):
             argv = ["doctor", "--base-url", dead, "--base-url", url + "/v1"]
             status, out, _ = run(argv)
             self.assertEqual((status, out.splitlines()[0]), (0, "1 of 2 servers failed: " + dead))
-            self.assertEqual(run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
+            self.assertEqual(
+                run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
             self.assertEqual(run(["doctor", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
             self.assertLess(out.index("== " + url), out.index("== " + dead))
             status, out, _ = run(argv + ["--json", "--strict"])
         found = json.loads(out)
-        self.assertEqual((status, found["ok"], {finding["server"] for finding in found["findings"]}), (4, False, {dead, url + "/v1"}))
-        self.assertEqual([finding["cause"] for finding in found["findings"] if finding["status"] == "fail"], ["connection-refused"])
+        self.assertEqual(
+            (status, found["ok"], {finding["server"] for finding in found["findings"]}),
+            (4, False, {dead, url + "/v1"}))
+        self.assertEqual(
+            [finding["cause"] for finding in found["findings"] if finding["status"] == "fail"],
+            ["connection-refused"])
 
     def test_nothing_listens(self):
         port = free_port()
@@ -6812,8 +7139,14 @@ class DoctorTest(unittest.TestCase):
             self.assert_fails("server-loading", 4, "--base-url", url)
 
     def test_an_engine_that_died(self):
-        dead = {"error": {"message": "EngineCore encountered an issue. See stack trace (above) for the "
-                                     "root cause.", "type": "InternalServerError", "code": 500}}
+        dead = {
+            "error": {
+                "message": "EngineCore encountered an issue. See stack trace (above) for the "
+                "root cause.",
+                "type": "InternalServerError",
+                "code": 500,
+            }
+        }
         event = b"data: " + json.dumps(dead).encode("ascii") + b"\n\n"
         for name, status, changes in (
                 ("health 503", 1, {"/health": (503, {}, b"")}),
@@ -6822,7 +7155,8 @@ class DoctorTest(unittest.TestCase):
                 ("a completion only", 1, {"/v1/chat/completions": (500, {}, dead)}),
                 ("in the stream", 1, {"/v1/chat/completions": (200, {}, [event])})):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                found = self.assert_fails("engine-dead", status, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails(
+                    "engine-dead", status, "--base-url", url + "/v1", "--probe")
                 self.assertIn("restart vLLM", found["fix"])
 
     def test_a_503_that_is_no_sign_of_loading_nor_of_a_dead_engine(self):
@@ -6837,16 +7171,23 @@ class DoctorTest(unittest.TestCase):
 
     def test_layers_between(self):
         for status, headers, body, words in (
-                (502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>", "is down"),
-                (504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
-                 "proxy_read_timeout"),
-                (413, {"Server": "nginx"}, b"<html><title>413 Request Entity Too Large</title></html>",
-                 "client_max_body_size"),
-                (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
-                (503, {}, b"no available server\n", "is down"),
-                (503, {}, b'{"detail": "queue is full"}', "later"),
-                (503, {"Server": "envoy"}, b"upstream connect error or disconnect/reset before headers",
-                 "is down")):
+            (
+                502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>",
+                "is down"),
+            (
+                504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
+                "proxy_read_timeout"),
+            (
+                413, {"Server": "nginx"},
+                b"<html><title>413 Request Entity Too Large</title></html>",
+                "client_max_body_size"),
+            (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
+            (503, {}, b"no available server\n", "is down"),
+            (503, {}, b'{"detail": "queue is full"}', "later"),
+            (
+                503, {"Server": "envoy"},
+                b"upstream connect error or disconnect/reset before headers", "is down"),
+        ):
             with self.subTest(status=status, body=body):
                 with loopback(lambda request: (status, headers, body)) as (url, _):
                     found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
@@ -6875,33 +7216,48 @@ class DoctorTest(unittest.TestCase):
         except OSError:
             self.skipTest("no IPv6 here")
         with loopback(healthy()) as (url, _):
-            found = self.assert_fails("wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
+            found = self.assert_fails(
+                "wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
             self.assertIn(url + "/v1", found["fix"])
-            both = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
-                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(url.rsplit(":", 1)[1])))]
+            both = [
+                (
+                    socket.AF_INET6, socket.SOCK_STREAM, 6, "",
+                    ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
+                (
+                    socket.AF_INET, socket.SOCK_STREAM, 6, "",
+                    ("127.0.0.1", int(url.rsplit(":", 1)[1]))),
+            ]
             real = socket.getaddrinfo
-            with mock.patch("socket.getaddrinfo", lambda host, *rest: both if host == "localhost" else real(host, *rest)):
-                found = self.assert_warns("wrong-address-family", "--base-url", url.replace("127.0.0.1", "localhost") + "/v1")
+            with mock.patch(
+                    "socket.getaddrinfo",
+                    lambda host, *rest: both if host == "localhost" else real(host, *rest)):
+                found = self.assert_warns(
+                    "wrong-address-family", "--base-url",
+                    url.replace("127.0.0.1", "localhost") + "/v1")
             self.assertIn(url + "/v1", found["fix"])
 
     def test_a_proxy_in_the_way(self):
         broken = (502, {"Via": "1.1 squid"}, b"<html>Bad Gateway</html>")
         for proxy_answer in (lambda request: broken, None):
-            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
+            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(
+                    gpu_example="127.0.0.1"):
                 with loopback(proxy_answer or healthy()) as (proxy, _):
-                    self.env["HTTP_PROXY"] = proxy if proxy_answer else "http://127.0.0.1:%d" % free_port()
+                    self.env["HTTP_PROXY"] = (
+                        proxy if proxy_answer else "http://127.0.0.1:%d" % free_port())
                     self.env["NO_PROXY"] = "10.0.0.0/8"
                     there = url.replace("127.0.0.1", "gpu.example") + "/v1"
                     found = self.assert_fails("proxy-captured", 4, "--base-url", there)
                     self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
 
     def test_a_proxy_that_is_needed(self):
-        with names(gpu_example="127.0.0.1"), loopback(lambda request: healthy()(
-                request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))) as (
-                    proxy, _):
+        with names(gpu_example="127.0.0.1"), loopback(
+            lambda request: healthy()(
+                request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))
+        ) as (proxy, _):
             port = free_port()
             self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
-            found = self.assert_fails("proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
+            found = self.assert_fails(
+                "proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
             self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
 
     def test_no_key_takes_a_detour(self):
@@ -6932,16 +7288,19 @@ class DoctorTest(unittest.TestCase):
         with names(gpu_example="127.0.0.1"), loopback(lambda request: (407, {}, b"")) as (proxy, _):
             self.env["HTTP_PROXY"] = proxy
             base = "http://gpu.example:%d/v1" % free_port()
-            self.assertIn("USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
+            self.assertIn(
+                "USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
 
     def test_the_other_scheme(self):
         with loopback(healthy()) as (url, requests):
             self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
-            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
+            found = self.assert_fails(
+                "scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
             self.assertIn(url + "/v1", found["fix"])
             self.assertEqual({request.key for request in requests}, {None})
         with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
+            found = self.assert_fails(
+                "scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
             self.assertIn(url + "/v1", found["fix"])
             self.assertEqual(requests, [])
 
@@ -6971,7 +7330,9 @@ class DoctorTest(unittest.TestCase):
     def test_a_certificate_that_is_not_trusted(self):
         with loopback(healthy(), tls=True) as (url, requests):
             found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
-            self.assertIn("issued by vllm test authority, valid from 2020-01-01 to 2120-01-01", found["summary"])
+            self.assertIn(
+                "issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
+                found["summary"])
             self.assertIn("--ca-file", found["fix"])
             self.assertEqual(requests, [])
             path = os.path.join(self.folder, "ca.pem")
@@ -6980,34 +7341,43 @@ class DoctorTest(unittest.TestCase):
             self.assertIn("OpenClaw was not", found["summary"])
             self.assertEqual(found["command"], "export NODE_EXTRA_CA_CERTS=" + path)
             self.env.update(NODE_EXTRA_CA_CERTS=path, SSL_CERT_FILE=path)
-            self.assertEqual({row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
+            self.assertEqual(
+                {row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
             other = url.replace("127.0.0.1", "localhost") + "/v1"
-            self.assertIn("127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
+            self.assertIn(
+                "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
 
     # what answers
 
     def test_a_redirect_is_reported_and_not_followed(self):
         with loopback(healthy()) as (right, followed):
-            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (url, _):
+            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (
+                    url, _):
                 found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
         self.assertIn(right + "/v1", found["fix"])
         self.assertEqual(followed, [])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
-        for name, changes, base, key in (("404", {}, "", None), ("a page", {"/models": page}, "", None),
-                                         ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
+        for name, changes, base, key in (
+                ("404", {}, "", None), ("a page", {"/models": page}, "", None),
+                ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
             with self.subTest(name), loopback(healthy(changes, key=key)) as (url, _):
-                self.assertIn(url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"])
+                self.assertIn(
+                    url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"]
+                )
 
     def test_something_else_answers(self):
         for cause, answer, words in (
-                ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
-                ("not-openai", (200, {}, {"models": []}), "data"),
-                ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
-                ("http-error", (404, {}, {"detail": "Not Found"}), "404")):
-            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (url, _):
-                self.assertIn(words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
+            ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
+            ("not-openai", (200, {}, {"models": []}), "data"),
+            ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
+            ("http-error", (404, {}, {"detail": "Not Found"}), "404"),
+        ):
+            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (
+                    url, _):
+                self.assertIn(
+                    words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
 
         def speak(connection, over):
             connection.recv(100)
@@ -7024,26 +7394,31 @@ class DoctorTest(unittest.TestCase):
 
     def test_the_demo_api_server_has_no_openai_api(self):
         def demo(request):
-            return (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"})
+            return (
+                (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"}))
 
         with loopback(demo) as (url, _):
             found = self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
             self.assertIn("vllm serve", found["command"])
 
     def test_keys_that_are_refused(self):
-        for key, words in ((None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
-                           ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
+        for key, words in (
+                (None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
+                ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
             with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, requests):
                 self.env.pop("VLLM_API_KEY", None)
                 self.env.update({"VLLM_API_KEY": key} if key else {})
-                found = self.assert_fails("bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
+                found = self.assert_fails(
+                    "bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
                 self.assertIn(words, found["summary"])
                 self.assertNotIn("sk-", found["summary"])
 
     def test_the_key_of_requests_is_tried_too(self):
         with loopback(healthy(key="sk-right-one")) as (url, _):
             self.env["VLLM_API_KEY"] = "sk-right-one"
-            block = {"baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"}, "models": []}
+            block = {
+                "baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"},
+                "models": []}
             self.configure({"models": {"providers": {"vllm": block}}})
             self.assertIn("Authorization header", self.assert_fails("bad-key", 5)["summary"])
 
@@ -7052,13 +7427,16 @@ class DoctorTest(unittest.TestCase):
             self.env["VLLM_API_KEY"] = "sk-0123456789abcdef"
             self.assert_warns("key-ignored", "--base-url", url + "/v1")
             self.env["VLLM_API_KEY"] = "vllm-local"
-            self.assertIn("enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
+            self.assertIn(
+                "enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
 
     def test_what_the_key_does_not_guard(self):
         self.env["VLLM_API_KEY"] = "sk-right-one"
-        with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_example="127.0.0.1"):
+        with loopback(healthy(key="sk-right-one")) as (url, requests), names(
+                gpu_example="127.0.0.1"):
             self.doctor("--base-url", url + "/v1")
-            found = self.assert_warns("exposed", "--base-url", url.replace("127.0.0.1", "gpu.example") + "/v1")
+            found = self.assert_warns(
+                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.example") + "/v1")
             self.assertIn("/invocations", found["summary"])
             self.assertNotIn("/invocations", [request.path for request in requests])
 
@@ -7071,21 +7449,28 @@ class DoctorTest(unittest.TestCase):
     def test_models_that_are_not_served(self):
         with loopback(healthy()) as (url, _):
             self.declare(url, id="qwem")
-            self.assertIn("write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
+            self.assertIn(
+                "write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
             self.declare(url, id="Qwen/Qwen3-8B")
             self.assertIn("write qwen in place", self.assert_fails("model-not-served", 1)["fix"])
-            for choice in ({"primary": "vllm/other"}, {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
+            for choice in (
+                    {"primary": "vllm/other"},
+                    {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
                 self.declare(url, {"model": choice})
                 self.assertIn("other", self.assert_fails("model-not-served", 1)["summary"])
             self.declare(url)
-            self.assertIn("--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
+            self.assertIn(
+                "--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
 
     def test_windows_that_do_not_fit(self):
-        for cause, row in (("context-too-large", {"contextWindow": 40961}), ("context-too-large", {"contextTokens": 128000}),
-                           ("max-tokens-too-large", {"maxTokens": 40960})):
+        for cause, row in (
+                ("context-too-large", {"contextWindow": 40961}),
+                ("context-too-large", {"contextTokens": 128000}),
+                ("max-tokens-too-large", {"maxTokens": 40960})):
             with self.subTest(row=row), loopback(healthy()) as (url, _):
                 self.declare(url, **row)
-                self.assertIn("40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
+                self.assertIn(
+                    "40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
         with loopback(healthy()) as (url, _):
             self.declare(url, contextWindow=20000)
             self.assertIn("20960 tokens", self.assert_warns("context-too-small")["summary"])
@@ -7096,23 +7481,47 @@ class DoctorTest(unittest.TestCase):
             self.assert_warns("context-below-agent")
 
     def test_a_tokenizer_without_a_chat_template(self):
-        for words in ("As of transformers v4.44, default chat template is no longer allowed, so you must provide "
-                      "a chat template if the tokenizer does not define one.",
-                      "Cannot use chat template functions because tokenizer.chat_template is not set and no "
-                      "template argument was passed!"):
+        for words in (
+            "As of transformers v4.44, default chat template is no longer allowed, so you must "
+            "provide a chat template if the tokenizer does not define one.",
+            "Cannot use chat template functions because tokenizer.chat_template is not set and no "
+            "template argument was passed!",
+        ):
             with self.subTest(words), loopback(healthy({"/tokenize": refused(words)})) as (url, _):
-                found = self.assert_fails("no-chat-template", 1, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails(
+                    "no-chat-template", 1, "--base-url", url + "/v1", "--probe")
                 self.assertIn("--chat-template", found["fix"])
 
     def test_servers_that_do_not_chat(self):
         for name, changes, more in (
-                ("embeddings", {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})}, []),
-                ("speech", {"/openapi.json": (
-                    200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})}, []),
-                ("no endpoint", {"/openapi.json": (404, {}, b""),
-                                 "/v1/chat/completions": (404, {}, {"detail": "Not Found"})}, ["--probe"]),
-                ("its words", {"/v1/chat/completions": refused(
-                    "The model does not support Chat Completions API")}, ["--probe"])):
+            (
+                "embeddings",
+                {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})},
+                []),
+            (
+                "speech",
+                {
+                    "/openapi.json": (
+                        200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})
+                },
+                [],
+            ),
+            (
+                "no endpoint",
+                {
+                    "/openapi.json": (404, {}, b""),
+                    "/v1/chat/completions": (404, {}, {"detail": "Not Found"})},
+                ["--probe"],
+            ),
+            (
+                "its words",
+                {
+                    "/v1/chat/completions": refused(
+                        "The model does not support Chat Completions API")
+                },
+                ["--probe"],
+            ),
+        ):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
                 self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
 
@@ -7125,8 +7534,13 @@ class DoctorTest(unittest.TestCase):
 
         def alternate(messages):
             roles = [message["role"] for message in messages if message["role"] != "system"]
-            wrong = any(role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
-            return "Conversation roles must alternate user/assistant/user/assistant/..." if wrong else None
+            wrong = any(
+                role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
+            return (
+                "Conversation roles must alternate user/assistant/user/assistant/..."
+                if wrong
+                else None
+            )
 
         def texts(messages):
             wrong = any(isinstance(message["content"], list) for message in messages)
@@ -7139,7 +7553,8 @@ class DoctorTest(unittest.TestCase):
 
         def no_tools(messages):
             roles = {message["role"] for message in messages}
-            return "Only user, system and assistant roles are supported!" if "tool" in roles else None
+            return (
+                "Only user, system and assistant roles are supported!" if "tool" in roles else None)
 
         def reasoned(messages):
             wrong = any(message["role"] == "assistant" and "reasoning_content" not in message
@@ -7148,13 +7563,16 @@ class DoctorTest(unittest.TestCase):
 
         template_option = "--chat-template"
         for rule, row, words, fix, healed in (
-                (texts, {}, "list of parts", "requiresStringContent: true", True),
-                (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
-                (reasoned, {"reasoning": True}, "without its reasoning",
-                 "requiresReasoningContentOnAssistantMessages: true", True),
-                (alternate, {}, "two user messages in a row", template_option, False),
-                (no_tools, {}, "a tool call with its result", template_option, False)):
-            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (url, _):
+            (texts, {}, "list of parts", "requiresStringContent: true", True),
+            (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
+            (
+                reasoned, {"reasoning": True}, "without its reasoning",
+                "requiresReasoningContentOnAssistantMessages: true", True),
+            (alternate, {}, "two user messages in a row", template_option, False),
+            (no_tools, {}, "a tool call with its result", template_option, False),
+        ):
+            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (
+                    url, _):
                 self.declare(url, **row)
                 failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
                 self.assertEqual({row["cause"] for row in failed}, {"template-history"})
@@ -7173,26 +7591,41 @@ class DoctorTest(unittest.TestCase):
         with loopback(healthy()) as (url, requests):
             self.declare(url, reasoning=True)
             self.doctor()
-        self.assertLessEqual(len([request for request in requests if request.path == "/tokenize"]), 4)
+        self.assertLessEqual(
+            len([request for request in requests if request.path == "/tokenize"]), 4)
 
     def test_a_template_that_refuses_a_role(self):
         def refuse(role):
             def tokenize(request):
                 roles = [message["role"] for message in request.json()["messages"]]
-                return refused("%s role not supported" % role) if role in roles else (200, {}, {"count": 5})
+                return (
+                    refused("%s role not supported" % role)
+                    if role in roles
+                    else (200, {}, {"count": 5})
+                )
             return tokenize
 
         with loopback(healthy({"/tokenize": refuse("system")})) as (url, _):
-            self.assertIn("system role not supported", self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
+            self.assertIn(
+                "system role not supported",
+                self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
         with loopback(healthy({"/tokenize": refuse("developer")})) as (url, _):
             self.assert_warns("template-role", "--base-url", url + "/v1")
             self.declare(url, reasoning=True, compat={"supportsDeveloperRole": True})
-            self.assertIn("supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
+            self.assertIn(
+                "supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
 
     def test_odd_answers_beside_the_main_ones_break_nothing(self):
-        odd = [dict(QWEN_ROW, parent=["x"], root={"y": 1}), dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
-        changes = {"/version": (200, {}, b"[1]"), "/health": (404, {}, b""), "/tokenize": (200, {}, b"[[]]"),
-                   "/metrics": (200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n")}
+        odd = [
+            dict(QWEN_ROW, parent=["x"], root={"y": 1}),
+            dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
+        changes = {
+            "/version": (200, {}, b"[1]"),
+            "/health": (404, {}, b""),
+            "/tokenize": (200, {}, b"[[]]"),
+            "/metrics": (
+                200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"),
+        }
         with loopback(healthy(changes, models=odd)) as (url, _):
             status, findings = self.doctor("--base-url", url + "/v1", "--probe")
             self.assertEqual(status, 0, findings)
@@ -7212,10 +7645,14 @@ class DoctorTest(unittest.TestCase):
     # with --probe
 
     def probe(self, answer, tools=None, **row):
-        """Return a context manager for a server whose completions, and those with tools, are answered so."""
+        """Return a context manager for a server that answers completions, and tools, so."""
         def complete(request):
             with_tools = "tools" in request.json()
-            return (tools or (lambda request: (200, {}, stream(request))))(request) if with_tools else answer(request)
+            return (
+                (tools or (lambda request: (200, {}, stream(request))))(request)
+                if with_tools
+                else answer(request)
+            )
 
         return loopback(healthy({"/v1/chat/completions": complete}, **row))
 
@@ -7226,60 +7663,118 @@ class DoctorTest(unittest.TestCase):
         chunk = b'{"choices": [{"delta": {"content": "1"}}]}\n'
         error = b'data: {"error": {"message": "the engine died", "code": 500}}\n\n'
         for name, cause, answer, words in (
-                ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
-                ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
-                ("an error event", "stream-broken", (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
-                 "the engine died"),
-                ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
-                ("no finish reason", "stream-broken", (200, {}, stream(None, finish=None)), "finish reason"),
-                ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
-                ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
-                ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
-                ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
-                ("cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]), "of 5000 bytes"),
-                ("nothing", "stream-broken", (200, {}, b""), "empty"),
-                ("HTTP 200 with an error", "stream-broken", (200, {}, {"error": {"message": "no luck"}}), "no luck"),
-                ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
-                ("all in reasoning", "empty-answer", (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
-                ("<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))), "<think>"),
-                ("</think>", "reasoning-in-content", (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
-                ("[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))), "[THINK]")):
+            ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
+            ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
+            (
+                "an error event", "stream-broken",
+                (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
+                "the engine died"),
+            ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
+            (
+                "no finish reason", "stream-broken", (200, {}, stream(None, finish=None)),
+                "finish reason"),
+            ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
+            ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
+            ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
+            ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
+            (
+                "cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]),
+                "of 5000 bytes"),
+            ("nothing", "stream-broken", (200, {}, b""), "empty"),
+            (
+                "HTTP 200 with an error", "stream-broken",
+                (200, {}, {"error": {"message": "no luck"}}), "no luck"),
+            ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
+            (
+                "all in reasoning", "empty-answer",
+                (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
+            (
+                "<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))),
+                "<think>"),
+            (
+                "</think>", "reasoning-in-content",
+                (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
+            (
+                "[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))),
+                "[THINK]"),
+        ):
             with self.subTest(name), self.probe(lambda request: answer) as (url, requests):
-                self.assertIn(words, self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
+                self.assertIn(
+                    words,
+                    self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
+
+    def test_a_value_of_the_settings_that_the_server_refuses_is_named(self):
+        def complete(request):
+            if request.json().get("temperature") == 5:
+                return refused("temperature must be in [0, 2], got 5.")
+            return 200, {}, stream(request)
+
+        with self.probe(complete) as (url, _):
+            self.declare(url, {"params": {"temperature": 5}})
+            self.assertIn("temperature", self.assert_fails("field-refused", 1, "--probe")["summary"])
+            self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
+                           'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
+                           '}}}}' % url)
+            self.assertIn("NaN", self.assert_fails("config-invalid", 1, "--probe")["fix"])
 
     def test_completions_to_be_warned_of(self):
         for cause, answer in (
-                ("usage-missing", (200, {}, stream(None, usage=False))),
-                ("empty-answer", (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm")))):
+            ("usage-missing", (200, {}, stream(None, usage=False))),
+            (
+                "empty-answer",
+                (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm"))),
+        ):
             with self.subTest(cause), self.probe(lambda request: answer) as (url, _):
                 self.assert_warns(cause, "--base-url", url + "/v1", "--probe")
 
     def test_a_stream_that_something_buffers(self):
-        def late(request):
-            threading.Event().wait(vllm.BUFFERED_AFTER_S + 0.02)     # a buffer is a wait and then a burst
-            return 200, {}, b"".join(stream(request, texts="123456789"))
+        def whole(request):
+            yield b""
+            threading.Event().wait(0.12)             # a buffer is a wait and then a burst
+            yield b"".join(stream(request, texts="123456789"))
 
-        with mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1), self.probe(late) as (url, _):
-            self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
+        def halves(request):
+            pieces = stream(request, texts="123456789")
+            yield b"".join(pieces[:6])               # as when a buffer of nginx is full
+            threading.Event().wait(0.12)
+            yield b"".join(pieces[6:])
+
+        for answer in (whole, halves):
+            with self.subTest(answer.__name__), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1):
+                with self.probe(lambda request: (200, {}, answer(request))) as (url, _):
+                    self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
 
     def test_tools(self):
-        no_tools = refused('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
-        call = {"index": 0, "id": "x", "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
+        no_tools = refused(
+            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+        )
+        call = {
+            "index": 0, "id": "x",
+            "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
         halved = dict(call, function=dict(call["function"], arguments='{"city": "Paris"'))
-        as_text = '<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}\n</tool_call>'
+        as_text = ('<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}'
+                   '\n</tool_call>')
 
         def answered(*texts, **delta):
             return lambda request: (200, {}, stream(request, texts=texts, **delta))
 
         plain = answered("1")
         with self.probe(plain, lambda request: no_tools) as (url, _):
-            self.assertIn("--tool-call-parser hermes", self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
-        for text in (as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13], "[get_current_time(city='Paris')]",
-                     "<function=get_current_time>", "call:get_current_time{city: Paris}",
-                     "<|tool_calls_section_begin|>", "<\uff5ctool\u2581calls\u2581begin\uff5c>",
-                     '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
+            self.assertIn(
+                "--tool-call-parser hermes",
+                self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
+        for text in (
+                as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13],
+                "[get_current_time(city='Paris')]", "<function=get_current_time>",
+                "call:get_current_time{city: Paris}", "<|tool_calls_section_begin|>",
+                "<\uff5ctool\u2581calls\u2581begin\uff5c>",
+                '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
             with self.subTest(text=text), self.probe(plain, answered(text)) as (url, _):
-                self.assertIn("hermes", self.assert_fails("tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"])
+                self.assertIn(
+                    "hermes",
+                    self.assert_fails(
+                        "tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"],
+                )
         no_city = dict(call, function=dict(call["function"], arguments="{}"))
         for piece in (halved, no_city):
             with self.subTest(piece), self.probe(
@@ -7294,11 +7789,19 @@ class DoctorTest(unittest.TestCase):
         with loopback(healthy(models=models)) as (url, requests):
             self.declare(url, {"model": {"primary": "vllm/second"}})
             self.doctor("--probe")
-            probed = {request.json()["model"] for request in requests if request.path == "/v1/chat/completions"}
+            probed = {
+                request.json()["model"]
+                for request in requests
+                if request.path == "/v1/chat/completions"
+            }
             self.assertEqual(probed, {"qwen", "second"})
             del requests[:]
             self.doctor("--probe", "--model", "third")
-            probed = {request.json()["model"] for request in requests if request.path == "/v1/chat/completions"}
+            probed = {
+                request.json()["model"]
+                for request in requests
+                if request.path == "/v1/chat/completions"
+            }
             self.assertEqual(probed, {"third"})
 
     # bounds
@@ -7317,10 +7820,13 @@ class DoctorTest(unittest.TestCase):
             while not over.wait(0.02):
                 connection.sendall(b" ")
 
-        for converse, phase in ((silent, "waiting for the answer to begin"), (drip, "waiting for the answer to begin"),
-                                (endless, "in the middle of the answer")):
+        for converse, phase in (
+                (silent, "waiting for the answer to begin"),
+                (drip, "waiting for the answer to begin"),
+                (endless, "in the middle of the answer")):
             with self.subTest(converse.__name__), raw_server(converse) as url:
-                found = self.assert_fails("timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
+                found = self.assert_fails(
+                    "timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
                 self.assertIn(phase, found["summary"])
 
     def test_a_stream_that_never_ends_is_given_up(self):
@@ -7330,13 +7836,16 @@ class DoctorTest(unittest.TestCase):
                 threading.Event().wait(0.02)
 
         with self.probe(lambda request: (200, {}, endless(request))) as (url, _):
-            found = self.assert_fails("timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
+            found = self.assert_fails(
+                "timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
         self.assertIn("in the middle of the answer", found["summary"])
 
     def test_the_whole_diagnosis_is_bounded(self):
-        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(lambda connection, over: over.wait()) as url:
+        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(
+                lambda connection, over: over.wait()) as url:
             status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-        self.assertEqual({finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
+        self.assertEqual(
+            {finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
 
     # the report
 
@@ -7372,21 +7881,115 @@ class DoctorTest(unittest.TestCase):
         key = self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
         for padding in range(0, 120, 7):
             told = "x" * padding + key
-            changes = {"/version": (200, {}, {"version": told}),
-                       "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
-            rows = [dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"), dict(QWEN_ROW, id="lora", parent=told)]
+            changes = {
+                "/version": (200, {}, {"version": told}),
+                "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
+            rows = [
+                dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
+                dict(QWEN_ROW, id="lora", parent=told)]
             with self.subTest(padding), loopback(healthy(changes, models=rows)) as (url, _):
                 for more in ([], ["--json"], ["--model", "other"]):
-                    _, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
+                    _, out, err = run(
+                        ["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
                     self.assertNotIn("sk-sec", out + err)
 
     def test_other_verbs_point_to_doctor(self):
-        for argv in (["list"], ["chat", "hi"], ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
+        for argv in (
+                ["list"], ["chat", "hi"],
+                ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
             with self.subTest(argv):
                 self.env.pop("VLLM_API_KEY", None)
                 status, _, err = run(argv, self.env)
                 self.assertNotEqual(status, 0)
                 self.assertTrue(err.splitlines()[-1].endswith("openclaw_vllm.py doctor"))
+
+
+# ----------------------------------------------------------------------------
+# Demo
+# ----------------------------------------------------------------------------
+
+class Demo(Case):
+    """The stand-in server, and the verb that shows the others on it."""
+
+    def test_it_shows_the_verbs_and_what_to_type_next(self):
+        config = {"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "models": []}}}}
+        self.configure(config)                       # the settings of whoever tries it stay out
+        result = self.run_main("demo", env={"VLLM_API_KEY": KEY})
+        self.check(result, 0)
+        url = re.search(r"http://127.0.0.1:[0-9]+/v1", result.err).group(0)
+        shown = [line[2:] for line in result.err.splitlines() if line.startswith("$ ")]
+        command = "python3 openclaw_vllm.py %s --base-url " + url
+        verbs = ("list", "chat 'Say hi'", "doctor", "config")
+        self.assertEqual(shown, [command % verb for verb in verbs])
+        lines = result.out.splitlines()
+        for wanted in ("vllm/demo/Qwen3-8B  text   40960  yes    yes", "You said: Say hi",
+                       "nothing failed; 0 warnings"):
+            self.assertIn(wanted, lines)
+        block = vllm.json5_loads(result.out[result.out.index("{"):])
+        self.assertEqual(block["models"]["providers"]["vllm"]["baseUrl"], url)
+        self.assertIn("demo --serve --port 8000", result.err)
+
+    def test_a_port_that_it_cannot_take(self):
+        with contextlib.closing(socket.socket()) as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen(1)
+            for port in (taken.getsockname()[1], 99999, -1):
+                with self.subTest(port=port):
+                    result = self.run_main("demo", "--port", str(port))
+                    self.check(result, 4, out="", err="leave --port away")
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_it_serves_until_ctrl_c_whatever_its_clients_do(self):
+        def send(data, reset=False):
+            with socket.create_connection(address, WAIT_S) as sock:
+                sock.sendall(data)
+                if reset:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return None
+                sock.shutdown(socket.SHUT_WR)
+                return b"".join(iter(lambda: sock.recv(65536), b""))[:12]
+
+        post = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: "
+        key = self.write("key", KEY)
+        with program(self.env(), ["demo", "--serve", "--api-key-file", key]) as process:
+            process.stdin.close()
+            url = re.search(r"http://\S+", process.stdout.readline().decode("utf-8")).group(0)
+            address = ("127.0.0.1", int(url.rpartition(":")[2][:-3]))
+            for size in (b"-5", b"\xb2", b"9" * 5000, b"99999999999", b"1_0", b"many", b"5", b""):
+                with self.subTest(size=size[:20]):
+                    status = b"HTTP/1.1 400"
+                    self.assertEqual(send(post + size + b"\r\n\r\n{"), status)
+            for data in (b"", b"GET /v1/models HTTP/1.1\r\n\r\n", post + b"9\r\n\r\n{",
+                         post + b"2\r\n\r\n{}", b"\x16\x03\x01", b"\0" * 70000):
+                with contextlib.suppress(ConnectionError):
+                    send(data, reset=True)
+            env = {"VLLM_API_KEY": KEY}
+            listing = ("list", "--plain", "--base-url", url)
+            self.check(self.run_main(*listing, env=env), 0, out="vllm/demo-sql-lora")
+            self.check(self.run_main(*listing), 5)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(WAIT_S), 130)
+            self.assertEqual(process.stderr.read().strip(), b"")
+
+    def test_it_answers_as_vllm_does(self):
+        asked = dict(HI, model="demo-alias")
+        chat = "/v1/chat/completions"
+        for method, path, body, status, has in (
+                ("GET", "/version", None, 200, "version"),
+                ("GET", "/nothing", None, 404, "detail"),
+                ("GET", "/v1/models", None, 200, "data"),
+                ("POST", "/nothing", None, 404, "detail"),
+                ("POST", "/tokenize", asked, 200, "count"),
+                ("POST", chat, asked, 200, "choices"),
+                ("POST", chat, dict(HI, model="none"), 404, "error"),
+                ("POST", chat, None, 400, "error"),
+                ("POST", chat, {"messages": [7]}, 400, "error")):
+            with self.subTest(method=method, path=path, body=body):
+                answer = vllm.demo_reply(method, path, None, body)
+                self.assertEqual((answer[0], has in answer[1]), (status, True))
+        locked = vllm.demo_reply("GET", "/v1/models", "Bearer x", None, "k")
+        self.assertEqual(locked, (401, {"error": "Unauthorized"}))
+        self.assertEqual(vllm.demo_reply("GET", "/health", None, None, "k"), (200, ""))
 
 
 # ----------------------------------------------------------------------------
@@ -8239,7 +8842,7 @@ class FuzzTest(unittest.TestCase):
     REGRESSIONS.
     """
 
-    TARGETS = 9
+    TARGETS = 10
 
     def test_what_once_failed(self):
         _, provider = a_provider(CONFIG)
@@ -8399,6 +9002,23 @@ class FuzzTest(unittest.TestCase):
                 for name, header in vllm.request_headers(provider, model).items():
                     (name + header).encode("latin-1")
 
+    def test_what_is_shown_of_a_text_in_pieces(self):
+        def case(rng):
+            def word(most):
+                return "".join(rng.choice("ab") for _ in range(rng.randrange(most)))
+
+            secrets = [word(20) or "a" for _ in range(rng.randrange(4))]
+            text = word(30)
+            begun = [size for secret in secrets for size in range(len(secret))
+                     if text.endswith(secret[:size])]
+            self.assertEqual(vllm.begun_secret(text, secrets), max(begun + [0]), (text, secrets))
+            live = vllm.LiveText(sorted(secrets, key=len, reverse=True))
+            shown = "".join(live.feed(word(9)) for _ in range(9)) + live.end()
+            for secret in secrets:
+                self.assertTrue(len(secret) < 6 or secret not in shown, (shown, secret))
+
+        self.fuzz("live text", case)
+
     def test_auth_profiles_and_dotenv(self):
         store = {
             "profiles": {
@@ -8537,6 +9157,418 @@ class FuzzTest(unittest.TestCase):
             outcome(vllm.edited_text, text, edits, "file", kinds=vllm.ConfigError)
 
         self.fuzz("edits", case)
+
+
+# What vLLM answers, release by release: (status, body); of a completion what a stream and a whole
+# one hold.
+COUNTS = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12,
+          "prompt_tokens_details": {"cached_tokens": 0}}
+A_CALL = {"index": 0, "id": "call-1", "type": "function",
+          "function": {"name": "f", "arguments": "{\"a\": 1}"}}
+MODEL_ROW = {"id": "m", "object": "model", "created": 1, "owned_by": "vllm",
+             "root": "Qwen/Qwen3-8B",
+             "parent": None, "max_model_len": 4096,
+             "permission": [{"id": "p", "is_blocking": False}]}
+GOOD_ANSWERS = {
+    "/v1/models": {"object": "list", "data": [
+        MODEL_ROW, dict(MODEL_ROW, id="lora", parent="m", root="/lora", max_model_len=None)]},
+    "/version": {"version": "0.32.0"},
+    "/health": "",
+    "/ping": "",
+    "/load": {"server_load": 0},
+    "/metrics": ("# TYPE vllm:num_requests_running gauge\n"
+                 "vllm:num_requests_running{engine=\"0\",model_name=\"m\"} 2.0\n"
+                 "vllm:num_requests_waiting{engine=\"0\"} 0.0\nvllm:kv_cache_usage_perc 0.25\n"),
+    "/openapi.json": {"openapi": "3.1.0", "info": {"title": "FastAPI"}, "paths": {
+        "/v1/models": {"get": {}}, "/v1/chat/completions": {"post": {}},
+        "/tokenize": {"post": {}}}},
+    "/tokenize": {"count": 9, "max_model_len": 4096, "tokens": [1, 2], "token_strs": None},
+    "stream": [
+        {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+         "choices": [
+            {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None,
+             "finish_reason": None}]},
+        chunk("Hi", reasoning="so", reasoning_content="so"),
+        chunk(None, None, tool_calls=[A_CALL]),
+        chunk("", "stop"),
+        {"id": "chatcmpl-1", "model": "m", "choices": [], "usage": COUNTS}],
+    "whole": {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
+              "usage": COUNTS,
+              "choices": [
+                  {"index": 0, "finish_reason": "tool_calls", "stop_reason": None, "message": {
+                  "role": "assistant", "content": "Hi", "reasoning": "so",
+                  "tool_calls": [A_CALL]}}]},
+}
+
+
+def refusals(status, *messages):
+    """Return an error in each shape that some release gives it."""
+    found = []
+    for message in messages:
+        fields = {"message": message, "type": "BadRequestError", "param": None, "code": status}
+        found += [(status, dict(fields, object="error")), (status, {"error": fields}),
+                  (200, {"error": fields})]
+    return found
+
+
+BAD_ANSWERS = refusals(
+    400,
+    "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4936 "
+    "in the "
+    "messages, 64 in the completion). Please reduce the length of the messages or completion.",
+    "max_completion_tokens=9000 cannot be greater than max_model_len=4096",
+    "max_tokens must be at least 1, got -12.",
+    "[{'type': 'extra_forbidden', 'loc': ('body', 'store'), 'msg': 'Extra inputs are not "
+    "permitted', "
+    "'input': True}]",
+    "[{'type': 'extra_forbidden', 'loc': (0, 1), 'msg': 'Extra inputs are not permitted'}]",
+    "[{'type': 'extra_forbidden', 'loc': '0', 'msg': 'Extra inputs are not permitted'}]",
+    "[{'type': 'missing', 'loc': ('body',), 'msg': 'Field required', 'input': {}}]",
+    "[{'type': 'literal_error', 'loc': 'body.reasoning_effort', 'msg': \"Input should be 'low'\"}]",
+    "[{'type': 'x', 'loc': (), 'msg': ''}]", "[{'type': 'x', 'loc': ('body', 0, ''), 'msg': 'b'}]",
+    "[{'type': 'value_error', 'loc': '', 'msg': 'Value error'}]", "1 validation error for @KEY@",
+    "\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set",
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a "
+    "chat "
+    "template if the tokenizer does not define one.",
+    "Conversation roles must alternate user/assistant/user/assistant/...",
+    "At most 0 image(s) may be provided in one prompt.", "m is not a multimodal model",
+    "temperature must be non-negative, got -1.0.",
+    "The model does not support Chat Completions API",
+) + refusals(404, "The model `m` does not exist. Valid aliases: `@KEY@`, `n`") + refusals(
+    500, "EngineCore encountered an issue. See stack trace (above) for the root cause.", "") + [
+        (401, {"error": "Unauthorized"}), (404, {"detail": "Not Found"}),
+        (405, {"detail": "Method Not Allowed"}),
+        (403, "<html><head><title>403 Forbidden</title></head></html>"), (503, ""),
+        (429, {"detail": "slow"}),
+        (400, {"detail": [{"loc": [], "msg": "Field required", "type": "missing"}]}),
+        (400, {"detail": [{"loc": ["body", "messages"], "msg": "@KEY@", "type": "missing"}]}),
+        (500, "Internal Server Error"),
+        (502, "<html><title>502 Bad Gateway</title><hr>nginx</html>"),
+        (504, "<html><title>504 Gateway Time-out</title></html>"), (307, ""),
+        (413, "<title>413 Request"),
+        (200, "<!doctype html><title>Welcome</title>"), (204, ""), (404, "")]
+ODD_HEADERS = (
+    ("Content-Type", ("text/event-stream", "text/html", "application/json; charset=²", "")),
+               ("Content-Encoding", ("gzip", "identity", "zstd")),
+               ("Retry-After", ("1", "²", "@KEY@")),
+               ("Location", ("/v1/", "http://[", "https://h/@KEY@", "//h:99999")),
+               ("Server", ("nginx", "uvicorn", "@KEY@")), ("Via", ("1.1 @KEY@",)),
+               ("WWW-Authenticate", ("Basic realm=\"@KEY@\"", "Basic", "Bearer", "²")),
+               ("Transfer-Encoding", ("chunked", "gzip, chunked")))
+
+LONG = "9" * 5000
+ODD_URLS = ("", " ", "http://", "http:///v1", "http://[::1", "http://h:99999/v1",
+            "http://127.0.0.1:²/v1", "ftp://h/v1",
+            "h:8000", "http://u:p@127.0.0.1:9/v1", "https://127.0.0.1:9/v1",
+            "http://\u6f22.example/v1", "http://h\n/v1",
+            "http://127.0.0.1:9/v1?a=b#c", "http://127.0.0.1:%s/v1" % LONG, "²", "\ud800")
+ODD_ENV = (("COLUMNS", ("²", LONG, "0", "-1", "9", "21", "40", "200", "", "8" * 20)),
+           ("LINES", ("²",)),
+           ("LC_ALL", ("C", "²")), ("TERM", ("dumb", "", "xterm")), ("NO_COLOR", ("1",)),
+           ("HOME",
+            ("", " ", "relative", "/dev/null", "/dev/null/x", "/\u6f22", "\ud800", "~", "$HOME")),
+           ("OPENCLAW_CONFIG_PATH", ("", " ", "missing.json", "/dev/null", ".", "~/x", "\ud800")),
+           ("OPENCLAW_STATE_DIR", ("", " ", "/dev/null", "missing", "\ud800")),
+           ("OPENCLAW_HOME", ("", "~", "missing")),
+           ("VLLM_API_KEY", ("", " ", "a\nb", "\u6f22", "\ud800", "k" * 9000, "²")),
+           ("VLLM_BASE_URL", ODD_URLS), ("A_B", ("", " ", "\ud800", "$A_B")),
+           ("A_TOKEN", ("", " ", "t" * 9000, "\ud800")),
+           ("SSL_CERT_FILE", ("", "missing", ".", "/dev/null")),
+           ("SSLKEYLOGFILE", ("", ".", "/dev/null/x")), ("http_proxy", ODD_URLS),
+           ("HTTPS_PROXY", ODD_URLS),
+           ("all_proxy", ODD_URLS),
+           ("NO_PROXY", ("*", "", ",", "127.0.0.0/99", "10.0.0.0/²", "[::1", ".h", "\ud800")))
+ODD_VALUES = {
+    "--provider": ("vllm", "other", "all", "VLLM", "", "²", "a.b"), "--base-url": ODD_URLS,
+    "--timeout": ("1", "0", "-1", "nan", "inf", "1e999", "²", LONG, "1e5"), "--model": (
+        "m", "vllm/m", "lora", "other/n", "a", "", "/", "vllm/", "²", "\ud800", "x" * 5000, "m@p"),
+    "--thinking": ("off", "on", "low", "high", "max", "", "²"),
+    "--max-tokens": ("1", "0", "-1", "²", LONG, "1e3"),
+    "--temperature": ("0", "nan", "inf", "-1", "x", "1e999"), "--param": (
+        "a=1", "a", "=", "=1", "a={", "messages=1", "extra_body={\"x\": Infinity}", "model=NaN",
+        "stream=false", "n=2",
+        "tools=[1]", "stop=[]", "a=\"\\ud800\"", "logprobs=true", "a=" + LONG,
+        "a=%s1%s" % ("[" * 490, "]" * 490)),
+    "--system": ("s", "", "\ud800"), "--primary": ("m", "vllm/m", "", "²", "\ud800"),
+    "--port": ("0", "-1", "99999", "²", LONG), "--set": (
+        "models.providers.vllm.models[0].contextWindow=1", "a.b=1", "=", "a", "a[=1", "a[0]=1",
+        "a[9]=1", "[\"a.b\"]=1", "a=",
+        "models.providers.vllm.models[0].id=x", "models=7",
+        "agents.defaults.models[\"vllm/m\"].params={a: 1}", "a[-1]=1",
+        "a[%s]=1" % LONG, "a=\"\\ud800\"", "\ud800=1",
+        "models.providers.vllm.timeoutSeconds=1e999"),
+    "--unset": ("models.providers.vllm", "models", "a", "", "[", "models.providers.vllm.models[0]",
+                "a[9]", "\ud800")}
+FILES = ("--config", "--api-key-file", "--ca-file", "--image", "--tools", "--schema")
+ODD_TYPED = (b"", b"\n", b"hi\n",
+             b"/help\n/model m\n/model \xff\nhi\n/system "
+             b"x\n/reset\n//x\n/nonsense\nhi\\\nyou\n/exit\n",
+             b"\"\"\"\na\n\"\"\"\nhi\n", b"\xff\xfe", b"\xef\xbb\xbf{}", b"\0", b"[]", b"null",
+             b"{\"messages\": 1}", b"{\"a\": 1e999}",
+             b"[" * 490 + b"]" * 490, b"[" * 100000, b"1" * 5000,
+             b"{\"model\": 7, \"messages\": []}")
+MESSY = re.compile("[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+SCHEMA_FILE = os.path.join(HERE, "..", "shared", "openclaw-schema.json")
+
+
+def sampled(rng, schema, depth=6):
+    """Return a value that a JSON schema takes, or a near miss."""
+    while isinstance(schema, dict) and ("anyOf" in schema or "oneOf" in schema):
+        schema = rng.choice(schema.get("anyOf") or schema["oneOf"])
+    if not isinstance(schema, dict) or not depth or rng.random() < 0.02:
+        return any_json(rng, CONFIG_WORDS, 2)
+    if "const" in schema or "enum" in schema:
+        return rng.choice([schema.get("const")] if "const" in schema else schema["enum"])
+    kind = schema.get("type")
+    if kind == "object":
+        found = {}
+        for name, inner in schema.get("properties", {}).items():
+            if rng.random() < 0.3 or name in schema.get("required", ()):
+                found[name] = sampled(rng, inner, depth - 1)
+        if schema.get("additionalProperties") and rng.random() < 0.5:
+            found[rng.choice(CONFIG_WORDS)] = sampled(rng, schema["additionalProperties"],
+                                                      depth - 1)
+        return found
+    if kind == "array":
+        return [sampled(rng, schema.get("items"), depth - 1) for _ in range(rng.randrange(3))]
+    if kind == "boolean":
+        return rng.random() < 0.5
+    if kind in ("integer", "number"):
+        return rng.choice(
+            (schema.get("minimum", 1), schema.get("maximum", 4096), 0, 1, 4096, 1.5, -1))
+    return rng.choice(CONFIG_WORDS)
+
+
+def deepened(rng, text):
+    """Return JSON text with one of its values nested about as deep as Python's recursion goes."""
+    places = list(re.finditer(r": (true|null|[0-9.]+|\"[\w{}$]*\")", text))
+    if not places:
+        return text
+    place = rng.choice(places)
+    return text[:place.start(1)] + nested(rng.randrange(440, 500)) + text[place.end(1):]
+
+
+class Screen(io.TextIOWrapper):
+    """A stream in memory that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+Scene = collections.namedtuple("Scene", "argv env config stdin screen encoding answers")
+
+
+class MainFuzzTest(Case):
+    """Whatever stands in the settings, the environment, the arguments and the answers: no
+    exception, no key.
+    """
+
+    def setUp(self):
+        super(MainFuzzTest, self).setUp()
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.home)                          # where relative paths lead
+        self.answers = {}
+        self.stub = self.serve(answering(self.answer))
+        self.files = [self.write(name, content) for name, content in (
+            ("key", FIRE_KEY), ("empty", ""), ("tools", [TOOL]),
+            ("bytes", b"\x89PNG\r\n\x1a\n\xff"),
+            ("deep", "[" * 490 + "]" * 490))] + [self.home, self.path("missing"), "-", "",
+                                                 "/dev/null"]
+        self.options = {verb: self.options_of(verb)
+                        for verb in ("list", "doctor", "chat", "request", "config", "demo")}
+        self.schema = {}
+        if os.path.exists(SCHEMA_FILE):
+            with open(SCHEMA_FILE, encoding="utf-8") as source:
+                self.schema = json.load(source)
+
+    def options_of(self, verb):
+        """Return {option: whether it takes a value}, as the verb's help has them."""
+        text = self.run_main(verb, "--help").out
+        found = {name: bool(value) for name,
+                 value in re.findall(r"^  (--[a-z-]+)( [A-Z{])?", text, re.M)}
+        found.pop("--serve", None)                   # which never ends
+        return found
+
+    def answer(self, request):
+        path = request.path.partition("?")[0].replace(self.stub.origin, "")
+        if path.endswith("/chat/completions"):
+            path = "stream" if (request.body or {}).get("stream") is True else "whole"
+        status, headers, body = self.answers.get(path, (404, {}, b'{"detail": "Not Found"}'))
+        key = (request.key or "none")[7:]
+        echoed = json.dumps(key).encode("ascii")[1:-1]
+        headers = {name: value.replace("@KEY@", key) for name, value in headers.items()}
+        return status, headers, body.replace(b"@KEY@", echoed)
+
+    def an_answer(self, rng, path):
+        """Return (status, headers, bytes): vLLM's own answer, one of its refusals, or what has
+        become of them.
+        """
+        words = TEXTS + ("@KEY@", EVIL, "vllm", "m", "Qwen/Qwen3-8B", "stop", "length", "assistant",
+                         "error", "detail")
+        status, value = (200, GOOD_ANSWERS[path]) if rng.random() < 0.8 else rng.choice(BAD_ANSWERS)
+        if rng.random() < 0.4 and not isinstance(value, str):
+            value = mutated(rng, value, words, rng.choice((0.02, 0.1, 0.3)))
+        headers = {"Content-Type": "application/json"}
+        if isinstance(value, str):
+            body = value
+        elif path == "stream" and status == 200:
+            events = value if isinstance(value, list) else [value]
+            body = "".join("data: %s\n\n" % json.dumps(item)
+                           for item in events) + "data: [DONE]\n\n"
+            headers = {"Content-Type": "text/event-stream"}
+        else:
+            body = json.dumps(value)
+        if rng.random() < 0.05:
+            body = mangled(rng, body, JSON5_TOKENS)
+        if rng.random() < 0.05:
+            body = deepened(rng, body)
+        if rng.random() < 0.1:
+            name, values = rng.choice(ODD_HEADERS)
+            headers[name] = rng.choice(values)
+        if rng.random() < 0.02:
+            status = rng.choice((100, 200, 201, 301, 400, 401, 403, 408, 422, 500, 503, 599))
+        return status, headers, body.encode("utf-8", "surrogatepass")
+
+    def a_config(self, rng):
+        """Return the text of openclaw.json, or None for none: valid, sampled from the schema, or
+        spoilt.
+        """
+        if rng.random() < 0.15:
+            return None
+        config = copy.deepcopy(CONFIG)
+        block = config["models"]["providers"]["vllm"]
+        block["baseUrl"] = self.stub.url
+        block["apiKey"] = rng.choice((FIRE_KEY, "${VLLM_API_KEY}", "VLLM_API_KEY"))
+        block["headers"]["X-Other"] = OTHER_KEY
+        row = block["models"][0]
+        parts = (("models.providers.*", block), ("models.providers.*.models.*", row),
+                 ("models.providers.*.models.*.compat", row["compat"]))
+        for name, target in parts:
+            for field, inner in self.schema.get(name, {}).get("properties", {}).items():
+                if rng.random() < 0.04 and field != "apiKey":
+                    target[field] = sampled(rng, inner)
+        if rng.random() < 0.2:
+            params = {"extra_body": {"x": rng.choice(SCALARS)},
+                      rng.choice(CONFIG_WORDS): rng.choice(SCALARS)}
+            config["agents"]["defaults"]["models"]["vllm/m"]["params"] = params
+        for field, inner in self.schema.get("agents_defaults", {}).items():
+            if rng.random() < 0.06:
+                config["agents"]["defaults"][field] = sampled(rng, inner)
+        if rng.random() < 0.3:
+            config = mutated(rng, config, CONFIG_WORDS, rng.choice((0.005, 0.02, 0.1)))
+        text = json.dumps(config, indent=rng.choice((None, 2)))
+        if rng.random() < 0.05:
+            text = deepened(rng, text)
+        if rng.random() < 0.1 and FIRE_KEY[:9] not in text:
+            text = mangled(rng, text, JSON5_TOKENS)
+        return text
+
+    def an_argv(self, rng):
+        if rng.random() < 0.03:
+            return [
+                rng.choice(
+                    ("", "--version", "--help", "--verbose", "nonsense", "-h", "\ud800", "--",
+                     "list"))
+                    for _ in range(rng.randrange(3))]
+        verb = rng.choice(
+            ("list", "doctor", "doctor", "chat", "chat", "request", "config", "config", "demo"))
+        argv = [verb]
+        if verb == "chat" and rng.random() < 0.7:
+            argv.append(rng.choice(("hi", "", "\ud800", "/help", "\u6f22" * 99)))
+        for option, takes in self.options[verb].items():
+            if option in argv or rng.random() > 0.12:
+                continue
+            argv.append(option)
+            if takes and option in FILES:
+                argv.append(rng.choice(self.files))
+            elif takes:
+                argv.append(rng.choice(ODD_VALUES.get(option, TEXTS[:-1])).replace("\0", ""))
+        if rng.random() < 0.5 and verb != "demo":
+            argv += ["--base-url", self.stub.url]
+        if verb == "doctor" and rng.random() < 0.5:
+            argv.append("--probe")
+        if rng.random() < 0.02:
+            argv += ["--api-key", OTHER_KEY]         # no option, but a likely mistake
+        return argv
+
+    def a_scene(self, rng):
+        argv, env = self.an_argv(rng), {"HOME": self.home, "VLLM_API_KEY": FIRE_KEY, "A_B": "value"}
+        while rng.random() < 0.25:
+            name, values = rng.choice(ODD_ENV)
+            env[name] = rng.choice(values)
+        if "--write" in argv or "--fix" in argv:     # nowhere but at home
+            env["HOME"] = self.home
+            for name in ("OPENCLAW_CONFIG_PATH", "OPENCLAW_STATE_DIR", "OPENCLAW_HOME"):
+                env.pop(name, None)
+        typed = rng.choice(ODD_TYPED)
+        if rng.random() < 0.5:
+            text = json.dumps(mutated(rng, BODY, BODY_WORDS, 0.03))
+            typed = (deepened(rng, text) if rng.random() < 0.1 else text).encode("ascii")
+        return Scene(argv, env, self.a_config(rng), typed, rng.random() < 0.2,
+                     rng.choice(("utf-8", "utf-8", "ascii", "cp1252")),
+                     {path: self.an_answer(rng, path) for path in sorted(GOOD_ANSWERS)})
+
+    def look_up(self, host, port, *rest, **options):
+        """Stand in for getaddrinfo: loopback alone is there, and OpenClaw's default port is the
+        Stub's.
+        """
+        if host not in ("127.0.0.1", "localhost", b"127.0.0.1"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        port = self.stub.address[1] if port == 8000 else port
+        return self.resolve(host, port, *rest, **options)
+
+    resolve = staticmethod(socket.getaddrinfo)
+
+    def play(self, scene):
+        """Run `main` in a scene; return (status, standard output, standard error)."""
+        for name in ("openclaw.json", "openclaw.json.bak"):
+            with contextlib.suppress(OSError):
+                os.unlink(self.path(".openclaw", name))
+        if scene.config is not None:
+            self.configure(scene.config.encode("utf-8", "surrogatepass"))
+        self.answers = scene.answers
+        kind = Screen if scene.screen else io.TextIOWrapper
+        source = kind(io.BytesIO(scene.stdin), "utf-8")
+        out, err = [kind(io.BytesIO(), scene.encoding, newline="") for _ in range(2)]
+        with mock.patch("socket.getaddrinfo", self.look_up), mock.patch("sys.stdin", source), \
+                mock.patch("sys.stdout", out):       # those of input(), in a conversation
+            status = vllm.main(list(scene.argv), dict(scene.env), source, out, err)
+        texts = []
+        for stream in (out, err):
+            stream.flush()
+            texts.append(stream.buffer.getvalue().decode(scene.encoding))
+        return [status] + texts
+
+    def judge(self, scene):
+        """Return what is wrong with a run in a scene, or None."""
+        started = time.monotonic()
+        try:
+            status, out, err = self.play(scene)
+        except BaseException as error:               # SystemExit is none of main's ways to end, too
+            return error
+        if status not in (0, 1, 2, 3, 4, 5):
+            return "exit status %r" % (status,)
+        if leaks(out + err):
+            return "the key is shown: %s" % leaks(out + err)[0]
+        if MESSY.search(err.replace("\x1b[2m", "").replace("\x1b[0m", "")):
+            return "standard error holds %r" % MESSY.findall(err)[0]
+        if time.monotonic() - started > 30:
+            return "it took %d s" % (time.monotonic() - started)
+        return None
+
+    def test_main_ends_as_documented_whatever_comes(self):
+        until = time.monotonic() + FUZZ_S
+        for number in itertools.count():
+            if number >= 25 and time.monotonic() > until:
+                return
+            scene = self.a_scene(random.Random("main %d" % number))
+            fault = self.judge(scene)
+            if fault is not None:
+                with self.subTest(case=number):
+                    if isinstance(fault, Exception):
+                        raise fault
+                    self.fail("%s in %r" % (fault, scene._replace(answers=None)))
 
 
 # ----------------------------------------------------------------------------
