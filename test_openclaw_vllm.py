@@ -2535,8 +2535,8 @@ class Requests(Case):
                      "tools changed: .*without a name"):
             self.assertEqual(sum(bool(re.match(line, each)) for each in lines), 1, line)
         self.assertEqual(vllm.shape_request(shaped.body, model).changes, [])
-        swapped = vllm.shape_request(dict(DEFAULT_BODY, tool_choice="auto", tools=[tool("b"), TOOL]),
-                                     MODEL)
+        sent = dict(DEFAULT_BODY, tool_choice="auto", tools=[tool("b"), TOOL])
+        swapped = vllm.shape_request(sent, MODEL)
         self.assertEqual(swapped.changes, [])
         swapped = vllm.shape_request(dict(swapped.body, tools=swapped.body["tools"][::-1]), MODEL)
         self.assertEqual([change[:2] for change in swapped.changes], [("tools", "changed")])
