@@ -151,7 +151,7 @@ CAUSES = {
         1, "{path} is {reference}: OpenClaw asks another provider for it, though it is served here",
         "write {right}"),
     "private-network": Cause(
-        1, "{path} is false, so OpenClaw refuses to connect to {url}, a private address",
+        1, "{path} is false, so OpenClaw refuses to connect to {url}: it is not a public address",
         "remove it, or set it to true"),
     "key-in-shell-only": Cause(
         0, "{variable} is set in this shell only: a gateway that runs as a service does not see it",
@@ -395,7 +395,7 @@ def begun_secret(text, secrets):
             start = text.find(secret[:8], start + 1)
         if start >= 0:
             most = max(most, len(text) - start)
-        for size in range(most + 1, min(8, len(secret))):            # shorter than what was looked for
+        for size in range(most + 1, min(8, len(secret))):    # shorter than what was looked for
             if text.endswith(secret[:size]):
                 most = size
     return most
@@ -502,11 +502,13 @@ Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of C
 whether the context leaves less room for the answer than was wanted."""
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
-Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model extra")
+Delta = collections.namedtuple(
+    "Delta", "content reasoning tool_calls finish_reason usage id model extra")
 Delta.__doc__ = """One piece of an answer: texts ("" when none), raw tool-call pieces (a list), and
 finish_reason, usage (Usage), id, model or None; `extra` as in Answer, of this piece, or None."""
 Delta.__new__.__defaults__ = ("", "", (), None, None, None, None, None)
-Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls finish_reason usage timings extra")
+Answer = collections.namedtuple(
+    "Answer", "id model content reasoning tool_calls finish_reason usage timings extra")
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
 "arguments"}}; `timings` {"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the
 server sent beyond that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}."""
@@ -4932,7 +4934,7 @@ def in_parallel(function, calls):
         thread.start()
     for thread in threads:
         while thread.is_alive():
-            thread.join(0.5)                         # not for ever: on Windows that would hold Ctrl-C up
+            thread.join(0.5)                         # for ever would hold Ctrl-C up on Windows
     for _, error in outcomes:
         if error is not None:
             raise error
