@@ -151,7 +151,7 @@ CAUSES = {
         1, "{path} is {reference}: OpenClaw asks another provider for it, though it is served here",
         "write {right}"),
     "private-network": Cause(
-        1, "{path} is false, so OpenClaw refuses to connect to {url}, a private address",
+        1, "{path} is false, so OpenClaw refuses to connect to {url}: it is not a public address",
         "remove it, or set it to true"),
     "key-in-shell-only": Cause(
         0, "{variable} is set in this shell only: a gateway that runs as a service does not see it",
