@@ -464,7 +464,7 @@ where the value of an unknown or legacy key belongs, where nothing stands yet.
 Issue.__new__.__defaults__ = (None,) * 5
 Fault = collections.namedtuple("Fault", "path problem severe cause successor")
 Fault.__doc__ = "An Issue before its place is known; OpenClaw refuses a severe one, and so do we."
-Fault.__new__.__defaults__ = (None,)
+Fault.__new__.__defaults__ = (True, "config-invalid", None)
 Settings = collections.namedtuple(
     "Settings", "path exists config variables layers unset_variables state_dir sources issues "
                 "warnings")
@@ -583,8 +583,18 @@ _JSON5_WORDS = {
 _VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
 _EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
              "',' or '}'", "the end of the text")
+_OPENING = {"{": (dict, _KEY), "[": (list, _ITEM)}
 _AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
 _CLOSING = ("", "]", "}", "", "]", "}", "")          # by what is expected
+# Words for what was found, by how it begins.
+_JSON5_FOUND = (
+    (r"\Z", "the end of the text"),
+    (r"/\*", "a comment that does not end"),
+    (r"[\"'].", "a string"),
+    (r"[\"']", "a string that does not end"),
+    (r"[-+.0-9].", "a number"),
+    ("..", "a word without quotes"),
+)
 
 
 def trimmed(text):
@@ -640,15 +650,11 @@ def json5_tree(text):
         if expected in (_VALUE, _ITEM) and kind != "mark":
             value = _json5_scalar(text, kind, token, start, expected)
             expected = _json5_attach(frames, Node(start, end, value, None))
-        elif expected in (_VALUE, _ITEM) and token in "{[":
+        elif expected in (_VALUE, _ITEM) and token in _OPENING:
             if len(frames) > JSON_DEPTH:
                 raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
-            if token == "{":
-                frames.append([start, {}, [], None])
-                expected = _KEY
-            else:
-                frames.append([start, [], [], None])
-                expected = _ITEM
+            container, expected = _OPENING[token]
+            frames.append([start, container(), [], None])
         elif expected == _KEY and kind in ("string", "word"):
             read = _json5_string if kind == "string" else _json5_identifier
             frames[-1][3] = (read(text, token, start), start, end)
@@ -695,20 +701,11 @@ def _json5_tokens(text):
 
 def _json5_unexpected(text, start, end, expected=None):
     """Return the error for what stands at a place; it names no word, which may be a key."""
-    found = repr(text[start:end])
-    if start >= len(text):
-        found = "the end of the text"
-    elif text.startswith("/*", start):
-        found = "a comment that does not end"
-    elif text[start] in "\"'" and end - start == 1:
-        found = "a string that does not end"
-    elif text[start] in "\"'":
-        found = "a string"
-    elif end - start > 1 and text[start] in "+-.0123456789":
-        found = "a number"
-    elif end - start > 1:
-        found = "a word without quotes"
-    problem = "found " + found
+    token = text[start:end]
+    if text.startswith("/*", start):
+        token = "/*"
+    found = [words for pattern, words in _JSON5_FOUND if re.match(pattern, token)]
+    problem = "found " + (found + [repr(token)])[0]
     if expected is not None:
         problem = "expected %s, %s" % (_EXPECTED[expected], problem)
     return Json5Error(problem, text, start)
@@ -724,10 +721,10 @@ def _json5_scalar(text, kind, token, start, expected):
     digits = token.lstrip("+-")
     if digits in _JSON5_WORDS:
         value = _JSON5_WORDS[digits]
-    elif digits[:2] not in ("0x", "0X"):
+    elif digits.isdigit():
+        value = json_number(digits)
+    elif digits[1] not in "xX":
         value = float(digits)
-        if digits.isdigit():
-            value = json_number(digits)
     elif len(digits) <= 250:
         value = int(digits, 16)
     else:
@@ -758,13 +755,7 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
-    if token.isidentifier():
-        return token
-
-    def unescape(match):
-        return chr(int(match.group(1), 16))
-
-    name = re.sub(r"\\u([0-9a-fA-F]{4})", unescape, token)
+    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
     plain = re.sub("[$\u200c\u200d]", "_", name)
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
         raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
@@ -884,10 +875,8 @@ def _expand_home(path, env):
 def _exists(path):
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError):                    # reading it says what is wrong
-        pass
+    except (OSError, ValueError) as error:           # of others, reading it says what is wrong
+        return not isinstance(error, (FileNotFoundError, NotADirectoryError))
     return True
 
 
@@ -926,7 +915,7 @@ def _load_config(path, env, sources):
     config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
     if not isinstance(config, dict):
         raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
-    if is_nested(config, CONFIG_DEPTH):
+    if is_deep(config, CONFIG_DEPTH):
         raise _file_error(path, "nested too deep")
     return config
 
@@ -959,41 +948,34 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
         if "$include" not in value:
             return rest
         merged = {}
-        for name in _include_names(value):
-            merged = deep_merge(merged, self.included(name, path, chain))
-        if isinstance(merged, dict):
-            return deep_merge(merged, rest)
-        if rest:
-            raise _include_error(path, "keys beside $include need an object in the included file")
-        return merged
+        try:
+            for name in _include_names(value):
+                merged = deep_merge(merged, self.included(name, path, chain))
+            if rest and not isinstance(merged, dict):
+                raise ValueError("keys beside $include need an object in the included file")
+        except ValueError as error:                  # a NUL in the path, too
+            raise _file_error(path, "$include: %s" % error)
+        return deep_merge(merged, rest) if rest else merged
 
     def included(self, name, path, chain):
-        """Return the value of one included file. Raises ConfigError."""
+        """Return the value of one included file. Raises ConfigError, ValueError."""
         if not isinstance(name, str):
-            found = _json_type(name)
-            raise _include_error(path, "expected a path or a list of paths, found " + found)
+            raise ValueError("expected a path or a list of paths, found " + _json_type(name))
         target = include_target(name, path)
-        try:
-            real = os.path.realpath(target)
-            inside = any(_inside(target, root) and _inside(real, os.path.realpath(root))
-                         for root in self.roots)
-        except ValueError as error:                  # a NUL in the path
-            raise _include_error(path, str(error))
-        if not inside:
-            raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
-                                 % (name, self.roots[0]))
+        real = os.path.realpath(target)
+        if not any(_inside(target, root) and _inside(real, os.path.realpath(root))
+                   for root in self.roots):
+            raise ValueError("%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
+                             % (name, self.roots[0]))
         if target in chain:
-            raise _include_error(path, "the files include each other: %s"
-                                 % " -> ".join(chain + (target,)))
+            raise ValueError("the files include each other: " + " -> ".join(chain + (target,)))
         if len(chain) > INCLUDE_DEPTH:
-            raise _include_error(path, "more than %d levels of includes at %s"
-                                 % (INCLUDE_DEPTH, name))
+            raise ValueError("more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
         value = self.load(target, INCLUDE_LIMIT, chain)
         # Opening a file costs time, however small it is.
         self.left[0] -= len(self.sources[target]) + 1024
         if self.left[0] < 0:
-            raise _include_error(path, "the included files are larger than %d bytes together"
-                                 % CONFIG_LIMIT)
+            raise ValueError("the included files are larger than %d bytes together" % CONFIG_LIMIT)
         return value
 
 
@@ -1012,10 +994,6 @@ def _inside(path, root):
     path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
                   for place in (path, root))
     return path.startswith(root)
-
-
-def _include_error(path, problem):
-    return _file_error(path, "$include: " + problem)
 
 
 def deep_merge(base, over):
@@ -1115,20 +1093,6 @@ def _substitute(value, variables, path=(), missing=None):
     return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
 
 
-def is_nested(value, levels):
-    """Tell whether a JSON value is nested more than some levels deep."""
-    layer = [value]
-    for _ in range(levels):
-        inner = []
-        for item in layer:
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
-        layer = inner
-    return any(isinstance(item, (dict, list)) for item in layer)
-
-
 def _json_type(value):
     """Return words for the type of a JSON value."""
     return _JSON_TYPES[type(value).__name__]
@@ -1188,10 +1152,13 @@ def _text_or_empty(value):
     return value if isinstance(value, str) else ""
 
 
-def _get(value, *keys):
-    """Return a nested value of an object, or None where the path ends early."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
+def _get(value, *path):
+    """Return the value at a key path, or None where the path ends early."""
+    try:
+        for key in path:
+            value = value[key]
+    except (LookupError, TypeError):
+        return None
     return value
 
 
@@ -1205,12 +1172,24 @@ def _lines_by_name(text):
     return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
 
 
+def _parse_key(text):
+    key, _, rule = text.partition("=")
+    name = key.rstrip("~!")
+    return name, (key[len(name):], rule)
+
+
+def _shapes_of(text):
+    """Return {shape: {key: (mark, rule)}} of some lines; a mark is "!", "~", "~!" or ""."""
+    return {shape: dict(map(_parse_key, keys.split()))
+            for shape, keys in _lines_by_name(text).items()}
+
+
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
 # is a legacy form, `key~!` one that is refused, a bare key holds anything but null, *=RULE is that
 # of any other key, and "..." allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
-_SHAPES = """
+_SHAPES = _shapes_of("""
 config $schema=text models=models agents=agents env=env plugins=plugins auth=auth secrets=secrets \
  accessGroups acp approvals attachments bindings broadcast browser channels cloudWorkers commands \
  cron desktop diagnostics discovery gateway hooks logging mcp memory messages meta nodeHost proxy \
@@ -1311,14 +1290,15 @@ entry model=text/choice models=*picked params=params modelPolicy=policy thinking
  utilityModel verboseDefault workspace contextTokens~
 listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
  thinkingDefault=LEVELS ...
-"""
-for _name, _rule in (
-        ("SECRET", "text/env-ref/file-ref/exec-ref/store-ref"),
-        ("LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"),
-        ("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
-                 "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
-                 "pi-messages|azure-openai-responses")):
-    _SHAPES = _SHAPES.replace(_name, _rule)
+""".replace(
+    "SECRET", "text/env-ref/file-ref/exec-ref/store-ref"
+).replace(
+    "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"
+).replace(
+    "APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
+            "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
+            "pi-messages|azure-openai-responses"
+))
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
 _LEAVES = _lines_by_name(r"""
 text str a text
@@ -1358,7 +1338,7 @@ stepfun stepfun-plan synthetic tencent-tokenhub tencent-tokenplan together venic
 vllm volcengine volcengine-plan vydra x-ai xai xiaomi xiaomi-token-plan z.ai z-ai zai"""
 # Keys that people write, shape by shape, and where their values belong: a path from the top, or
 # with a dot before it from the object that has the key.
-_MISPLACED = """
+_MISPLACED = _shapes_of("""
 config providers=models.providers model=agents.defaults.model vllm=models.providers.vllm \
  agent=agents.defaults
 models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
@@ -1374,7 +1354,7 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  maxTokens=.params.maxTokens max_tokens=.params.maxTokens seed=.params.seed stop=.params.stop \
  thinking=.params.thinking extra_body=.params.extra_body \
  chat_template_kwargs=.params.chat_template_kwargs
-"""
+""")
 # What became of the legacy keys.
 _LEGACY = _lines_by_name("""
 provider.contextWindow OpenClaw moves it into the rows that have none
@@ -1396,60 +1376,36 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    shapes = _Shapes(_lines_by_name(_SHAPES))
-    found = list(_mismatches(config, "config", (), shapes))
-    found.sort(key=lambda mismatch: -mismatch.level)
-    faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
+    found = sorted(_mismatches(config, "config", ()), key=lambda mismatch: -mismatch.level)
+    faults = [_fault(config, mismatch) for mismatch in found[:MAX_ISSUES]]
     if not found or found[0].level == _UNKNOWN:      # then every value has its type
         faults[:0] = _agent_faults(config)
         faults[:0] = _provider_faults(config)
     return faults[:MAX_ISSUES]
 
 
-class _Shapes(dict):
-    """Lines of _SHAPES or _MISPLACED by their names."""
-
-    __slots__ = ()
-
-    def keys_of(self, name):
-        """Return {key: (mark, rule)} of a shape, parsed when first asked for; the mark is "!",
-        "~", "~!" or "".
-        """
-        keys = self.get(name, "")
-        if isinstance(keys, str):
-            keys = self[name] = dict(map(_parse_key, keys.split()))
-        return keys
-
-
-def _parse_key(text):
-    key, _, rule = text.partition("=")
-    name = key.rstrip("~!")
-    return name, (key[len(name):], rule)
-
-
-def _mismatches(value, rule, path, shapes):
+def _mismatches(value, rule, path):
     """Yield the _Mismatches of a value and a rule of _SHAPES."""
     if rule[:1] == "*":
-        yield from _record_mismatches(value, rule, path, shapes)
+        key_rule, _, rule = rule[1:].rpartition(":")
+        yield from _object_mismatches(value, {"*": ("", rule)}, path, key_rule=key_rule)
     elif "/" in rule:
-        yield from _alternatives(value, rule.split("/"), path, shapes)
+        yield from _alternatives(value, rule.split("/"), path)
     elif rule[:1] == "[":
-        yield from _array_mismatches(value, rule, path, shapes)
-    elif rule in shapes:
-        yield from _object_mismatches(value, rule, path, shapes)
-    elif not rule and value is None:
-        yield _mismatch(path, "a value", value)
-    elif "|" in rule:
-        if value not in rule.strip("|").split("|"):
-            yield _mismatch(path, _rule_words(rule, shapes), value)
-    elif rule:
+        yield from _array_mismatches(value, rule, path)
+    elif rule in _SHAPES:
+        yield from _object_mismatches(value, _SHAPES[rule], path, rule)
+    elif rule in _LEAVES:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
             yield _mismatch(path, words, value)
-        elif pattern and not re.match("(?s:%s)\\Z" % pattern, value):
+        elif (pattern and not re.match("(?s:%s)\\Z" % pattern, value)
+              or rule in _BOUNDS and not _BOUNDS[rule](value)):
             yield _mismatch(path, words, value, _BOUND)
-        elif rule in _BOUNDS and not _BOUNDS[rule](value):
-            yield _mismatch(path, words, value, _BOUND)
+    elif rule and value not in rule.strip("|").split("|"):
+        yield _mismatch(path, _rule_words(rule), value)
+    elif not rule and value is None:
+        yield _mismatch(path, "a value", value)
 
 
 def _leaf(rule):
@@ -1466,21 +1422,21 @@ def _mismatch(path, expected, value, level=_WRONG):
     return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
 
 
-def _rule_words(rule, shapes):
+def _rule_words(rule):
     """Return words for one of some alternatives."""
     if "|" in rule:
         return "one of " + ", ".join(rule.strip("|").split("|"))
     if rule[0] == "[":
         return "an array"
-    if rule not in shapes:
+    if rule in _LEAVES:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in shapes.keys_of(rule).items() if mark == "!"]
+    required = [key for key, (mark, _) in _SHAPES[rule].items() if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
-def _alternatives(value, branches, path, shapes):
+def _alternatives(value, branches, path):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
-    tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
+    tried = [list(_mismatches(value, branch, path)) for branch in branches]
     near = [
         found for found in tried
         if all(mismatch.level < _WRONG for mismatch in found)
@@ -1490,23 +1446,11 @@ def _alternatives(value, branches, path, shapes):
     if len(near) == 1:
         yield from near[0]
     else:
-        words = [_rule_words(branch, shapes) for branch in branches]
-        expected = " or ".join(collections.OrderedDict.fromkeys(words))
-        yield _mismatch(path, expected, value)
+        words = collections.OrderedDict.fromkeys(map(_rule_words, branches))
+        yield _mismatch(path, " or ".join(words), value)
 
 
-def _record_mismatches(value, rule, path, shapes):
-    key_rule, _, rule = rule[1:].rpartition(":")
-    if not isinstance(value, dict):
-        yield _mismatch(path, "an object", value)
-        return
-    for key, item in value.items():
-        place = path + (key,)
-        yield from _mismatches(key, key_rule or "text", place, shapes)
-        yield from _mismatches(item, rule, place, shapes)
-
-
-def _array_mismatches(value, rule, path, shapes):
+def _array_mismatches(value, rule, path):
     rule, bounds = rule[1:].split("]")
     if not isinstance(value, list):
         yield _mismatch(path, "an array", value)
@@ -1517,87 +1461,75 @@ def _array_mismatches(value, rule, path, shapes):
             expected = "%s to %s items" % (least, most)
             yield _mismatch(path, expected, len(value), _BOUND)
     for index, item in enumerate(value):
-        yield from _mismatches(item, rule, path + (index,), shapes)
+        yield from _mismatches(item, rule, path + (index,))
 
 
-def _object_mismatches(value, shape, path, shapes):
-    known = shapes.keys_of(shape)
+def _object_mismatches(value, known, path, shape=None, key_rule=""):
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
         place = path + (key,)
         mark, rule = known.get(key) or known.get("*", ("", None))
+        yield from _mismatches(key, key_rule, place)
         if mark == "~!":
             yield _Mismatch(place, _WRONG, shape=shape)
-        elif mark == "~":
+        elif mark == "~" or rule is None and "..." not in known:
             yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
-            yield from _mismatches(item, rule, place, shapes)
-        elif "..." not in known:
-            yield _Mismatch(place, _UNKNOWN, shape=shape)
+            yield from _mismatches(item, rule, place)
     for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
             yield _Mismatch(path + (key,), _WRONG, "is missing")
 
 
-def _fault(config, mismatch, shapes):
+def _fault(config, mismatch):
     """Return the Fault of a mismatch; the words of an unknown key take time, so few are made."""
     path, level, problem, shape = mismatch
     if shape is None:
-        return Fault(path, problem, True, "config-invalid")
-    place = _known_place(config, path, shape, shapes)
+        return Fault(path, problem)
+    place = _known_place(config, path, shape)
     successor = None
-    if place is not None and _at(config, place) is None:
+    if place and _get(config, *place) is None:
         successor = place
     legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
     if legacy:
         return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
                      successor)
     problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
-    if place is not None and place[:-1] == path[:-1]:
+    if place and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
-    elif place is not None:
+    elif place:
         problem += "; it belongs in %s" % dotted(place)
     return Fault(path, problem, False, "config-unknown-key", successor)
 
 
-def _known_place(config, path, shape, shapes):
+def _known_place(config, path, shape):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _Shapes(_lines_by_name(_MISPLACED)).keys_of(shape).get(key, ("", ""))
+    _, target = _MISPLACED.get(shape, {}).get(key, ("", ""))
     if target[:1] == ".":
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
     if key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
-    known = shapes.keys_of(shape)
+    known = _SHAPES[shape]
     if key in known:                                 # a legacy key whose value has no one place
         return None
-    if shape == "row" and key in shapes.keys_of("compat"):
-        return around + ("compat", key)
+    row = around
     if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
-        if key in shapes.keys_of("row"):
-            return around + ("models", 0, key)
-        if key in shapes.keys_of("compat"):
-            return around + ("models", 0, "compat", key)
+        row += ("models", 0)
+        if key in _SHAPES["row"]:
+            return row + (key,)
+    if (shape == "row" or row != around) and key in _SHAPES["compat"]:
+        return row + ("compat", key)
     near = nearest(key, known)
     return around + (near,) if near else None
 
 
-def _at(value, path):
-    """Return the value at a key path, or None where there is none."""
-    for key in path:
-        try:
-            value = value[key]
-        except (LookupError, TypeError):
-            return None
-    return value
-
-
 def _rows_at(config, path):
-    rows = _at(config, path)
+    rows = _get(config, *path)
     return rows if isinstance(rows, list) else []
 
 
@@ -1620,17 +1552,13 @@ def nearest(name, names):
     return folded[found[0]] if found else None
 
 
-def _refused(problem, *path):
-    return Fault(path, problem, True, "config-invalid")
-
-
 def _provider_faults(config):
     """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
     for name, block in (_get(config, "models", "providers") or {}).items():
         path = ("models", "providers", name)
         for key in {"baseUrl", "models"}.difference(block):
             if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                yield _refused("is missing: OpenClaw has no provider of this name", *path + (key,))
+                yield Fault(path + (key,), "is missing: OpenClaw has no provider of this name")
         holders = [(path, block)]
         for index, row in enumerate(block.get("models") or ()):
             holders.append((path + ("models", index), row))
@@ -1647,35 +1575,35 @@ def _agent_faults(config):
     agents = config.get("agents") or {}
     entries = agents.get("entries") or {}
     defaults = agents.get("defaults") or {}
-    yield from _scope_faults(defaults, defaults, "agents", "defaults")
+    yield from _scope_faults(defaults, defaults, ("agents", "defaults"))
     for name, entry in entries.items():
-        yield from _scope_faults(entry, defaults, "agents", "entries", name)
+        yield from _scope_faults(entry, defaults, ("agents", "entries", name))
     marked = [name for name, entry in entries.items() if entry.get("default") is True]
     explicit = "ownership" in agents
     if len({name.lower() for name in entries}) < len(entries):
-        yield _refused("two ids differ in case only", "agents", "entries")
+        yield Fault(("agents", "entries"), "two ids differ in case only")
     if len(marked) > 1:
-        yield _refused("more than one agent is the default", "agents", "entries")
+        yield Fault(("agents", "entries"), "more than one agent is the default")
     if explicit and marked:
-        yield _refused("\"explicit\" goes with no default: true", "agents", "ownership")
+        yield Fault(("agents", "ownership"), "\"explicit\" goes with no default: true")
     if len(entries) > 1 and not marked and not explicit:
-        yield _refused("is missing: several agents need \"explicit\" here", "agents", "ownership")
+        yield Fault(("agents", "ownership"),
+                    "is missing: several agents need \"explicit\" here")
 
 
-def _scope_faults(scope, defaults, *path):
+def _scope_faults(scope, defaults, path):
     """Yield the Faults of the models that agents.defaults or an entry names."""
     for reference, entry in (scope.get("models") or {}).items():
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
-                yield _refused("goes with provider/model only", *path + ("models", reference, key))
+                yield Fault(path + ("models", reference, key), "goes with provider/model only")
     layers = _agent_layer(defaults), _agent_layer(scope)
     aliases = [alias.lower() for alias in model_aliases(layers).values()]
     policy = _get(scope, "modelPolicy", "allow") or ()
     for index, allowed in enumerate(policy):
-        alias = trimmed(allowed).lower()
-        if split_reference(allowed) is None and alias not in aliases:
-            yield _refused("expected provider/model, provider/* or an alias",
-                           *path + ("modelPolicy", "allow", index))
+        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+            yield Fault(path + ("modelPolicy", "allow", index),
+                        "expected provider/model, provider/* or an alias")
 
 
 # ----------------------------------------------------------------------------
@@ -3761,10 +3689,10 @@ def loads_untrusted(text):
     return value
 
 
-def is_deep(value):
-    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep."""
+def is_deep(value, levels=JSON_DEPTH):
+    """Tell whether a JSON value is nested more than some levels deep."""
     level = [value]
-    for _ in range(JSON_DEPTH):
+    for _ in range(levels):
         inner = []
         for container in level:
             if isinstance(container, dict):
@@ -5488,7 +5416,7 @@ class _Case(object):
 
     def written(self, path):
         """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
-        return _at(self._raw, path)
+        return _get(self._raw, *path)
 
     def found(self, cause, edits=(), **facts):
         """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
@@ -5665,7 +5593,7 @@ def _rows(case):
     if case.block_path is None:
         return []
     path = case.block_path + ("models",)
-    written = _at(case.settings.config, path) or ()
+    written = _get(case.settings.config, *path) or ()
     ids = [trimmed(row["id"]) for row in written]
     return [
         (path + (ids.index(row["id"]),), row)
