@@ -894,16 +894,15 @@ def read_text(path, limit):
             raise _file_error(path, "is not a regular file")
         with open(path, "rb") as source:
             data = source.read(limit + 1)
+        if len(data) > limit:
+            raise _file_error(path, "larger than %d bytes" % limit)
+        return _decode_utf8(data)
     except OSError as error:
         raise _file_error(path, "cannot be read: %s" % (error.strerror or error))
-    except ValueError as error:                      # a NUL in the path
-        raise _file_error(repr(path), str(error))
-    if len(data) > limit:
-        raise _file_error(path, "larger than %d bytes" % limit)
-    try:
-        return _decode_utf8(data)
     except Json5Error as error:
         raise _file_error(path, error.problem, error.line, error.column)
+    except ValueError as error:                      # a NUL in the path
+        raise _file_error(repr(path), str(error))
 
 
 def _load_config(path, env, sources):
@@ -1512,7 +1511,7 @@ def _known_place(config, path, shape):
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
-    if key == "qwenThinkingFormat":
+    if shape == "params" and key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
     known = _SHAPES[shape]
     if key in known:                                 # a legacy key whose value has no one place
@@ -1631,17 +1630,19 @@ def split_url(url):
 
     Raises ValueError saying what is wrong.
     """
-    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url.strip())
+    url = url.strip()
+    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url)
     if not match:
         raise ValueError("it does not begin with http:// or https://")
-    if re.search(r"[\x00-\x20\x7f]", url.strip()):
+    if re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError("it holds a space or control character")
-    scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
+    scheme, place, path = match.groups()
     if "@" in place:
         raise ValueError("it holds a user name or password; use VLLM_API_KEY or headers for those")
     found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
     if not found:
         raise ValueError("its host is missing or malformed")
+    scheme = scheme.lower()
     port = int(found.group(2) or _PORTS[scheme])
     if not 0 < port < 65536:
         raise ValueError("its port is not between 1 and 65535")
@@ -1674,8 +1675,10 @@ _PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
 def origin(url):
     """Return scheme://host:port of a base URL, the port where it is not the scheme's own."""
     target = split_url(url)
-    port = "" if target.port == _PORTS[target.scheme] else ":%d" % target.port
-    return "%s://%s%s" % (target.scheme, _bracketed(target.host), port)
+    place = target.scheme + "://" + _bracketed(target.host)
+    if target.port != _PORTS[target.scheme]:
+        place += ":%d" % target.port
+    return place
 
 
 def _bracketed(host):
@@ -1696,28 +1699,28 @@ def proxy_for(target, env):
         setting = "http://" + setting
     url = re.sub(r"//[^/]*@", "//", setting)
     problem = base_url_problem(url)
-    if problem is None and split_url(url).scheme == "http":
+    if not url.lower().startswith("http://"):
+        problem = "only http:// proxies are supported"
+    if problem is None:
         return url
-    if url.lower().startswith("http://"):
-        detail = problem
-    else:
-        detail = "only http:// proxies are supported"
-    raise ConfigError("the proxy of the environment cannot be used: %s" % detail,
+    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
                       "export NO_PROXY=%s    (to reach the server directly)" % target.host,
                       "proxy-captured")
 
 
 def _proxy_setting(target, env):
     """Return the text of the proxy variable that counts for a Url, or None."""
-    if is_loopback(target.host):
+    exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    if is_loopback(target.host) or no_proxy_covers(exempt, target):
         return None
-    if no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target):
-        return None
-    names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
-    if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
-        names = [name for name in names if name != "HTTP_PROXY"]
-    found = [env_setting(env.get(name)) for name in names]
-    return next(filter(None, found), None)
+    for name in (target.scheme + "_proxy", target.scheme.upper() + "_PROXY",
+                 "all_proxy", "ALL_PROXY"):
+        if name == "HTTP_PROXY" and env.get("REQUEST_METHOD"):
+            continue                                 # CGI: it may be a header ("httpoxy")
+        setting = env_setting(env.get(name))
+        if setting:
+            return setting
+    return None
 
 
 def proxy_headers(target, env):
@@ -1759,7 +1762,7 @@ def _in_network(address, block):
 
 def server_root(base_url):
     """Return the place of vLLM's own endpoints (/version, /health): the base URL without /v1."""
-    return base_url[:-3] if base_url.endswith("/v1") else base_url
+    return re.sub(r"/v1\Z", "", base_url)
 
 
 # ----------------------------------------------------------------------------
@@ -1793,23 +1796,24 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     fields = block or {}
     credentials, problem = _credentials(settings, name, block, path, api_key)
     headers, last_headers, header_error = _block_headers(settings, fields, path)
-    rows = _declared_rows(fields)
+    plugin_off = _plugin_off(config, name)
+    rows, asks_server, refusal = _declared_rows(fields), True, None
     if base_url is not None:                         # the option stands above the rows, too
         rows = [dict(row, baseUrl=url) for row in rows]
+    else:
+        asks_server, refusal = _discovery(settings, name, block, credentials, plugin_off)
     layers = agent_layers(config)
     references = model_references(config, layers)
-    plugin_off = _plugin_off(config, name)
     return Provider(
         id=name,
         base_url=url,
         api=fields.get("api", "openai-completions"),
         explicit=block is not None,
-        asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
-        discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
-        request_key=_first(credentials, ("option", "profile", "environment", "config")),
-        credentials=[credential for _, credential in credentials],
-        refusal=problem or header_error
-        or _refusal(settings, name, block, credentials, plugin_off, base_url),
+        asks_server=asks_server,
+        discovery_key=_first(credentials, "option", "environment", "profile", "config"),
+        request_key=_first(credentials, "option", "profile", "environment", "config"),
+        credentials=list(credentials.values()),
+        refusal=problem or header_error or refusal,
         headers=headers,
         last_headers=last_headers,
         models=rows,
@@ -1933,29 +1937,28 @@ def _dotenv_path(settings):
 
 
 def _credentials(settings, provider, block, path, api_key):
-    """Return ([(kind, Credential)] of the keys found, the error for one that is unusable)."""
-    found = []
+    """Return ({kind: Credential} of the keys found, the error for one that is unusable)."""
+    path += ("apiKey",)
+    found = {}
     if api_key is not None:
-        found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
-    variable = settings.variables.get("VLLM_API_KEY", "").strip()
+        found["option"] = Credential("--api-key-file", Secret(api_key.strip()))
+    variable = settings.variables.get("VLLM_API_KEY")
     if variable and (provider == DEFAULT_PROVIDER or block is None):
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        found.append(("environment", Credential(source, Secret(variable))))
+        found["environment"] = Credential(source, Secret(variable.strip()))
     profile = auth_profile(settings, provider)
     if profile is not None:
-        found.append(("profile", profile))
-    path += ("apiKey",)
+        found["profile"] = profile
     key, problem = _secret_value(settings, _get(block, "apiKey"), path)
     if key:
-        found.append(("config", Credential(dotted(path), Secret(key))))
-    for _, credential in found:
-        _refuse_unsendable(credential.source, credential.key)
+        found["config"] = Credential(dotted(path), Secret(key))
+    for source, key in found.values():
+        _refuse_unsendable(source, key)
     return found, None if found else problem
 
 
-def _first(credentials, order):
-    ranked = sorted(credentials, key=lambda pair: order.index(pair[0]))
-    return ranked[0][1] if ranked else None
+def _first(found, *kinds):
+    return next(filter(None, map(found.get, kinds)), None)
 
 
 def _secret_value(settings, value, path):
@@ -1965,22 +1968,19 @@ def _secret_value(settings, value, path):
     """
     if value is None:
         return None, None
+    name = settings.unset_variables.get(path)
     if isinstance(value, dict):
+        name = value["id"]
         if value["source"] != "env":
             return None, ConfigError(
                 "%s is a secret of the source %s, which only OpenClaw resolves"
                 % (dotted(path), value["source"]),
                 "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
-        name = value["id"]
-    else:
+    elif name is None:
         value = value.strip()
-        reference = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z|(VLLM_API_KEY)\Z", value)
-        if path in settings.unset_variables:
-            name = settings.unset_variables[path]
-        elif reference:
-            name = reference.group(1) or reference.group(2)
-        else:
+        if value != "VLLM_API_KEY" and not re.match(r"\$[A-Z_][A-Z0-9_]*\Z", value):
             return value, None
+        name = value.lstrip("$")
     text = settings.variables.get(name, "").strip()
     if text:
         return text, None
@@ -2012,18 +2012,16 @@ def _block_headers(settings, block, path):
     request = block.get("request") or {}
     auth = request.get("auth") or {}
     headers, last_headers, problem = {}, {}, None
-    fields = [(headers, name, value, "", ("headers", name))
-              for name, value in (block.get("headers") or {}).items()]
-    fields += [(last_headers, name, value, "", ("request", "headers", name))
-               for name, value in (request.get("headers") or {}).items()]
+    fields = [(headers, name, "", ("headers", name)) for name in block.get("headers") or ()]
+    fields += [(last_headers, name, "", ("request", "headers", name))
+               for name in request.get("headers") or ()]
     if auth.get("mode") == "authorization-bearer":
-        fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
-                       ("request", "auth", "token")))
+        fields.append((last_headers, "Authorization", "Bearer ", ("request", "auth", "token")))
     if auth.get("mode") == "header":
-        fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
+        fields.append((last_headers, auth["headerName"], auth.get("prefix", ""),
                        ("request", "auth", "value")))
-    for target, name, value, prefix, place in fields:
-        text, error = _secret_value(settings, value, path + place)
+    for target, name, prefix, place in fields:
+        text, error = _secret_value(settings, _get(block, *place), path + place)
         problem = problem or error
         if text is not None:
             set_header(target, name, Secret(prefix + text))
@@ -2058,24 +2056,17 @@ def _plugin_off(config, provider):
     return None
 
 
-def _asks_server(config, name, block, credentials, plugin_off, base_url):
-    """Tell whether the server is asked for its models, as OpenClaw would ask it."""
-    if base_url is not None:
-        return True
-    if plugin_off or _get(config, "models", "mode") == "replace":
-        return False
-    return block is None or (bool(credentials) and has_wildcard(config, name))
-
-
-def _refusal(settings, name, block, credentials, plugin_off, base_url):
-    """Return the error that keeps a provider without a block from being asked, or None."""
-    if block is not None or base_url is not None:
-        return None
-    if plugin_off:
-        return error_for("provider-disabled", problem=plugin_off, file=settings.path)
-    if not credentials:
-        return error_for("not-opted-in", provider=name)
-    return None
+def _discovery(settings, name, block, credentials, plugin_off):
+    """Return (whether OpenClaw asks the server for models, the error that forbids to ask it)."""
+    refusal = None
+    if block is None and plugin_off:
+        refusal = error_for("provider-disabled", problem=plugin_off, file=settings.path)
+    elif block is None and not credentials:
+        refusal = error_for("not-opted-in", provider=name)
+    if plugin_off or _get(settings.config, "models", "mode") == "replace":
+        return False, refusal
+    more = bool(credentials) and has_wildcard(settings.config, name)
+    return block is None or more, refusal
 
 
 def key_exposed(provider):
@@ -2120,23 +2111,22 @@ def auth_profile(settings, provider):
     if settings.state_dir is None:
         return None
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
-    texts = []
-    if os.path.isfile(store):
-        texts.append(_read_profile_store(store, settings.warnings))
     agents = os.path.join(settings.state_dir, "agents")
     try:
         names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
     except (OSError, ValueError):                    # not there, nearly always
         names = []
-    for agent in names:
-        path = os.path.join(agents, agent, "agent", "auth-profiles.json")
-        if os.path.isfile(path):
-            try:
-                texts.append(read_text(path, CONFIG_LIMIT))
-            except ConfigError as error:
-                settings.warnings.append(Issue((), error.message, path))
-    for text in texts:
-        found = parse_auth_profiles(text or "", provider)
+    paths = [os.path.join(agents, name, "agent", "auth-profiles.json") for name in names]
+    for path in filter(os.path.isfile, [store] + paths):
+        try:
+            if path == store:
+                text = _read_profile_store(path)
+            else:
+                text = read_text(path, CONFIG_LIMIT)
+        except ConfigError as error:
+            settings.warnings.append(Issue((), error.message, path))
+            continue
+        found = parse_auth_profiles(text, provider)
         if found is not None:
             return found
     return None
@@ -2151,27 +2141,22 @@ def parse_auth_profiles(text, provider):
     if not isinstance(profiles, dict):
         return None
     for name, profile in profiles.items():
-        owner = _get(profile, "provider")
-        if not isinstance(owner, str) or provider_id(owner) != provider_id(provider):
-            continue
-        field = {"api_key": "key", "token": "token"}.get(str(profile.get("type")))
-        key = profile.get(field)
-        if isinstance(key, str) and key.strip():
-            return Credential("auth profile %s" % name, Secret(key.strip()))
+        owner = _text_or_empty(_get(profile, "provider"))
+        field = {"api_key": "key", "token": "token"}.get(str(_get(profile, "type")))
+        key = _text_or_empty(_get(profile, field)).strip()
+        if key and provider_id(owner) == provider_id(provider):
+            return Credential("auth profile %s" % name, Secret(key))
     return None
 
 
-def _read_profile_store(path, warnings):
-    """Return the JSON text of the authProfiles.store row, or None."""
+def _read_profile_store(path):
+    """Return the JSON text of the authProfiles.store row, or "". Raises ConfigError."""
+    import pathlib
     try:
         import sqlite3
     except ImportError:
-        warnings.append(Issue((), "auth profiles not read: this Python has no sqlite3", path))
-        return None
-    place = os.path.abspath(path).replace("\\", "/")
-    for char in "%?#":
-        place = place.replace(char, "%%%02x" % ord(char))
-    uri = "file:%s%s?mode=ro" % ("" if place.startswith("/") else "/", place)
+        raise ConfigError("auth profiles not read: this Python has no sqlite3")
+    uri = pathlib.Path(path).absolute().as_uri() + "?mode=ro"
     # A read-only open of a WAL database may write beside it; without a log, immutable is as true.
     log = path + "-wal"
     if not os.path.isfile(log) or os.path.getsize(log) == 0:
@@ -2180,15 +2165,14 @@ def _read_profile_store(path, warnings):
     try:
         store = sqlite3.connect(uri, timeout=1.0, uri=True)
         try:
-            row = store.execute(query).fetchone()
+            return _text_or_empty(_get(store.execute(query).fetchone(), 0))
         finally:
             store.close()
     except sqlite3.Error as error:
-        if "no such table" not in str(error):
-            warnings.append(Issue((), "auth profiles not read by this Python's SQLite %s: %s"
-                                  % (sqlite3.sqlite_version, error), path))
-        return None
-    return row[0] if row and isinstance(row[0], str) else None
+        if "no such table" in str(error):
+            return ""
+        raise ConfigError("auth profiles not read by this Python's SQLite %s: %s"
+                          % (sqlite3.sqlite_version, error))
 
 
 # ----------------------------------------------------------------------------
@@ -2228,10 +2212,11 @@ def _same_key(one, other):
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    found = "@" in reference and re.match(_PROFILE, trimmed(reference))
-    if found and trimmed(found.group(1)) and trimmed(found.group(2)):
+    text = trimmed(reference)
+    found = re.match(_PROFILE, text)
+    if found and all(map(trimmed, found.groups())):
         return trimmed(found.group(1))
-    return trimmed(reference)
+    return text
 
 
 def agent_layers(config):
@@ -2243,8 +2228,7 @@ def agent_layers(config):
     defaults = agents.get("defaults") or {}
     listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
-    chosen = trimmed(chosen).lower()
+    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId"))).lower()
     found = [entry for _, entry in entries if entry.get("default") is True]
     if chosen:
         found = [entry for name, entry in entries if name.lower() == chosen]
@@ -2254,15 +2238,14 @@ def agent_layers(config):
 
 
 def _agent_layer(settings):
-    models = collections.OrderedDict()
-    configured = [
-        text for text in settings.get("models") or ()
-        if not trimmed(text).endswith("/*")
-    ]
-    for reference in configured:
+    models, configured = collections.OrderedDict(), []
+    for reference, entry in (settings.get("models") or {}).items():
         key = reference_key(reference)
+        if trimmed(reference).endswith("/*"):
+            continue
+        configured.append(reference)
         if key:
-            models[key] = dict(models.get(key, {}), **settings["models"][reference])
+            models[key] = dict(models.get(key, {}), **entry)
     return dict(settings, models=models, configured=configured)
 
 
@@ -2291,11 +2274,11 @@ def model_references(config, layers):
 
     A reference that means no model stays as it is written.
     """
-    choices = [_choice(layer.get("model")) for layer in layers]
-    (primary, fallbacks), (own_primary, own_fallbacks) = choices
+    own_primary, own_fallbacks = _choice(layers[1].get("model"))
+    primary, fallbacks = _choice(layers[0].get("model"))
+    image, image_fallbacks = _choice(layers[0].get("imageModel"))
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
-    image, image_fallbacks = _choice(layers[0].get("imageModel"))
     declared = _declared_keys(config)
     primary = own_primary or primary or "".join(declared[:1])
     found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
@@ -2338,11 +2321,8 @@ def resolve_reference(text, aliases, known):
         target = aliases.get(name, "")
         return target if target.startswith(provider + "/") else key
     for keys in known:
-        providers = set()
-        for key in keys:
-            provider, _, name = key.partition("/")
-            if name.lower() == text.lower():
-                providers.add(provider)
+        parts = [key.partition("/") for key in keys]
+        providers = {provider for provider, _, name in parts if name.lower() == text.lower()}
         if len(providers) == 1:
             return providers.pop() + "/" + text
         if providers:
@@ -2377,10 +2357,8 @@ def row_context(row):
 
 
 def _stated_context(row):
-    for name in _WINDOW_FIELDS:
-        if _window(row.get(name)):
-            return _window(row.get(name))
-    return None
+    windows = [_window(row.get(name)) for name in _WINDOW_FIELDS]
+    return next(filter(None, windows), None)
 
 
 def _window(value):
@@ -2397,17 +2375,18 @@ def stated_models(rows, provider):
     stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
+        model_id = row["id"]
         parent = trimmed(_text_or_empty(row.get("parent"))) or None
         window = row_context(row)
-        if window is None and parent != row["id"]:
+        if window is None and parent != model_id:
             window = stated.get(parent)
         models.append(_model(
-            provider, row["id"],
+            provider, model_id,
             source="discovered",
             parent=parent,
             root=_text_or_empty(row.get("root")) or None,
             context_window=window,
-            reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
+            reasoning=re.search(_REASONING_NAME, model_id) is not None))
     return models
 
 
@@ -2424,23 +2403,22 @@ def _with_window(model):
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    return [_declared_model(provider, row) for row in provider.models]
-
-
-def _declared_model(provider, row):
-    return _model(
-        provider, row["id"],
-        name=row["name"],
-        input=tuple(row.get("input", ("text",))),
-        context_window=_whole(row.get("contextWindow")),
-        context_tokens=_whole(row.get("contextTokens")),
-        max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
-        reasoning=row.get("reasoning"),
-        source="declared",
-        base_url=row.get("baseUrl"),
-        compat=row.get("compat"),
-        headers=row.get("headers"),
-        thinking_level_map=row.get("thinkingLevelMap"))
+    return [
+        _model(
+            provider, row["id"],
+            name=row["name"],
+            input=tuple(row.get("input", ("text",))),
+            context_window=_whole(row.get("contextWindow")),
+            context_tokens=_whole(row.get("contextTokens")),
+            max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+            reasoning=row.get("reasoning"),
+            source="declared",
+            base_url=row.get("baseUrl"),
+            compat=row.get("compat"),
+            headers=row.get("headers"),
+            thinking_level_map=row.get("thinkingLevelMap"))
+        for row in provider.models
+    ]
 
 
 def _whole(value):
@@ -2479,17 +2457,17 @@ def _agent_params(layers, key):
     defaults, agent = layers
     of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
     params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
-    levels = [
+    for level in (
         agent.get("thinkingDefault"),
         of_agent.get("thinking"),
         of_model.get("thinking"),
         defaults.get("thinkingDefault"),
-    ]
-    for level in levels:
+    ):
         if level is False or level == "disabled":
             return params, "off"
-        if trimmed(_text_or_empty(level)):
-            return params, trimmed(level).lower()
+        level = trimmed(_text_or_empty(level)).lower()
+        if level:
+            return params, level
     return params, None
 
 
