@@ -908,9 +908,8 @@ def read_text(path, limit):
 def _load_config(path, env, sources):
     """Return the config object with its $includes merged in; fills `sources` with the texts."""
     roots = [os.path.dirname(os.path.abspath(path))]
-    for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
-        if env_setting(root):
-            roots.append(_expand_home(root, env))
+    more = (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep)
+    roots += [_expand_home(root, env) for root in filter(env_setting, more)]
     config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
     if not isinstance(config, dict):
         raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
@@ -1111,11 +1110,11 @@ _JSON_TYPES = {
 def _located(faults, file, sources):
     """Return the Issues of some Faults: where each stands, or the nearest key above it."""
     trees = {}
-    try:
-        for name in sources if faults else ():
-            trees[name] = json5_tree(sources[name])
-    except Json5Error:                               # plain JSON may be nested deeper than JSON5
-        trees = {}
+    if faults:
+        try:
+            trees = {name: json5_tree(text) for name, text in sources.items()}
+        except Json5Error:                           # plain JSON may be nested deeper than JSON5
+            pass
     issues = []
     for path, problem, _, cause, successor in faults:
         found, line, column = file, None, None
@@ -1130,7 +1129,7 @@ def _locate(trees, file, node, path):
     """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
     if not path or not node.items:
         return file, node.start
-    included = []
+    included = ()
     if isinstance(node.value, dict):
         inside = [item for name, _, _, item in node.items if name == path[0]]
         included = _include_names(node.value)
@@ -1904,26 +1903,25 @@ def _declared_rows(block):
 
 def _choose_base_url(settings, block, path, option):
     """Return (base URL without trailing slashes, where it comes from)."""
-    chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
     path += ("baseUrl",)
+    url, where = DEFAULT_BASE_URL, "OpenClaw's default"
+    chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
     if option is not None:
         url, where = option, "--base-url"
     elif block is not None:
-        url, where = block.get("baseUrl", DEFAULT_BASE_URL), dotted(path)
+        url, where = block.get("baseUrl", url), dotted(path)
         if path in settings.unset_variables:
             raise _missing_variable(settings, path, settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
-    else:
-        url, where = DEFAULT_BASE_URL, "OpenClaw's default"
     problem = base_url_problem(url)
     if problem:
         raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
     url = url.strip().rstrip("/")
-    for suffix in ("/chat/completions", "/completions", "/models"):
-        if url.endswith(suffix):
-            raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
-                            right=url[:-len(suffix)])
+    endpoint = re.match(r"(.*?)(/chat/completions|/completions|/models)\Z", url)
+    if endpoint:
+        right, suffix = endpoint.groups()
+        raise error_for("endpoint-in-base-url", where=where, suffix=suffix, right=right)
     return url, where
 
 
@@ -1991,9 +1989,7 @@ def header_problem(value):
     """Return what keeps a text from being sent as a header's value, or None."""
     if re.search(r"[\x00-\x1f\x7f]", value):
         return "a line break or control character"
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
+    if re.search("[^\x00-\xff]", value):
         return "characters outside ISO 8859-1"
     return None
 
@@ -2082,23 +2078,18 @@ def key_exposed(provider):
 _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
-def secret_texts(config):
+def secret_texts(value, inside=False):
     """Return the texts in a config's fields that hold credentials, without what only names one."""
-    found = []
-
-    def walk(value, inside):
-        if isinstance(value, str):
-            if inside and not value.startswith("$"):
-                found.append(value)
-        elif isinstance(value, list):
-            for item in value:
-                walk(item, inside)
-        elif isinstance(value, dict) and not (inside and "source" in value):
-            for name, item in value.items():
-                header = name == "value" and "headerName" in value
-                walk(item, inside or header or re.search(_CREDENTIAL_FIELD, name))
-
-    walk(config, False)
+    found, items = [], ()
+    if isinstance(value, str) and inside and not value.startswith("$"):
+        found.append(value)
+    elif isinstance(value, list):
+        items = [("", item) for item in value]
+    elif isinstance(value, dict) and not (inside and "source" in value):
+        items = value.items()
+    for name, item in items:
+        header = name == "value" and "headerName" in value
+        found += secret_texts(item, inside or header or re.search(_CREDENTIAL_FIELD, name))
     return found
 
 
@@ -5266,8 +5257,8 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
     """
     case = _Case(settings, timeout_s, model, thinking)
-    case.block_path = _block_path(settings.config, provider_id)
     if not settings.issues:
+        case.block_path = _block_path(settings.config, provider_id)
         try:
             case.resolved(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
         except UsageError:
@@ -5334,7 +5325,7 @@ class _Case(object):
         self.reference, self.thinking = reference, thinking
         self.provider = self.usable = self.connected = self.answered = None
         self.rows = self.chats = self.version = self.openapi = None
-        self.refusal = self.error = self.stopped = None
+        self.refusal = self.error = self.stopped = self.block_path = None
         self.opted_in, self.enforced = True, False
         self.served, self.models = {}, []
         self.seconds = {"headers": 0.0}
