@@ -1552,15 +1552,14 @@ def nearest(name, names):
 
 def _provider_faults(config):
     """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
-    for name, block in (_get(config, "models", "providers") or {}).items():
+    for name, block in provider_blocks(config).items():
         path = ("models", "providers", name)
         for key in {"baseUrl", "models"}.difference(block):
             if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
                 yield Fault(path + (key,), "is missing: OpenClaw has no provider of this name")
-        holders = [(path, block)]
-        for index, row in enumerate(block.get("models") or ()):
-            holders.append((path + ("models", index), row))
-        for place, holder in holders:
+        rows = enumerate(block.get("models") or ())
+        holders = [(path + ("models", index), row) for index, row in rows]
+        for place, holder in [(path, block)] + holders:
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
@@ -1787,7 +1786,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     if provider_id(spelled) == DEFAULT_PROVIDER:
         name = DEFAULT_PROVIDER
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(_get(config, "models", "providers") or {})
+        known = sorted(provider_blocks(config))
         raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
     path = ("models", "providers", spelled)
@@ -1846,7 +1845,7 @@ def named_servers(settings, providers, base_urls):
     """
     if settings.issues:
         return [(DEFAULT_PROVIDER, None)]
-    blocks = _get(settings.config, "models", "providers") or {}
+    blocks = provider_blocks(settings.config)
     spoken = [name for name, block in blocks.items()
               if block.get("api", "openai-completions") == "openai-completions"]
     names = []
@@ -1861,6 +1860,11 @@ def named_servers(settings, providers, base_urls):
     return [(name, url) for name in names for url in base_urls or [None]]
 
 
+def provider_blocks(config):
+    """Return {id: block} of models.providers; only for a config without faults."""
+    return _get(config, "models", "providers") or {}
+
+
 def provider_id(name):
     """Return a provider's id as OpenClaw compares it: trimmed, in lower case."""
     return trimmed(name).lower()
@@ -1872,7 +1876,7 @@ def find_block(config, provider):
     Blocks whose ids differ in case are one: later fields win, and the rows are
     joined, each with the base URL of its own block.
     """
-    providers = _get(config, "models", "providers") or {}
+    providers = provider_blocks(config)
     same = [name for name in providers if provider_id(name) == provider_id(provider)]
     if len(same) < 2:
         name = same[0] if same else trimmed(provider)
@@ -2292,9 +2296,11 @@ def _choice(model):
 
 
 def _declared_keys(config):
-    providers = _get(config, "models", "providers") or {}
-    return [model_key(provider_id(name), trimmed(row["id"]))
-            for name, block in providers.items() for row in block.get("models") or ()]
+    return [
+        model_key(provider_id(name), trimmed(row["id"]))
+        for name, block in provider_blocks(config).items()
+        for row in block.get("models") or ()
+    ]
 
 
 def resolve_reference(text, aliases, known):
