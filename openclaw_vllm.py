@@ -796,7 +796,8 @@ def issue_error(issues):
         problem = "%s: %s" % (dotted(first.path), problem)
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
-    return error_for("config-invalid", where=issue_place(first), problem=problem, issues=issues)
+    return error_for("config-invalid", where=issue_place(first),
+                     problem=problem, issues=issues)
 
 
 def issue_place(issue):
@@ -836,13 +837,16 @@ def read_settings(config_path=None, env=None):
     variables = _merged_variables(layers)
     missing = {}
     config = _substitute(config, variables, (), missing)
-    faults = [Fault(place, "the variable %s is not set; what uses it will not work" % name, False,
+    faults = [
+        Fault(place, "the variable %s is not set; what uses it will not work"
+              % name, False,
                     "config-missing-variable")
               for place, name in itertools.islice(missing.items(), MAX_ISSUES)]
     faults += schema_faults(config)
     for fault, issue in zip(faults, _located(faults, path, sources)):
         (issues if fault.severe else warnings).append(issue)
-    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources,
+    return Settings(path, bool(sources), config, variables, layers, missing,
+                    state_dir, sources,
                     issues, warnings)
 
 
@@ -898,7 +902,8 @@ def read_text(path, limit):
             raise _file_error(path, "larger than %d bytes" % limit)
         return _decode_utf8(data)
     except OSError as error:
-        raise _file_error(path, "cannot be read: %s" % (error.strerror or error))
+        raise _file_error(path,
+                          "cannot be read: %s" % (error.strerror or error))
     except Json5Error as error:
         raise _file_error(path, error.problem, error.line, error.column)
     except ValueError as error:                      # a NUL in the path
@@ -912,7 +917,9 @@ def _load_config(path, env, sources):
     roots += [_expand_home(root, env) for root in filter(env_setting, more)]
     config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
     if not isinstance(config, dict):
-        raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
+        raise _file_error(path,
+                          "expected an object at the top, found "
+                          + _json_type(config), 1, 1)
     if is_deep(config, CONFIG_DEPTH):
         raise _file_error(path, "nested too deep")
     return config
@@ -958,7 +965,8 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
     def included(self, name, path, chain):
         """Return the value of one included file. Raises ConfigError, ValueError."""
         if not isinstance(name, str):
-            raise ValueError("expected a path or a list of paths, found " + _json_type(name))
+            raise ValueError("expected a path or a list of paths, found "
+                             + _json_type(name))
         target = include_target(name, path)
         real = os.path.realpath(target)
         if not any(_inside(target, root) and _inside(real, os.path.realpath(root))
@@ -966,9 +974,11 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
             raise ValueError("%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
                              % (name, self.roots[0]))
         if target in chain:
-            raise ValueError("the files include each other: " + " -> ".join(chain + (target,)))
+            raise ValueError("the files include each other: "
+                             + " -> ".join(chain + (target,)))
         if len(chain) > INCLUDE_DEPTH:
-            raise ValueError("more than %d levels of includes at %s" % (INCLUDE_DEPTH, name))
+            raise ValueError("more than %d levels of includes at %s"
+                             % (INCLUDE_DEPTH, name))
         value = self.load(target, INCLUDE_LIMIT, chain)
         # Opening a file costs time, however small it is.
         self.left[0] -= len(self.sources[target]) + 1024
@@ -989,7 +999,8 @@ def include_target(name, path):
 
 
 def _inside(path, root):
-    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
+    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep)
+                  + os.sep
                   for place in (path, root))
     return path.startswith(root)
 
@@ -1041,11 +1052,13 @@ def _environment_layers(env, state_dir, config):
         except ConfigError:
             found = {}                               # OpenClaw continues without it
         # A name that the process sets blank hides the one of the same name here.
-        layers.append((path, {name: found[name] for name in found if env.get(name, "-").strip()}))
+        layers.append((path, {name: found[name]
+                              for name in found if env.get(name, "-").strip()}))
     declared = _get(config, "env", "vars")
     if isinstance(declared, dict):
         known = _merged_variables(layers)
-        texts = {name: value for name, value in declared.items() if isinstance(value, str)}
+        texts = {name: value
+                 for name, value in declared.items() if isinstance(value, str)}
         layers.append(("env.vars of the config", _substitute(texts, known)))
     return layers
 
@@ -1053,7 +1066,8 @@ def _environment_layers(env, state_dir, config):
 def _merged_variables(layers):
     merged = {}
     for _, layer in reversed(layers):
-        merged.update((name, value) for name, value in layer.items() if value.strip())
+        merged.update((name, value)
+                      for name, value in layer.items() if value.strip())
     return merged
 
 
@@ -1088,7 +1102,8 @@ def _substitute(value, variables, path=(), missing=None):
             missing.setdefault(path, name)
         return variables.get(name, match.group(0))
 
-    return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
+    return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}",
+                  replace, value)
 
 
 def _json_type(value):
@@ -1167,7 +1182,8 @@ def _get(value, *path):
 
 def _lines_by_name(text):
     """Return {first word: the rest} of a text's lines."""
-    return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
+    return dict(line.partition(" ")[::2]
+                for line in text.strip().split("\n"))
 
 
 def _parse_key(text):
@@ -1365,7 +1381,8 @@ defaults.llm its successor is models.providers.<id>.timeoutSeconds
 params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
 """)
 _UNKNOWN, _BOUND, _WRONG = range(3)
-_Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
+_Mismatch = collections.namedtuple("_Mismatch",
+                                   "path level problem shape")
 _Mismatch.__new__.__defaults__ = ("", None)
 
 
@@ -1374,8 +1391,10 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    found = sorted(_mismatches(config, "config", ()), key=lambda mismatch: -mismatch.level)
-    faults = [_fault(config, mismatch) for mismatch in found[:MAX_ISSUES]]
+    found = sorted(_mismatches(config, "config", ()),
+                   key=lambda mismatch: -mismatch.level)
+    faults = [_fault(config, mismatch)
+              for mismatch in found[:MAX_ISSUES]]
     if not found or found[0].level == _UNKNOWN:      # then every value has its type
         faults[:0] = _agent_faults(config)
         faults[:0] = _provider_faults(config)
@@ -1386,13 +1405,15 @@ def _mismatches(value, rule, path):
     """Yield the _Mismatches of a value and a rule of _SHAPES."""
     if rule[:1] == "*":
         key_rule, _, rule = rule[1:].rpartition(":")
-        yield from _object_mismatches(value, {"*": ("", rule)}, path, key_rule=key_rule)
+        yield from _object_mismatches(value, {"*": ("", rule)},
+                                      path, key_rule=key_rule)
     elif "/" in rule:
         yield from _alternatives(value, rule.split("/"), path)
     elif rule[:1] == "[":
         yield from _array_mismatches(value, rule, path)
     elif rule in _SHAPES:
-        yield from _object_mismatches(value, _SHAPES[rule], path, rule)
+        yield from _object_mismatches(value, _SHAPES[rule], path,
+                                      rule)
     elif rule in _LEAVES:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
@@ -1417,7 +1438,8 @@ def _mismatch(path, expected, value, level=_WRONG):
     found = _json_type(value)
     if isinstance(value, (int, float)):              # never a text, which may be a key
         found = json.dumps(value)[:40]
-    return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
+    return _Mismatch(path, level,
+                     "expected %s, found %s" % (expected, found))
 
 
 def _rule_words(rule):
@@ -1428,13 +1450,16 @@ def _rule_words(rule):
         return "an array"
     if rule in _LEAVES:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in _SHAPES[rule].items() if mark == "!"]
+    required = [key
+                for key, (mark, _) in _SHAPES[rule].items()
+                if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
 def _alternatives(value, branches, path):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
-    tried = [list(_mismatches(value, branch, path)) for branch in branches]
+    tried = [list(_mismatches(value, branch, path))
+             for branch in branches]
     near = [
         found for found in tried
         if all(mismatch.level < _WRONG for mismatch in found)
@@ -1462,7 +1487,8 @@ def _array_mismatches(value, rule, path):
         yield from _mismatches(item, rule, path + (index,))
 
 
-def _object_mismatches(value, known, path, shape=None, key_rule=""):
+def _object_mismatches(value, known, path, shape=None,
+                       key_rule=""):
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
@@ -1492,14 +1518,16 @@ def _fault(config, mismatch):
         successor = place
     legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
     if legacy:
-        return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
+        return Fault(path, "is a legacy key: " + legacy,
+                     level == _WRONG, "config-legacy-key",
                      successor)
     problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
     if place and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
     elif place:
         problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key", successor)
+    return Fault(path, problem, False, "config-unknown-key",
+                 successor)
 
 
 def _known_place(config, path, shape):
@@ -1516,7 +1544,8 @@ def _known_place(config, path, shape):
     if key in known:                                 # a legacy key whose value has no one place
         return None
     row = around
-    if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
+    rows = _rows_at(config, around + ("models",))
+    if shape == "provider" and len(rows) == 1:
         row += ("models", 0)
         if key in _SHAPES["row"]:
             return row + (key,)
@@ -1545,8 +1574,10 @@ def nearest(name, names):
     """Return the one of some names most like `name`, or None when none is like it."""
     import difflib
     # Each comparison costs time: among more names than this, nobody reads the guess.
-    folded = {other.lower(): other for other in itertools.islice(names, 2000)}
-    found = difflib.get_close_matches(name.lower(), list(folded), 1, 0.6)
+    folded = {other.lower(): other
+              for other in itertools.islice(names, 2000)}
+    found = difflib.get_close_matches(name.lower(), list(folded),
+                                      1, 0.6)
     return folded[found[0]] if found else None
 
 
@@ -1556,15 +1587,18 @@ def _provider_faults(config):
         path = ("models", "providers", name)
         for key in {"baseUrl", "models"}.difference(block):
             if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                yield Fault(path + (key,), "is missing: OpenClaw has no provider of this name")
+                yield Fault(path + (key,),
+                            "is missing: OpenClaw has no provider of this name")
         rows = enumerate(block.get("models") or ())
-        holders = [(path + ("models", index), row) for index, row in rows]
+        holders = [(path + ("models", index), row)
+                   for index, row in rows]
         for place, holder in [(path, block)] + holders:
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
                 problem = "is not a valid base URL: " + problem
-                yield Fault(place + ("baseUrl",), problem, True, "bad-base-url")
+                yield Fault(place + ("baseUrl",), problem, True,
+                            "bad-base-url")
 
 
 def _agent_faults(config):
@@ -1572,17 +1606,24 @@ def _agent_faults(config):
     agents = config.get("agents") or {}
     entries = agents.get("entries") or {}
     defaults = agents.get("defaults") or {}
-    yield from _scope_faults(defaults, defaults, ("agents", "defaults"))
+    yield from _scope_faults(defaults,
+                             defaults, ("agents", "defaults"))
     for name, entry in entries.items():
-        yield from _scope_faults(entry, defaults, ("agents", "entries", name))
-    marked = [name for name, entry in entries.items() if entry.get("default") is True]
+        yield from _scope_faults(entry,
+                                 defaults, ("agents", "entries", name))
+    marked = [name
+              for name, entry in entries.items()
+              if entry.get("default") is True]
     explicit = "ownership" in agents
     if len({name.lower() for name in entries}) < len(entries):
-        yield Fault(("agents", "entries"), "two ids differ in case only")
+        yield Fault(("agents", "entries"),
+                    "two ids differ in case only")
     if len(marked) > 1:
-        yield Fault(("agents", "entries"), "more than one agent is the default")
+        yield Fault(("agents", "entries"),
+                    "more than one agent is the default")
     if explicit and marked:
-        yield Fault(("agents", "ownership"), "\"explicit\" goes with no default: true")
+        yield Fault(("agents", "ownership"),
+                    "\"explicit\" goes with no default: true")
     if len(entries) > 1 and not marked and not explicit:
         yield Fault(("agents", "ownership"),
                     "is missing: several agents need \"explicit\" here")
@@ -1768,7 +1809,8 @@ def server_root(base_url):
 # ----------------------------------------------------------------------------
 # Makes settings without faults into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None,
+                     api_key=None,
                      ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
@@ -1787,7 +1829,8 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         name = DEFAULT_PROVIDER
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
         known = sorted(provider_blocks(config))
-        raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
+        raise UsageError("no provider %r in %s"
+                         % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
     path = ("models", "providers", spelled)
     url, where = _choose_base_url(settings, block, path, base_url)
@@ -1799,7 +1842,8 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     if base_url is not None:                         # the option stands above the rows, too
         rows = [dict(row, baseUrl=url) for row in rows]
     else:
-        asks_server, refusal = _discovery(settings, name, block, credentials, plugin_off)
+        asks_server, refusal = _discovery(settings, name, block, credentials,
+                                          plugin_off)
     layers = agent_layers(config)
     references = model_references(config, layers)
     return Provider(
@@ -1828,7 +1872,8 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         file=settings.path)
 
 
-def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
+def resolve_providers(settings, providers=(), base_urls=(), api_key=None,
+                      ca_file=None):
     """Return the Providers that repeated --provider and --base-url options name, in their order.
 
     "all" stands for every openai-completions block of the config. Raises as
@@ -1877,7 +1922,8 @@ def find_block(config, provider):
     joined, each with the base URL of its own block.
     """
     providers = provider_blocks(config)
-    same = [name for name in providers if provider_id(name) == provider_id(provider)]
+    same = [name
+            for name in providers if provider_id(name) == provider_id(provider)]
     if len(same) < 2:
         name = same[0] if same else trimmed(provider)
         return name, providers.get(name)
@@ -1885,7 +1931,8 @@ def find_block(config, provider):
     for name in same:
         merged.update(providers[name])
         own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
-        rows += [dict(own, **row) for row in providers[name].get("models") or ()]
+        rows += [dict(own, **row)
+                 for row in providers[name].get("models") or ()]
     return name, dict(merged, models=rows)
 
 
@@ -1894,7 +1941,8 @@ def _declared_rows(block):
 
     A legacy window of the block goes to the rows that have none.
     """
-    legacy = {key: block[key] for key in ("contextWindow", "contextTokens") if key in block}
+    legacy = {key: block[key]
+              for key in ("contextWindow", "contextTokens") if key in block}
     rows = collections.OrderedDict()
     for row in block.get("models") or ():
         model_id = trimmed(row["id"])
@@ -1915,22 +1963,26 @@ def _choose_base_url(settings, block, path, option):
     elif block is not None:
         url, where = block.get("baseUrl", url), dotted(path)
         if path in settings.unset_variables:
-            raise _missing_variable(settings, path, settings.unset_variables[path])
+            raise _missing_variable(settings, path,
+                                    settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
     problem = base_url_problem(url)
     if problem:
-        raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
+        raise error_for("bad-base-url", where=where, problem=problem,
+                        example=DEFAULT_BASE_URL)
     url = url.strip().rstrip("/")
     endpoint = re.match(r"(.*?)(/chat/completions|/completions|/models)\Z", url)
     if endpoint:
         right, suffix = endpoint.groups()
-        raise error_for("endpoint-in-base-url", where=where, suffix=suffix, right=right)
+        raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
+                        right=right)
     return url, where
 
 
 def _missing_variable(settings, path, name):
-    return error_for("config-missing-variable", path=dotted(path), variable=name,
+    return error_for("config-missing-variable", path=dotted(path),
+                     variable=name,
                      dotenv=_dotenv_path(settings))
 
 
@@ -2004,7 +2056,8 @@ def _refuse_unsendable(source, value, name="Authorization"):
     if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
         wrong = "a name that no header has"
     if wrong:
-        raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
+        raise error_for("bad-key-form", source=source,
+                        problem="it holds " + wrong, what=wrong)
 
 
 def _block_headers(settings, block, path):
@@ -2012,7 +2065,8 @@ def _block_headers(settings, block, path):
     request = block.get("request") or {}
     auth = request.get("auth") or {}
     headers, last_headers, problem = {}, {}, None
-    fields = [(headers, name, "", ("headers", name)) for name in block.get("headers") or ()]
+    fields = [(headers, name, "", ("headers", name))
+              for name in block.get("headers") or ()]
     fields += [(last_headers, name, "", ("request", "headers", name))
                for name in request.get("headers") or ()]
     if auth.get("mode") == "authorization-bearer":
@@ -2026,7 +2080,8 @@ def _block_headers(settings, block, path):
         if text is not None:
             set_header(target, name, Secret(prefix + text))
     rows = block.get("models") or ()
-    for sent in [headers, last_headers] + [row.get("headers", {}) for row in rows]:
+    for sent in [headers, last_headers] + [row.get("headers", {})
+                                           for row in rows]:
         for name, value in sent.items():
             _refuse_unsendable("the header %r" % name, value, name)
     return headers, last_headers, problem
@@ -2060,7 +2115,8 @@ def _discovery(settings, name, block, credentials, plugin_off):
     """Return (whether OpenClaw asks the server for models, the error that forbids to ask it)."""
     refusal = None
     if block is None and plugin_off:
-        refusal = error_for("provider-disabled", problem=plugin_off, file=settings.path)
+        refusal = error_for("provider-disabled", problem=plugin_off,
+                            file=settings.path)
     elif block is None and not credentials:
         refusal = error_for("not-opted-in", provider=name)
     if plugin_off or _get(settings.config, "models", "mode") == "replace":
@@ -2093,7 +2149,8 @@ def secret_texts(value, inside=False):
         items = value.items()
     for name, item in items:
         header = name == "value" and "headerName" in value
-        found += secret_texts(item, inside or header or re.search(_CREDENTIAL_FIELD, name))
+        found += secret_texts(item,
+                              inside or header or re.search(_CREDENTIAL_FIELD, name))
     return found
 
 
@@ -2108,10 +2165,12 @@ def auth_profile(settings, provider):
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
     agents = os.path.join(settings.state_dir, "agents")
     try:
-        names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
+        names = sorted(os.listdir(agents),
+                       key=lambda name: (name != "main", name))
     except (OSError, ValueError):                    # not there, nearly always
         names = []
-    paths = [os.path.join(agents, name, "agent", "auth-profiles.json") for name in names]
+    paths = [os.path.join(agents, name, "agent", "auth-profiles.json")
+             for name in names]
     for path in filter(os.path.isfile, [store] + paths):
         try:
             if path == store:
@@ -2137,7 +2196,8 @@ def parse_auth_profiles(text, provider):
         return None
     for name, profile in profiles.items():
         owner = _text_or_empty(_get(profile, "provider"))
-        field = {"api_key": "key", "token": "token"}.get(str(_get(profile, "type")))
+        field = {"api_key": "key",
+                 "token": "token"}.get(str(_get(profile, "type")))
         key = _text_or_empty(_get(profile, field)).strip()
         if key and provider_id(owner) == provider_id(provider):
             return Credential("auth profile %s" % name, Secret(key))
@@ -2221,12 +2281,17 @@ def agent_layers(config):
     """
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
-    listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
+    listed = [(entry["id"], entry)
+              for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
     chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId"))).lower()
-    found = [entry for _, entry in entries if entry.get("default") is True]
+    found = [entry
+             for _, entry in entries
+             if entry.get("default") is True]
     if chosen:
-        found = [entry for name, entry in entries if name.lower() == chosen]
+        found = [entry
+                 for name, entry in entries
+                 if name.lower() == chosen]
     elif not found and (len(entries) == 1 or entries is listed):
         found = [entry for _, entry in entries]      # the first one, as agents.list had it
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
@@ -2278,14 +2343,19 @@ def model_references(config, layers):
     primary = own_primary or primary or "".join(declared[:1])
     found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
     found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    found += [("configured", text) for layer in layers for text in layer["configured"]]
-    aliases = {alias.lower(): key for key, alias in model_aliases(layers).items()}
-    known = (list(layers[1]["models"]), list(layers[0]["models"]) + declared)
-    return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+    found += [("configured", text) for layer in layers
+              for text in layer["configured"]]
+    aliases = {alias.lower(): key
+               for key, alias in model_aliases(layers).items()}
+    known = (list(layers[1]["models"]),
+             list(layers[0]["models"]) + declared)
+    return [(tag, resolve_reference(text, aliases, known))
+            for tag, text in found if text]
 
 
 def _numbered(tag, texts):
-    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
+    return [(tag % number, text)
+            for number, text in enumerate(texts or (), 1)]
 
 
 def _choice(model):
@@ -2319,7 +2389,9 @@ def resolve_reference(text, aliases, known):
         return target if target.startswith(provider + "/") else key
     for keys in known:
         parts = [key.partition("/") for key in keys]
-        providers = {provider for provider, _, name in parts if name.lower() == text.lower()}
+        providers = {provider
+                     for provider, _, name in parts
+                     if name.lower() == text.lower()}
         if len(providers) == 1:
             return providers.pop() + "/" + text
         if providers:
@@ -2345,7 +2417,8 @@ def parse_model_list(payload):
     return list(kept.values())
 
 
-_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
+_WINDOW_FIELDS = ("context_length", "context_window",
+                  "context_size", "max_model_len")
 
 
 def row_context(row):
@@ -2389,7 +2462,8 @@ def stated_models(rows, provider):
 
 def discovered_models(rows, provider):
     """Return the Models of server rows as OpenClaw has them: each has a window."""
-    return [_with_window(model) for model in stated_models(rows, provider)]
+    return [_with_window(model)
+            for model in stated_models(rows, provider)]
 
 
 def _with_window(model):
@@ -2445,7 +2519,9 @@ def _model(provider, model_id, **fields):
         params=params,
         thinking=thinking,
         thinking_level_map={})
-    values.update((name, value) for name, value in fields.items() if value is not None)
+    values.update((name, value)
+                  for name, value in fields.items()
+                  if value is not None)
     return Model(**values)
 
 
@@ -2453,7 +2529,8 @@ def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
     of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
-    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
+    params = (defaults.get("params", {}), of_model, of_agent,
+              agent.get("params", {}))
     for level in (
         agent.get("thinkingDefault"),
         of_agent.get("thinking"),
@@ -2509,11 +2586,13 @@ def merge_models(declared, discovered, provider):
 
     What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
     """
-    served = collections.OrderedDict((model.id, model) for model in discovered)
+    served = collections.OrderedDict((model.id, model)
+                                     for model in discovered)
     merged = []
     for model, row in zip(declared, provider.models):
         other = served.pop(model.id, None) or _with_window(model)
-        model = model._replace(parent=other.parent, root=other.root)
+        model = model._replace(parent=other.parent,
+                               root=other.root)
         if "contextWindow" not in row:
             model = model._replace(context_window=other.context_window)
         if "reasoning" not in row:
