@@ -454,7 +454,7 @@ where the value of an unknown or legacy key belongs, where nothing stands yet.
 Issue.__new__.__defaults__ = (None,) * 5
 Fault = collections.namedtuple("Fault", "path problem severe cause successor")
 Fault.__doc__ = "An Issue before its place is known; OpenClaw refuses a severe one, and so do we."
-Fault.__new__.__defaults__ = (None,)
+Fault.__new__.__defaults__ = (True, "config-invalid", None)
 Settings = collections.namedtuple(
     "Settings", "path exists config variables layers unset_variables state_dir sources issues "
                 "warnings")
@@ -575,8 +575,18 @@ _JSON5_WORDS = {
 _VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
 _EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
              "',' or '}'", "the end of the text")
+_OPENING = {"{": (dict, _KEY), "[": (list, _ITEM)}
 _AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
 _CLOSING = ("", "]", "}", "", "]", "}", "")          # by what is expected
+# Words for what was found, by how it begins.
+_JSON5_FOUND = (
+    (r"\Z", "the end of the text"),
+    (r"/\*", "a comment that does not end"),
+    (r"[\"'].", "a string"),
+    (r"[\"']", "a string that does not end"),
+    (r"[-+.0-9].", "a number"),
+    ("..", "a word without quotes"),
+)
 
 
 def trimmed(text):
@@ -632,15 +642,11 @@ def json5_tree(text):
         if expected in (_VALUE, _ITEM) and kind != "mark":
             value = _json5_scalar(text, kind, token, start, expected)
             expected = _json5_attach(frames, Node(start, end, value, None))
-        elif expected in (_VALUE, _ITEM) and token in "{[":
+        elif expected in (_VALUE, _ITEM) and token in _OPENING:
             if len(frames) > JSON_DEPTH:
                 raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
-            if token == "{":
-                frames.append([start, {}, [], None])
-                expected = _KEY
-            else:
-                frames.append([start, [], [], None])
-                expected = _ITEM
+            container, expected = _OPENING[token]
+            frames.append([start, container(), [], None])
         elif expected == _KEY and kind in ("string", "word"):
             read = _json5_string if kind == "string" else _json5_identifier
             frames[-1][3] = (read(text, token, start), start, end)
@@ -687,20 +693,11 @@ def _json5_tokens(text):
 
 def _json5_unexpected(text, start, end, expected=None):
     """Return the error for what stands at a place; it names no word, which may be a key."""
-    found = repr(text[start:end])
-    if start >= len(text):
-        found = "the end of the text"
-    elif text.startswith("/*", start):
-        found = "a comment that does not end"
-    elif text[start] in "\"'" and end - start == 1:
-        found = "a string that does not end"
-    elif text[start] in "\"'":
-        found = "a string"
-    elif end - start > 1 and text[start] in "+-.0123456789":
-        found = "a number"
-    elif end - start > 1:
-        found = "a word without quotes"
-    problem = "found " + found
+    token = text[start:end]
+    if text.startswith("/*", start):
+        token = "/*"
+    found = [words for pattern, words in _JSON5_FOUND if re.match(pattern, token)]
+    problem = "found " + (found + [repr(token)])[0]
     if expected is not None:
         problem = "expected %s, %s" % (_EXPECTED[expected], problem)
     return Json5Error(problem, text, start)
@@ -716,10 +713,10 @@ def _json5_scalar(text, kind, token, start, expected):
     digits = token.lstrip("+-")
     if digits in _JSON5_WORDS:
         value = _JSON5_WORDS[digits]
-    elif digits[:2] not in ("0x", "0X"):
+    elif digits.isdigit():
+        value = json_number(digits)
+    elif digits[1] not in "xX":
         value = float(digits)
-        if digits.isdigit():
-            value = json_number(digits)
     elif len(digits) <= 250:
         value = int(digits, 16)
     else:
@@ -750,13 +747,7 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
-    if token.isidentifier():
-        return token
-
-    def unescape(match):
-        return chr(int(match.group(1), 16))
-
-    name = re.sub(r"\\u([0-9a-fA-F]{4})", unescape, token)
+    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
     plain = re.sub("[$\u200c\u200d]", "_", name)
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
         raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
@@ -797,7 +788,8 @@ def issue_error(issues):
         problem = "%s: %s" % (dotted(first.path), problem)
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
-    return error_for("config-invalid", where=issue_place(first), problem=problem, issues=issues)
+    return error_for("config-invalid", where=issue_place(first),
+                     problem=problem, issues=issues)
 
 
 def issue_place(issue):
@@ -837,13 +829,16 @@ def read_settings(config_path=None, env=None):
     variables = _merged_variables(layers)
     missing = {}
     config = _substitute(config, variables, (), missing)
-    faults = [Fault(place, "the variable %s is not set; what uses it will not work" % name, False,
+    faults = [
+        Fault(place, "the variable %s is not set; what uses it will not work"
+              % name, False,
                     "config-missing-variable")
               for place, name in itertools.islice(missing.items(), MAX_ISSUES)]
     faults += schema_faults(config)
     for fault, issue in zip(faults, _located(faults, path, sources)):
         (issues if fault.severe else warnings).append(issue)
-    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources,
+    return Settings(path, bool(sources), config, variables, layers, missing,
+                    state_dir, sources,
                     issues, warnings)
 
 
@@ -876,10 +871,8 @@ def _expand_home(path, env):
 def _exists(path):
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError):                    # reading it says what is wrong
-        pass
+    except (OSError, ValueError) as error:           # of others, reading it says what is wrong
+        return not isinstance(error, (FileNotFoundError, NotADirectoryError))
     return True
 
 
@@ -897,28 +890,29 @@ def read_text(path, limit):
             raise _file_error(path, "is not a regular file")
         with open(path, "rb") as source:
             data = source.read(limit + 1)
-    except OSError as error:
-        raise _file_error(path, "cannot be read: %s" % (error.strerror or error))
-    except ValueError as error:                      # a NUL in the path
-        raise _file_error(repr(path), str(error))
-    if len(data) > limit:
-        raise _file_error(path, "larger than %d bytes" % limit)
-    try:
+        if len(data) > limit:
+            raise _file_error(path, "larger than %d bytes" % limit)
         return _decode_utf8(data)
+    except OSError as error:
+        raise _file_error(path,
+                          "cannot be read: %s" % (error.strerror or error))
     except Json5Error as error:
         raise _file_error(path, error.problem, error.line, error.column)
+    except ValueError as error:                      # a NUL in the path
+        raise _file_error(repr(path), str(error))
 
 
 def _load_config(path, env, sources):
     """Return the config object with its $includes merged in; fills `sources` with the texts."""
     roots = [os.path.dirname(os.path.abspath(path))]
-    for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
-        if env_setting(root):
-            roots.append(_expand_home(root, env))
+    more = (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep)
+    roots += [_expand_home(root, env) for root in filter(env_setting, more)]
     config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
     if not isinstance(config, dict):
-        raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
-    if is_nested(config, CONFIG_DEPTH):
+        raise _file_error(path,
+                          "expected an object at the top, found "
+                          + _json_type(config), 1, 1)
+    if is_deep(config, CONFIG_DEPTH):
         raise _file_error(path, "nested too deep")
     return config
 
@@ -951,41 +945,37 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
         if "$include" not in value:
             return rest
         merged = {}
-        for name in _include_names(value):
-            merged = deep_merge(merged, self.included(name, path, chain))
-        if isinstance(merged, dict):
-            return deep_merge(merged, rest)
-        if rest:
-            raise _include_error(path, "keys beside $include need an object in the included file")
-        return merged
+        try:
+            for name in _include_names(value):
+                merged = deep_merge(merged, self.included(name, path, chain))
+            if rest and not isinstance(merged, dict):
+                raise ValueError("keys beside $include need an object in the included file")
+        except ValueError as error:                  # a NUL in the path, too
+            raise _file_error(path, "$include: %s" % error)
+        return deep_merge(merged, rest) if rest else merged
 
     def included(self, name, path, chain):
-        """Return the value of one included file. Raises ConfigError."""
+        """Return the value of one included file. Raises ConfigError, ValueError."""
         if not isinstance(name, str):
-            found = _json_type(name)
-            raise _include_error(path, "expected a path or a list of paths, found " + found)
+            raise ValueError("expected a path or a list of paths, found "
+                             + _json_type(name))
         target = include_target(name, path)
-        try:
-            real = os.path.realpath(target)
-            inside = any(_inside(target, root) and _inside(real, os.path.realpath(root))
-                         for root in self.roots)
-        except ValueError as error:                  # a NUL in the path
-            raise _include_error(path, str(error))
-        if not inside:
-            raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
-                                 % (name, self.roots[0]))
+        real = os.path.realpath(target)
+        if not any(_inside(target, root) and _inside(real, os.path.realpath(root))
+                   for root in self.roots):
+            raise ValueError("%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
+                             % (name, self.roots[0]))
         if target in chain:
-            raise _include_error(path, "the files include each other: %s"
-                                 % " -> ".join(chain + (target,)))
+            raise ValueError("the files include each other: "
+                             + " -> ".join(chain + (target,)))
         if len(chain) > INCLUDE_DEPTH:
-            raise _include_error(path, "more than %d levels of includes at %s"
-                                 % (INCLUDE_DEPTH, name))
+            raise ValueError("more than %d levels of includes at %s"
+                             % (INCLUDE_DEPTH, name))
         value = self.load(target, INCLUDE_LIMIT, chain)
         # Opening a file costs time, however small it is.
         self.left[0] -= len(self.sources[target]) + 1024
         if self.left[0] < 0:
-            raise _include_error(path, "the included files are larger than %d bytes together"
-                                 % CONFIG_LIMIT)
+            raise ValueError("the included files are larger than %d bytes together" % CONFIG_LIMIT)
         return value
 
 
@@ -1001,13 +991,10 @@ def include_target(name, path):
 
 
 def _inside(path, root):
-    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
+    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep)
+                  + os.sep
                   for place in (path, root))
     return path.startswith(root)
-
-
-def _include_error(path, problem):
-    return _file_error(path, "$include: " + problem)
 
 
 def deep_merge(base, over):
@@ -1057,11 +1044,13 @@ def _environment_layers(env, state_dir, config):
         except ConfigError:
             found = {}                               # OpenClaw continues without it
         # A name that the process sets blank hides the one of the same name here.
-        layers.append((path, {name: found[name] for name in found if env.get(name, "-").strip()}))
+        layers.append((path, {name: found[name]
+                              for name in found if env.get(name, "-").strip()}))
     declared = _get(config, "env", "vars")
     if isinstance(declared, dict):
         known = _merged_variables(layers)
-        texts = {name: value for name, value in declared.items() if isinstance(value, str)}
+        texts = {name: value
+                 for name, value in declared.items() if isinstance(value, str)}
         layers.append(("env.vars of the config", _substitute(texts, known)))
     return layers
 
@@ -1069,7 +1058,8 @@ def _environment_layers(env, state_dir, config):
 def _merged_variables(layers):
     merged = {}
     for _, layer in reversed(layers):
-        merged.update((name, value) for name, value in layer.items() if value.strip())
+        merged.update((name, value)
+                      for name, value in layer.items() if value.strip())
     return merged
 
 
@@ -1104,21 +1094,8 @@ def _substitute(value, variables, path=(), missing=None):
             missing.setdefault(path, name)
         return variables.get(name, match.group(0))
 
-    return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
-
-
-def is_nested(value, levels):
-    """Tell whether a JSON value is nested more than some levels deep."""
-    layer = [value]
-    for _ in range(levels):
-        inner = []
-        for item in layer:
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
-        layer = inner
-    return any(isinstance(item, (dict, list)) for item in layer)
+    return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}",
+                  replace, value)
 
 
 def _json_type(value):
@@ -1140,11 +1117,11 @@ _JSON_TYPES = {
 def _located(faults, file, sources):
     """Return the Issues of some Faults: where each stands, or the nearest key above it."""
     trees = {}
-    try:
-        for name in sources if faults else ():
-            trees[name] = json5_tree(sources[name])
-    except Json5Error:                               # plain JSON may be nested deeper than JSON5
-        trees = {}
+    if faults:
+        try:
+            trees = {name: json5_tree(text) for name, text in sources.items()}
+        except Json5Error:                           # plain JSON may be nested deeper than JSON5
+            pass
     issues = []
     for path, problem, _, cause, successor in faults:
         found, line, column = file, None, None
@@ -1159,7 +1136,7 @@ def _locate(trees, file, node, path):
     """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
     if not path or not node.items:
         return file, node.start
-    included = []
+    included = ()
     if isinstance(node.value, dict):
         inside = [item for name, _, _, item in node.items if name == path[0]]
         included = _include_names(node.value)
@@ -1180,10 +1157,13 @@ def _text_or_empty(value):
     return value if isinstance(value, str) else ""
 
 
-def _get(value, *keys):
-    """Return a nested value of an object, or None where the path ends early."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
+def _get(value, *path):
+    """Return the value at a key path, or None where the path ends early."""
+    try:
+        for key in path:
+            value = value[key]
+    except (LookupError, TypeError):
+        return None
     return value
 
 
@@ -1194,7 +1174,20 @@ def _get(value, *keys):
 
 def _lines_by_name(text):
     """Return {first word: the rest} of a text's lines."""
-    return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
+    return dict(line.partition(" ")[::2]
+                for line in text.strip().split("\n"))
+
+
+def _parse_key(text):
+    key, _, rule = text.partition("=")
+    name = key.rstrip("~!")
+    return name, (key[len(name):], rule)
+
+
+def _shapes_of(text):
+    """Return {shape: {key: (mark, rule)}} of some lines; a mark is "!", "~", "~!" or ""."""
+    return {shape: dict(map(_parse_key, keys.split()))
+            for shape, keys in _lines_by_name(text).items()}
 
 
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
@@ -1202,7 +1195,7 @@ def _lines_by_name(text):
 # of any other key, and "..." allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
-_SHAPES = """
+_SHAPES = _shapes_of("""
 config $schema=text models=models agents=agents env=env plugins=plugins auth=auth secrets=secrets \
  accessGroups acp approvals attachments bindings broadcast browser channels cloudWorkers commands \
  cron desktop diagnostics discovery gateway hooks logging mcp memory messages meta nodeHost proxy \
@@ -1303,14 +1296,15 @@ entry model=text/choice models=*picked params=params modelPolicy=policy thinking
  utilityModel verboseDefault workspace contextTokens~
 listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
  thinkingDefault=LEVELS ...
-"""
-for _name, _rule in (
-        ("SECRET", "text/env-ref/file-ref/exec-ref/store-ref"),
-        ("LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"),
-        ("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
-                 "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
-                 "pi-messages|azure-openai-responses")):
-    _SHAPES = _SHAPES.replace(_name, _rule)
+""".replace(
+    "SECRET", "text/env-ref/file-ref/exec-ref/store-ref"
+).replace(
+    "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"
+).replace(
+    "APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
+            "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
+            "pi-messages|azure-openai-responses"
+))
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
 _LEAVES = _lines_by_name(r"""
 text str a text
@@ -1350,7 +1344,7 @@ stepfun stepfun-plan synthetic tencent-tokenhub tencent-tokenplan together venic
 vllm volcengine volcengine-plan vydra x-ai xai xiaomi xiaomi-token-plan z.ai z-ai zai"""
 # Keys that people write, shape by shape, and where their values belong: a path from the top, or
 # with a dot before it from the object that has the key.
-_MISPLACED = """
+_MISPLACED = _shapes_of("""
 config providers=models.providers model=agents.defaults.model vllm=models.providers.vllm \
  agent=agents.defaults
 models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
@@ -1366,7 +1360,7 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  maxTokens=.params.maxTokens max_tokens=.params.maxTokens seed=.params.seed stop=.params.stop \
  thinking=.params.thinking extra_body=.params.extra_body \
  chat_template_kwargs=.params.chat_template_kwargs
-"""
+""")
 # What became of the legacy keys.
 _LEGACY = _lines_by_name("""
 provider.contextWindow OpenClaw moves it into the rows that have none
@@ -1379,7 +1373,8 @@ defaults.llm its successor is models.providers.<id>.timeoutSeconds
 params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
 """)
 _UNKNOWN, _BOUND, _WRONG = range(3)
-_Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
+_Mismatch = collections.namedtuple("_Mismatch",
+                                   "path level problem shape")
 _Mismatch.__new__.__defaults__ = ("", None)
 
 
@@ -1388,60 +1383,40 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    shapes = _Shapes(_lines_by_name(_SHAPES))
-    found = list(_mismatches(config, "config", (), shapes))
-    found.sort(key=lambda mismatch: -mismatch.level)
-    faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
+    found = sorted(_mismatches(config, "config", ()),
+                   key=lambda mismatch: -mismatch.level)
+    faults = [_fault(config, mismatch)
+              for mismatch in found[:MAX_ISSUES]]
     if not found or found[0].level == _UNKNOWN:      # then every value has its type
         faults[:0] = _agent_faults(config)
         faults[:0] = _provider_faults(config)
     return faults[:MAX_ISSUES]
 
 
-class _Shapes(dict):
-    """Lines of _SHAPES or _MISPLACED by their names."""
-
-    __slots__ = ()
-
-    def keys_of(self, name):
-        """Return {key: (mark, rule)} of a shape, parsed when first asked for; the mark is "!",
-        "~", "~!" or "".
-        """
-        keys = self.get(name, "")
-        if isinstance(keys, str):
-            keys = self[name] = dict(map(_parse_key, keys.split()))
-        return keys
-
-
-def _parse_key(text):
-    key, _, rule = text.partition("=")
-    name = key.rstrip("~!")
-    return name, (key[len(name):], rule)
-
-
-def _mismatches(value, rule, path, shapes):
+def _mismatches(value, rule, path):
     """Yield the _Mismatches of a value and a rule of _SHAPES."""
     if rule[:1] == "*":
-        yield from _record_mismatches(value, rule, path, shapes)
+        key_rule, _, rule = rule[1:].rpartition(":")
+        yield from _object_mismatches(value, {"*": ("", rule)},
+                                      path, key_rule=key_rule)
     elif "/" in rule:
-        yield from _alternatives(value, rule.split("/"), path, shapes)
+        yield from _alternatives(value, rule.split("/"), path)
     elif rule[:1] == "[":
-        yield from _array_mismatches(value, rule, path, shapes)
-    elif rule in shapes:
-        yield from _object_mismatches(value, rule, path, shapes)
-    elif not rule and value is None:
-        yield _mismatch(path, "a value", value)
-    elif "|" in rule:
-        if value not in rule.strip("|").split("|"):
-            yield _mismatch(path, _rule_words(rule, shapes), value)
-    elif rule:
+        yield from _array_mismatches(value, rule, path)
+    elif rule in _SHAPES:
+        yield from _object_mismatches(value, _SHAPES[rule], path,
+                                      rule)
+    elif rule in _LEAVES:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
             yield _mismatch(path, words, value)
-        elif pattern and not re.match("(?s:%s)\\Z" % pattern, value):
+        elif (pattern and not re.match("(?s:%s)\\Z" % pattern, value)
+              or rule in _BOUNDS and not _BOUNDS[rule](value)):
             yield _mismatch(path, words, value, _BOUND)
-        elif rule in _BOUNDS and not _BOUNDS[rule](value):
-            yield _mismatch(path, words, value, _BOUND)
+    elif rule and value not in rule.strip("|").split("|"):
+        yield _mismatch(path, _rule_words(rule), value)
+    elif not rule and value is None:
+        yield _mismatch(path, "a value", value)
 
 
 def _leaf(rule):
@@ -1455,24 +1430,28 @@ def _mismatch(path, expected, value, level=_WRONG):
     found = _json_type(value)
     if isinstance(value, (int, float)):              # never a text, which may be a key
         found = json.dumps(value)[:40]
-    return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
+    return _Mismatch(path, level,
+                     "expected %s, found %s" % (expected, found))
 
 
-def _rule_words(rule, shapes):
+def _rule_words(rule):
     """Return words for one of some alternatives."""
     if "|" in rule:
         return "one of " + ", ".join(rule.strip("|").split("|"))
     if rule[0] == "[":
         return "an array"
-    if rule not in shapes:
+    if rule in _LEAVES:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in shapes.keys_of(rule).items() if mark == "!"]
+    required = [key
+                for key, (mark, _) in _SHAPES[rule].items()
+                if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
-def _alternatives(value, branches, path, shapes):
+def _alternatives(value, branches, path):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
-    tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
+    tried = [list(_mismatches(value, branch, path))
+             for branch in branches]
     near = [
         found for found in tried
         if all(mismatch.level < _WRONG for mismatch in found)
@@ -1482,23 +1461,11 @@ def _alternatives(value, branches, path, shapes):
     if len(near) == 1:
         yield from near[0]
     else:
-        words = [_rule_words(branch, shapes) for branch in branches]
-        expected = " or ".join(collections.OrderedDict.fromkeys(words))
-        yield _mismatch(path, expected, value)
+        words = collections.OrderedDict.fromkeys(map(_rule_words, branches))
+        yield _mismatch(path, " or ".join(words), value)
 
 
-def _record_mismatches(value, rule, path, shapes):
-    key_rule, _, rule = rule[1:].rpartition(":")
-    if not isinstance(value, dict):
-        yield _mismatch(path, "an object", value)
-        return
-    for key, item in value.items():
-        place = path + (key,)
-        yield from _mismatches(key, key_rule or "text", place, shapes)
-        yield from _mismatches(item, rule, place, shapes)
-
-
-def _array_mismatches(value, rule, path, shapes):
+def _array_mismatches(value, rule, path):
     rule, bounds = rule[1:].split("]")
     if not isinstance(value, list):
         yield _mismatch(path, "an array", value)
@@ -1509,87 +1476,79 @@ def _array_mismatches(value, rule, path, shapes):
             expected = "%s to %s items" % (least, most)
             yield _mismatch(path, expected, len(value), _BOUND)
     for index, item in enumerate(value):
-        yield from _mismatches(item, rule, path + (index,), shapes)
+        yield from _mismatches(item, rule, path + (index,))
 
 
-def _object_mismatches(value, shape, path, shapes):
-    known = shapes.keys_of(shape)
+def _object_mismatches(value, known, path, shape=None,
+                       key_rule=""):
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
         place = path + (key,)
         mark, rule = known.get(key) or known.get("*", ("", None))
+        yield from _mismatches(key, key_rule, place)
         if mark == "~!":
             yield _Mismatch(place, _WRONG, shape=shape)
-        elif mark == "~":
+        elif mark == "~" or rule is None and "..." not in known:
             yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
-            yield from _mismatches(item, rule, place, shapes)
-        elif "..." not in known:
-            yield _Mismatch(place, _UNKNOWN, shape=shape)
+            yield from _mismatches(item, rule, place)
     for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
             yield _Mismatch(path + (key,), _WRONG, "is missing")
 
 
-def _fault(config, mismatch, shapes):
+def _fault(config, mismatch):
     """Return the Fault of a mismatch; the words of an unknown key take time, so few are made."""
     path, level, problem, shape = mismatch
     if shape is None:
-        return Fault(path, problem, True, "config-invalid")
-    place = _known_place(config, path, shape, shapes)
+        return Fault(path, problem)
+    place = _known_place(config, path, shape)
     successor = None
-    if place is not None and _at(config, place) is None:
+    if place and _get(config, *place) is None:
         successor = place
     legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
     if legacy:
-        return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
+        return Fault(path, "is a legacy key: " + legacy,
+                     level == _WRONG, "config-legacy-key",
                      successor)
     problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
-    if place is not None and place[:-1] == path[:-1]:
+    if place and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
-    elif place is not None:
+    elif place:
         problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key", successor)
+    return Fault(path, problem, False, "config-unknown-key",
+                 successor)
 
 
-def _known_place(config, path, shape, shapes):
+def _known_place(config, path, shape):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _Shapes(_lines_by_name(_MISPLACED)).keys_of(shape).get(key, ("", ""))
+    _, target = _MISPLACED.get(shape, {}).get(key, ("", ""))
     if target[:1] == ".":
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
-    if key == "qwenThinkingFormat":
+    if shape == "params" and key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
-    known = shapes.keys_of(shape)
+    known = _SHAPES[shape]
     if key in known:                                 # a legacy key whose value has no one place
         return None
-    if shape == "row" and key in shapes.keys_of("compat"):
-        return around + ("compat", key)
-    if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
-        if key in shapes.keys_of("row"):
-            return around + ("models", 0, key)
-        if key in shapes.keys_of("compat"):
-            return around + ("models", 0, "compat", key)
+    row = around
+    rows = _rows_at(config, around + ("models",))
+    if shape == "provider" and len(rows) == 1:
+        row += ("models", 0)
+        if key in _SHAPES["row"]:
+            return row + (key,)
+    if (shape == "row" or row != around) and key in _SHAPES["compat"]:
+        return row + ("compat", key)
     near = nearest(key, known)
     return around + (near,) if near else None
 
 
-def _at(value, path):
-    """Return the value at a key path, or None where there is none."""
-    for key in path:
-        try:
-            value = value[key]
-        except (LookupError, TypeError):
-            return None
-    return value
-
-
 def _rows_at(config, path):
-    rows = _at(config, path)
+    rows = _get(config, *path)
     return rows if isinstance(rows, list) else []
 
 
@@ -1607,31 +1566,31 @@ def nearest(name, names):
     """Return the one of some names most like `name`, or None when none is like it."""
     import difflib
     # Each comparison costs time: among more names than this, nobody reads the guess.
-    folded = {other.lower(): other for other in itertools.islice(names, 2000)}
-    found = difflib.get_close_matches(name.lower(), list(folded), 1, 0.6)
+    folded = {other.lower(): other
+              for other in itertools.islice(names, 2000)}
+    found = difflib.get_close_matches(name.lower(), list(folded),
+                                      1, 0.6)
     return folded[found[0]] if found else None
-
-
-def _refused(problem, *path):
-    return Fault(path, problem, True, "config-invalid")
 
 
 def _provider_faults(config):
     """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
-    for name, block in (_get(config, "models", "providers") or {}).items():
+    for name, block in provider_blocks(config).items():
         path = ("models", "providers", name)
         for key in {"baseUrl", "models"}.difference(block):
             if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                yield _refused("is missing: OpenClaw has no provider of this name", *path + (key,))
-        holders = [(path, block)]
-        for index, row in enumerate(block.get("models") or ()):
-            holders.append((path + ("models", index), row))
-        for place, holder in holders:
+                yield Fault(path + (key,),
+                            "is missing: OpenClaw has no provider of this name")
+        rows = enumerate(block.get("models") or ())
+        holders = [(path + ("models", index), row)
+                   for index, row in rows]
+        for place, holder in [(path, block)] + holders:
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
                 problem = "is not a valid base URL: " + problem
-                yield Fault(place + ("baseUrl",), problem, True, "bad-base-url")
+                yield Fault(place + ("baseUrl",), problem, True,
+                            "bad-base-url")
 
 
 def _agent_faults(config):
@@ -1639,35 +1598,42 @@ def _agent_faults(config):
     agents = config.get("agents") or {}
     entries = agents.get("entries") or {}
     defaults = agents.get("defaults") or {}
-    yield from _scope_faults(defaults, defaults, "agents", "defaults")
+    yield from _scope_faults(defaults,
+                             defaults, ("agents", "defaults"))
     for name, entry in entries.items():
-        yield from _scope_faults(entry, defaults, "agents", "entries", name)
-    marked = [name for name, entry in entries.items() if entry.get("default") is True]
+        yield from _scope_faults(entry,
+                                 defaults, ("agents", "entries", name))
+    marked = [name
+              for name, entry in entries.items()
+              if entry.get("default") is True]
     explicit = "ownership" in agents
     if len({name.lower() for name in entries}) < len(entries):
-        yield _refused("two ids differ in case only", "agents", "entries")
+        yield Fault(("agents", "entries"),
+                    "two ids differ in case only")
     if len(marked) > 1:
-        yield _refused("more than one agent is the default", "agents", "entries")
+        yield Fault(("agents", "entries"),
+                    "more than one agent is the default")
     if explicit and marked:
-        yield _refused("\"explicit\" goes with no default: true", "agents", "ownership")
+        yield Fault(("agents", "ownership"),
+                    "\"explicit\" goes with no default: true")
     if len(entries) > 1 and not marked and not explicit:
-        yield _refused("is missing: several agents need \"explicit\" here", "agents", "ownership")
+        yield Fault(("agents", "ownership"),
+                    "is missing: several agents need \"explicit\" here")
 
 
-def _scope_faults(scope, defaults, *path):
+def _scope_faults(scope, defaults, path):
     """Yield the Faults of the models that agents.defaults or an entry names."""
     for reference, entry in (scope.get("models") or {}).items():
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
-                yield _refused("goes with provider/model only", *path + ("models", reference, key))
+                yield Fault(path + ("models", reference, key), "goes with provider/model only")
     layers = _agent_layer(defaults), _agent_layer(scope)
     aliases = [alias.lower() for alias in model_aliases(layers).values()]
     policy = _get(scope, "modelPolicy", "allow") or ()
     for index, allowed in enumerate(policy):
-        alias = trimmed(allowed).lower()
-        if split_reference(allowed) is None and alias not in aliases:
-            yield _refused("expected provider/model, provider/* or an alias",
-                           *path + ("modelPolicy", "allow", index))
+        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+            yield Fault(path + ("modelPolicy", "allow", index),
+                        "expected provider/model, provider/* or an alias")
 
 
 # ----------------------------------------------------------------------------
@@ -1695,17 +1661,19 @@ def split_url(url):
 
     Raises ValueError saying what is wrong.
     """
-    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url.strip())
+    url = url.strip()
+    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url)
     if not match:
         raise ValueError("it does not begin with http:// or https://")
-    if re.search(r"[\x00-\x20\x7f]", url.strip()):
+    if re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError("it holds a space or control character")
-    scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
+    scheme, place, path = match.groups()
     if "@" in place:
         raise ValueError("it holds a user name or password; use VLLM_API_KEY or headers for those")
     found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
     if not found:
         raise ValueError("its host is missing or malformed")
+    scheme = scheme.lower()
     port = int(found.group(2) or _PORTS[scheme])
     if not 0 < port < 65536:
         raise ValueError("its port is not between 1 and 65535")
@@ -1738,8 +1706,10 @@ _PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
 def origin(url):
     """Return scheme://host:port of a base URL, the port where it is not the scheme's own."""
     target = split_url(url)
-    port = "" if target.port == _PORTS[target.scheme] else ":%d" % target.port
-    return "%s://%s%s" % (target.scheme, _bracketed(target.host), port)
+    place = target.scheme + "://" + _bracketed(target.host)
+    if target.port != _PORTS[target.scheme]:
+        place += ":%d" % target.port
+    return place
 
 
 def _bracketed(host):
@@ -1760,28 +1730,28 @@ def proxy_for(target, env):
         setting = "http://" + setting
     url = re.sub(r"//[^/]*@", "//", setting)
     problem = base_url_problem(url)
-    if problem is None and split_url(url).scheme == "http":
+    if not url.lower().startswith("http://"):
+        problem = "only http:// proxies are supported"
+    if problem is None:
         return url
-    if url.lower().startswith("http://"):
-        detail = problem
-    else:
-        detail = "only http:// proxies are supported"
-    raise ConfigError("the proxy of the environment cannot be used: %s" % detail,
+    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
                       "export NO_PROXY=%s    (to reach the server directly)" % target.host,
                       "proxy-captured")
 
 
 def _proxy_setting(target, env):
     """Return the text of the proxy variable that counts for a Url, or None."""
-    if is_loopback(target.host):
+    exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    if is_loopback(target.host) or no_proxy_covers(exempt, target):
         return None
-    if no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target):
-        return None
-    names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
-    if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
-        names = [name for name in names if name != "HTTP_PROXY"]
-    found = [env_setting(env.get(name)) for name in names]
-    return next(filter(None, found), None)
+    for name in (target.scheme + "_proxy", target.scheme.upper() + "_PROXY",
+                 "all_proxy", "ALL_PROXY"):
+        if name == "HTTP_PROXY" and env.get("REQUEST_METHOD"):
+            continue                                 # CGI: it may be a header ("httpoxy")
+        setting = env_setting(env.get(name))
+        if setting:
+            return setting
+    return None
 
 
 def proxy_headers(target, env):
@@ -1823,7 +1793,7 @@ def _in_network(address, block):
 
 def server_root(base_url):
     """Return the place of vLLM's own endpoints (/version, /health): the base URL without /v1."""
-    return base_url[:-3] if base_url.endswith("/v1") else base_url
+    return re.sub(r"/v1\Z", "", base_url)
 
 
 # ----------------------------------------------------------------------------
@@ -1831,7 +1801,8 @@ def server_root(base_url):
 # ----------------------------------------------------------------------------
 # Makes settings without faults into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None,
+                     api_key=None,
                      ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
@@ -1849,31 +1820,34 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     if provider_id(spelled) == DEFAULT_PROVIDER:
         name = DEFAULT_PROVIDER
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(_get(config, "models", "providers") or {})
-        raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
+        known = sorted(provider_blocks(config))
+        raise UsageError("no provider %r in %s"
+                         % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
     path = ("models", "providers", spelled)
     url, where = _choose_base_url(settings, block, path, base_url)
     fields = block or {}
     credentials, problem = _credentials(settings, name, block, path, api_key)
     headers, last_headers, header_error = _block_headers(settings, fields, path)
-    rows = _declared_rows(fields)
+    plugin_off = _plugin_off(config, name)
+    rows, asks_server, refusal = _declared_rows(fields), True, None
     if base_url is not None:                         # the option stands above the rows, too
         rows = [dict(row, baseUrl=url) for row in rows]
+    else:
+        asks_server, refusal = _discovery(settings, name, block, credentials,
+                                          plugin_off)
     layers = agent_layers(config)
     references = model_references(config, layers)
-    plugin_off = _plugin_off(config, name)
     return Provider(
         id=name,
         base_url=url,
         api=fields.get("api", "openai-completions"),
         explicit=block is not None,
-        asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
-        discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
-        request_key=_first(credentials, ("option", "profile", "environment", "config")),
-        credentials=[credential for _, credential in credentials],
-        refusal=problem or header_error
-        or _refusal(settings, name, block, credentials, plugin_off, base_url),
+        asks_server=asks_server,
+        discovery_key=_first(credentials, "option", "environment", "profile", "config"),
+        request_key=_first(credentials, "option", "profile", "environment", "config"),
+        credentials=list(credentials.values()),
+        refusal=problem or header_error or refusal,
         headers=headers,
         last_headers=last_headers,
         models=rows,
@@ -1890,7 +1864,8 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         file=settings.path)
 
 
-def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
+def resolve_providers(settings, providers=(), base_urls=(), api_key=None,
+                      ca_file=None):
     """Return the Providers that repeated --provider and --base-url options name, in their order.
 
     "all" stands for every openai-completions block of the config. Raises as
@@ -1907,7 +1882,7 @@ def named_servers(settings, providers, base_urls):
     """
     if settings.issues:
         return [(DEFAULT_PROVIDER, None)]
-    blocks = _get(settings.config, "models", "providers") or {}
+    blocks = provider_blocks(settings.config)
     spoken = [name for name, block in blocks.items()
               if block.get("api", "openai-completions") == "openai-completions"]
     names = []
@@ -1922,6 +1897,11 @@ def named_servers(settings, providers, base_urls):
     return [(name, url) for name in names for url in base_urls or [None]]
 
 
+def provider_blocks(config):
+    """Return {id: block} of models.providers; only for a config without faults."""
+    return _get(config, "models", "providers") or {}
+
+
 def provider_id(name):
     """Return a provider's id as OpenClaw compares it: trimmed, in lower case."""
     return trimmed(name).lower()
@@ -1933,8 +1913,9 @@ def find_block(config, provider):
     Blocks whose ids differ in case are one: later fields win, and the rows are
     joined, each with the base URL of its own block.
     """
-    providers = _get(config, "models", "providers") or {}
-    same = [name for name in providers if provider_id(name) == provider_id(provider)]
+    providers = provider_blocks(config)
+    same = [name
+            for name in providers if provider_id(name) == provider_id(provider)]
     if len(same) < 2:
         name = same[0] if same else trimmed(provider)
         return name, providers.get(name)
@@ -1942,7 +1923,8 @@ def find_block(config, provider):
     for name in same:
         merged.update(providers[name])
         own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
-        rows += [dict(own, **row) for row in providers[name].get("models") or ()]
+        rows += [dict(own, **row)
+                 for row in providers[name].get("models") or ()]
     return name, dict(merged, models=rows)
 
 
@@ -1951,7 +1933,8 @@ def _declared_rows(block):
 
     A legacy window of the block goes to the rows that have none.
     """
-    legacy = {key: block[key] for key in ("contextWindow", "contextTokens") if key in block}
+    legacy = {key: block[key]
+              for key in ("contextWindow", "contextTokens") if key in block}
     rows = collections.OrderedDict()
     for row in block.get("models") or ():
         model_id = trimmed(row["id"])
@@ -1964,31 +1947,34 @@ def _declared_rows(block):
 
 def _choose_base_url(settings, block, path, option):
     """Return (base URL without trailing slashes, where it comes from)."""
-    chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
     path += ("baseUrl",)
+    url, where = DEFAULT_BASE_URL, "OpenClaw's default"
+    chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
     if option is not None:
         url, where = option, "--base-url"
     elif block is not None:
-        url, where = block.get("baseUrl", DEFAULT_BASE_URL), dotted(path)
+        url, where = block.get("baseUrl", url), dotted(path)
         if path in settings.unset_variables:
-            raise _missing_variable(settings, path, settings.unset_variables[path])
+            raise _missing_variable(settings, path,
+                                    settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
-    else:
-        url, where = DEFAULT_BASE_URL, "OpenClaw's default"
     problem = base_url_problem(url)
     if problem:
-        raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
+        raise error_for("bad-base-url", where=where, problem=problem,
+                        example=DEFAULT_BASE_URL)
     url = url.strip().rstrip("/")
-    for suffix in ("/chat/completions", "/completions", "/models"):
-        if url.endswith(suffix):
-            raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
-                            right=url[:-len(suffix)])
+    endpoint = re.match(r"(.*?)(/chat/completions|/completions|/models)\Z", url)
+    if endpoint:
+        right, suffix = endpoint.groups()
+        raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
+                        right=right)
     return url, where
 
 
 def _missing_variable(settings, path, name):
-    return error_for("config-missing-variable", path=dotted(path), variable=name,
+    return error_for("config-missing-variable", path=dotted(path),
+                     variable=name,
                      dotenv=_dotenv_path(settings))
 
 
@@ -1997,29 +1983,28 @@ def _dotenv_path(settings):
 
 
 def _credentials(settings, provider, block, path, api_key):
-    """Return ([(kind, Credential)] of the keys found, the error for one that is unusable)."""
-    found = []
+    """Return ({kind: Credential} of the keys found, the error for one that is unusable)."""
+    path += ("apiKey",)
+    found = {}
     if api_key is not None:
-        found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
-    variable = settings.variables.get("VLLM_API_KEY", "").strip()
+        found["option"] = Credential("--api-key-file", Secret(api_key.strip()))
+    variable = settings.variables.get("VLLM_API_KEY")
     if variable and (provider == DEFAULT_PROVIDER or block is None):
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        found.append(("environment", Credential(source, Secret(variable))))
+        found["environment"] = Credential(source, Secret(variable.strip()))
     profile = auth_profile(settings, provider)
     if profile is not None:
-        found.append(("profile", profile))
-    path += ("apiKey",)
+        found["profile"] = profile
     key, problem = _secret_value(settings, _get(block, "apiKey"), path)
     if key:
-        found.append(("config", Credential(dotted(path), Secret(key))))
-    for _, credential in found:
-        _refuse_unsendable(credential.source, credential.key)
+        found["config"] = Credential(dotted(path), Secret(key))
+    for source, key in found.values():
+        _refuse_unsendable(source, key)
     return found, None if found else problem
 
 
-def _first(credentials, order):
-    ranked = sorted(credentials, key=lambda pair: order.index(pair[0]))
-    return ranked[0][1] if ranked else None
+def _first(found, *kinds):
+    return next(filter(None, map(found.get, kinds)), None)
 
 
 def _secret_value(settings, value, path):
@@ -2029,22 +2014,19 @@ def _secret_value(settings, value, path):
     """
     if value is None:
         return None, None
+    name = settings.unset_variables.get(path)
     if isinstance(value, dict):
+        name = value["id"]
         if value["source"] != "env":
             return None, ConfigError(
                 "%s is a secret of the source %s, which only OpenClaw resolves"
                 % (dotted(path), value["source"]),
                 "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
-        name = value["id"]
-    else:
+    elif name is None:
         value = value.strip()
-        reference = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z|(VLLM_API_KEY)\Z", value)
-        if path in settings.unset_variables:
-            name = settings.unset_variables[path]
-        elif reference:
-            name = reference.group(1) or reference.group(2)
-        else:
+        if value != "VLLM_API_KEY" and not re.match(r"\$[A-Z_][A-Z0-9_]*\Z", value):
             return value, None
+        name = value.lstrip("$")
     text = settings.variables.get(name, "").strip()
     if text:
         return text, None
@@ -2055,9 +2037,7 @@ def header_problem(value):
     """Return what keeps a text from being sent as a header's value, or None."""
     if re.search(r"[\x00-\x1f\x7f]", value):
         return "a line break or control character"
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
+    if re.search("[^\x00-\xff]", value):
         return "characters outside ISO 8859-1"
     return None
 
@@ -2068,7 +2048,8 @@ def _refuse_unsendable(source, value, name="Authorization"):
     if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
         wrong = "a name that no header has"
     if wrong:
-        raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
+        raise error_for("bad-key-form", source=source,
+                        problem="it holds " + wrong, what=wrong)
 
 
 def _block_headers(settings, block, path):
@@ -2076,23 +2057,23 @@ def _block_headers(settings, block, path):
     request = block.get("request") or {}
     auth = request.get("auth") or {}
     headers, last_headers, problem = {}, {}, None
-    fields = [(headers, name, value, "", ("headers", name))
-              for name, value in (block.get("headers") or {}).items()]
-    fields += [(last_headers, name, value, "", ("request", "headers", name))
-               for name, value in (request.get("headers") or {}).items()]
+    fields = [(headers, name, "", ("headers", name))
+              for name in block.get("headers") or ()]
+    fields += [(last_headers, name, "", ("request", "headers", name))
+               for name in request.get("headers") or ()]
     if auth.get("mode") == "authorization-bearer":
-        fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
-                       ("request", "auth", "token")))
+        fields.append((last_headers, "Authorization", "Bearer ", ("request", "auth", "token")))
     if auth.get("mode") == "header":
-        fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
+        fields.append((last_headers, auth["headerName"], auth.get("prefix", ""),
                        ("request", "auth", "value")))
-    for target, name, value, prefix, place in fields:
-        text, error = _secret_value(settings, value, path + place)
+    for target, name, prefix, place in fields:
+        text, error = _secret_value(settings, _get(block, *place), path + place)
         problem = problem or error
         if text is not None:
             set_header(target, name, Secret(prefix + text))
     rows = block.get("models") or ()
-    for sent in [headers, last_headers] + [row.get("headers", {}) for row in rows]:
+    for sent in [headers, last_headers] + [row.get("headers", {})
+                                           for row in rows]:
         for name, value in sent.items():
             _refuse_unsendable("the header %r" % name, value, name)
     return headers, last_headers, problem
@@ -2122,24 +2103,19 @@ def _plugin_off(config, provider):
     return None
 
 
-def _asks_server(config, name, block, credentials, plugin_off, base_url):
-    """Tell whether the server is asked for its models, as OpenClaw would ask it."""
-    if base_url is not None:
-        return True
-    if plugin_off or _get(config, "models", "mode") == "replace":
-        return False
-    return block is None or (bool(credentials) and has_wildcard(config, name))
-
-
-def _refusal(settings, name, block, credentials, plugin_off, base_url):
-    """Return the error that keeps a provider without a block from being asked, or None."""
-    if block is not None or base_url is not None:
-        return None
-    if plugin_off:
-        return error_for("provider-disabled", problem=plugin_off, file=settings.path)
-    if not credentials:
-        return error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=name)
-    return None
+def _discovery(settings, name, block, credentials, plugin_off):
+    """Return (whether OpenClaw asks the server for models, the error that forbids to ask it)."""
+    refusal = None
+    if block is None and plugin_off:
+        refusal = error_for("provider-disabled", problem=plugin_off,
+                            file=settings.path)
+    elif block is None and not credentials:
+        refusal = error_for("not-opted-in", "export VLLM_API_KEY=vllm-local",
+                            provider=name)
+    if plugin_off or _get(settings.config, "models", "mode") == "replace":
+        return False, refusal
+    more = bool(credentials) and has_wildcard(settings.config, name)
+    return block is None or more, refusal
 
 
 def key_exposed(provider):
@@ -2155,23 +2131,19 @@ def key_exposed(provider):
 _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
-def secret_texts(config):
+def secret_texts(value, inside=False):
     """Return the texts in a config's fields that hold credentials, without what only names one."""
-    found = []
-
-    def walk(value, inside):
-        if isinstance(value, str):
-            if inside and not value.startswith("$"):
-                found.append(value)
-        elif isinstance(value, list):
-            for item in value:
-                walk(item, inside)
-        elif isinstance(value, dict) and not (inside and "source" in value):
-            for name, item in value.items():
-                header = name == "value" and "headerName" in value
-                walk(item, inside or header or re.search(_CREDENTIAL_FIELD, name))
-
-    walk(config, False)
+    found, items = [], ()
+    if isinstance(value, str) and inside and not value.startswith("$"):
+        found.append(value)
+    elif isinstance(value, list):
+        items = [("", item) for item in value]
+    elif isinstance(value, dict) and not (inside and "source" in value):
+        items = value.items()
+    for name, item in items:
+        header = name == "value" and "headerName" in value
+        found += secret_texts(item,
+                              inside or header or re.search(_CREDENTIAL_FIELD, name))
     return found
 
 
@@ -2184,23 +2156,24 @@ def auth_profile(settings, provider):
     if settings.state_dir is None:
         return None
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
-    texts = []
-    if os.path.isfile(store):
-        texts.append(_read_profile_store(store, settings.warnings))
     agents = os.path.join(settings.state_dir, "agents")
     try:
-        names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
+        names = sorted(os.listdir(agents),
+                       key=lambda name: (name != "main", name))
     except (OSError, ValueError):                    # not there, nearly always
         names = []
-    for agent in names:
-        path = os.path.join(agents, agent, "agent", "auth-profiles.json")
-        if os.path.isfile(path):
-            try:
-                texts.append(read_text(path, CONFIG_LIMIT))
-            except ConfigError as error:
-                settings.warnings.append(Issue((), error.message, path))
-    for text in texts:
-        found = parse_auth_profiles(text or "", provider)
+    paths = [os.path.join(agents, name, "agent", "auth-profiles.json")
+             for name in names]
+    for path in filter(os.path.isfile, [store] + paths):
+        try:
+            if path == store:
+                text = _read_profile_store(path)
+            else:
+                text = read_text(path, CONFIG_LIMIT)
+        except ConfigError as error:
+            settings.warnings.append(Issue((), error.message, path))
+            continue
+        found = parse_auth_profiles(text, provider)
         if found is not None:
             return found
     return None
@@ -2215,27 +2188,23 @@ def parse_auth_profiles(text, provider):
     if not isinstance(profiles, dict):
         return None
     for name, profile in profiles.items():
-        owner = _get(profile, "provider")
-        if not isinstance(owner, str) or provider_id(owner) != provider_id(provider):
-            continue
-        field = {"api_key": "key", "token": "token"}.get(str(profile.get("type")))
-        key = profile.get(field)
-        if isinstance(key, str) and key.strip():
-            return Credential("auth profile %s" % name, Secret(key.strip()))
+        owner = _text_or_empty(_get(profile, "provider"))
+        field = {"api_key": "key",
+                 "token": "token"}.get(str(_get(profile, "type")))
+        key = _text_or_empty(_get(profile, field)).strip()
+        if key and provider_id(owner) == provider_id(provider):
+            return Credential("auth profile %s" % name, Secret(key))
     return None
 
 
-def _read_profile_store(path, warnings):
-    """Return the JSON text of the authProfiles.store row, or None."""
+def _read_profile_store(path):
+    """Return the JSON text of the authProfiles.store row, or "". Raises ConfigError."""
+    import pathlib
     try:
         import sqlite3
     except ImportError:
-        warnings.append(Issue((), "auth profiles not read: this Python has no sqlite3", path))
-        return None
-    place = os.path.abspath(path).replace("\\", "/")
-    for char in "%?#":
-        place = place.replace(char, "%%%02x" % ord(char))
-    uri = "file:%s%s?mode=ro" % ("" if place.startswith("/") else "/", place)
+        raise ConfigError("auth profiles not read: this Python has no sqlite3")
+    uri = pathlib.Path(path).absolute().as_uri() + "?mode=ro"
     # A read-only open of a WAL database may write beside it; without a log, immutable is as true.
     log = path + "-wal"
     if not os.path.isfile(log) or os.path.getsize(log) == 0:
@@ -2244,15 +2213,14 @@ def _read_profile_store(path, warnings):
     try:
         store = sqlite3.connect(uri, timeout=1.0, uri=True)
         try:
-            row = store.execute(query).fetchone()
+            return _text_or_empty(_get(store.execute(query).fetchone(), 0))
         finally:
             store.close()
     except sqlite3.Error as error:
-        if "no such table" not in str(error):
-            warnings.append(Issue((), "auth profiles not read by this Python's SQLite %s: %s"
-                                  % (sqlite3.sqlite_version, error), path))
-        return None
-    return row[0] if row and isinstance(row[0], str) else None
+        if "no such table" in str(error):
+            return ""
+        raise ConfigError("auth profiles not read by this Python's SQLite %s: %s"
+                          % (sqlite3.sqlite_version, error))
 
 
 # ----------------------------------------------------------------------------
@@ -2292,10 +2260,11 @@ def _same_key(one, other):
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    found = "@" in reference and re.match(_PROFILE, trimmed(reference))
-    if found and trimmed(found.group(1)) and trimmed(found.group(2)):
+    text = trimmed(reference)
+    found = re.match(_PROFILE, text)
+    if found and all(map(trimmed, found.groups())):
         return trimmed(found.group(1))
-    return trimmed(reference)
+    return text
 
 
 def agent_layers(config):
@@ -2305,28 +2274,31 @@ def agent_layers(config):
     """
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
-    listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
+    listed = [(entry["id"], entry)
+              for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
-    chosen = trimmed(chosen).lower()
-    found = [entry for _, entry in entries if entry.get("default") is True]
+    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId"))).lower()
+    found = [entry
+             for _, entry in entries
+             if entry.get("default") is True]
     if chosen:
-        found = [entry for name, entry in entries if name.lower() == chosen]
+        found = [entry
+                 for name, entry in entries
+                 if name.lower() == chosen]
     elif not found and (len(entries) == 1 or entries is listed):
         found = [entry for _, entry in entries]      # the first one, as agents.list had it
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
 
 
 def _agent_layer(settings):
-    models = collections.OrderedDict()
-    configured = [
-        text for text in settings.get("models") or ()
-        if not trimmed(text).endswith("/*")
-    ]
-    for reference in configured:
+    models, configured = collections.OrderedDict(), []
+    for reference, entry in (settings.get("models") or {}).items():
         key = reference_key(reference)
+        if trimmed(reference).endswith("/*"):
+            continue
+        configured.append(reference)
         if key:
-            models[key] = dict(models.get(key, {}), **settings["models"][reference])
+            models[key] = dict(models.get(key, {}), **entry)
     return dict(settings, models=models, configured=configured)
 
 
@@ -2355,23 +2327,28 @@ def model_references(config, layers):
 
     A reference that means no model stays as it is written.
     """
-    choices = [_choice(layer.get("model")) for layer in layers]
-    (primary, fallbacks), (own_primary, own_fallbacks) = choices
+    own_primary, own_fallbacks = _choice(layers[1].get("model"))
+    primary, fallbacks = _choice(layers[0].get("model"))
+    image, image_fallbacks = _choice(layers[0].get("imageModel"))
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
-    image, image_fallbacks = _choice(layers[0].get("imageModel"))
     declared = _declared_keys(config)
     primary = own_primary or primary or "".join(declared[:1])
     found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
     found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    found += [("configured", text) for layer in layers for text in layer["configured"]]
-    aliases = {alias.lower(): key for key, alias in model_aliases(layers).items()}
-    known = (list(layers[1]["models"]), list(layers[0]["models"]) + declared)
-    return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+    found += [("configured", text) for layer in layers
+              for text in layer["configured"]]
+    aliases = {alias.lower(): key
+               for key, alias in model_aliases(layers).items()}
+    known = (list(layers[1]["models"]),
+             list(layers[0]["models"]) + declared)
+    return [(tag, resolve_reference(text, aliases, known))
+            for tag, text in found if text]
 
 
 def _numbered(tag, texts):
-    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
+    return [(tag % number, text)
+            for number, text in enumerate(texts or (), 1)]
 
 
 def _choice(model):
@@ -2382,9 +2359,11 @@ def _choice(model):
 
 
 def _declared_keys(config):
-    providers = _get(config, "models", "providers") or {}
-    return [model_key(provider_id(name), trimmed(row["id"]))
-            for name, block in providers.items() for row in block.get("models") or ()]
+    return [
+        model_key(provider_id(name), trimmed(row["id"]))
+        for name, block in provider_blocks(config).items()
+        for row in block.get("models") or ()
+    ]
 
 
 def resolve_reference(text, aliases, known):
@@ -2402,11 +2381,10 @@ def resolve_reference(text, aliases, known):
         target = aliases.get(name, "")
         return target if target.startswith(provider + "/") else key
     for keys in known:
-        providers = set()
-        for key in keys:
-            provider, _, name = key.partition("/")
-            if name.lower() == text.lower():
-                providers.add(provider)
+        parts = [key.partition("/") for key in keys]
+        providers = {provider
+                     for provider, _, name in parts
+                     if name.lower() == text.lower()}
         if len(providers) == 1:
             return providers.pop() + "/" + text
         if providers:
@@ -2432,7 +2410,8 @@ def parse_model_list(payload):
     return list(kept.values())
 
 
-_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
+_WINDOW_FIELDS = ("context_length", "context_window",
+                  "context_size", "max_model_len")
 
 
 def row_context(row):
@@ -2441,10 +2420,8 @@ def row_context(row):
 
 
 def _stated_context(row):
-    for name in _WINDOW_FIELDS:
-        if _window(row.get(name)):
-            return _window(row.get(name))
-    return None
+    windows = [_window(row.get(name)) for name in _WINDOW_FIELDS]
+    return next(filter(None, windows), None)
 
 
 def _window(value):
@@ -2461,23 +2438,25 @@ def stated_models(rows, provider):
     stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
+        model_id = row["id"]
         parent = trimmed(_text_or_empty(row.get("parent"))) or None
         window = row_context(row)
-        if window is None and parent != row["id"]:
+        if window is None and parent != model_id:
             window = stated.get(parent)
         models.append(_model(
-            provider, row["id"],
+            provider, model_id,
             source="discovered",
             parent=parent,
             root=_text_or_empty(row.get("root")) or None,
             context_window=window,
-            reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
+            reasoning=re.search(_REASONING_NAME, model_id) is not None))
     return models
 
 
 def discovered_models(rows, provider):
     """Return the Models of server rows as OpenClaw has them: each has a window."""
-    return [_with_window(model) for model in stated_models(rows, provider)]
+    return [_with_window(model)
+            for model in stated_models(rows, provider)]
 
 
 def _with_window(model):
@@ -2488,23 +2467,22 @@ def _with_window(model):
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    return [_declared_model(provider, row) for row in provider.models]
-
-
-def _declared_model(provider, row):
-    return _model(
-        provider, row["id"],
-        name=row["name"],
-        input=tuple(row.get("input", ("text",))),
-        context_window=_whole(row.get("contextWindow")),
-        context_tokens=_whole(row.get("contextTokens")),
-        max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
-        reasoning=row.get("reasoning"),
-        source="declared",
-        base_url=row.get("baseUrl"),
-        compat=row.get("compat"),
-        headers=row.get("headers"),
-        thinking_level_map=row.get("thinkingLevelMap"))
+    return [
+        _model(
+            provider, row["id"],
+            name=row["name"],
+            input=tuple(row.get("input", ("text",))),
+            context_window=_whole(row.get("contextWindow")),
+            context_tokens=_whole(row.get("contextTokens")),
+            max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+            reasoning=row.get("reasoning"),
+            source="declared",
+            base_url=row.get("baseUrl"),
+            compat=row.get("compat"),
+            headers=row.get("headers"),
+            thinking_level_map=row.get("thinkingLevelMap"))
+        for row in provider.models
+    ]
 
 
 def _whole(value):
@@ -2534,7 +2512,9 @@ def _model(provider, model_id, **fields):
         params=params,
         thinking=thinking,
         thinking_level_map={})
-    values.update((name, value) for name, value in fields.items() if value is not None)
+    values.update((name, value)
+                  for name, value in fields.items()
+                  if value is not None)
     return Model(**values)
 
 
@@ -2542,18 +2522,19 @@ def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
     of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
-    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
-    levels = [
+    params = (defaults.get("params", {}), of_model, of_agent,
+              agent.get("params", {}))
+    for level in (
         agent.get("thinkingDefault"),
         of_agent.get("thinking"),
         of_model.get("thinking"),
         defaults.get("thinkingDefault"),
-    ]
-    for level in levels:
+    ):
         if level is False or level == "disabled":
             return params, "off"
-        if trimmed(_text_or_empty(level)):
-            return params, trimmed(level).lower()
+        level = trimmed(_text_or_empty(level)).lower()
+        if level:
+            return params, level
     return params, None
 
 
@@ -2598,11 +2579,13 @@ def merge_models(declared, discovered, provider):
 
     What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
     """
-    served = collections.OrderedDict((model.id, model) for model in discovered)
+    served = collections.OrderedDict((model.id, model)
+                                     for model in discovered)
     merged = []
     for model, row in zip(declared, provider.models):
         other = served.pop(model.id, None) or _with_window(model)
-        model = model._replace(parent=other.parent, root=other.root)
+        model = model._replace(parent=other.parent,
+                               root=other.root)
         if "contextWindow" not in row:
             model = model._replace(context_window=other.context_window)
         if "reasoning" not in row:
@@ -3744,10 +3727,10 @@ def loads_untrusted(text):
     return value
 
 
-def is_deep(value):
-    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep."""
+def is_deep(value, levels=JSON_DEPTH):
+    """Tell whether a JSON value is nested more than some levels deep."""
     level = [value]
-    for _ in range(JSON_DEPTH):
+    for _ in range(levels):
         inner = []
         for container in level:
             if isinstance(container, dict):
@@ -5319,8 +5302,8 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
     """
     case = _Case(settings, timeout_s, model, thinking)
-    case.block_path = _block_path(settings.config, provider_id)
     if not settings.issues:
+        case.block_path = _block_path(settings.config, provider_id)
         try:
             case.resolved(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
         except UsageError:
@@ -5387,7 +5370,7 @@ class _Case(object):
         self.reference, self.thinking = reference, thinking
         self.provider = self.usable = self.connected = self.answered = None
         self.rows = self.chats = self.version = self.openapi = None
-        self.refusal = self.error = self.stopped = None
+        self.refusal = self.error = self.stopped = self.block_path = None
         self.opted_in, self.enforced = True, False
         self.served, self.models = {}, []
         self.seconds = {"headers": 0.0}
@@ -5447,7 +5430,7 @@ class _Case(object):
 
     def written(self, path):
         """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
-        return _at(self._raw, path)
+        return _get(self._raw, *path)
 
     def found(self, cause, edits=(), **facts):
         """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
@@ -5624,7 +5607,7 @@ def _rows(case):
     if case.block_path is None:
         return []
     path = case.block_path + ("models",)
-    written = _at(case.settings.config, path) or ()
+    written = _get(case.settings.config, *path) or ()
     ids = [trimmed(row["id"]) for row in written]
     return [
         (path + (ids.index(row["id"]),), row)
