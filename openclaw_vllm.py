@@ -6817,12 +6817,11 @@ Look.__doc__ = """How a file is written.
 """
 _PAGE_LOOK = Look("  ", "\n", '"', True, True)
 _LINE_WIDTH = 100                    # columns that a container on one line may take
-Member = collections.namedtuple("Member", "floor own value tail comma end")
-Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
+Member = collections.namedtuple("Member", "lead own value tail between comma end")
+Member.__doc__ = """A member of a container: its texts in their order, but for `value`, a Node.
 
-`floor` ends what is before it; `own` begins what is its own: comments right above it, or
-before it on its line, and its key. `value` is a Node, `tail` ends the comments behind
-it, `comma` may be None, `end` ends all, comments behind the comma included.
+`own` are comments right above it, or before it on its line, and its key; `tail` and `end`
+those behind it and behind its comma, on their line. `lead` and `between` are nobody's.
 """
 _LINE_END = r"(?:\r\n|[\r\n\u2028\u2029])"
 _COMMENT = r"(?://[^\r\n\u2028\u2029]*(?=[\r\n\u2028\u2029])|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
@@ -6833,8 +6832,14 @@ _BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u20
 _BEFORE = (
     r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
     + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
-_UP_TO_COMMA = "(?:[^,/]|" + _COMMENT + ")*?,"
+# What follows a value: comments of its own, others, its comma, and comments that end its line.
+_AFTER = (
+    "(" + _BEHIND + ")(?:((?:[^],/}]|" + _COMMENT + ")*?)(,)"
+    "(" + _BEHIND + "(?=" + _BLANKS + "(?:" + _LINE_END + r"|[]}])))?)?")
 _GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
+_GAP = "\0"                          # stands where something was taken out; no file has it
+# Gaps, with a line of their own or the blanks on one side.
+_GAPS = "(?:\r\n|[\r\n])?[ \t]*\0(?=[ \t\0]*[\r\n])|[ \t]*\0(?=[ \t\0]*[]}])|\0[ \t]*"
 
 
 def edited_text(text, wanted, where):
@@ -6844,8 +6849,9 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    splices = _value_changes(text, _look(text, root), root, wanted, False)
-    new_text = apply_splices(text, splices)
+    new = _rewritten(text, _look(text, root), root, wanted)
+    new = re.sub(_GAPS, "", new)
+    new_text = text[:root.start] + new + text[root.end:]
     prove_edit(new_text, _plain(wanted), where)
     return new_text
 
@@ -6862,31 +6868,20 @@ def prove_edit(new_text, wanted, where):
                     problem="the new text would not read as what is wanted")
 
 
-def apply_splices(text, splices):
-    """Return a text with each (start, end, replacement) made; where they overlap, both are."""
-    pieces, pos = [], 0
-    splices = sorted(splices, key=lambda splice: splice[:2])
-    for start, end, piece in splices:
-        pieces += [text[pos:start], piece]
-        pos = max(pos, end)
-    return "".join(pieces) + text[pos:]
-
-
 def _look(text, root):
-    """Return the Look of a JSON5 text."""
+    """Return the Look of a JSON5 text, as far as a glance shows it."""
     newline = re.search("\r\n|[\r\n]", text + "\n").group()
     look = _PAGE_LOOK._replace(newline=newline)
     if not root.items:
         return look
-    _, first, _, _ = root.items[0]
-    quotes = (token[0]
-              for kind, token, _, _ in _json5_tokens(text)
-              if kind == "string")
+    first = _children(root)[0][0]
+    quote = re.search(r"""[{[:,]\s*(["'])""", text)
+    if quote:
+        look = look._replace(quote=quote.group(1))
     return look._replace(
         unit=_line_indent(text, first) or look.unit,
-        quote=next(quotes, look.quote),
         bare=text[first] not in "\"'",
-        trailing=_members(text, root)[-1].comma is not None,
+        trailing=bool(_members(text, root)[0][-1].comma),
     )
 
 
@@ -6898,29 +6893,29 @@ def _children(node):
 
 
 def _members(text, node):
-    """Return the Members of a container."""
-    behind, before = re.compile(_BEHIND), re.compile(_BEFORE)
-    children = _children(node)
-    stops = [start for start, _ in children[1:]]
-    stops.append(node.end)
-    members, floor = [], node.start + 1
-    for (start, value), stop in zip(children, stops):
-        own = before.search(text[floor:start]).group()
-        own = start - len(own.lstrip())
-        tail = end = behind.match(text, value.end).end()
-        comma = re.compile(_UP_TO_COMMA).match(text, tail, stop)
-        if comma:
-            end = comma.end()
-            if stop == node.end or re.search(_LINE_END, text[end:stop]):
-                end = behind.match(text, end).end()      # else they are of the next one
-            comma = comma.end() - 1
-        members.append(Member(floor, own, value, tail, comma, end))
-        floor = end
-    return members
+    """Return (the Members of a container, the text from there to its end)."""
+    before, after = re.compile(_BEFORE), re.compile(_AFTER)
+    members, end = [], node.start + 1
+    for start, value in _children(node):
+        lead = text[end:start]
+        own = before.search(lead).group().lstrip()
+        lead = lead[:len(lead) - len(own)]
+        found = after.match(text, value.end)
+        end = found.end()
+        members.append(Member(lead, own + text[start:value.start], value, *found.groups("")))
+    return members, text[end:node.end]
+
+
+def _planned(node, wanted):
+    """Return ([what each member becomes, maybe REMOVED], [(key or None, value) to add])."""
+    if isinstance(node.value, dict) and isinstance(wanted, dict):
+        return _planned_keys(node, wanted)
+    if isinstance(node.value, list) and isinstance(wanted, list):
+        return _planned_items(node.value, wanted)
+    return [REMOVED], [(None, wanted)]
 
 
 def _planned_keys(node, wanted):
-    """Return ([what each member of an object becomes, maybe REMOVED], [(key, value) to add])."""
     plan, rest = [], dict(wanted)
     for key, _, _, child in reversed(node.items):        # of equal keys the last counts
         repeated = REMOVED
@@ -6931,7 +6926,7 @@ def _planned_keys(node, wanted):
 
 
 def _planned_items(values, wanted):
-    """Return the same of an array, its keys None; items go by their ids, else by what they are."""
+    """Plan an array: its items go by their ids, else by what they are."""
     def name(item):
         return json.dumps(_get(item, "id") or _plain(item))
 
@@ -6946,103 +6941,81 @@ def _planned_items(values, wanted):
     return plan, [(None, item) for item in rest]
 
 
-def _value_changes(text, look, node, wanted, flat):
-    """Return the splices that make a Node read as `wanted`; `flat`: others share its line."""
+def _rewritten(text, look, node, wanted, flat=False, spread=False):
+    """Return the text of a Node made to read as `wanted`, a _GAP where something was taken out.
+
+    `flat`: others share its line. `spread`: its members get a line each.
+    """
     if isinstance(wanted, Noted):
         wanted = wanted.value
+    old = text[node.start:node.end]
     if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
-        return []
-    plan, added = [REMOVED], [wanted]
-    if isinstance(node.value, dict) and isinstance(wanted, dict):
-        plan, added = _planned_keys(node, wanted)
-    elif isinstance(node.value, list) and isinstance(wanted, list):
-        plan, added = _planned_items(node.value, wanted)
-    stays = [value is not REMOVED for value in plan]
-    inside = text[node.start + 1:node.end - 1].strip()   # of an empty container the comments
-    if added and not any(stays) and (plan or not inside):
-        indent = _line_indent(text, node.start)
-        piece = render_json5(wanted, look, indent, flat)
-        return [(node.start, node.end, piece)]
-    members = _members(text, node)
-    flat = flat or _is_one_line(text, node)
-    splices = []
-    for member, value in zip(members, plan):
-        if value is REMOVED:
-            splices += _removal(text, member)
-        else:
-            splices += _value_changes(text, look, member.value, value, flat)
-    kept = list(itertools.compress(members, stays))
-    comma = bool(members) and members[-1].comma is not None
-    if added:
-        splices += _addition(text, look, node, kept, added, comma)
-    elif kept and kept[-1].comma is not None and not comma:
-        start = kept[-1].comma
-        splices.append((start, start + 1, ""))
-    return splices
-
-
-def _removal(text, member):
-    """Return the splices that take a member out with what is its own, and its line."""
-    start, end = member.own, member.end
-    splices = []
-    if member.comma is not None and text[member.tail:member.comma].strip():
-        after = re.compile("[ \t]*").match(text, end)
-        splices.append((member.comma, after.end(), ""))
-        end = member.tail                                # comments between are nobody's
-    after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
-    following = after.group(1)
-    blanks = r"[ \t]*\Z"
-    if following in ("\r", "\n"):
-        blanks = _GLUE
-    if following:                                        # nothing but that on its line
-        before = re.sub(blanks, "", text[member.floor:start])
-        start = member.floor + len(before)
-    else:
-        end = after.end()
-    return splices + [(start, end, "")]
-
-
-def _addition(text, look, node, kept, added, comma):
-    """Return the splices that put members behind those kept; `comma`: one ended the container."""
-    outer = look.newline + _line_indent(text, node.start)
-    inner = outer + look.unit
-    close = node.end - 1
-    inside = text[node.start:close].rstrip()
-    end = node.start + len(inside)
-    splices = []
+        return old
+    plan, added = _planned(node, wanted)
+    members, close = _members(text, node)
+    kept = [index for index, value in enumerate(plan) if value is not REMOVED]
+    indent = _line_indent(text, node.start)
+    outer = look.newline + indent
+    if added and not kept:
+        if plan or not close[:-1].strip():
+            return render_json5(wanted, look, indent, flat)
+        body = _joined(added, look, indent + look.unit, False, outer + look.unit)
+        body += "," * look.trailing
+        return old[0] + close[:-1].rstrip() + body + outer + close[-1]
     if kept:
-        last = kept[-1]
-        end = last.end
-        if last.comma is None:
-            after = last.value.end
-            splices.append((after, after, ","))
-        body = _behind(text, look, node, last, added, inner)
-        body += "," * comma
-        line = text[_line_start(text, node.start):node.end + _LINE_WIDTH]
-        line, *_ = re.split(_LINE_END, line)
-        if len(line + body) <= _LINE_WIDTH or not _is_one_line(text, node):
-            splices.append((end, end, body))
-            return splices
-    for member in kept:                                  # no room: a line for each
-        before = text[member.floor:member.own].rstrip(" \t")
-        splices.append((member.floor + len(before), member.own, inner))
-    indent = inner[len(look.newline):]
-    body = _joined(added, look, indent, False, inner)
-    body += "," * look.trailing
-    return splices + [(end, close, body + outer)]
+        last = members[kept[-1]]
+        comma = members[-1].comma
+        members[kept[-1]] = _with_added(text, look, node, last, added, comma, spread)
+    one_line = _is_one_line(old)
+    new = old[0]
+    for member, value in zip(members, plan):
+        new += member.lead
+        if spread:
+            new = new.rstrip(" \t") + outer + look.unit
+        if value is REMOVED:
+            new += _GAP + member.between + _GAP
+        else:
+            new += member.own
+            new += _rewritten(text, look, member.value, value, flat or one_line)
+            new += "".join(member[3:])
+    if spread:
+        return new + outer + close.lstrip()
+    if one_line and len(kept) + len(added) > len(plan) and not _has_room(text, node, new + close):
+        return _rewritten(text, look, node, wanted, flat, True)
+    return new + close
 
 
-def _behind(text, look, node, last, added, inner):
-    """Return the text of members that stand behind the `last` one as it stands behind its own."""
-    glue = re.search(_GLUE, text[last.floor:last.own])
-    glue = glue.group() or " "
-    if "//" in text[last.value.end:last.end] and not glue.strip(" \t"):
-        glue = inner
-    flat = _is_one_line(text, node)
-    if isinstance(node.value, list) and last.value.items:
-        flat = _is_one_line(text, last.value)            # as its sister is
-    indent = _line_indent(text, last.own)
-    return _joined(added, look, indent, flat, glue)
+def _with_added(text, look, node, last, added, comma, spread):
+    """Return the last Member that stays with new ones behind it, which stand as it stands.
+
+    `comma` is the one that ended the container, or "".
+    """
+    if not added:
+        return last._replace(comma=last.comma and (comma or _GAP))
+    indent = _line_indent(text, node.start) + look.unit
+    glue = inner = look.newline + indent
+    flat = False
+    if spread:
+        comma = "," * look.trailing
+    else:
+        sister = node
+        if last.value.items:
+            sister = last.value
+        flat = _is_one_line(text[sister.start:sister.end])
+        indent = _line_indent(text, last.value.start)
+        glue = re.search(_GLUE, last.lead).group() or " "
+        if "//" in last.tail + last.end and not glue.strip(" \t"):
+            glue = inner
+    body = _joined(added, look, indent, flat, glue) + comma
+    if not last.comma:
+        last = last._replace(tail="," + last.tail)
+    return last._replace(end=last.end + body)
+
+
+def _has_room(text, node, new):
+    before = text[_line_start(text, node.start):node.start]
+    behind = re.compile("[^\r\n\u2028\u2029]*").match(text, node.end)
+    return len(before + new + behind.group()) <= _LINE_WIDTH
 
 
 def _joined(members, look, indent, flat, glue):
@@ -7103,8 +7076,8 @@ def _quoted(text, quote):
     return quote + text + quote
 
 
-def _is_one_line(text, node):
-    return not re.search(_LINE_END, text[node.start:node.end])
+def _is_one_line(text):
+    return not re.search(_LINE_END, text)
 
 
 def _line_start(text, pos):
