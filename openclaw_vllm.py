@@ -6776,37 +6776,40 @@ def apply_edits(config, edits):
     appends; what is absent stays so when it is to be removed. Raises ConfigError where
     a path leads through a scalar or past the end of an array.
     """
+    wanted = _plain(config)
     for path, value in edits:
-        config = _with_edit(config, path, value, ())
-    return _plain(config)
+        place = wanted
+        for depth, key in enumerate(path):
+            key = _key_in(place, key, path[:depth])
+            following = path[depth + 1:]
+            there = key in _keyed(place)
+            if value is REMOVED and not there:
+                break
+            if not following and value is REMOVED:
+                del place[key]
+                break
+            below = _plain(value)
+            if following:
+                below = [] if isinstance(following[0], int) else {}
+            if isinstance(place, list) and not there:
+                place.append(below)
+            elif not following or not there:
+                place[key] = below
+            place = place[key]
+    return wanted
 
 
-def _with_edit(place, path, value, above):
-    """Return a container with what a path names set or removed; `above` is its own path."""
-    if not path:
-        return value
-    key, members = path[0], _keyed(place)
-    fits = isinstance(place, dict) and isinstance(key, str)
-    if isinstance(place, list):
-        if re.match(r"[0-9]{1,9}\Z", str(key)):          # models.0.id too, as messages have it
-            key = int(key)
-        fits = key in members or key == len(members)
-    if not fits:
-        raise error_for("config-not-written", where=dotted(above) or "the top level",
-                        problem="there is no %s in %s" % (key, _json_type(place)),
-                        fix="look at what is there: %s config --check" % TOOL)
-    if key not in members and value is REMOVED:
-        return place
-    below = {}
-    if path[1:] and isinstance(path[1], int):
-        below = []
-    below = members.get(key, below)
-    members[key] = _with_edit(below, path[1:], value, above + (key,))
-    if members[key] is REMOVED:
-        del members[key]
-    if isinstance(place, list):
-        return list(members.values())
-    return members
+def _key_in(place, key, above):
+    """Return a key of a path as the container that it leads into has it; `above` is its path."""
+    if isinstance(place, dict) and isinstance(key, str):
+        return key
+    if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
+        key = int(key)                                   # models.0.id too, as messages have it
+        if key <= len(place):
+            return key
+    raise error_for("config-not-written", where=dotted(above) or "the top level",
+                    problem="there is no %s in %s" % (key, _json_type(place)),
+                    fix="look at what is there: %s config --check" % TOOL)
 
 
 Look = collections.namedtuple("Look", "unit newline quote bare trailing")
@@ -6836,10 +6839,9 @@ _BEFORE = (
 _AFTER = (
     "(" + _BEHIND + ")(?:((?:[^],/}]|" + _COMMENT + ")*?)(,)"
     "(" + _BEHIND + "(?=" + _BLANKS + "(?:" + _LINE_END + r"|[]}])))?)?")
-_GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
 _GAP = "\0"                          # stands where something was taken out; no file has it
 # Gaps, with a line of their own or the blanks on one side.
-_GAPS = "(?:\r\n|[\r\n])?[ \t]*\0(?=[ \t\0]*[\r\n])|[ \t]*\0(?=[ \t\0]*[]}])|\0[ \t]*"
+_GAPS = "(?:\r\n|[\r\n])?[ \t]*\0[ \t\0]*(?=[\r\n])|[ \t]*\0(?=[ \t\0]*[]}])|\0[ \t]*"
 
 
 def edited_text(text, wanted, where):
@@ -6871,17 +6873,17 @@ def prove_edit(new_text, wanted, where):
 def _look(text, root):
     """Return the Look of a JSON5 text, as far as a glance shows it."""
     newline = re.search("\r\n|[\r\n]", text + "\n").group()
-    look = _PAGE_LOOK._replace(newline=newline)
     if not root.items:
-        return look
-    first = _children(root)[0][0]
-    quote = re.search(r"""[{[:,]\s*(["'])""", text)
-    if quote:
-        look = look._replace(quote=quote.group(1))
-    return look._replace(
-        unit=_line_indent(text, first) or look.unit,
+        return _PAGE_LOOK._replace(newline=newline)
+    first, _ = _children(root)[0]
+    members, _ = _members(text, root)
+    quote = re.search(r"""[{[:,]\s*(["'])|\Z""", text).group(1)
+    return Look(
+        unit=_line_indent(text, first) or _PAGE_LOOK.unit,
+        newline=newline,
+        quote=quote or _PAGE_LOOK.quote,
         bare=text[first] not in "\"'",
-        trailing=bool(_members(text, root)[0][-1].comma),
+        trailing=bool(members[-1].comma),
     )
 
 
@@ -6909,35 +6911,29 @@ def _members(text, node):
 def _planned(node, wanted):
     """Return ([what each member becomes, maybe REMOVED], [(key or None, value) to add])."""
     if isinstance(node.value, dict) and isinstance(wanted, dict):
-        return _planned_keys(node, wanted)
+        plan, rest = [], dict(wanted)
+        for key, _, _, child in reversed(node.items):    # of equal keys the last counts
+            repeated = child.value if key in wanted else REMOVED
+            plan.append(rest.pop(key, repeated))
+        return plan[::-1], list(rest.items())
     if isinstance(node.value, list) and isinstance(wanted, list):
         return _planned_items(node.value, wanted)
     return [REMOVED], [(None, wanted)]
 
 
-def _planned_keys(node, wanted):
-    plan, rest = [], dict(wanted)
-    for key, _, _, child in reversed(node.items):        # of equal keys the last counts
-        repeated = REMOVED
-        if key in wanted:
-            repeated = child.value
-        plan.append(rest.pop(key, repeated))
-    return plan[::-1], list(rest.items())
-
-
 def _planned_items(values, wanted):
     """Plan an array: its items go by their ids, else by what they are."""
     def name(item):
-        return json.dumps(_get(item, "id") or _plain(item))
+        return repr(_get(item, "id") or item)
 
     left = collections.Counter(map(name, values))
     plan, rest = [], list(wanted)
     for value in values:
         left[name(value)] -= 1
-        plan.append(REMOVED)
-        names = [name(item) for item in rest[:1]]
-        if names and (names == [name(value)] or not left[names[0]]):
-            plan[-1] = rest.pop(0)                       # the same one, or one that has changed
+        now = REMOVED
+        if rest and (name(rest[0]) == name(value) or not left[name(rest[0])]):
+            now = rest.pop(0)                            # the same one, or one that has changed
+        plan.append(now)
     return plan, [(None, item) for item in rest]
 
 
@@ -6946,8 +6942,6 @@ def _rewritten(text, look, node, wanted, flat=False, spread=False):
 
     `flat`: others share its line. `spread`: its members get a line each.
     """
-    if isinstance(wanted, Noted):
-        wanted = wanted.value
     old = text[node.start:node.end]
     if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
         return old
@@ -6956,22 +6950,25 @@ def _rewritten(text, look, node, wanted, flat=False, spread=False):
     kept = [index for index, value in enumerate(plan) if value is not REMOVED]
     indent = _line_indent(text, node.start)
     outer = look.newline + indent
+    inner = outer + look.unit
     if added and not kept:
         if plan or not close[:-1].strip():
             return render_json5(wanted, look, indent, flat)
-        body = _joined(added, look, indent + look.unit, False, outer + look.unit)
-        body += "," * look.trailing
-        return old[0] + close[:-1].rstrip() + body + outer + close[-1]
-    if kept:
-        last = members[kept[-1]]
-        comma = members[-1].comma
-        members[kept[-1]] = _with_added(text, look, node, last, added, comma, spread)
+        body = _joined(added, look, indent + look.unit, False, inner)
+        return old[0] + close[:-1].rstrip() + body + "," * look.trailing + outer + close[-1]
     one_line = _is_one_line(old)
+    if kept:
+        last, ended = members[kept[-1]], members[-1].comma
+        glue = " " if one_line else look.newline + _line_indent(text, last.value.start)
+        if spread:
+            glue, ended = inner, "," * look.trailing
+        last = _with_added(text, look, last, added, glue, ended)
+        members[kept[-1]] = last
     new = old[0]
     for member, value in zip(members, plan):
         new += member.lead
         if spread:
-            new = new.rstrip(" \t") + outer + look.unit
+            new = new.rstrip(" \t") + inner
         if value is REMOVED:
             new += _GAP + member.between + _GAP
         else:
@@ -6980,42 +6977,32 @@ def _rewritten(text, look, node, wanted, flat=False, spread=False):
             new += "".join(member[3:])
     if spread:
         return new + outer + close.lstrip()
-    if one_line and len(kept) + len(added) > len(plan) and not _has_room(text, node, new + close):
+    grows = len(kept) + len(added) > len(plan)
+    if one_line and grows and not _has_room(text, node, new + close):
         return _rewritten(text, look, node, wanted, flat, True)
     return new + close
 
 
-def _with_added(text, look, node, last, added, comma, spread):
-    """Return the last Member that stays with new ones behind it, which stand as it stands.
+def _with_added(text, look, last, added, glue, ended):
+    """Return the last Member that stays, with new ones behind it, each behind `glue`.
 
-    `comma` is the one that ended the container, or "".
+    `ended` is the comma that ends the container, or "".
     """
     if not added:
-        return last._replace(comma=last.comma and (comma or _GAP))
-    indent = _line_indent(text, node.start) + look.unit
-    glue = inner = look.newline + indent
-    flat = False
-    if spread:
-        comma = "," * look.trailing
-    else:
-        sister = node
-        if last.value.items:
-            sister = last.value
-        flat = _is_one_line(text[sister.start:sister.end])
-        indent = _line_indent(text, last.value.start)
-        glue = re.search(_GLUE, last.lead).group() or " "
-        if "//" in last.tail + last.end and not glue.strip(" \t"):
-            glue = inner
-    body = _joined(added, look, indent, flat, glue) + comma
+        return last._replace(comma=last.comma and (ended or _GAP))
+    indent = re.sub("[\r\n]", "", glue)
+    flat = glue == " " or bool(last.value.items) and _is_one_line(
+        text[last.value.start:last.value.end])
+    body = _joined(added, look, indent, flat, glue) + ended
     if not last.comma:
         last = last._replace(tail="," + last.tail)
     return last._replace(end=last.end + body)
 
 
 def _has_room(text, node, new):
-    before = text[_line_start(text, node.start):node.start]
-    behind = re.compile("[^\r\n\u2028\u2029]*").match(text, node.end)
-    return len(before + new + behind.group()) <= _LINE_WIDTH
+    before = re.split(_LINE_END, text[:node.start][-_LINE_WIDTH:])[-1]
+    behind = re.split(_LINE_END, text[node.end:node.end + _LINE_WIDTH])[0]
+    return len(before + new + behind) <= _LINE_WIDTH
 
 
 def _joined(members, look, indent, flat, glue):
@@ -7030,8 +7017,6 @@ def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
 
     A container of scalars, with `flat` any container, takes one line if it has room there.
     """
-    if isinstance(value, Noted):
-        value = value.value                              # the note stands before its key
     if isinstance(value, str):
         return _quoted(value, look.quote)
     if not value or not isinstance(value, (dict, list)):
@@ -7041,28 +7026,27 @@ def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
     if isinstance(value, dict):
         left, right = "{ ", " }"
         members = list(value.items())
-    if flat or not any(isinstance(item, (dict, list, Noted))
-                       for _, item in members):
+    if flat or not any(isinstance(item, (dict, list)) for _, item in members):
         text = _joined(members, look, indent, True, " ")
         text = left + text[1:] + right
         if len(indent + text) <= _LINE_WIDTH:
             return text
     outer = look.newline + indent
-    inner = outer + look.unit
-    body = _joined(members, look, indent + look.unit, False, inner)
-    body += "," * look.trailing
-    return left[0] + body + outer + right[-1]
+    body = _joined(members, look, indent + look.unit, False, outer + look.unit)
+    return left[0] + body + "," * look.trailing + outer + right[-1]
 
 
 def _member_text(key, item, look, indent, flat):
+    note = None
+    if isinstance(item, Noted):
+        item, note = item
     text = render_json5(item, look, indent, flat)
     if key is not None:
         if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
             key = _quoted(key, look.quote)
         text = key + ": " + text
-    is_json = not look.bare and not look.trailing        # or might be
-    if isinstance(item, Noted) and not flat and not is_json:
-        note = re.sub(r"[^ -~]", " ", item.note)[:_LINE_WIDTH]
+    if note and not flat and (look.bare or look.trailing):           # not in plain JSON
+        note = re.sub(r"[^ -~]", " ", note)[:_LINE_WIDTH]
         text = "// " + note + look.newline + indent + text
     return text
 
@@ -7080,15 +7064,11 @@ def _is_one_line(text):
     return not re.search(_LINE_END, text)
 
 
-def _line_start(text, pos):
-    start = text.rfind("\n", 0, pos) + 1
-    return max(start, text.rfind("\r", start, pos) + 1)
-
-
 def _line_indent(text, pos):
-    blanks = re.compile("\ufeff?([ \t]*)")
-    found = blanks.match(text, _line_start(text, pos))
-    return found.group(1)
+    """Return the blanks that begin the line of a position."""
+    start = text.rfind("\n", 0, pos) + 1
+    start = max(start, text.rfind("\r", start, pos) + 1)
+    return re.compile("\ufeff?([ \t]*)").match(text, start).group(1)
 
 
 # ----------------------------------------------------------------------------
