@@ -6721,20 +6721,16 @@ def refuse_included(value, wanted, path, sources, place=()):
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
     old, new = _keyed(value), _keyed(wanted)
-    targets = _include_targets(value, path)
-    if isinstance(value, list):                          # a row from elsewhere may be any model
-        targets = [target
-                   for row in value
-                   for target in _include_targets(row, path)]
-    keys = list(old) + [key for key in new if key not in old]
-    for key in keys:
+    is_array = isinstance(value, list)                   # a row from elsewhere may be any model
+    targets = [target
+               for row in (value if is_array else [value])
+               for target in _include_targets(row, path)]
+    for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         for target in targets:
-            if (isinstance(value, list)
-                    or len(old) == 1
-                    or _holds(target, key, sources)):
+            if is_array or len(old) == 1 or _holds(target, key, sources):
                 raise error_for("config-included", where=path, included=target,
                                 place=dotted(place + (key,)))
         refuse_included(before, after, path, sources, place + (key,))
@@ -6744,29 +6740,21 @@ def _keyed(value):
     """Return a container as {key or index: value}; of a scalar, {}."""
     if isinstance(value, list):
         return dict(enumerate(value))
-    if isinstance(value, dict):
-        return dict(value)
-    return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _include_targets(value, path):
-    names = _get(value, "$include")
-    if not isinstance(names, list):
-        names = [names]
-    return [include_target(name, path)
-            for name in names
-            if isinstance(name, str)]
+    names = _include_names(value) if isinstance(value, dict) else []
+    return [include_target(name, path) for name in names if isinstance(name, str)]
 
 
 def _holds(path, key, sources):
     """Tell whether an included file has a key, as far as that is known."""
     value = json5_loads(sources.get(path, "null"))
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or key.lower() in map(str.lower, value):
         return True
-    if key.lower() in map(str.lower, value):
-        return True
-    nested = _include_targets(value, path)
-    return any(_holds(target, key, sources) for target in nested)
+    return any(_holds(target, key, sources)
+               for target in _include_targets(value, path))
 
 
 def apply_edits(config, edits):
@@ -6782,20 +6770,18 @@ def apply_edits(config, edits):
         for depth, key in enumerate(path):
             key = _key_in(place, key, path[:depth])
             following = path[depth + 1:]
-            there = key in _keyed(place)
-            if value is REMOVED and not there:
-                break
-            if not following and value is REMOVED:
-                del place[key]
-                break
-            below = _plain(value)
+            if key not in _keyed(place):
+                if value is REMOVED:
+                    break
+                if isinstance(place, list):
+                    place.append(None)
+                place[key] = [] if following and isinstance(following[0], int) else {}
             if following:
-                below = [] if isinstance(following[0], int) else {}
-            if isinstance(place, list) and not there:
-                place.append(below)
-            elif not following or not there:
-                place[key] = below
-            place = place[key]
+                place = place[key]
+            elif value is REMOVED:
+                del place[key]
+            else:
+                place[key] = _plain(value)
     return wanted
 
 
