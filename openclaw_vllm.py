@@ -919,16 +919,26 @@ def read_text(path, limit):
 
 def _load_config(path, env, sources):
     """Return the config object with its $includes merged in; fills `sources` with the texts."""
-    roots = [os.path.dirname(os.path.abspath(path))]
-    for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
-        if env_setting(root):
-            roots.append(_expand_home(root, env))
-    config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
+    config = _loader(path, env, sources).load(path, CONFIG_LIMIT, ())
     if not isinstance(config, dict):
         raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
     if is_nested(config, CONFIG_DEPTH):
         raise _file_error(path, "nested too deep")
     return config
+
+
+def include_files(value, path, env):
+    """Return a value of the config file with its $includes merged in. Raises ConfigError."""
+    return _loader(path, env, {}).include(value, path, (os.path.normpath(path),))
+
+
+def _loader(path, env, sources):
+    """Return a _Loader for a config file, which may include what is beside or below it."""
+    roots = [os.path.dirname(os.path.abspath(path))]
+    for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
+        if env_setting(root):
+            roots.append(_expand_home(root, env))
+    return _Loader(roots, sources, [CONFIG_LIMIT])
 
 
 class _Loader(collections.namedtuple("_Loader", "roots sources left")):
@@ -8788,14 +8798,10 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
     where a path leads nowhere or into an $include, or the result has a new error.
     """
-    def removes_item(edit):                          # a step apart: nothing takes its place
-        return edit.value is REMOVED and isinstance(edit.path[-1], int)
+    def revise(config):
+        return apply_edits(config, edits)
 
-    steps = []
-    for _, run in itertools.groupby(edits, removes_item):
-        batch = list(run)
-        steps.append(lambda config, batch=batch: apply_edits(config, batch))
-    old, new = revised_text(settings, steps, console)
+    old, new = revised_text(settings, [revise], console)
     _deliver_text(settings.path, old, new, console, show_diff, write)
 
 
@@ -8830,8 +8836,15 @@ def revised_text(settings, steps, console):
 
 
 def _new_faults(settings, before, after):
-    """Return the Faults of the file's value `after` that it had not `before`."""
+    """Return the Faults of the file's value `after` that it had not `before`; files included."""
+    _, env = settings.layers[0]
+
     def found(value):
+        try:
+            value = include_files(value, settings.path or "openclaw.json", env)
+        except ConfigError:
+            if not settings.issues:                  # else it may have been so before
+                raise
         return schema_faults(_substitute(value, settings.variables))
 
     def words(fault):                                # without indices, which a removal moves
