@@ -8641,15 +8641,20 @@ def _merge_config(options, env, console, show_diff):
 
 
 def _prune_command(options):
-    import shlex
-    words = ["config", "--write", "--prune"]
-    if options.config:
-        words += ["--config", options.config]
+    words = ["--prune"]
     for name in options.provider:
         words += ["--provider", name]
     for url in options.base_url:
         words += ["--base-url", url]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    return _write_command(options.config, words)
+
+
+def _write_command(config_path, words):
+    """Return the shell command that writes a config file."""
+    import shlex
+    if config_path:
+        words = ["--config", config_path] + words
+    return " ".join([TOOL, "config", "--write"] + [shlex.quote(word) for word in words])
 
 
 def _refuse_no_chat(provider, model, timeout_s):
@@ -8662,38 +8667,27 @@ def _refuse_no_chat(provider, model, timeout_s):
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
     headers = discovery_headers(provider)
     url = server_root(provider.base_url) + "/openapi.json"
-    error = None
     try:
-        reply = fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)
-        offered = offers_chat(_json_or_none(reply))
-        if offered is None:
+        chats = offers_chat(_json_of(fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)))
+        if chats is None:
             url = provider.base_url + "/chat/completions"
             reply = fetch("POST", url, headers, b"{}", route, MODEL_LIST_LIMIT)
-            error = completion_error(url, reply, provider, model)
-        elif not offered:
-            error = error_for("not-a-chat-model", url=url, model=model.id)
+            chats = completion_error(url, reply, provider, model).cause != "not-a-chat-model"
     except Error:
-        pass                                         # what cannot be asked shows nothing
-    if error is not None and error.cause == "not-a-chat-model":
-        raise error
-
-
-def _json_or_none(reply):
-    try:
-        return loads_untrusted(reply.body.decode("utf-8", "replace"))
-    except ValueError:
-        return None
+        return                                       # what cannot be asked shows nothing
+    if not chats:
+        raise error_for("not-a-chat-model", url=url, model=model.id)
 
 
 def _evidence(options, provider, model):
     """Return (compat or None, reason) for how a model thinks, or None."""
-    if options.probe:
-        found = probe_thinking(provider, model.id, options.timeout)
-        if found is None and model.reasoning:
-            found = None, "by its name"
-        return found
-    root = (model.root or "").split("/")[-1]
-    return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+    if not options.probe:
+        root = (model.root or "").split("/")[-1]
+        return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+    found = probe_thinking(provider, model.id, options.timeout)
+    if found is None and model.reasoning:
+        return None, "by its name"
+    return found
 
 
 def _note_surroundings(options, settings, console):
@@ -8733,13 +8727,12 @@ PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"
 def leading_path(text):
     """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
     path, end = (), 0
-    step = re.compile(_PATH_STEP)
     readers = {"index": int, "json": json.loads}
-    while step.match(text, end):
-        found = step.match(text, end)
-        read = readers.get(found.lastgroup, str)
-        path += (read(found.group(found.lastgroup)),)
-        end = found.end()
+    for found in re.finditer(_PATH_STEP, text):
+        if found.start() != end:
+            break
+        kind, end = found.lastgroup, found.end()
+        path += (readers.get(kind, str)(found.group(kind)),)
     return path, end
 
 
@@ -8764,10 +8757,7 @@ def format_path(path):
 
 def edit_command(edits, config_path=None):
     """Return the shell command that makes some Edits in the config file."""
-    import shlex
-    words = ["config", "--write"]
-    if config_path is not None:
-        words += ["--config", config_path]
+    words = []
     for path, value in edits:
         if value is REMOVED:
             words += ["--unset", format_path(path)]
@@ -8775,7 +8765,7 @@ def edit_command(edits, config_path=None):
         if not isinstance(value, str) or parse_value(value) != value:
             value = json.dumps(value)
         words += ["--set", format_path(path) + "=" + value]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    return _write_command(config_path, words)
 
 
 def parse_assignment(text):
@@ -8839,7 +8829,7 @@ def _new_faults(settings, before, after):
     """Return the Faults of the file's value `after` that it had not `before`; files included."""
     _, env = settings.layers[0]
 
-    def found(value):
+    def faults_of(value):
         try:
             value = include_files(value, settings.path or "openclaw.json", env)
         except ConfigError:
@@ -8848,12 +8838,16 @@ def _new_faults(settings, before, after):
         return schema_faults(_substitute(value, settings.variables))
 
     def words(fault):                                # without indices, which a removal moves
-        return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
+        names = [key for key in fault.path if isinstance(key, str)]
+        return (fault.problem, *names)
 
-    faults = found(after)
-    known = collections.Counter(map(words, found(before)))
-    known.subtract(map(words, faults))
-    return [fault for fault in faults if known[words(fault)] < 0]
+    known = collections.Counter(map(words, faults_of(before)))
+    new = []
+    for fault in faults_of(after):
+        known[words(fault)] -= 1
+        if known[words(fault)] < 0:
+            new.append(fault)
+    return new
 
 
 def _deliver_text(path, old, new, console, show_diff, write):
@@ -8880,39 +8874,27 @@ def _deliver_text(path, old, new, console, show_diff, write):
 
 def _check_config(options, env, console):
     settings = read_settings(options.config, env)
+    kinds = (("error", settings.issues), ("warning", settings.warnings))
     if options.json:
-        console.out_json({
-            "valid": not settings.issues,
-            "issues": [_issue_json(issue) for issue in settings.issues],
-            "warnings": [_issue_json(issue) for issue in settings.warnings],
-        })
-    else:
-        _print_issues("error", settings.issues, console)
-        _print_issues("warning", settings.warnings, console)
+        issues, warnings = [[_issue_json(issue) for issue in issues] for _, issues in kinds]
+        console.out_json({"valid": not issues, "issues": issues, "warnings": warnings})
+        return 3 if issues else 0
+    for kind, issues in kinds:
+        for issue in issues:
+            place = dotted(issue.path) + ": " if issue.path else ""
+            console.err("%s: %s: %s%s" % (kind, issue_place(issue), place, issue.message))
     if settings.issues:
         return 3
-    if not options.json:
-        verdict = "valid"
-        if not settings.exists:
-            verdict = "no such file; an empty config is valid"
-        console.out("%s: %s" % (settings.path, verdict))
+    verdict = "valid" if settings.exists else "no such file; an empty config is valid"
+    console.out("%s: %s" % (settings.path, verdict))
     return 0
 
 
-def _print_issues(kind, issues, console):
-    for issue in issues:
-        words = issue.message
-        if issue.path:
-            words = "%s: %s" % (dotted(issue.path), words)
-        console.err("%s: %s: %s" % (kind, issue_place(issue), words))
-
-
 def _issue_json(issue):
-    found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
+    found = {"path": dotted(issue.path), "message": issue.message}
     for name in ("file", "line", "column"):
-        value = getattr(issue, name)
-        if value is not None:
-            found[name] = value
+        if getattr(issue, name) is not None:
+            found[name] = getattr(issue, name)
     return found
 
 
