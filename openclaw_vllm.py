@@ -6933,10 +6933,10 @@ def _planned_items(values, wanted):
     return plan, [(None, item) for item in rest]
 
 
-def _rewritten(text, look, node, wanted, flat=False, spread=False):
+def _rewritten(text, look, node, wanted, spread=False):
     """Return the text of a Node made to read as `wanted`, a _GAP where something was taken out.
 
-    `flat`: others share its line. `spread`: its members get a line each.
+    `spread`: its members get a line each.
     """
     old = text[node.start:node.end]
     if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
@@ -6949,17 +6949,21 @@ def _rewritten(text, look, node, wanted, flat=False, spread=False):
     inner = outer + look.unit
     if added and not kept:
         if plan or not close[:-1].strip():
-            return render_json5(wanted, look, indent, flat)
-        body = _joined(added, look, indent + look.unit, False, inner)
-        return old[0] + close[:-1].rstrip() + body + "," * look.trailing + outer + close[-1]
-    one_line = _is_one_line(old)
+            return render_json5(wanted, look, indent)
+        body = _joined(added, look, inner) + "," * look.trailing
+        return old[0] + close[:-1].rstrip() + body + outer + close[-1]
+    one_line = not re.search(_LINE_END, old)
     if kept:
         last, ended = members[kept[-1]], members[-1].comma
         glue = " " if one_line else look.newline + _line_indent(text, last.value.start)
         if spread:
             glue, ended = inner, "," * look.trailing
-        last = _with_added(text, look, last, added, glue, ended)
-        members[kept[-1]] = last
+        if not added:
+            last = last._replace(comma=last.comma and (ended or _GAP))
+        elif not last.comma:
+            last = last._replace(tail="," + last.tail)
+        body = _joined(added, look, glue) + ended * bool(added)
+        members[kept[-1]] = last._replace(end=last.end + body)
     new = old[0]
     for member, value in zip(members, plan):
         new += member.lead
@@ -6968,31 +6972,14 @@ def _rewritten(text, look, node, wanted, flat=False, spread=False):
         if value is REMOVED:
             new += _GAP + member.between + _GAP
         else:
-            new += member.own
-            new += _rewritten(text, look, member.value, value, flat or one_line)
+            new += member.own + _rewritten(text, look, member.value, value)
             new += "".join(member[3:])
     if spread:
         return new + outer + close.lstrip()
     grows = len(kept) + len(added) > len(plan)
     if one_line and grows and not _has_room(text, node, new + close):
-        return _rewritten(text, look, node, wanted, flat, True)
+        return _rewritten(text, look, node, wanted, True)
     return new + close
-
-
-def _with_added(text, look, last, added, glue, ended):
-    """Return the last Member that stays, with new ones behind it, each behind `glue`.
-
-    `ended` is the comma that ends the container, or "".
-    """
-    if not added:
-        return last._replace(comma=last.comma and (ended or _GAP))
-    indent = re.sub("[\r\n]", "", glue)
-    flat = glue == " " or bool(last.value.items) and _is_one_line(
-        text[last.value.start:last.value.end])
-    body = _joined(added, look, indent, flat, glue) + ended
-    if not last.comma:
-        last = last._replace(tail="," + last.tail)
-    return last._replace(end=last.end + body)
 
 
 def _has_room(text, node, new):
@@ -7001,17 +6988,15 @@ def _has_room(text, node, new):
     return len(before + new + behind) <= _LINE_WIDTH
 
 
-def _joined(members, look, indent, flat, glue):
+def _joined(members, look, glue):
     """Return the text of some members, each behind `glue`, with commas between."""
-    texts = [glue + _member_text(key, value, look, indent, flat)
-             for key, value in members]
+    indent = glue.lstrip("\r\n")
+    texts = [glue + text for text in _member_texts(members, look, indent, glue != " ")]
     return ",".join(texts)
 
 
-def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
-    """Return a value as JSON5 whose lines after the first stand at `indent`.
-
-    A container of scalars, with `flat` any container, takes one line if it has room there.
+def render_json5(value, look=_PAGE_LOOK, indent=""):
+    """Return a value as JSON5: on one line that has room, else its lines after the first indented.
     """
     if isinstance(value, str):
         return _quoted(value, look.quote)
@@ -7021,30 +7006,33 @@ def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
     members = [(None, item) for item in value]
     if isinstance(value, dict):
         left, right = "{ ", " }"
-        members = list(value.items())
-    if flat or not any(isinstance(item, (dict, list)) for _, item in members):
-        text = _joined(members, look, indent, True, " ")
-        text = left + text[1:] + right
-        if len(indent + text) <= _LINE_WIDTH:
-            return text
+        members = value.items()
     outer = look.newline + indent
-    body = _joined(members, look, indent + look.unit, False, outer + look.unit)
-    return left[0] + body + "," * look.trailing + outer + right[-1]
+    inner = outer + look.unit
+    texts = _member_texts(members, look, indent + look.unit)
+    text = left + ", ".join(texts) + right
+    if len(indent + text) <= _LINE_WIDTH and look.newline not in text:
+        return text
+    return left[0] + inner + ("," + inner).join(texts) + "," * look.trailing + outer + right[-1]
 
 
-def _member_text(key, item, look, indent, flat):
-    note = None
-    if isinstance(item, Noted):
-        item, note = item
-    text = render_json5(item, look, indent, flat)
-    if key is not None:
-        if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
-            key = _quoted(key, look.quote)
-        text = key + ": " + text
-    if note and not flat and (look.bare or look.trailing):           # not in plain JSON
-        note = re.sub(r"[^ -~]", " ", note)[:_LINE_WIDTH]
-        text = "// " + note + look.newline + indent + text
-    return text
+def _member_texts(members, look, indent, notes=True):
+    """Return the texts of [(key or None, value)] whose lines after the first stand at `indent`."""
+    texts = []
+    for key, item in members:
+        note = ""
+        if isinstance(item, Noted):
+            item, note = item
+        text = render_json5(item, look, indent)
+        if key is not None:
+            if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
+                key = _quoted(key, look.quote)
+            text = key + ": " + text
+        if note and notes and (look.bare or look.trailing):          # plain JSON has none
+            note = re.sub(r"[^ -~]", " ", note)[:_LINE_WIDTH]
+            text = "// " + note + look.newline + indent + text
+        texts.append(text)
+    return texts
 
 
 def _quoted(text, quote):
@@ -7054,10 +7042,6 @@ def _quoted(text, quote):
     if quote == "'":
         text = text.replace('\\"', '"').replace("'", "\\'")
     return quote + text + quote
-
-
-def _is_one_line(text):
-    return not re.search(_LINE_END, text)
 
 
 def _line_indent(text, pos):

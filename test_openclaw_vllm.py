@@ -5074,11 +5074,7 @@ PAGE_EXAMPLE_GAINS = """\
             contextWindow: 4096,
             maxTokens: 2048,
           },
-  agents: {
-    defaults: {
-      model: { primary: "vllm/tiny-qwen3" },
-    },
-  },
+  agents: { defaults: { model: { primary: "vllm/tiny-qwen3" } } },
 """
 PAGE_CUSTOM_URL = """\
 {
@@ -5170,16 +5166,18 @@ GONE = vllm.REMOVED
 # (what the README promises, before, edits, after)
 LAYOUTS = [
     ("the file's indentation, line ends, byte-order mark and missing final newline",
-     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t},\r\n}", [(("a", "c"), {"d": {"e": 2}})],
-     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t\tc: {\r\n\t\t\td: { e: 2 },\r\n\t\t},\r\n\t},\r\n}"),
+     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t},\r\n}", [(("a", "c"), {"d": {"e": 2}, "f": "f" * 90})],
+     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t\tc: {\r\n\t\t\td: { e: 2 },\r\n\t\t\tf: \"" + "f" * 90
+     + "\",\r\n\t\t},\r\n\t},\r\n}"),
     ("its quotes, its quoted keys, no trailing comma",
      "{\n  'a': 'x'\n}\n", [(("c",), "it's")], "{\n  'a': 'x',\n  'c': 'it\\'s'\n}\n"),
     ("bare keys but for those that need quotes, and its trailing comma",
      "{\n  a: 1,\n}\n", [(("vllm/*",), {}), (("b",), 2)],
      "{\n  a: 1,\n  \"vllm/*\": {},\n  b: 2,\n}\n"),
     ("plain JSON stays plain JSON",
-     '{\n    "a": 1\n}', [(("c",), {"d": [{"e": "f"}]})],
-     '{\n    "a": 1,\n    "c": {\n        "d": [\n            { "e": "f" }\n        ]\n    }\n}'),
+     '{\n    "a": 1\n}', [(("c",), {"d": [{"e": "f" * 90}]})],
+     '{\n    "a": 1,\n    "c": {\n        "d": [\n            {\n                "e": "' + "f" * 90
+     + '"\n            }\n        ]\n    }\n}'),
     ("a container on one line that has room",
      "{\n  a: { b: { x: 1 } }, // n\n}\n", [(("a", "b", "y"), [2])],
      "{\n  a: { b: { x: 1, y: [2] } }, // n\n}\n"),
@@ -5910,7 +5908,7 @@ class ConfigVerb(Case):
 
     def test_makes_the_file_that_is_not_there(self):
         self.check(self.run_main("config", "--write", "--set", "gateway.port=1"), 0, err="written")
-        self.assertEqual(self.read(), "{\n  gateway: { port: 1 },\n}\n")
+        self.assertEqual(self.read(), "{ gateway: { port: 1 } }\n")
 
     def test_refuses_what_is_no_path_or_leads_nowhere(self):
         text = ("{ models: { providers: { vllm: {"
@@ -5974,7 +5972,7 @@ class ConfigVerb(Case):
         self.configure("{}")
         argv = ["--set", "a.b=1", "--unset", "a.b", "--set", "a.c[0]=2", "--unset", "a.c[0]"]
         with mock.patch("openclaw_vllm.edited_text", wraps=vllm.edited_text) as edited:
-            self.check(self.run_main("config", *argv), 0, out="{\n  a: {\n    c: [],\n  },\n}\n")
+            self.check(self.run_main("config", *argv), 0, out="{ a: { c: [] } }\n")
         self.assertEqual(edited.call_count, 1)
 
     @unittest.skipUnless(os.name == "posix", "needs symbolic links")
