@@ -667,6 +667,13 @@ def json5_tree(text):
     return frames[0][2][0]
 
 
+def json5_children(node):
+    """Return [(start of the member, Node of its value)] of a Node."""
+    if isinstance(node.value, dict):
+        return [(start, child) for _, start, _, child in node.items]
+    return [(child.start, child) for child in node.items or ()]
+
+
 def _json5_attach(frames, node):
     """Give a finished Node to the container around it; return what is expected next."""
     _, value, items, key = frames[-1]
@@ -1018,6 +1025,20 @@ def include_target(name, path):
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
 
 
+def include_targets(value, path):
+    """Return the paths that a value of the file `path` includes itself."""
+    names = _include_names(value) if isinstance(value, dict) else []
+    return [include_target(name, path) for name in names if isinstance(name, str)]
+
+
+def included_has(path, key, sources):
+    """Tell whether an included file has a key, as far as the texts in `sources` show."""
+    value = json5_loads(sources.get(path, "null"))
+    if not isinstance(value, dict) or key.lower() in map(str.lower, value):
+        return True
+    return any(included_has(target, key, sources) for target in include_targets(value, path))
+
+
 def _inside(path, root):
     path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
                   for place in (path, root))
@@ -1123,6 +1144,11 @@ def _substitute(value, variables, path=(), missing=None):
         return variables.get(name, match.group(0))
 
     return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
+
+
+def unsubstituted(text):
+    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
+    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
 
 
 def is_nested(value, levels):
@@ -6555,10 +6581,8 @@ def config_block(models, base_url, evidence):
     a model's thinking; the reason becomes a comment. A Model whose context_window is
     None gets no window.
     """
-    rows = []
-    for model in models:
-        compat, reason = evidence.get(model.id) or (None, "")
-        rows.append(_config_row(model, compat, reason))
+    rows = [_config_row(model, *(evidence.get(model.id) or (None, "")))
+            for model in models]
     return {
         "baseUrl": base_url,
         "apiKey": "${VLLM_API_KEY}",
@@ -6570,11 +6594,16 @@ def config_block(models, base_url, evidence):
 
 def _config_row(model, compat, reason):
     row = {
-        "id": _literal(model.id),
-        "name": _literal(model.name),
+        "id": unsubstituted(model.id),
+        "name": unsubstituted(model.name),
         "reasoning": bool(model.reasoning or reason),
         "input": list(model.input),
-        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+        "cost": {
+            "input": 0,
+            "output": 0,
+            "cacheRead": 0,
+            "cacheWrite": 0,
+        },
     }
     if model.context_window is not None:
         row["contextWindow"] = model.context_window
@@ -6590,24 +6619,28 @@ def _written_max_tokens(context_window):
     return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
 
 
-def _literal(text):
-    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
-    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
-
-
 def _plain(value):
     """Return a copy of a value without the notes in it."""
     if isinstance(value, Noted):
         value = value.value
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item)
+                for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
 
 
-def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None,
-                   refresh=False, replace_base_url=False, variables=None, bases=None):
+def merge_provider(
+        config,
+        block,
+        provider=DEFAULT_PROVIDER,
+        wildcard=False,
+        primary=None,
+        refresh=False,
+        replace_base_url=False,
+        variables=None,
+        bases=None):
     """Return the Merge that brings a `config_block` into a config.
 
     `config` is the file's own object, before $include and substitution;
@@ -6620,16 +6653,15 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     """
     variables = variables or {}
     wanted = _plain(config)
-    providers = wanted.setdefault("models", {}).setdefault("providers", {})
     spelled, _ = find_block(wanted, provider)
+    providers = wanted.setdefault("models", {}).setdefault("providers", {})
     known = providers.setdefault(spelled, dict(block, models=[]))
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
-    if replace_base_url:
-        now = _substitute(known["baseUrl"], variables)
-        if now.rstrip("/") != block["baseUrl"]:
-            known["baseUrl"] = block["baseUrl"]
+    now = _substitute(known["baseUrl"], variables)
+    if replace_base_url and now.rstrip("/") != block["baseUrl"]:
+        known["baseUrl"] = block["baseUrl"]
     unserved = []
     if not wildcard:
         unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
@@ -6645,7 +6677,7 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
             place, key = defaults, "model"
         now = _substitute(place.get(key), variables)
         if not _same_key(now, primary):
-            place[key] = _literal(primary)
+            place[key] = unsubstituted(primary)
     return Merge(wanted, unserved)
 
 
@@ -6659,11 +6691,14 @@ def _merge_rows(known, served, refresh, variables, bases):
     """Merge served rows into a provider block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
         known["models"] = []                             # of an $include; it will be refused
-    rows = collections.OrderedDict()
+    rows = {}
     for row in known["models"]:
         rows.setdefault(_row_id(row, variables), row)
-    served = {_row_id(row, variables): row for row in served}
-    unserved = [model_id for model_id in rows if model_id not in served]
+    served = {_row_id(row, variables): row
+              for row in served}
+    unserved = [model_id
+                for model_id in rows
+                if model_id not in served]
     for model_id in sorted(served, key=lambda model_id: model_id in bases):
         row = served[model_id]
         base = rows.get(bases.get(model_id))
@@ -6678,8 +6713,7 @@ def _merge_rows(known, served, refresh, variables, bases):
 
 
 def _row_id(row, variables):
-    model_id = _substitute(_get(row, "id"), variables)
-    return str(model_id).strip()
+    return str(_substitute(_get(row, "id"), variables)).strip()
 
 
 def _like_base(row, base, base_id):
@@ -6695,20 +6729,22 @@ def _like_base(row, base, base_id):
 def _complete_row(row, served, known, refresh):
     """Give a row of the file what it lacks; `known` is the provider block around it."""
     served = dict(served)
-    if "maxTokens" in served and not refresh:
-        window = row.get("contextWindow", known.get("contextWindow"))
-        pinned = filter(_is_number, (row.get("contextTokens"), window))
-        window = min(pinned, default=served["contextWindow"])
+    if refresh:
+        row.update((size, served[size])
+                   for size in _SIZES
+                   if size in row and size in served)
+    elif "maxTokens" in served:
+        windows = (row.get("contextTokens"),
+                   row.get("contextWindow", known.get("contextWindow")))
+        window = min(filter(_is_number, windows), default=served["contextWindow"])
         served["maxTokens"] = _written_max_tokens(window)
     if row.get("reasoning") is False:
         served.pop("compat", None)                       # it would ask for thinking
+    switches = row.get("compat", {})
+    for name, value in _plain(served.get("compat", {})).items():
+        switches.setdefault(name, value)
     for field, value in served.items():
-        if field in _SIZES and field in row and refresh:
-            row[field] = value
-        elif field == "compat" and field in row:
-            for key, item in _plain(value).items():
-                row[field].setdefault(key, item)
-        elif field not in _SIZES or field not in known:
+        if field not in _SIZES or field not in known:
             row.setdefault(field, value)
 
 
@@ -6734,15 +6770,18 @@ def refuse_included(value, wanted, path, sources, place=()):
     is_array = isinstance(value, list)                   # a row from elsewhere may be any model
     targets = [target
                for row in (value if is_array else [value])
-               for target in _include_targets(row, path)]
+               for target in include_targets(row, path)]
     for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         for target in targets:
-            if is_array or len(old) == 1 or _holds(target, key, sources):
-                raise error_for("config-included", where=path, included=target,
-                                place=dotted(place + (key,)))
+            if is_array or len(old) == 1 or included_has(target, key, sources):
+                raise error_for(
+                    "config-included",
+                    where=path,
+                    included=target,
+                    place=dotted(place + (key,)))
         refuse_included(before, after, path, sources, place + (key,))
 
 
@@ -6751,20 +6790,6 @@ def _keyed(value):
     if isinstance(value, list):
         return dict(enumerate(value))
     return value if isinstance(value, dict) else {}
-
-
-def _include_targets(value, path):
-    names = _include_names(value) if isinstance(value, dict) else []
-    return [include_target(name, path) for name in names if isinstance(name, str)]
-
-
-def _holds(path, key, sources):
-    """Tell whether an included file has a key, as far as that is known."""
-    value = json5_loads(sources.get(path, "null"))
-    if not isinstance(value, dict) or key.lower() in map(str.lower, value):
-        return True
-    return any(_holds(target, key, sources)
-               for target in _include_targets(value, path))
 
 
 def apply_edits(config, edits):
@@ -6803,9 +6828,11 @@ def _key_in(place, key, above):
         key = int(key)                                   # models.0.id too, as messages have it
         if key <= len(place):
             return key
-    raise error_for("config-not-written", where=dotted(above) or "the top level",
-                    problem="there is no %s in %s" % (key, _json_type(place)),
-                    fix="look at what is there: %s config --check" % TOOL)
+    raise error_for(
+        "config-not-written",
+        where=dotted(above) or "the top level",
+        problem="there is no %s in %s" % (key, _json_type(place)),
+        fix="look at what is there: %s config --check" % TOOL)
 
 
 Look = collections.namedtuple("Look", "unit newline quote bare trailing")
@@ -6848,8 +6875,7 @@ def edited_text(text, wanted, where):
     """
     root = json5_tree(text)
     new = _rewritten(text, _look(text, root), root, wanted)
-    new = re.sub(_GAPS, "", new)
-    new_text = text[:root.start] + new + text[root.end:]
+    new_text = text[:root.start] + re.sub(_GAPS, "", new) + text[root.end:]
     prove_edit(new_text, _plain(wanted), where)
     return new_text
 
@@ -6862,8 +6888,11 @@ def prove_edit(new_text, wanted, where):
             return
     except Json5Error:
         pass
-    raise error_for("config-not-written", where=where, fix=_by_hand(),
-                    problem="the new text would not read as what is wanted")
+    raise error_for(
+        "config-not-written",
+        where=where,
+        problem="the new text would not read as what is wanted",
+        fix=_by_hand())
 
 
 def _look(text, root):
@@ -6871,36 +6900,30 @@ def _look(text, root):
     newline = re.search("\r\n|[\r\n]", text + "\n").group()
     if not root.items:
         return _PAGE_LOOK._replace(newline=newline)
-    first, _ = _children(root)[0]
+    first, _ = json5_children(root)[0]
     members, _ = _members(text, root)
     quote = re.search(r"""[{[:,]\s*(["'])|\Z""", text).group(1)
     return Look(
-        unit=_line_indent(text, first) or _PAGE_LOOK.unit,
+        unit=_line_indent(text, first) or "  ",
         newline=newline,
-        quote=quote or _PAGE_LOOK.quote,
+        quote=quote or '"',
         bare=text[first] not in "\"'",
         trailing=bool(members[-1].comma),
     )
 
 
-def _children(node):
-    """Return [(start of the member, Node of its value)] of a Node."""
-    if isinstance(node.value, dict):
-        return [(start, child) for _, start, _, child in node.items]
-    return [(child.start, child) for child in node.items or ()]
-
-
 def _members(text, node):
     """Return (the Members of a container, the text from there to its end)."""
-    before, after = re.compile(_BEFORE), re.compile(_AFTER)
+    after = re.compile(_AFTER)
     members, end = [], node.start + 1
-    for start, value in _children(node):
+    for start, value in json5_children(node):
         lead = text[end:start]
-        own = before.search(lead).group().lstrip()
+        own = re.search(_BEFORE, lead).group().lstrip()
         lead = lead[:len(lead) - len(own)]
         found = after.match(text, value.end)
         end = found.end()
-        members.append(Member(lead, own + text[start:value.start], value, *found.groups("")))
+        own += text[start:value.start]
+        members.append(Member(lead, own, value, *found.groups("")))
     return members, text[end:node.end]
 
 
@@ -6909,8 +6932,7 @@ def _planned(node, wanted):
     if isinstance(node.value, dict) and isinstance(wanted, dict):
         plan, rest = [], dict(wanted)
         for key, _, _, child in reversed(node.items):    # of equal keys the last counts
-            repeated = child.value if key in wanted else REMOVED
-            plan.append(rest.pop(key, repeated))
+            plan.append(rest.pop(key, child.value if key in wanted else REMOVED))
         return plan[::-1], list(rest.items())
     if isinstance(node.value, list) and isinstance(wanted, list):
         return _planned_items(node.value, wanted)
@@ -6930,7 +6952,8 @@ def _planned_items(values, wanted):
         if rest and (name(rest[0]) == name(value) or not left[name(rest[0])]):
             now = rest.pop(0)                            # the same one, or one that has changed
         plan.append(now)
-    return plan, [(None, item) for item in rest]
+    return plan, [(None, item)
+                  for item in rest]
 
 
 def _rewritten(text, look, node, wanted, spread=False):
@@ -6943,7 +6966,9 @@ def _rewritten(text, look, node, wanted, spread=False):
         return old
     plan, added = _planned(node, wanted)
     members, close = _members(text, node)
-    kept = [index for index, value in enumerate(plan) if value is not REMOVED]
+    kept = [index
+            for index, value in enumerate(plan)
+            if value is not REMOVED]
     indent = _line_indent(text, node.start)
     outer = look.newline + indent
     inner = outer + look.unit
@@ -6983,15 +7008,19 @@ def _rewritten(text, look, node, wanted, spread=False):
 
 
 def _has_room(text, node, new):
-    before = re.split(_LINE_END, text[:node.start][-_LINE_WIDTH:])[-1]
-    behind = re.split(_LINE_END, text[node.end:node.end + _LINE_WIDTH])[0]
+    """Tell whether a line that holds a Node stays within the width when that becomes `new`."""
+    before = text[max(0, node.start - _LINE_WIDTH):node.start]
+    before = re.split(_LINE_END, before)[-1]
+    behind = text[node.end:node.end + _LINE_WIDTH]
+    behind = re.split(_LINE_END, behind)[0]
     return len(before + new + behind) <= _LINE_WIDTH
 
 
 def _joined(members, look, glue):
     """Return the text of some members, each behind `glue`, with commas between."""
     indent = glue.lstrip("\r\n")
-    texts = [glue + text for text in _member_texts(members, look, indent, glue != " ")]
+    texts = [glue + text
+             for text in _member_texts(members, look, indent, glue != " ")]
     return ",".join(texts)
 
 
@@ -7003,7 +7032,8 @@ def render_json5(value, look=_PAGE_LOOK, indent=""):
     if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
     left, right = "[", "]"
-    members = [(None, item) for item in value]
+    members = [(None, item)
+               for item in value]
     if isinstance(value, dict):
         left, right = "{ ", " }"
         members = value.items()
