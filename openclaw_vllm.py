@@ -8581,11 +8581,12 @@ def _merge_config(options, env, console, show_diff):
                         fix="start vLLM with a model: vllm serve MODEL")
     _refuse_no_chat(provider, models[0], options.timeout)
     ids = [model.id for model in models]
-    primary = None
-    if options.primary:
-        primary = match_model(models, options.primary, provider.id)
-        if primary is None:
-            raise model_not_served(provider.base_url, options.primary, ids)
+    primary = options.primary
+    if primary:
+        model = match_model(models, primary, provider.id)
+        if model is None:
+            raise model_not_served(provider.base_url, primary, ids)
+        primary = model.key
     evidence = {model.id: _evidence(options, provider, model) for model in models}
     block = config_block(models, provider.base_url, evidence)
     if not options.write and not options.dry_run:
@@ -8597,8 +8598,14 @@ def _merge_config(options, env, console, show_diff):
 
     def merge(config):
         merged = merge_provider(
-            config, block, provider.id, options.wildcard, primary and primary.key, options.refresh,
-            bool(options.base_url), settings.variables,
+            config,
+            block,
+            provider.id,
+            options.wildcard,
+            primary,
+            options.refresh,
+            bool(options.base_url),
+            settings.variables,
             {model.id: model.parent for model in models if model.parent})
         unserved.extend(merged.unserved)
         return merged.wanted
@@ -8779,13 +8786,13 @@ def revised_text(settings, steps, console):
     `save_edits` does; of a key that is new and unknown it warns.
     """
     old = settings.sources.get(settings.path)
+    if old is None and settings.issues:
+        raise issue_error(settings.issues)           # the file cannot be read
     text = "{}\n" if old is None else old
     try:
         value = before = json5_tree(text).value
     except Json5Error:
-        value = None
-    if value is None or (old is None and settings.issues):
-        raise issue_error(settings.issues)           # the file cannot be read
+        raise issue_error(settings.issues)
     console.hide(secret_texts(before))
     for step in steps:
         old_value, wanted = value, step(value)

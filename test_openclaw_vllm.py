@@ -5258,7 +5258,7 @@ def edit_text(text, *edits):
 
 
 def same(one, other):
-    """Tell whether two parsed values are the same, types and NaN included, whatever the order of keys."""
+    """Tell whether two parsed values are the same, types and NaN included, in whatever order."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
