@@ -665,6 +665,13 @@ def json5_tree(text):
     return frames[0][2][0]
 
 
+def json5_children(node):
+    """Return [(start of the member, Node of its value)] of a Node."""
+    if isinstance(node.value, dict):
+        return [(start, child) for _, start, _, child in node.items]
+    return [(child.start, child) for child in node.items or ()]
+
+
 def _json5_attach(frames, node):
     """Give a finished Node to the container around it; return what is expected next."""
     _, value, items, key = frames[-1]
@@ -904,10 +911,7 @@ def read_text(path, limit):
 
 def _load_config(path, env, sources):
     """Return the config object with its $includes merged in; fills `sources` with the texts."""
-    roots = [os.path.dirname(os.path.abspath(path))]
-    more = (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep)
-    roots += [_expand_home(root, env) for root in filter(env_setting, more)]
-    config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
+    config = _loader(path, env, sources).load(path, CONFIG_LIMIT, ())
     if not isinstance(config, dict):
         raise _file_error(path,
                           "expected an object at the top, found "
@@ -915,6 +919,20 @@ def _load_config(path, env, sources):
     if is_deep(config, CONFIG_DEPTH):
         raise _file_error(path, "nested too deep")
     return config
+
+
+def include_files(value, path, env):
+    """Return a value of the config file with its $includes merged in. Raises ConfigError."""
+    return _loader(path, env, {}).include(value, path, (os.path.normpath(path),))
+
+
+def _loader(path, env, sources):
+    """Return a _Loader for a config file, which may include what is beside or below it."""
+    roots = [os.path.dirname(os.path.abspath(path))]
+    for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
+        if env_setting(root):
+            roots.append(_expand_home(root, env))
+    return _Loader(roots, sources, [CONFIG_LIMIT])
 
 
 class _Loader(collections.namedtuple("_Loader", "roots sources left")):
@@ -988,6 +1006,20 @@ def _include_names(value):
 def include_target(name, path):
     """Return the path that $include: `name` means in the file `path`."""
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
+
+
+def include_targets(value, path):
+    """Return the paths that a value of the file `path` includes itself."""
+    names = _include_names(value) if isinstance(value, dict) else []
+    return [include_target(name, path) for name in names if isinstance(name, str)]
+
+
+def included_has(path, key, sources):
+    """Tell whether an included file has a key, as far as the texts in `sources` show."""
+    value = json5_loads(sources.get(path, "null"))
+    if not isinstance(value, dict) or key.lower() in map(str.lower, value):
+        return True
+    return any(included_has(target, key, sources) for target in include_targets(value, path))
 
 
 def _inside(path, root):
@@ -1094,8 +1126,12 @@ def _substitute(value, variables, path=(), missing=None):
             missing.setdefault(path, name)
         return variables.get(name, match.group(0))
 
-    return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}",
-                  replace, value)
+    return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
+
+
+def unsubstituted(text):
+    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
+    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
 
 
 def _json_type(value):
@@ -6489,10 +6525,8 @@ def config_block(models, base_url, evidence):
     a model's thinking; the reason becomes a comment. A Model whose context_window is
     None gets no window.
     """
-    rows = []
-    for model in models:
-        compat, reason = evidence.get(model.id) or (None, "")
-        rows.append(_config_row(model, compat, reason))
+    rows = [_config_row(model, *(evidence.get(model.id) or (None, "")))
+            for model in models]
     return {
         "baseUrl": base_url,
         "apiKey": "${VLLM_API_KEY}",
@@ -6504,11 +6538,16 @@ def config_block(models, base_url, evidence):
 
 def _config_row(model, compat, reason):
     row = {
-        "id": _literal(model.id),
-        "name": _literal(model.name),
+        "id": unsubstituted(model.id),
+        "name": unsubstituted(model.name),
         "reasoning": bool(model.reasoning or reason),
         "input": list(model.input),
-        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+        "cost": {
+            "input": 0,
+            "output": 0,
+            "cacheRead": 0,
+            "cacheWrite": 0,
+        },
     }
     if model.context_window is not None:
         row["contextWindow"] = model.context_window
@@ -6524,24 +6563,28 @@ def _written_max_tokens(context_window):
     return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
 
 
-def _literal(text):
-    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
-    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
-
-
 def _plain(value):
     """Return a copy of a value without the notes in it."""
     if isinstance(value, Noted):
         value = value.value
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item)
+                for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
 
 
-def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None,
-                   refresh=False, replace_base_url=False, variables=None, bases=None):
+def merge_provider(
+        config,
+        block,
+        provider=DEFAULT_PROVIDER,
+        wildcard=False,
+        primary=None,
+        refresh=False,
+        replace_base_url=False,
+        variables=None,
+        bases=None):
     """Return the Merge that brings a `config_block` into a config.
 
     `config` is the file's own object, before $include and substitution;
@@ -6554,16 +6597,15 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     """
     variables = variables or {}
     wanted = _plain(config)
-    providers = wanted.setdefault("models", {}).setdefault("providers", {})
     spelled, _ = find_block(wanted, provider)
+    providers = wanted.setdefault("models", {}).setdefault("providers", {})
     known = providers.setdefault(spelled, dict(block, models=[]))
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
-    if replace_base_url:
-        now = _substitute(known["baseUrl"], variables)
-        if now.rstrip("/") != block["baseUrl"]:
-            known["baseUrl"] = block["baseUrl"]
+    now = _substitute(known["baseUrl"], variables)
+    if replace_base_url and now.rstrip("/") != block["baseUrl"]:
+        known["baseUrl"] = block["baseUrl"]
     unserved = []
     if not wildcard:
         unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
@@ -6579,7 +6621,7 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
             place, key = defaults, "model"
         now = _substitute(place.get(key), variables)
         if not _same_key(now, primary):
-            place[key] = _literal(primary)
+            place[key] = unsubstituted(primary)
     return Merge(wanted, unserved)
 
 
@@ -6593,11 +6635,14 @@ def _merge_rows(known, served, refresh, variables, bases):
     """Merge served rows into a provider block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
         known["models"] = []                             # of an $include; it will be refused
-    rows = collections.OrderedDict()
+    rows = {}
     for row in known["models"]:
         rows.setdefault(_row_id(row, variables), row)
-    served = {_row_id(row, variables): row for row in served}
-    unserved = [model_id for model_id in rows if model_id not in served]
+    served = {_row_id(row, variables): row
+              for row in served}
+    unserved = [model_id
+                for model_id in rows
+                if model_id not in served]
     for model_id in sorted(served, key=lambda model_id: model_id in bases):
         row = served[model_id]
         base = rows.get(bases.get(model_id))
@@ -6612,8 +6657,7 @@ def _merge_rows(known, served, refresh, variables, bases):
 
 
 def _row_id(row, variables):
-    model_id = _substitute(_get(row, "id"), variables)
-    return str(model_id).strip()
+    return str(_substitute(_get(row, "id"), variables)).strip()
 
 
 def _like_base(row, base, base_id):
@@ -6629,20 +6673,22 @@ def _like_base(row, base, base_id):
 def _complete_row(row, served, known, refresh):
     """Give a row of the file what it lacks; `known` is the provider block around it."""
     served = dict(served)
-    if "maxTokens" in served and not refresh:
-        window = row.get("contextWindow", known.get("contextWindow"))
-        pinned = filter(_is_number, (row.get("contextTokens"), window))
-        window = min(pinned, default=served["contextWindow"])
+    if refresh:
+        row.update((size, served[size])
+                   for size in _SIZES
+                   if size in row and size in served)
+    elif "maxTokens" in served:
+        windows = (row.get("contextTokens"),
+                   row.get("contextWindow", known.get("contextWindow")))
+        window = min(filter(_is_number, windows), default=served["contextWindow"])
         served["maxTokens"] = _written_max_tokens(window)
     if row.get("reasoning") is False:
         served.pop("compat", None)                       # it would ask for thinking
+    switches = row.get("compat", {})
+    for name, value in _plain(served.get("compat", {})).items():
+        switches.setdefault(name, value)
     for field, value in served.items():
-        if field in _SIZES and field in row and refresh:
-            row[field] = value
-        elif field == "compat" and field in row:
-            for key, item in _plain(value).items():
-                row[field].setdefault(key, item)
-        elif field not in _SIZES or field not in known:
+        if field not in _SIZES or field not in known:
             row.setdefault(field, value)
 
 
@@ -6665,22 +6711,21 @@ def refuse_included(value, wanted, path, sources, place=()):
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
     old, new = _keyed(value), _keyed(wanted)
-    targets = _include_targets(value, path)
-    if isinstance(value, list):                          # a row from elsewhere may be any model
-        targets = [target
-                   for row in value
-                   for target in _include_targets(row, path)]
-    keys = list(old) + [key for key in new if key not in old]
-    for key in keys:
+    is_array = isinstance(value, list)                   # a row from elsewhere may be any model
+    targets = [target
+               for row in (value if is_array else [value])
+               for target in include_targets(row, path)]
+    for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         for target in targets:
-            if (isinstance(value, list)
-                    or len(old) == 1
-                    or _holds(target, key, sources)):
-                raise error_for("config-included", where=path, included=target,
-                                place=dotted(place + (key,)))
+            if is_array or len(old) == 1 or included_has(target, key, sources):
+                raise error_for(
+                    "config-included",
+                    where=path,
+                    included=target,
+                    place=dotted(place + (key,)))
         refuse_included(before, after, path, sources, place + (key,))
 
 
@@ -6688,29 +6733,7 @@ def _keyed(value):
     """Return a container as {key or index: value}; of a scalar, {}."""
     if isinstance(value, list):
         return dict(enumerate(value))
-    if isinstance(value, dict):
-        return dict(value)
-    return {}
-
-
-def _include_targets(value, path):
-    names = _get(value, "$include")
-    if not isinstance(names, list):
-        names = [names]
-    return [include_target(name, path)
-            for name in names
-            if isinstance(name, str)]
-
-
-def _holds(path, key, sources):
-    """Tell whether an included file has a key, as far as that is known."""
-    value = json5_loads(sources.get(path, "null"))
-    if not isinstance(value, dict):
-        return True
-    if key.lower() in map(str.lower, value):
-        return True
-    nested = _include_targets(value, path)
-    return any(_holds(target, key, sources) for target in nested)
+    return value if isinstance(value, dict) else {}
 
 
 def apply_edits(config, edits):
@@ -6720,37 +6743,40 @@ def apply_edits(config, edits):
     appends; what is absent stays so when it is to be removed. Raises ConfigError where
     a path leads through a scalar or past the end of an array.
     """
+    wanted = _plain(config)
     for path, value in edits:
-        config = _with_edit(config, path, value, ())
-    return _plain(config)
+        place = wanted
+        for depth, key in enumerate(path):
+            key = _key_in(place, key, path[:depth])
+            following = path[depth + 1:]
+            if key not in _keyed(place):
+                if value is REMOVED:
+                    break
+                if isinstance(place, list):
+                    place.append(None)
+                place[key] = [] if following and isinstance(following[0], int) else {}
+            if following:
+                place = place[key]
+            elif value is REMOVED:
+                del place[key]
+            else:
+                place[key] = _plain(value)
+    return wanted
 
 
-def _with_edit(place, path, value, above):
-    """Return a container with what a path names set or removed; `above` is its own path."""
-    if not path:
-        return value
-    key, members = path[0], _keyed(place)
-    fits = isinstance(place, dict) and isinstance(key, str)
-    if isinstance(place, list):
-        if re.match(r"[0-9]{1,9}\Z", str(key)):          # models.0.id too, as messages have it
-            key = int(key)
-        fits = key in members or key == len(members)
-    if not fits:
-        raise error_for("config-not-written", where=dotted(above) or "the top level",
-                        problem="there is no %s in %s" % (key, _json_type(place)),
-                        fix="look at what is there: %s config --check" % TOOL)
-    if key not in members and value is REMOVED:
-        return place
-    below = {}
-    if path[1:] and isinstance(path[1], int):
-        below = []
-    below = members.get(key, below)
-    members[key] = _with_edit(below, path[1:], value, above + (key,))
-    if members[key] is REMOVED:
-        del members[key]
-    if isinstance(place, list):
-        return list(members.values())
-    return members
+def _key_in(place, key, above):
+    """Return a key of a path as the container that it leads into has it; `above` is its path."""
+    if isinstance(place, dict) and isinstance(key, str):
+        return key
+    if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
+        key = int(key)                                   # models.0.id too, as messages have it
+        if key <= len(place):
+            return key
+    raise error_for(
+        "config-not-written",
+        where=dotted(above) or "the top level",
+        problem="there is no %s in %s" % (key, _json_type(place)),
+        fix="look at what is there: %s config --check" % TOOL)
 
 
 Look = collections.namedtuple("Look", "unit newline quote bare trailing")
@@ -6761,12 +6787,11 @@ Look.__doc__ = """How a file is written.
 """
 _PAGE_LOOK = Look("  ", "\n", '"', True, True)
 _LINE_WIDTH = 100                    # columns that a container on one line may take
-Member = collections.namedtuple("Member", "floor own value tail comma end")
-Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
+Member = collections.namedtuple("Member", "lead own value tail between comma end")
+Member.__doc__ = """A member of a container: its texts in their order, but for `value`, a Node.
 
-`floor` ends what is before it; `own` begins what is its own: comments right above it, or
-before it on its line, and its key. `value` is a Node, `tail` ends the comments behind
-it, `comma` may be None, `end` ends all, comments behind the comma included.
+`own` are comments right above it, or before it on its line, and its key; `tail` and `end`
+those behind it and behind its comma, on their line. `lead` and `between` are nobody's.
 """
 _LINE_END = r"(?:\r\n|[\r\n\u2028\u2029])"
 _COMMENT = r"(?://[^\r\n\u2028\u2029]*(?=[\r\n\u2028\u2029])|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
@@ -6777,8 +6802,13 @@ _BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u20
 _BEFORE = (
     r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
     + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
-_UP_TO_COMMA = "(?:[^,/]|" + _COMMENT + ")*?,"
-_GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
+# What follows a value: comments of its own, others, its comma, and comments that end its line.
+_AFTER = (
+    "(" + _BEHIND + ")(?:((?:[^],/}]|" + _COMMENT + ")*?)(,)"
+    "(" + _BEHIND + "(?=" + _BLANKS + "(?:" + _LINE_END + r"|[]}])))?)?")
+_GAP = "\0"                          # stands where something was taken out; no file has it
+# Gaps, with a line of their own or the blanks on one side.
+_GAPS = "(?:\r\n|[\r\n])?[ \t]*\0[ \t\0]*(?=[\r\n])|[ \t]*\0(?=[ \t\0]*[]}])|\0[ \t]*"
 
 
 def edited_text(text, wanted, where):
@@ -6788,8 +6818,8 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    splices = _value_changes(text, _look(text, root), root, wanted, False)
-    new_text = apply_splices(text, splices)
+    new = _rewritten(text, _look(text, root), root, wanted)
+    new_text = text[:root.start] + re.sub(_GAPS, "", new) + text[root.end:]
     prove_edit(new_text, _plain(wanted), where)
     return new_text
 
@@ -6802,240 +6832,181 @@ def prove_edit(new_text, wanted, where):
             return
     except Json5Error:
         pass
-    raise error_for("config-not-written", where=where, fix=_by_hand(),
-                    problem="the new text would not read as what is wanted")
-
-
-def apply_splices(text, splices):
-    """Return a text with each (start, end, replacement) made; where they overlap, both are."""
-    pieces, pos = [], 0
-    splices = sorted(splices, key=lambda splice: splice[:2])
-    for start, end, piece in splices:
-        pieces += [text[pos:start], piece]
-        pos = max(pos, end)
-    return "".join(pieces) + text[pos:]
+    raise error_for(
+        "config-not-written",
+        where=where,
+        problem="the new text would not read as what is wanted",
+        fix=_by_hand())
 
 
 def _look(text, root):
-    """Return the Look of a JSON5 text."""
+    """Return the Look of a JSON5 text, as far as a glance shows it."""
     newline = re.search("\r\n|[\r\n]", text + "\n").group()
-    look = _PAGE_LOOK._replace(newline=newline)
     if not root.items:
-        return look
-    _, first, _, _ = root.items[0]
-    quotes = (token[0]
-              for kind, token, _, _ in _json5_tokens(text)
-              if kind == "string")
-    return look._replace(
-        unit=_line_indent(text, first) or look.unit,
-        quote=next(quotes, look.quote),
+        return _PAGE_LOOK._replace(newline=newline)
+    first, _ = json5_children(root)[0]
+    members, _ = _members(text, root)
+    quote = re.search(r"""[{[:,]\s*(["'])|\Z""", text).group(1)
+    return Look(
+        unit=_line_indent(text, first) or "  ",
+        newline=newline,
+        quote=quote or '"',
         bare=text[first] not in "\"'",
-        trailing=_members(text, root)[-1].comma is not None,
+        trailing=bool(members[-1].comma),
     )
 
 
-def _children(node):
-    """Return [(start of the member, Node of its value)] of a Node."""
-    if isinstance(node.value, dict):
-        return [(start, child) for _, start, _, child in node.items]
-    return [(child.start, child) for child in node.items or ()]
-
-
 def _members(text, node):
-    """Return the Members of a container."""
-    behind, before = re.compile(_BEHIND), re.compile(_BEFORE)
-    children = _children(node)
-    stops = [start for start, _ in children[1:]]
-    stops.append(node.end)
-    members, floor = [], node.start + 1
-    for (start, value), stop in zip(children, stops):
-        own = before.search(text[floor:start]).group()
-        own = start - len(own.lstrip())
-        tail = end = behind.match(text, value.end).end()
-        comma = re.compile(_UP_TO_COMMA).match(text, tail, stop)
-        if comma:
-            end = comma.end()
-            if stop == node.end or re.search(_LINE_END, text[end:stop]):
-                end = behind.match(text, end).end()      # else they are of the next one
-            comma = comma.end() - 1
-        members.append(Member(floor, own, value, tail, comma, end))
-        floor = end
-    return members
+    """Return (the Members of a container, the text from there to its end)."""
+    after = re.compile(_AFTER)
+    members, end = [], node.start + 1
+    for start, value in json5_children(node):
+        lead = text[end:start]
+        own = re.search(_BEFORE, lead).group().lstrip()
+        lead = lead[:len(lead) - len(own)]
+        found = after.match(text, value.end)
+        end = found.end()
+        own += text[start:value.start]
+        members.append(Member(lead, own, value, *found.groups("")))
+    return members, text[end:node.end]
 
 
-def _planned_keys(node, wanted):
-    """Return ([what each member of an object becomes, maybe REMOVED], [(key, value) to add])."""
-    plan, rest = [], dict(wanted)
-    for key, _, _, child in reversed(node.items):        # of equal keys the last counts
-        repeated = REMOVED
-        if key in wanted:
-            repeated = child.value
-        plan.append(rest.pop(key, repeated))
-    return plan[::-1], list(rest.items())
+def _planned(node, wanted):
+    """Return ([what each member becomes, maybe REMOVED], [(key or None, value) to add])."""
+    if isinstance(node.value, dict) and isinstance(wanted, dict):
+        plan, rest = [], dict(wanted)
+        for key, _, _, child in reversed(node.items):    # of equal keys the last counts
+            plan.append(rest.pop(key, child.value if key in wanted else REMOVED))
+        return plan[::-1], list(rest.items())
+    if isinstance(node.value, list) and isinstance(wanted, list):
+        return _planned_items(node.value, wanted)
+    return [REMOVED], [(None, wanted)]
 
 
 def _planned_items(values, wanted):
-    """Return the same of an array, its keys None; items go by their ids, else by what they are."""
+    """Plan an array: its items go by their ids, else by what they are."""
     def name(item):
-        return json.dumps(_get(item, "id") or _plain(item))
+        return repr(_get(item, "id") or item)
 
     left = collections.Counter(map(name, values))
     plan, rest = [], list(wanted)
     for value in values:
         left[name(value)] -= 1
-        plan.append(REMOVED)
-        names = [name(item) for item in rest[:1]]
-        if names and (names == [name(value)] or not left[names[0]]):
-            plan[-1] = rest.pop(0)                       # the same one, or one that has changed
-    return plan, [(None, item) for item in rest]
+        now = REMOVED
+        if rest and (name(rest[0]) == name(value) or not left[name(rest[0])]):
+            now = rest.pop(0)                            # the same one, or one that has changed
+        plan.append(now)
+    return plan, [(None, item)
+                  for item in rest]
 
 
-def _value_changes(text, look, node, wanted, flat):
-    """Return the splices that make a Node read as `wanted`; `flat`: others share its line."""
-    if isinstance(wanted, Noted):
-        wanted = wanted.value
+def _rewritten(text, look, node, wanted, spread=False):
+    """Return the text of a Node made to read as `wanted`, a _GAP where something was taken out.
+
+    `spread`: its members get a line each.
+    """
+    old = text[node.start:node.end]
     if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
-        return []
-    plan, added = [REMOVED], [wanted]
-    if isinstance(node.value, dict) and isinstance(wanted, dict):
-        plan, added = _planned_keys(node, wanted)
-    elif isinstance(node.value, list) and isinstance(wanted, list):
-        plan, added = _planned_items(node.value, wanted)
-    stays = [value is not REMOVED for value in plan]
-    inside = text[node.start + 1:node.end - 1].strip()   # of an empty container the comments
-    if added and not any(stays) and (plan or not inside):
-        indent = _line_indent(text, node.start)
-        piece = render_json5(wanted, look, indent, flat)
-        return [(node.start, node.end, piece)]
-    members = _members(text, node)
-    flat = flat or _is_one_line(text, node)
-    splices = []
-    for member, value in zip(members, plan):
-        if value is REMOVED:
-            splices += _removal(text, member)
-        else:
-            splices += _value_changes(text, look, member.value, value, flat)
-    kept = list(itertools.compress(members, stays))
-    comma = bool(members) and members[-1].comma is not None
-    if added:
-        splices += _addition(text, look, node, kept, added, comma)
-    elif kept and kept[-1].comma is not None and not comma:
-        start = kept[-1].comma
-        splices.append((start, start + 1, ""))
-    return splices
-
-
-def _removal(text, member):
-    """Return the splices that take a member out with what is its own, and its line."""
-    start, end = member.own, member.end
-    splices = []
-    if member.comma is not None and text[member.tail:member.comma].strip():
-        after = re.compile("[ \t]*").match(text, end)
-        splices.append((member.comma, after.end(), ""))
-        end = member.tail                                # comments between are nobody's
-    after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
-    following = after.group(1)
-    blanks = r"[ \t]*\Z"
-    if following in ("\r", "\n"):
-        blanks = _GLUE
-    if following:                                        # nothing but that on its line
-        before = re.sub(blanks, "", text[member.floor:start])
-        start = member.floor + len(before)
-    else:
-        end = after.end()
-    return splices + [(start, end, "")]
-
-
-def _addition(text, look, node, kept, added, comma):
-    """Return the splices that put members behind those kept; `comma`: one ended the container."""
-    outer = look.newline + _line_indent(text, node.start)
+        return old
+    plan, added = _planned(node, wanted)
+    members, close = _members(text, node)
+    kept = [index
+            for index, value in enumerate(plan)
+            if value is not REMOVED]
+    indent = _line_indent(text, node.start)
+    outer = look.newline + indent
     inner = outer + look.unit
-    close = node.end - 1
-    inside = text[node.start:close].rstrip()
-    end = node.start + len(inside)
-    splices = []
+    if added and not kept:
+        if plan or not close[:-1].strip():
+            return render_json5(wanted, look, indent)
+        body = _joined(added, look, inner) + "," * look.trailing
+        return old[0] + close[:-1].rstrip() + body + outer + close[-1]
+    one_line = not re.search(_LINE_END, old)
     if kept:
-        last = kept[-1]
-        end = last.end
-        if last.comma is None:
-            after = last.value.end
-            splices.append((after, after, ","))
-        body = _behind(text, look, node, last, added, inner)
-        body += "," * comma
-        line = text[_line_start(text, node.start):node.end + _LINE_WIDTH]
-        line, *_ = re.split(_LINE_END, line)
-        if len(line + body) <= _LINE_WIDTH or not _is_one_line(text, node):
-            splices.append((end, end, body))
-            return splices
-    for member in kept:                                  # no room: a line for each
-        before = text[member.floor:member.own].rstrip(" \t")
-        splices.append((member.floor + len(before), member.own, inner))
-    indent = inner[len(look.newline):]
-    body = _joined(added, look, indent, False, inner)
-    body += "," * look.trailing
-    return splices + [(end, close, body + outer)]
+        last, ended = members[kept[-1]], members[-1].comma
+        glue = " " if one_line else look.newline + _line_indent(text, last.value.start)
+        if spread:
+            glue, ended = inner, "," * look.trailing
+        if not added:
+            last = last._replace(comma=last.comma and (ended or _GAP))
+        elif not last.comma:
+            last = last._replace(tail="," + last.tail)
+        body = _joined(added, look, glue) + ended * bool(added)
+        members[kept[-1]] = last._replace(end=last.end + body)
+    new = old[0]
+    for member, value in zip(members, plan):
+        new += member.lead
+        if spread:
+            new = new.rstrip(" \t") + inner
+        if value is REMOVED:
+            new += _GAP + member.between + _GAP
+        else:
+            new += member.own + _rewritten(text, look, member.value, value)
+            new += "".join(member[3:])
+    if spread:
+        return new + outer + close.lstrip()
+    grows = len(kept) + len(added) > len(plan)
+    if one_line and grows and not _has_room(text, node, new + close):
+        return _rewritten(text, look, node, wanted, True)
+    return new + close
 
 
-def _behind(text, look, node, last, added, inner):
-    """Return the text of members that stand behind the `last` one as it stands behind its own."""
-    glue = re.search(_GLUE, text[last.floor:last.own])
-    glue = glue.group() or " "
-    if "//" in text[last.value.end:last.end] and not glue.strip(" \t"):
-        glue = inner
-    flat = _is_one_line(text, node)
-    if isinstance(node.value, list) and last.value.items:
-        flat = _is_one_line(text, last.value)            # as its sister is
-    indent = _line_indent(text, last.own)
-    return _joined(added, look, indent, flat, glue)
+def _has_room(text, node, new):
+    """Tell whether a line that holds a Node stays within the width when that becomes `new`."""
+    before = text[max(0, node.start - _LINE_WIDTH):node.start]
+    before = re.split(_LINE_END, before)[-1]
+    behind = text[node.end:node.end + _LINE_WIDTH]
+    behind = re.split(_LINE_END, behind)[0]
+    return len(before + new + behind) <= _LINE_WIDTH
 
 
-def _joined(members, look, indent, flat, glue):
+def _joined(members, look, glue):
     """Return the text of some members, each behind `glue`, with commas between."""
-    texts = [glue + _member_text(key, value, look, indent, flat)
-             for key, value in members]
+    indent = glue.lstrip("\r\n")
+    texts = [glue + text
+             for text in _member_texts(members, look, indent, glue != " ")]
     return ",".join(texts)
 
 
-def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
-    """Return a value as JSON5 whose lines after the first stand at `indent`.
-
-    A container of scalars, with `flat` any container, takes one line if it has room there.
+def render_json5(value, look=_PAGE_LOOK, indent=""):
+    """Return a value as JSON5: on one line that has room, else its lines after the first indented.
     """
-    if isinstance(value, Noted):
-        value = value.value                              # the note stands before its key
     if isinstance(value, str):
         return _quoted(value, look.quote)
     if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
     left, right = "[", "]"
-    members = [(None, item) for item in value]
+    members = [(None, item)
+               for item in value]
     if isinstance(value, dict):
         left, right = "{ ", " }"
-        members = list(value.items())
-    if flat or not any(isinstance(item, (dict, list, Noted))
-                       for _, item in members):
-        text = _joined(members, look, indent, True, " ")
-        text = left + text[1:] + right
-        if len(indent + text) <= _LINE_WIDTH:
-            return text
+        members = value.items()
     outer = look.newline + indent
     inner = outer + look.unit
-    body = _joined(members, look, indent + look.unit, False, inner)
-    body += "," * look.trailing
-    return left[0] + body + outer + right[-1]
+    texts = _member_texts(members, look, indent + look.unit)
+    text = left + ", ".join(texts) + right
+    if len(indent + text) <= _LINE_WIDTH and look.newline not in text:
+        return text
+    return left[0] + inner + ("," + inner).join(texts) + "," * look.trailing + outer + right[-1]
 
 
-def _member_text(key, item, look, indent, flat):
-    text = render_json5(item, look, indent, flat)
-    if key is not None:
-        if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
-            key = _quoted(key, look.quote)
-        text = key + ": " + text
-    is_json = not look.bare and not look.trailing        # or might be
-    if isinstance(item, Noted) and not flat and not is_json:
-        note = re.sub(r"[^ -~]", " ", item.note)[:_LINE_WIDTH]
-        text = "// " + note + look.newline + indent + text
-    return text
+def _member_texts(members, look, indent, notes=True):
+    """Return the texts of [(key or None, value)] whose lines after the first stand at `indent`."""
+    texts = []
+    for key, item in members:
+        note = ""
+        if isinstance(item, Noted):
+            item, note = item
+        text = render_json5(item, look, indent)
+        if key is not None:
+            if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
+                key = _quoted(key, look.quote)
+            text = key + ": " + text
+        if note and notes and (look.bare or look.trailing):          # plain JSON has none
+            note = re.sub(r"[^ -~]", " ", note)[:_LINE_WIDTH]
+            text = "// " + note + look.newline + indent + text
+        texts.append(text)
+    return texts
 
 
 def _quoted(text, quote):
@@ -7047,19 +7018,11 @@ def _quoted(text, quote):
     return quote + text + quote
 
 
-def _is_one_line(text, node):
-    return not re.search(_LINE_END, text[node.start:node.end])
-
-
-def _line_start(text, pos):
-    start = text.rfind("\n", 0, pos) + 1
-    return max(start, text.rfind("\r", start, pos) + 1)
-
-
 def _line_indent(text, pos):
-    blanks = re.compile("\ufeff?([ \t]*)")
-    found = blanks.match(text, _line_start(text, pos))
-    return found.group(1)
+    """Return the blanks that begin the line of a position."""
+    start = text.rfind("\n", 0, pos) + 1
+    start = max(start, text.rfind("\r", start, pos) + 1)
+    return re.compile("\ufeff?([ \t]*)").match(text, start).group(1)
 
 
 # ----------------------------------------------------------------------------
@@ -8599,11 +8562,12 @@ def _merge_config(options, env, console, show_diff):
                         fix="start vLLM with a model: vllm serve MODEL")
     _refuse_no_chat(provider, models[0], options.timeout)
     ids = [model.id for model in models]
-    primary = None
-    if options.primary:
-        primary = match_model(models, options.primary, provider.id)
-        if primary is None:
-            raise model_not_served(provider.base_url, options.primary, ids)
+    primary = options.primary
+    if primary:
+        model = match_model(models, primary, provider.id)
+        if model is None:
+            raise model_not_served(provider.base_url, primary, ids)
+        primary = model.key
     evidence = {model.id: _evidence(options, provider, model) for model in models}
     block = config_block(models, provider.base_url, evidence)
     if not options.write and not options.dry_run:
@@ -8615,8 +8579,14 @@ def _merge_config(options, env, console, show_diff):
 
     def merge(config):
         merged = merge_provider(
-            config, block, provider.id, options.wildcard, primary and primary.key, options.refresh,
-            bool(options.base_url), settings.variables,
+            config,
+            block,
+            provider.id,
+            options.wildcard,
+            primary,
+            options.refresh,
+            bool(options.base_url),
+            settings.variables,
             {model.id: model.parent for model in models if model.parent})
         unserved.extend(merged.unserved)
         return merged.wanted
@@ -8636,15 +8606,20 @@ def _merge_config(options, env, console, show_diff):
 
 
 def _prune_command(options):
-    import shlex
-    words = ["config", "--write", "--prune"]
-    if options.config:
-        words += ["--config", options.config]
+    words = ["--prune"]
     for name in options.provider:
         words += ["--provider", name]
     for url in options.base_url:
         words += ["--base-url", url]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    return _write_command(options.config, words)
+
+
+def _write_command(config_path, words):
+    """Return the shell command that writes a config file."""
+    import shlex
+    if config_path:
+        words = ["--config", config_path] + words
+    return " ".join([TOOL, "config", "--write"] + [shlex.quote(word) for word in words])
 
 
 def _refuse_no_chat(provider, model, timeout_s):
@@ -8657,38 +8632,27 @@ def _refuse_no_chat(provider, model, timeout_s):
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
     headers = discovery_headers(provider)
     url = server_root(provider.base_url) + "/openapi.json"
-    error = None
     try:
-        reply = fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)
-        offered = offers_chat(_json_or_none(reply))
-        if offered is None:
+        chats = offers_chat(_json_of(fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)))
+        if chats is None:
             url = provider.base_url + "/chat/completions"
             reply = fetch("POST", url, headers, b"{}", route, MODEL_LIST_LIMIT)
-            error = completion_error(url, reply, provider, model)
-        elif not offered:
-            error = error_for("not-a-chat-model", url=url, model=model.id)
+            chats = completion_error(url, reply, provider, model).cause != "not-a-chat-model"
     except Error:
-        pass                                         # what cannot be asked shows nothing
-    if error is not None and error.cause == "not-a-chat-model":
-        raise error
-
-
-def _json_or_none(reply):
-    try:
-        return loads_untrusted(reply.body.decode("utf-8", "replace"))
-    except ValueError:
-        return None
+        return                                       # what cannot be asked shows nothing
+    if not chats:
+        raise error_for("not-a-chat-model", url=url, model=model.id)
 
 
 def _evidence(options, provider, model):
     """Return (compat or None, reason) for how a model thinks, or None."""
-    if options.probe:
-        found = probe_thinking(provider, model.id, options.timeout)
-        if found is None and model.reasoning:
-            found = None, "by its name"
-        return found
-    root = (model.root or "").split("/")[-1]
-    return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+    if not options.probe:
+        root = (model.root or "").split("/")[-1]
+        return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+    found = probe_thinking(provider, model.id, options.timeout)
+    if found is None and model.reasoning:
+        return None, "by its name"
+    return found
 
 
 def _note_surroundings(options, settings, console):
@@ -8728,13 +8692,12 @@ PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"
 def leading_path(text):
     """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
     path, end = (), 0
-    step = re.compile(_PATH_STEP)
     readers = {"index": int, "json": json.loads}
-    while step.match(text, end):
-        found = step.match(text, end)
-        read = readers.get(found.lastgroup, str)
-        path += (read(found.group(found.lastgroup)),)
-        end = found.end()
+    for found in re.finditer(_PATH_STEP, text):
+        if found.start() != end:
+            break
+        kind, end = found.lastgroup, found.end()
+        path += (readers.get(kind, str)(found.group(kind)),)
     return path, end
 
 
@@ -8759,10 +8722,7 @@ def format_path(path):
 
 def edit_command(edits, config_path=None):
     """Return the shell command that makes some Edits in the config file."""
-    import shlex
-    words = ["config", "--write"]
-    if config_path is not None:
-        words += ["--config", config_path]
+    words = []
     for path, value in edits:
         if value is REMOVED:
             words += ["--unset", format_path(path)]
@@ -8770,7 +8730,7 @@ def edit_command(edits, config_path=None):
         if not isinstance(value, str) or parse_value(value) != value:
             value = json.dumps(value)
         words += ["--set", format_path(path) + "=" + value]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    return _write_command(config_path, words)
 
 
 def parse_assignment(text):
@@ -8793,14 +8753,10 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
     where a path leads nowhere or into an $include, or the result has a new error.
     """
-    def removes_item(edit):                          # a step apart: nothing takes its place
-        return edit.value is REMOVED and isinstance(edit.path[-1], int)
+    def revise(config):
+        return apply_edits(config, edits)
 
-    steps = []
-    for _, run in itertools.groupby(edits, removes_item):
-        batch = list(run)
-        steps.append(lambda config, batch=batch: apply_edits(config, batch))
-    old, new = revised_text(settings, steps, console)
+    old, new = revised_text(settings, [revise], console)
     _deliver_text(settings.path, old, new, console, show_diff, write)
 
 
@@ -8811,13 +8767,13 @@ def revised_text(settings, steps, console):
     `save_edits` does; of a key that is new and unknown it warns.
     """
     old = settings.sources.get(settings.path)
+    if old is None and settings.issues:
+        raise issue_error(settings.issues)           # the file cannot be read
     text = "{}\n" if old is None else old
     try:
         value = before = json5_tree(text).value
     except Json5Error:
-        value = None
-    if value is None or (old is None and settings.issues):
-        raise issue_error(settings.issues)           # the file cannot be read
+        raise issue_error(settings.issues)
     console.hide(secret_texts(before))
     for step in steps:
         old_value, wanted = value, step(value)
@@ -8835,17 +8791,28 @@ def revised_text(settings, steps, console):
 
 
 def _new_faults(settings, before, after):
-    """Return the Faults of the file's value `after` that it had not `before`."""
-    def found(value):
+    """Return the Faults of the file's value `after` that it had not `before`; files included."""
+    _, env = settings.layers[0]
+
+    def faults_of(value):
+        try:
+            value = include_files(value, settings.path or "openclaw.json", env)
+        except ConfigError:
+            if not settings.issues:                  # else it may have been so before
+                raise
         return schema_faults(_substitute(value, settings.variables))
 
     def words(fault):                                # without indices, which a removal moves
-        return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
+        names = [key for key in fault.path if isinstance(key, str)]
+        return (fault.problem, *names)
 
-    faults = found(after)
-    known = collections.Counter(map(words, found(before)))
-    known.subtract(map(words, faults))
-    return [fault for fault in faults if known[words(fault)] < 0]
+    known = collections.Counter(map(words, faults_of(before)))
+    new = []
+    for fault in faults_of(after):
+        known[words(fault)] -= 1
+        if known[words(fault)] < 0:
+            new.append(fault)
+    return new
 
 
 def _deliver_text(path, old, new, console, show_diff, write):
@@ -8872,39 +8839,27 @@ def _deliver_text(path, old, new, console, show_diff, write):
 
 def _check_config(options, env, console):
     settings = read_settings(options.config, env)
+    kinds = (("error", settings.issues), ("warning", settings.warnings))
     if options.json:
-        console.out_json({
-            "valid": not settings.issues,
-            "issues": [_issue_json(issue) for issue in settings.issues],
-            "warnings": [_issue_json(issue) for issue in settings.warnings],
-        })
-    else:
-        _print_issues("error", settings.issues, console)
-        _print_issues("warning", settings.warnings, console)
+        issues, warnings = [[_issue_json(issue) for issue in issues] for _, issues in kinds]
+        console.out_json({"valid": not issues, "issues": issues, "warnings": warnings})
+        return 3 if issues else 0
+    for kind, issues in kinds:
+        for issue in issues:
+            place = dotted(issue.path) + ": " if issue.path else ""
+            console.err("%s: %s: %s%s" % (kind, issue_place(issue), place, issue.message))
     if settings.issues:
         return 3
-    if not options.json:
-        verdict = "valid"
-        if not settings.exists:
-            verdict = "no such file; an empty config is valid"
-        console.out("%s: %s" % (settings.path, verdict))
+    verdict = "valid" if settings.exists else "no such file; an empty config is valid"
+    console.out("%s: %s" % (settings.path, verdict))
     return 0
 
 
-def _print_issues(kind, issues, console):
-    for issue in issues:
-        words = issue.message
-        if issue.path:
-            words = "%s: %s" % (dotted(issue.path), words)
-        console.err("%s: %s: %s" % (kind, issue_place(issue), words))
-
-
 def _issue_json(issue):
-    found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
+    found = {"path": dotted(issue.path), "message": issue.message}
     for name in ("file", "line", "column"):
-        value = getattr(issue, name)
-        if value is not None:
-            found[name] = value
+        if getattr(issue, name) is not None:
+            found[name] = getattr(issue, name)
     return found
 
 
