@@ -326,8 +326,7 @@ class Secret(str):
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
 _PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # stand-ins of the documentation are no secrets
-# What various languages leave unquoted in a URL.
-_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")
+_URL_SAFE = ("~", "~/", "~!'()*")    # what various languages leave unquoted in a URL beside -._
 
 
 def spellings(secret):
@@ -337,6 +336,7 @@ def spellings(secret):
     these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
     """
     import binascii
+    from urllib.parse import quote
     found = set()
     for text in {str(secret)}.union(secret.split(None, 1)[-1:]):
         if len(text) < _SHORTEST_SECRET or text in _PUBLIC_KEYS:
@@ -345,7 +345,7 @@ def spellings(secret):
         found.update(_in_json(text))
         data = text.encode("utf-8", "surrogatepass")
         for safe in _URL_SAFE:
-            url = _url_quoted(data, safe)
+            url = quote(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
         for before in range(3):                      # bytes of other text in its first three
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
@@ -357,17 +357,6 @@ def spellings(secret):
 
 def _in_json(text):
     return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
-
-
-def _url_quoted(data, safe):
-    pieces = []
-    for byte in data:
-        char = chr(byte)
-        if byte in safe or (byte < 128 and char.isalnum()):
-            pieces.append(char)
-        else:
-            pieces.append("%%%02X" % byte)
-    return "".join(pieces)
 
 
 def redact(text, secrets):
@@ -391,7 +380,7 @@ def redact_value(value, secrets):
     if isinstance(value, dict):
         return {redact_known(name, secrets): redact_value(item, secrets)
                 for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [redact_value(item, secrets) for item in value]
     return value
 
@@ -400,14 +389,11 @@ def begun_secret(text, secrets):
     """Return how many characters at the end of a text begin a secret that they do not complete."""
     most = 0
     for secret in secrets:
-        start = text.find(secret[:8], max(0, len(text) - len(secret) + 1))
+        start = text.find(secret[0], max(0, len(text) - len(secret) + 1))
         while start >= 0 and not secret.startswith(text[start:]):
-            start = text.find(secret[:8], start + 1)
+            start = text.find(secret[0], start + 1)
         if start >= 0:
             most = max(most, len(text) - start)
-        for size in range(most + 1, min(8, len(secret))):    # shorter than what was looked for
-            if text.endswith(secret[:size]):
-                most = size
     return most
 
 
@@ -441,13 +427,6 @@ def _escape(match):
     if code < 256:
         return "\\x%02x" % code
     return "\\u%04x" % code
-
-
-def escaped_json(text):
-    """Return JSON text with what `visible` would change as escapes of JSON, the value the same."""
-    if text.replace("\n", "").isprintable():
-        return text
-    return re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
 
 
 # ----------------------------------------------------------------------------
@@ -3464,7 +3443,6 @@ class EventDecoder(object):
 
     def __init__(self):
         self._rest = bytearray()
-        self._started = False
         self._after_cr = False
 
     def feed(self, data):
@@ -3481,10 +3459,6 @@ class EventDecoder(object):
         self._rest += blocks.pop()
         if len(self._rest) > EVENT_LIMIT:
             raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
-        if blocks and not self._started:
-            self._started = True
-            if blocks[0].startswith(b"\xef\xbb\xbf"):
-                blocks[0] = blocks[0][3:]
         events = []
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
@@ -3495,12 +3469,9 @@ class EventDecoder(object):
 
     def _line_feeds(self, data):
         """Return `data` with each line end made a line feed; a CRLF may be cut in two."""
-        if self._after_cr and data:
-            self._after_cr = False
-            if data[:1] == b"\n":
-                data = data[1:]
-        if data:
-            self._after_cr = data.endswith(b"\r")
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
@@ -3524,7 +3495,7 @@ def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
     Reads the choice with index 0: its `delta` or `message`, `reasoning` or
-    `reasoning_content`, the legacy `function_call`. With `full` the object
+    `reasoning_content`. With `full` the object
     itself is kept in `extra`, its log probabilities and other choices with it.
     """
     choice = {}
@@ -3535,27 +3506,23 @@ def decode_delta(payload, full=False):
     piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    content, calls, finish_reason = piece.get("content"), (), choice.get("finish_reason")
-    reasoning = piece.get("reasoning") or piece.get("reasoning_content")
-    if not isinstance(content, str):
-        content = _joined_parts(content)
-    if not isinstance(reasoning, str):
-        reasoning = ""
-    if "tool_calls" in piece or "function_call" in piece:
-        calls = _call_pieces(piece)
-    if not isinstance(finish_reason, str):
-        finish_reason = None
+    calls = piece.get("tool_calls") or ()
+    if not isinstance(calls, list):
+        calls = ()
     usage, extra = decode_usage(payload.get("usage")), None
-    if usage is not None:
-        extra = {"usage": payload["usage"]}
     if full:
         extra = payload
-    answer_id, model = payload.get("id"), payload.get("model")
-    if not isinstance(answer_id, str):
-        answer_id = None
-    if not isinstance(model, str):
-        model = None
-    return Delta(content, reasoning, calls, finish_reason, usage, answer_id, model, extra)
+    elif usage is not None:
+        extra = {"usage": payload["usage"]}
+    return Delta(
+        _text_or_none(piece.get("content")) or "",
+        _text_or_none(piece.get("reasoning") or piece.get("reasoning_content")) or "",
+        calls,
+        _text_or_none(choice.get("finish_reason")),
+        usage,
+        _text_or_none(payload.get("id")),
+        _text_or_none(payload.get("model")),
+        extra)
 
 
 def choices_of(payload):
@@ -3566,27 +3533,10 @@ def choices_of(payload):
     return [choice for choice in choices if isinstance(choice, dict)]
 
 
-def _call_pieces(piece):
-    """Return the objects among a delta's tool_calls; a legacy function_call counts as one."""
-    calls = piece.get("tool_calls")
-    if not calls and isinstance(piece.get("function_call"), dict):
-        calls = [{"index": 0, "function": piece["function_call"]}]
-    if not isinstance(calls, list):
-        return ()
-    return [call for call in calls if isinstance(call, dict)]
-
-
 def _text_or_none(value):
     if isinstance(value, str):
         return value
     return None
-
-
-def _joined_parts(content):
-    if not isinstance(content, list):
-        return ""
-    texts = [part.get("text") for part in content if isinstance(part, dict)]
-    return "".join(text for text in texts if isinstance(text, str))
 
 
 def decode_usage(usage):
@@ -3609,16 +3559,13 @@ class _Text(object):
     def add(self, piece):
         self._pieces.append(piece)
         if len(self._pieces) == 1000:
-            self._fold()
+            self.whole()
 
-    def _fold(self):
+    def whole(self):
         text, self._text = self._text, None          # CPython lengthens what has one reference
         text += "".join(self._pieces)
         self._text, self._pieces = text, []
-
-    def whole(self):
-        self._fold()
-        return self._text
+        return text
 
 
 class Assembler(object):
@@ -3630,27 +3577,22 @@ class Assembler(object):
     def __init__(self):
         self._content, self._reasoning = _Text(), _Text()
         self._calls = []                             # [id, name, _Text of the arguments]
-        self._slots = {}                             # index of a call -> its place in _calls
+        self._calls_by_index = {}                    # the latest of each index
         self._id = self._model = self._finish_reason = self._usage = None
         self._extra, self._others = {}, {}
 
     def add(self, delta):
         """Take one Delta."""
         content, reasoning, calls, finish_reason, usage, answer_id, model, extra = delta
-        if content:
-            self._content.add(content)
-        if reasoning:
-            self._reasoning.add(reasoning)
+        self._content.add(content)
+        self._reasoning.add(reasoning)
         for position, piece in enumerate(calls):
-            self._add_call(position, piece)
-        if answer_id is not None:
-            self._id = answer_id
-        if model is not None:
-            self._model = model
-        if finish_reason is not None:
-            self._finish_reason = finish_reason
-        if usage is not None:
-            self._usage = usage
+            if isinstance(piece, dict):
+                self._add_call(position, piece)
+        self._id = answer_id or self._id
+        self._model = model or self._model
+        self._finish_reason = finish_reason or self._finish_reason
+        self._usage = usage or self._usage
         if extra is not None:
             self._add_extra(extra)
 
@@ -3658,25 +3600,15 @@ class Assembler(object):
         index = piece.get("index")
         if not isinstance(index, int):
             index = position
-        call_id = _text_or_none(piece.get("id"))
-        call = None
-        if index in self._slots:
-            call = self._calls[self._slots[index]]
+        call_id, function = _text_or_none(piece.get("id")), piece.get("function")
+        call = self._calls_by_index.get(index)
         if call is None or (call_id and call[0] and call_id != call[0]):
-            call = [None, "", _Text()]
-            self._slots[index] = len(self._calls)
+            call = self._calls_by_index[index] = [None, "", _Text()]
             self._calls.append(call)
             _check_parts(self._calls, "tool calls")
         call[0] = call_id or call[0]
-        function = piece.get("function")
-        if not isinstance(function, dict):
-            return
-        name, arguments = function.get("name"), function.get("arguments") or ""
-        if isinstance(name, str) and not call[1]:
-            call[1] = name
-        if not isinstance(arguments, str):           # some servers send the object itself
-            arguments = json.dumps(arguments)
-        call[2].add(arguments)
+        call[1] = call[1] or _text_or_none(_get(function, "name")) or ""
+        call[2].add(_text_or_none(_get(function, "arguments")) or "")
 
     def _add_extra(self, payload):
         if isinstance(payload.get("usage"), dict):
@@ -3702,14 +3634,18 @@ class Assembler(object):
         for call_id, name, arguments in self._calls:
             function = {"name": name, "arguments": arguments.whole()}
             calls.append({"id": call_id, "type": "function", "function": function})
-        extra = dict(self._extra)
-        if self._others:
-            extra["choices"] = [_other_choice(*other) for other in sorted(self._others.items())]
-        return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(), calls,
-                      self._finish_reason, self._usage, dict(_NO_TIMINGS, **timings or {}), extra)
+        extra, others = dict(self._extra), []
+        for index, assembler in sorted(self._others.items()):
+            other = assembler.answer()
+            choice = _picked(other._asdict(), _OTHER_CHOICE)
+            others.append(dict(choice, index=index, **other.extra))
+        if others:
+            extra["choices"] = others
+        return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(),
+                      calls, self._finish_reason, self._usage, timings, extra)
 
 
-_NO_TIMINGS = {"first_token_s": None, "last_token_s": None, "total_s": None}
+_OTHER_CHOICE = ("content", "reasoning", "tool_calls", "finish_reason")      # what is kept of it
 
 
 def _check_parts(parts, what):
@@ -3718,30 +3654,15 @@ def _check_parts(parts, what):
                           "look at what answers at the base URL", "answer-broken")
 
 
-def _other_choice(index, assembler):
-    """Return a further choice as `chat --json` prints it."""
-    answer = assembler.answer()
-    choice = {"index": index}
-    for name in ("content", "reasoning", "tool_calls", "finish_reason"):
-        choice[name] = getattr(answer, name)
-    return dict(choice, **answer.extra)
-
-
 # An event shorter than this is safe for the plain decoder: no number in it is long enough to cost
 # anything. Only longer ones need the slower guard of `json_number`.
 _SHORT_EVENT = 4000
-_decode_json = json.JSONDecoder().raw_decode
 
 
 def loads_event(text):
     """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
     if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
-        try:
-            value, end = _decode_json(text)
-            if end == len(text):
-                return value
-        except ValueError:
-            pass                                     # blanks before it, perhaps
+        return json.loads(text)
     return loads_untrusted(text)
 
 
@@ -3763,18 +3684,12 @@ def loads_untrusted(text):
     return value
 
 
-def is_deep(value):
-    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep."""
-    level = [value]
-    for _ in range(JSON_DEPTH):
-        inner = []
-        for container in level:
-            if isinstance(container, dict):
-                inner += container.values()
-            elif isinstance(container, list):
-                inner += container
-        level = [item for item in inner if isinstance(item, (dict, list))]
-    return bool(level)
+def is_deep(value, levels=JSON_DEPTH):
+    """Tell whether a JSON value is nested more than so many levels deep."""
+    if isinstance(value, dict):
+        value = value.values()
+    inner = [item for item in value if isinstance(item, (dict, list))]
+    return bool(inner) and (levels == 1 or any(is_deep(item, levels - 1) for item in inner))
 
 
 # ----------------------------------------------------------------------------
@@ -3817,24 +3732,17 @@ class _Wire(io.RawIOBase):
 
     def __init__(self, sock, silence_s, deadline, before_wait=None):
         super(_Wire, self).__init__()
-        self.sock, self.silence_s, self.before_wait = sock, silence_s, before_wait
-        self.deadline = deadline
-        if deadline is None:
-            self.deadline = math.inf
-        self._begin_silence()
-
-    def _begin_silence(self):
-        self._since = time.monotonic()
-        self._until = self._since + self.silence_s
-        self._moved = self._alive = False
+        self.sock, self.silence_s, self.deadline = sock, silence_s, deadline
+        self.before_wait = before_wait
+        self.progress()
 
     def progress(self):
         """Take note that the other side has got on: its time starts anew with the next wait."""
-        self._moved = True
+        self._until = self._latest = None
 
     def keep_alive(self):
         """Take note of a sign of life without progress: it prolongs the wait, but not for ever."""
-        self._alive = True
+        self._until = None
 
     def readable(self):
         return True
@@ -3842,12 +3750,11 @@ class _Wire(io.RawIOBase):
     def readinto(self, buffer):
         if self.before_wait is not None:
             self.before_wait()
-        if self._moved:
-            self._begin_silence()
-        elif self._alive:
-            self._alive = False
-            longest_s = LIFE_FACTOR * self.silence_s
-            self._until = min(time.monotonic() + self.silence_s, self._since + longest_s)
+        now = time.monotonic()
+        if self._latest is None:
+            self._latest = now + LIFE_FACTOR * self.silence_s
+        if self._until is None:
+            self._until = min(now + self.silence_s, self._latest)
         self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
         return self.sock.recv_into(buffer)
 
@@ -3865,8 +3772,6 @@ class _Wire(io.RawIOBase):
 
 def _patience(silence_s, deadline):
     """Return the seconds to wait now. Raises socket.timeout when the deadline has passed."""
-    if deadline is None:
-        return silence_s
     left = deadline - time.monotonic()
     if left <= 0:
         import socket
@@ -3879,7 +3784,7 @@ class Exchange(object):
 
     Never follows a redirect, never waits past its Route, and raises ServerError
     (or ConfigError for an unusable CA file) whatever the other side does.
-    `phase` is a code of PHASES, `seconds` holds when it was connected and when the
+    `phase` is a code of PHASES, `limit` the most bytes of a body, `seconds` holds when it was connected and when the
     answer began. `before_wait` is called before each wait; what it raises goes up as it is.
     """
 
@@ -3889,11 +3794,11 @@ class Exchange(object):
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
-        sent = list(headers.values()) + list(self._to_proxy.values())
-        secrets = [value for value in sent if isinstance(value, Secret)]
+        sent = itertools.chain(headers.values(), self._to_proxy.values())
+        secrets = filter(lambda value: isinstance(value, Secret), sent)
         self.secrets = [text for secret in secrets for text in spellings(secret)]
-        self.phase, self.seconds = "resolve", {}
-        self._started, self._deadline = time.monotonic(), None
+        self.phase, self.limit, self.seconds = "resolve", STREAM_LIMIT, {}
+        self._started, self._deadline = time.monotonic(), math.inf
         if route.total_s is not None:
             self._deadline = self._started + route.total_s
         try:
@@ -3985,42 +3890,29 @@ class Exchange(object):
         """Return the names that the server's trusted certificate is for; [] if unknown."""
         if self.proxy:
             return []
-        context = tls_context(self.route)
-        context.check_hostname = False
-        patience_s = self.route.connect_s
         try:
-            with _connect_first(_addresses(self.target.host, self.target.port, patience_s),
-                                patience_s, None) as sock:
-                sock.settimeout(patience_s)
-                with context.wrap_socket(sock, server_hostname=self.target.host) as tls:
-                    return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
+            context = tls_context(self.route)
+            context.check_hostname = False
+            with _opened(self.target, self.route.connect_s, context) as tls:
+                return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
         except OSError:
             return []
 
     def _request_target(self):
-        path = self.target.path or "/"
-        if any(ord(char) > 126 for char in path):
-            from urllib.parse import quote
-            path = quote(path, safe="/%?=&+,;:@!$'()*~")
+        from urllib.parse import quote
+        path = quote(self.target.path or "/", safe="/%?=&+,;:@!$'()*~[]|")
         if self.proxy and self.target.scheme == "http":
             return "http://%s:%d%s" % (_bracketed(self._host), self.target.port, path)
         return path
 
     def chunks(self):
-        """Yield the body's bytes as they come, gzip or deflate undone. Raises ServerError."""
-        inflate = None
-        coding = self.headers.get("Content-Encoding") or "identity"
-        if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
-            import zlib
-            inflate = zlib.decompressobj(47)         # either format, told apart by its header
-        got, expected, most = 0, math.inf, 65536     # read1 of older Pythons does not count down
+        """Yield the body's bytes as they come. Raises ServerError, past `limit` bytes too."""
+        got, expected = 0, math.inf                  # read1 of older Pythons does not count down
         if self.response.length is not None:
-            expected = min(self.response.length, sys.maxsize)
+            expected = self.response.length
         while got < expected:
-            if expected - got < most:
-                most = expected - got
             try:
-                data = self.response.read1(most)
+                data = self.response.read1(min(65536, expected - got))
             except ValueError:                       # older Pythons, at a chunk of negative size
                 raise self._broken("its chunks are damaged")
             except BaseException as error:
@@ -4030,34 +3922,14 @@ class Exchange(object):
                     raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
                 return
             got += len(data)
-            if inflate is None:
-                yield data
-            else:
-                for plain in self._inflated(inflate, data):
-                    yield plain
-
-    def _inflated(self, inflate, data):
-        import zlib
-        while data:
-            try:
-                plain = inflate.decompress(data, 1 << 20)
-            except zlib.error:
-                raise self._broken("its gzip coding is damaged")
-            data = inflate.unconsumed_tail
-            yield plain
-
-    def read(self, limit, chunks=None):
-        """Return the whole body, or what is left of it. Raises ServerError past `limit` bytes."""
-        body = bytearray()                           # a list of chunks takes many times their size
-        for data in chunks or self.chunks():
-            body += data
-            if len(body) > limit:
-                raise error_for("answer-too-large", url=self.url, limit=limit)
-        return bytes(body)
+            if got > self.limit:
+                raise error_for("answer-too-large", url=self.url, limit=self.limit)
+            yield data
 
     def reply(self, limit):
-        """Return the whole answer as a Reply. Raises as `read` does."""
-        body = self.read(limit)
+        """Return the whole answer as a Reply. Raises ServerError, past `limit` bytes too."""
+        self.limit = limit
+        body = _all_bytes(self.chunks())
         return Reply(self.status, self.reason, self.headers, body, self.proxy, self.secrets)
 
     def _broken(self, detail):
@@ -4079,20 +3951,25 @@ class Exchange(object):
         ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
-        if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
+        if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
             return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.BadStatusLine):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
             return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
-        if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.HTTPException):
             words = excerpt(self.redact(str(error)), 80) or type(error).__name__
             return self._broken("it is not valid HTTP: " + words)
         if isinstance(error, OSError):
             return error_for("unreachable", detail=error.strerror or str(error), **facts)
         return error
+
+
+def _all_bytes(chunks):
+    body = bytearray()                               # a list of chunks takes many times their size
+    for data in chunks:
+        body += data
+    return bytes(body)
 
 
 def _ascii_host(host):
@@ -4118,8 +3995,6 @@ def _all_headers(headers, body):
 def _addresses(host, port, patience_s):
     """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
     import socket
-    if is_loopback(host) or re.match(r"[0-9.]+\Z", host) or ":" in host:
-        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     import threading
     outcome = []
 
@@ -4129,8 +4004,7 @@ def _addresses(host, port, patience_s):
         except Exception as error:                   # carried over to the thread that asked
             outcome.append(error)
 
-    thread = threading.Thread(target=look_up)
-    thread.daemon = True
+    thread = threading.Thread(target=look_up, daemon=True)
     thread.start()
     thread.join(patience_s)
     if not outcome:
@@ -4140,16 +4014,16 @@ def _addresses(host, port, patience_s):
     return outcome[0]
 
 
-def _connect_first(addresses, connect_s, deadline):
+def _connect_first(addresses, connect_s, deadline=math.inf):
     """Return a socket connected to the first address that takes it; each has its share of time."""
     import socket
-    until = time.monotonic() + connect_s
+    until = min(deadline, time.monotonic() + connect_s)
     failure = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        share = max(0.0, until - time.monotonic()) / (len(addresses) - position)
+        share = (until - time.monotonic()) / (len(addresses) - position)
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(max(0.05, _patience(share, deadline)))
+            sock.settimeout(max(0.05, share))
             sock.connect(address)
             return sock
         except BaseException as error:
@@ -4158,7 +4032,17 @@ def _connect_first(addresses, connect_s, deadline):
                 raise
             if failure is None or isinstance(failure, ConnectionRefusedError):
                 failure = error                      # silence says more than a refusal
-    raise failure or socket.gaierror("no address")
+    raise failure
+
+
+def _opened(target, patience_s, context=None):
+    """Return a socket connected to a host, in TLS with a context. Raises OSError."""
+    addresses = _addresses(target.host, target.port, patience_s)
+    sock = _connect_first(addresses, patience_s)
+    sock.settimeout(patience_s)
+    if context is not None:
+        sock = context.wrap_socket(sock, server_hostname=target.host)
+    return sock
 
 
 def tls_context(route):
@@ -4194,7 +4078,7 @@ def answers_at(host, port, patience_s):
     import socket
     try:
         addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-        _connect_first(addresses, patience_s, None).close()
+        _connect_first(addresses, patience_s).close()
         return True
     except OSError:
         return False
@@ -4236,8 +4120,7 @@ def _lingers(port):
 def greeting(target, patience_s):
     """Return what a server says before it is asked: nothing, where it speaks HTTP."""
     try:
-        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
-            sock.settimeout(patience_s)
+        with _opened(target, patience_s) as sock:
             return sock.recv(64)
     except OSError:
         return b""
@@ -4249,11 +4132,8 @@ def peer_certificate(target, patience_s):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        addresses = _addresses(target.host, target.port, patience_s)
-        with _connect_first(addresses, patience_s, None) as sock:
-            sock.settimeout(patience_s)
-            with context.wrap_socket(sock, server_hostname=target.host) as tls:
-                return tls.getpeercert(True) or b""
+        with _opened(target, patience_s, context) as tls:
+            return tls.getpeercert(True) or b""
     except OSError:
         return b""
 
@@ -4944,33 +4824,25 @@ def list_everywhere(providers, timeout_s=None):
 
 
 def in_parallel(function, calls):
-    """Return [function(*call) for call in calls], all at once; one call stays in this thread.
+    """Return [function(*call) for call in calls], all at once.
 
-    At most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
+    In at most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
     Raises what the first of the failed calls raised.
     """
-    if len(calls) == 1:
-        return [function(*calls[0])]
     import threading
     outcomes = [None] * len(calls)
-    waiting = iter(enumerate(calls))
-    lock = threading.Lock()
 
-    def work():
-        while True:
-            with lock:
-                number, call = next(waiting, (None, None))
-            if number is None:
-                return
+    def work(first):
+        for number in range(first, len(calls), _MOST_THREADS):
             try:
-                outcomes[number] = function(*call), None
+                outcomes[number] = function(*calls[number]), None
             except BaseException as error:           # carried over to the thread that asked
                 outcomes[number] = None, error
 
-    threads = [threading.Thread(target=work) for _ in calls[:256]]
-    for thread in threads:
-        thread.daemon = True
-        thread.start()
+    threads = []
+    for first in range(min(len(calls), _MOST_THREADS)):
+        threads.append(threading.Thread(target=work, args=(first,), daemon=True))
+        threads[-1].start()
     for thread in threads:
         while thread.is_alive():
             thread.join(0.5)                         # for ever would hold Ctrl-C up on Windows
@@ -4978,6 +4850,9 @@ def in_parallel(function, calls):
         if error is not None:
             raise error
     return [value for value, _ in outcomes]
+
+
+_MOST_THREADS = 256
 
 
 def find_model(provider, reference=None, timeout_s=None):
@@ -5148,7 +5023,8 @@ def collect_answer(deltas, show=None):
     The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
     """
     started = time.monotonic()
-    assembler, timings = Assembler(), dict(_NO_TIMINGS)
+    assembler = Assembler()
+    timings = dict.fromkeys(("first_token_s", "last_token_s", "total_s"))
     try:
         for delta in deltas:
             if delta.content or delta.reasoning or delta.tool_calls:
@@ -5159,12 +5035,11 @@ def collect_answer(deltas, show=None):
             if show is not None:
                 show(delta)
     except BaseException as error:
-        timings["total_s"] = time.monotonic() - started
         error.partial = assembler.answer(timings)
         raise
-    finally:
+    finally:                                         # what `partial` holds, too
+        timings["total_s"] = time.monotonic() - started
         deltas.close()                               # at once, also where nothing counts references
-    timings["total_s"] = time.monotonic() - started
     return assembler.answer(timings)
 
 
@@ -5189,13 +5064,6 @@ class Observed(object):
         if self.first_piece_s is None:
             self.first_piece_s = elapsed_s
 
-    def note_payload(self, payload):
-        for choice in choices_of(payload):
-            piece = choice.get("delta") or choice.get("message")
-            for name in ("reasoning", "reasoning_content"):
-                if _get(piece, name):
-                    self.reasoning_field = name
-
 
 def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
     """POST a shaped body and yield the answer's Deltas. Raises ServerError, KeyRefused.
@@ -5212,10 +5080,10 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
                   total_s, limit_words(provider, timeout_s))
     data, headers = encode_body(body), request_headers(provider, model)
     full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
+    observed = observed or Observed()
     with Exchange("POST", url, headers, data, route, before_wait) as exchange:
-        if observed is not None:
-            observed.connect_s = exchange.seconds["connect"]
-            observed.headers_s = exchange.seconds["headers"]
+        observed.connect_s = exchange.seconds["connect"]
+        observed.headers_s = exchange.seconds["headers"]
         if exchange.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
         yield from read_answer(exchange, provider, model, observed, full)
@@ -5230,36 +5098,25 @@ def encode_body(body):
                          "leave NaN and Infinity out")
 
 
-def read_answer(exchange, provider, model, observed=None, full=False):
+def read_answer(exchange, provider, model, observed, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
     exchange.phase = "first"
-    blank = 0
     for first in chunks:
         if first.strip():
             break
         exchange.keep_alive()
-        blank += len(first)
-        if blank > EVENT_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=EVENT_LIMIT)
     else:
         raise error_for("stream-broken", url=exchange.url, detail="the answer is empty")
     chunks = itertools.chain((first,), chunks)
-    if observed is not None:
-        chunks = _noted_pieces(chunks, exchange, observed)
     if first.lstrip()[:1] in (b"{", b"[", b"<"):
         return _read_whole(exchange, chunks, provider, model, full)
     return _read_events(exchange, chunks, provider, model, observed, full)
 
 
-def _noted_pieces(chunks, exchange, observed):
-    for data in chunks:
-        observed.note_piece(exchange.elapsed())
-        yield data
-
-
 def _read_whole(exchange, chunks, provider, model, full):
-    text = exchange.read(ANSWER_LIMIT, chunks)
+    exchange.limit = ANSWER_LIMIT
+    text = _all_bytes(chunks)
     try:
         payload = loads_untrusted(text.decode("utf-8", "replace"))
     except ValueError:
@@ -5273,15 +5130,18 @@ def _read_whole(exchange, chunks, provider, model, full):
     yield decode_delta(payload, full)
 
 
+def _reasoning_field(payload):
+    for choice in choices_of(payload):
+        for name in ("reasoning", "reasoning_content"):
+            if _get(choice, "delta", name):
+                return name
+
+
 def _read_events(exchange, chunks, provider, model, observed, full):
     decoder = EventDecoder()
-    finished, size = False, 0
-    if observed is not None:
-        observed.framed = True
+    finished, observed.framed = False, True
     for data in chunks:
-        size += len(data)
-        if size > STREAM_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=STREAM_LIMIT)
+        observed.note_piece(exchange.elapsed())
         try:
             events = decoder.feed(data)
         except ValueError as error:
@@ -5291,11 +5151,9 @@ def _read_events(exchange, chunks, provider, model, observed, full):
         elif b"\n" in data:                          # a comment, or a line of an event
             exchange.keep_alive()
         for kind, text in events:
-            if observed is not None:
-                observed.events += 1
+            observed.events += 1
             if text == "[DONE]":
-                if observed is not None:
-                    observed.done = True
+                observed.done = True
                 return
             try:
                 payload = loads_event(text)
@@ -5307,9 +5165,9 @@ def _read_events(exchange, chunks, provider, model, observed, full):
                 raise _error_inside(exchange, data, payload, provider, model)
             if not isinstance(payload, dict):
                 continue
-            if observed is not None:
-                observed.note_payload(payload)
             delta = decode_delta(payload, full)
+            if delta.reasoning:
+                observed.reasoning_field = _reasoning_field(payload)
             finished = finished or delta.finish_reason is not None
             yield delta
     if not finished:
@@ -7487,7 +7345,8 @@ class Console(object):
             text = "".join(itertools.islice(pieces, 5000))
             if not text:
                 return self.write(self.stdout, "\n")
-            self.write(self.stdout, escaped_json(text))
+            text = re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
+            self.write(self.stdout, text)
 
     def out_exact(self, text):
         """Write to standard output what a program reads: only known secrets are changed."""
@@ -8290,7 +8149,7 @@ def answer_json(answer):
     if answer.usage is not None:
         usage = dict(usage or {}, **answer.usage._asdict())
     value["usage"] = usage
-    value["timings"] = {name: answer.timings[name] for name in ("first_token_s", "total_s")}
+    value["timings"] = _picked(answer.timings, ("first_token_s", "total_s"))
     value.update(extra)
     return value
 
