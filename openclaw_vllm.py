@@ -7313,13 +7313,9 @@ class Console(object):
         known = set(self.secrets).union(*map(spellings, texts))
         self.secrets = sorted(known, key=len, reverse=True)
 
-    def out(self, text):
-        """Write lines to standard output."""
-        self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
-
-    def out_line(self, text):
-        """Write one line to standard output, whatever the text holds."""
-        self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
+    def out(self, text, unsafe=UNSAFE):
+        """Write lines to standard output; one line with UNSAFE_LINE, whatever the text holds."""
+        self.write(self.stdout, visible(redact(text, self.secrets), unsafe) + "\n")
 
     def err(self, text):
         """Write lines about the run to standard error, at once; never fails."""
@@ -7332,14 +7328,11 @@ class Console(object):
             self.warned.append(text)
             self.err("warning: " + text)
 
-    def detail(self, text):
-        """Write a line to standard error with --verbose."""
-        if self.verbose:
-            self.err(text)
-
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
-        encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
+        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+        plain = encoding.lower() not in ("utf-8", "utf8")
+        encoder = json.JSONEncoder(indent=indent, ensure_ascii=plain)
         pieces = encoder.iterencode(redact_value(value, self.secrets))
         while True:                                  # in batches: all of it would double the memory
             text = "".join(itertools.islice(pieces, 5000))
@@ -7416,10 +7409,6 @@ class Console(object):
         self._attempt(self.stderr, self.stderr.flush)
 
 
-def _is_utf8(stream):
-    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
-
-
 def is_terminal(stream):
     """Tell whether a stream is a terminal."""
     try:
@@ -7494,13 +7483,11 @@ class _Display(object):
 
     def add(self, delta):
         """Take one Delta."""
-        if delta.reasoning:
-            self._collect("reasoning", delta.reasoning)
-        if delta.content:
-            self._collect("content", delta.content)
+        self._collect("reasoning", delta.reasoning)
+        self._collect("content", delta.content)
 
     def _collect(self, part, text):
-        if not self._shows[part]:
+        if not text or not self._shows[part]:
             return
         if part != self._part:
             self.flush()
@@ -7508,8 +7495,6 @@ class _Display(object):
                 self._close("reasoning")
             self._part = part
         self._pieces.append(text)
-        if len(self._pieces) == 1000:
-            self.flush()
 
     def flush(self):
         """Show what was collected, but for an end that may begin a secret."""
@@ -7559,23 +7544,19 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     env = dict(env)
     console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr, env)
     try:
-        try:
-            status = run(list(argv), env, console)
-        except Error as error:
-            console.report(error)
-            status = error.exit_status
+        status = run(list(argv), env, console)
         console.flush()
+        return status
     except KeyboardInterrupt:
         console.err("")
-        status = 130
+        return 130
     except ReaderGone:                               # it has what it wanted
         _abandon(console.stdout)
-        status = 0
+        return 0
     except OutputFailed as error:
         _abandon(console.stdout)
         console.err("error: cannot write to standard output: %s" % error)
-        status = 1
-    return status
+        return 1
 
 
 def _abandon(stream):
@@ -7587,26 +7568,29 @@ def _abandon(stream):
 
 
 def run(argv, env, console):
-    """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
+    """Parse the arguments, run the verb they name and return its exit status."""
     console.hide(_secret_variables(env))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
-    console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
-    verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    if verb is None:                                 # one parser is built, for the verb asked for
-        parser, act = _top_parser(console), _cmd_version
-    else:
-        parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
+    console.hide(re.findall(r":([^:@/]+)@", " ".join(proxies)))
+    verb = next((row for row in _VERBS if argv[:1] == [row[0]]), _NO_VERB)
+    name, add_options, act, summary = verb           # one parser is built, for the verb asked for
+    parser = _parser(console, name, summary)
+    add_options(parser)
     try:
-        options, unknown = parser.parse_known_args(argv)
+        options, unknown = parser.parse_known_args(argv[len(name) > 0:])
         if unknown:                                  # options by name only: a value may be a key
             names = [text.partition("=")[0] for text in unknown if text.startswith("-")]
             parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
-        if verb is None and not options.version:
+        if verb is _NO_VERB and not options.version:
             parser.error("name a verb, and name it first")
     except SystemExit as stop:
         return stop.code or 0
     console.verbose = options.verbose
-    return act(options, env, console)
+    try:
+        return act(options, env, console)
+    except Error as error:
+        console.report(error)
+        return error.exit_status
 
 
 def _cmd_version(options, env, console):
@@ -7634,7 +7618,7 @@ configuration, 4 the server, 5 the server refused the key, 130 interrupted
 """
 
 
-def _parser(console, prog, description, epilog=None):
+def _parser(console, name, summary):
     """Return an ArgumentParser that writes to the console and asks no terminal for its width."""
     import argparse
 
@@ -7648,31 +7632,26 @@ def _parser(console, prog, description, epilog=None):
     def formatter(prog):
         return argparse.RawDescriptionHelpFormatter(prog, width=report_width(console) - 2)
 
-    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
-                    allow_abbrev=False)
+    parser = Parser(prog="openclaw_vllm.py " + name, description=summary[0].upper() + summary[1:] + ".",
+                    formatter_class=formatter, allow_abbrev=False)
     parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=argparse.SUPPRESS)
     return parser
 
 
-def _top_parser(console):
-    """Return the parser for arguments that begin with no verb: help, the version, or a mistake."""
-    verbs = "\n".join("  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS)
-    description = "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs
-    parser = _parser(console, "openclaw_vllm.py", description, _EPILOG)
+def _add_version_options(parser):
+    """Make a parser that of arguments which begin with no verb: help, the version, or a mistake."""
+    parser.prog = "openclaw_vllm.py"
     parser.usage = "%(prog)s VERB [options]    (VERB --help lists its options)"
+    verbs = ["  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS]
+    parser.description += "\n\nverbs:\n" + "\n".join(verbs)
+    parser.epilog = _EPILOG
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("--verbose", action="store_true",
                         help="with --version: the digest of this file, and the Python")
     parser.add_argument("verb", metavar="VERB", nargs="?", choices=[row[0] for row in _VERBS])
-    return parser
 
 
-def _verb_parser(verb, console):
-    """Return the parser of one row of _VERBS."""
-    name, add_options, _, summary = verb
-    parser = _parser(console, "openclaw_vllm.py " + name, summary[0].upper() + summary[1:] + ".")
-    add_options(parser)
-    return parser
+_NO_VERB = ("", _add_version_options, _cmd_version, "OpenClaw's vLLM provider in one file")
 
 
 # Types of arguments; what they raise, argparse words as "argument --timeout: …".
@@ -7778,7 +7757,8 @@ def say_where_the_key_goes(console, provider):
     url, key, sent = provider.base_url, provider.request_key, "no key"
     if key is not None:
         sent = "the key of %s is sent to %s" % (key.source, origin(url))
-    console.detail("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
+    if console.verbose:
+        console.err("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
 
 
 def _secret_variables(variables):
@@ -7789,11 +7769,12 @@ def _secret_variables(variables):
 
 def hide_secrets(console, settings, provider):
     """Tell the console every key, token and header value in these settings, of any provider."""
-    console.hide(credential.key for credential in provider.credentials)
-    console.hide(provider.headers.values())
-    console.hide(provider.last_headers.values())
-    console.hide(_secret_variables(settings.variables))
-    console.hide(secret_texts(settings.config))
+    console.hide(itertools.chain(
+        [credential.key for credential in provider.credentials],
+        provider.headers.values(),
+        provider.last_headers.values(),
+        _secret_variables(settings.variables),
+        secret_texts(settings.config)))
 
 
 def _read_key(path, console):
@@ -7829,10 +7810,7 @@ def _option_file(option, path):
     try:
         if os.path.isfile(path):
             with open(path, "rb") as source:
-                data = source.read(ANSWER_LIMIT + 1)
-            if len(data) <= ANSWER_LIMIT:
-                return data
-            problem = "it is larger than %d bytes" % ANSWER_LIMIT
+                return source.read()
     except (OSError, ValueError) as error:           # a ValueError: a NUL in the path
         problem = getattr(error, "strerror", None) or error
     raise UsageError("%s %s cannot be read: %s" % (option, path, problem))
@@ -7888,7 +7866,7 @@ def _show_rows(rows, servers, options, console):
         console.out_json({"count": len(models), "models": models})
     elif options.plain:
         for model, _ in rows:
-            console.out_line(model.key)
+            console.out(model.key, UNSAFE_LINE)
     elif rows:
         for line in format_table(rows, servers, _columns(console), show):
             console.out(line)
@@ -8092,18 +8070,18 @@ def _ask(options, provider, model, body, console):
         console.warn(warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
+    failure = None
     try:
         answer = collect_answer(deltas, show.add)
     except (Error, KeyboardInterrupt) as stop:       # what came before it broke off is shown
-        show.end()
-        timings = stop.partial.timings
-        if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
-            console.out_json(answer_json(stop.partial))
-        raise
+        answer, failure = stop.partial, stop
     show.end()
-    if options.json:
+    begun = answer.timings["first_token_s"] is not None or answer.finish_reason
+    if options.json and (begun or failure is None):
         console.out_json(answer_json(answer))
-    else:
+    if failure is not None:
+        raise failure
+    if not options.json:
         for call in answer.tool_calls:
             line = "%s(%s)\n" % (call["function"]["name"], call["function"]["arguments"])
             console.write_answer(redact_known(line, console.secrets))
@@ -8168,7 +8146,6 @@ def _converse(options, provider, model, fields, messages, console):
     """Hold a conversation on the terminal until its end."""
     try:
         import readline                              # line editing and history of input()
-        readline.set_history_length(1000)
         readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
@@ -8188,27 +8165,30 @@ def _converse(options, provider, model, fields, messages, console):
         command, _, argument = text.partition(" ")
         if command in ("/exit", "/quit"):
             return 0
-        if command == "/help":
-            console.err(_CONVERSATION_HELP)
-        elif command == "/reset":
-            messages = [message for message in messages if message["role"] == "system"]
-            console.err("begun anew; the system message stays")
-        elif command == "/system" and argument:
-            messages = [{"role": "system", "content": argument}]
-            console.err("begun anew with that system message")
-        elif command == "/system":
-            messages = []
-            console.err("begun anew without a system message")
-        elif command == "/model":
-            try:
+        try:
+            if command == "/help":
+                console.err(_CONVERSATION_HELP)
+            elif command == "/reset":
+                messages = [message for message in messages if message["role"] == "system"]
+                console.err("begun anew; the system message stays")
+            elif command == "/system":
+                messages, words = [], "without a system message"
+                if argument:
+                    messages = [{"role": "system", "content": argument}]
+                    words = "with that system message"
+                console.err("begun anew " + words)
+            elif command == "/model":
                 model = find_model(provider, argument or None, options.timeout)
                 console.err("now %s" % model.key)
-            except Error as error:
-                console.report(error)
-        elif text:
-            if text.startswith("//"):
-                text = text[1:]
-            _take_turn(options, provider, model, fields, messages, text, console)
+            elif text:
+                text = re.sub("^//", "/", text)
+                asked = messages + [{"role": "user", "content": text}]
+                answer = _ask(options, provider, model, dict(fields, messages=asked), console)
+                messages = asked + [{"role": "assistant", "content": answer.content}]
+        except KeyboardInterrupt:
+            console.err("stopped; the conversation goes on without that turn")
+        except Error as error:
+            console.report(error)
 
 
 def read_turn(read_line):
@@ -8226,18 +8206,6 @@ def read_turn(read_line):
     while text.endswith("\\"):
         text = text[:-1] + "\n" + as_utf8(read_line("... "))
     return text
-
-
-def _take_turn(options, provider, model, fields, messages, text, console):
-    """Ask one thing of a conversation; `messages` grows only by a turn that was answered."""
-    asked = messages + [{"role": "user", "content": text}]
-    try:
-        answer = _ask(options, provider, model, dict(fields, messages=asked), console)
-        messages[:] = asked + [{"role": "assistant", "content": answer.content}]
-    except KeyboardInterrupt:
-        console.err("stopped; the conversation goes on without that turn")
-    except Error as error:
-        console.report(error)
 
 
 def _add_doctor_parser(verb):

@@ -3014,7 +3014,7 @@ def assemble(*payloads):
     assembler = vllm.Assembler()
     for payload in payloads:
         assembler.add(vllm.decode_delta(payload))
-    return assembler.answer()
+    return assembler.answer({})
 
 
 def call_piece(index=0, call_id=None, name=None, arguments=None):
