@@ -318,8 +318,6 @@ def error_for(cause, command=None, **facts):
 class Secret(str):
     """A text to send and never to show: its repr, and so every traceback, hides it."""
 
-    __slots__ = ()
-
     def __repr__(self):
         return "Secret('***')"
 
@@ -352,7 +350,7 @@ def spellings(secret):
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
     found.update(*map(_in_json, found.copy()))
-    return sorted(found, key=lambda text: (-len(text), text))
+    return sorted(found, key=len, reverse=True)
 
 
 def _in_json(text):
@@ -3446,9 +3444,12 @@ class EventDecoder(object):
         self._after_cr = False
 
     def feed(self, data):
-        """Return [(event type, text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr or b"\r" in data:
-            data = self._line_feeds(data)
+        """Return the texts of the events that `data` ends. Raises ValueError past EVENT_LIMIT."""
+        if self._after_cr or b"\r" in data:          # a CRLF may be cut in two
+            if self._after_cr and data.startswith(b"\n"):
+                data = data[1:]
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self._rest:
             searched = len(self._rest) - 1
             self._rest += data
@@ -3462,41 +3463,30 @@ class EventDecoder(object):
         events = []
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
-                events.append(("", block[6:].decode("utf-8", "replace")))
+                events.append(block[6:].decode("utf-8", "replace"))
             else:
-                events += _parse_event(block.decode("utf-8", "replace"))
+                events += _event_data(block.decode("utf-8", "replace"))
         return events
 
-    def _line_feeds(self, data):
-        """Return `data` with each line end made a line feed; a CRLF may be cut in two."""
-        if self._after_cr and data.startswith(b"\n"):
-            data = data[1:]
-        self._after_cr = data.endswith(b"\r")
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-
-def _parse_event(block):
-    """Return [(type, data)] of the lines of one event, [] when it carries no data."""
-    kind, data = "", []
+def _event_data(block):
+    """Return [data] of the lines of one event, [] when it carries none."""
+    data = []
     for line in block.split("\n"):
         field, _, value = line.partition(":")
-        if value.startswith(" "):
-            value = value[1:]
         if field == "data":
-            data.append(value)
-        elif field == "event":
-            kind = value
+            data.append(re.sub("^ ", "", value))
     if not data:
         return []
-    return [(kind, "\n".join(data))]
+    return ["\n".join(data)]
 
 
 def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
     Reads the choice with index 0: its `delta` or `message`, `reasoning` or
-    `reasoning_content`. With `full` the object
-    itself is kept in `extra`, its log probabilities and other choices with it.
+    `reasoning_content`. With `full` the object itself is kept in `extra`, its log
+    probabilities and other choices with it.
     """
     choice = {}
     for item in choices_of(payload):
@@ -3506,7 +3496,7 @@ def decode_delta(payload, full=False):
     piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    calls = piece.get("tool_calls") or ()
+    calls = piece.get("tool_calls")
     if not isinstance(calls, list):
         calls = ()
     usage, extra = decode_usage(payload.get("usage")), None
@@ -3554,7 +3544,8 @@ class _Text(object):
     """A text that grows by small pieces and takes little more memory than itself."""
 
     def __init__(self):
-        self._text, self._pieces = "", []
+        self._text = ""
+        self._pieces = []
 
     def add(self, piece):
         self._pieces.append(piece)
@@ -3564,7 +3555,8 @@ class _Text(object):
     def whole(self):
         text, self._text = self._text, None          # CPython lengthens what has one reference
         text += "".join(self._pieces)
-        self._text, self._pieces = text, []
+        self._text = text
+        self._pieces = []
         return text
 
 
@@ -3600,7 +3592,8 @@ class Assembler(object):
         index = piece.get("index")
         if not isinstance(index, int):
             index = position
-        call_id, function = _text_or_none(piece.get("id")), piece.get("function")
+        call_id = _text_or_none(piece.get("id"))
+        function = piece.get("function")
         call = self._calls_by_index.get(index)
         if call is None or (call_id and call[0] and call_id != call[0]):
             call = self._calls_by_index[index] = [None, "", _Text()]
@@ -3614,19 +3607,17 @@ class Assembler(object):
         if isinstance(payload.get("usage"), dict):
             self._extra["usage"] = payload["usage"]
         for choice in choices_of(payload):
-            index, logprobs = choice.get("index") or 0, choice.get("logprobs")
+            index = choice.get("index") or 0
+            logprobs = choice.get("logprobs")
             if index and isinstance(index, int):
                 other = self._others.setdefault(index, Assembler())
                 _check_parts(self._others, "choices")
                 other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
             elif isinstance(logprobs, dict):
-                self._add_logprobs(logprobs)
-
-    def _add_logprobs(self, logprobs):
-        kept = self._extra.setdefault("logprobs", {})
-        for name, items in logprobs.items():
-            if isinstance(items, list):
-                kept.setdefault(name, []).extend(items)
+                kept = self._extra.setdefault("logprobs", {})
+                for name, items in logprobs.items():
+                    if isinstance(items, list):
+                        kept.setdefault(name, []).extend(items)
 
     def answer(self, timings=None):
         """Return the Answer so far."""
@@ -3641,8 +3632,16 @@ class Assembler(object):
             others.append(dict(choice, index=index, **other.extra))
         if others:
             extra["choices"] = others
-        return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(),
-                      calls, self._finish_reason, self._usage, timings, extra)
+        return Answer(
+            self._id,
+            self._model,
+            self._content.whole(),
+            self._reasoning.whole(),
+            calls,
+            self._finish_reason,
+            self._usage,
+            timings,
+            extra)
 
 
 _OTHER_CHOICE = ("content", "reasoning", "tool_calls", "finish_reason")      # what is kept of it
@@ -3784,8 +3783,9 @@ class Exchange(object):
 
     Never follows a redirect, never waits past its Route, and raises ServerError
     (or ConfigError for an unusable CA file) whatever the other side does.
-    `phase` is a code of PHASES, `limit` the most bytes of a body, `seconds` holds when it was connected and when the
-    answer began. `before_wait` is called before each wait; what it raises goes up as it is.
+    `phase` is a code of PHASES, `limit` the most bytes of a body, `seconds` holds when it
+    was connected and when the answer began. `before_wait` is called before each wait; what
+    it raises goes up as it is.
     """
 
     def __init__(self, method, url, headers, body, route, before_wait=None):
@@ -3794,9 +3794,10 @@ class Exchange(object):
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
-        sent = itertools.chain(headers.values(), self._to_proxy.values())
-        secrets = filter(lambda value: isinstance(value, Secret), sent)
-        self.secrets = [text for secret in secrets for text in spellings(secret)]
+        self.secrets = []
+        for value in itertools.chain(headers.values(), self._to_proxy.values()):
+            if isinstance(value, Secret):
+                self.secrets += spellings(value)
         self.phase, self.limit, self.seconds = "resolve", STREAM_LIMIT, {}
         self._started, self._deadline = time.monotonic(), math.inf
         if route.total_s is not None:
@@ -3862,7 +3863,6 @@ class Exchange(object):
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)      # a peer may vanish
         if self.target.scheme == "https":
             if self.proxy:
                 self._tunnel()
@@ -3907,9 +3907,9 @@ class Exchange(object):
 
     def chunks(self):
         """Yield the body's bytes as they come. Raises ServerError, past `limit` bytes too."""
-        got, expected = 0, math.inf                  # read1 of older Pythons does not count down
-        if self.response.length is not None:
-            expected = self.response.length
+        got, expected = 0, self.response.length      # read1 of older Pythons does not count down
+        if expected is None:
+            expected = math.inf
         while got < expected:
             try:
                 data = self.response.read1(min(65536, expected - got))
@@ -3918,13 +3918,13 @@ class Exchange(object):
             except BaseException as error:
                 raise self._error(error)
             if not data:
-                if expected < math.inf:
-                    raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
-                return
+                break
             got += len(data)
             if got > self.limit:
                 raise error_for("answer-too-large", url=self.url, limit=self.limit)
             yield data
+        if got < expected < math.inf:
+            raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
 
     def reply(self, limit):
         """Return the whole answer as a Reply. Raises ServerError, past `limit` bytes too."""
@@ -3940,7 +3940,7 @@ class Exchange(object):
         import http.client
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
-        if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
+        if isinstance(error, (socket.timeout, TimeoutError)):
             return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
@@ -3958,8 +3958,7 @@ class Exchange(object):
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
             return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
         if isinstance(error, http.client.HTTPException):
-            words = excerpt(self.redact(str(error)), 80) or type(error).__name__
-            return self._broken("it is not valid HTTP: " + words)
+            return self._broken("it is not valid HTTP: " + excerpt(self.redact(str(error)), 80))
         if isinstance(error, OSError):
             return error_for("unreachable", detail=error.strerror or str(error), **facts)
         return error
@@ -4075,10 +4074,8 @@ def fetch(method, url, headers, body, route, limit):
 
 def answers_at(host, port, patience_s):
     """Tell whether something accepts a connection at an address; it is closed at once."""
-    import socket
     try:
-        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-        _connect_first(addresses, patience_s).close()
+        _connect_first(_addresses(host, port, patience_s), patience_s).close()
         return True
     except OSError:
         return False
@@ -4827,17 +4824,17 @@ def in_parallel(function, calls):
     """Return [function(*call) for call in calls], all at once.
 
     In at most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
-    Raises what the first of the failed calls raised.
+    Raises what the call that failed first raised.
     """
     import threading
-    outcomes = [None] * len(calls)
+    values, errors = [None] * len(calls), []
 
     def work(first):
         for number in range(first, len(calls), _MOST_THREADS):
             try:
-                outcomes[number] = function(*calls[number]), None
+                values[number] = function(*calls[number])
             except BaseException as error:           # carried over to the thread that asked
-                outcomes[number] = None, error
+                errors.append(error)
 
     threads = []
     for first in range(min(len(calls), _MOST_THREADS)):
@@ -4846,10 +4843,9 @@ def in_parallel(function, calls):
     for thread in threads:
         while thread.is_alive():
             thread.join(0.5)                         # for ever would hold Ctrl-C up on Windows
-    for _, error in outcomes:
-        if error is not None:
-            raise error
-    return [value for value, _ in outcomes]
+    for error in errors:
+        raise error
+    return values
 
 
 _MOST_THREADS = 256
@@ -5052,17 +5048,9 @@ class Observed(object):
     `reasoning_field` is the name of the field that reasoning came in, or None.
     """
 
-    def __init__(self):
-        self.connect_s = self.headers_s = self.first_piece_s = self.last_piece_s = None
-        self.pieces = self.events = 0
-        self.framed = self.done = False
-        self.reasoning_field = None
-
-    def note_piece(self, elapsed_s):
-        self.pieces += 1
-        self.last_piece_s = elapsed_s
-        if self.first_piece_s is None:
-            self.first_piece_s = elapsed_s
+    connect_s = headers_s = first_piece_s = last_piece_s = reasoning_field = None
+    pieces = events = 0
+    framed = done = False
 
 
 def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
@@ -5076,12 +5064,17 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
         raise provider.refusal
     url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s,
-                  total_s, limit_words(provider, timeout_s))
-    data, headers = encode_body(body), request_headers(provider, model)
+    route = Route(
+        provider.env,
+        provider.ca_file,
+        min(CONNECT_TIMEOUT_S, silence_s),
+        silence_s,
+        total_s,
+        limit_words(provider, timeout_s))
+    headers = request_headers(provider, model)
     full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
     observed = observed or Observed()
-    with Exchange("POST", url, headers, data, route, before_wait) as exchange:
+    with Exchange("POST", url, headers, encode_body(body), route, before_wait) as exchange:
         observed.connect_s = exchange.seconds["connect"]
         observed.headers_s = exchange.seconds["headers"]
         if exchange.status != 200:
@@ -5124,9 +5117,11 @@ def _read_whole(exchange, chunks, provider, model, full):
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
     if not isinstance(_get(payload, "choices"), list):
-        raise error_for("not-openai", url=exchange.url,
-                        detail=what_it_is(text) or "there are no choices in it",
-                        **layer_facts(exchange.headers))
+        raise error_for(
+            "not-openai",
+            url=exchange.url,
+            detail=what_it_is(text) or "there are no choices in it",
+            **layer_facts(exchange.headers))
     yield decode_delta(payload, full)
 
 
@@ -5141,7 +5136,9 @@ def _read_events(exchange, chunks, provider, model, observed, full):
     decoder = EventDecoder()
     finished, observed.framed = False, True
     for data in chunks:
-        observed.note_piece(exchange.elapsed())
+        observed.pieces += 1
+        observed.last_piece_s = exchange.elapsed()
+        observed.first_piece_s = observed.first_piece_s or observed.last_piece_s
         try:
             events = decoder.feed(data)
         except ValueError as error:
@@ -5150,7 +5147,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             exchange.progress()
         elif b"\n" in data:                          # a comment, or a line of an event
             exchange.keep_alive()
-        for kind, text in events:
+        for text in events:
             observed.events += 1
             if text == "[DONE]":
                 observed.done = True
@@ -5160,7 +5157,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             except ValueError:
                 detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
                 raise error_for("stream-broken", url=exchange.url, detail=detail)
-            if kind == "error" or is_error_payload(payload):
+            if is_error_payload(payload):
                 data = text.encode("utf-8", "replace")
                 raise _error_inside(exchange, data, payload, provider, model)
             if not isinstance(payload, dict):
@@ -7302,10 +7299,12 @@ class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
+        self.stdin, self.env = stdin, env
+        self.stdout, self.stderr = stdout, stderr
         if stderr is None:                           # it is closed
             self.stderr = io.StringIO()
-        self.secrets, self.warned = [], []
+        self.secrets = []
+        self.warned = []
         self.verbose = False
 
     def hide(self, texts):
@@ -7412,7 +7411,7 @@ class Console(object):
 def is_terminal(stream):
     """Tell whether a stream is a terminal."""
     try:
-        return stream is not None and stream.isatty()
+        return stream.isatty()
     except (AttributeError, ValueError):             # no stream, or a closed one
         return False
 
@@ -7530,7 +7529,7 @@ class _Display(object):
 # Verbs
 # ----------------------------------------------------------------------------
 # One `_add_…_parser` and one `_cmd_…` each. What a verb finds out it says on the Console; what
-# it cannot do it raises, and `main` alone makes an exit status of that.
+# it cannot do it raises, and `run` alone makes an exit status of that.
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """Run the command line and return its exit status; never calls sys.exit.
@@ -7577,7 +7576,9 @@ def run(argv, env, console):
     parser = _parser(console, name, summary)
     add_options(parser)
     try:
-        options, unknown = parser.parse_known_args(argv[len(name) > 0:])
+        if name:
+            argv = argv[1:]
+        options, unknown = parser.parse_known_args(argv)
         if unknown:                                  # options by name only: a value may be a key
             names = [text.partition("=")[0] for text in unknown if text.startswith("-")]
             parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
@@ -7632,8 +7633,11 @@ def _parser(console, name, summary):
     def formatter(prog):
         return argparse.RawDescriptionHelpFormatter(prog, width=report_width(console) - 2)
 
-    parser = Parser(prog="openclaw_vllm.py " + name, description=summary[0].upper() + summary[1:] + ".",
-                    formatter_class=formatter, allow_abbrev=False)
+    parser = Parser(
+        prog="openclaw_vllm.py " + name,
+        description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=formatter,
+        allow_abbrev=False)
     parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=argparse.SUPPRESS)
     return parser
 
@@ -8106,7 +8110,7 @@ def statistics(answer):
         parts.append("%s prompt + %s completion tokens" % usage[:2])
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
-        writing_s = (last_s or 0) - first_s
+        writing_s = last_s - first_s
         if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
