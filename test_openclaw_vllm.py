@@ -1788,7 +1788,7 @@ class List(Case):
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "the server wants a key and none was sent"),
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
-                (reply("", "503 Service Unavailable"), 4, "not ready"),
+                (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
                 (reply("x", "500 Oops"), 4, "HTTP 500: x"), (reply(b""), 4, "it is empty"),
                 (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
                 (reply("{"), 4, "it is not JSON"), (reply({"data": None}), 4, 'a list under "data"'),
@@ -3935,7 +3935,8 @@ class Meaning(Case):
     def test_refusals_of_any_size(self):
         for message, param in (("x", "y" * 9999), (invalid(("body", "y" * 9999), "bad"), None),
                                (extra("body", "y" * 9999), None), (CONTEXT + "9" * 9999, None),
-                               ("maximum context length is " + "9" * 9999, None)):
+                               ("maximum context length is " + "9" * 9999, None),
+                               ("'loc': (" * 12000, None), ("'loc': ('" * 12000, None)):
             error = self.refusal(reply(complaint(message, param=param), "400 Bad Request"))
             self.assertLess(len(error.message + error.hint), 1200)
 
@@ -4010,6 +4011,10 @@ class Meaning(Case):
                                            code=404), "404 Not Found"), rows("m2", "x"))
         self.assertEqual((error.cause, error.hint),
                          ("model-not-served", "did you mean --model m2 ?"))
+        for message, status in (("Invalid model name passed in model=m. Call `/v1/models`", "400 Bad"),
+                                ('model "m" not found, try pulling it first', "404 Not Found")):
+            error = self.refusal(reply(complaint(message), status), rows("x"))
+            self.assertEqual((error.cause, error.hint), ("model-not-served", "the server has: x"))
 
     def test_an_engine_that_died(self):
         for message in (ENGINE_DEAD, "Engine loop is not running. Inspect the stacktrace",
@@ -4033,16 +4038,16 @@ class Meaning(Case):
                 (nginx("504 Gateway Time-out"), "gateway", "Gateway Time-out", slow),
                 (nginx("503 Service Temporarily Unavailable"), "gateway", "503", "it is busy, or"),
                 (reply("no available server", "503 Service Unavailable"), "gateway",
-                 "(answered by Traefik)", down),
+                 "(answered by no available server)", "is down"),
                 (reply("no healthy upstream", "503 Service Unavailable", Server="envoy"), "gateway",
-                 "(answered by envoy)", down),
+                 "(answered by envoy)", "is down"),
                 (reply("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to "
                        "handle this request.\n</body></html>", "503 Service Unavailable"),
-                 "gateway", "No server is available", down),
+                 "gateway", "No server is available", "is down"),
                 (reply(complaint("Server overloaded, queue is full"), "503 Busy", Retry_After="7"),
-                 "gateway", "queue is full", "it is busy: try again later (Retry-After: 7)"),
+                 "gateway", "queue is full", "read their logs (Retry-After: 7)"),
                 (reply(complaint("Rate limit exceeded"), "429 Too Many Requests",
-                       x_litellm_version="1.70"), "gateway", "(answered by LiteLLM)", busy),
+                       x_litellm_version="1.70"), "gateway", "(answered by litellm)", busy),
                 (reply("", "429 Too Many Requests"), "gateway", "429 Too Many Requests", busy),
                 (reply("", "524 A Timeout", Server="cloudflare"), "gateway", "cloudflare", slow),
                 (reply("", "522 Unreachable", Server="cloudflare"), "gateway", "HTTP 522", down),
@@ -4079,30 +4084,32 @@ class Meaning(Case):
         for headers, body, layer in (
                 ({}, b"", ""), ({"Server": "uvicorn"}, b"{}", ""),
                 ({"Server": "envoy"}, b"", "envoy"),
-                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "uvicorn, 1.1 proxy"),
+                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "1.1 proxy"),
                 ({}, page.encode("ascii"), "nginx"), ({}, b'{"error": "nginx"}', ""),
-                ({"x-litellm-call-id": "1"}, b"{}", "LiteLLM"),
-                ({}, b"no available server\n", "Traefik")):
+                ({"x-litellm-call-id": "1"}, b"{}", "litellm"),
+                ({}, b"no available server\n", "no available server")):
             self.assertEqual(vllm.layer_facts(headers, body)["layer"], layer)
 
     def test_whose_limit_ended_the_wait(self):
         config = "models.providers.vllm.timeoutSeconds"
-        for seconds, timeout_s, limit in ((0.2, None, config), (9, 0.2, "--timeout"),
-                                          (None, 0.2, "--timeout")):
-            for step, words in ((b"HTTP/1.1 200 OK\r\n", "waiting for the answer to begin"),
-                                (sse(done=False), "before the first token"),
-                                (sse(chunk("a"), done=False), "in the middle of the answer")):
-                with self.subTest(limit=limit, words=words):
-                    self.declare(self.serve(then_watch(step)).url)
-                    provider = self.provider()._replace(timeout_s=seconds)
-                    with self.assertRaises(vllm.ServerError) as raised:
-                        vllm.chat(provider, HI, timeout_s=timeout_s)
-                    error = raised.exception
-                    self.assertIn("timed out %s after 0.2 s (limit: %s)" % (words, limit),
-                                  error.message)
-                    self.assertIn("to wait longer, raise " + limit, error.hint)
-                    self.assertEqual("queue or a long prompt" in error.hint,
-                                     words != "in the middle of the answer")
+        headers = b"HTTP/1.1 200 OK\r\n"
+        early, first = "waiting for the answer to begin", "before the first token"
+        late = "in the middle of the answer"
+        for seconds, timeout_s, limit, step, words in (
+                (0.1, None, config, headers, early), (0.1, None, config, sse(done=False), first),
+                (0.1, None, config, sse(chunk("a"), done=False), late),
+                (9, 0.1, "--timeout", sse(done=False), first),
+                (None, 0.1, "--timeout", headers, early)):
+            with self.subTest(limit=limit, words=words):
+                self.declare(self.serve(then_watch(step)).url)
+                provider = self.provider()._replace(timeout_s=seconds)
+                with self.assertRaises(vllm.ServerError) as raised:
+                    vllm.chat(provider, HI, timeout_s=timeout_s)
+                error = raised.exception
+                self.assertRegex(error.message, "timed out %s after [0-9.]+ s" % words)
+                self.assertIn("(limit: %s)" % limit, error.message)
+                self.assertIn("to wait longer, raise " + limit, error.hint)
+                self.assertEqual("queue or a long prompt" in error.hint, words != late)
         error = vllm.timeout_error("http://h", "connect", 10, config)
         self.assertNotIn(config, error.message + error.hint)
         self.assertIn("(limit: the default)", vllm.timeout_error("u", "first", 300).message)
@@ -4122,11 +4129,10 @@ class Meaning(Case):
             self.assertLessEqual(len(result.err.splitlines()), 3)
 
     def test_commands_are_quoted_for_a_shell(self):
-        error = vllm.error_for("proxy-captured", no_proxy="a b;$(c)", way="x", detail="y")
-        self.assertEqual(error.command, "export NO_PROXY='a b;$(c)'")
+        error = vllm.proxy_error("http://a'b/v1", "http://p", 407)
+        self.assertEqual(shlex.split(error.command), ["export", "NO_PROXY=a'b"])
         self.assertEqual(error.next_step, error.hint + ": " + error.command)
         self.assertIsNone(vllm.error_for("dns", host="h").command)
-        self.assertEqual(vllm.error_for("no-models", "vllm serve m").command, "vllm serve m")
 
     def test_commands_that_start_a_server(self):
         model = MODEL._replace(id="my model", root="/models/Qwen3-8B")
@@ -4181,8 +4187,7 @@ class Meaning(Case):
         for value, expected in (({"paths": {models: {}, chats: {}}}, True),
                                 ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
                                 ({"paths": {models: {}}}, False),
-                                ({"paths": {models: {}, "/invocations": {}}}, None),
-                                ({"paths": {"/pooling": {}, "/invocations": {}}}, False),
+                                ({"paths": {models: {}, "/gpu/v1/chat/completions": {}}}, True),
                                 ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
                                 ({}, None), ([], None), (None, None)):
             self.assertIs(vllm.offers_chat(value), expected)
@@ -4582,7 +4587,7 @@ class Chat(Case):
                  4, "requires", vllm.PARSER_PAGE),
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized",
                  "set VLLM_API_KEY to the key"),
-                (reply("", "503 Service Unavailable"), 4, "503", "not ready"),
+                (reply("", "503 Service Unavailable"), 4, "503", "it is busy, or"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found",
                  "check the base URL"),
                 (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
