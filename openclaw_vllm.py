@@ -308,16 +308,13 @@ def error_for(cause, command=None, **facts):
 class Secret(str):
     """A text to send and never to show: its repr, and so every traceback, hides it."""
 
-    __slots__ = ()
-
     def __repr__(self):
         return "Secret('***')"
 
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
 _PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # stand-ins of the documentation are no secrets
-# What various languages leave unquoted in a URL.
-_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")
+_URL_SAFE = ("~", "~/", "~!'()*")    # what various languages leave unquoted in a URL beside -._
 
 
 def spellings(secret):
@@ -327,6 +324,7 @@ def spellings(secret):
     these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
     """
     import binascii
+    from urllib.parse import quote
     found = set()
     for text in {str(secret)}.union(secret.split(None, 1)[-1:]):
         if len(text) < _SHORTEST_SECRET or text in _PUBLIC_KEYS:
@@ -335,29 +333,18 @@ def spellings(secret):
         found.update(_in_json(text))
         data = text.encode("utf-8", "surrogatepass")
         for safe in _URL_SAFE:
-            url = _url_quoted(data, safe)
+            url = quote(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
         for before in range(3):                      # bytes of other text in its first three
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
     found.update(*map(_in_json, found.copy()))
-    return sorted(found, key=lambda text: (-len(text), text))
+    return sorted(found, key=len, reverse=True)
 
 
 def _in_json(text):
     return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
-
-
-def _url_quoted(data, safe):
-    pieces = []
-    for byte in data:
-        char = chr(byte)
-        if byte in safe or (byte < 128 and char.isalnum()):
-            pieces.append(char)
-        else:
-            pieces.append("%%%02X" % byte)
-    return "".join(pieces)
 
 
 def redact(text, secrets):
@@ -381,7 +368,7 @@ def redact_value(value, secrets):
     if isinstance(value, dict):
         return {redact_known(name, secrets): redact_value(item, secrets)
                 for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [redact_value(item, secrets) for item in value]
     return value
 
@@ -390,14 +377,11 @@ def begun_secret(text, secrets):
     """Return how many characters at the end of a text begin a secret that they do not complete."""
     most = 0
     for secret in secrets:
-        start = text.find(secret[:8], max(0, len(text) - len(secret) + 1))
+        start = text.find(secret[0], max(0, len(text) - len(secret) + 1))
         while start >= 0 and not secret.startswith(text[start:]):
-            start = text.find(secret[:8], start + 1)
+            start = text.find(secret[0], start + 1)
         if start >= 0:
             most = max(most, len(text) - start)
-        for size in range(most + 1, min(8, len(secret))):    # shorter than what was looked for
-            if text.endswith(secret[:size]):
-                most = size
     return most
 
 
@@ -431,13 +415,6 @@ def _escape(match):
     if code < 256:
         return "\\x%02x" % code
     return "\\u%04x" % code
-
-
-def escaped_json(text):
-    """Return JSON text with what `visible` would change as escapes of JSON, the value the same."""
-    if text.replace("\n", "").isprintable():
-        return text
-    return re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
 
 
 # ----------------------------------------------------------------------------
@@ -3464,13 +3441,15 @@ class EventDecoder(object):
 
     def __init__(self):
         self._rest = bytearray()
-        self._started = False
         self._after_cr = False
 
     def feed(self, data):
-        """Return [(event type, text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr or b"\r" in data:
-            data = self._line_feeds(data)
+        """Return the texts of the events that `data` ends. Raises ValueError past EVENT_LIMIT."""
+        if self._after_cr or b"\r" in data:          # a CRLF may be cut in two
+            if self._after_cr and data.startswith(b"\n"):
+                data = data[1:]
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self._rest:
             searched = len(self._rest) - 1
             self._rest += data
@@ -3481,51 +3460,33 @@ class EventDecoder(object):
         self._rest += blocks.pop()
         if len(self._rest) > EVENT_LIMIT:
             raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
-        if blocks and not self._started:
-            self._started = True
-            if blocks[0].startswith(b"\xef\xbb\xbf"):
-                blocks[0] = blocks[0][3:]
         events = []
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
-                events.append(("", block[6:].decode("utf-8", "replace")))
+                events.append(block[6:].decode("utf-8", "replace"))
             else:
-                events += _parse_event(block.decode("utf-8", "replace"))
+                events += _event_data(block.decode("utf-8", "replace"))
         return events
 
-    def _line_feeds(self, data):
-        """Return `data` with each line end made a line feed; a CRLF may be cut in two."""
-        if self._after_cr and data:
-            self._after_cr = False
-            if data[:1] == b"\n":
-                data = data[1:]
-        if data:
-            self._after_cr = data.endswith(b"\r")
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-
-def _parse_event(block):
-    """Return [(type, data)] of the lines of one event, [] when it carries no data."""
-    kind, data = "", []
+def _event_data(block):
+    """Return [data] of the lines of one event, [] when it carries none."""
+    data = []
     for line in block.split("\n"):
         field, _, value = line.partition(":")
-        if value.startswith(" "):
-            value = value[1:]
         if field == "data":
-            data.append(value)
-        elif field == "event":
-            kind = value
+            data.append(re.sub("^ ", "", value))
     if not data:
         return []
-    return [(kind, "\n".join(data))]
+    return ["\n".join(data)]
 
 
 def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
     Reads the choice with index 0: its `delta` or `message`, `reasoning` or
-    `reasoning_content`, the legacy `function_call`. With `full` the object
-    itself is kept in `extra`, its log probabilities and other choices with it.
+    `reasoning_content`. With `full` the object itself is kept in `extra`, its log
+    probabilities and other choices with it.
     """
     choice = {}
     for item in choices_of(payload):
@@ -3535,27 +3496,23 @@ def decode_delta(payload, full=False):
     piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    content, calls, finish_reason = piece.get("content"), (), choice.get("finish_reason")
-    reasoning = piece.get("reasoning") or piece.get("reasoning_content")
-    if not isinstance(content, str):
-        content = _joined_parts(content)
-    if not isinstance(reasoning, str):
-        reasoning = ""
-    if "tool_calls" in piece or "function_call" in piece:
-        calls = _call_pieces(piece)
-    if not isinstance(finish_reason, str):
-        finish_reason = None
+    calls = piece.get("tool_calls")
+    if not isinstance(calls, list):
+        calls = ()
     usage, extra = decode_usage(payload.get("usage")), None
-    if usage is not None:
-        extra = {"usage": payload["usage"]}
     if full:
         extra = payload
-    answer_id, model = payload.get("id"), payload.get("model")
-    if not isinstance(answer_id, str):
-        answer_id = None
-    if not isinstance(model, str):
-        model = None
-    return Delta(content, reasoning, calls, finish_reason, usage, answer_id, model, extra)
+    elif usage is not None:
+        extra = {"usage": payload["usage"]}
+    return Delta(
+        _text_or_none(piece.get("content")) or "",
+        _text_or_none(piece.get("reasoning") or piece.get("reasoning_content")) or "",
+        calls,
+        _text_or_none(choice.get("finish_reason")),
+        usage,
+        _text_or_none(payload.get("id")),
+        _text_or_none(payload.get("model")),
+        extra)
 
 
 def choices_of(payload):
@@ -3566,27 +3523,10 @@ def choices_of(payload):
     return [choice for choice in choices if isinstance(choice, dict)]
 
 
-def _call_pieces(piece):
-    """Return the objects among a delta's tool_calls; a legacy function_call counts as one."""
-    calls = piece.get("tool_calls")
-    if not calls and isinstance(piece.get("function_call"), dict):
-        calls = [{"index": 0, "function": piece["function_call"]}]
-    if not isinstance(calls, list):
-        return ()
-    return [call for call in calls if isinstance(call, dict)]
-
-
 def _text_or_none(value):
     if isinstance(value, str):
         return value
     return None
-
-
-def _joined_parts(content):
-    if not isinstance(content, list):
-        return ""
-    texts = [part.get("text") for part in content if isinstance(part, dict)]
-    return "".join(text for text in texts if isinstance(text, str))
 
 
 def decode_usage(usage):
@@ -3604,21 +3544,20 @@ class _Text(object):
     """A text that grows by small pieces and takes little more memory than itself."""
 
     def __init__(self):
-        self._text, self._pieces = "", []
+        self._text = ""
+        self._pieces = []
 
     def add(self, piece):
         self._pieces.append(piece)
         if len(self._pieces) == 1000:
-            self._fold()
-
-    def _fold(self):
-        text, self._text = self._text, None          # CPython lengthens what has one reference
-        text += "".join(self._pieces)
-        self._text, self._pieces = text, []
+            self.whole()
 
     def whole(self):
-        self._fold()
-        return self._text
+        text, self._text = self._text, None          # CPython lengthens what has one reference
+        text += "".join(self._pieces)
+        self._text = text
+        self._pieces = []
+        return text
 
 
 class Assembler(object):
@@ -3630,27 +3569,22 @@ class Assembler(object):
     def __init__(self):
         self._content, self._reasoning = _Text(), _Text()
         self._calls = []                             # [id, name, _Text of the arguments]
-        self._slots = {}                             # index of a call -> its place in _calls
+        self._calls_by_index = {}                    # the latest of each index
         self._id = self._model = self._finish_reason = self._usage = None
         self._extra, self._others = {}, {}
 
     def add(self, delta):
         """Take one Delta."""
         content, reasoning, calls, finish_reason, usage, answer_id, model, extra = delta
-        if content:
-            self._content.add(content)
-        if reasoning:
-            self._reasoning.add(reasoning)
+        self._content.add(content)
+        self._reasoning.add(reasoning)
         for position, piece in enumerate(calls):
-            self._add_call(position, piece)
-        if answer_id is not None:
-            self._id = answer_id
-        if model is not None:
-            self._model = model
-        if finish_reason is not None:
-            self._finish_reason = finish_reason
-        if usage is not None:
-            self._usage = usage
+            if isinstance(piece, dict):
+                self._add_call(position, piece)
+        self._id = answer_id or self._id
+        self._model = model or self._model
+        self._finish_reason = finish_reason or self._finish_reason
+        self._usage = usage or self._usage
         if extra is not None:
             self._add_extra(extra)
 
@@ -3659,42 +3593,31 @@ class Assembler(object):
         if not isinstance(index, int):
             index = position
         call_id = _text_or_none(piece.get("id"))
-        call = None
-        if index in self._slots:
-            call = self._calls[self._slots[index]]
+        function = piece.get("function")
+        call = self._calls_by_index.get(index)
         if call is None or (call_id and call[0] and call_id != call[0]):
-            call = [None, "", _Text()]
-            self._slots[index] = len(self._calls)
+            call = self._calls_by_index[index] = [None, "", _Text()]
             self._calls.append(call)
             _check_parts(self._calls, "tool calls")
         call[0] = call_id or call[0]
-        function = piece.get("function")
-        if not isinstance(function, dict):
-            return
-        name, arguments = function.get("name"), function.get("arguments") or ""
-        if isinstance(name, str) and not call[1]:
-            call[1] = name
-        if not isinstance(arguments, str):           # some servers send the object itself
-            arguments = json.dumps(arguments)
-        call[2].add(arguments)
+        call[1] = call[1] or _text_or_none(_get(function, "name")) or ""
+        call[2].add(_text_or_none(_get(function, "arguments")) or "")
 
     def _add_extra(self, payload):
         if isinstance(payload.get("usage"), dict):
             self._extra["usage"] = payload["usage"]
         for choice in choices_of(payload):
-            index, logprobs = choice.get("index") or 0, choice.get("logprobs")
+            index = choice.get("index") or 0
+            logprobs = choice.get("logprobs")
             if index and isinstance(index, int):
                 other = self._others.setdefault(index, Assembler())
                 _check_parts(self._others, "choices")
                 other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
             elif isinstance(logprobs, dict):
-                self._add_logprobs(logprobs)
-
-    def _add_logprobs(self, logprobs):
-        kept = self._extra.setdefault("logprobs", {})
-        for name, items in logprobs.items():
-            if isinstance(items, list):
-                kept.setdefault(name, []).extend(items)
+                kept = self._extra.setdefault("logprobs", {})
+                for name, items in logprobs.items():
+                    if isinstance(items, list):
+                        kept.setdefault(name, []).extend(items)
 
     def answer(self, timings=None):
         """Return the Answer so far."""
@@ -3702,14 +3625,26 @@ class Assembler(object):
         for call_id, name, arguments in self._calls:
             function = {"name": name, "arguments": arguments.whole()}
             calls.append({"id": call_id, "type": "function", "function": function})
-        extra = dict(self._extra)
-        if self._others:
-            extra["choices"] = [_other_choice(*other) for other in sorted(self._others.items())]
-        return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(), calls,
-                      self._finish_reason, self._usage, dict(_NO_TIMINGS, **timings or {}), extra)
+        extra, others = dict(self._extra), []
+        for index, assembler in sorted(self._others.items()):
+            other = assembler.answer()
+            choice = _picked(other._asdict(), _OTHER_CHOICE)
+            others.append(dict(choice, index=index, **other.extra))
+        if others:
+            extra["choices"] = others
+        return Answer(
+            self._id,
+            self._model,
+            self._content.whole(),
+            self._reasoning.whole(),
+            calls,
+            self._finish_reason,
+            self._usage,
+            timings,
+            extra)
 
 
-_NO_TIMINGS = {"first_token_s": None, "last_token_s": None, "total_s": None}
+_OTHER_CHOICE = ("content", "reasoning", "tool_calls", "finish_reason")      # what is kept of it
 
 
 def _check_parts(parts, what):
@@ -3718,30 +3653,15 @@ def _check_parts(parts, what):
                           "look at what answers at the base URL", "answer-broken")
 
 
-def _other_choice(index, assembler):
-    """Return a further choice as `chat --json` prints it."""
-    answer = assembler.answer()
-    choice = {"index": index}
-    for name in ("content", "reasoning", "tool_calls", "finish_reason"):
-        choice[name] = getattr(answer, name)
-    return dict(choice, **answer.extra)
-
-
 # An event shorter than this is safe for the plain decoder: no number in it is long enough to cost
 # anything. Only longer ones need the slower guard of `json_number`.
 _SHORT_EVENT = 4000
-_decode_json = json.JSONDecoder().raw_decode
 
 
 def loads_event(text):
     """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
     if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
-        try:
-            value, end = _decode_json(text)
-            if end == len(text):
-                return value
-        except ValueError:
-            pass                                     # blanks before it, perhaps
+        return json.loads(text)
     return loads_untrusted(text)
 
 
@@ -3817,24 +3737,17 @@ class _Wire(io.RawIOBase):
 
     def __init__(self, sock, silence_s, deadline, before_wait=None):
         super(_Wire, self).__init__()
-        self.sock, self.silence_s, self.before_wait = sock, silence_s, before_wait
-        self.deadline = deadline
-        if deadline is None:
-            self.deadline = math.inf
-        self._begin_silence()
-
-    def _begin_silence(self):
-        self._since = time.monotonic()
-        self._until = self._since + self.silence_s
-        self._moved = self._alive = False
+        self.sock, self.silence_s, self.deadline = sock, silence_s, deadline
+        self.before_wait = before_wait
+        self.progress()
 
     def progress(self):
         """Take note that the other side has got on: its time starts anew with the next wait."""
-        self._moved = True
+        self._until = self._latest = None
 
     def keep_alive(self):
         """Take note of a sign of life without progress: it prolongs the wait, but not for ever."""
-        self._alive = True
+        self._until = None
 
     def readable(self):
         return True
@@ -3842,12 +3755,11 @@ class _Wire(io.RawIOBase):
     def readinto(self, buffer):
         if self.before_wait is not None:
             self.before_wait()
-        if self._moved:
-            self._begin_silence()
-        elif self._alive:
-            self._alive = False
-            longest_s = LIFE_FACTOR * self.silence_s
-            self._until = min(time.monotonic() + self.silence_s, self._since + longest_s)
+        now = time.monotonic()
+        if self._latest is None:
+            self._latest = now + LIFE_FACTOR * self.silence_s
+        if self._until is None:
+            self._until = min(now + self.silence_s, self._latest)
         self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
         return self.sock.recv_into(buffer)
 
@@ -3865,8 +3777,6 @@ class _Wire(io.RawIOBase):
 
 def _patience(silence_s, deadline):
     """Return the seconds to wait now. Raises socket.timeout when the deadline has passed."""
-    if deadline is None:
-        return silence_s
     left = deadline - time.monotonic()
     if left <= 0:
         import socket
@@ -3879,8 +3789,9 @@ class Exchange(object):
 
     Never follows a redirect, never waits past its Route, and raises ServerError
     (or ConfigError for an unusable CA file) whatever the other side does.
-    `phase` is a code of PHASES, `seconds` holds when it was connected and when the
-    answer began. `before_wait` is called before each wait; what it raises goes up as it is.
+    `phase` is a code of PHASES, `limit` the most bytes of a body, `seconds` holds when it
+    was connected and when the answer began. `before_wait` is called before each wait; what
+    it raises goes up as it is.
     """
 
     def __init__(self, method, url, headers, body, route, before_wait=None):
@@ -3889,11 +3800,12 @@ class Exchange(object):
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
-        sent = list(headers.values()) + list(self._to_proxy.values())
-        secrets = [value for value in sent if isinstance(value, Secret)]
-        self.secrets = [text for secret in secrets for text in spellings(secret)]
-        self.phase, self.seconds = "resolve", {}
-        self._started, self._deadline = time.monotonic(), None
+        self.secrets = []
+        for value in itertools.chain(headers.values(), self._to_proxy.values()):
+            if isinstance(value, Secret):
+                self.secrets += spellings(value)
+        self.phase, self.limit, self.seconds = "resolve", STREAM_LIMIT, {}
+        self._started, self._deadline = time.monotonic(), math.inf
         if route.total_s is not None:
             self._deadline = self._started + route.total_s
         try:
@@ -3957,7 +3869,6 @@ class Exchange(object):
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)      # a peer may vanish
         if self.target.scheme == "https":
             if self.proxy:
                 self._tunnel()
@@ -3985,79 +3896,46 @@ class Exchange(object):
         """Return the names that the server's trusted certificate is for; [] if unknown."""
         if self.proxy:
             return []
-        context = tls_context(self.route)
-        context.check_hostname = False
-        patience_s = self.route.connect_s
         try:
-            with _connect_first(_addresses(self.target.host, self.target.port, patience_s),
-                                patience_s, None) as sock:
-                sock.settimeout(patience_s)
-                with context.wrap_socket(sock, server_hostname=self.target.host) as tls:
-                    return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
+            context = tls_context(self.route)
+            context.check_hostname = False
+            with _opened(self.target, self.route.connect_s, context) as tls:
+                return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
         except OSError:
             return []
 
     def _request_target(self):
-        path = self.target.path or "/"
-        if any(ord(char) > 126 for char in path):
-            from urllib.parse import quote
-            path = quote(path, safe="/%?=&+,;:@!$'()*~")
+        from urllib.parse import quote
+        path = quote(self.target.path or "/", safe="/%?=&+,;:@!$'()*~[]|")
         if self.proxy and self.target.scheme == "http":
             return "http://%s:%d%s" % (_bracketed(self._host), self.target.port, path)
         return path
 
     def chunks(self):
-        """Yield the body's bytes as they come, gzip or deflate undone. Raises ServerError."""
-        inflate = None
-        coding = self.headers.get("Content-Encoding") or "identity"
-        if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
-            import zlib
-            inflate = zlib.decompressobj(47)         # either format, told apart by its header
-        got, expected, most = 0, math.inf, 65536     # read1 of older Pythons does not count down
-        if self.response.length is not None:
-            expected = min(self.response.length, sys.maxsize)
+        """Yield the body's bytes as they come. Raises ServerError, past `limit` bytes too."""
+        got, expected = 0, self.response.length      # read1 of older Pythons does not count down
+        if expected is None:
+            expected = math.inf
         while got < expected:
-            if expected - got < most:
-                most = expected - got
             try:
-                data = self.response.read1(most)
+                data = self.response.read1(min(65536, expected - got))
             except ValueError:                       # older Pythons, at a chunk of negative size
                 raise self._broken("its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
-                if expected < math.inf:
-                    raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
-                return
+                break
             got += len(data)
-            if inflate is None:
-                yield data
-            else:
-                for plain in self._inflated(inflate, data):
-                    yield plain
-
-    def _inflated(self, inflate, data):
-        import zlib
-        while data:
-            try:
-                plain = inflate.decompress(data, 1 << 20)
-            except zlib.error:
-                raise self._broken("its gzip coding is damaged")
-            data = inflate.unconsumed_tail
-            yield plain
-
-    def read(self, limit, chunks=None):
-        """Return the whole body, or what is left of it. Raises ServerError past `limit` bytes."""
-        body = bytearray()                           # a list of chunks takes many times their size
-        for data in chunks or self.chunks():
-            body += data
-            if len(body) > limit:
-                raise error_for("answer-too-large", url=self.url, limit=limit)
-        return bytes(body)
+            if got > self.limit:
+                raise error_for("answer-too-large", url=self.url, limit=self.limit)
+            yield data
+        if got < expected < math.inf:
+            raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
 
     def reply(self, limit):
-        """Return the whole answer as a Reply. Raises as `read` does."""
-        body = self.read(limit)
+        """Return the whole answer as a Reply. Raises ServerError, past `limit` bytes too."""
+        self.limit = limit
+        body = _all_bytes(self.chunks())
         return Reply(self.status, self.reason, self.headers, body, self.proxy, self.secrets)
 
     def _broken(self, detail):
@@ -4068,7 +3946,7 @@ class Exchange(object):
         import http.client
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
-        if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
+        if isinstance(error, (socket.timeout, TimeoutError)):
             return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
@@ -4079,20 +3957,24 @@ class Exchange(object):
         ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
-        if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
+        if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
             return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.BadStatusLine):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
             return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
-        if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.HTTPException):
-            words = excerpt(self.redact(str(error)), 80) or type(error).__name__
-            return self._broken("it is not valid HTTP: " + words)
+            return self._broken("it is not valid HTTP: " + excerpt(self.redact(str(error)), 80))
         if isinstance(error, OSError):
             return error_for("unreachable", detail=error.strerror or str(error), **facts)
         return error
+
+
+def _all_bytes(chunks):
+    body = bytearray()                               # a list of chunks takes many times their size
+    for data in chunks:
+        body += data
+    return bytes(body)
 
 
 def _ascii_host(host):
@@ -4118,8 +4000,6 @@ def _all_headers(headers, body):
 def _addresses(host, port, patience_s):
     """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
     import socket
-    if is_loopback(host) or re.match(r"[0-9.]+\Z", host) or ":" in host:
-        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     import threading
     outcome = []
 
@@ -4129,8 +4009,7 @@ def _addresses(host, port, patience_s):
         except Exception as error:                   # carried over to the thread that asked
             outcome.append(error)
 
-    thread = threading.Thread(target=look_up)
-    thread.daemon = True
+    thread = threading.Thread(target=look_up, daemon=True)
     thread.start()
     thread.join(patience_s)
     if not outcome:
@@ -4140,16 +4019,16 @@ def _addresses(host, port, patience_s):
     return outcome[0]
 
 
-def _connect_first(addresses, connect_s, deadline):
+def _connect_first(addresses, connect_s, deadline=math.inf):
     """Return a socket connected to the first address that takes it; each has its share of time."""
     import socket
-    until = time.monotonic() + connect_s
+    until = min(deadline, time.monotonic() + connect_s)
     failure = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        share = max(0.0, until - time.monotonic()) / (len(addresses) - position)
+        share = (until - time.monotonic()) / (len(addresses) - position)
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(max(0.05, _patience(share, deadline)))
+            sock.settimeout(max(0.05, share))
             sock.connect(address)
             return sock
         except BaseException as error:
@@ -4158,7 +4037,17 @@ def _connect_first(addresses, connect_s, deadline):
                 raise
             if failure is None or isinstance(failure, ConnectionRefusedError):
                 failure = error                      # silence says more than a refusal
-    raise failure or socket.gaierror("no address")
+    raise failure
+
+
+def _opened(target, patience_s, context=None):
+    """Return a socket connected to a host, in TLS with a context. Raises OSError."""
+    addresses = _addresses(target.host, target.port, patience_s)
+    sock = _connect_first(addresses, patience_s)
+    sock.settimeout(patience_s)
+    if context is not None:
+        sock = context.wrap_socket(sock, server_hostname=target.host)
+    return sock
 
 
 def tls_context(route):
@@ -4191,10 +4080,8 @@ def fetch(method, url, headers, body, route, limit):
 
 def answers_at(host, port, patience_s):
     """Tell whether something accepts a connection at an address; it is closed at once."""
-    import socket
     try:
-        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-        _connect_first(addresses, patience_s, None).close()
+        _connect_first(_addresses(host, port, patience_s), patience_s).close()
         return True
     except OSError:
         return False
@@ -4236,8 +4123,7 @@ def _lingers(port):
 def greeting(target, patience_s):
     """Return what a server says before it is asked: nothing, where it speaks HTTP."""
     try:
-        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
-            sock.settimeout(patience_s)
+        with _opened(target, patience_s) as sock:
             return sock.recv(64)
     except OSError:
         return b""
@@ -4249,11 +4135,8 @@ def peer_certificate(target, patience_s):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        addresses = _addresses(target.host, target.port, patience_s)
-        with _connect_first(addresses, patience_s, None) as sock:
-            sock.settimeout(patience_s)
-            with context.wrap_socket(sock, server_hostname=target.host) as tls:
-                return tls.getpeercert(True) or b""
+        with _opened(target, patience_s, context) as tls:
+            return tls.getpeercert(True) or b""
     except OSError:
         return b""
 
@@ -4915,40 +4798,34 @@ def list_everywhere(providers, timeout_s=None):
 
 
 def in_parallel(function, calls):
-    """Return [function(*call) for call in calls], all at once; one call stays in this thread.
+    """Return [function(*call) for call in calls], all at once.
 
-    At most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
-    Raises what the first of the failed calls raised.
+    In at most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
+    Raises what the call that failed first raised.
     """
-    if len(calls) == 1:
-        return [function(*calls[0])]
     import threading
-    outcomes = [None] * len(calls)
-    waiting = iter(enumerate(calls))
-    lock = threading.Lock()
+    values, errors = [None] * len(calls), []
 
-    def work():
-        while True:
-            with lock:
-                number, call = next(waiting, (None, None))
-            if number is None:
-                return
+    def work(first):
+        for number in range(first, len(calls), _MOST_THREADS):
             try:
-                outcomes[number] = function(*call), None
+                values[number] = function(*calls[number])
             except BaseException as error:           # carried over to the thread that asked
-                outcomes[number] = None, error
+                errors.append(error)
 
-    threads = [threading.Thread(target=work) for _ in calls[:256]]
-    for thread in threads:
-        thread.daemon = True
-        thread.start()
+    threads = []
+    for first in range(min(len(calls), _MOST_THREADS)):
+        threads.append(threading.Thread(target=work, args=(first,), daemon=True))
+        threads[-1].start()
     for thread in threads:
         while thread.is_alive():
             thread.join(0.5)                         # for ever would hold Ctrl-C up on Windows
-    for _, error in outcomes:
-        if error is not None:
-            raise error
-    return [value for value, _ in outcomes]
+    for error in errors:
+        raise error
+    return values
+
+
+_MOST_THREADS = 256
 
 
 def find_model(provider, reference=None, timeout_s=None, thinking=None):
@@ -5124,7 +5001,8 @@ def collect_answer(deltas, show=None):
     The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
     """
     started = time.monotonic()
-    assembler, timings = Assembler(), dict(_NO_TIMINGS)
+    assembler = Assembler()
+    timings = dict.fromkeys(("first_token_s", "last_token_s", "total_s"))
     try:
         for delta in deltas:
             if delta.content or delta.reasoning or delta.tool_calls:
@@ -5135,12 +5013,11 @@ def collect_answer(deltas, show=None):
             if show is not None:
                 show(delta)
     except BaseException as error:
-        timings["total_s"] = time.monotonic() - started
         error.partial = assembler.answer(timings)
         raise
-    finally:
+    finally:                                         # what `partial` holds, too
+        timings["total_s"] = time.monotonic() - started
         deltas.close()                               # at once, also where nothing counts references
-    timings["total_s"] = time.monotonic() - started
     return assembler.answer(timings)
 
 
@@ -5153,24 +5030,9 @@ class Observed(object):
     `reasoning_field` is the name of the field that reasoning came in, or None.
     """
 
-    def __init__(self):
-        self.connect_s = self.headers_s = self.first_piece_s = self.last_piece_s = None
-        self.pieces = self.events = 0
-        self.framed = self.done = False
-        self.reasoning_field = None
-
-    def note_piece(self, elapsed_s):
-        self.pieces += 1
-        self.last_piece_s = elapsed_s
-        if self.first_piece_s is None:
-            self.first_piece_s = elapsed_s
-
-    def note_payload(self, payload):
-        for choice in choices_of(payload):
-            piece = choice.get("delta") or choice.get("message")
-            for name in ("reasoning", "reasoning_content"):
-                if _get(piece, name):
-                    self.reasoning_field = name
+    connect_s = headers_s = first_piece_s = last_piece_s = reasoning_field = None
+    pieces = events = 0
+    framed = done = False
 
 
 def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
@@ -5184,14 +5046,19 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
         raise provider.refusal
     url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s,
-                  total_s, limit_words(provider, timeout_s))
-    data, headers = encode_body(body), request_headers(provider, model)
+    route = Route(
+        provider.env,
+        provider.ca_file,
+        min(CONNECT_TIMEOUT_S, silence_s),
+        silence_s,
+        total_s,
+        limit_words(provider, timeout_s))
+    headers = request_headers(provider, model)
     full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
-    with Exchange("POST", url, headers, data, route, before_wait) as exchange:
-        if observed is not None:
-            observed.connect_s = exchange.seconds["connect"]
-            observed.headers_s = exchange.seconds["headers"]
+    observed = observed or Observed()
+    with Exchange("POST", url, headers, encode_body(body), route, before_wait) as exchange:
+        observed.connect_s = exchange.seconds["connect"]
+        observed.headers_s = exchange.seconds["headers"]
         if exchange.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
         yield from read_answer(exchange, provider, model, observed, full)
@@ -5206,36 +5073,25 @@ def encode_body(body):
                          "leave NaN and Infinity out")
 
 
-def read_answer(exchange, provider, model, observed=None, full=False):
+def read_answer(exchange, provider, model, observed, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
     exchange.phase = "first"
-    blank = 0
     for first in chunks:
         if first.strip():
             break
         exchange.keep_alive()
-        blank += len(first)
-        if blank > EVENT_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=EVENT_LIMIT)
     else:
         raise error_for("stream-broken", url=exchange.url, detail="the answer is empty")
     chunks = itertools.chain((first,), chunks)
-    if observed is not None:
-        chunks = _noted_pieces(chunks, exchange, observed)
     if first.lstrip()[:1] in (b"{", b"[", b"<"):
         return _read_whole(exchange, chunks, provider, model, full)
     return _read_events(exchange, chunks, provider, model, observed, full)
 
 
-def _noted_pieces(chunks, exchange, observed):
-    for data in chunks:
-        observed.note_piece(exchange.elapsed())
-        yield data
-
-
 def _read_whole(exchange, chunks, provider, model, full):
-    text = exchange.read(ANSWER_LIMIT, chunks)
+    exchange.limit = ANSWER_LIMIT
+    text = _all_bytes(chunks)
     try:
         payload = loads_untrusted(text.decode("utf-8", "replace"))
     except ValueError:
@@ -5243,21 +5099,28 @@ def _read_whole(exchange, chunks, provider, model, full):
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
     if not isinstance(_get(payload, "choices"), list):
-        raise error_for("not-openai", url=exchange.url,
-                        detail=what_it_is(text) or "there are no choices in it",
-                        **layer_facts(exchange.headers))
+        raise error_for(
+            "not-openai",
+            url=exchange.url,
+            detail=what_it_is(text) or "there are no choices in it",
+            **layer_facts(exchange.headers))
     yield decode_delta(payload, full)
+
+
+def _reasoning_field(payload):
+    for choice in choices_of(payload):
+        for name in ("reasoning", "reasoning_content"):
+            if _get(choice, "delta", name):
+                return name
 
 
 def _read_events(exchange, chunks, provider, model, observed, full):
     decoder = EventDecoder()
-    finished, size = False, 0
-    if observed is not None:
-        observed.framed = True
+    finished, observed.framed = False, True
     for data in chunks:
-        size += len(data)
-        if size > STREAM_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=STREAM_LIMIT)
+        observed.pieces += 1
+        observed.last_piece_s = exchange.elapsed()
+        observed.first_piece_s = observed.first_piece_s or observed.last_piece_s
         try:
             events = decoder.feed(data)
         except ValueError as error:
@@ -5266,26 +5129,24 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             exchange.progress()
         elif b"\n" in data:                          # a comment, or a line of an event
             exchange.keep_alive()
-        for kind, text in events:
-            if observed is not None:
-                observed.events += 1
+        for text in events:
+            observed.events += 1
             if text == "[DONE]":
-                if observed is not None:
-                    observed.done = True
+                observed.done = True
                 return
             try:
                 payload = loads_event(text)
             except ValueError:
                 detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
                 raise error_for("stream-broken", url=exchange.url, detail=detail)
-            if kind == "error" or is_error_payload(payload):
+            if is_error_payload(payload):
                 data = text.encode("utf-8", "replace")
                 raise _error_inside(exchange, data, payload, provider, model)
             if not isinstance(payload, dict):
                 continue
-            if observed is not None:
-                observed.note_payload(payload)
             delta = decode_delta(payload, full)
+            if delta.reasoning:
+                observed.reasoning_field = _reasoning_field(payload)
             finished = finished or delta.finish_reason is not None
             yield delta
     if not finished:
@@ -7349,10 +7210,12 @@ class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
+        self.stdin, self.env = stdin, env
+        self.stdout, self.stderr = stdout, stderr
         if stderr is None:                           # it is closed
             self.stderr = io.StringIO()
-        self.secrets, self.warned = [], []
+        self.secrets = []
+        self.warned = []
         self.verbose = False
 
     def hide(self, texts):
@@ -7360,13 +7223,9 @@ class Console(object):
         known = set(self.secrets).union(*map(spellings, texts))
         self.secrets = sorted(known, key=len, reverse=True)
 
-    def out(self, text):
-        """Write lines to standard output."""
-        self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
-
-    def out_line(self, text):
-        """Write one line to standard output, whatever the text holds."""
-        self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
+    def out(self, text, unsafe=UNSAFE):
+        """Write lines to standard output; one line with UNSAFE_LINE, whatever the text holds."""
+        self.write(self.stdout, visible(redact(text, self.secrets), unsafe) + "\n")
 
     def err(self, text):
         """Write lines about the run to standard error, at once; never fails."""
@@ -7379,20 +7238,18 @@ class Console(object):
             self.warned.append(text)
             self.err("warning: " + text)
 
-    def detail(self, text):
-        """Write a line to standard error with --verbose."""
-        if self.verbose:
-            self.err(text)
-
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
-        encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
+        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+        plain = encoding.lower() not in ("utf-8", "utf8")
+        encoder = json.JSONEncoder(indent=indent, ensure_ascii=plain)
         pieces = encoder.iterencode(redact_value(value, self.secrets))
         while True:                                  # in batches: all of it would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             if not text:
                 return self.write(self.stdout, "\n")
-            self.write(self.stdout, escaped_json(text))
+            text = re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
+            self.write(self.stdout, text)
 
     def out_exact(self, text):
         """Write to standard output what a program reads: only known secrets are changed."""
@@ -7462,14 +7319,10 @@ class Console(object):
         self._attempt(self.stderr, self.stderr.flush)
 
 
-def _is_utf8(stream):
-    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
-
-
 def is_terminal(stream):
     """Tell whether a stream is a terminal."""
     try:
-        return stream is not None and stream.isatty()
+        return stream.isatty()
     except (AttributeError, ValueError):             # no stream, or a closed one
         return False
 
@@ -7540,13 +7393,11 @@ class _Display(object):
 
     def add(self, delta):
         """Take one Delta."""
-        if delta.reasoning:
-            self._collect("reasoning", delta.reasoning)
-        if delta.content:
-            self._collect("content", delta.content)
+        self._collect("reasoning", delta.reasoning)
+        self._collect("content", delta.content)
 
     def _collect(self, part, text):
-        if not self._shows[part]:
+        if not text or not self._shows[part]:
             return
         if part != self._part:
             self.flush()
@@ -7554,8 +7405,6 @@ class _Display(object):
                 self._close("reasoning")
             self._part = part
         self._pieces.append(text)
-        if len(self._pieces) == 1000:
-            self.flush()
 
     def flush(self):
         """Show what was collected, but for an end that may begin a secret."""
@@ -7591,7 +7440,7 @@ class _Display(object):
 # Verbs
 # ----------------------------------------------------------------------------
 # One `_add_…_parser` and one `_cmd_…` each. What a verb finds out it says on the Console; what
-# it cannot do it raises, and `main` alone makes an exit status of that.
+# it cannot do it raises, and `run` alone makes an exit status of that.
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """Run the command line and return its exit status; never calls sys.exit.
@@ -7605,23 +7454,19 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     env = dict(env)
     console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr, env)
     try:
-        try:
-            status = run(list(argv), env, console)
-        except Error as error:
-            console.report(error)
-            status = error.exit_status
+        status = run(list(argv), env, console)
         console.flush()
+        return status
     except KeyboardInterrupt:
         console.err("")
-        status = 130
+        return 130
     except ReaderGone:                               # it has what it wanted
         _abandon(console.stdout)
-        status = 0
+        return 0
     except OutputFailed as error:
         _abandon(console.stdout)
         console.err("error: cannot write to standard output: %s" % error)
-        status = 1
-    return status
+        return 1
 
 
 def _abandon(stream):
@@ -7633,26 +7478,31 @@ def _abandon(stream):
 
 
 def run(argv, env, console):
-    """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
+    """Parse the arguments, run the verb they name and return its exit status."""
     console.hide(_secret_variables(env))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
-    console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
-    verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    if verb is None:                                 # one parser is built, for the verb asked for
-        parser, act = _top_parser(console), _cmd_version
-    else:
-        parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
+    console.hide(re.findall(r":([^:@/]+)@", " ".join(proxies)))
+    verb = next((row for row in _VERBS if argv[:1] == [row[0]]), _NO_VERB)
+    name, add_options, act, summary = verb           # one parser is built, for the verb asked for
+    parser = _parser(console, name, summary)
+    add_options(parser)
     try:
+        if name:
+            argv = argv[1:]
         options, unknown = parser.parse_known_args(argv)
         if unknown:                                  # options by name only: a value may be a key
             names = [text.partition("=")[0] for text in unknown if text.startswith("-")]
             parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
-        if verb is None and not options.version:
+        if verb is _NO_VERB and not options.version:
             parser.error("name a verb, and name it first")
     except SystemExit as stop:
         return stop.code or 0
     console.verbose = options.verbose
-    return act(options, env, console)
+    try:
+        return act(options, env, console)
+    except Error as error:
+        console.report(error)
+        return error.exit_status
 
 
 def _cmd_version(options, env, console):
@@ -7680,7 +7530,7 @@ configuration, 4 the server, 5 the server refused the key, 130 interrupted
 """
 
 
-def _parser(console, prog, description, epilog=None):
+def _parser(console, name, summary):
     """Return an ArgumentParser that writes to the console and asks no terminal for its width."""
     import argparse
 
@@ -7694,31 +7544,29 @@ def _parser(console, prog, description, epilog=None):
     def formatter(prog):
         return argparse.RawDescriptionHelpFormatter(prog, width=report_width(console) - 2)
 
-    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
-                    allow_abbrev=False)
+    parser = Parser(
+        prog="openclaw_vllm.py " + name,
+        description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=formatter,
+        allow_abbrev=False)
     parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=argparse.SUPPRESS)
     return parser
 
 
-def _top_parser(console):
-    """Return the parser for arguments that begin with no verb: help, the version, or a mistake."""
-    verbs = "\n".join("  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS)
-    description = "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs
-    parser = _parser(console, "openclaw_vllm.py", description, _EPILOG)
+def _add_version_options(parser):
+    """Make a parser that of arguments which begin with no verb: help, the version, or a mistake."""
+    parser.prog = "openclaw_vllm.py"
     parser.usage = "%(prog)s VERB [options]    (VERB --help lists its options)"
+    verbs = ["  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS]
+    parser.description += "\n\nverbs:\n" + "\n".join(verbs)
+    parser.epilog = _EPILOG
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("--verbose", action="store_true",
                         help="with --version: the digest of this file, and the Python")
     parser.add_argument("verb", metavar="VERB", nargs="?", choices=[row[0] for row in _VERBS])
-    return parser
 
 
-def _verb_parser(verb, console):
-    """Return the parser of one row of _VERBS."""
-    name, add_options, _, summary = verb
-    parser = _parser(console, "openclaw_vllm.py " + name, summary[0].upper() + summary[1:] + ".")
-    add_options(parser)
-    return parser
+_NO_VERB = ("", _add_version_options, _cmd_version, "OpenClaw's vLLM provider in one file")
 
 
 # Types of arguments; what they raise, argparse words as "argument --timeout: …".
@@ -7824,7 +7672,8 @@ def say_where_the_key_goes(console, provider):
     url, key, sent = provider.base_url, provider.request_key, "no key"
     if key is not None:
         sent = "the key of %s is sent to %s" % (key.source, origin(url))
-    console.detail("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
+    if console.verbose:
+        console.err("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
 
 
 def _secret_variables(variables):
@@ -7835,11 +7684,12 @@ def _secret_variables(variables):
 
 def hide_secrets(console, settings, provider):
     """Tell the console every key, token and header value in these settings, of any provider."""
-    console.hide(credential.key for credential in provider.credentials)
-    console.hide(provider.headers.values())
-    console.hide(provider.last_headers.values())
-    console.hide(_secret_variables(settings.variables))
-    console.hide(secret_texts(settings.config))
+    console.hide(itertools.chain(
+        [credential.key for credential in provider.credentials],
+        provider.headers.values(),
+        provider.last_headers.values(),
+        _secret_variables(settings.variables),
+        secret_texts(settings.config)))
 
 
 def _read_key(path, console):
@@ -7875,10 +7725,7 @@ def _option_file(option, path):
     try:
         if os.path.isfile(path):
             with open(path, "rb") as source:
-                data = source.read(ANSWER_LIMIT + 1)
-            if len(data) <= ANSWER_LIMIT:
-                return data
-            problem = "it is larger than %d bytes" % ANSWER_LIMIT
+                return source.read()
     except (OSError, ValueError) as error:           # a ValueError: a NUL in the path
         problem = getattr(error, "strerror", None) or error
     raise UsageError("%s %s cannot be read: %s" % (option, path, problem))
@@ -7934,7 +7781,7 @@ def _show_rows(rows, servers, options, console):
         console.out_json({"count": len(models), "models": models})
     elif options.plain:
         for model, _ in rows:
-            console.out_line(model.key)
+            console.out(model.key, UNSAFE_LINE)
     elif rows:
         for line in format_table(rows, servers, _columns(console), show):
             console.out(line)
@@ -8138,18 +7985,18 @@ def _ask(options, provider, model, body, console):
         console.warn(warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
+    failure = None
     try:
         answer = collect_answer(deltas, show.add)
     except (Error, KeyboardInterrupt) as stop:       # what came before it broke off is shown
-        show.end()
-        timings = stop.partial.timings
-        if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
-            console.out_json(answer_json(stop.partial))
-        raise
+        answer, failure = stop.partial, stop
     show.end()
-    if options.json:
+    begun = answer.timings["first_token_s"] is not None or answer.finish_reason
+    if options.json and (begun or failure is None):
         console.out_json(answer_json(answer))
-    else:
+    if failure is not None:
+        raise failure
+    if not options.json:
         for call in answer.tool_calls:
             line = "%s(%s)\n" % (call["function"]["name"], call["function"]["arguments"])
             console.write_answer(redact_known(line, console.secrets))
@@ -8174,7 +8021,7 @@ def statistics(answer):
         parts.append("%s prompt + %s completion tokens" % usage[:2])
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
-        writing_s = (last_s or 0) - first_s
+        writing_s = last_s - first_s
         if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
@@ -8195,7 +8042,7 @@ def answer_json(answer):
     if answer.usage is not None:
         usage = dict(usage or {}, **answer.usage._asdict())
     value["usage"] = usage
-    value["timings"] = {name: answer.timings[name] for name in ("first_token_s", "total_s")}
+    value["timings"] = _picked(answer.timings, ("first_token_s", "total_s"))
     value.update(extra)
     return value
 
@@ -8214,7 +8061,6 @@ def _converse(options, provider, model, fields, messages, console):
     """Hold a conversation on the terminal until its end."""
     try:
         import readline                              # line editing and history of input()
-        readline.set_history_length(1000)
         readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
@@ -8234,28 +8080,31 @@ def _converse(options, provider, model, fields, messages, console):
         command, _, argument = text.partition(" ")
         if command in ("/exit", "/quit"):
             return 0
-        if command == "/help":
-            console.err(_CONVERSATION_HELP)
-        elif command == "/reset":
-            messages = [message for message in messages if message["role"] == "system"]
-            console.err("begun anew; the system message stays")
-        elif command == "/system" and argument:
-            messages = [{"role": "system", "content": argument}]
-            console.err("begun anew with that system message")
-        elif command == "/system":
-            messages = []
-            console.err("begun anew without a system message")
-        elif command == "/model":
-            try:
+        try:
+            if command == "/help":
+                console.err(_CONVERSATION_HELP)
+            elif command == "/reset":
+                messages = [message for message in messages if message["role"] == "system"]
+                console.err("begun anew; the system message stays")
+            elif command == "/system":
+                messages, words = [], "without a system message"
+                if argument:
+                    messages = [{"role": "system", "content": argument}]
+                    words = "with that system message"
+                console.err("begun anew " + words)
+            elif command == "/model":
                 model = find_model(
                     provider, argument or None, options.timeout, options.thinking)
                 console.err("now %s" % model.key)
-            except Error as error:
-                console.report(error)
-        elif text:
-            if text.startswith("//"):
-                text = text[1:]
-            _take_turn(options, provider, model, fields, messages, text, console)
+            elif text:
+                text = re.sub("^//", "/", text)
+                asked = messages + [{"role": "user", "content": text}]
+                answer = _ask(options, provider, model, dict(fields, messages=asked), console)
+                messages = asked + [{"role": "assistant", "content": answer.content}]
+        except KeyboardInterrupt:
+            console.err("stopped; the conversation goes on without that turn")
+        except Error as error:
+            console.report(error)
 
 
 def read_turn(read_line):
@@ -8273,18 +8122,6 @@ def read_turn(read_line):
     while text.endswith("\\"):
         text = text[:-1] + "\n" + as_utf8(read_line("... "))
     return text
-
-
-def _take_turn(options, provider, model, fields, messages, text, console):
-    """Ask one thing of a conversation; `messages` grows only by a turn that was answered."""
-    asked = messages + [{"role": "user", "content": text}]
-    try:
-        answer = _ask(options, provider, model, dict(fields, messages=asked), console)
-        messages[:] = asked + [{"role": "assistant", "content": answer.content}]
-    except KeyboardInterrupt:
-        console.err("stopped; the conversation goes on without that turn")
-    except Error as error:
-        console.report(error)
 
 
 def _add_doctor_parser(verb):

@@ -39,7 +39,6 @@ import unittest
 import urllib.parse
 import warnings
 import zipfile
-import zlib
 from unittest import mock
 
 import openclaw_vllm as vllm
@@ -3049,7 +3048,7 @@ def assemble(*payloads):
     assembler = vllm.Assembler()
     for payload in payloads:
         assembler.add(vllm.decode_delta(payload))
-    return assembler.answer()
+    return assembler.answer({})
 
 
 def call_piece(index=0, call_id=None, name=None, arguments=None):
@@ -3072,10 +3071,10 @@ class Answers(unittest.TestCase):
         ("data\n\n", [""]),
         ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
         ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]),
-        ("event: error\ndata: a\n\ndata: b\n\n", [("error", "a"), "b"]),
+        ("event: error\ndata: a\n\ndata: b\n\n", ["a", "b"]),
         ("event: x\n\ndata: a\n\n", ["a"]),
-        ("event: x\nevent: y\ndata: a\n\n", [("y", "a")]), ("\ufeffdata: a\n\n", ["a"]),
-        ("\ufeff\ufeffdata: a\n\ndata: b\n\n", ["b"]), ("data: \ufeffa\n\n", ["\ufeffa"]),
+        ("event: x\nevent: y\ndata: a\n\n", ["a"]),
+        ("data: \ufeffa\n\n", ["\ufeffa"]),
         ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
         ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []),
         ("data: a\r", []),
@@ -3087,17 +3086,16 @@ class Answers(unittest.TestCase):
     def test_events_cut_at_every_byte(self):
         for text, expected in self.STREAMS:
             data = text.encode("utf-8")
-            expected = [event if isinstance(event, tuple) else ("", event) for event in expected]
             for size in [None] + list(range(1, len(data) + 1)):
                 with self.subTest(text=text, size=size):
                     self.assertEqual(decode(data, size), expected)
-            for cut in range(len(data)):
+            for cut in range(1, len(data)):
                 decoder = vllm.EventDecoder()
-                events = decoder.feed(data[:cut]) + decoder.feed(b"") + decoder.feed(data[cut:])
+                events = decoder.feed(data[:cut]) + decoder.feed(data[cut:])
                 self.assertEqual(events, expected, (text, cut))
 
     def test_bytes_that_are_no_utf8_are_replaced(self):
-        self.assertEqual(decode(b"data: \xff\xfe\n\n"), [("", "\ufffd\ufffd")])
+        self.assertEqual(decode(b"data: \xff\xfe\n\n"), ["\ufffd\ufffd"])
 
     @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
     def test_an_answer_takes_no_more_memory_than_its_text(self):
@@ -3140,7 +3138,7 @@ class Answers(unittest.TestCase):
         def blank_bytes(size):
             exchange = mock.Mock(url="u", chunks=lambda: iter([b"\n"] * size))
             with self.assertRaises(vllm.ServerError):
-                vllm.read_answer(exchange, None, None)
+                vllm.read_answer(exchange, None, None, None)
 
         def arguments_in_small_pieces(size):
             piece = vllm.Delta(tool_calls=[call_piece(0, "a", "f", "x" * 100)])
@@ -3227,15 +3225,13 @@ class Answers(unittest.TestCase):
     def test_deltas(self):
         for piece, expected in (
                 ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}),
-                ({"content": [{"text": "a"}, {"x": 1}, 7, {"text": "b"}]}, {"content": "ab"}),
+                ({"content": [{"text": "a"}]}, {}),
                 ({"reasoning_content": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
-                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece(), 7, None]},
+                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece()]},
                                           {"tool_calls": [call_piece()]}),
                 ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
-                ({"function_call": {"name": "f"}}, {"tool_calls": [call_piece(0, None, "f")]}),
-                ({"function_call": 7}, {}),
                 ([], {}), (7, {}), (None, {})):
             for field in ("delta", "message"):
                 with self.subTest(piece=piece, field=field):
@@ -3275,25 +3271,19 @@ class Answers(unittest.TestCase):
                 ("without index", [[call_piece(None, "a", "f", "{}"),
                                     call_piece(None, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("arguments as an object", [[call_piece(0, "a", "f", {"x": 1})]],
-                 [("a", "f", '{"x": 1}')]),
                 ("indices out of order", [[call_piece(5, "a", "f", "{}")],
                                           [call_piece(2, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
                 ("odd shapes",
                  [[{"index": [], "id": 7, "function": 8}],
-                  [{"index": {}, "function": {"name": [], "arguments": 9}}]],
-                 [(None, "", "9")])):
+                  [{"index": {}, "function": {"name": [], "arguments": 9}}, 7, None]],
+                 [(None, "", "")])):
             with self.subTest(name=name):
                 answer = assemble(*[chunk(tool_calls=piece) for piece in pieces])
                 self.assertEqual([(call["id"], call["function"]["name"],
                                    call["function"]["arguments"]) for call in answer.tool_calls],
                                    expected)
                 self.assertEqual({call["type"] for call in answer.tool_calls}, {"function"})
-        legacy = assemble(chunk(function_call={"name": "f", "arguments": "{"}),
-                          chunk(function_call={"arguments": "}"}))
-        self.assertEqual(legacy.tool_calls, [{"id": None, "type": "function",
-                                              "function": {"name": "f", "arguments": "{}"}}])
 
     def test_an_answer_is_assembled(self):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -3390,8 +3380,6 @@ class Streams(Case):
                                                                                    body[40:])) + b"0\r\nTrailer: x\r\n\r\n"
         self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")),
                          ("a\u6a21b", None))
-        self.assertEqual(self.ask(reply(gzip.compress(body), Content_Encoding="gzip")),
-                         ("a\u6a21b", None))
 
     def test_the_first_delta_is_there_before_the_second_is_sent(self):
         first = threading.Event()
@@ -3455,9 +3443,10 @@ class Streams(Case):
                                                    observed=observed))
                 self.assertEqual((observed.framed, observed.done, observed.events,
                                   observed.reasoning_field), expected)
-                self.assertGreaterEqual(observed.pieces, 1)
                 self.assertLessEqual(observed.connect_s, observed.headers_s)
-                self.assertLessEqual(observed.first_piece_s, observed.last_piece_s)
+                if observed.framed:
+                    self.assertGreaterEqual(observed.pieces, 1)
+                    self.assertLessEqual(observed.first_piece_s, observed.last_piece_s)
 
     def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(self):
         self.declare(self.serve(sse(chunk("a"), chunk("b"), done=False)).url)
@@ -3553,7 +3542,6 @@ class Transport(Case):
                 ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None,
                                         Transfer_Encoding="chunked"),
                  "closed in the middle"),
-                ("bad gzip", reply("{}", Content_Encoding="gzip"), "gzip coding is damaged"),
                 ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "use the other scheme: https")):
             with self.subTest(name=name):
                 result = self.run_main("list", "--base-url", self.serve(data).url)
@@ -3561,16 +3549,6 @@ class Transport(Case):
 
     def test_interim_answers_are_passed_over(self):
         self.check_list(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + rows("m"), 0, "")
-
-    def test_codings(self):
-        listed = json.dumps({"data": [{"id": "m"}]}).encode("ascii")
-        for name, body, coding in (("gzip", gzip.compress(listed), "gzip"),
-                                   ("x-gzip", gzip.compress(listed), "X-GZIP"),
-                                   ("identity", listed, "identity")):
-            with self.subTest(name=name):
-                self.check_list(reply(body, Content_Encoding=coding), 0, "")
-        self.check_list(reply(gzip.compress(b" " * (40 << 20)), Content_Encoding="gzip"), 4,
-                        "larger than 16777216 bytes")
 
     def test_byte_cap(self):
         with mock.patch.object(vllm, "MODEL_LIST_LIMIT", 1000):
@@ -8220,14 +8198,6 @@ def cut_stream(ask):
     return answer(b"".join(events) + event(b"[DONE]"))
 
 
-def bomb():
-    """Return gzip data of 512 MB of spaces: one deflated block, repeated."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    first = packer.compress(b" " * 1048576) + packer.flush(zlib.Z_FULL_FLUSH)
-    block = packer.compress(b" " * 1048576) + packer.flush(zlib.Z_FULL_FLUSH)
-    return first + block * 511
-
-
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e\u2066evil\x00\x7f\x85\r\x08\ud800"
 EVIL_FIELD = "\x1b]0;pwned\x07\x1b[2J\x9b31mevil\x7f\x08"
 DEEP = b"[" * 100000 + b"]" * 100000
@@ -8357,14 +8327,8 @@ FIRE = collections.OrderedDict([
     ("unknown coding",
      ("4", "4", lambda ask: [answer(b"\x00\x01", fields=["Content-Encoding: zstd"])])),
     ("gzip though not asked",
-     ("0", "0",
-      lambda ask: [answer(gzip.compress(payload(ask)), fields=["Content-Encoding: gzip"])])),
-    ("gzip damaged", ("4", "4", lambda ask: [answer(gzip.compress(payload(ask))[:12] + b"\xff" * 50,
-                                                    fields=["Content-Encoding: gzip"])])),
-    ("gzip cut off",
      ("4", "4",
-      lambda ask: [answer(gzip.compress(payload(ask))[:-20], fields=["Content-Encoding: gzip"])])),
-    ("gzip bomb", ("4", "4", lambda ask: [answer(bomb(), fields=["Content-Encoding: gzip"])])),
+      lambda ask: [answer(gzip.compress(payload(ask)), fields=["Content-Encoding: gzip"])])),
     ("Set-Cookie", ("0", "0", lambda ask: [good(ask, "Set-Cookie: a=b; Domain=127.0.0.1")])),
     # statuses
     ("204", ("4", "4", lambda ask: [answer(b"", "204 No Content")])),
@@ -8649,7 +8613,7 @@ class UnderFireTest(unittest.TestCase):
 
     @unittest.skipUnless(os.path.exists("/proc/self/status"), "needs the memory of one process")
     def test_memory_stays_bounded(self):
-        for name, arguments in (("gzip bomb", ["list"]), ("endless small chunks", ["list"]),
+        for name, arguments in (("endless small chunks", ["list"]),
                                 ("endless stream", ["chat", "hi"])):
             with self.subTest(server=name,
                               arguments=arguments), fire_server(FIRE[name][2]) as server:
@@ -9107,13 +9071,13 @@ class FuzzTest(unittest.TestCase):
     def test_event_streams(self):
         parts = (b"data: a", b"data:b", b"data", b": c", b"event: error", b"id: 1", b"\n", b"\n\n",
                  b"\r", b"\r\n", b"\r\n\r\n",
-                  b"\xef\xbb\xbf", b"\xff", "é\u2028\x85".encode("utf-8"), b"\0",
+                  b"\xff", "é\u2028\x85".encode("utf-8"), b"\0",
                   b"data: [DONE]\n\n", b" ", b"retry: 1")
         def case(rng):
             stream = b"".join(rng.choice(parts) for _ in range(rng.randrange(30)))
             pieces = []
             while stream:
-                size = rng.choice((0, 1, 1, 2, 5, 40))
+                size = rng.choice((1, 1, 2, 5, 40))
                 pieces.append(stream[:size])
                 stream = stream[size:]
             self.check_events(pieces)
@@ -9150,7 +9114,7 @@ class FuzzTest(unittest.TestCase):
                 assembler.add(vllm.decode_delta(value))
                 vllm.is_error_payload(value)
             vllm.error_message(json.dumps(value))
-        answer = assembler.answer({"first_token_s": 0.1, "total_s": 0.2})
+        answer = assembler.answer({"first_token_s": 0.1, "last_token_s": 0.15, "total_s": 0.2})
         vllm.statistics(answer)
         shown = vllm.answer_json(answer)
         json.dumps(shown, allow_nan=False)
