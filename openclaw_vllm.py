@@ -244,8 +244,9 @@ CAUSES = {
         4, "{url}: {model} has no chat template{words}",
         "start vLLM with --chat-template FILE, or serve the instruct version of the model"),
     "not-a-chat-model": Cause(
-        4, "{url}: {model} does not chat: the server embeds, ranks or transcribes{words}",
-        "serve a chat model; this one needs no row in openclaw.json"),
+        4, "{url}: {model} does not chat: the server offers no chat completions for it{words}",
+        "serve a chat model (one that embeds, ranks or transcribes needs no row in openclaw.json), "
+        "or let what stands before the server pass /v1/chat/completions"),
     "template-role": Cause(
         1, "{model}: the chat template refuses the role {role!r}{words}", "{fix}"),
     "template-history": Cause(
@@ -459,7 +460,7 @@ Issue.__doc__ = """One fault of a settings file.
 
 `path` is its key path, a tuple of keys and indexes; line and column count from
 1 or are None; `cause` is a code of CAUSES or None; `successor` the key path
-where the value of an unknown or legacy key belongs, where nothing stands yet.
+where the value of an unknown or legacy key belongs.
 """
 Issue.__new__.__defaults__ = (None,) * 5
 Fault = collections.namedtuple("Fault", "path problem severe cause successor")
@@ -1547,19 +1548,16 @@ def _fault(config, mismatch, shapes):
     if shape is None:
         return Fault(path, problem, True, "config-invalid")
     place = _known_place(config, path, shape, shapes)
-    successor = None
-    if place is not None and _at(config, place) is None:
-        successor = place
     legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
     if legacy:
         return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
-                     successor)
+                     place)
     problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
     if place is not None and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
     elif place is not None:
         problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key", successor)
+    return Fault(path, problem, False, "config-unknown-key", place)
 
 
 def _known_place(config, path, shape, shapes):
@@ -2155,6 +2153,8 @@ def key_exposed(provider):
     target = split_url(provider.base_url)
     key = provider.request_key or provider.discovery_key
     if key is None or target.scheme == "https" or is_private(target.host):
+        return None
+    if key.key in _PUBLIC_KEYS:
         return None
     return "the key of %s goes to %s unencrypted: use https" % (
         key.source, origin(provider.base_url))
@@ -4580,7 +4580,8 @@ def _not_found(url, reply, provider, model, facts):
         served = []                                  # the server's words are enough
     if "does not exist" in reply_words(reply)[0]:
         return model_not_served(url, model.id, served, facts["words"])
-    if model.id in served and url.startswith(provider.base_url):
+    page = reply.body.lstrip()[:1] == b"<"           # of a layer before it
+    if model.id in served and url.startswith(provider.base_url) and not page:
         return error_for("not-a-chat-model", **facts)
     return http_error(url, reply, provider.request_key)
 
@@ -4829,7 +4830,10 @@ def tls_error(error, facts, names):
         return error_for("tls-wrong-host", detail=listed and "it is for " + listed or text, **facts)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         detail = getattr(error, "verify_message", None) or text
-        return error_for("tls-untrusted", detail=detail, **facts)
+        found = error_for("tls-untrusted", detail=detail, **facts)
+        if getattr(error, "verify_code", None) in (9, 10):       # not yet valid, expired
+            found.hint = "have it renewed, or set the clock of this host"
+        return found
     if re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
     return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
@@ -5325,7 +5329,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the models; /openapi.json has 300 kB
+SPARE_S = 15.0                       # seconds for /openapi.json, which FastAPI makes when first asked
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
@@ -5343,13 +5347,6 @@ _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 _BASE_URL_CAUSES = (
     "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family",
 )
-# The checks that report what resolving the provider failed with; the others go to "provider".
-_REPORTERS = {
-    "not-opted-in": "key", "bad-key-form": "key", "config-missing-variable": "key",
-    "bad-base-url": "base-url", "endpoint-in-base-url": "base-url",
-}
-
-
 def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
              model=None, thinking=None, probe=False, timeout_s=None):
     """Yield a Finding for everything looked at between OpenClaw's settings and the server.
@@ -5360,15 +5357,14 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
     """
     case = _Case(settings, timeout_s, model, thinking)
-    case.block_path = _block_path(settings.config, provider_id)
     if not settings.issues:
+        case.block_path = _block_path(settings.config, provider_id)
         try:
-            case.resolved(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
+            case.take(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
         except UsageError:
             raise
         except Error as error:
             case.refusal = error
-            case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
     for check in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, check):
             failed = finding.status == "fail"
@@ -5381,26 +5377,16 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
 
 def _run_check(case, check):
     """Yield what one check finds, or why it cannot look."""
-    if case.refusal is not None and check.name == _reporter(case.refusal):
-        yield case.finding(case.refusal)
-    elif check.needs is not None and getattr(case, check.needs) is None:
+    if check.needs is not None and getattr(case, check.needs) is None:
         yield _skipped(case.stopped, "not checked, because of %s" % case.stopped)
     elif case.left() <= 0:
         case.stopped = case.stopped or "timeout"
         yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
     else:
         try:
-            for finding in check.examine(case):
-                yield finding
+            yield from check.examine(case)
         except Error as error:                       # a side entrance; the main one did not fail
             yield case.finding(error, "warn")
-
-
-def _reporter(refusal):
-    """Return the name of the check that reports what keeps a provider from being asked."""
-    if refusal.facts.get("path", "").endswith("baseUrl"):
-        return "base-url"
-    return _REPORTERS.get(refusal.cause, "provider")
 
 
 def diagnosis_status(findings):
@@ -5417,9 +5403,9 @@ class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
     `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
-    and `chats` (it offers chat completions) are None until that is known to be so; checks name
-    what they need. `refusal` is what resolving the provider failed with, `error` what the first
-    request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
+    and `chats` (nothing rules chat completions out) are None until that is known to be so; checks
+    name what they need. `refusal` is what resolving the provider failed with, `error` what the
+    first request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
     context in tokens or None}, `enforced` whether the server wants the key.
     """
 
@@ -5427,18 +5413,17 @@ class _Case(object):
         self.settings, self.timeout_s = settings, timeout_s
         self.reference, self.thinking = reference, thinking
         self.provider = self.usable = self.connected = self.answered = None
-        self.rows = self.chats = self.version = self.openapi = None
+        self.rows = self.chats = self.version = self.openapi = self.block_path = None
         self.refusal = self.error = self.stopped = None
         self.opted_in, self.enforced = True, False
         self.served, self.models = {}, []
-        self.seconds = {"headers": 0.0}
         self._deadline = time.monotonic() + DIAGNOSIS_S
         try:
             self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
         except Json5Error:
             self._raw = {}
 
-    def resolved(self, provider):
+    def take(self, provider):
         """Take the provider; the server of one that is not opted in is looked at all the same."""
         self.refusal = provider.refusal
         self.opted_in = self.refusal is None or self.refusal.cause != "not-opted-in"
@@ -5454,26 +5439,22 @@ class _Case(object):
         """Return the seconds that one exchange may take now."""
         return max(0.01, min(self.timeout_s or default_s, self.left()))
 
-    def ask(self, url, headers, body=None, env=None, ca_file=None):
+    def ask(self, url, headers, body=None, way=None, wait_s=DISCOVERY_TIMEOUT_S):
         """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError.
 
-        `env` stands in for the environment that names proxies and authorities.
+        `way` is the Provider whose proxies and authorities are used, if not the case's own.
         """
-        method, data, limit_s = "GET", None, self.patience()
+        method, data = "GET", None
         if body is not None:
             method, data = "POST", encode_body(body)
-        if env is None:
-            env, ca_file = self.provider.env, self.provider.ca_file
-        limit = MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT
+        way, limit_s = way or self.provider, self.patience(wait_s)
         asked = "--timeout" if self.timeout_s else ""
-        route = Route(env, ca_file, limit_s, limit_s, limit_s, asked)
-        with Exchange(method, url, headers, data, route) as exchange:
-            self.seconds = exchange.seconds
-            return exchange.reply(limit)
+        route = Route(way.env, way.ca_file, limit_s, limit_s, limit_s, asked)
+        return fetch(method, url, headers, data, route, MODEL_LIST_LIMIT)
 
-    def look(self, path):
+    def look(self, path, wait_s=DISCOVERY_TIMEOUT_S):
         """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
-        return self.ask(self.beside(path), {})
+        return self.ask(self.beside(path), {}, wait_s=wait_s)
 
     def beside(self, path):
         """Return the URL of what vLLM answers beside /v1."""
@@ -5490,6 +5471,10 @@ class _Case(object):
         """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
         return _at(self._raw, path)
 
+    def own(self, *keys):
+        """Return a key path below the provider's block."""
+        return (self.block_path or ()) + keys
+
     def found(self, cause, edits=(), **facts):
         """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
         return self.finding(error_for(cause, **facts), None, edits)
@@ -5505,17 +5490,12 @@ class _Case(object):
             status = "fail" if CAUSES[cause].exit_status else "warn"
         if cause == "provider-disabled":
             paths = ("plugins", "enabled"), ("plugins", "entries", "vllm", "enabled")
-            edits = [
-                Edit(path, True)
-                for path in paths
-                if self.written(path) is False]
+            edits = [Edit(path, True) for path in paths if self.written(path) is False]
         elif cause in _BASE_URL_CAUSES:
             edits, command = self._base_url_fix(error)
         if edits:
             command = self.config_command(edits)
-        return Finding(
-            "", status, cause, error.message,
-            error.hint, command, tuple(edits))
+        return Finding("", status, cause, error.message, error.hint, command, tuple(edits))
 
     def config_command(self, edits=()):
         """Return the shell command that writes edits, or only the models, into this config."""
@@ -5532,7 +5512,7 @@ class _Case(object):
             return (), "export VLLM_BASE_URL=%s" % shlex.quote(right)
         if self.block_path is None:
             return (), "%s --base-url %s" % (self.config_command(), shlex.quote(right))
-        return (Edit(self.block_path + ("baseUrl",), right),), None
+        return (Edit(self.own("baseUrl"), right),), None
 
 
 def _block_path(config, provider_id):
@@ -5574,14 +5554,15 @@ def _json_of(reply):
 # The settings side.
 
 def _check_settings(case):
-    settings = case.settings
+    settings, refusal = case.settings, case.refusal
     for issue in settings.issues:
         yield _issue_finding(case, issue, "fail")
-    told = case.refusal.facts.get("path") if case.refusal else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
-        if told is None or told != dotted(issue.path):
+        if refusal is None or refusal.facts.get("path") != dotted(issue.path):
             yield _issue_finding(case, issue, "warn")
-    if not settings.issues and settings.exists:
+    if refusal is not None:
+        yield case.finding(refusal)
+    elif settings.exists and not settings.issues:
         yield _passed("%s: read" % _listed(settings.sources))
     elif not settings.issues:
         yield _passed("%s does not exist: an empty config" % settings.path)
@@ -5589,38 +5570,42 @@ def _check_settings(case):
 
 def _issue_finding(case, issue, status):
     """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
-    path, settings = issue.path, case.settings
-    value, edits = case.written(path), []
-    facts = {
-        "where": issue_place(issue), "path": dotted(path), "problem": issue.message,
-        "fix": "remove it; a newer OpenClaw may know it"}
+    path, place = issue.path, issue.successor
+    value, edits, fix = case.written(path), [], _NOWHERE.get(issue.cause)
+    facts = {"where": issue_place(issue), "path": dotted(path), "problem": issue.message}
     if issue.cause == "config-missing-variable":
         facts.update(
-            variable=settings.unset_variables[path],
-            dotenv=_dotenv_path(settings))
+            variable=case.settings.unset_variables[path], dotenv=_dotenv_path(case.settings))
     elif issue.cause == "bad-base-url":
         right = _evident_base_url(value)
         edits = [Edit(path, right)] if right else []
         facts.update(
-            where=dotted(path),
-            problem=base_url_problem(value),
-            example=right or DEFAULT_BASE_URL)
-    elif issue.successor is not None:
-        facts["fix"] = "write %s in its place" % dotted(issue.successor)
+            where=dotted(path), problem=base_url_problem(value), example=right or DEFAULT_BASE_URL)
+    elif place and _at(case.settings.config, place) is not None:
+        fix = "move what it holds into %s, which is there already" % dotted(place)
+    elif place:
+        fix = "write %s in its place" % dotted(place)
         edits.append(Edit(path, REMOVED))
         if path[-1] == "llm":                        # an object, and no block is begun for it
-            block = case.written(issue.successor[:3])
+            block = case.written(place[:3])
             value = _get(value, "idleTimeoutSeconds") if block else None
         if value is not None:
-            edits.append(Edit(issue.successor, value))
+            edits.append(Edit(place, value))
     error = issue_error([issue])
     if issue.cause not in (None, "config-invalid"):
-        error = error_for(issue.cause, **facts)
+        error = error_for(issue.cause, fix=fix, **facts)
     found = case.finding(error, status, edits)
-    secrets = secret_texts({issue.successor[-1]: value}) if issue.successor else ()
+    secrets = secret_texts({place[-1]: value}) if place else ()
     if any(map(spellings, secrets)):                 # which a command would show
         found = found._replace(command="%s doctor --fix" % TOOL)
     return found
+
+
+# What to do about a key for whose value no place is known.
+_NOWHERE = {
+    "config-unknown-key": "remove it; a newer OpenClaw may know it",
+    "config-legacy-key": "remove it, and set what takes its place",
+}
 
 
 def _evident_base_url(url):
@@ -5646,12 +5631,11 @@ def _check_provider(case):
     if provider.asks_server:
         asked = "the server is asked for more"
     yield _passed("%s: explicit, %s declares %s; %s" % (
-        provider.id, dotted(case.block_path),
-        _plural(len(provider.models), "model"), asked))
-    block = _get(case.settings.config, *case.block_path)
+        provider.id, dotted(case.block_path), _plural(len(provider.models), "model"), asked))
     if provider.plugin_off:
         error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
         yield case.finding(error, "warn")
+    block = _at(case.settings.config, case.block_path)
     for path, place in [(case.block_path, block)] + _rows(case):
         api = place.get("api", "openai-completions")
         if api != "openai-completions":
@@ -5662,11 +5646,8 @@ def _check_provider(case):
 
 def _rows(case):
     """Return [(key path, row)] of the models that the provider's block declares."""
-    if case.block_path is None:
-        return []
-    path = case.block_path + ("models",)
-    written = _at(case.settings.config, path) or ()
-    ids = [trimmed(row["id"]) for row in written]
+    path = case.own("models")
+    ids = [trimmed(row["id"]) for row in _rows_at(case.settings.config, path)]
     return [
         (path + (ids.index(row["id"]),), row)
         for row in case.provider.models
@@ -5680,34 +5661,28 @@ def _check_key(case):
     if winner is None:
         yield _passed("none is set, and none is sent")
         return
-    found = list(provider.credentials)
+    others = collections.OrderedDict(provider.credentials)
     for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
-        key = layer.get("VLLM_API_KEY", "").strip()
-        found.append(Credential("VLLM_API_KEY (%s)" % label, key))
-    others = collections.OrderedDict(
-        (source, key)
-        for source, key in found
-        if key and source != winner.source)
+        others["VLLM_API_KEY (%s)" % label] = layer.get("VLLM_API_KEY", "").strip()
+    others = {source: key for source, key in others.items() if key and source != winner.source}
     summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
     if others:
         summary += "; it shadows %s" % _listed(others)
-    differ = set(others.values()) - {winner.key}
-    if differ and not winner.source.startswith("--"):
-        yield Finding(
-            "", "warn", "bad-key",
-            "%s, but not every one is the same key" % summary,
-            "keep one of them, or make them equal")
-        return
-    own = case.written((case.block_path or ()) + ("apiKey",))
-    refers = "VLLM_API_KEY" in json.dumps(own)       # then it is no key beside the variable's
+    refers = "VLLM_API_KEY" in json.dumps(case.written(case.own("apiKey")))      # no key of its own
     shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
-    if winner.source == shell and len(others) <= refers:
+    if set(others.values()) - {winner.key} and not winner.source.startswith("--"):
+        yield Finding(
+            "", "warn", "bad-key", "%s, but not every one is the same key" % summary,
+            "keep one of them, or make them equal")
+    elif winner.source == shell and len(others) <= refers:
         note = error_for("key-in-shell-only", dotenv=_dotenv_path(settings))
-        yield _passed(
-            "%s. %s" % (summary, note.message),
-            note.hint, note.command)
+        yield _passed("%s. %s" % (summary, note.message), note.hint)
     else:
         yield _passed(summary)
+    warning = key_exposed(provider)
+    if warning:
+        summary, _, fix = warning.rpartition(": ")
+        yield Finding("", "warn", "exposed", summary, fix)
 
 
 def _check_base_url(case):
@@ -5720,70 +5695,59 @@ def _check_base_url(case):
         fix, command = "for OpenClaw, write it into the config", case.config_command()
     elif chosen and chosen.rstrip("/") != provider.base_url:
         note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
-    yield _passed(
-        "%s (from %s)%s" % (provider.base_url, provider.where, note),
-        fix, command)
-    path = (case.block_path or ()) + ("request", "allowPrivateNetwork")
-    host = split_url(provider.base_url).host
-    if case.written(path) is False and is_private(host):
+    yield _passed("%s (from %s)%s" % (provider.base_url, provider.where, note), fix, command)
+    path = case.own("request", "allowPrivateNetwork")
+    if case.written(path) is False and is_private(split_url(provider.base_url).host):
         edits = (Edit(path, REMOVED),)
-        yield case.found(
-            "private-network", edits, path=dotted(path),
-            url=provider.base_url)
+        yield case.found("private-network", edits, path=dotted(path), url=provider.base_url)
 
 
 # The way to the server. The first request is the one OpenClaw sends; when it
 # fails, each _explain_… below may know better what that means.
 
 def _check_connect(case):
+    base, error = case.provider.base_url, None
+    started = time.monotonic()
     try:
         case.rows = _ask_models(case)
-    except Error as error:
-        case.error = error
-        for explain in _EXPLANATIONS:
-            try:
-                case.error = explain(case, case.error) or case.error
-            except Error:
-                pass                                 # what it tried failed too and explains nothing
-        if "status" not in case.error.facts:
-            yield case.finding(case.error)
-            return
-    case.connected = True
-    if case.error is not None and case.error.cause not in _KEY_CAUSES:
-        yield case.finding(case.error)
+    except Error as failure:
+        error = failure
+    waited_s = time.monotonic() - started
+    for explain in _EXPLANATIONS if error else ():
+        try:
+            error = explain(case, error) or error
+        except Error:
+            pass                                     # what it tried failed too and explains nothing
+    case.error = error
+    if error is None or "status" in error.facts:
+        case.connected = True
+    if error is not None and error.cause not in _KEY_CAUSES:
+        yield case.finding(error)
         return
     case.answered = True
-    target = split_url(case.provider.base_url)
+    target = split_url(base)
     proxy = proxy_for(target, case.provider.env)
-    summary = "%s/models answers after %.1f ms" % (
-        case.provider.base_url, 1000 * case.seconds["headers"])
+    summary = "%s/models answers after %.1f ms" % (base, 1000 * waited_s)
     if proxy:
         summary += ", through the proxy %s" % proxy
     yield _passed(summary)
+    addresses = ()
     if target.host == "localhost":
         addresses = _addresses("localhost", target.port, 0)
-        hosts = {address[0] for _, _, _, _, address in addresses}
-        answering = {host for host in hosts if answers_at(host, target.port, case.patience())}
-        for refusing in hosts - answering if answering else ():
-            error = _wrong_family(case, refusing, min(answering))
-            yield case.finding(error, "warn")
-    for finding in _check_authority(case):
-        yield finding
+    hosts = {address[0] for _, _, _, _, address in addresses}
+    answering = {host for host in hosts if answers_at(host, target.port, case.patience())}
+    for refusing in hosts - answering if answering else ():
+        yield case.finding(_wrong_family(case, refusing, min(answering)), "warn")
+    yield from _check_authority(case)
 
 
 def _ask_models(case):
     """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error."""
     provider = case.provider
-    url = provider.base_url + "/models"
+    url, headers, sent = provider.base_url + "/models", request_headers(provider), None
     if provider.asks_server:
-        return model_rows(
-            url,
-            case.ask(url, discovery_headers(provider)),
-            provider.discovery_key)
-    return model_rows(
-        url,
-        case.ask(url, request_headers(provider)),
-        _sent_credential(provider))
+        headers, sent = discovery_headers(provider), provider.discovery_key
+    return model_rows(url, case.ask(url, headers), sent or _sent_credential(provider))
 
 
 def _sent_credential(provider):
@@ -5796,14 +5760,11 @@ def _sent_credential(provider):
     return key
 
 
-def _answers(case, base, env=None):
+def _answers(case, base, way=None):
     """Tell whether {base}/models lists models or asks for a key; none is sent on a detour."""
     url = base + "/models"
     try:
-        model_rows(
-            url,
-            case.ask(url, {}, None, env, case.provider.ca_file),
-            None)
+        model_rows(url, case.ask(url, {}, None, way), None)
     except Error as error:
         return error.cause in _KEY_CAUSES
     return True
@@ -5811,22 +5772,20 @@ def _answers(case, base, env=None):
 
 def _check_authority(case):
     """Warn where this tool alone was told of the authority behind the server's certificate."""
-    import shlex
     provider = case.provider
     told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
-    path = (case.block_path or ()) + ("request", "tls")
-    if not told or "NODE_EXTRA_CA_CERTS" in provider.env or case.written(path):
+    known = "NODE_EXTRA_CA_CERTS" in provider.env or case.written(case.own("request", "tls"))
+    if not told or known:
         return
-    env = dict(provider.env, SSL_CERT_FILE="")
+    untold = provider._replace(ca_file=None, env=dict(provider.env, SSL_CERT_FILE=""))
     try:
-        case.ask(provider.base_url + "/models", {}, None, env)
+        case.ask(provider.base_url + "/models", {}, None, untold)
     except ServerError as error:
         if error.cause == "tls-untrusted":
-            place = shlex.quote(os.path.abspath(told))
-            facts = dict(
-                error.facts,
-                detail="this tool was told of its authority, OpenClaw was not",
-                command="export NODE_EXTRA_CA_CERTS=%s" % place)
+            import shlex
+            command = "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(told))
+            detail = "this tool was told of its authority, OpenClaw was not"
+            facts = dict(error.facts, detail=detail, command=command)
             yield case.finding(error_for("tls-untrusted", **facts), "warn")
 
 
@@ -5838,61 +5797,62 @@ def _wrong_family(case, refuses, answers):
         answers=answers, refuses=refuses, right=right)
 
 
+# Each _explain_… returns the error that it knows to be behind another, or None.
+
 def _explain_refusal(case, error):
     """Refused: the other loopback address answers, or a server that loads has the port."""
+    target = split_url(case.provider.base_url)
     if error.cause != "connection-refused":
         return None
-    target = split_url(case.provider.base_url)
-    for other in ("127.0.0.1", "::1") if is_loopback(target.host) else ():
-        if other != target.host and answers_at(other, target.port, case.patience()):
-            return _wrong_family(case, target.host, other)
-    contained = any(map(os.path.exists, _CONTAINER_FILES))
-    if contained and is_loopback(target.host):
-        error.hint += ("; in a container that is the container itself: try host.docker.internal or "
-                       "172.17.0.1, with vLLM started with --host 0.0.0.0")
+    if is_loopback(target.host):
+        for other in {"127.0.0.1", "::1"} - {target.host}:
+            if answers_at(other, target.port, case.patience()):
+                return _wrong_family(case, target.host, other)
+        if any(map(os.path.exists, _CONTAINER_FILES)):
+            error.hint += _FROM_CONTAINER
     if port_is_bound(target, case.patience()):
-        return error_for("server-loading", url=error.facts["url"],
-                         detail="nothing answers, yet the port is taken")
+        return error_for(
+            "server-loading", url=error.facts["url"],
+            detail="nothing answers, yet the port is taken")
     return None
+
+
+_FROM_CONTAINER = (
+    "; in a container that is the container itself: try host.docker.internal or 172.17.0.1, with "
+    "vLLM started with --host 0.0.0.0")
 
 
 def _explain_route(case, error):
     """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
-    if error.cause in _KEY_CAUSES:
-        return None
     import shlex
-    target, env = split_url(case.provider.base_url), case.provider.env
+    provider = case.provider
+    target, env = split_url(provider.base_url), provider.env
     names = [name for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
     listed = re.split(r"[\s,]+", env.get(names[0], ""))
     proxy = proxy_for(target, env)
     if proxy:
         way, hidden = "stands in the way: directly, the server answers", "_proxy"
         listed.append(target.host)
-    elif error.cause in ("dns", "connection-refused", "unreachable", "timeout"):
+    else:
         way, hidden = "is needed, and NO_PROXY keeps it from being used", "no_proxy"
         listed = [entry for entry in listed if not no_proxy_covers(entry, target)]
-    else:
+    other = {name: env[name] for name in env if not name.lower().endswith(hidden)}
+    detour = proxy_for(target, other)
+    if error.cause in _KEY_CAUSES or proxy == detour:
         return None
-    other = {
-        name: value
-        for name, value in env.items()
-        if not name.lower().endswith(hidden)}
-    proxy = proxy or proxy_for(target, other)
-    if not proxy or not _answers(case, case.provider.base_url, other):
+    if not _answers(case, provider.base_url, provider._replace(env=other)):
         return None
     no_proxy = shlex.quote(",".join(filter(None, listed)))
     command = "export " + " ".join("%s=%s" % (name, no_proxy) for name in names)
     return error_for(
-        "proxy-captured", command, url=error.facts.get("url"), proxy=proxy, way=way,
+        "proxy-captured", command, url=error.facts.get("url"), proxy=proxy or detour, way=way,
         detail=excerpt(error.facts.get("detail") or error.message, 80))
 
 
 def _explain_scheme(case, error):
     """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
     garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed")
-    refused = error.facts.get("status") == 400
-    silent = error.facts.get("phase") == "tls"
-    if not garbled and not refused and not silent:
+    if not garbled and error.facts.get("status") != 400 and error.facts.get("phase") != "tls":
         return None
     scheme, rest = case.provider.base_url.split(":", 1)
     right = ("http:" if scheme.lower() == "https" else "https:") + rest
@@ -5901,17 +5861,14 @@ def _explain_scheme(case, error):
     except Error as outcome:
         if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
             return None
-    return error_for(
-        "scheme-mismatch", url=case.provider.base_url,
-        scheme=scheme, right=right)
+    return error_for("scheme-mismatch", url=case.provider.base_url, scheme=scheme, right=right)
 
 
 def _explain_silence(case, error):
     """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
     if error.facts.get("phase") != "wait":
         return None
-    target = split_url(case.provider.base_url)
-    told = greeting(target, min(1.0, case.patience()))
+    told = greeting(split_url(case.provider.base_url), min(2.0, case.patience()))
     if not told or told.startswith(b"HTTP/"):
         return None
     return error_for(
@@ -5922,11 +5879,9 @@ def _explain_silence(case, error):
 def _explain_certificate(case, error):
     """A certificate that is not trusted: whose, and from when to when."""
     target = split_url(case.provider.base_url)
-    if error.cause != "tls-untrusted" or proxy_for(target, case.provider.env):
-        return None
-    described = describe_certificate(peer_certificate(target, case.patience()))
-    facts = dict(error.facts, detail=error.facts["detail"] + described)
-    return error_for(error.cause, **facts)
+    if error.cause == "tls-untrusted" and not proxy_for(target, case.provider.env):
+        described = describe_certificate(peer_certificate(target, case.patience()))
+        error.message += described
 
 
 def _explain_path(case, error):
@@ -5944,8 +5899,7 @@ def _explain_path(case, error):
             "not-openai", "vllm serve MODEL", url=error.facts["url"],
             detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
         error.hint = "start the server that has the OpenAI API"
-        return error
-    return None
+    return error
 
 
 def _explain_unready(case, error):
@@ -5980,32 +5934,32 @@ def _check_auth(case):
                 summary=found.summary + "; /version answers, so the server is up")
         yield found
         return
-    sent = request_headers(provider)
+    sent, key = request_headers(provider), _sent_credential(provider)
     if provider.asks_server and sent != discovery_headers(provider):
         reply = case.ask(url, sent)
         if reply.status in (401, 403):
-            yield case.finding(http_error(url, reply, _sent_credential(provider)))
+            yield case.finding(http_error(url, reply, key))
             return
-    key = provider.discovery_key
     if key is None:
         yield _passed("the server wants no key, and none is sent")
         return
     case.enforced = case.ask(url, {}).status in (401, 403)
+    ignored = case.found("key-ignored", url=url)
     if case.enforced:
         yield _passed("the server enforces a key and takes this one")
     elif len(key.key) >= 16 or key.key.startswith("sk-"):    # it looks like a real one
-        yield case.found("key-ignored", url=url)
+        yield ignored
     else:
-        yield _passed(error_for("key-ignored", url=url).message)
+        yield _passed(ignored.summary)
 
 
 def _check_version(case):
     reply = case.look("/version")
-    version = _get(_json_of(reply), "version")
-    if isinstance(version, str):
-        case.version = version
-        yield _passed("vLLM %s" % case.shown(version, 40))
+    case.version = _get(_json_of(reply), "version")
+    if isinstance(case.version, str):
+        yield _passed("vLLM %s" % case.shown(case.version, 40))
     else:
+        case.version = None
         yield _passed("/version says nothing: what answers is not vLLM, or hides it"
                       + layer_facts(reply.headers)["answered_by"])
 
@@ -6027,21 +5981,16 @@ def _check_models(case):
     if not case.rows:
         case.rows = None
         yield case.found(
-            "no-models", command="vllm serve MODEL",
-            where=case.provider.base_url, problem="the server offers no models",
-            fix="start vLLM with a model")
+            "no-models", command="vllm serve MODEL", where=case.provider.base_url,
+            problem="the server offers no models", fix="start vLLM with a model")
         return
     found = discovered_models(case.rows, case.provider)
     own = {row["id"]: row_context(row) for row in case.rows}
-    case.served = {
-        model.id: own[model.id] or own.get(model.parent)
-        for model in found}
+    case.served = {model.id: own[model.id] or own.get(model.parent) for model in found}
     case.models = merge_models(declared_models(case.provider), found, case.provider)
     words = []
     for model in found:
-        limit = case.served[model.id]
-        stated = "%d tokens" % limit if limit else "no limit stated"
-        text = "%s: %s" % (case.shown(model.id), stated)
+        text = "%s: %s tokens" % (case.shown(model.id), case.served[model.id] or "unknown")
         if model.parent:
             text += ", LoRA on %s" % case.shown(model.parent)
         words.append(text)
@@ -6050,44 +5999,40 @@ def _check_models(case):
 
 def _check_chat(case):
     """See in the server's own description whether it offers chat completions."""
-    reply = case.look("/openapi.json")
-    case.openapi = _json_of(reply)
+    said = "is not the description of an API"
+    try:
+        case.openapi = _json_of(case.look("/openapi.json", SPARE_S))
+    except ServerError as error:
+        said = "does not come: " + error.message
     offered = offers_chat(case.openapi)
+    if case.stopped != "engine-dead" and offered is not False:
+        case.chats = True
     if offered is False:
         yield case.found(
-            "not-a-chat-model", url=case.provider.base_url,
-            model=_listed(case.served))
-        return
-    if case.stopped != "engine-dead":
-        case.chats = True
-    if offered:
+            "not-a-chat-model", url=case.provider.base_url, model=_listed(case.served))
+    elif offered:
         yield _passed("/openapi.json has /v1/chat/completions")
     else:
-        yield _skipped("http-error", "/openapi.json answers HTTP %d" % reply.status)
-
-
-Place = collections.namedtuple("Place", "path id words")
-Place.__doc__ = "Where a model of this provider is named: a key path of the config, else None."
+        yield _skipped("http-error", "/openapi.json " + said)
 
 
 def _references(case):
-    """Return {id: [Place]} of this provider's models that the settings and --model name."""
-    provider = case.provider
-    places = [Place(path + ("id",), row["id"], "declared") for path, row in _rows(case)]
+    """Return {id: [(key path or None, words)]} of this provider's models, as the settings and
+    --model name them."""
+    provider, named = case.provider, collections.OrderedDict()
+
+    def name(model_id, path, words):
+        named.setdefault(model_id, []).append((path, words))
+
+    for path, row in _rows(case):
+        name(row["id"], path + ("id",), "declared")
     for path, key, tag in _chosen_references(case):
         owner, _, model_id = key.partition("/")
         if owner == provider_id(provider.id):
-            places.append(Place(
-                path, key if key in case.served else model_id,
-                tag))
+            name(key if key in case.served else model_id, path, tag)
     if case.reference is not None:
         model = match_model(case.models, case.reference, provider.id)
-        places.append(Place(
-            None, model.id if model else case.reference,
-            "--model"))
-    named = collections.OrderedDict()
-    for place in places:
-        named.setdefault(place.id, []).append(place)
+        name(model.id if model else case.reference, None, "--model")
     return named
 
 
@@ -6110,27 +6055,26 @@ def _check_references(case):
     """Compare the ids that the settings name with those served."""
     provider, served, faults = case.provider, [], []
     for model_id, places in _references(case).items():
-        words = ", ".join(place.words for place in places)
+        words = ", ".join(words for _, words in places)
         if model_id in case.served:
             served.append("%s (%s)" % (case.shown(model_id), words))
         else:
             faults.append(_not_served(case, model_id, places, words))
     for path, key, _ in _chosen_references(case):
-        reference = trimmed(case.written(path) if path else key)
         owner = key.partition("/")[0]
-        if reference in case.served and owner != provider_id(provider.id):
-            if _block_path(case.settings.config, owner) is None:
-                right = model_key(provider.id, reference)
-                edits = (Edit(path, right),) if path else ()
-                faults.append(case.found(
-                    "wrong-provider", edits, reference=reference, right=right,
-                    path=dotted(path or ["the model of the default agent"])))
+        other = owner != provider_id(provider.id)
+        written = trimmed(case.written(path) if path else key)       # the key is in lower case
+        if written in case.served and other and _block_path(case.settings.config, owner) is None:
+            right = model_key(provider.id, written)
+            edits = (Edit(path, right),) if path else ()
+            faults.append(case.found(
+                "wrong-provider", edits, reference=written, right=right,
+                path=dotted(path or ["the model of the default agent"])))
     if served:
         yield _passed("served: " + _listed(served))
     elif not faults:
         yield _passed("the settings name no model of %s" % provider.id)
-    for finding in faults:
-        yield finding
+    yield from faults
 
 
 def _not_served(case, model_id, places, words):
@@ -6138,35 +6082,31 @@ def _not_served(case, model_id, places, words):
     provider, served = case.provider, list(case.served)
     right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2], served)
     for row in case.rows:
-        root = row.get("root")
-        if not isinstance(root, str):
-            continue
+        root = str(row.get("root"))
         if model_id in (root, root.rstrip("/").rpartition("/")[2]):
             right = row["id"]
     error = model_not_served(provider.base_url, model_id, served, " (%s)" % words)
     error.hint = "the server has: " + _listed(map(case.shown, served))
-    error.command = None
-    declared = [row["id"] for _, row in _rows(case)]
+    declared, edits = [row["id"] for _, row in _rows(case)], []
     if model_id in declared and (not right or right in declared):
         error.command = case.config_command() + " --prune"
     if not right or case.shown(right) != right:
         return case.finding(error)
     error.hint = "write %s in place of %s" % (right, model_id)
-    edits = []
-    for place in places:
-        if place.path and place.path[-1] != "id":
-            edits.append(Edit(place.path, model_key(provider.id, right)))
-        elif place.path and right not in declared:
-            edits.append(Edit(place.path, right))
+    for path, _ in places:
+        if path and path[-1] != "id":
+            edits.append(Edit(path, model_key(provider.id, right)))
+        elif path and right not in declared:
+            edits.append(Edit(path, right))
     return case.finding(error, None, edits)
 
 
 def _check_limits(case):
     """Compare what the settings state of a model with the server's own limits."""
     found = []
-    declared = {model.id: model for model in declared_models(case.provider)}
-    for path, row in _rows(case):
-        found += _limit_findings(case, path, row, declared[row["id"]])
+    for (path, row), model in zip(_rows(case), declared_models(case.provider)):
+        if case.served.get(model.id):
+            found += _limit_findings(case, path, row, model)
     for model in _chosen_models(case):
         limit = case.served[model.id]
         if limit is not None and limit < AGENT_PROMPT:
@@ -6176,29 +6116,22 @@ def _check_limits(case):
 
 def _limit_findings(case, path, row, model):
     """Yield what a declared row states beyond what the server can do, or far below it."""
-    limit = case.served.get(model.id)
-    if limit is None:
-        return
+    limit = case.served[model.id]
     window, tokens = model.context_window or limit, model.context_tokens or limit
     answer = row.get("maxTokens", case.provider.max_tokens) or 0
+    room = min(DEFAULT_MAX_TOKENS, max(1, limit // 2))
     for cause, field, declared, wrong, right in (
             ("context-too-large", "contextWindow", window, window > limit, limit),
             ("context-too-large", "contextTokens", tokens, tokens > limit, limit),
             ("context-too-small", "contextWindow", window, window < limit / 2, limit),
-            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT,
-             min(DEFAULT_MAX_TOKENS, max(1, limit // 2)))):
+            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT, room)):
         if wrong:
             yield case.found(
-                cause,
-                (Edit(path + (field,), right),),
-                model=model.key, field=field,
-                declared=declared, served=limit,
-                lost=limit - declared, right=right)
+                cause, (Edit(path + (field,), right),), model=model.key, field=field,
+                declared=declared, served=limit, lost=limit - declared, right=right)
     if model.compat.get("supportsUsageInStreaming") is False:
         path += ("compat", "supportsUsageInStreaming")         # who states a limit sends usage
-        yield case.found(
-            "usage-off", (Edit(path, REMOVED),),
-            path=dotted(path))
+        yield case.found("usage-off", (Edit(path, REMOVED),), path=dotted(path))
 
 
 def _chosen_models(case):
@@ -6230,6 +6163,9 @@ _HISTORIES = (
             [_USER, {"role": "assistant", "content": "Hello."}, _USER],
             "requiresReasoningContentOnAssistantMessages"),
 )
+_TOGETHER = History(
+    "template-history", "a conversation that holds all of these",
+    [message for history in _HISTORIES for message in history.messages], None)
 
 
 def _check_template(case):
@@ -6238,16 +6174,18 @@ def _check_template(case):
         reply = _tokenize(case, model, [_USER])
         count = _count(reply)
         if count is None:
-            error = completion_error(case.beside("/tokenize"), reply, case.provider, model)
-            if error.cause == "no-chat-template":
+            error = http_error(case.beside("/tokenize"), reply, None)
+            if reply.status in (400, 422, 500):
+                error = completion_error(error.facts["url"], reply, case.provider, model)
+            if error.cause in ("no-chat-template", "engine-dead"):
                 case.chats = None
                 yield case.finding(error)
             else:
-                yield _skipped("http-error", "/tokenize answers HTTP %d" % reply.status)
+                yield _skipped(
+                    "http-error", "/tokenize counts nothing: HTTP %d" % reply.status)
             return
         faults = list(_template_findings(case, model))
-        for finding in faults:
-            yield finding
+        yield from faults
         if not faults:
             estimate = estimate_tokens({"messages": [_USER]})
             yield _passed(
@@ -6260,9 +6198,10 @@ def _template_findings(case, model):
 
     The histories are tried together, and one by one only when that is refused.
     """
-    asked = model.compat.get("supportsDeveloperRole")
-    developer = [{"role": "developer", "content": "Be brief."}, _USER]
-    words = None if asked is False else _refusal_of(case, model, developer)
+    asked, words = model.compat.get("supportsDeveloperRole"), None
+    if asked is not False:
+        eager = model._replace(reasoning=True, compat={"supportsDeveloperRole": True})
+        words = _refusal_of(case, eager, [{"role": "developer", "content": "Be brief."}, _USER])
     if words is not None:
         error = error_for(
             "template-role", model=model.key, role="developer",
@@ -6271,47 +6210,38 @@ def _template_findings(case, model):
         if asked and model.reasoning:
             status = None
         yield _compat_finding(case, model, error, {"supportsDeveloperRole": False}, status)
-    together = [message for history in _HISTORIES for message in history.messages]
-    whole = _refusal_of(case, model, together, shaped=True)
-    if whole is None:
-        return
+    whole = _refusal_of(case, model, _TOGETHER.messages)
     refused = []
-    for history in _HISTORIES:
-        words = _refusal_of(case, model, history.messages, shaped=True)
+    for history in _HISTORIES if whole else ():
         explained = any(history.messages[:len(start)] == start for start in refused)
-        if words is not None and not explained:
+        words = None if explained else _refusal_of(case, model, history.messages)
+        if words is not None:
             refused.append(history.messages)
             yield _history_finding(case, model, history, words)
-    if not refused:
-        history = History("template-history", "a conversation that holds all of these", (), None)
-        yield _history_finding(case, model, history, whole)
+    if whole and not refused:
+        yield _history_finding(case, model, _TOGETHER, whole)
 
 
 def _history_finding(case, model, history, words):
     """Return the Finding for a history that is refused, with its switch where that helps."""
     switches, fix = {}, "start vLLM with a template that takes it: --chat-template FILE"
     if history.switch:
-        switches = {history.switch: True}
-        changed = model._replace(compat=dict(model.compat, **switches))
-        if _refusal_of(case, changed, history.messages, shaped=True) is None:
-            fix = "set compat: { %s: true }" % history.switch
-        else:
-            switches = {}
+        compat = dict(model.compat, **{history.switch: True})
+        if _refusal_of(case, model._replace(compat=compat), history.messages) is None:
+            switches, fix = {history.switch: True}, "set compat: { %s: true }" % history.switch
     error = error_for(
-        history.cause, model=model.key,
-        role=history.words, history=history.words,
+        history.cause, model=model.key, role=history.words, history=history.words,
         words=words, fix=fix)
     return _compat_finding(case, model, error, switches)
 
 
 def _compat_finding(case, model, error, switches, status=None):
     """Return the Finding of an error that {switch: value} of a model's `compat` avoids."""
-    edits = []
-    for path, row in _rows(case):
-        if row["id"] == model.id:
-            edits = [
-                Edit(path + ("compat", name), switches[name])
-                for name in sorted(switches)]
+    edits = [
+        Edit(path + ("compat", name), switches[name])
+        for path, row in _rows(case)
+        for name in sorted(switches)
+        if row["id"] == model.id]
     if switches and not edits:
         error.hint = "declare the model, then " + error.hint
         error.command = case.config_command()
@@ -6320,16 +6250,13 @@ def _compat_finding(case, model, error, switches, status=None):
 
 def _tokenize(case, model, messages):
     body = {"model": model.id, "messages": messages}
-    return case.ask(
-        case.beside("/tokenize"),
-        request_headers(case.provider, model), body)
+    return case.ask(case.beside("/tokenize"), request_headers(case.provider, model), body)
 
 
-def _refusal_of(case, model, messages, shaped=False):
-    """Return the words by which /tokenize refuses messages (`shaped` as they are sent), or None."""
-    if shaped:
-        messages = shape_request({"messages": messages}, model).body["messages"]
-    reply = _tokenize(case, model, messages)
+def _refusal_of(case, model, messages):
+    """Return the words by which /tokenize refuses messages, shaped for a model, or None."""
+    shaped = shape_request({"messages": messages}, model)
+    reply = _tokenize(case, model, shaped.body["messages"])
     if _count(reply) is not None:
         return None
     if reply.status not in (400, 422, 500):
@@ -6352,8 +6279,7 @@ def _check_exposed(case):
         yield _passed("nothing but /v1 is seen that a stranger could reach")
     else:
         paths = ["/version"]
-        described = _get(case.openapi, "paths")      # hidden: every vLLM has it
-        if not isinstance(described, dict) or "/invocations" in described:
+        if "/invocations" in (_get(case.openapi, "paths") or "/invocations"):    # if hidden, too
             paths.append("/invocations, which runs the model")
         if case.look("/metrics").status == 200:
             paths.append("/metrics")
@@ -6380,8 +6306,7 @@ def _probe_models(case):
     """Probe all chosen models at once."""
     calls = [(case, model) for model in _chosen_models(case)]
     for findings in in_parallel(_probe, calls):
-        for finding in findings:
-            yield finding
+        yield from findings
 
 
 def _probe(case, model):
@@ -6401,20 +6326,16 @@ def _complete(case, model, question, **fields):
 
     Raises Error, for a stream that breaks a rule of the protocol too.
     """
-    fields.update(
-        messages=[{"role": "user", "content": question}],
-        max_tokens=PROBE_TOKENS)
+    fields.update(messages=[{"role": "user", "content": question}], max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
     observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
-    answer = collect_answer(send_chat(
-        case.provider, model, body, limit_s, limit_s,
-        observed))
+    answer = collect_answer(send_chat(case.provider, model, body, limit_s, limit_s, observed))
     for broken, detail in (
             (not observed.framed, "a stream was asked for, and JSON without `data:` came"),
             (answer.finish_reason is None, "no chunk gives a finish reason"),
             (not observed.done, "it ended without [DONE]")):
         if broken:
-            url = case.provider.base_url + "/chat/completions"
+            url = model.base_url + "/chat/completions"
             raise error_for("stream-broken", url=url, detail=detail)
     return body, observed, answer
 
@@ -6427,8 +6348,6 @@ def _completion_finding(case, model, error):
         error = error_for("stream-broken", url=error.facts["url"], detail=detail)
     elif error.cause == "unknown-field-rejected":
         switches = dict(filter(None, [error.facts["switch"]]))
-    elif error.cause == "chat-failed":
-        error.hint, error.command = "the words are the server's own; its log says more", None
     elif error.cause == "tools-disabled":
         status = "warn"
     return _compat_finding(case, model, error, switches, status)
@@ -6454,7 +6373,6 @@ def _probe_stream(case, model):
         error, status = empty_answer(model, answer), None
         if answer.finish_reason == "length":
             status = "warn"
-            error.command = None
             error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
         found.append(case.finding(error, status))
     words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s, statistics(answer))
@@ -6468,9 +6386,7 @@ def _parser_finding(case, model, cause, marker, option):
     facts = parser_facts(case.provider.base_url, model, option)
     if option == TOOL_PARSER:
         facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
-    return case.found(
-        cause, model=model.key,
-        detail=marker.group(0), **facts)
+    return case.found(cause, model=model.key, detail=marker.group(0), **facts)
 
 
 def _probe_tools(case, model):
@@ -8432,8 +8348,6 @@ def _diagnose_all(settings, options, key, console):
         try:
             provider = resolve_provider(settings, name, url, key, options.ca_file)
             hide_secrets(console, settings, provider)
-            if not options.json:
-                say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
