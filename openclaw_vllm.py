@@ -5384,7 +5384,12 @@ def _run_check(case, check):
         yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
     else:
         try:
-            yield from check.examine(case)
+            for found in check.examine(case):
+                if isinstance(found, str):
+                    found = Finding("", "ok", None, found)
+                elif isinstance(found, Error):
+                    found = case.finding(found)
+                yield found
         except Error as error:                       # a side entrance; the main one did not fail
             yield case.finding(error, "warn")
 
@@ -5430,6 +5435,7 @@ class _Case(object):
         if self.refusal is None or not self.opted_in:
             self.usable = True
         self.provider = provider._replace(refusal=None)
+        self.url, self.target = provider.base_url, split_url(provider.base_url)
 
     def left(self):
         """Return the seconds left of the whole diagnosis."""
@@ -5458,7 +5464,7 @@ class _Case(object):
 
     def beside(self, path):
         """Return the URL of what vLLM answers beside /v1."""
-        return server_root(self.provider.base_url) + path
+        return server_root(self.url) + path
 
     def shown(self, text, limit=100):
         """Return what a server named, keys hidden before it is cut: half a key is a key told."""
@@ -5521,10 +5527,6 @@ def _block_path(config, provider_id):
     return None if block is None else ("models", "providers", name)
 
 
-def _passed(summary, fix="", command=None):
-    return Finding("", "ok", None, summary, fix, command)
-
-
 def _skipped(cause, summary):
     return Finding("", "skip", cause, summary)
 
@@ -5561,11 +5563,11 @@ def _check_settings(case):
         if refusal is None or refusal.facts.get("path") != dotted(issue.path):
             yield _issue_finding(case, issue, "warn")
     if refusal is not None:
-        yield case.finding(refusal)
+        yield refusal
     elif settings.exists and not settings.issues:
-        yield _passed("%s: read" % _listed(settings.sources))
+        yield "%s: read" % _listed(settings.sources)
     elif not settings.issues:
-        yield _passed("%s does not exist: an empty config" % settings.path)
+        yield "%s does not exist: an empty config" % settings.path
 
 
 def _issue_finding(case, issue, status):
@@ -5624,13 +5626,13 @@ def _check_provider(case):
     """Say which provider it is, and why its server is asked for models or not."""
     provider = case.provider
     if case.block_path is None:
-        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its "
+        yield ("%s: implicit (no block in the config), so OpenClaw asks the server for its "
                       "models" % provider.id)
         return
     asked = "OpenClaw takes these alone and asks no server"
     if provider.asks_server:
         asked = "the server is asked for more"
-    yield _passed("%s: explicit, %s declares %s; %s" % (
+    yield ("%s: explicit, %s declares %s; %s" % (
         provider.id, dotted(case.block_path), _plural(len(provider.models), "model"), asked))
     if provider.plugin_off:
         error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
@@ -5659,7 +5661,7 @@ def _check_key(case):
     provider, settings = case.provider, case.settings
     winner = provider.request_key
     if winner is None:
-        yield _passed("none is set, and none is sent")
+        yield "none is set, and none is sent"
         return
     others = collections.OrderedDict(provider.credentials)
     for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
@@ -5676,9 +5678,9 @@ def _check_key(case):
             "keep one of them, or make them equal")
     elif winner.source == shell and len(others) <= refers:
         note = error_for("key-in-shell-only", dotenv=_dotenv_path(settings))
-        yield _passed("%s. %s" % (summary, note.message), note.hint)
+        yield Finding("", "ok", None, "%s. %s" % (summary, note.message), note.hint)
     else:
-        yield _passed(summary)
+        yield summary
     warning = key_exposed(provider)
     if warning:
         summary, _, fix = warning.rpartition(": ")
@@ -5695,9 +5697,10 @@ def _check_base_url(case):
         fix, command = "for OpenClaw, write it into the config", case.config_command()
     elif chosen and chosen.rstrip("/") != provider.base_url:
         note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
-    yield _passed("%s (from %s)%s" % (provider.base_url, provider.where, note), fix, command)
+    summary = "%s (from %s)%s" % (provider.base_url, provider.where, note)
+    yield Finding("", "ok", None, summary, fix, command)
     path = case.own("request", "allowPrivateNetwork")
-    if case.written(path) is False and is_private(split_url(provider.base_url).host):
+    if case.written(path) is False and is_private(case.target.host):
         edits = (Edit(path, REMOVED),)
         yield case.found("private-network", edits, path=dotted(path), url=provider.base_url)
 
@@ -5706,7 +5709,7 @@ def _check_base_url(case):
 # fails, each _explain_… below may know better what that means.
 
 def _check_connect(case):
-    base, error = case.provider.base_url, None
+    target, error = case.target, None
     started = time.monotonic()
     try:
         case.rows = _ask_models(case)
@@ -5722,15 +5725,14 @@ def _check_connect(case):
     if error is None or "status" in error.facts:
         case.connected = True
     if error is not None and error.cause not in _KEY_CAUSES:
-        yield case.finding(error)
+        yield error
         return
     case.answered = True
-    target = split_url(base)
     proxy = proxy_for(target, case.provider.env)
-    summary = "%s/models answers after %.1f ms" % (base, 1000 * waited_s)
+    summary = "%s/models answers after %.1f ms" % (case.url, 1000 * waited_s)
     if proxy:
         summary += ", through the proxy %s" % proxy
-    yield _passed(summary)
+    yield summary
     addresses = ()
     if target.host == "localhost":
         addresses = _addresses("localhost", target.port, 0)
@@ -5790,18 +5792,17 @@ def _check_authority(case):
 
 
 def _wrong_family(case, refuses, answers):
-    base = split_url(case.provider.base_url)
-    right = "%s://%s:%d%s" % (base.scheme, _bracketed(answers), base.port, base.path)
+    scheme, _, port, path = case.target
+    right = "%s://%s:%d%s" % (scheme, _bracketed(answers), port, path)
     return error_for(
-        "wrong-address-family", url=case.provider.base_url,
-        answers=answers, refuses=refuses, right=right)
+        "wrong-address-family", url=case.url, answers=answers, refuses=refuses, right=right)
 
 
 # Each _explain_… returns the error that it knows to be behind another, or None.
 
 def _explain_refusal(case, error):
     """Refused: the other loopback address answers, or a server that loads has the port."""
-    target = split_url(case.provider.base_url)
+    target = case.target
     if error.cause != "connection-refused":
         return None
     if is_loopback(target.host):
@@ -5826,7 +5827,7 @@ def _explain_route(case, error):
     """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
     import shlex
     provider = case.provider
-    target, env = split_url(provider.base_url), provider.env
+    target, env = case.target, provider.env
     names = [name for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
     listed = re.split(r"[\s,]+", env.get(names[0], ""))
     proxy = proxy_for(target, env)
@@ -5840,7 +5841,7 @@ def _explain_route(case, error):
     detour = proxy_for(target, other)
     if error.cause in _KEY_CAUSES or proxy == detour:
         return None
-    if not _answers(case, provider.base_url, provider._replace(env=other)):
+    if not _answers(case, case.url, provider._replace(env=other)):
         return None
     no_proxy = shlex.quote(",".join(filter(None, listed)))
     command = "export " + " ".join("%s=%s" % (name, no_proxy) for name in names)
@@ -5854,21 +5855,21 @@ def _explain_scheme(case, error):
     garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed")
     if not garbled and error.facts.get("status") != 400 and error.facts.get("phase") != "tls":
         return None
-    scheme, rest = case.provider.base_url.split(":", 1)
+    scheme, rest = case.url.split(":", 1)
     right = ("http:" if scheme.lower() == "https" else "https:") + rest
     try:
         case.ask(right + "/models", {})
     except Error as outcome:
         if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
             return None
-    return error_for("scheme-mismatch", url=case.provider.base_url, scheme=scheme, right=right)
+    return error_for("scheme-mismatch", url=case.url, scheme=scheme, right=right)
 
 
 def _explain_silence(case, error):
     """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
     if error.facts.get("phase") != "wait":
         return None
-    told = greeting(split_url(case.provider.base_url), min(2.0, case.patience()))
+    told = greeting(case.target, min(2.0, case.patience()))
     if not told or told.startswith(b"HTTP/"):
         return None
     return error_for(
@@ -5878,10 +5879,9 @@ def _explain_silence(case, error):
 
 def _explain_certificate(case, error):
     """A certificate that is not trusted: whose, and from when to when."""
-    target = split_url(case.provider.base_url)
-    if error.cause == "tls-untrusted" and not proxy_for(target, case.provider.env):
-        described = describe_certificate(peer_certificate(target, case.patience()))
-        error.message += described
+    if error.cause == "tls-untrusted" and not proxy_for(case.target, case.provider.env):
+        certificate = peer_certificate(case.target, case.patience())
+        error.message += describe_certificate(certificate)
 
 
 def _explain_path(case, error):
@@ -5889,7 +5889,7 @@ def _explain_path(case, error):
     missing = error.facts.get("status") in (404, 405)
     if error.cause != "not-openai" and not missing:
         return None
-    base = case.provider.base_url
+    base = case.url
     for right in (base + "/v1", origin(base) + "/v1"):
         if right != base and _answers(case, right):
             return error_for("missing-v1", url=base, right=right)
@@ -5913,9 +5913,9 @@ def _explain_unready(case, error):
 def _engine_death(case, reply):
     """Return the error that an answer of /health means, or None; a page is not vLLM's."""
     page = reply.body.lstrip().startswith(b"<")
-    if page or reply.status not in (500, 503):
-        return None
-    return error_for("engine-dead", url=case.beside("/health"), status=reply.status)
+    if reply.status in (500, 503) and not page:
+        return error_for("engine-dead", url=case.beside("/health"), status=reply.status)
+    return None
 
 
 _EXPLANATIONS = (
@@ -5926,7 +5926,7 @@ _EXPLANATIONS = (
 
 def _check_auth(case):
     """Whether the server takes the key, and whether it wants one."""
-    provider, url = case.provider, case.provider.base_url + "/models"
+    provider, url = case.provider, case.url + "/models"
     if case.error is not None:
         found = case.finding(case.error)
         if case.look("/version").status == 200:
@@ -5938,29 +5938,29 @@ def _check_auth(case):
     if provider.asks_server and sent != discovery_headers(provider):
         reply = case.ask(url, sent)
         if reply.status in (401, 403):
-            yield case.finding(http_error(url, reply, key))
+            yield http_error(url, reply, key)
             return
     if key is None:
-        yield _passed("the server wants no key, and none is sent")
+        yield "the server wants no key, and none is sent"
         return
     case.enforced = case.ask(url, {}).status in (401, 403)
-    ignored = case.found("key-ignored", url=url)
+    ignored = error_for("key-ignored", url=url)
     if case.enforced:
-        yield _passed("the server enforces a key and takes this one")
+        yield "the server enforces a key and takes this one"
     elif len(key.key) >= 16 or key.key.startswith("sk-"):    # it looks like a real one
         yield ignored
     else:
-        yield _passed(ignored.summary)
+        yield ignored.message
 
 
 def _check_version(case):
     reply = case.look("/version")
     case.version = _get(_json_of(reply), "version")
     if isinstance(case.version, str):
-        yield _passed("vLLM %s" % case.shown(case.version, 40))
+        yield "vLLM %s" % case.shown(case.version, 40)
     else:
         case.version = None
-        yield _passed("/version says nothing: what answers is not vLLM, or hides it"
+        yield ("/version says nothing: what answers is not vLLM, or hides it"
                       + layer_facts(reply.headers)["answered_by"])
 
 
@@ -5968,9 +5968,9 @@ def _check_health(case):
     reply = case.look("/health")
     error = _engine_death(case, reply)
     if error is not None and case.answered:
-        yield case.finding(error)
+        yield error
     elif reply.status == 200:
-        yield _passed("/health answers")
+        yield "/health answers"
     else:
         yield _skipped("http-error", "/health answers HTTP %d" % reply.status)
 
@@ -5980,8 +5980,8 @@ def _check_health(case):
 def _check_models(case):
     if not case.rows:
         case.rows = None
-        yield case.found(
-            "no-models", command="vllm serve MODEL", where=case.provider.base_url,
+        yield error_for(
+            "no-models", command="vllm serve MODEL", where=case.url,
             problem="the server offers no models", fix="start vLLM with a model")
         return
     found = discovered_models(case.rows, case.provider)
@@ -5994,7 +5994,7 @@ def _check_models(case):
         if model.parent:
             text += ", LoRA on %s" % case.shown(model.parent)
         words.append(text)
-    yield _passed(_listed(words))
+    yield _listed(words)
 
 
 def _check_chat(case):
@@ -6008,10 +6008,10 @@ def _check_chat(case):
     if case.stopped != "engine-dead" and offered is not False:
         case.chats = True
     if offered is False:
-        yield case.found(
-            "not-a-chat-model", url=case.provider.base_url, model=_listed(case.served))
+        yield error_for(
+            "not-a-chat-model", url=case.url, model=_listed(case.served))
     elif offered:
-        yield _passed("/openapi.json has /v1/chat/completions")
+        yield "/openapi.json has /v1/chat/completions"
     else:
         yield _skipped("http-error", "/openapi.json " + said)
 
@@ -6071,9 +6071,9 @@ def _check_references(case):
                 "wrong-provider", edits, reference=written, right=right,
                 path=dotted(path or ["the model of the default agent"])))
     if served:
-        yield _passed("served: " + _listed(served))
+        yield "served: " + _listed(served)
     elif not faults:
-        yield _passed("the settings name no model of %s" % provider.id)
+        yield "the settings name no model of %s" % provider.id
     yield from faults
 
 
@@ -6085,13 +6085,13 @@ def _not_served(case, model_id, places, words):
         root = str(row.get("root"))
         if model_id in (root, root.rstrip("/").rpartition("/")[2]):
             right = row["id"]
-    error = model_not_served(provider.base_url, model_id, served, " (%s)" % words)
+    error = model_not_served(case.url, model_id, served, " (%s)" % words)
     error.hint = "the server has: " + _listed(map(case.shown, served))
     declared, edits = [row["id"] for _, row in _rows(case)], []
     if model_id in declared and (not right or right in declared):
         error.command = case.config_command() + " --prune"
     if not right or case.shown(right) != right:
-        return case.finding(error)
+        return error
     error.hint = "write %s in place of %s" % (right, model_id)
     for path, _ in places:
         if path and path[-1] != "id":
@@ -6110,8 +6110,8 @@ def _check_limits(case):
     for model in _chosen_models(case):
         limit = case.served[model.id]
         if limit is not None and limit < AGENT_PROMPT:
-            found.append(case.found("context-below-agent", model=model.key, served=limit))
-    return found or [_passed("what the settings state fits the server")]
+            found.append(error_for("context-below-agent", model=model.key, served=limit))
+    return found or ["what the settings state fits the server"]
 
 
 def _limit_findings(case, path, row, model):
@@ -6179,7 +6179,7 @@ def _check_template(case):
                 error = completion_error(error.facts["url"], reply, case.provider, model)
             if error.cause in ("no-chat-template", "engine-dead"):
                 case.chats = None
-                yield case.finding(error)
+                yield error
             else:
                 yield _skipped(
                     "http-error", "/tokenize counts nothing: HTTP %d" % reply.status)
@@ -6188,7 +6188,7 @@ def _check_template(case):
         yield from faults
         if not faults:
             estimate = estimate_tokens({"messages": [_USER]})
-            yield _passed(
+            yield (
                 "%s: the chat template takes all that OpenClaw sends; a prompt of one word is %s, "
                 "estimated as %d" % (model.key, _plural(count, "token"), estimate))
 
@@ -6272,18 +6272,18 @@ def _count(reply):
 
 def _check_exposed(case):
     """Say what a key does not guard; found without trying it."""
-    url = origin(case.provider.base_url)
+    url = origin(case.url)
     if not case.enforced:
-        yield _passed("no key is enforced: whoever reaches the port may use the server")
-    elif case.version is None or is_loopback(split_url(url).host):
-        yield _passed("nothing but /v1 is seen that a stranger could reach")
+        yield "no key is enforced: whoever reaches the port may use the server"
+    elif case.version is None or is_loopback(case.target.host):
+        yield "nothing but /v1 is seen that a stranger could reach"
     else:
         paths = ["/version"]
         if "/invocations" in (_get(case.openapi, "paths") or "/invocations"):    # if hidden, too
             paths.append("/invocations, which runs the model")
         if case.look("/metrics").status == 200:
             paths.append("/metrics")
-        yield case.found("exposed", url=url, paths=" and ".join(paths))
+        yield error_for("exposed", url=url, paths=" and ".join(paths))
 
 
 # With --probe: completions, sent as `chat` sends them.
@@ -6363,7 +6363,7 @@ def _probe_stream(case, model):
     first_s, last_s = observed.first_piece_s, observed.last_piece_s
     burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
     if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst or observed.pieces <= 3):
-        found.append(case.found(
+        found.append(error_for(
             "stream-buffered", model=model.key, seconds=last_s,
             events=observed.events, pieces=observed.pieces))
     marker = re.search(_REASONING_TEXT, answer.content)
@@ -6378,15 +6378,15 @@ def _probe_stream(case, model):
     words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s, statistics(answer))
     if observed.reasoning_field:
         words += ", it reasons, in the field %s" % observed.reasoning_field
-    return found + [_passed(words)]
+    return found + [words]
 
 
 def _parser_finding(case, model, cause, marker, option):
     """Return the Finding for markup in the content that a parser of the server should have read."""
-    facts = parser_facts(case.provider.base_url, model, option)
+    facts = parser_facts(case.url, model, option)
     if option == TOOL_PARSER:
         facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
-    return case.found(cause, model=model.key, detail=marker.group(0), **facts)
+    return error_for(cause, model=model.key, detail=marker.group(0), **facts)
 
 
 def _probe_tools(case, model):
@@ -6399,9 +6399,9 @@ def _probe_tools(case, model):
     for call in answer.tool_calls:
         detail = _argument_fault(call["function"])
         if detail and answer.finish_reason != "length":
-            return case.found("tool-arguments", model=model.key, detail=detail)
+            return error_for("tool-arguments", model=model.key, detail=detail)
     called = "it called one" if answer.tool_calls else "it answered without a call"
-    return _passed("%s: tools are taken; %s" % (model.key, called))
+    return "%s: tools are taken; %s" % (model.key, called)
 
 
 def _argument_fault(function):
@@ -6419,6 +6419,7 @@ Check = collections.namedtuple("Check", "name needs gate examine")
 Check.__doc__ = """One row of the table of checks, in the order they run.
 
 `needs` is what the case must hold for it to look; what a `gate` finds decides the exit status.
+`examine` yields a text for what is well, an Error for what is not, or a Finding.
 """
 _CHECKS = (
     Check("settings", None, True, _check_settings),
@@ -8309,8 +8310,7 @@ def _add_doctor_parser(verb):
 
 def _cmd_doctor(options, env, console):
     key = _read_key(options.api_key_file, console)
-    settings = read_settings(options.config, env)
-    reports = _diagnose_all(settings, options, key, console)
+    settings, reports = _diagnose_all(options, key, env, console)
     if options.fix:
         edits = []
         for _, findings in reports:
@@ -8318,31 +8318,26 @@ def _cmd_doctor(options, env, console):
                 edits += [edit for edit in finding.edits if edit not in edits]
         if edits:
             save_edits(settings, edits, console, console.err, True)
-            settings = read_settings(options.config, env)
-            reports = _diagnose_all(settings, options, key, console)
+            settings, reports = _diagnose_all(options, key, env, console)
         else:
             console.err("nothing to fix in %s" % settings.path)
-    def safe(text):
-        return visible(redact(text, console.secrets))
-
-    status = diagnosis_status(reports[-1 if options.strict else 0][1])
+    failed = [server for server, findings in reports if diagnosis_status(findings)]
     if options.json:
         console.out_json(_findings_json(reports))
-        return status
-    if len(reports) > 1:
-        failed = [server for server, findings in reports if diagnosis_status(findings)]
-        console.out("%d of %d servers failed%s" % (
-            len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
-    for server, findings in reports:
+    elif len(reports) > 1:
+        named = ": " * bool(failed) + ", ".join(failed)
+        console.out("%d of %d servers failed%s" % (len(failed), len(reports), named))
+    for server, findings in () if options.json else reports:
         if len(reports) > 1:
             console.out("\n== %s" % server)
-        for line in format_findings(findings, safe, report_width(console)):
+        for line in format_findings(findings, console.secrets, report_width(console)):
             console.out(line)
-    return status
+    return diagnosis_status(reports[-1 if options.strict else 0][1])
 
 
-def _diagnose_all(settings, options, key, console):
-    """Return [(server, [Finding])] of the servers that the options name, those that failed last."""
+def _diagnose_all(options, key, env, console):
+    """Return (settings, [(server, [Finding])]) of the servers named, those that failed last."""
+    settings = read_settings(options.config, env)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
@@ -8356,7 +8351,8 @@ def _diagnose_all(settings, options, key, console):
             settings, name, url, key, options.ca_file, options.model, options.thinking,
             options.probe, options.timeout))
 
-    return sorted(in_parallel(examine, asked), key=lambda report: diagnosis_status(report[1]))
+    reports = in_parallel(examine, asked)
+    return settings, sorted(reports, key=lambda report: diagnosis_status(report[1]))
 
 
 def _findings_json(reports):
@@ -8372,49 +8368,51 @@ def _findings_json(reports):
     return {"ok": all(row["status"] != "fail" for row in rows), "findings": rows}
 
 
-def format_findings(findings, safe, width=80):
+def format_findings(findings, secrets, width=80):
     """Return the lines of the report of `doctor`, the verdict first, commands never broken.
 
-    `safe` makes a text fit to be shown; `width` is in columns.
+    `secrets` are texts to hide; `width` is in columns.
     """
-    lines, skipped = [], collections.OrderedDict()
+    statuses = [finding.status for finding in findings]
+    failed = [finding.cause for finding in findings if finding.status == "fail"]
+    verdict = "nothing failed"
+    if failed:
+        named = ", ".join(collections.OrderedDict.fromkeys(failed))
+        verdict = "%s: %s" % (_plural(len(failed), "failure"), named)
+    verdict += "; " + _plural(statuses.count("warn"), "warning")
+    entries, skipped = [(verdict, "")], collections.OrderedDict()
     for finding in findings:
         if finding.status == "skip":
             skipped.setdefault(finding.summary, []).append(finding.check)
             continue
-        status = "FAIL" if finding.status == "fail" else finding.status
-        lines += _report_entry(status, finding.check, safe(finding.summary), width)
-        indent = " " * 6
+        status = finding.status.replace("fail", "FAIL")
+        entries.append((finding.summary, _ENTRY % (status, finding.check)))
         if finding.fix:
-            lines += _wrapped(safe(finding.fix), indent + "fix: ", indent + " " * 5, width)
+            entries.append((finding.fix, "      fix: "))
         if finding.command:
-            lines.append(indent + " " * 5 + safe(finding.command))
-    if skipped:
-        texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
-        lines += _report_entry("skip", "", safe("; ".join(texts)), width)
-    causes = {}
-    for finding in findings:
-        causes.setdefault(finding.status, []).append(finding.cause)
-    failed, warned = causes.get("fail", []), _plural(len(causes.get("warn", [])), "warning")
-    verdict = "nothing failed; " + warned
-    if failed:
-        named = ", ".join(collections.OrderedDict.fromkeys(failed))
-        verdict = "%s: %s; %s" % (_plural(len(failed), "failure"), named, warned)
-    return _wrapped(verdict, "", "  ", width) + lines
+            entries.append((finding.command, None))
+    texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
+    if texts:
+        entries.append(("; ".join(texts), _ENTRY % ("skip", "")))
+    lines = []
+    for text, label in entries:
+        lines += _wrapped(visible(redact(text, secrets)), label, width)
+    return lines
 
 
-def _report_entry(status, check, text, width):
-    head = "%-4s  %-10s  " % (status, check)
-    return _wrapped(text, head, " " * len(head), width)
+_ENTRY = "%-4s  %-10s  "
 
 
-def _wrapped(text, head, indent, width):
-    """Wrap a text to a width; no word, and nothing in braces, is broken."""
+def _wrapped(text, label, width):
+    """Wrap a text behind its label; no word, nothing in braces and no command (label None) is
+    broken."""
+    if label is None:
+        return [" " * 11 + text]
     import textwrap
     text = " ".join(text.split())
     text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), text)
     lines = textwrap.wrap(
-        text, width, initial_indent=head, subsequent_indent=indent,
+        text, width, initial_indent=label, subsequent_indent=" " * len(label),
         break_long_words=False, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
 

@@ -7684,7 +7684,7 @@ class DoctorTest(unittest.TestCase):
                                   " ".join(out.split())))
         command = "vllm serve %s --port 8000" % ("x" * 90)
         report = vllm.format_findings(
-            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], str, 40)
+            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], (), 40)
         self.assertEqual(report[-1].strip(), command)
         self.assertLessEqual(max(map(len, report[:-1])), 40)
 
