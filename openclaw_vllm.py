@@ -5326,16 +5326,23 @@ def _read_events(exchange, chunks, provider, model, observed, full):
 # what it sees with CAUSES. Sends GETs and /tokenize only, completions with `probe`. The key goes
 # to the configured origin by the configured route; every detour is tried without it.
 
-DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
-PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
-PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-SPARE_S = 15.0                       # seconds for /openapi.json, which FastAPI makes when first asked
-AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
+# seconds for a whole diagnosis, whatever the server does
+DIAGNOSIS_S = 30.0
+# seconds for one completion where no --timeout says otherwise
+PROBE_TIMEOUT_S = 20.0
+# tokens of answer; enough to see a stream flow
+PROBE_TOKENS = 32
+# seconds for /openapi.json, which FastAPI makes when first asked
+SPARE_S = 15.0
+# tokens; about what OpenClaw's own agent prompt takes
+AGENT_PROMPT = 32000
 LEAST_PROMPT = 64                    # tokens; a system line and a question
-BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
+# seconds of silence before a burst that are no accident
+BUFFERED_AFTER_S = 0.5
 # What the transport tells apart and the contract of `doctor --json` does not.
 _CONTRACT_CAUSES = {
-    "bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
+    "bad-key-form": "bad-key", "unreachable": "connection-refused",
+    "tls-failed": "tls-untrusted",
     "answer-broken": "not-openai", "answer-too-large": "not-openai",
     "context-exceeded": "chat-failed", None: "config-invalid",
 }
@@ -5345,9 +5352,11 @@ _STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 # Where the fact `right` is the base URL to use.
 _BASE_URL_CAUSES = (
-    "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family",
+    "endpoint-in-base-url", "missing-v1", "scheme-mismatch",
+    "wrong-address-family",
 )
-def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
+def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None,
+             ca_file=None,
              model=None, thinking=None, probe=False, timeout_s=None):
     """Yield a Finding for everything looked at between OpenClaw's settings and the server.
 
@@ -5360,7 +5369,9 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     if not settings.issues:
         case.block_path = _block_path(settings.config, provider_id)
         try:
-            case.take(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
+            case.take(
+                resolve_provider(settings, provider_id, base_url, api_key,
+                                 ca_file))
         except UsageError:
             raise
         except Error as error:
@@ -5370,7 +5381,9 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
             failed = finding.status == "fail"
             if failed and (check.gate or finding.cause in _STOPPING):
                 case.stopped = finding.cause
-            if failed and check.gate and not case.opted_in and finding.cause != "not-opted-in":
+            # not opted in, so OpenClaw does not look
+            unasked = case.usable and case.refusal
+            if failed and check.gate and unasked and finding.cause != "not-opted-in":
                 finding = finding._replace(status="warn")
             yield finding._replace(check=check.name)
 
@@ -5381,7 +5394,9 @@ def _run_check(case, check):
         yield _skipped(case.stopped, "not checked, because of %s" % case.stopped)
     elif case.left() <= 0:
         case.stopped = case.stopped or "timeout"
-        yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
+        yield _skipped("timeout",
+                       "not checked: the %g s of a diagnosis are over"
+                       % DIAGNOSIS_S)
     else:
         try:
             for found in check.examine(case):
@@ -5390,12 +5405,15 @@ def _run_check(case, check):
                 elif isinstance(found, Error):
                     found = case.finding(found)
                 yield found
-        except Error as error:                       # a side entrance; the main one did not fail
+        # a side entrance; the main one did not fail
+        except Error as error:
             yield case.finding(error, "warn")
 
 
 def diagnosis_status(findings):
-    """Return the exit status for Findings: what stopped it decides, else 1 for any failure."""
+    """Return the exit status for Findings: what stopped it decides, else 1 for any
+    failure.
+    """
     gates = [check.name for check in _CHECKS if check.gate]
     failed = [finding for finding in findings if finding.status == "fail"]
     for finding in failed:
@@ -5420,8 +5438,7 @@ class _Case(object):
         self.provider = self.usable = self.connected = self.answered = None
         self.rows = self.chats = self.version = self.openapi = self.block_path = None
         self.refusal = self.error = self.stopped = None
-        self.opted_in, self.enforced = True, False
-        self.served, self.models = {}, []
+        self.served, self.models, self.enforced = {}, [], False
         self._deadline = time.monotonic() + DIAGNOSIS_S
         try:
             self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
@@ -5429,10 +5446,11 @@ class _Case(object):
             self._raw = {}
 
     def take(self, provider):
-        """Take the provider; the server of one that is not opted in is looked at all the same."""
+        """Take the provider; the server of one that is not opted in is looked at
+        all the same.
+        """
         self.refusal = provider.refusal
-        self.opted_in = self.refusal is None or self.refusal.cause != "not-opted-in"
-        if self.refusal is None or not self.opted_in:
+        if self.refusal is None or self.refusal.cause == "not-opted-in":
             self.usable = True
         self.provider = provider._replace(refusal=None)
         self.url, self.target = provider.base_url, split_url(provider.base_url)
@@ -5459,7 +5477,8 @@ class _Case(object):
         return fetch(method, url, headers, data, route, MODEL_LIST_LIMIT)
 
     def look(self, path, wait_s=DISCOVERY_TIMEOUT_S):
-        """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
+        """Return the Reply to a GET, without the key, of what vLLM has beside /v1.
+        """
         return self.ask(self.beside(path), {}, wait_s=wait_s)
 
     def beside(self, path):
@@ -5467,14 +5486,18 @@ class _Case(object):
         return server_root(self.url) + path
 
     def shown(self, text, limit=100):
-        """Return what a server named, keys hidden before it is cut: half a key is a key told."""
+        """Return what a server named, keys hidden before it is cut: half a key is
+        a key told.
+        """
         values = [credential.key for credential in self.provider.credentials]
         values += request_headers(self.provider).values()
         secrets = [spelling for value in values for spelling in spellings(value)]
         return excerpt(redact(text, secrets), limit)
 
     def written(self, path):
-        """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
+        """Return what openclaw.json itself has at a key path, variables as they
+        stand, or None.
+        """
         return _at(self._raw, path)
 
     def own(self, *keys):
@@ -5482,7 +5505,9 @@ class _Case(object):
         return (self.block_path or ()) + keys
 
     def found(self, cause, edits=(), **facts):
-        """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
+        """Return the Finding of a row of CAUSES, worded with `facts`, that `edits`
+        fix.
+        """
         return self.finding(error_for(cause, **facts), None, edits)
 
     def finding(self, error, status=None, edits=()):
@@ -5495,20 +5520,27 @@ class _Case(object):
         if status is None:
             status = "fail" if CAUSES[cause].exit_status else "warn"
         if cause == "provider-disabled":
-            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm", "enabled")
-            edits = [Edit(path, True) for path in paths if self.written(path) is False]
+            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm",
+                                             "enabled")
+            edits = [Edit(path, True)
+                     for path in paths if self.written(path) is False]
         elif cause in _BASE_URL_CAUSES:
             edits, command = self._base_url_fix(error)
         if edits:
             command = self.config_command(edits)
-        return Finding("", status, cause, error.message, error.hint, command, tuple(edits))
+        return Finding("", status, cause, error.message, error.hint, command,
+                       tuple(edits))
 
     def config_command(self, edits=()):
-        """Return the shell command that writes edits, or only the models, into this config."""
+        """Return the shell command that writes edits, or only the models, into
+        this config.
+        """
         return edit_command(edits, self.settings.path)
 
     def _base_url_fix(self, error):
-        """Return (edits, command) that put the fact `right` where the base URL comes from."""
+        """Return (edits, command) that put the fact `right` where the base URL
+        comes from.
+        """
         import shlex
         right = error.facts.get("right")
         where = error.facts.get("where") or self.provider.where
@@ -5517,12 +5549,15 @@ class _Case(object):
         if where == "VLLM_BASE_URL":
             return (), "export VLLM_BASE_URL=%s" % shlex.quote(right)
         if self.block_path is None:
-            return (), "%s --base-url %s" % (self.config_command(), shlex.quote(right))
+            return (), "%s --base-url %s" % (self.config_command(),
+                                             shlex.quote(right))
         return (Edit(self.own("baseUrl"), right),), None
 
 
 def _block_path(config, provider_id):
-    """Return the key path of a provider's block, or None where the config has none."""
+    """Return the key path of a provider's block, or None where the config has
+    none.
+    """
     name, block = find_block(config, provider_id)
     return None if block is None else ("models", "providers", name)
 
@@ -5571,24 +5606,30 @@ def _check_settings(case):
 
 
 def _issue_finding(case, issue, status):
-    """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
+    """Return the Finding of a fault of the settings; what is misplaced or
+    misspelled is moved.
+    """
     path, place = issue.path, issue.successor
     value, edits, fix = case.written(path), [], _NOWHERE.get(issue.cause)
-    facts = {"where": issue_place(issue), "path": dotted(path), "problem": issue.message}
+    facts = {"where": issue_place(issue), "path": dotted(path),
+             "problem": issue.message}
     if issue.cause == "config-missing-variable":
         facts.update(
-            variable=case.settings.unset_variables[path], dotenv=_dotenv_path(case.settings))
+            variable=case.settings.unset_variables[path],
+            dotenv=_dotenv_path(case.settings))
     elif issue.cause == "bad-base-url":
         right = _evident_base_url(value)
         edits = [Edit(path, right)] if right else []
         facts.update(
-            where=dotted(path), problem=base_url_problem(value), example=right or DEFAULT_BASE_URL)
+            where=dotted(path), problem=base_url_problem(value),
+            example=right or DEFAULT_BASE_URL)
     elif place and _at(case.settings.config, place) is not None:
         fix = "move what it holds into %s, which is there already" % dotted(place)
     elif place:
         fix = "write %s in its place" % dotted(place)
         edits.append(Edit(path, REMOVED))
-        if path[-1] == "llm":                        # an object, and no block is begun for it
+        # an object, and no block is begun for it
+        if path[-1] == "llm":
             block = case.written(place[:3])
             value = _get(value, "idleTimeoutSeconds") if block else None
         if value is not None:
@@ -5626,16 +5667,19 @@ def _check_provider(case):
     """Say which provider it is, and why its server is asked for models or not."""
     provider = case.provider
     if case.block_path is None:
-        yield ("%s: implicit (no block in the config), so OpenClaw asks the server for its "
+        yield ("%s: implicit (no block in the config), so OpenClaw asks the "
+               "server for its "
                       "models" % provider.id)
         return
     asked = "OpenClaw takes these alone and asks no server"
     if provider.asks_server:
         asked = "the server is asked for more"
     yield ("%s: explicit, %s declares %s; %s" % (
-        provider.id, dotted(case.block_path), _plural(len(provider.models), "model"), asked))
+        provider.id, dotted(case.block_path),
+        _plural(len(provider.models), "model"), asked))
     if provider.plugin_off:
-        error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
+        error = error_for("provider-disabled", problem=provider.plugin_off,
+                          file=provider.file)
         yield case.finding(error, "warn")
     block = _at(case.settings.config, case.block_path)
     for path, place in [(case.block_path, block)] + _rows(case):
@@ -5647,7 +5691,8 @@ def _check_provider(case):
 
 
 def _rows(case):
-    """Return [(key path, row)] of the models that the provider's block declares."""
+    """Return [(key path, row)] of the models that the provider's block declares.
+    """
     path = case.own("models")
     ids = [trimmed(row["id"]) for row in _rows_at(case.settings.config, path)]
     return [
@@ -5666,19 +5711,23 @@ def _check_key(case):
     others = collections.OrderedDict(provider.credentials)
     for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
         others["VLLM_API_KEY (%s)" % label] = layer.get("VLLM_API_KEY", "").strip()
-    others = {source: key for source, key in others.items() if key and source != winner.source}
+    others = {source: key for source,
+              key in others.items() if key and source != winner.source}
     summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
     if others:
         summary += "; it shadows %s" % _listed(others)
-    refers = "VLLM_API_KEY" in json.dumps(case.written(case.own("apiKey")))      # no key of its own
+    # no key of its own
+    refers = "VLLM_API_KEY" in json.dumps(case.written(case.own("apiKey")))
     shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
     if set(others.values()) - {winner.key} and not winner.source.startswith("--"):
         yield Finding(
-            "", "warn", "bad-key", "%s, but not every one is the same key" % summary,
+            "", "warn", "bad-key",
+            "%s, but not every one is the same key" % summary,
             "keep one of them, or make them equal")
     elif winner.source == shell and len(others) <= refers:
         note = error_for("key-in-shell-only", dotenv=_dotenv_path(settings))
-        yield Finding("", "ok", None, "%s. %s" % (summary, note.message), note.hint)
+        yield Finding("", "ok", None, "%s. %s" % (summary, note.message),
+                      note.hint)
     else:
         yield summary
     warning = key_exposed(provider)
@@ -5688,21 +5737,20 @@ def _check_key(case):
 
 
 def _check_base_url(case):
-    """Say where the base URL comes from; the last look at the settings before the network."""
+    """Say where the base URL comes from; the last look at the settings before the
+    network.
+    """
     provider = case.provider
-    chosen = env_setting(case.settings.variables.get("VLLM_BASE_URL"))
-    note, fix, command = "", "", None
+    summary, fix, command = "%s (from %s)" % (case.url, provider.where), "", None
+    if env_setting(case.settings.variables.get("VLLM_BASE_URL")):
+        summary += "; OpenClaw does not read VLLM_BASE_URL"
     if provider.where == "VLLM_BASE_URL":
-        note = "; OpenClaw does not read that variable"
         fix, command = "for OpenClaw, write it into the config", case.config_command()
-    elif chosen and chosen.rstrip("/") != provider.base_url:
-        note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
-    summary = "%s (from %s)%s" % (provider.base_url, provider.where, note)
     yield Finding("", "ok", None, summary, fix, command)
     path = case.own("request", "allowPrivateNetwork")
     if case.written(path) is False and is_private(case.target.host):
         edits = (Edit(path, REMOVED),)
-        yield case.found("private-network", edits, path=dotted(path), url=provider.base_url)
+        yield case.found("private-network", edits, path=dotted(path), url=case.url)
 
 
 # The way to the server. The first request is the one OpenClaw sends; when it
@@ -5720,7 +5768,8 @@ def _check_connect(case):
         try:
             error = explain(case, error) or error
         except Error:
-            pass                                     # what it tried failed too and explains nothing
+            # what it tried failed too and explains nothing
+            pass
     case.error = error
     if error is None or "status" in error.facts:
         case.connected = True
@@ -5737,33 +5786,43 @@ def _check_connect(case):
     if target.host == "localhost":
         addresses = _addresses("localhost", target.port, 0)
     hosts = {address[0] for _, _, _, _, address in addresses}
-    answering = {host for host in hosts if answers_at(host, target.port, case.patience())}
+    answering = {host
+                 for host in hosts
+                 if answers_at(host, target.port, case.patience())}
     for refusing in hosts - answering if answering else ():
         yield case.finding(_wrong_family(case, refusing, min(answering)), "warn")
     yield from _check_authority(case)
 
 
 def _ask_models(case):
-    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error."""
+    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error.
+    """
     provider = case.provider
-    url, headers, sent = provider.base_url + "/models", request_headers(provider), None
+    url, headers, sent = provider.base_url + "/models", request_headers(
+        provider), None
     if provider.asks_server:
         headers, sent = discovery_headers(provider), provider.discovery_key
-    return model_rows(url, case.ask(url, headers), sent or _sent_credential(provider))
+    return model_rows(url, case.ask(url, headers),
+                      sent or _sent_credential(provider))
 
 
 def _sent_credential(provider):
-    """Return the Credential of completions: the block's Authorization header, else the key."""
+    """Return the Credential of completions: the block's Authorization header, else
+    the key.
+    """
     key = provider.request_key
     for name, value in request_headers(provider).items():
         own = key is None or not value.endswith(key.key)
         if name.lower() == "authorization" and own:
-            return Credential("the config's Authorization header", value.split(" ")[-1])
+            return Credential("the config's Authorization header",
+                              value.split(" ")[-1])
     return key
 
 
 def _answers(case, base, way=None):
-    """Tell whether {base}/models lists models or asks for a key; none is sent on a detour."""
+    """Tell whether {base}/models lists models or asks for a key; none is sent on a
+    detour.
+    """
     url = base + "/models"
     try:
         model_rows(url, case.ask(url, {}, None, way), None)
@@ -5773,19 +5832,24 @@ def _answers(case, base, way=None):
 
 
 def _check_authority(case):
-    """Warn where this tool alone was told of the authority behind the server's certificate."""
+    """Warn where this tool alone was told of the authority behind the server's
+    certificate.
+    """
     provider = case.provider
     told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
-    known = "NODE_EXTRA_CA_CERTS" in provider.env or case.written(case.own("request", "tls"))
+    known = "NODE_EXTRA_CA_CERTS" in provider.env or case.written(
+        case.own("request", "tls"))
     if not told or known:
         return
-    untold = provider._replace(ca_file=None, env=dict(provider.env, SSL_CERT_FILE=""))
+    untold = provider._replace(ca_file=None,
+                               env=dict(provider.env, SSL_CERT_FILE=""))
     try:
         case.ask(provider.base_url + "/models", {}, None, untold)
     except ServerError as error:
         if error.cause == "tls-untrusted":
             import shlex
-            command = "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(told))
+            command = "export NODE_EXTRA_CA_CERTS=" + shlex.quote(
+                os.path.abspath(told))
             detail = "this tool was told of its authority, OpenClaw was not"
             facts = dict(error.facts, detail=detail, command=command)
             yield case.finding(error_for("tls-untrusted", **facts), "warn")
@@ -5795,13 +5859,16 @@ def _wrong_family(case, refuses, answers):
     scheme, _, port, path = case.target
     right = "%s://%s:%d%s" % (scheme, _bracketed(answers), port, path)
     return error_for(
-        "wrong-address-family", url=case.url, answers=answers, refuses=refuses, right=right)
+        "wrong-address-family", url=case.url, answers=answers, refuses=refuses,
+        right=right)
 
 
 # Each _explain_… returns the error that it knows to be behind another, or None.
 
 def _explain_refusal(case, error):
-    """Refused: the other loopback address answers, or a server that loads has the port."""
+    """Refused: the other loopback address answers, or a server that loads has the
+    port.
+    """
     target = case.target
     if error.cause != "connection-refused":
         return None
@@ -5819,7 +5886,8 @@ def _explain_refusal(case, error):
 
 
 _FROM_CONTAINER = (
-    "; in a container that is the container itself: try host.docker.internal or 172.17.0.1, with "
+    "; in a container that is the container itself: try host.docker.internal or "
+    "172.17.0.1, with "
     "vLLM started with --host 0.0.0.0")
 
 
@@ -5828,7 +5896,8 @@ def _explain_route(case, error):
     import shlex
     provider = case.provider
     target, env = case.target, provider.env
-    names = [name for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
+    names = [name
+             for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
     listed = re.split(r"[\s,]+", env.get(names[0], ""))
     proxy = proxy_for(target, env)
     if proxy:
@@ -5846,27 +5915,35 @@ def _explain_route(case, error):
     no_proxy = shlex.quote(",".join(filter(None, listed)))
     command = "export " + " ".join("%s=%s" % (name, no_proxy) for name in names)
     return error_for(
-        "proxy-captured", command, url=error.facts.get("url"), proxy=proxy or detour, way=way,
+        "proxy-captured", command, url=error.facts.get("url"),
+        proxy=proxy or detour, way=way,
         detail=excerpt(error.facts.get("detail") or error.message, 80))
 
 
 def _explain_scheme(case, error):
-    """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
-    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed")
-    if not garbled and error.facts.get("status") != 400 and error.facts.get("phase") != "tls":
+    """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other
+    may be spoken.
+    """
+    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai",
+                              "tls-failed")
+    if not garbled and error.facts.get("status") != 400 and error.facts.get(
+            "phase") != "tls":
         return None
     scheme, rest = case.url.split(":", 1)
     right = ("http:" if scheme.lower() == "https" else "https:") + rest
     try:
         case.ask(right + "/models", {})
     except Error as outcome:
-        if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
+        # a certificate is TLS
+        if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):
             return None
     return error_for("scheme-mismatch", url=case.url, scheme=scheme, right=right)
 
 
 def _explain_silence(case, error):
-    """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
+    """Silence at a request, words before it: another protocol's port, such as
+    vLLM's own ZMQ.
+    """
     if error.facts.get("phase") != "wait":
         return None
     told = greeting(case.target, min(2.0, case.patience()))
@@ -5874,18 +5951,22 @@ def _explain_silence(case, error):
         return None
     return error_for(
         "not-openai", url=error.facts["url"],
-        detail="the port does not speak HTTP; vLLM's processes have such ports of their own")
+        detail="the port does not speak HTTP; vLLM's processes have such ports "
+               "of their own")
 
 
 def _explain_certificate(case, error):
     """A certificate that is not trusted: whose, and from when to when."""
-    if error.cause == "tls-untrusted" and not proxy_for(case.target, case.provider.env):
+    if error.cause == "tls-untrusted" and not proxy_for(case.target,
+                                                        case.provider.env):
         certificate = peer_certificate(case.target, case.patience())
         error.message += describe_certificate(certificate)
 
 
 def _explain_path(case, error):
-    """Not found, or a page: the base URL may lack its /v1, or the server have no such API."""
+    """Not found, or a page: the base URL may lack its /v1, or the server have no
+    such API.
+    """
     missing = error.facts.get("status") in (404, 405)
     if error.cause != "not-openai" and not missing:
         return None
@@ -5897,13 +5978,16 @@ def _explain_path(case, error):
     if healthy and case.look("/version").status != 200:
         error = error_for(
             "not-openai", "vllm serve MODEL", url=error.facts["url"],
-            detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
+            detail="/health answers and nothing of /v1, as of vLLM's demo "
+                   "api_server")
         error.hint = "start the server that has the OpenAI API"
     return error
 
 
 def _explain_unready(case, error):
-    """HTTP 500 or 503, though the API answers: /health may say that the engine is dead."""
+    """HTTP 500 or 503, though the API answers: /health may say that the engine is
+    dead.
+    """
     failing = error.facts.get("status") in (500, 503)
     if failing and case.look("/version").status == 200:
         return _engine_death(case, case.look("/health"))
@@ -5911,15 +5995,19 @@ def _explain_unready(case, error):
 
 
 def _engine_death(case, reply):
-    """Return the error that an answer of /health means, or None; a page is not vLLM's."""
+    """Return the error that an answer of /health means, or None; a page is not
+    vLLM's.
+    """
     page = reply.body.lstrip().startswith(b"<")
     if reply.status in (500, 503) and not page:
-        return error_for("engine-dead", url=case.beside("/health"), status=reply.status)
+        return error_for("engine-dead", url=case.beside("/health"),
+                         status=reply.status)
     return None
 
 
 _EXPLANATIONS = (
-    _explain_refusal, _explain_route, _explain_scheme, _explain_silence, _explain_certificate,
+    _explain_refusal, _explain_route, _explain_scheme, _explain_silence,
+    _explain_certificate,
     _explain_path, _explain_unready,
 )
 
@@ -5947,7 +6035,8 @@ def _check_auth(case):
     ignored = error_for("key-ignored", url=url)
     if case.enforced:
         yield "the server enforces a key and takes this one"
-    elif len(key.key) >= 16 or key.key.startswith("sk-"):    # it looks like a real one
+    # it looks like a real one
+    elif len(key.key) >= 16 or key.key.startswith("sk-"):
         yield ignored
     else:
         yield ignored.message
@@ -5986,11 +6075,14 @@ def _check_models(case):
         return
     found = discovered_models(case.rows, case.provider)
     own = {row["id"]: row_context(row) for row in case.rows}
-    case.served = {model.id: own[model.id] or own.get(model.parent) for model in found}
-    case.models = merge_models(declared_models(case.provider), found, case.provider)
+    case.served = {model.id: own[model.id] or own.get(model.parent)
+                   for model in found}
+    case.models = merge_models(declared_models(case.provider), found,
+                               case.provider)
     words = []
     for model in found:
-        text = "%s: %s tokens" % (case.shown(model.id), case.served[model.id] or "unknown")
+        text = "%s: %s tokens" % (case.shown(model.id),
+                                  case.served[model.id] or "unknown")
         if model.parent:
             text += ", LoRA on %s" % case.shown(model.parent)
         words.append(text)
@@ -6037,7 +6129,8 @@ def _references(case):
 
 
 def _chosen_references(case):
-    """Yield (key path or None, key, tag) of the default model and its fallbacks."""
+    """Yield (key path or None, key, tag) of the default model and its fallbacks.
+    """
     for tag, key in case.provider.references:
         path = ("agents", "defaults", "model")
         if tag.startswith("fallback#"):
@@ -6047,7 +6140,8 @@ def _chosen_references(case):
         elif not isinstance(case.written(path), str):
             path += ("primary",)
         if case.provider.layers[1].get("model") or case.written(path) is None:
-            path = None                              # it stands elsewhere, or nowhere
+            # it stands elsewhere, or nowhere
+            path = None
         yield path, key, tag
 
 
@@ -6063,8 +6157,10 @@ def _check_references(case):
     for path, key, _ in _chosen_references(case):
         owner = key.partition("/")[0]
         other = owner != provider_id(provider.id)
-        written = trimmed(case.written(path) if path else key)       # the key is in lower case
-        if written in case.served and other and _block_path(case.settings.config, owner) is None:
+        # the key is in lower case
+        written = trimmed(case.written(path) if path else key)
+        if written in case.served and other and _block_path(case.settings.config,
+                                                            owner) is None:
             right = model_key(provider.id, written)
             edits = (Edit(path, right),) if path else ()
             faults.append(case.found(
@@ -6078,9 +6174,12 @@ def _check_references(case):
 
 
 def _not_served(case, model_id, places, words):
-    """Return the Finding for a model that is named and not served, with the id that was meant."""
+    """Return the Finding for a model that is named and not served, with the id
+    that was meant.
+    """
     provider, served = case.provider, list(case.served)
-    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2], served)
+    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2],
+                                                 served)
     for row in case.rows:
         root = str(row.get("root"))
         if model_id in (root, root.rstrip("/").rpartition("/")[2]):
@@ -6110,12 +6209,15 @@ def _check_limits(case):
     for model in _chosen_models(case):
         limit = case.served[model.id]
         if limit is not None and limit < AGENT_PROMPT:
-            found.append(error_for("context-below-agent", model=model.key, served=limit))
+            found.append(
+                error_for("context-below-agent", model=model.key, served=limit))
     return found or ["what the settings state fits the server"]
 
 
 def _limit_findings(case, path, row, model):
-    """Yield what a declared row states beyond what the server can do, or far below it."""
+    """Yield what a declared row states beyond what the server can do, or far below
+    it.
+    """
     limit = case.served[model.id]
     window, tokens = model.context_window or limit, model.context_tokens or limit
     answer = row.get("maxTokens", case.provider.max_tokens) or 0
@@ -6123,19 +6225,26 @@ def _limit_findings(case, path, row, model):
     for cause, field, declared, wrong, right in (
             ("context-too-large", "contextWindow", window, window > limit, limit),
             ("context-too-large", "contextTokens", tokens, tokens > limit, limit),
-            ("context-too-small", "contextWindow", window, window < limit / 2, limit),
-            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT, room)):
+            ("context-too-small", "contextWindow", window, window < limit / 2,
+             limit),
+            ("max-tokens-too-large", "maxTokens", answer,
+             answer > limit - LEAST_PROMPT, room)):
         if wrong:
             yield case.found(
-                cause, (Edit(path + (field,), right),), model=model.key, field=field,
-                declared=declared, served=limit, lost=limit - declared, right=right)
+                cause, (Edit(path + (field,), right),), model=model.key,
+                field=field,
+                declared=declared, served=limit, lost=limit - declared,
+                right=right)
     if model.compat.get("supportsUsageInStreaming") is False:
-        path += ("compat", "supportsUsageInStreaming")         # who states a limit sends usage
+        # who states a limit sends usage
+        path += ("compat", "supportsUsageInStreaming")
         yield case.found("usage-off", (Edit(path, REMOVED),), path=dotted(path))
 
 
 def _chosen_models(case):
-    """Return the served Models to look at: --model, else those that are named, else the first."""
+    """Return the served Models to look at: --model, else those that are named,
+    else the first.
+    """
     served = [model for model in case.models if model.id in case.served]
     if case.reference is not None:
         chosen = match_model(served, case.reference, case.provider.id)
@@ -6146,17 +6255,22 @@ def _chosen_models(case):
 
 _USER = {"role": "user", "content": "Hi"}
 _CALL = {"role": "assistant", "content": "", "tool_calls": [
-    {"id": "a1b2c3d4e", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}]}
+    {"id": "a1b2c3d4e", "type": "function",
+     "function": {"name": "get_time", "arguments": "{}"}}]}
 _RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
 History = collections.namedtuple("History", "cause words messages switch")
-# What OpenClaw sends as a conversation goes on, and the switch of `compat` that avoids it.
+# What OpenClaw sends as a conversation goes on, and the switch of `compat` that
+# avoids it.
 _HISTORIES = (
-    History("template-role", "system", [{"role": "system", "content": "Be brief."}, _USER], None),
+    History("template-role", "system",
+            [{"role": "system", "content": "Be brief."}, _USER], None),
     History("template-history", "content as a list of parts",
             [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
             "requiresStringContent"),
-    History("template-history", "two user messages in a row", [_USER, _USER], None),
-    History("template-history", "a tool call with its result", [_USER, _CALL, _RESULT], None),
+    History("template-history", "two user messages in a row", [_USER, _USER],
+            None),
+    History("template-history", "a tool call with its result",
+            [_USER, _CALL, _RESULT], None),
     History("template-history", "a user message after a tool result",
             [_USER, _CALL, _RESULT, _USER], "requiresAssistantAfterToolResult"),
     History("template-history", "an earlier answer without its reasoning",
@@ -6169,27 +6283,31 @@ _TOGETHER = History(
 
 
 def _check_template(case):
-    """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
+    """Let /tokenize try the chat template on roles and histories, and count a
+    prompt exactly.
+    """
     for model in _chosen_models(case):
-        reply = _tokenize(case, model, [_USER])
-        count = _count(reply)
+        count, reply = _tokenize(case, model, [_USER])
         if count is None:
             error = http_error(case.beside("/tokenize"), reply, None)
             if reply.status in (400, 422, 500):
-                error = completion_error(error.facts["url"], reply, case.provider, model)
+                error = completion_error(error.facts["url"], reply, case.provider,
+                                         model)
             if error.cause in ("no-chat-template", "engine-dead"):
                 case.chats = None
                 yield error
             else:
                 yield _skipped(
-                    "http-error", "/tokenize counts nothing: HTTP %d" % reply.status)
+                    "http-error",
+                    "/tokenize counts nothing: HTTP %d" % reply.status)
             return
         faults = list(_template_findings(case, model))
         yield from faults
         if not faults:
             estimate = estimate_tokens({"messages": [_USER]})
             yield (
-                "%s: the chat template takes all that OpenClaw sends; a prompt of one word is %s, "
+                "%s: the chat template takes all that OpenClaw sends; a prompt "
+                "of one word is %s, "
                 "estimated as %d" % (model.key, _plural(count, "token"), estimate))
 
 
@@ -6200,20 +6318,26 @@ def _template_findings(case, model):
     """
     asked, words = model.compat.get("supportsDeveloperRole"), None
     if asked is not False:
-        eager = model._replace(reasoning=True, compat={"supportsDeveloperRole": True})
-        words = _refusal_of(case, eager, [{"role": "developer", "content": "Be brief."}, _USER])
+        eager = model._replace(reasoning=True,
+                               compat={"supportsDeveloperRole": True})
+        words = _refusal_of(case, eager,
+                            [{"role": "developer", "content": "Be brief."}, _USER])
     if words is not None:
         error = error_for(
             "template-role", model=model.key, role="developer",
-            words=words, fix="have it sent as system: compat: { supportsDeveloperRole: false }")
-        status = "warn"                              # it is sent as system unless it is asked for
+            words=words,
+            fix="have it sent as system: compat: { supportsDeveloperRole: false }")
+        # it is sent as system unless it is asked for
+        status = "warn"
         if asked and model.reasoning:
             status = None
-        yield _compat_finding(case, model, error, {"supportsDeveloperRole": False}, status)
+        yield _compat_finding(case, model, error, {"supportsDeveloperRole": False},
+                              status)
     whole = _refusal_of(case, model, _TOGETHER.messages)
     refused = []
     for history in _HISTORIES if whole else ():
-        explained = any(history.messages[:len(start)] == start for start in refused)
+        explained = any(history.messages[:len(start)] == start
+                        for start in refused)
         words = None if explained else _refusal_of(case, model, history.messages)
         if words is not None:
             refused.append(history.messages)
@@ -6223,12 +6347,16 @@ def _template_findings(case, model):
 
 
 def _history_finding(case, model, history, words):
-    """Return the Finding for a history that is refused, with its switch where that helps."""
+    """Return the Finding for a history that is refused, with its switch where that
+    helps.
+    """
     switches, fix = {}, "start vLLM with a template that takes it: --chat-template FILE"
     if history.switch:
         compat = dict(model.compat, **{history.switch: True})
-        if _refusal_of(case, model._replace(compat=compat), history.messages) is None:
-            switches, fix = {history.switch: True}, "set compat: { %s: true }" % history.switch
+        if _refusal_of(case, model._replace(compat=compat),
+                       history.messages) is None:
+            switches, fix = {
+                history.switch: True}, "set compat: { %s: true }" % history.switch
     error = error_for(
         history.cause, model=model.key, role=history.words, history=history.words,
         words=words, fix=fix)
@@ -6236,7 +6364,9 @@ def _history_finding(case, model, history, words):
 
 
 def _compat_finding(case, model, error, switches, status=None):
-    """Return the Finding of an error that {switch: value} of a model's `compat` avoids."""
+    """Return the Finding of an error that {switch: value} of a model's `compat`
+    avoids.
+    """
     edits = [
         Edit(path + ("compat", name), switches[name])
         for path, row in _rows(case)
@@ -6249,25 +6379,26 @@ def _compat_finding(case, model, error, switches, status=None):
 
 
 def _tokenize(case, model, messages):
+    """Return (number of tokens or None, Reply) of POST /tokenize."""
     body = {"model": model.id, "messages": messages}
-    return case.ask(case.beside("/tokenize"), request_headers(case.provider, model), body)
+    reply = case.ask(case.beside("/tokenize"),
+                     request_headers(case.provider, model), body)
+    count = _get(_json_of(reply), "count")
+    return count if isinstance(count, int) else None, reply
 
 
 def _refusal_of(case, model, messages):
-    """Return the words by which /tokenize refuses messages, shaped for a model, or None."""
+    """Return the words by which /tokenize refuses messages, shaped for a model, or
+    None.
+    """
     shaped = shape_request({"messages": messages}, model)
-    reply = _tokenize(case, model, shaped.body["messages"])
-    if _count(reply) is not None:
+    count, reply = _tokenize(case, model, shaped.body["messages"])
+    if count is not None:
         return None
     if reply.status not in (400, 422, 500):
-        raise http_error(case.beside("/tokenize"), reply, case.provider.request_key)
+        raise http_error(case.beside("/tokenize"), reply,
+                         case.provider.request_key)
     return ": " + reply_words(reply)[1]
-
-
-def _count(reply):
-    """Return the number of tokens in an answer of /tokenize, or None."""
-    count = _get(_json_of(reply), "count")
-    return count if isinstance(count, int) else None
 
 
 def _check_exposed(case):
@@ -6279,7 +6410,8 @@ def _check_exposed(case):
         yield "nothing but /v1 is seen that a stranger could reach"
     else:
         paths = ["/version"]
-        if "/invocations" in (_get(case.openapi, "paths") or "/invocations"):    # if hidden, too
+        # if hidden, too
+        if "/invocations" in (_get(case.openapi, "paths") or "/invocations"):
             paths.append("/invocations, which runs the model")
         if case.look("/metrics").status == 200:
             paths.append("/metrics")
@@ -6291,8 +6423,10 @@ def _check_exposed(case):
 _PROBE_TOOL = {"type": "function", "function": {
     "name": "get_current_time", "description": "The current time in a city.",
     "parameters": {
-        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
-# Markup of calls, and of reasoning, that no parser of the server took out of the content.
+        "type": "object", "properties": {"city": {"type": "string"}},
+        "required": ["city"]}}}
+# Markup of calls, and of reasoning, that no parser of the server took out of the
+# content.
 _TOOL_TEXT = (
     r"<(?:\w+:)?tool_calls?>|<function_calls?>|<function=|<TOOLCALL>|\[TOOL_CALLS\]|<[|\uff5c]tool|"
     r"<\|python_tag\|>|<\|channel\|>commentary|\bcall:\w+\{|\[\w+\(\w+=|"
@@ -6326,12 +6460,15 @@ def _complete(case, model, question, **fields):
 
     Raises Error, for a stream that breaks a rule of the protocol too.
     """
-    fields.update(messages=[{"role": "user", "content": question}], max_tokens=PROBE_TOKENS)
+    fields.update(messages=[{"role": "user", "content": question}],
+                  max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
     observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
-    answer = collect_answer(send_chat(case.provider, model, body, limit_s, limit_s, observed))
+    answer = collect_answer(
+        send_chat(case.provider, model, body, limit_s, limit_s, observed))
     for broken, detail in (
-            (not observed.framed, "a stream was asked for, and JSON without `data:` came"),
+            (not observed.framed,
+             "a stream was asked for, and JSON without `data:` came"),
             (answer.finish_reason is None, "no chunk gives a finish reason"),
             (not observed.done, "it ended without [DONE]")):
         if broken:
@@ -6354,35 +6491,45 @@ def _completion_finding(case, model, error):
 
 
 def _probe_stream(case, model):
-    """Return what a stream shows: usage, buffering, an answer or none, and how fast it was."""
+    """Return what a stream shows: usage, buffering, an answer or none, and how
+    fast it was.
+    """
     body, observed, answer = _complete(case, model, "Count from one to twenty.")
     found = []
     if answer.usage is None and "stream_options" in body:
         error = error_for("usage-missing", model=model.key)
-        found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
+        found.append(
+            _compat_finding(case, model, error,
+                            {"supportsUsageInStreaming": False}))
     first_s, last_s = observed.first_piece_s, observed.last_piece_s
     burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
-    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst or observed.pieces <= 3):
+    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst
+                                                                or observed.pieces <= 3):
         found.append(error_for(
             "stream-buffered", model=model.key, seconds=last_s,
             events=observed.events, pieces=observed.pieces))
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
-        found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))
+        found.append(
+            _parser_finding(case, model, "reasoning-in-content", marker,
+                            REASONING_PARSER))
     elif not answer.content:
         error, status = empty_answer(model, answer), None
         if answer.finish_reason == "length":
             status = "warn"
             error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
         found.append(case.finding(error, status))
-    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s, statistics(answer))
+    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s,
+                                              statistics(answer))
     if observed.reasoning_field:
         words += ", it reasons, in the field %s" % observed.reasoning_field
     return found + [words]
 
 
 def _parser_finding(case, model, cause, marker, option):
-    """Return the Finding for markup in the content that a parser of the server should have read."""
+    """Return the Finding for markup in the content that a parser of the server
+    should have read.
+    """
     facts = parser_facts(case.url, model, option)
     if option == TOOL_PARSER:
         facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
@@ -6395,24 +6542,21 @@ def _probe_tools(case, model):
     _, _, answer = _complete(case, model, question, tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
-        return _parser_finding(case, model, "tool-parser-mismatch", marker, TOOL_PARSER)
+        return _parser_finding(case, model, "tool-parser-mismatch", marker,
+                               TOOL_PARSER)
     for call in answer.tool_calls:
-        detail = _argument_fault(call["function"])
+        detail = None
+        try:
+            arguments = loads_untrusted(call["function"]["arguments"] or "{}")
+            own = call["function"]["name"] == _PROBE_TOOL["function"]["name"]
+            if own and not _get(arguments, "city"):
+                detail = "no value for its required argument"
+        except ValueError:
+            detail = "arguments that are cut off or not JSON"
         if detail and answer.finish_reason != "length":
             return error_for("tool-arguments", model=model.key, detail=detail)
     called = "it called one" if answer.tool_calls else "it answered without a call"
     return "%s: tools are taken; %s" % (model.key, called)
-
-
-def _argument_fault(function):
-    """Return what is wrong with the arguments of a call of the probe's tool, or None."""
-    try:
-        arguments = loads_untrusted(function["arguments"] or "{}")
-    except ValueError:
-        return "arguments that are cut off or not JSON"
-    if function["name"] == _PROBE_TOOL["function"]["name"] and not _get(arguments, "city"):
-        return "no value for its required argument"
-    return None
 
 
 Check = collections.namedtuple("Check", "name needs gate examine")

@@ -6885,7 +6885,7 @@ class DoctorTest(unittest.TestCase):
             self.assertIn("OpenClaw does not read", self.checked("base-url")[0]["summary"])
             self.declare(url)
             self.env["VLLM_BASE_URL"] = "http://127.0.0.1:9/v1"
-            self.assertIn("stands above VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
+            self.assertIn("does not read VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
 
     # the way to the server
 
