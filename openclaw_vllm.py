@@ -112,12 +112,10 @@ class KeyRefused(Error):
 
 
 _ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
-Cause = collections.namedtuple("Cause", "exit_status summary fix command")
-Cause.__new__.__defaults__ = ("",)
+Cause = collections.namedtuple("Cause", "exit_status summary fix")
 Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
 
-`exit_status` 0 is that of a warning. `command` is for a shell, its facts quoted; "" where
-only the moment knows one (`error_for` takes it) or none is known.
+`exit_status` 0 is that of a warning.
 """
 # The codes are those of `doctor --json`; those it does not have are told there as a wider one.
 CAUSES = {
@@ -125,7 +123,7 @@ CAUSES = {
     "not-opted-in": Cause(
         1, "no key for {provider}, so OpenClaw does not use it: {variable} is not set, "
            "and no auth profile holds one",
-        "set one; any value does when the server enforces none", "export {variable}=vllm-local"),
+        "set one; any value does when the server enforces none"),
     "config-invalid": Cause(
         3, "{where}: {problem}", "fix it, then check: {tool} config --check"),
     "config-unknown-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
@@ -166,7 +164,9 @@ CAUSES = {
     "dns": Cause(
         4, "{url}: the host name {host!r} does not resolve ({detail})",
         "check the spelling of the host, or use its address: getent hosts {host}"),
-    "connection-refused": Cause(4, "{url}: connection refused, nothing listens there", "{fix}"),
+    "connection-refused": Cause(
+        4, "{url}: connection refused, nothing listens there",
+        "start the server: vllm serve MODEL --port {port}"),
     "server-loading": Cause(
         4, "{url}: {detail}: the server is still loading its model",
         "wait until its log says that startup is complete; if it never does, the log says why"),
@@ -181,7 +181,7 @@ CAUSES = {
     "timeout": Cause(4, "{url}: timed out {when} after {seconds:g} s{limit}", "{fix}"),
     "proxy-captured": Cause(
         4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
-        "{advice}let the host bypass the proxy", "export NO_PROXY={no_proxy}"),
+        "{advice}let the host bypass the proxy"),
     "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
     "gateway-auth": Cause(
         5, "{url}: HTTP {status}: a layer before the server wants credentials: {challenge}"
@@ -287,27 +287,17 @@ DOCTOR_KNOWS_MORE = frozenset(
     "unknown-field-rejected stream-broken".split())
 
 
-class _Quoted(dict):
-    """Facts as a shell takes them."""
-
-    def __getitem__(self, name):
-        import shlex
-        return shlex.quote(str(self.get(name, "")))
-
-
 def error_for(cause, command=None, **facts):
     """Return the error for a row of CAUSES, worded with `facts`; raise what it returns.
 
-    A fact that nobody stated is left empty. `command` takes the place of the row's own.
+    A fact that nobody stated is left empty. `command` is the next step for a shell.
     """
     row = CAUSES[cause]
     facts.setdefault("tool", TOOL)
     facts.setdefault("variable", "VLLM_API_KEY")
     known = collections.defaultdict(str, facts)
-    message, hint = row.summary.format_map(known), row.fix.format_map(known)
-    command = command or row.command.format_map(_Quoted(facts)) or None
     kind = _ERRORS.get(row.exit_status, NothingToShow)
-    return kind(message, hint, cause, command, **facts)
+    return kind(row.summary.format_map(known), row.fix.format_map(known), cause, command, **facts)
 
 
 # ----------------------------------------------------------------------------
@@ -406,7 +396,7 @@ def begun_secret(text, secrets):
             start = text.find(secret[:8], start + 1)
         if start >= 0:
             most = max(most, len(text) - start)
-        for size in range(most + 1, min(8, len(secret))):            # shorter than what was looked for
+        for size in range(most + 1, min(8, len(secret))):    # shorter than what was looked for
             if text.endswith(secret[:size]):
                 most = size
     return most
@@ -513,11 +503,13 @@ Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of C
 whether the context leaves less room for the answer than was wanted."""
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
-Delta = collections.namedtuple("Delta", "content reasoning tool_calls finish_reason usage id model extra")
+Delta = collections.namedtuple(
+    "Delta", "content reasoning tool_calls finish_reason usage id model extra")
 Delta.__doc__ = """One piece of an answer: texts ("" when none), raw tool-call pieces (a list), and
 finish_reason, usage (Usage), id, model or None; `extra` as in Answer, of this piece, or None."""
 Delta.__new__.__defaults__ = ("", "", (), None, None, None, None, None)
-Answer = collections.namedtuple("Answer", "id model content reasoning tool_calls finish_reason usage timings extra")
+Answer = collections.namedtuple(
+    "Answer", "id model content reasoning tool_calls finish_reason usage timings extra")
 Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
 "arguments"}}; `timings` {"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the
 server sent beyond that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}."""
@@ -2144,7 +2136,7 @@ def _refusal(settings, name, block, credentials, plugin_off, base_url):
     if plugin_off:
         return error_for("provider-disabled", problem=plugin_off, file=settings.path)
     if not credentials:
-        return error_for("not-opted-in", provider=name)
+        return error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=name)
     return None
 
 
@@ -4073,7 +4065,7 @@ class Exchange(object):
         if isinstance(error, ConnectionRefusedError):
             if self.proxy:
                 return proxy_error(self.url, self.proxy)
-            return refused_error(self.url)
+            return error_for("connection-refused", port=self.target.port, **facts)
         ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
@@ -4259,9 +4251,9 @@ def peer_certificate(target, patience_s):
 # ----------------------------------------------------------------------------
 # What a server's answer means
 # ----------------------------------------------------------------------------
-# Statuses, bodies and exceptions are made into errors here; one model list is asked for by
-# `completion_error`, else nothing is looked at but what is handed in. What the servers write is
-# matched in the words of vLLM's releases from 0.3 to 0.33.
+# Turns statuses, bodies and exceptions into errors. Opens no connection; only `_not_found` asks
+# for the model list, to tell a missing model from a missing endpoint. The wording of servers is
+# matched as vLLM 0.3 to 0.33 writes it.
 
 def model_rows(url, reply, credential):
     """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
@@ -4305,19 +4297,12 @@ def what_it_is(body):
     return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
 
 
-_OTHER_TASKS = "(/v[12])?/(embed|pooling|score|rerank|classify|audio/trans)"
-
-
 def offers_chat(openapi):
     """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
     paths = _get(openapi, "paths")
-    if not isinstance(paths, dict):
+    if not isinstance(paths, dict) or "/v1/models" not in paths:
         return None
-    if "/v1/chat/completions" in paths:
-        return True
-    other_tasks = any(re.match(_OTHER_TASKS, path) for path in paths)
-    only_lists = "/v1/models" in paths and "/invocations" not in paths      # which may lead to a chat
-    return False if other_tasks or only_lists else None
+    return any("/chat/completions" in path for path in paths)
 
 
 # What an error body says
@@ -4368,24 +4353,21 @@ def _reply_facts(url, reply):
     return dict(layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
 
 
-def answering_layer(headers, body=b""):
-    """Return the name of what answered when it is not vLLM itself, else ""."""
-    named = [headers.get(name) for name in ("Server", "Via") if headers.get(name)]
-    if named and named != ["uvicorn"]:
-        return excerpt(", ".join(named), 80)
-    if any(name.lower().startswith("x-litellm") for name in headers):
-        return "LiteLLM"
-    page = body[:10000].decode("utf-8", "replace")
-    if page.strip() == "no available server":        # all that Traefik says, without its name
-        return "Traefik"
-    found = re.match(r"(?is)\s*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)", page)
-    return found.group(1) if found else ""
+_LAYERS = (r"(?im)^(?:Server|Via): (?!uvicorn$)(.+)|^x-(litellm)|"
+           r"<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)|^(no available server)$")
 
 
 def layer_facts(headers, body=b""):
-    """Return what answered as the facts `layer`, a name or "", and `answered_by`, words of it."""
-    layer = answering_layer(headers, body)
-    return {"layer": layer, "answered_by": layer and " (answered by %s)" % layer}
+    """Return what answered when it is not vLLM itself: `layer`, a name or "", and `answered_by`."""
+    texts = ["%s: %s" % field for field in headers.items()]
+    page = body[:10000].decode("utf-8", "replace").strip()
+    if not page.startswith("{"):                     # JSON may echo a request
+        texts.append(page)
+    named = re.search(_LAYERS, "\n".join(texts))
+    if not named:
+        return {"layer": "", "answered_by": ""}
+    layer = excerpt(named.group(named.lastindex), 80)
+    return {"layer": layer, "answered_by": " (answered by %s)" % layer}
 
 
 # Statuses
@@ -4397,10 +4379,11 @@ _SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
     429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
-    503: "it is busy, or what is behind it is not ready: try again later, then read its log",
+    503: "it is busy, or what is behind it is down: try again later, then read their logs",
 }
-_SAYS_BUSY = "(?i)queue|overload|busy|capacity|too many|rate limit"
-_SAYS_DOWN = "(?i)no (?:available|healthy)|no server is|connect error"
+_URL = "check the base URL: for vLLM it ends in /v1"
+_LOG = "look at the server's log"
+_OTHER_FIXES = {404: _URL, 405: _URL}
 _ENGINE_DEAD = ("EngineCore|EngineDead|"
                 r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
@@ -4409,7 +4392,7 @@ def http_error(url, reply, credential):
     """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = _reply_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"     # else it is but a tunnel
+    forwarded = reply.proxy and split_url(url).scheme == "http"     # https is only tunnelled
     if forwarded and status in (403, 407, 502, 503, 504):
         return proxy_error(url, reply.proxy, status)
     if status in (401, 403):
@@ -4422,22 +4405,12 @@ def http_error(url, reply, credential):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
     if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
         return error_for("engine-dead", **facts)
-    if status in _GATEWAY:
-        return error_for("gateway", fix=_gateway_fix(reply, facts["words"]), **facts)
-    fix = "look at the server's log"
-    if status in (404, 405):
-        fix = "check the base URL: for vLLM it ends in /v1"
-    return error_for("http-error", fix=fix, **facts)
-
-
-def _gateway_fix(reply, words):
-    fix = _GATEWAY[reply.status]
-    if reply.status == 503 and re.search(_SAYS_BUSY, words):
-        fix = _BUSY
-    elif reply.status == 503 and re.search(_SAYS_DOWN, words):
-        fix = _DOWN
-    wait = reply.headers.get("Retry-After")
-    return "%s (Retry-After: %s)" % (fix, excerpt(wait, 40)) if wait else fix
+    if status not in _GATEWAY:
+        return error_for("http-error", fix=_OTHER_FIXES.get(status, _LOG), **facts)
+    fix, wait = _GATEWAY[status], reply.headers.get("Retry-After")
+    if wait:
+        fix += " (Retry-After: %s)" % excerpt(wait, 40)
+    return error_for("gateway", fix=fix, **facts)
 
 
 def proxy_error(url, proxy, status=None):
@@ -4447,8 +4420,10 @@ def proxy_error(url, proxy, status=None):
         detail = "it answers HTTP %d in place of the server" % status
     if status == 407:
         advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
-    return error_for("proxy-captured", url=url, proxy=proxy, no_proxy=split_url(url).host,
-                     way="stands in the way", detail=detail, advice=advice)
+    import shlex
+    command = "export NO_PROXY=" + shlex.quote(split_url(url).host)
+    return error_for("proxy-captured", command, url=url, proxy=proxy, way="stands in the way",
+                     detail=detail, advice=advice)
 
 
 def _key_error(reply, credential, facts):
@@ -4511,6 +4486,7 @@ _REFUSALS = (
      "longer than the maximum model length"),
     ("field-refused", "is not a multimodal model|At most 0 |does not support image"),
 )
+_NO_MODEL = r"(?i)\bmodel\b.{0,200} (?:does not exist|not found)|invalid model name"
 _VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
 
@@ -4526,6 +4502,8 @@ def completion_error(url, reply, provider, model):
         return http_error(url, reply, provider.request_key)
     if "'loc': " in message:
         return _validation_error(message, facts)
+    if re.search(_NO_MODEL, message):
+        return _not_found(url, reply, provider, model, facts)
     for cause, words in _REFUSALS:
         if re.search(words, message):
             return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
@@ -4538,32 +4516,29 @@ def _refusal_facts(cause, url, model, message):
         return parser_facts(url, model, TOOL_PARSER)
     if cause == "context-exceeded":
         return _told_context(model, message)
-    return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
+    if cause == "field-refused":
+        return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
+    return {}
 
 
 def _validation_error(message, facts):
-    """Return the error for a field that the server does not know, or whose value it refuses."""
-    place = re.search(r"'loc': (\((?:[^()']|'[^']*')*\)|'[^']*')", message)
-    field = _field_at(place.group(1)) if place else ""
-    if not field or "Extra inputs are not permitted" not in message:
-        return _field_refused(field, facts)
-    name = excerpt(field.split(".")[-1], 100)
+    """Return the error for a field that the server does not know, or whose value it refuses.
+
+    `loc` is a tuple as Python writes it, from 0.32 a path: ('body', 'tools', 0), 'body.tools.0'.
+    What pydantic adds of its own, such as the names of its types, is left out.
+    """
+    place = re.search("'loc': (.{0,500}?), 'msg'", message)
+    parts = re.findall("[^'.,() ]+", place.group(1)) if place else []
+    path = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
+    if not path or "Extra inputs are not permitted" not in message:
+        return _field_refused(".".join(path), facts)
+    name = excerpt(path[-1], 100)
     switch = _COMPAT_SWITCHES.get(name)
     fix = "leave the field out: this vLLM does not know it"
     if switch:
         setting, value = switch
         fix = "set compat.%s to %s for this model in openclaw.json" % (setting, json.dumps(value))
     return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
-
-
-def _field_at(loc):
-    """Return the dotted path of a field in a validation error's `loc`; "" when it holds no name.
-
-    A tuple as Python writes it, from 0.32 the path in quotes: ('body', 'tools', 0), 'body.tools.0'.
-    What pydantic adds of its own, such as the names of its types, is left out.
-    """
-    parts = re.findall(r"[^'.,() ]+", loc)
-    return ".".join(part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body")
 
 
 def _field_refused(field, facts):
@@ -4573,12 +4548,12 @@ def _field_refused(field, facts):
 
 
 def _not_found(url, reply, provider, model, facts):
-    """Return the error for a 404: the model is not served, or the endpoint is not there."""
+    """Return the error for a missing model, or for an endpoint that is not there."""
     try:
         served = [row["id"] for row in fetch_model_rows(provider)]
     except Error:
         served = []                                  # the server's words are enough
-    if "does not exist" in reply_words(reply)[0]:
+    if re.search(_NO_MODEL, reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
     page = reply.body.lstrip()[:1] == b"<"           # of a layer before it
     if model.id in served and url.startswith(provider.base_url) and not page:
@@ -4646,7 +4621,6 @@ def _error_inside(exchange, data, payload, provider, model):
 
 # Commands and parsers of vLLM
 
-TOOL_PARSER, REASONING_PARSER = "--tool-call-parser", "--reasoning-parser"
 PARSER_PAGE = "https://docs.vllm.ai/en/latest/features/tool_calling/"
 REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
 # Families: a pattern of the name, its tool parser and its reasoning parser, the first match
@@ -4756,14 +4730,18 @@ def _family(model_id, root):
     return None, None
 
 
-def parser_facts(url, model, option):
-    """Return the facts `fix` and `command` that start vLLM with a Model's parser; `option` is
-    TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page."""
-    options, page = option, REASONING_PAGE
-    parser = reasoning_parser(model.id, model.root)
-    if option == TOOL_PARSER:
-        options, page = "--enable-auto-tool-choice " + option, PARSER_PAGE
-        parser = tool_call_parser(model.id, model.root)
+# The options of vLLM that name a parser, what knows the parser, and vLLM's page about it.
+TOOL_PARSER = ("--enable-auto-tool-choice --tool-call-parser", tool_call_parser, PARSER_PAGE)
+REASONING_PARSER = ("--reasoning-parser", reasoning_parser, REASONING_PAGE)
+
+
+def parser_facts(url, model, kind):
+    """Return the facts `fix` and `command` that start vLLM with a Model's parser.
+
+    `kind` is TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page.
+    """
+    options, parser_of, page = kind
+    parser = parser_of(model.id, model.root)
     fix = "start vLLM with %s " % options
     if not parser:
         return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
@@ -4792,67 +4770,52 @@ def limit_words(provider, timeout_s):
     return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
 
 
-# What to do about a phase of PHASES before the server is reached, whose limit is its own.
-_UNREACHED = {
-    "resolve": "check the name servers of this host",
-    "connect": "check the address, the route to it and the firewall",
-    "proxy": "check the proxy of the environment",
-    "tls": "check that the port speaks https",
-}
-
-
 def timeout_error(url, phase, seconds, limit=""):
     """Return the error for a server that kept silent in a phase of the exchange, a code of PHASES.
 
     `limit` names the setting that ended the wait; "" is a default.
     """
     facts = {"url": url, "phase": phase, "when": PHASES[phase], "seconds": round(seconds, 1)}
-    if phase in _UNREACHED:
-        return error_for("timeout", fix=_UNREACHED[phase], **facts)
-    reason = "look at the server's log"
+    if phase in ("resolve", "connect", "proxy", "tls"):      # these have a limit of their own
+        fix = "check the address and the way to it: name servers, proxy, firewall"
+        return error_for("timeout", fix=fix, **facts)
+    reason = _LOG
     if phase in ("wait", "first"):
         reason = "a queue or a long prompt is the usual reason"
     return error_for("timeout", limit=" (limit: %s)" % (limit or "the default"),
                      fix="%s; to wait longer, raise %s" % (reason, limit or "--timeout"), **facts)
 
 
-def refused_error(url):
-    """Return the error for a port that nothing listens on."""
-    fix = "start the server: vllm serve MODEL --port %d" % split_url(url).port
-    return error_for("connection-refused", url=url, fix=fix)
-
-
 def tls_error(error, facts, names):
     """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
     text = str(error)
+    cause, detail = "tls-failed", getattr(error, "reason", None) or text
     if re.search("doesn't match|[Mm]ismatch", text):
-        listed = ", ".join(names()[:8])
-        return error_for("tls-wrong-host", detail=listed and "it is for " + listed or text, **facts)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        detail = getattr(error, "verify_message", None) or text
-        found = error_for("tls-untrusted", detail=detail, **facts)
-        if getattr(error, "verify_code", None) in (9, 10):       # not yet valid, expired
-            found.hint = "have it renewed, or set the clock of this host"
-        return found
-    if re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
-        return error_for("scheme-mismatch", right="http" + facts["url"][5:], **facts)
-    return error_for("tls-failed", detail=getattr(error, "reason", None) or text, **facts)
+        cause, detail = "tls-wrong-host", "it is for " + (", ".join(names()[:8]) or "another")
+    elif "CERTIFICATE_VERIFY_FAILED" in text:
+        cause, detail = "tls-untrusted", getattr(error, "verify_message", None) or text
+    elif re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
+        cause, facts["right"] = "scheme-mismatch", "http" + facts["url"][5:]
+    found = error_for(cause, detail=detail, **facts)
+    if getattr(error, "verify_code", None) in (9, 10):       # not yet valid, expired
+        found.hint = "have it renewed, or set the clock of this host"
+    return found
+
+
+_DATE = "[\x17\x18][\r\x0f]([0-9]{2})?([0-9]{2})([0-9]{2})([0-9]{2})[0-9]{6}Z"
 
 
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
-    dates = list(re.finditer(b"[\x17\x18][\x0d\x0f]([0-9]{12,14})Z", der))[:2]
+    text = der.decode("latin-1")
+    dates = list(re.finditer(_DATE, text))[:2]
     if len(dates) < 2:
         return ""
-    days = []
-    for found in dates:
-        text = found.group(1).decode("ascii")        # a year of two digits is of this century
-        days.append("%s%s-%s-%s" % (text[:-12] or "20", text[-12:-10], text[-10:-8], text[-8:-6]))
+    days = ["%s%s-%s-%s" % found.groups("20") for found in dates]
     issuer = ""                                      # its CN or O, before the dates
-    for found in re.finditer(b"\x55\x04[\x03\x0a][\x0c\x13\x14](.)", der[:dates[0].start()], re.S):
-        name = der[found.end():found.end() + ord(found.group(1))]
-        issuer = "issued by %s, " % name.decode("utf-8", "replace")
-    return " (%svalid from %s to %s)" % (issuer, days[0], days[1])
+    for found in re.finditer("U\x04[\x03\n][\x0c\x13\x14](.)", text[:dates[0].start()], re.S):
+        issuer = "issued by %s, " % text[found.end():found.end() + ord(found.group(1))]
+    return " (%svalid from %s)" % (issuer, " to ".join(days))
 
 
 # Answers without content
@@ -4975,7 +4938,7 @@ def in_parallel(function, calls):
         thread.start()
     for thread in threads:
         while thread.is_alive():
-            thread.join(0.5)                         # not for ever: on Windows that would hold Ctrl-C up
+            thread.join(0.5)                         # for ever would hold Ctrl-C up on Windows
     for _, error in outcomes:
         if error is not None:
             raise error
@@ -6527,11 +6490,9 @@ def _probe_stream(case, model):
 
 
 def _parser_finding(case, model, cause, marker, option):
-    """Return the Finding for markup in the content that a parser of the server
-    should have read.
-    """
+    """Return the Error for markup in the content that a parser of the server should have read."""
     facts = parser_facts(case.url, model, option)
-    if option == TOOL_PARSER:
+    if option is TOOL_PARSER:
         facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
     return error_for(cause, model=model.key, detail=marker.group(0), **facts)
 

@@ -1789,7 +1789,7 @@ class List(Case):
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "the server wants a key and none was sent"),
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
-                (reply("", "503 Service Unavailable"), 4, "not ready"),
+                (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
                 (reply("x", "500 Oops"), 4, "HTTP 500: x"), (reply(b""), 4, "it is empty"),
                 (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
                 (reply("{"), 4, "it is not JSON"), (reply({"data": None}), 4, 'a list under "data"'),
@@ -3005,7 +3005,8 @@ class Prepared(Case):
 def decode(data, size=None):
     """Return the events of a stream, fed in pieces of `size` bytes."""
     decoder = vllm.EventDecoder()
-    pieces = [data] if size is None else [data[start:start + size] for start in range(0, len(data), size)]
+    size = size or len(data) or 1
+    pieces = [data[start:start + size] for start in range(0, len(data), size)]
     return [event for piece in pieces for event in decoder.feed(piece)]
 
 
@@ -3018,26 +3019,34 @@ def assemble(*payloads):
 
 
 def call_piece(index=0, call_id=None, name=None, arguments=None):
-    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
-    return {key: value for key, value in (("index", index), ("id", call_id), ("function", function)) if value is not None}
+    def stated(**fields):
+        return {name: value for name, value in fields.items() if value is not None}
+
+    return stated(index=index, id=call_id, function=stated(name=name, arguments=arguments))
 
 
 class Answers(unittest.TestCase):
 
     STREAMS = (          # the WHATWG rules: what comes, the events it makes
-        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]), ("data: a\r\rdata: b\r\r", ["a", "b"]),
+        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]),
+        ("data: a\r\rdata: b\r\r", ["a", "b"]),
         ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
         ("data: a\r\n\ndata: b\n\r\ndata: c\n\n", ["a", "b", "c"]),
-        ("data: a\n\r\ndata: b\r\r\ndata: c\r\n\r", ["a", "b", "c"]), ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
-        ("\n\r\n\rdata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]), ("data\n\n", [""]),
+        ("data: a\n\r\ndata: b\r\r\ndata: c\r\n\r", ["a", "b", "c"]),
+        ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
+        ("\n\r\n\rdata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]),
+        ("data\n\n", [""]),
         ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
         ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]),
-        ("event: error\ndata: a\n\ndata: b\n\n", [("error", "a"), "b"]), ("event: x\n\ndata: a\n\n", ["a"]),
+        ("event: error\ndata: a\n\ndata: b\n\n", [("error", "a"), "b"]),
+        ("event: x\n\ndata: a\n\n", ["a"]),
         ("event: x\nevent: y\ndata: a\n\n", [("y", "a")]), ("\ufeffdata: a\n\n", ["a"]),
         ("\ufeff\ufeffdata: a\n\ndata: b\n\n", ["b"]), ("data: \ufeffa\n\n", ["\ufeffa"]),
         ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
-        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []), ("data: a\r", []),
-        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []), ("data : a\n\n", []),
+        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []),
+        ("data: a\r", []),
+        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []),
+        ("data : a\n\n", []),
         ("data: a\n\ndata: unended", ["a"]), ("data: a\0b\n\n", ["a\0b"]),
     )
 
@@ -3050,7 +3059,8 @@ class Answers(unittest.TestCase):
                     self.assertEqual(decode(data, size), expected)
             for cut in range(len(data)):
                 decoder = vllm.EventDecoder()
-                self.assertEqual(decoder.feed(data[:cut]) + decoder.feed(b"") + decoder.feed(data[cut:]), expected, (text, cut))
+                events = decoder.feed(data[:cut]) + decoder.feed(b"") + decoder.feed(data[cut:])
+                self.assertEqual(events, expected, (text, cut))
 
     def test_bytes_that_are_no_utf8_are_replaced(self):
         self.assertEqual(decode(b"data: \xff\xfe\n\n"), [("", "\ufffd\ufffd")])
@@ -3081,7 +3091,7 @@ class Answers(unittest.TestCase):
             return min(times)
 
         ratios = []
-        for _ in range(3):                           # the machine may be busy; a quadratic cost is 4 each time
+        for _ in range(3):                           # of a busy machine; quadratic is 4 each time
             ratios.append(best(2 * size) / best(size))
             if ratios[-1] < 3:
                 return
@@ -3103,7 +3113,8 @@ class Answers(unittest.TestCase):
             assembler = vllm.Assembler()
             for _ in range(size):
                 assembler.add(piece)
-            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]), 100 * size)
+            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]),
+                             100 * size)
 
         def a_long_secret(size):
             rng = random.Random(size)
@@ -3125,7 +3136,8 @@ class Answers(unittest.TestCase):
         tracemalloc.start()
         try:
             live = vllm.LiveText(vllm.spellings(secret))
-            self.assertEqual(live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end(), "a%s!" % secret[1:5000])
+            shown = live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end()
+            self.assertEqual(shown, "a%s!" % secret[1:5000])
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -3139,23 +3151,27 @@ class Answers(unittest.TestCase):
             vllm.loads_event("[%s{}]" % ("{}," * 1000000))
         with self.assertRaises(vllm.ServerError):
             for index in range(2000):
-                assembler.add(vllm.decode_delta({"choices": [{"index": index, "delta": {"content": "a"}}]}, True))
+                assembler.add(vllm.decode_delta({"choices": [{"index": index,
+                                                              "delta": {"content": "a"}}]}, True))
 
     def test_what_is_sent_beyond_the_contract_is_kept(self):
         def choice(index, text, logprob):
             logprobs = {"content": [{"token": text, "logprob": logprob}]}
-            return {"index": index, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": "stop"}
+            return {"index": index, "delta": {"content": text}, "logprobs": logprobs,
+                    "finish_reason": "stop"}
 
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
                  "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
         assembler = vllm.Assembler()
         for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
-                        {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]}, {"choices": [], "usage": usage}):
+                        {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]},
+                        {"choices": [], "usage": usage}):
             assembler.add(vllm.decode_delta(payload, True))
         value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
         self.assertEqual(value["content"], "ab")
         self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
-        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]), other["finish_reason"])
+        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]),
+                           other["finish_reason"])
                           for other in value["choices"]], [(1, "xy", 2, "stop")])
         self.assertEqual(value["usage"], dict(usage, odd=None))
         plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
@@ -3178,67 +3194,91 @@ class Answers(unittest.TestCase):
         for piece, expected in (
                 ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}),
                 ({"content": [{"text": "a"}, {"x": 1}, 7, {"text": "b"}]}, {"content": "ab"}),
-                ({"reasoning_content": "r"}, {"reasoning": "r"}), ({"reasoning": "r"}, {"reasoning": "r"}),
+                ({"reasoning_content": "r"}, {"reasoning": "r"}),
+                ({"reasoning": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
-                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece(), 7, None]}, {"tool_calls": [call_piece()]}),
+                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece(), 7, None]},
+                                          {"tool_calls": [call_piece()]}),
                 ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
-                ({"function_call": {"name": "f"}}, {"tool_calls": [call_piece(0, None, "f")]}), ({"function_call": 7}, {}),
+                ({"function_call": {"name": "f"}}, {"tool_calls": [call_piece(0, None, "f")]}),
+                ({"function_call": 7}, {}),
                 ([], {}), (7, {}), (None, {})):
             for field in ("delta", "message"):
                 with self.subTest(piece=piece, field=field):
                     self.assertEqual(vllm.decode_delta({"choices": [{"index": 0, field: piece}]}),
                                      vllm.Delta(**dict({"tool_calls": ()}, **expected)))
-        for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]}, {"choices": [{}]},
+        for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]},
+                        {"choices": [{}]},
                         {"usage": 7}, {"choices": [{"index": 1, "delta": {"content": "second"}}]}):
             with self.subTest(payload=payload):
                 self.assertEqual(vllm.decode_delta(payload), vllm.Delta())
-        self.assertEqual(vllm.decode_delta({"choices": [{"delta": {}, "finish_reason": "stop"}]}).finish_reason, "stop")
+        self.assertEqual(vllm.decode_delta({"choices": [{"delta": {},
+                                                         "finish_reason": "stop"}]}).finish_reason,
+                                                         "stop")
         self.assertEqual(vllm.decode_delta({"choices": [],
-                                            "usage": {"prompt_tokens": 1, "completion_tokens": "2", "total_tokens": 3}}).usage,
+                                            "usage": {"prompt_tokens": 1, "completion_tokens": "2",
+                                                      "total_tokens": 3}}).usage,
                                             vllm.Usage(1, None, 3))
 
     def test_tool_calls_are_assembled(self):
         for name, pieces, expected in (
                 ("in pieces",
-                 [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')], [call_piece(0, None, None, ": 1}")]],
+                 [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')],
+                  [call_piece(0, None, None, ": 1}")]],
                  [("a", "f", '{"x": 1}')]),
                 ("in parallel",
                  [[call_piece(0, "a", "f", "{")], [call_piece(1, "b", "g", "{")],
-                  [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]], [("a", "f", "{}"), ("b", "g", "{}")]),
+                  [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]],
+                  [("a", "f", "{}"), ("b", "g", "{}")]),
                 ("same index, new id",
-                 [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")], [call_piece(0, None, None, " ")]],
+                 [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")],
+                  [call_piece(0, None, None, " ")]],
                  [("a", "f", "{}"), ("b", "g", "{} ")]),
-                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]], [("a", "f", "{}")]),
-                ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]], [("a", "f", "{}")]),
-                ("without index", [[call_piece(None, "a", "f", "{}"), call_piece(None, "b", "g", "{}")]],
+                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]],
+                 [("a", "f", "{}")]),
+                ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]],
+                 [("a", "f", "{}")]),
+                ("without index", [[call_piece(None, "a", "f", "{}"),
+                                    call_piece(None, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("arguments as an object", [[call_piece(0, "a", "f", {"x": 1})]], [("a", "f", '{"x": 1}')]),
-                ("indices out of order", [[call_piece(5, "a", "f", "{}")], [call_piece(2, "b", "g", "{}")]],
+                ("arguments as an object", [[call_piece(0, "a", "f", {"x": 1})]],
+                 [("a", "f", '{"x": 1}')]),
+                ("indices out of order", [[call_piece(5, "a", "f", "{}")],
+                                          [call_piece(2, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
                 ("odd shapes",
-                 [[{"index": [], "id": 7, "function": 8}], [{"index": {}, "function": {"name": [], "arguments": 9}}]],
+                 [[{"index": [], "id": 7, "function": 8}],
+                  [{"index": {}, "function": {"name": [], "arguments": 9}}]],
                  [(None, "", "9")])):
             with self.subTest(name=name):
                 answer = assemble(*[chunk(tool_calls=piece) for piece in pieces])
                 self.assertEqual([(call["id"], call["function"]["name"],
-                                   call["function"]["arguments"]) for call in answer.tool_calls], expected)
+                                   call["function"]["arguments"]) for call in answer.tool_calls],
+                                   expected)
                 self.assertEqual({call["type"] for call in answer.tool_calls}, {"function"})
-        legacy = assemble(chunk(function_call={"name": "f", "arguments": "{"}), chunk(function_call={"arguments": "}"}))
-        self.assertEqual(legacy.tool_calls, [{"id": None, "type": "function", "function": {"name": "f", "arguments": "{}"}}])
+        legacy = assemble(chunk(function_call={"name": "f", "arguments": "{"}),
+                          chunk(function_call={"arguments": "}"}))
+        self.assertEqual(legacy.tool_calls, [{"id": None, "type": "function",
+                                              "function": {"name": "f", "arguments": "{}"}}])
 
     def test_an_answer_is_assembled(self):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"), chunk(reasoning_content="ink"),
-                          chunk("a"), chunk("b"), chunk(finish="stop"), {"choices": [], "usage": usage})
+        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"),
+                          chunk(reasoning_content="ink"),
+                          chunk("a"), chunk("b"), chunk(finish="stop"),
+                          {"choices": [], "usage": usage})
         self.assertEqual(answer[:7], ("c1", "m", "ab", "think", [], "stop", vllm.Usage(3, 2, 5)))
 
     def test_the_servers_words(self):
         for text, expected in (
-                ('{"error": {"message": "no\\n such", "code": 404}}', "no such"), ('{"error": "Unauthorized"}', "Unauthorized"),
+                ('{"error": {"message": "no\\n such", "code": 404}}', "no such"),
+                ('{"error": "Unauthorized"}', "Unauthorized"),
                 ('{"object": "error", "message": "m"}', "m"),
-                ('{"detail": "Not Found"}', "Not Found"), ('{"detail": [{"loc": ["x"]}]}', '[{"loc": ["x"]}]'),
+                ('{"detail": "Not Found"}', "Not Found"),
+                ('{"detail": [{"loc": ["x"]}]}', '[{"loc": ["x"]}]'),
                 ('{"error": {"code": 1}}', '{"code": 1}'), ("{}", "{}"), ("[]", "[]"), ("", ""),
-                ("<html><style>x</style><h1>502</h1> Bad</html>", "502 Bad"), ("plain\r\ntext", "plain text"), ('"x"', '"x"'),
+                ("<html><style>x</style><h1>502</h1> Bad</html>", "502 Bad"),
+                ("plain\r\ntext", "plain text"), ('"x"', '"x"'),
                 ('{"error": null, "message": "m"}', "m")):
             with self.subTest(text=text):
                 self.assertEqual(vllm.excerpt(vllm.error_message(text)[0]), expected)
@@ -3262,7 +3302,8 @@ class Streams(Case):
     def test_how_answers_end(self):
         done, stop = chunk("b"), chunk(finish="stop")
         for name, step, text, cause in (
-                ("done", sse(chunk("a"), done, stop), "ab", None), ("no finish reason", sse(chunk("a")), "a", None),
+                ("done", sse(chunk("a"), done, stop), "ab", None),
+                ("no finish reason", sse(chunk("a")), "a", None),
                 ("no [DONE]", sse(chunk("a"), stop, done=False), "a", None),
                 ("neither", sse(chunk("a"), done=False), "a", "stream-broken"),
                 ("cut event", sse(chunk("a"), done=False) + b"data: {", "a", "stream-broken"),
@@ -3272,18 +3313,27 @@ class Streams(Case):
                 ("no JSON", sse(chunk("a"), "nonsense"), "a", "stream-broken"),
                 ("nested too deep", sse(chunk("a"), "[" * 100000), "a", "stream-broken"),
                 ("odd events", sse(7, [], "null", "true", chunk("a"), stop), "a", None),
-                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}), "a", "stream-broken"),
-                ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "", "stream-broken"),
-                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}), "a", "stream-broken"),
+                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}),
+                 "a", "stream-broken"),
+                ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "",
+                 "stream-broken"),
+                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}),
+                 "a", "stream-broken"),
                 ("error that is a text", sse({"error": "boom"}), "", "stream-broken"),
                 ("key refused inside", sse({"error": {"message": "x", "code": 401}}), "", "no-key"),
-                ("plain JSON", reply({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}), "whole", None),
-                ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "", "stream-broken"),
-                ("empty", reply(b""), "", "stream-broken"), ("blank", reply(b"\n\n \n"), "", "stream-broken"),
-                ("HTML", reply("<html></html>"), "", "not-openai"), ("broken JSON", reply('{"choices": ['), "", "not-openai"),
-                ("no choices", reply({"data": []}), "", "not-openai"), ("a list", reply([1]), "", "not-openai"),
+                ("plain JSON", reply({"choices": [{"message": {"content": "whole"},
+                                                   "finish_reason": "stop"}]}), "whole", None),
+                ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "",
+                 "stream-broken"),
+                ("empty", reply(b""), "", "stream-broken"),
+                ("blank", reply(b"\n\n \n"), "", "stream-broken"),
+                ("HTML", reply("<html></html>"), "", "not-openai"),
+                ("broken JSON", reply('{"choices": ['), "", "not-openai"),
+                ("no choices", reply({"data": []}), "", "not-openai"),
+                ("a list", reply([1]), "", "not-openai"),
                 ("short by length", reply("data: {}\n\n", Content_Length=99), "", "answer-broken"),
-                ("chunked and cut", reply("5\r\ndata:", Content_Length=None, Transfer_Encoding="chunked"), "", "answer-broken"),
+                ("chunked and cut", reply("5\r\ndata:", Content_Length=None,
+                                          Transfer_Encoding="chunked"), "", "answer-broken"),
                 ("text", reply("hello"), "", "stream-broken")):
             with self.subTest(name=name):
                 said, error = self.ask(step)
@@ -3301,10 +3351,13 @@ class Streams(Case):
                     sock.sendall(data[start:start + size])
             self.assertEqual(self.ask(step), ("a\u6a21b", None))
         body = data.partition(b"\r\n\r\n")[2]
-        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece) for piece in (body[:9], body[9:40],
+        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece)
+                           for piece in (body[:9], body[9:40],
                                                                                    body[40:])) + b"0\r\nTrailer: x\r\n\r\n"
-        self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")), ("a\u6a21b", None))
-        self.assertEqual(self.ask(reply(gzip.compress(body), Content_Encoding="gzip")), ("a\u6a21b", None))
+        self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")),
+                         ("a\u6a21b", None))
+        self.assertEqual(self.ask(reply(gzip.compress(body), Content_Encoding="gzip")),
+                         ("a\u6a21b", None))
 
     def test_the_first_delta_is_there_before_the_second_is_sent(self):
         first = threading.Event()
@@ -3343,10 +3396,12 @@ class Streams(Case):
             with self.subTest(data=data):
                 self.assertEqual(self.ask(comments(data, 0.5), timeout_s=0.25), ("a", None))
                 said, error = self.ask(comments(data, WAIT_S), timeout_s=0.1)
-                self.assertEqual((said, error.cause, error.facts["phase"]), ("a", "timeout", "comments"))
+                self.assertEqual((said, error.cause, error.facts["phase"]),
+                                 ("a", "timeout", "comments"))
                 self.assertIn("with comments only", error.message)
                 self.assertGreater(error.facts["seconds"], 0.9)
-        self.assertEqual(self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)[1].facts["phase"], "read")
+        self.assertEqual(self.ask(comments(b": no line end", WAIT_S),
+                                  timeout_s=0.2)[1].facts["phase"], "read")
 
     def test_what_is_observed_of_an_exchange(self):
         whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
@@ -3355,14 +3410,17 @@ class Streams(Case):
                 ("stream", sse(chunk("a"), stop), (True, True, 3, None)),
                 ("no [DONE]", sse(chunk("a"), stop, done=False), (True, False, 2, None)),
                 ("reasoning", sse(chunk(reasoning="r"), stop), (True, True, 3, "reasoning")),
-                ("old reasoning", sse(chunk(reasoning_content="r"), stop), (True, True, 3, "reasoning_content")),
+                ("old reasoning", sse(chunk(reasoning_content="r"), stop),
+                 (True, True, 3, "reasoning_content")),
                 ("whole", whole, (False, False, 0, None))):
             with self.subTest(name=name):
                 self.declare(self.serve(step).url)
                 provider, observed = self.provider(), vllm.Observed()
                 model = vllm.find_model(provider)
-                vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY, observed=observed))
-                self.assertEqual((observed.framed, observed.done, observed.events, observed.reasoning_field), expected)
+                vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY,
+                                                   observed=observed))
+                self.assertEqual((observed.framed, observed.done, observed.events,
+                                  observed.reasoning_field), expected)
                 self.assertGreaterEqual(observed.pieces, 1)
                 self.assertLessEqual(observed.connect_s, observed.headers_s)
                 self.assertLessEqual(observed.first_piece_s, observed.last_piece_s)
@@ -3372,7 +3430,8 @@ class Streams(Case):
         provider, seen = self.provider(), []
         with self.assertRaises(vllm.ServerError) as raised:
             vllm.collect_answer(vllm.stream_chat(provider, HI), seen.append)
-        self.assertEqual((raised.exception.partial.content, [delta.content for delta in seen]), ("ab", ["a", "b"]))
+        self.assertEqual((raised.exception.partial.content, [delta.content for delta in seen]),
+                         ("ab", ["a", "b"]))
 
     def test_the_whole_exchange_can_have_a_limit(self):
         def drip(sock, _, stub):
@@ -3383,8 +3442,10 @@ class Streams(Case):
         self.declare(self.serve(drip).url)
         provider = self.provider()
         with self.assertRaises(vllm.ServerError) as raised:
-            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY, total_s=0.2))
-        self.assertEqual((raised.exception.cause, raised.exception.facts["phase"]), ("timeout", "read"))
+            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
+                                               total_s=0.2))
+        self.assertEqual((raised.exception.cause, raised.exception.facts["phase"]),
+                         ("timeout", "read"))
 
     def test_what_is_raised_before_a_wait_ends_the_exchange_as_it_is(self):
         class Stop(Exception):
@@ -3405,7 +3466,9 @@ class Streams(Case):
     def test_module_chat(self):
         url = self.demo(KEY)
         self.declare(url, KEY, id="demo-alias")
-        answer = vllm.chat(self.provider(), {"messages": [{"role": "user", "content": "hello there"}], "stream": False})
+        answer = vllm.chat(self.provider(),
+                           {"messages": [{"role": "user", "content": "hello there"}],
+                            "stream": False})
         self.assertEqual((answer.content, answer.finish_reason), ("You said: hello there", "stop"))
         self.assertEqual(answer.usage.completion_tokens, 3)
         self.assertLessEqual(answer.timings["first_token_s"], answer.timings["total_s"])
@@ -3425,7 +3488,8 @@ class Transport(Case):
 
     def check_list(self, step, status, words, *options, **given):
         stub = step if isinstance(step, Stub) else self.serve(step)
-        self.check(self.run_main("list", "--base-url", stub.url, *options, **given), status, err=words)
+        self.check(self.run_main("list", "--base-url", stub.url, *options, **given), status,
+                   err=words)
         return stub
 
     def test_answers_that_are_no_http(self):
@@ -3437,17 +3501,23 @@ class Transport(Case):
                 ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
                 ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
                 ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
-                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
-                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n", "not valid HTTP"),
+                ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n",
+                 "not valid HTTP"),
+                ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
+                 "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
                 ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
                 ("bad length", reply('{"data": []}', Content_Length="x"), "no models"),
                 ("negative length", reply('{"data": []}', Content_Length=-5), "no models"),
-                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"),
-                ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None, Transfer_Encoding="chunked"), ""),
-                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"), "closed in the middle"),
-                ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None, Transfer_Encoding="chunked"),
+                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None,
+                                     Transfer_Encoding="chunked"), "closed in the middle"),
+                ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None,
+                                         Transfer_Encoding="chunked"), ""),
+                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"),
+                 "closed in the middle"),
+                ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None,
+                                        Transfer_Encoding="chunked"),
                  "closed in the middle"),
                 ("bad gzip", reply("{}", Content_Encoding="gzip"), "gzip coding is damaged"),
                 ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "use the other scheme: https")):
@@ -3460,11 +3530,13 @@ class Transport(Case):
 
     def test_codings(self):
         listed = json.dumps({"data": [{"id": "m"}]}).encode("ascii")
-        for name, body, coding in (("gzip", gzip.compress(listed), "gzip"), ("x-gzip", gzip.compress(listed), "X-GZIP"),
+        for name, body, coding in (("gzip", gzip.compress(listed), "gzip"),
+                                   ("x-gzip", gzip.compress(listed), "X-GZIP"),
                                    ("identity", listed, "identity")):
             with self.subTest(name=name):
                 self.check_list(reply(body, Content_Encoding=coding), 0, "")
-        self.check_list(reply(gzip.compress(b" " * (40 << 20)), Content_Encoding="gzip"), 4, "larger than 16777216 bytes")
+        self.check_list(reply(gzip.compress(b" " * (40 << 20)), Content_Encoding="gzip"), 4,
+                        "larger than 16777216 bytes")
 
     def test_byte_cap(self):
         with mock.patch.object(vllm, "MODEL_LIST_LIMIT", 1000):
@@ -3480,19 +3552,21 @@ class Transport(Case):
         return step
 
     def test_a_dripping_server_is_cut_off_at_the_deadline(self):
-        for name, data in (("body", reply(b"", Content_Length=9999)), ("headers", b"HTTP/1.1 200 OK\r\nX: "),
+        for name, data in (("body", reply(b"", Content_Length=9999)),
+                           ("headers", b"HTTP/1.1 200 OK\r\nX: "),
                            ("status line", b"HTTP/1.1 200 ")):
             with self.subTest(name=name):
                 self.check_list(self.drip(data, 0.02), 4, "timed out", "--timeout", "0.2")
 
     def test_silence_is_timed_apart_from_a_slow_answer(self):
         self.declare(self.serve(self.drip(sse(chunk("a"), done=False), 9)).url)
-        self.check(self.run_main("chat", "hi", "--timeout", "0.5"), 4, out="a\n", err="timed out in the middle of the answer")
+        self.check(self.run_main("chat", "hi", "--timeout", "0.5"), 4, out="a\n",
+                   err="timed out in the middle of the answer")
 
         def slow(sock, _, stub):
             sock.sendall(sse(done=False))
             for _ in range(22):
-                stub.ending.wait(0.05)                   # 1.1 s in all, more than the time allowed for silence
+                stub.ending.wait(0.05)                   # 1.1 s in all, more than silence may last
                 sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
             sock.sendall(b"data: [DONE]\n\n")
 
@@ -3506,14 +3580,19 @@ class Transport(Case):
 
     def test_redirects_are_told_and_not_followed(self):
         target = self.serve(rows("m"))
-        for status, location, right in (("301 Moved", target.url + "/models", "baseUrl to " + target.url),
+        for status, location, right in (("301 Moved", target.url + "/models",
+                                         "baseUrl to " + target.url),
                                         ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
-                                        ("308 X", "https://h/v1/models/", "baseUrl to https://h/v1"),
-                                        ("302 X", None, "nowhere"), ("303 X", "http://[", "the address the server names"),
+                                        ("308 X", "https://h/v1/models/",
+                                         "baseUrl to https://h/v1"),
+                                        ("302 X", None, "nowhere"),
+                                        ("303 X", "http://[", "the address the server names"),
                                         ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
             with self.subTest(location=location):
-                self.check_list(reply("", status, Location=location), 4, right, env={"VLLM_API_KEY": KEY})
-        self.declare(self.serve(reply("", "307 X", Location=target.url + "/chat/completions")).url, KEY)
+                self.check_list(reply("", status, Location=location), 4, right,
+                                env={"VLLM_API_KEY": KEY})
+        self.declare(self.serve(reply("", "307 X", Location=target.url + "/chat/completions")).url,
+                     KEY)
         self.check(self.run_main("chat", "hi"), 4, err="redirects are not followed")
         self.assertEqual(target.requests, [])
 
@@ -3522,9 +3601,11 @@ class Transport(Case):
         request = stub.requests[0]
         self.assertEqual((request.method, request.target), ("GET", "/v1/models"))
         self.assertEqual(request.headers,
-                         {"host": "127.0.0.1:%d" % stub.address[1], "accept": "application/json, text/event-stream",
+                         {"host": "127.0.0.1:%d" % stub.address[1],
+                          "accept": "application/json, text/event-stream",
                           "accept-encoding": "identity",
-                                           "connection": "close", "user-agent": "python", "authorization": "Bearer " + KEY})
+                                           "connection": "close", "user-agent": "python",
+                                           "authorization": "Bearer " + KEY})
         stub = self.serve(rows("m"))
         self.check(self.run_main("list", "--base-url", stub.origin + "/\u00fc/v1"), 0)
         self.assertEqual(stub.requests[0].target, "/%C3%BC/v1/models")
@@ -3543,31 +3624,42 @@ class Transport(Case):
                 ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
                 ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
                 ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
-                ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None), ({"http_proxy": " "}, "http://h", None),
+                ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None),
+                ({"http_proxy": " "}, "http://h", None),
                 ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None),
                 ({"http_proxy": "http://u:p%40w@p:1"}, "http://h/v1", "http://p:1")):
             with self.subTest(env=env, url=url):
                 self.assertEqual(vllm.proxy_for(vllm.split_url(url), env), expected)
-        for proxy in ("socks5://p:1", "https://p:1", "https://u:secretpw@p:1", "http://u:secretpw@p:x"):
+        for proxy in ("socks5://p:1", "https://p:1", "https://u:secretpw@p:1",
+                      "http://u:secretpw@p:x"):
             with self.assertRaises(vllm.ConfigError) as raised:
                 vllm.proxy_for(vllm.split_url("http://h/v1"), {"http_proxy": proxy})
             self.assertNotIn("secretpw", raised.exception.message)
 
     def test_no_proxy(self):
         for entries, url, expected in (
-                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True), ("a,h b", "http://h", True),
-                ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False), ("h", "http://xh", False),
-                ("example.com", "http://gpu.example.com", True), (".example.com", "http://gpu.example.com", True),
-                ("*.example.com", "http://gpu.example.com", True), ("example.com", "http://myexample.com", False),
-                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False), ("h:80", "http://h", True),
+                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True),
+                ("a,h b", "http://h", True),
+                ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False),
+                ("h", "http://xh", False),
+                ("example.com", "http://gpu.example.com", True),
+                (".example.com", "http://gpu.example.com", True),
+                ("*.example.com", "http://gpu.example.com", True),
+                ("example.com", "http://myexample.com", False),
+                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False),
+                ("h:80", "http://h", True),
                 ("10.0.0.0/8", "http://10.1.2.3", True), ("10.0.0.0/8", "http://11.1.2.3", False),
                 ("10.1.2.3/8", "http://10.9.9.9", True),
                 ("10.1.2.3", "http://10.1.2.3", True), ("10.0.0.0/8", "http://ten.example", False),
-                ("10.0.0.0/99", "http://10.1.2.3", False), ("fd00::/8", "http://[fd00::1]:8000", True),
+                ("10.0.0.0/99", "http://10.1.2.3", False),
+                ("fd00::/8", "http://[fd00::1]:8000", True),
                 ("fd00::/8", "http://[fe00::1]", False),
-                ("fd00::1", "http://[fd00::1]", True), ("[fd00::1]:8000", "http://[fd00::1]:8000", True),
-                ("[fd00::1]:8000", "http://[fd00::1]:8001", False), ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
-                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False), (",", "http://h", False),
+                ("fd00::1", "http://[fd00::1]", True),
+                ("[fd00::1]:8000", "http://[fd00::1]:8000", True),
+                ("[fd00::1]:8000", "http://[fd00::1]:8001", False),
+                ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
+                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False),
+                (",", "http://h", False),
                 ("/", "http://1.2.3.4", False)):
             with self.subTest(entries=entries, url=url):
                 self.assertEqual(vllm.no_proxy_covers(entries, vllm.split_url(url)), expected)
@@ -3575,13 +3667,16 @@ class Transport(Case):
     def test_http_through_a_proxy(self):
         proxy = self.serve(rows("m"))
         env = {"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0, out="vllm/m")
+        self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0,
+                   out="vllm/m")
         self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
                          ("http://gpu.example:8000/v1/models", "gpu.example:8000"))
         locked = self.serve(rows("m"), reply("no, not aladdin:open%20sesame", "407 Auth"))
         env = {"http_proxy": locked.origin.replace("//", "//aladdin:open%20sesame@")}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", "--api-key-file", self.write("key", KEY), env=env), 0)
-        self.assertEqual(locked.requests[0].headers["proxy-authorization"], "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", "--api-key-file",
+                                 self.write("key", KEY), env=env), 0)
+        self.assertEqual(locked.requests[0].headers["proxy-authorization"],
+                         "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")
         refused = self.run_main("list", "--base-url", "http://gpu.example/v1", "--verbose", env=env)
         self.check(refused, 4, err="HTTP 407 in place of the server")
         for secret in ("sesame", "YWxhZGRpbjpvcGVuIHNlc2FtZQ"):
@@ -3592,17 +3687,21 @@ class Transport(Case):
                                      env={"http_proxy": self.serve(answer).origin}), 4, err=words)
         gone = self.serve(b"")
         gone.close()
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", env={"http_proxy": gone.origin}), 4,
+        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
+                                 env={"http_proxy": gone.origin}), 4,
                    err="refuses connections")
 
     def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
         proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
         self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
-                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0, out="vllm/m")
+                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0,
+                                 out="vllm/m")
         self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
-                         ("http://xn--bcher-kva.example:8000/v1/models", "xn--bcher-kva.example:8000"))
+                         ("http://xn--bcher-kva.example:8000/v1/models",
+                          "xn--bcher-kva.example:8000"))
         self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
-                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4, err="HTTP 403")
+                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4,
+                                 err="HTTP 403")
         self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
 
     @unittest.skipIf(os.name == "nt", "no signals to send")
@@ -3630,21 +3729,25 @@ class Transport(Case):
                     self.assertNotIn(b"Traceback", process.stderr.read())
 
     def test_calls_in_parallel(self):
-        self.assertEqual(vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)]),
+        self.assertEqual(vllm.in_parallel(lambda a, b: a + b,
+                                          [(number, 1) for number in range(999)]),
                          list(range(1, 1000)))
         with self.assertRaises(ZeroDivisionError):
             vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
 
     def test_names_that_do_not_resolve(self):
-        with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(-2, "Name or service not known")):
+        with mock.patch("socket.getaddrinfo",
+                        side_effect=socket.gaierror(-2, "Name or service not known")):
             self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
                        err="'nowhere.invalid' does not resolve")
         for host in ("a" * 64, "a..b", "\u00fc" * 70):
-            self.check(self.run_main("list", "--base-url", "http://%s/v1" % host, "--timeout", "5"), 4)
+            self.check(self.run_main("list", "--base-url", "http://%s/v1" % host, "--timeout", "5"),
+                       4)
         stop = threading.Event()
         self.addCleanup(stop.set)
         with mock.patch("socket.getaddrinfo", side_effect=lambda *_: stop.wait(WAIT_S)):
-            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout", "0.1"), 4,
+            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout",
+                                     "0.1"), 4,
                        err="timed out looking up the host")
 
     @unittest.skipUnless(socket.has_ipv6, "no IPv6")
@@ -3666,17 +3769,22 @@ class Tls(Case):
         except ImportError:
             self.skipTest("no ssl")
         self.authority = self.write("ca.pem", CERTIFICATE)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if hasattr(ssl, "PROTOCOL_TLS_SERVER") else ssl.PROTOCOL_TLS)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER
+                                      if hasattr(ssl, "PROTOCOL_TLS_SERVER") else ssl.PROTOCOL_TLS)
         self.context.load_cert_chain(self.authority, self.write("key.pem", CERTIFICATE_KEY))
 
     def test_authorities(self):
         stub = self.serve(rows("m"), tls=self.context)
-        self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 0, out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url, env={"SSL_CERT_FILE": self.authority}), 0, out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url, env={"VLLM_API_KEY": KEY}), 4, err="--ca-file CA.pem")
+        self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 0,
+                   out="vllm/m")
+        self.check(self.run_main("list", "--base-url", stub.url,
+                                 env={"SSL_CERT_FILE": self.authority}), 0, out="vllm/m")
+        self.check(self.run_main("list", "--base-url", stub.url, env={"VLLM_API_KEY": KEY}), 4,
+                   err="--ca-file CA.pem")
         self.assertEqual(len(stub.requests), 2)
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3, err="cannot be used")
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3,
+                       err="cannot be used")
 
     @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
     def test_a_fifo_is_not_waited_for(self):
@@ -3684,7 +3792,8 @@ class Tls(Case):
         os.mkfifo(fifo)
         url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
         self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
-        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3, err="or a FIFO")
+        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3,
+                   err="or a FIFO")
         for option in ("--api-key-file", "--tools", "--schema"):
             self.check(self.run_main("chat", "hi", option, fifo), 2, err=option)
 
@@ -3692,11 +3801,13 @@ class Tls(Case):
     def test_a_key_log_that_cannot_be_opened_is_named(self):
         stub = self.serve(rows("m"), tls=self.context)
         with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 3,
+            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority),
+                       3,
                        err="SSLKEYLOGFILE=" + self.path("none", "log"))
 
     def test_the_wrong_scheme(self):
-        self.check(self.run_main("list", "--base-url", self.serve(rows("m")).url.replace("http:", "https:")), 4,
+        self.check(self.run_main("list", "--base-url",
+                                 self.serve(rows("m")).url.replace("http:", "https:")), 4,
                    err="use the other scheme: http:")
         for words in ("The plain HTTP request was sent to HTTPS port",
                       "Client sent an HTTP request to an HTTPS server.",
@@ -3706,8 +3817,10 @@ class Tls(Case):
 
     def test_a_certificate_for_another_host(self):
         stub = self.serve(rows("m"), tls=self.context)
-        with mock.patch("socket.getaddrinfo", return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
-            self.check(self.run_main("list", "--base-url", "https://other.example:%d/v1" % stub.address[1], "--ca-file",
+        with mock.patch("socket.getaddrinfo",
+                        return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
+            self.check(self.run_main("list", "--base-url",
+                                     "https://other.example:%d/v1" % stub.address[1], "--ca-file",
                                      self.authority), 4,
                        err="is not for other.example: it is for localhost, 127.0.0.1")
         self.assertEqual(stub.requests, [])
@@ -3729,10 +3842,11 @@ class Tls(Case):
                         pairs[ready].sendall(data)
 
         proxy = self.serve(tunnel)
-        # "localhost." is in the certificate's eyes localhost; loopback is told apart before, so the name is mocked away.
+        # The certificate is for loopback, which is never proxied: so the name is mocked away.
         with mock.patch.object(vllm, "is_loopback", return_value=False):
             result = self.run_main("list", "--base-url", target.url, "--ca-file", self.authority,
-                                   env={"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"), "VLLM_API_KEY": KEY})
+                                   env={"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"),
+                                        "VLLM_API_KEY": KEY})
             self.check(result, 0, out="vllm/m")
             self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
             refusing = self.serve(reply("", "403 Forbidden"))
@@ -3740,7 +3854,8 @@ class Tls(Case):
                                      env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4,
                                      err="it answers HTTP 403 in place of the server")
         requests = proxy.requests + refusing.requests + target.requests
-        self.assertEqual([request.headers.get("authorization") for request in requests], [None, None, "Bearer " + KEY])
+        self.assertEqual([request.headers.get("authorization") for request in requests],
+                         [None, None, "Bearer " + KEY])
 
 
 # ----------------------------------------------------------------------------
@@ -3842,7 +3957,8 @@ class Meaning(Case):
     def test_refusals_of_any_size(self):
         for message, param in (("x", "y" * 9999), (invalid(("body", "y" * 9999), "bad"), None),
                                (extra("body", "y" * 9999), None), (CONTEXT + "9" * 9999, None),
-                               ("maximum context length is " + "9" * 9999, None)):
+                               ("maximum context length is " + "9" * 9999, None),
+                               ("'loc': (" * 12000, None), ("'loc': ('" * 12000, None)):
             error = self.refusal(reply(complaint(message, param=param), "400 Bad Request"))
             self.assertLess(len(error.message + error.hint), 1200)
 
@@ -3917,6 +4033,10 @@ class Meaning(Case):
                                            code=404), "404 Not Found"), rows("m2", "x"))
         self.assertEqual((error.cause, error.hint),
                          ("model-not-served", "did you mean --model m2 ?"))
+        for message, status in (("Invalid model name passed in model=m. Call `/v1/models`", "400 Bad"),
+                                ('model "m" not found, try pulling it first', "404 Not Found")):
+            error = self.refusal(reply(complaint(message), status), rows("x"))
+            self.assertEqual((error.cause, error.hint), ("model-not-served", "the server has: x"))
 
     def test_an_engine_that_died(self):
         for message in (ENGINE_DEAD, "Engine loop is not running. Inspect the stacktrace",
@@ -3940,16 +4060,16 @@ class Meaning(Case):
                 (nginx("504 Gateway Time-out"), "gateway", "Gateway Time-out", slow),
                 (nginx("503 Service Temporarily Unavailable"), "gateway", "503", "it is busy, or"),
                 (reply("no available server", "503 Service Unavailable"), "gateway",
-                 "(answered by Traefik)", down),
+                 "(answered by no available server)", "is down"),
                 (reply("no healthy upstream", "503 Service Unavailable", Server="envoy"), "gateway",
-                 "(answered by envoy)", down),
+                 "(answered by envoy)", "is down"),
                 (reply("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to "
                        "handle this request.\n</body></html>", "503 Service Unavailable"),
-                 "gateway", "No server is available", down),
+                 "gateway", "No server is available", "is down"),
                 (reply(complaint("Server overloaded, queue is full"), "503 Busy", Retry_After="7"),
-                 "gateway", "queue is full", "it is busy: try again later (Retry-After: 7)"),
+                 "gateway", "queue is full", "read their logs (Retry-After: 7)"),
                 (reply(complaint("Rate limit exceeded"), "429 Too Many Requests",
-                       x_litellm_version="1.70"), "gateway", "(answered by LiteLLM)", busy),
+                       x_litellm_version="1.70"), "gateway", "(answered by litellm)", busy),
                 (reply("", "429 Too Many Requests"), "gateway", "429 Too Many Requests", busy),
                 (reply("", "524 A Timeout", Server="cloudflare"), "gateway", "cloudflare", slow),
                 (reply("", "522 Unreachable", Server="cloudflare"), "gateway", "HTTP 522", down),
@@ -3986,30 +4106,32 @@ class Meaning(Case):
         for headers, body, layer in (
                 ({}, b"", ""), ({"Server": "uvicorn"}, b"{}", ""),
                 ({"Server": "envoy"}, b"", "envoy"),
-                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "uvicorn, 1.1 proxy"),
+                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", "1.1 proxy"),
                 ({}, page.encode("ascii"), "nginx"), ({}, b'{"error": "nginx"}', ""),
-                ({"x-litellm-call-id": "1"}, b"{}", "LiteLLM"),
-                ({}, b"no available server\n", "Traefik")):
+                ({"x-litellm-call-id": "1"}, b"{}", "litellm"),
+                ({}, b"no available server\n", "no available server")):
             self.assertEqual(vllm.layer_facts(headers, body)["layer"], layer)
 
     def test_whose_limit_ended_the_wait(self):
         config = "models.providers.vllm.timeoutSeconds"
-        for seconds, timeout_s, limit in ((0.2, None, config), (9, 0.2, "--timeout"),
-                                          (None, 0.2, "--timeout")):
-            for step, words in ((b"HTTP/1.1 200 OK\r\n", "waiting for the answer to begin"),
-                                (sse(done=False), "before the first token"),
-                                (sse(chunk("a"), done=False), "in the middle of the answer")):
-                with self.subTest(limit=limit, words=words):
-                    self.declare(self.serve(then_watch(step)).url)
-                    provider = self.provider()._replace(timeout_s=seconds)
-                    with self.assertRaises(vllm.ServerError) as raised:
-                        vllm.chat(provider, HI, timeout_s=timeout_s)
-                    error = raised.exception
-                    self.assertIn("timed out %s after 0.2 s (limit: %s)" % (words, limit),
-                                  error.message)
-                    self.assertIn("to wait longer, raise " + limit, error.hint)
-                    self.assertEqual("queue or a long prompt" in error.hint,
-                                     words != "in the middle of the answer")
+        headers = b"HTTP/1.1 200 OK\r\n"
+        early, first = "waiting for the answer to begin", "before the first token"
+        late = "in the middle of the answer"
+        for seconds, timeout_s, limit, step, words in (
+                (0.1, None, config, headers, early), (0.1, None, config, sse(done=False), first),
+                (0.1, None, config, sse(chunk("a"), done=False), late),
+                (9, 0.1, "--timeout", sse(done=False), first),
+                (None, 0.1, "--timeout", headers, early)):
+            with self.subTest(limit=limit, words=words):
+                self.declare(self.serve(then_watch(step)).url)
+                provider = self.provider()._replace(timeout_s=seconds)
+                with self.assertRaises(vllm.ServerError) as raised:
+                    vllm.chat(provider, HI, timeout_s=timeout_s)
+                error = raised.exception
+                self.assertRegex(error.message, "timed out %s after [0-9.]+ s" % words)
+                self.assertIn("(limit: %s)" % limit, error.message)
+                self.assertIn("to wait longer, raise " + limit, error.hint)
+                self.assertEqual("queue or a long prompt" in error.hint, words != late)
         error = vllm.timeout_error("http://h", "connect", 10, config)
         self.assertNotIn(config, error.message + error.hint)
         self.assertIn("(limit: the default)", vllm.timeout_error("u", "first", 300).message)
@@ -4029,11 +4151,10 @@ class Meaning(Case):
             self.assertLessEqual(len(result.err.splitlines()), 3)
 
     def test_commands_are_quoted_for_a_shell(self):
-        error = vllm.error_for("proxy-captured", no_proxy="a b;$(c)", way="x", detail="y")
-        self.assertEqual(error.command, "export NO_PROXY='a b;$(c)'")
+        error = vllm.proxy_error("http://a'b/v1", "http://p", 407)
+        self.assertEqual(shlex.split(error.command), ["export", "NO_PROXY=a'b"])
         self.assertEqual(error.next_step, error.hint + ": " + error.command)
         self.assertIsNone(vllm.error_for("dns", host="h").command)
-        self.assertEqual(vllm.error_for("no-models", "vllm serve m").command, "vllm serve m")
 
     def test_commands_that_start_a_server(self):
         model = MODEL._replace(id="my model", root="/models/Qwen3-8B")
@@ -4088,8 +4209,7 @@ class Meaning(Case):
         for value, expected in (({"paths": {models: {}, chats: {}}}, True),
                                 ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
                                 ({"paths": {models: {}}}, False),
-                                ({"paths": {models: {}, "/invocations": {}}}, None),
-                                ({"paths": {"/pooling": {}, "/invocations": {}}}, False),
+                                ({"paths": {models: {}, "/gpu/v1/chat/completions": {}}}, True),
                                 ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
                                 ({}, None), ([], None), (None, None)):
             self.assertIs(vllm.offers_chat(value), expected)
@@ -4232,16 +4352,19 @@ class Parsers(unittest.TestCase):
 # Chat and request
 # ----------------------------------------------------------------------------
 
-# Each kind of character that a terminal might be steered by or that people write with: escapes, CRLF, C1, overrides,
-# a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector, a soft hyphen.
-EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 \U0001f468\u200d\U0001f469\u200d\U0001f467 "
-         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
+# Each kind of character that might steer a terminal or that people write with: escapes, CRLF, C1,
+# overrides, a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector,
+# a soft hyphen.
+EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 "
+         "\U0001f468\u200d\U0001f469\u200d\U0001f467 "
+         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 "
+         "\u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
 
 
 class Chat(Case):
 
     def ask(self, *argv, **given):
-        """Run `chat` against a stub with a declared model; return (Result, the body it was sent)."""
+        """Run `chat` against a stub with a declared model; return (Result, the body it got)."""
         stub = self.serve(*given.pop("script", (sse(chunk("Hi"), chunk(finish="stop")),)))
         self.declare(stub.url, **given.pop("row", {}))
         result = self.run_main("chat", *argv, **given)
@@ -4249,48 +4372,64 @@ class Chat(Case):
 
     def test_prompt(self):
         for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"),
-                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"), (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
+                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"),
+                                      (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
                                       ([], "\u6a21\n\nx", "\u6a21\n\nx")):
             with self.subTest(argv=argv, stdin=stdin):
                 result, body = self.ask(stdin=stdin, *argv)
                 self.check(result, 0, out="Hi\n")
-                self.assertEqual(body, dict(DEFAULT_BODY, messages=[{"role": "user", "content": expected}]))
-        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"), (b"\xff", "not UTF-8 (byte 0)")):
+                self.assertEqual(body, dict(DEFAULT_BODY,
+                                            messages=[{"role": "user", "content": expected}]))
+        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"),
+                             (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
             self.check(result, 2, err=words)
             self.assertIsNone(body)
 
     def test_options(self):
         image = self.write("a.png", b"\x89PNG\r\n\x1a\n")
-        tools, schema = self.write("tools.json", "[%s, // one\n]" % json.dumps(TOOL)), self.write("schema.json",
+        tools, schema = self.write("tools.json",
+                                   "[%s, // one\n]" % json.dumps(TOOL)), self.write("schema.json",
                                                                                                   {"type": "object"})
         pictured = [{"type": "text", "text": "x"},
                     {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
         for argv, row, expected in (
                 (["--system", "Be short."], {},
-                 {"messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": "x"}]}),
+                 {"messages": [{"role": "system", "content": "Be short."},
+                               {"role": "user", "content": "x"}]}),
                  (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
                 (["--temperature", "0"], {}, {"temperature": 0}),
-                (["--param", "top_k=20", "--param", 'stop="E=D"'], {}, {"top_k": 20, "stop": "E=D"}),
+                (["--param", "top_k=20", "--param", 'stop="E=D"'], {},
+                 {"top_k": 20, "stop": "E=D"}),
                 (["--no-stream"], {}, {"stream": False, "stream_options": None}),
                 (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}),
                 (["--schema", schema], {},
-                 {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}}),
-                (["--image", image], {"input": ["text", "image"]}, {"messages": [{"role": "user", "content": pictured}]}),
+                 {"response_format": {"type": "json_schema",
+                                      "json_schema": {"name": "answer",
+                                                      "schema": {"type": "object"}}}}),
+                (["--image", image], {"input": ["text", "image"]},
+                 {"messages": [{"role": "user", "content": pictured}]}),
                 (["--image", "https://h/a.png"], {"input": ["text", "image"]},
                  {"messages": [{"role": "user",
-                                "content": [pictured[0], {"type": "image_url", "image_url": {"url": "https://h/a.png"}}]}]}),
-                (["--thinking", "high"], {"reasoning": True, "compat": {"supportsReasoningEffort": True}},
-                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}), (["--model", "m"], {}, {})):
+                                "content": [pictured[0], {"type": "image_url",
+                                                          "image_url": {"url": "https://h/a.png"}}]}]}),
+                (["--thinking", "high"], {"reasoning": True,
+                                          "compat": {"supportsReasoningEffort": True}},
+                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}),
+                 (["--model", "m"], {}, {})):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", row=row,
-                                        script=(reply({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}),),
+                                        script=(reply({"choices": [{"message": {"content": "Hi"},
+                                                                    "finish_reason": "stop"}]}),),
                                         *argv)
                 self.check(result, 0, out="Hi\n")
-                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]), **expected)
-                self.assertEqual(body, {name: value for name, value in expected.items() if value is not None})
+                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]),
+                                **expected)
+                self.assertEqual(body, {name: value for name,
+                                        value in expected.items() if value is not None})
         for argv in (["--param", "x"], ["--param", "=1"], ["--param", "x=y"], ["--tools", schema],
-                     ["--tools", self.path("none")], ["--schema", tools], ["--schema", self.write("s", "{")],
+                     ["--tools", self.path("none")], ["--schema", tools],
+                     ["--schema", self.write("s", "{")],
                      ["--image", image],
                      ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
@@ -4298,12 +4437,15 @@ class Chat(Case):
                 self.check(result, 2)
                 self.assertIsNone(body)
         for path in (schema, self.path("none"), self.home):
-            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2, err="--image")
+            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2,
+                       err="--image")
 
     def test_streams_of_output(self):
         calls = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
-        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
-        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"), usage),)
+        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2,
+                                          "total_tokens": 5}}
+        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"),
+                      usage),)
         result = self.ask("x", script=script)[0]
         self.assertEqual((result.status, result.out), (0, 'Hi\nf({"x": 1})\n'))
         self.assertRegex(result.err,
@@ -4313,9 +4455,12 @@ class Chat(Case):
         value = json.loads(self.ask("x", "--json", script=script)[0].out)
         self.assertEqual(sorted(value.pop("timings")), ["first_token_s", "total_s"])
         self.assertEqual(value,
-                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm", "finish_reason": "tool_calls",
-                          "tool_calls": [dict(CALL, function={"name": "f", "arguments": '{"x": 1}'})],
-                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}})
+                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm",
+                          "finish_reason": "tool_calls",
+                          "tool_calls": [dict(CALL,
+                                              function={"name": "f", "arguments": '{"x": 1}'})],
+                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2,
+                                           "total_tokens": 5}})
         self.assertIsNone(json.loads(self.ask("x", "--json")[0].out)["usage"])
 
     def test_empty_and_broken_answers(self):
@@ -4323,7 +4468,8 @@ class Chat(Case):
                 ([chunk(reasoning="hm"), chunk(finish="length")], 0, "", "used up by reasoning"),
                 ([chunk(reasoning="hm"), chunk(finish="stop")], 0, "", "--reasoning-parser"),
                 ([chunk(finish="stop")], 0, "", "finish reason stop"),
-                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"), ([chunk("a"), "x"], 4, "a\n", "not JSON")):
+                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"),
+                ([chunk("a"), "x"], 4, "a\n", "not JSON")):
             with self.subTest(events=events):
                 result = self.ask("x", script=(sse(*events),))[0]
                 self.check(result, status, err=words)
@@ -4333,7 +4479,8 @@ class Chat(Case):
         script = (sse(*[chunk(char) for char in EXACT]),)
         self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
         self.assertEqual(self.ask("x", "--no-stream", script=(
-            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),))[0].out, EXACT + "\n")
+            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),
+            ))[0].out, EXACT + "\n")
         self.declare(self.serve(*script).url)
         self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
         for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
@@ -4358,7 +4505,8 @@ class Chat(Case):
         self.declare(self.serve(sse(*[chunk(char) for char in EXACT])).url)
         master, slave = pty.openpty()
         self.addCleanup(os.close, master)
-        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"], stdout=slave) as process:
+        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"],
+                     stdout=slave) as process:
             os.close(slave)
             process.stdin.close()
             shown = b""
@@ -4371,7 +4519,8 @@ class Chat(Case):
             self.assertEqual(process.wait(WAIT_S), 0)
         shown = shown.decode("utf-8").replace("\r\n", "\n")
         steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-        expected = re.sub(steering, lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
+        expected = re.sub(steering,
+                          lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
                           % ord(match.group(0)), EXACT)
         self.assertEqual(shown, expected + "\n")
 
@@ -4392,7 +4541,8 @@ class Chat(Case):
             self.declare(self.serve(step).url)
             with program(self.env(), ["chat", "x"] + options) as process:
                 process.stdin.close()
-                self.assertEqual(process.stdout.readline(), b"one\n")      # while the server is silent
+                self.assertEqual(process.stdout.readline(),
+                                 b"one\n")      # while the server is silent
                 process.stdout.close()
                 left.set()
                 self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
@@ -4406,7 +4556,8 @@ class Chat(Case):
             stub.ending.wait(0.05)
             sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
 
-        for script, speed in ((reply(whole), False), (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
+        for script, speed in ((reply(whole), False),
+                              (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
             result = self.ask("x", script=(script,))[0]
             self.check(result, 0, err="2000 completion tokens, first token")
             self.assertEqual("tokens/s" in result.err, speed, result.err)
@@ -4414,49 +4565,67 @@ class Chat(Case):
     def test_arguments_in_the_c_locale(self):
         """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
         mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
-        with mock.patch.object(os, "fsencode", lambda text: text.encode("ascii", "surrogateescape")):
+        with mock.patch.object(os, "fsencode",
+                               lambda text: text.encode("ascii", "surrogateescape")):
             result, body = self.ask(mangled, "--system", mangled)
             self.check(result, 0)
-            self.assertEqual([message["content"] for message in body["messages"]], ["h\u00e9 \u6f22"] * 2)
+            self.assertEqual([message["content"] for message in body["messages"]],
+                             ["h\u00e9 \u6f22"] * 2)
             self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
         url = self.demo()
-        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url, "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "VLLM_API_KEY": KEY})
+        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url,
+                              "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
+                                   "VLLM_API_KEY": KEY})
         self.check(result, 0, out="You said: h\u00e9\n")
 
     def test_errors_keep_the_servers_words_and_name_the_next_step(self):
         def forbidden(*location):
-            return "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', 'input': 1}]" % (location,)
+            return ("[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', "
+                    "'input': 1}]" % (location,))
 
         for answer, status, words, step in (
-                (reply({"object": "error", "message": "This model's maximum context length is 2048 tokens."}, "400 Bad"), 4,
+                (reply({"object": "error",
+                        "message": "This model's maximum context length is 2048 tokens."},
+                        "400 Bad"), 4,
                  "2048 tokens", "--max-tokens"),
-                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"), 4, "at least 1",
+                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"),
+                 4, "at least 1",
                  "shorten the prompt"),
-                (reply({"object": "error", "message": forbidden("body", "stream_options")}, "400 Bad"), 4, "'stream_options'",
+                (reply({"object": "error", "message": forbidden("body", "stream_options")},
+                       "400 Bad"), 4, "'stream_options'",
                  "set compat.supportsUsageInStreaming to false"),
-                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")}, "400 Bad"), 4,
+                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")},
+                       "400 Bad"), 4,
                  "'max_completion_tokens'", 'set compat.maxTokensField to "max_tokens"'),
-                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function", "strict")}, "400 Bad"), 4,
+                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function",
+                                                                "strict")}, "400 Bad"), 4,
                  "'strict'", "set compat.supportsStrictMode to false"),
-                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4, "'top_k'",
+                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4,
+                 "'top_k'",
                  "leave the field out"),
                 (reply({"error": {"message": '"auto" tool choice requires --enable-auto-tool-choice and '
                                              '--tool-call-parser to be set'}}, "400 Bad"),
                  4, "requires", vllm.PARSER_PAGE),
-                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized", "set VLLM_API_KEY to the key"),
-                (reply("", "503 Service Unavailable"), 4, "503", "not ready"),
-                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found", "check the base URL"),
-                (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway", "what is behind it is down"),
-                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "", "doctor")):
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized",
+                 "set VLLM_API_KEY to the key"),
+                (reply("", "503 Service Unavailable"), 4, "503", "it is busy, or"),
+                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found",
+                 "check the base URL"),
+                (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
+                 "what is behind it is down"),
+                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "",
+                 "doctor")):
             with self.subTest(words=words, step=step):
                 result = self.ask("x", script=(answer,))[0]
                 self.check(result, status, err=words)
                 self.assertIn(step, result.err)
                 self.assertLess(len(result.err), 1000)
-        gone = reply({"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError"}, "404 Not Found")
+        gone = reply({"object": "error", "message": "The model `m` does not exist.",
+                      "type": "NotFoundError"}, "404 Not Found")
         self.check(self.ask("x", script=(gone, rows("m2")))[0], 4, err="did you mean --model m2 ?")
-        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url", self.serve(rows("m2")).url), 4,
+        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url",
+                                 self.serve(rows("m2")).url), 4,
                    err="did you mean --model m2 ?")
 
     def test_ctrl_c(self):
@@ -4486,7 +4655,8 @@ class Conversation(Case):
         self.declare(stub.url)
         self.master, slave = pty.openpty()
         self.addCleanup(os.close, self.master)
-        process = program(self.env({"TERM": "dumb"}), ["chat", "--system", "S"], stdin=slave, stdout=slave, stderr=slave)
+        process = program(self.env({"TERM": "dumb"}), ["chat", "--system", "S"], stdin=slave,
+                          stdout=slave, stderr=slave)
         os.close(slave)
         self.addCleanup(process.wait, WAIT_S)
         self.addCleanup(lambda: process.poll() is None and process.kill())
@@ -4497,7 +4667,8 @@ class Conversation(Case):
     def await_text(self, text):
         """Read what the terminal shows until `text` comes; return it."""
         while text.encode("utf-8") not in self.said:
-            self.assertTrue(select.select([self.master], [], [], WAIT_S)[0], "nothing more after %r" % self.said)
+            self.assertTrue(select.select([self.master], [], [], WAIT_S)[0],
+                            "nothing more after %r" % self.said)
             try:
                 self.said += os.read(self.master, 65536)
             except OSError:                              # the other end is closed
@@ -4512,7 +4683,8 @@ class Conversation(Case):
 
     def test_history_commands_and_end(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said, said, said, reply({"error": {"message": "boom"}}, "500 Oops"), said,
+        process, stub = self.start(said, said, said,
+                                   reply({"error": {"message": "boom"}}, "500 Oops"), said,
                                    rows("m", "other", max_model_len=40960), said)
         self.type("one", "Yes.")
         self.type("two", "Yes.")
@@ -4526,16 +4698,20 @@ class Conversation(Case):
         self.type("six", "Yes.")
         os.write(self.master, b"/exit\n")
         self.assertEqual(process.wait(WAIT_S), 0)
-        bodies = [request.body for request in stub.requests if request.target.endswith("/chat/completions")]
-        self.assertEqual([" ".join(message["content"] for message in body["messages"]) for body in bodies],
-                         ["S one", "S one Yes. two", "T three", "T three Yes. four", "T three Yes. five",
+        bodies = [request.body for request in stub.requests
+                  if request.target.endswith("/chat/completions")]
+        self.assertEqual([" ".join(message["content"] for message in body["messages"])
+                          for body in bodies],
+                         ["S one", "S one Yes. two", "T three", "T three Yes. four",
+                          "T three Yes. five",
                           "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
     def test_what_one_turn_is(self):
         said = sse(chunk("Yes."), chunk(finish="stop"))
         process, stub = self.start(said)
-        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"), ('"""a"""', "a"),
+        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"),
+                            ('"""a"""', "a"),
                             ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
             self.type(typed, "Yes.")
             self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
@@ -4551,12 +4727,14 @@ class Conversation(Case):
             self.skipTest("the readline of this Python knows no bracketed paste")
         process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
         self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
-        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], "def f():\n    return 1\nWhat is it?")
+        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"],
+                         "def f():\n    return 1\nWhat is it?")
         os.write(self.master, b"\x04")
         self.assertEqual(process.wait(WAIT_S), 0)
 
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
-        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), sse(chunk("whole"), chunk(finish="stop")))
+        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)),
+                                   sse(chunk("whole"), chunk(finish="stop")))
         os.write(self.master, b"one\n")
         self.await_text("partial")
         process.send_signal(signal.SIGINT)
@@ -4566,7 +4744,8 @@ class Conversation(Case):
         self.type("two", "whole")
         os.write(self.master, b"\x04")
         self.assertEqual(process.wait(WAIT_S), 0)
-        self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]], ["S", "two"])
+        self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]],
+                         ["S", "two"])
 
 
 class RequestVerb(Case):
@@ -4701,8 +4880,10 @@ class RequestVerb(Case):
 
 class Redaction(Case):
 
-    FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"], ["chat", "x", "--json"],
-             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"], ["config", "--check"])
+    FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"],
+             ["chat", "x", "--json"],
+             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"],
+             ["config", "--check"])
 
     def check_hidden(self, answer, forms=FORMS, rounds=1):
         """Check that no form shows the key, or most of it, when the server answers so."""
@@ -4711,7 +4892,8 @@ class Redaction(Case):
             for options in ([], ["--verbose"]):
                 target = ["--base-url", stub.url] if form[0] != "chat" else []
                 self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
-                result = self.run_main(*form + options + target, stdin=json.dumps(HI) if form[0] == "request" else "",
+                result = self.run_main(*form + options + target,
+                                       stdin=json.dumps(HI) if form[0] == "request" else "",
                                        env={"MY_KEY": KEY})
                 with self.subTest(form=form + options, result=result):
                     self.assertNotIn(KEY[:10], result.out + result.err)
@@ -4721,74 +4903,96 @@ class Redaction(Case):
         bearer = "Bearer " + KEY
         texts = (KEY, bearer, "a%sb" % KEY, "%s%s" % (KEY, KEY), "%s\u2026%s" % (bearer, bearer))
         for text in texts:
-            self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}], "id": text, "model": text,
+            self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}],
+                                     "id": text, "model": text,
                                      "choices": [{"finish_reason": text, "message": {
                 "content": text, "reasoning": text,
                 "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]}}]}))
         for status in ("401 No", "404 %s" % KEY, "500 " + bearer, "302 X", "503 %s" % bearer):
-            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer}, {"detail": [bearer]}, "<p>%s</p>" % bearer,
+            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer},
+                         {"detail": [bearer]}, "<p>%s</p>" % bearer,
                          {"error": {"message": "The model `%s` does not exist. Valid aliases: `%s`" % (KEY, KEY)}}):
-                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer, Via=KEY),
+                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer,
+                                        Via=KEY),
                                   (["list"], ["chat", "x"]))
 
     def test_a_key_cut_by_an_excerpt(self):
         for padding in list(range(270, 300, 4)) + [78, 70, 5990, 5985]:
             for fill in ("x" * padding,
-                         " " * (padding - 300) + "x" * min(padding, 300) if padding > 300 else "x " * (padding // 2)):
-                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}}, "500 " + fill[:70] + KEY,
+                         " " * (padding - 300) + "x" * min(padding, 300)
+                         if padding > 300 else "x " * (padding // 2)):
+                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}},
+                                        "500 " + fill[:70] + KEY,
                                         Server=fill + KEY), (["list"], ["chat", "x"]))
 
     def test_a_key_cut_across_chunks(self):
         for pieces in ([KEY[:1], KEY[1:]], [KEY[:9], KEY[9:]], [KEY[:-1], KEY[-1:]], list(KEY),
                        ["x" + KEY[:5], KEY[5:] + KEY[:5], KEY[5:]], [KEY[:3], KEY[:3], KEY[3:]]):
             self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]),
-                              (["chat", "x"], ["chat", "x", "--json"], ["chat", "x", "--no-stream"]))
+                              (["chat", "x"], ["chat", "x", "--json"],
+                               ["chat", "x", "--no-stream"]))
         live = vllm.LiveText(["secret-1"])
-        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "", "secret-")] + [live.end()],
+        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "",
+                                                       "secret-")] + [live.end()],
                          ["a ", "second", " ", "***", "", "", "***"])
         self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
 
     def test_a_key_in_the_spelling_of_this_program(self):
-        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789", "sk\U0001f600\x1b0123456789"):
+        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789",
+                    "sk\U0001f600\x1b0123456789"):
             texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
             for text in texts:
                 answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
-                    "content": text, "tool_calls": [{"id": text, "function": {"name": "f", "arguments": json.dumps(text)}}]}}]})
+                    "content": text, "tool_calls": [{"id": text,
+                                                     "function": {"name": "f",
+                                                                  "arguments": json.dumps(text)}}]}}]})
                 self.declare(self.serve(answer).url)
-                for form in (["list", "--json", "--base-url", self.serve(answer).url], ["chat", "x", "--json"], ["chat", "x"],
-                             ["list", "--base-url", self.serve(answer).url], ["chat", "--model", text, "x", "--verbose"]):
+                for form in (["list", "--json", "--base-url", self.serve(answer).url],
+                             ["chat", "x", "--json"], ["chat", "x"],
+                             ["list", "--base-url", self.serve(answer).url],
+                             ["chat", "--model", text, "x", "--verbose"]):
                     for encoding in ("utf-8", "ascii"):
                         with self.subTest(key=key, text=text, form=form, encoding=encoding):
-                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"}, encoding=encoding)
+                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"},
+                                                   encoding=encoding)
                             self.assertNotIn("0123456789", result.out + result.err)
 
     def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
-        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY], ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
-                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY], ["list", "--api-key"]):
+        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY],
+                     ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
+                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY],
+                     ["list", "--api-key"]):
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
                 self.check(result, 2, err="--api-key-file")
                 self.assertNotIn(KEY[:8], result.err)
-        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY], ["chat", "x", "-H", KEY]):
+        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY],
+                     ["chat", "x", "-H", KEY]):
             result = self.run_main(*argv)
             self.check(result, 2)
             self.assertNotIn(KEY[:8], result.err)
 
     def test_a_key_in_the_clear_is_warned_of_once(self):
         proxy = self.serve(rows("m"))
-        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"], ["doctor"], ["config"],
+        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"],
+                     ["doctor"], ["config"],
                      ["request"]):
-            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0), ("http://localhost:9/v1", 0)):
+            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0),
+                                ("http://localhost:9/v1", 0)):
                 with self.subTest(argv=argv, url=url):
                     self.declare(url, KEY)
-                    result = self.run_main(*argv, stdin=json.dumps(HI), env={"http_proxy": proxy.origin})
-                    self.assertEqual(result.err.count("unencrypted"), warned, result.err)
+                    result = self.run_main(*argv, stdin=json.dumps(HI),
+                                           env={"http_proxy": proxy.origin})
+                    said = result.out if argv == ["doctor"] else result.err
+                    self.assertEqual(said.count("unencrypted"), warned, result)
                     self.assertNotIn(KEY, result.err)
 
     def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
         stub = self.serve(rows("m"))
-        result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": KEY})
-        self.check(result, 0, err="the key of VLLM_API_KEY (the environment) is sent to " + stub.origin)
+        result = self.run_main("list", "--verbose", "--base-url", stub.url,
+                               env={"VLLM_API_KEY": KEY})
+        words = "the key of VLLM_API_KEY (the environment) is sent to "
+        self.check(result, 0, err=words + stub.origin)
 
     def test_no_row_can_be_forged(self):
         evil = "m\nvllm/forged  text\t\r128000"
@@ -4800,20 +5004,25 @@ class Redaction(Case):
         for option in (evil, evil + "x"):
             result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
             self.check(result, 4)
-            self.assertFalse(any(line.startswith("vllm/forged") for line in result.err.splitlines()), result.err)
+            self.assertFalse(any(line.startswith("vllm/forged")
+                                 for line in result.err.splitlines()), result.err)
 
     def test_a_wrong_key_and_its_neighbours(self):
         stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
         for key in ("Bearer " + KEY, "'%s'" % KEY, KEY + " " + KEY, "${%s}" % KEY):
-            result = self.run_main("list", "--verbose", "--base-url", stub.url, env={"VLLM_API_KEY": key})
+            result = self.run_main("list", "--verbose", "--base-url", stub.url,
+                                   env={"VLLM_API_KEY": key})
             self.check(result, 5, err="VLLM_API_KEY (the environment)")
             self.assertNotIn(KEY, result.err)
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://user:%s@h/v1" % KEY, "models": []}}}})
+        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://user:%s@h/v1" % KEY,
+                                                          "models": []}}}})
         self.assertNotIn(KEY, self.run_main("list").err + self.run_main("config", "--check").err)
 
     def test_the_documented_stand_in_is_no_secret(self):
-        self.check(self.run_main("list", env={"VLLM_API_KEY": ""}), 1, err="VLLM_API_KEY=vllm-local")
-        self.assertEqual(vllm.redact("http://u:pw@h Bearer abcdefg secret", ["secret"]), "http://***@h Bearer *** ***")
+        self.check(self.run_main("list", env={"VLLM_API_KEY": ""}), 1,
+                   err="VLLM_API_KEY=vllm-local")
+        self.assertEqual(vllm.redact("http://u:pw@h Bearer abcdefg secret", ["secret"]),
+                         "http://***@h Bearer *** ***")
 
 
 class Output(Case):
@@ -4827,7 +5036,8 @@ class Output(Case):
                     self.check(result, 0)
                     self.assertIn("\\u6a21" if encoding != "utf-8" else "\u6a21", result.out)
         self.assertEqual(json.loads(self.run_main("list", "--json", "--base-url", url,
-                                                  encoding="ascii").out)["models"][0]["name"], "mod\u00e8le-\u6a21\U0001f600")
+                                                  encoding="ascii").out)["models"][0]["name"],
+                                                  "mod\u00e8le-\u6a21\U0001f600")
 
     def test_a_process_in_the_c_locale(self):
         url = self.serve(rows("mod\u00e8le")).url
@@ -4856,9 +5066,11 @@ class Output(Case):
     def test_processes_whose_output_fails(self):
         self.declare("http://h/v1")
         for verb, redirection, status, words in (
-                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"), ("list", "2>&-", 0, ""),
+                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"),
+                ("list", "2>&-", 0, ""),
                 ("list", ">&- 2>&-", 1, ""), ("list", "<&-", 0, ""),
-                ("chat", "2>&-", 2, ""), ("chat", "2>/dev/full", 2, ""), ("chat", "<&-", 2, "no prompt")):
+                ("chat", "2>&-", 2, ""), ("chat", "2>/dev/full", 2, ""),
+                ("chat", "<&-", 2, "no prompt")):
             if "/dev/full" in redirection and not os.path.exists("/dev/full"):
                 continue
             with self.subTest(verb=verb, redirection=redirection):
@@ -4869,7 +5081,8 @@ class Output(Case):
     def test_a_process_whose_reader_has_gone(self):
         reading = threading.Event()
         stub = self.serve(lambda sock,
-                          *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number for number in range(9999)])))
+                          *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number
+                                                                           for number in range(9999)])))
         with program(self.env(), ["list", "--base-url", stub.url]) as process:
             process.stdin.close()
             process.stdout.close()
@@ -4884,16 +5097,20 @@ class Output(Case):
         self.declare(self.serve(sse(chunk(reasoning="hm"), chunk("Hi"))).url)
         for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
             err = Terminal()
-            self.assertEqual(vllm.main(["chat", "x"], self.env(env), io.StringIO(), io.StringIO(), err), 0)
+            self.assertEqual(vllm.main(["chat", "x"], self.env(env), io.StringIO(), io.StringIO(),
+                                       err), 0)
             self.assertEqual("\x1b[2mhm\x1b[0m" in err.getvalue(), coloured)
 
     def test_no_argument_makes_main_exit(self):
         self.declare("http://h/v1")
         verbs = [row[0] for row in vllm._VERBS]
-        for argv, status in [([verb, "--help"], 0) for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
-                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0), ([], 2), (["nonsense"], 2),
+        for argv, status in [([verb, "--help"], 0)
+                             for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
+                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0),
+                ([], 2), (["nonsense"], 2),
                 (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
-                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2), ([""], 2),
+                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2),
+                ([""], 2),
                 (["list", "--json", "--config", "\0"], 3)]:
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
@@ -4902,9 +5119,12 @@ class Output(Case):
                 self.assertTrue(status == 0 or result.err)
 
     def test_what_is_wrong_with_an_argument(self):
-        for argv, words in ((["list", "--timeout", "0"], "above 0"), (["list", "--timeout", "x"], "above 0"),
-                            (["list", "--timeout", "inf"], "below"), (["chat", "--max-tokens", "0"], "above 0"),
-                            (["list", "--time", "5"], "unknown: --time"), (["list", "--js"], "unknown: --js"),
+        for argv, words in ((["list", "--timeout", "0"], "above 0"),
+                            (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "inf"], "below"),
+                            (["chat", "--max-tokens", "0"], "above 0"),
+                            (["list", "--time", "5"], "unknown: --time"),
+                            (["list", "--js"], "unknown: --js"),
                             (["list", "more"], "not an option"),
                             (["list", "--json", "--plain"], "not allowed with argument --json")):
             with self.subTest(argv=argv):
@@ -4914,16 +5134,19 @@ class Output(Case):
 
     def test_the_width_of_help(self):
         for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
-            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0, out="--base-url")
+            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0,
+                       out="--base-url")
 
     def test_the_program_itself(self):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
         self.check(self.program("nonsense"), 2)
         url = self.demo(KEY)
-        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-", stdin=KEY), 0,
+        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-",
+                                stdin=KEY), 0,
                    out="vllm/demo-alias\n")
         self.check(self.program("list", "--base-url", url), 5, err="--api-key")
-        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet", env={"VLLM_API_KEY": KEY},
+        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet",
+                                env={"VLLM_API_KEY": KEY},
                                 stdin="hello"), 0, out="You said: hello\n")
 
 
@@ -4936,7 +5159,8 @@ class Module(unittest.TestCase):
                 "import os, builtins; os.environ = None\n"
                 "import openclaw_vllm\n"
                 "print(sorted(set(%r) & (set(sys.modules) - before)))" % (HERE, heavy))
-        self.assertEqual(subprocess.check_output([sys.executable, "-B", "-c", code]).decode("ascii").strip(), "[]")
+        self.assertEqual(subprocess.check_output([sys.executable, "-B", "-c",
+                                                  code]).decode("ascii").strip(), "[]")
 
     def test_everything_promised_is_there_and_documented(self):
         for name in vllm.__all__:
