@@ -3,7 +3,7 @@
 
     python3 openclaw_vllm.py list                  the models a server offers
     python3 openclaw_vllm.py chat "Say hi"         talk to one of them
-    python3 openclaw_vllm.py doctor                what is wrong, and what to type to mend it
+    python3 openclaw_vllm.py doctor                what is wrong, and what to type to fix it
 
 It reads the settings OpenClaw reads (openclaw.json, VLLM_API_KEY, auth
 profiles), sends vLLM the requests OpenClaw would send, and needs nothing but
@@ -4457,9 +4457,10 @@ def _redirect_base(url, location):
         target = urljoin(url, location).split("?")[0].rstrip("/")
     except ValueError:
         target = ""
-    if not re.match("https?://", target):
-        return "the address the server names"
-    return re.sub("/(chat/completions|models)$", "", target)
+    found = re.match("(https?://.*)/(?:chat/completions|models)$", target)
+    if found:
+        return found.group(1)
+    return "the address the server names, unless that is a page to log in"
 
 
 # Refused completions
@@ -5289,19 +5290,13 @@ def _read_events(exchange, chunks, provider, model, observed, full):
 # what it sees with CAUSES. Sends GETs and /tokenize only, completions with `probe`. The key goes
 # to the configured origin by the configured route; every detour is tried without it.
 
-# seconds for a whole diagnosis, whatever the server does
-DIAGNOSIS_S = 30.0
-# seconds for one completion where no --timeout says otherwise
-PROBE_TIMEOUT_S = 20.0
-# tokens of answer; enough to see a stream flow
-PROBE_TOKENS = 32
-# seconds for /openapi.json, which FastAPI makes when first asked
-SPARE_S = 15.0
-# tokens; about what OpenClaw's own agent prompt takes
-AGENT_PROMPT = 32000
+DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
+PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
+PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
+SPARE_S = 15.0                       # seconds for /openapi.json, which FastAPI makes when first asked
+AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
-# seconds of silence before a burst that are no accident
-BUFFERED_AFTER_S = 0.5
+BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
 # What the transport tells apart and the contract of `doctor --json` does not.
 _CONTRACT_CAUSES = {
     "bad-key-form": "bad-key", "unreachable": "connection-refused",
@@ -5374,9 +5369,7 @@ def _run_check(case, check):
 
 
 def diagnosis_status(findings):
-    """Return the exit status for Findings: what stopped it decides, else 1 for any
-    failure.
-    """
+    """Return the exit status for Findings: what stopped it decides, else 1 for any failure."""
     gates = [check.name for check in _CHECKS if check.gate]
     failed = [finding for finding in findings if finding.status == "fail"]
     for finding in failed:
@@ -5409,9 +5402,7 @@ class _Case(object):
             self._raw = {}
 
     def take(self, provider):
-        """Take the provider; the server of one that is not opted in is looked at
-        all the same.
-        """
+        """Take the provider; the server of one that is not opted in is looked at all the same."""
         self.refusal = provider.refusal
         if self.refusal is None or self.refusal.cause == "not-opted-in":
             self.usable = True
@@ -5449,18 +5440,14 @@ class _Case(object):
         return server_root(self.url) + path
 
     def shown(self, text, limit=100):
-        """Return what a server named, keys hidden before it is cut: half a key is
-        a key told.
-        """
+        """Return what a server named, keys hidden before it is cut: half a key is a key told."""
         values = [credential.key for credential in self.provider.credentials]
         values += request_headers(self.provider).values()
         secrets = [spelling for value in values for spelling in spellings(value)]
         return excerpt(redact(text, secrets), limit)
 
     def written(self, path):
-        """Return what openclaw.json itself has at a key path, variables as they
-        stand, or None.
-        """
+        """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
         return _at(self._raw, path)
 
     def own(self, *keys):
@@ -5468,9 +5455,7 @@ class _Case(object):
         return (self.block_path or ()) + keys
 
     def found(self, cause, edits=(), **facts):
-        """Return the Finding of a row of CAUSES, worded with `facts`, that `edits`
-        fix.
-        """
+        """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
         return self.finding(error_for(cause, **facts), None, edits)
 
     def finding(self, error, status=None, edits=()):
@@ -5495,15 +5480,11 @@ class _Case(object):
                        tuple(edits))
 
     def config_command(self, edits=()):
-        """Return the shell command that writes edits, or only the models, into
-        this config.
-        """
+        """Return the shell command that writes edits, or only the models, into this config."""
         return edit_command(edits, self.settings.path)
 
     def _base_url_fix(self, error):
-        """Return (edits, command) that put the fact `right` where the base URL
-        comes from.
-        """
+        """Return (edits, command) that put the fact `right` where the base URL comes from."""
         import shlex
         right = error.facts.get("right")
         where = error.facts.get("where") or self.provider.where
@@ -5518,9 +5499,7 @@ class _Case(object):
 
 
 def _block_path(config, provider_id):
-    """Return the key path of a provider's block, or None where the config has
-    none.
-    """
+    """Return the key path of a provider's block, or None where the config has none."""
     name, block = find_block(config, provider_id)
     return None if block is None else ("models", "providers", name)
 
@@ -5569,9 +5548,7 @@ def _check_settings(case):
 
 
 def _issue_finding(case, issue, status):
-    """Return the Finding of a fault of the settings; what is misplaced or
-    misspelled is moved.
-    """
+    """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
     path, place = issue.path, issue.successor
     value, edits, fix = case.written(path), [], _NOWHERE.get(issue.cause)
     facts = {"where": issue_place(issue), "path": dotted(path),
@@ -5591,8 +5568,7 @@ def _issue_finding(case, issue, status):
     elif place:
         fix = "write %s in its place" % dotted(place)
         edits.append(Edit(path, REMOVED))
-        # an object, and no block is begun for it
-        if path[-1] == "llm":
+        if path[-1] == "llm":                        # an object, and no block is begun for it
             block = case.written(place[:3])
             value = _get(value, "idleTimeoutSeconds") if block else None
         if value is not None:
@@ -5674,13 +5650,15 @@ def _check_key(case):
     others = collections.OrderedDict(provider.credentials)
     for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
         others["VLLM_API_KEY (%s)" % label] = layer.get("VLLM_API_KEY", "").strip()
-    others = {source: key for source,
-              key in others.items() if key and source != winner.source}
+    others = {
+        source: key
+        for source, key in others.items()
+        if key and source != winner.source}
     summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
     if others:
         summary += "; it shadows %s" % _listed(others)
-    # no key of its own
-    refers = "VLLM_API_KEY" in json.dumps(case.written(case.own("apiKey")))
+    own = json.dumps(case.written(case.own("apiKey")))
+    refers = "VLLM_API_KEY" in own                   # then it is no key of its own
     shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
     if set(others.values()) - {winner.key} and not winner.source.startswith("--"):
         yield Finding(
@@ -5700,9 +5678,7 @@ def _check_key(case):
 
 
 def _check_base_url(case):
-    """Say where the base URL comes from; the last look at the settings before the
-    network.
-    """
+    """Say where the base URL comes from; the last look at the settings before the network."""
     provider = case.provider
     summary, fix, command = "%s (from %s)" % (case.url, provider.where), "", None
     if env_setting(case.settings.variables.get("VLLM_BASE_URL")):
@@ -5731,8 +5707,7 @@ def _check_connect(case):
         try:
             error = explain(case, error) or error
         except Error:
-            # what it tried failed too and explains nothing
-            pass
+            pass                                     # what it tried failed too and explains nothing
     case.error = error
     if error is None or "status" in error.facts:
         case.connected = True
@@ -5749,9 +5724,10 @@ def _check_connect(case):
     if target.host == "localhost":
         addresses = _addresses("localhost", target.port, 0)
     hosts = {address[0] for _, _, _, _, address in addresses}
-    answering = {host
-                 for host in hosts
-                 if answers_at(host, target.port, case.patience())}
+    answering = {
+        host
+        for host in hosts
+        if answers_at(host, target.port, case.patience())}
     for refusing in hosts - answering if answering else ():
         yield case.finding(_wrong_family(case, refusing, min(answering)), "warn")
     yield from _check_authority(case)
@@ -5770,9 +5746,7 @@ def _ask_models(case):
 
 
 def _sent_credential(provider):
-    """Return the Credential of completions: the block's Authorization header, else
-    the key.
-    """
+    """Return the Credential of completions: the block's Authorization header, else the key."""
     key = provider.request_key
     for name, value in request_headers(provider).items():
         own = key is None or not value.endswith(key.key)
@@ -5783,9 +5757,7 @@ def _sent_credential(provider):
 
 
 def _answers(case, base, way=None):
-    """Tell whether {base}/models lists models or asks for a key; none is sent on a
-    detour.
-    """
+    """Tell whether {base}/models lists models or asks for a key; none is sent on a detour."""
     url = base + "/models"
     try:
         model_rows(url, case.ask(url, {}, None, way), None)
@@ -5795,9 +5767,7 @@ def _answers(case, base, way=None):
 
 
 def _check_authority(case):
-    """Warn where this tool alone was told of the authority behind the server's
-    certificate.
-    """
+    """Warn where this tool alone was told of the authority behind the server's certificate."""
     provider = case.provider
     told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
     known = "NODE_EXTRA_CA_CERTS" in provider.env or case.written(
@@ -5829,9 +5799,7 @@ def _wrong_family(case, refuses, answers):
 # Each _explain_… returns the error that it knows to be behind another, or None.
 
 def _explain_refusal(case, error):
-    """Refused: the other loopback address answers, or a server that loads has the
-    port.
-    """
+    """Refused: the other loopback address answers, or a server that loads has the port."""
     target = case.target
     if error.cause != "connection-refused":
         return None
@@ -5884,9 +5852,7 @@ def _explain_route(case, error):
 
 
 def _explain_scheme(case, error):
-    """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other
-    may be spoken.
-    """
+    """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
     garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai",
                               "tls-failed")
     if not garbled and error.facts.get("status") != 400 and error.facts.get(
@@ -5904,9 +5870,7 @@ def _explain_scheme(case, error):
 
 
 def _explain_silence(case, error):
-    """Silence at a request, words before it: another protocol's port, such as
-    vLLM's own ZMQ.
-    """
+    """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
     if error.facts.get("phase") != "wait":
         return None
     told = greeting(case.target, min(2.0, case.patience()))
@@ -5927,9 +5891,7 @@ def _explain_certificate(case, error):
 
 
 def _explain_path(case, error):
-    """Not found, or a page: the base URL may lack its /v1, or the server have no
-    such API.
-    """
+    """Not found, or a page: the base URL may lack its /v1, or the server have no such API."""
     missing = error.facts.get("status") in (404, 405)
     if error.cause != "not-openai" and not missing:
         return None
@@ -5948,9 +5910,7 @@ def _explain_path(case, error):
 
 
 def _explain_unready(case, error):
-    """HTTP 500 or 503, though the API answers: /health may say that the engine is
-    dead.
-    """
+    """HTTP 500 or 503, though the API answers: /health may say that the engine is dead."""
     failing = error.facts.get("status") in (500, 503)
     if failing and case.look("/version").status == 200:
         return _engine_death(case, case.look("/health"))
@@ -5958,9 +5918,7 @@ def _explain_unready(case, error):
 
 
 def _engine_death(case, reply):
-    """Return the error that an answer of /health means, or None; a page is not
-    vLLM's.
-    """
+    """Return the error that an answer of /health means, or None; a page is not vLLM's."""
     page = reply.body.lstrip().startswith(b"<")
     if reply.status in (500, 503) and not page:
         return error_for("engine-dead", url=case.beside("/health"),
@@ -6137,9 +6095,7 @@ def _check_references(case):
 
 
 def _not_served(case, model_id, places, words):
-    """Return the Finding for a model that is named and not served, with the id
-    that was meant.
-    """
+    """Return the Finding for a model that is named and not served, with the id that was meant."""
     provider, served = case.provider, list(case.served)
     right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2],
                                                  served)
@@ -6178,9 +6134,7 @@ def _check_limits(case):
 
 
 def _limit_findings(case, path, row, model):
-    """Yield what a declared row states beyond what the server can do, or far below
-    it.
-    """
+    """Yield what a declared row states beyond what the server can do, or far below it."""
     limit = case.served[model.id]
     window, tokens = model.context_window or limit, model.context_tokens or limit
     answer = row.get("maxTokens", case.provider.max_tokens) or 0
@@ -6205,9 +6159,7 @@ def _limit_findings(case, path, row, model):
 
 
 def _chosen_models(case):
-    """Return the served Models to look at: --model, else those that are named,
-    else the first.
-    """
+    """Return the served Models to look at: --model, else those that are named, else the first."""
     served = [model for model in case.models if model.id in case.served]
     if case.reference is not None:
         chosen = match_model(served, case.reference, case.provider.id)
@@ -6222,8 +6174,7 @@ _CALL = {"role": "assistant", "content": "", "tool_calls": [
      "function": {"name": "get_time", "arguments": "{}"}}]}
 _RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
 History = collections.namedtuple("History", "cause words messages switch")
-# What OpenClaw sends as a conversation goes on, and the switch of `compat` that
-# avoids it.
+# What OpenClaw sends as a conversation goes on, and the switch of `compat` that avoids it.
 _HISTORIES = (
     History("template-role", "system",
             [{"role": "system", "content": "Be brief."}, _USER], None),
@@ -6246,9 +6197,7 @@ _TOGETHER = History(
 
 
 def _check_template(case):
-    """Let /tokenize try the chat template on roles and histories, and count a
-    prompt exactly.
-    """
+    """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
     for model in _chosen_models(case):
         count, reply = _tokenize(case, model, [_USER])
         if count is None:
@@ -6310,9 +6259,7 @@ def _template_findings(case, model):
 
 
 def _history_finding(case, model, history, words):
-    """Return the Finding for a history that is refused, with its switch where that
-    helps.
-    """
+    """Return the Finding for a history that is refused, with its switch where that helps."""
     switches, fix = {}, "start vLLM with a template that takes it: --chat-template FILE"
     if history.switch:
         compat = dict(model.compat, **{history.switch: True})
@@ -6327,9 +6274,7 @@ def _history_finding(case, model, history, words):
 
 
 def _compat_finding(case, model, error, switches, status=None):
-    """Return the Finding of an error that {switch: value} of a model's `compat`
-    avoids.
-    """
+    """Return the Finding of an error that {switch: value} of a model's `compat` avoids."""
     edits = [
         Edit(path + ("compat", name), switches[name])
         for path, row in _rows(case)
@@ -6351,9 +6296,7 @@ def _tokenize(case, model, messages):
 
 
 def _refusal_of(case, model, messages):
-    """Return the words by which /tokenize refuses messages, shaped for a model, or
-    None.
-    """
+    """Return the words by which /tokenize refuses messages, shaped for a model, or None."""
     shaped = shape_request({"messages": messages}, model)
     count, reply = _tokenize(case, model, shaped.body["messages"])
     if count is not None:
@@ -6388,8 +6331,7 @@ _PROBE_TOOL = {"type": "function", "function": {
     "parameters": {
         "type": "object", "properties": {"city": {"type": "string"}},
         "required": ["city"]}}}
-# Markup of calls, and of reasoning, that no parser of the server took out of the
-# content.
+# Markup of calls, and of reasoning, that no parser of the server took out of the content.
 _TOOL_TEXT = (
     r"<(?:\w+:)?tool_calls?>|<function_calls?>|<function=|<TOOLCALL>|\[TOOL_CALLS\]|<[|\uff5c]tool|"
     r"<\|python_tag\|>|<\|channel\|>commentary|\bcall:\w+\{|\[\w+\(\w+=|"
@@ -6454,9 +6396,7 @@ def _completion_finding(case, model, error):
 
 
 def _probe_stream(case, model):
-    """Return what a stream shows: usage, buffering, an answer or none, and how
-    fast it was.
-    """
+    """Return what a stream shows: usage, buffering, an answer or none, and how fast it was."""
     body, observed, answer = _complete(case, model, "Count from one to twenty.")
     found = []
     if answer.usage is None and "stream_options" in body:
@@ -7787,7 +7727,7 @@ _EPILOG = """examples:
   export VLLM_API_KEY=vllm-local        any value does when the server enforces no key
   openclaw_vllm.py list                 the models, with their true context windows
   openclaw_vllm.py chat "Say hi"        ask the default model
-  openclaw_vllm.py doctor               what is wrong, and what to type to mend it
+  openclaw_vllm.py doctor               what is wrong, and what to type to fix it
   openclaw_vllm.py config --dry-run     what would be written into openclaw.json
 
 exit status: 0 done, 1 nothing to show or a check failed, 2 wrong usage, 3 the

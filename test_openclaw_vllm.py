@@ -7381,6 +7381,10 @@ class DoctorTest(unittest.TestCase):
                 found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
         self.assertIn(right + "/v1", found["fix"])
         self.assertEqual(followed, [])
+        login = (302, {"Location": "https://sso.example/login?next=/v1/models"}, b"")
+        with loopback(lambda request: login) as (url, _):
+            found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
+        self.assertIn("a page to log in", found["fix"])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
@@ -7755,7 +7759,8 @@ class DoctorTest(unittest.TestCase):
 
         with self.probe(complete) as (url, _):
             self.declare(url, {"params": {"temperature": 5}})
-            self.assertIn("temperature", self.assert_fails("field-refused", 1, "--probe")["summary"])
+            found = self.assert_fails("field-refused", 1, "--probe")
+            self.assertIn("temperature", found["summary"])
             self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
                            'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
                            '}}}}' % url)
