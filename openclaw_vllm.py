@@ -5293,7 +5293,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-SPARE_S = 15.0                       # seconds for /openapi.json, which FastAPI makes when first asked
+SPARE_S = 15.0                       # seconds for /openapi.json, which is made when first asked for
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
@@ -5375,7 +5375,7 @@ def diagnosis_status(findings):
     for finding in failed:
         if finding.check in gates:
             return CAUSES[finding.cause].exit_status or ConfigError.exit_status
-    return 1 if failed else 0
+    return int(bool(failed))
 
 
 class _Case(object):
@@ -5559,7 +5559,8 @@ def _issue_finding(case, issue, status):
             dotenv=_dotenv_path(case.settings))
     elif issue.cause == "bad-base-url":
         right = _evident_base_url(value)
-        edits = [Edit(path, right)] if right else []
+        if right:
+            edits.append(Edit(path, right))
         facts.update(
             where=dotted(path), problem=base_url_problem(value),
             example=right or DEFAULT_BASE_URL)
@@ -5728,7 +5729,9 @@ def _check_connect(case):
         host
         for host in hosts
         if answers_at(host, target.port, case.patience())}
-    for refusing in hosts - answering if answering else ():
+    if not answering:
+        hosts = set()
+    for refusing in hosts - answering:
         yield case.finding(_wrong_family(case, refusing, min(answering)), "warn")
     yield from _check_authority(case)
 
@@ -5855,16 +5858,15 @@ def _explain_scheme(case, error):
     """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
     garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai",
                               "tls-failed")
-    if not garbled and error.facts.get("status") != 400 and error.facts.get(
-            "phase") != "tls":
+    refused, silent = error.facts.get("status") == 400, error.facts.get("phase") == "tls"
+    if not garbled and not refused and not silent:
         return None
     scheme, rest = case.url.split(":", 1)
-    right = ("http:" if scheme.lower() == "https" else "https:") + rest
+    right = {"http": "https:", "https": "http:"}[scheme.lower()] + rest
     try:
         case.ask(right + "/models", {})
     except Error as outcome:
-        # a certificate is TLS
-        if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):
+        if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
             return None
     return error_for("scheme-mismatch", url=case.url, scheme=scheme, right=right)
 
@@ -6083,7 +6085,9 @@ def _check_references(case):
         if written in case.served and other and _block_path(case.settings.config,
                                                             owner) is None:
             right = model_key(provider.id, written)
-            edits = (Edit(path, right),) if path else ()
+            edits = []
+            if path:
+                edits.append(Edit(path, right))
             faults.append(case.found(
                 "wrong-provider", edits, reference=written, right=right,
                 path=dotted(path or ["the model of the default agent"])))
@@ -6250,7 +6254,9 @@ def _template_findings(case, model):
     for history in _HISTORIES if whole else ():
         explained = any(history.messages[:len(start)] == start
                         for start in refused)
-        words = None if explained else _refusal_of(case, model, history.messages)
+        words = None
+        if not explained:
+            words = _refusal_of(case, model, history.messages)
         if words is not None:
             refused.append(history.messages)
             yield _history_finding(case, model, history, words)
@@ -6456,7 +6462,9 @@ def _probe_tools(case, model):
             detail = "arguments that are cut off or not JSON"
         if detail and answer.finish_reason != "length":
             return error_for("tool-arguments", model=model.key, detail=detail)
-    called = "it called one" if answer.tool_calls else "it answered without a call"
+    called = "it answered without a call"
+    if answer.tool_calls:
+        called = "it called one"
     return "%s: tools are taken; %s" % (model.key, called)
 
 
