@@ -2640,10 +2640,11 @@ def match_model(models, reference, provider):
 # Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: it asks
 # nobody, leaves its arguments as they are, and says what it changed and why.
 
+# Fields that are never taken over; a rule of its own decides about the last two.
 _NATIVE_FIELDS = (
-    "store", "service_tier", "prompt_cache_retention", "prompt_cache_options", "safety_identifier",
-    "verbosity", "metadata", "reasoning", "prediction", "web_search_options", "modalities", "audio",
-)
+    "store service_tier prompt_cache_retention prompt_cache_options safety_identifier verbosity "
+    "metadata reasoning prediction web_search_options modalities audio "
+    "prompt_cache_key stream_options").split()
 # Why a field is not what the body has, where no step knows better.
 _REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
 _REASONS.update({
@@ -2654,33 +2655,48 @@ _REASONS.update({
     "response_format": "servers know json_object, text, and json_schema with a schema",
     "reasoning_effort": "it follows from the thinking level",
     "chat_template_kwargs": "they have to be an object",
-    "tools": "there are none to send, or compat.supportsTools is false",
+    "max_tokens": "one field of tokens is sent",
+    "max_completion_tokens": "one field of tokens is sent",
+    "tools": "sorted by name; not sent where there are none, or compat.supportsTools is false",
     "tool_choice": "it goes with the tools that are there",
 })
+# Why a field of a message, or of a tool's function, is not what it was; "" stands for others.
+_MESSAGE_REASONS = {
+    "role": "role developer becomes system, which every template takes",
+    "content": "images left out where the model's input has no image; reasoning as text, or one "
+               "text, where compat asks for it",
+    "tool_calls": "empty tool-call arguments become {}: they must be JSON",
+    "name": "compat.requiresToolResultName: the tool's name added",
+    "": "earlier reasoning: only what the model's template takes back",
+}
+_FUNCTION_REASONS = {
+    "strict": "strict: false, and only with compat.supportsStrictMode",
+    "parameters": "references inlined, an object on top, arrays state their items, keywords that "
+                  "compat names left out",
+    "": "a name, a description and parameters are sent",
+}
 # Body field -> its names in params, the one that counts first. The values are numbers.
 _NUMBER_PARAMS = {
-    "temperature": ("temperature",),
-    "top_p": ("topP",),
-    "seed": ("seed",),
-    "frequency_penalty": ("frequencyPenalty", "frequency_penalty"),
-    "presence_penalty": ("presencePenalty", "presence_penalty"),
+    "temperature": "temperature",
+    "top_p": "topP",
+    "seed": "seed",
+    "frequency_penalty": "frequencyPenalty frequency_penalty",
+    "presence_penalty": "presencePenalty presence_penalty",
 }
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
-_IMAGE_OMITTED = "(image omitted: model does not support images)"
-_BRIDGE = "I have processed the tool results."
 # Families whose own reasoning has to come back to them, by the last segment of the id.
 _REPLAYED = (r"(?i)deepseek-v4-(flash|pro)|kimi-for-coding|mimo-v2.*|"
              r"kimi-(k2\.[56]|k2\.7-code|k3|k2-thinking)(-turbo|-highspeed)?")
 _NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
 _DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
 _GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
-_LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
+_LADDER = "off minimal low medium high xhigh max".split()
 _OFF = ("off", "none")
 _LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
                 "adaptive": "medium", "ultra": "max"}
-THINKING_LEVELS = ("on", "adaptive", "ultra", "none") + _LADDER
+THINKING_LEVELS = ["on", "adaptive", "ultra", "none"] + _LADDER
 _WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
          "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
@@ -2702,12 +2718,11 @@ def shape_request(body, model, thinking=None, prompt_tokens=None):
 
 
 def _shape(body, model, thinking, prompt_tokens):
-    if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+    messages = _get(body, "messages")
+    if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise UsageError(
             "the body is not a chat completion: expected an object with a list of messages",
             'like {"messages": [{"role": "user", "content": "hi"}]}')
-    if not all(isinstance(message, dict) for message in body["messages"]):
-        raise UsageError("the body is not a chat completion: a message is not an object")
     notes, warnings = [], []
 
     def note(field, reason, action=None):
@@ -2716,14 +2731,15 @@ def _shape(body, model, thinking, prompt_tokens):
     params = {}
     for layer in model.params:
         params.update(layer)
-    shaped = _kept_fields(body, model, params, note)
+    shaped = _kept_fields(body, model, params.get("cacheRetention"))
+    note("model", "the id the server knows: " + model.id)
     _apply_params(shaped, model, params, note)
     _shape_response_format(shaped, model.compat)
-    shaped["messages"] = _shape_messages(body["messages"], model, note)
+    shaped["messages"] = _shape_messages(messages, model, note)
     _shape_tools(shaped, model.compat, note)
     _apply_thinking(shaped, model, thinking, note, warnings)
     clamped = _apply_budget(shaped, model, prompt_tokens, note, warnings)
-    _apply_overrides(shaped, body, model, params, note)
+    _apply_overrides(shaped, model, params, note)
     return Shaped(shaped, _changes(body, shaped, notes), warnings, clamped)
 
 
@@ -2731,21 +2747,25 @@ def _changes(body, shaped, notes):
     """Return a Change for each reason why a field of the shaped body differs, each once."""
     changes = collections.OrderedDict()
     for field in list(body) + list(shaped):
-        default = _REASONS.get(field, "some releases refuse an explicit null")
+        action = "changed"
         if field not in shaped:
             action = "dropped"
         elif field not in body:
             action = "added"
-        elif body[field] != shaped[field]:
-            action = "changed"
-        else:
+        elif body[field] == shaped[field]:
             continue
         found = [(own or action, reason) for name, own, reason in notes if name == field]
-        if not found and field in _TOKEN_FIELDS:     # moved, which is said of where it went
-            continue
+        default = _REASONS.get(field, "some releases refuse an explicit null")
         for action, reason in found or [(action, default)]:
             changes[Change(field, action, reason)] = None
     return list(changes)
+
+
+def _note_differences(before, after, reasons, field, note):
+    """Note why parts of a field, an object before and after, are not the same."""
+    for name in list(before) + list(after):
+        if name not in before or name not in after or before[name] != after[name]:
+            note(field, reasons.get(name, reasons[""]))
 
 
 def _picked(value, names):
@@ -2759,22 +2779,17 @@ def _texts(value):
     return [text for text in value if isinstance(text, str)]
 
 
-def _kept_fields(body, model, params, note):
-    """Return the body's fields that may go out, the streaming fields set."""
+def _kept_fields(body, model, retention):
+    """Return the body's fields that may go out, the fields of streams and caches set."""
     compat = model.compat
     shaped = {name: value for name, value in body.items()
               if value is not None and name not in _NATIVE_FIELDS}
-    shaped["model"] = model.id
-    note("model", "the id the server knows: %s" % model.id)
-    shaped["stream"] = body.get("stream") is not False
-    shaped.pop("stream_options", None)
+    shaped.update(model=model.id, stream=body.get("stream") is not False)
     if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
         shaped["stream_options"] = {"include_usage": True}
-    else:
-        note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
-    key, retention = shaped.pop("prompt_cache_key", None), params.get("cacheRetention")
     if compat.get("supportsPromptCacheKey") and retention != "none":
-        if isinstance(key, str) and key:
+        key = _text_or_none(body.get("prompt_cache_key"))
+        if key:
             shaped["prompt_cache_key"] = key[:64]
         if retention == "long" and compat.get("supportsLongCacheRetention") is not False:
             shaped["prompt_cache_retention"] = "24h"
@@ -2792,17 +2807,15 @@ def _param(layers, *names):
 
 def _apply_params(shaped, model, params, note):
     """Add what the params set and the body leaves open."""
-    found = {field: _param([params], *names) for field, names in _NUMBER_PARAMS.items()}
-    found = {field: value for field, value in found.items() if _is_number(value)}
+    found = {"response_format": _param(model.params, "response_format", "responseFormat")}
+    for field, names in _NUMBER_PARAMS.items():
+        value = _param([params], *names.split())
+        if _is_number(value):
+            found[field] = value
     stop = params.get("stop")
-    if isinstance(stop, str):
-        stop = [stop]
-    stop = [text for text in _texts(stop) if text]
+    stop = [text for text in _texts([stop]) or _texts(stop) if text]
     if stop:
         found["stop"] = stop
-    form = _param(model.params, "response_format", "responseFormat")
-    if isinstance(form, dict):
-        found["response_format"] = form
     for field, value in found.items():
         if field not in shaped:
             shaped[field] = value
@@ -2814,59 +2827,57 @@ def _shape_response_format(shaped, compat):
     form = shaped.pop("response_format", None)
     kind = _get(form, "type")
     known = kind == "json_schema" and isinstance(form.get("json_schema"), dict)
-    if not known and kind not in ("json_object", "text"):
-        if not isinstance(form, dict) or not compat.get("supportsJsonSchemaResponseFormat"):
-            return
-        form = {"type": "json_schema",
-                "json_schema": {"name": "openclaw_response", "schema": form}}
-    shaped["response_format"] = form
+    if known or kind in ("json_object", "text"):
+        shaped["response_format"] = form
+    elif isinstance(form, dict) and compat.get("supportsJsonSchemaResponseFormat"):
+        schema = {"name": "openclaw_response", "schema": form}
+        shaped["response_format"] = {"type": "json_schema", "json_schema": schema}
 
 
 def _shape_messages(messages, model, note):
     compat = model.compat
-    names, shaped = {}, []
-    for message in messages:
-        message = _shape_message(dict(message), model, names, note)
+    names, shaped, previous = {}, [], None
+    for before in messages:
+        message = _shape_message(dict(before), model, names)
         role = message.get("role")
         if role == "assistant" and not message.get("content") and "tool_calls" not in message:
             note("messages", "an assistant message without content left out")
             continue
-        if (compat.get("requiresAssistantAfterToolResult") and role == "user"
-                and shaped and shaped[-1].get("role") == "tool"):
+        _note_differences(before, message, _MESSAGE_REASONS, "messages", note)
+        if compat.get("requiresAssistantAfterToolResult") and (previous, role) == ("tool", "user"):
             note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
-            shaped.append({"role": "assistant", "content": _BRIDGE})
+            shaped.append({"role": "assistant", "content": "I have processed the tool results."})
+        previous = role
+        if compat.get("strictMessageKeys"):
+            note("messages", "compat.strictMessageKeys: role and content only")
+            message = _picked(message, ("role", "content"))
         shaped.append(message)
-    if compat.get("strictMessageKeys"):
-        note("messages", "compat.strictMessageKeys: role and content only")
-        shaped = [_picked(message, ("role", "content")) for message in shaped]
-    if compat.get("requiresStringContent"):
-        note("messages", "compat.requiresStringContent: text parts joined")
-        shaped = [_with_joined_text(message) for message in shaped]
     return shaped
 
 
-def _shape_message(message, model, names, note):
+def _shape_message(message, model, names):
     """Return one message as vLLM takes it; `names` collects {tool call id: function name}."""
     compat = model.compat
     role, content = message.get("role"), message.get("content")
     if role == "developer" and not (compat.get("supportsDeveloperRole") and model.reasoning):
         message["role"] = "system"
-        note("messages", "role developer becomes system, which every template takes")
     if isinstance(content, list) and "image" not in model.input:
         message["content"] = _without_images(content)
-        if message["content"] != content:
-            note("messages", "images left out: the model's input has no image")
     if role == "assistant":
-        _shape_calls(message, compat, names, note)
-        _shape_reasoning(message, model, note)
+        _shape_calls(message, compat, names)
+        _shape_reasoning(message, model)
     name = names.get(_text_or_none(message.get("tool_call_id")))
     if role == "tool" and compat.get("requiresToolResultName") and name:
-        if message.setdefault("name", name) is name:
-            note("messages", "compat.requiresToolResultName: the tool's name added")
+        message.setdefault("name", name)
+    parts = message.get("content")
+    if compat.get("requiresStringContent") and isinstance(parts, list):
+        texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
+        if len(texts) == len(parts):
+            message["content"] = "\n".join(texts)
     return message
 
 
-def _shape_calls(message, compat, names, note):
+def _shape_calls(message, compat, names):
     """Make an assistant's tool calls fit to be sent; no calls are no field."""
     calls = message.pop("tool_calls", None)
     if not isinstance(calls, list) or not calls:
@@ -2874,58 +2885,53 @@ def _shape_calls(message, compat, names, note):
     message["tool_calls"] = []
     for call in calls:
         function = _get(call, "function")
-        if isinstance(function, dict):
-            if isinstance(call.get("id"), str):
-                names[call["id"]] = function.get("name")
-            if function.get("arguments") == "":
-                call = dict(call, function=dict(function, arguments="{}"))
-                note("messages", "empty tool-call arguments become {}: they must be JSON")
+        if isinstance(_get(call, "id"), str):
+            names[call["id"]] = _get(function, "name")
+        if _get(function, "arguments") == "":
+            call = dict(call, function=dict(function, arguments="{}"))
         message["tool_calls"].append(call)
     if message.setdefault("content") is None and compat.get("requiresAssistantAfterToolResult"):
         message["content"] = ""
 
 
-def _shape_reasoning(message, model, note):
+def _shape_reasoning(message, model):
     """Leave of an assistant's earlier reasoning what the model takes back."""
     compat = model.compat
     form = compat.get("thinkingFormat")
     needed = compat.get("requiresReasoningContentOnAssistantMessages")
     before = {name: message.pop(name) for name in _REASONING_FIELDS if name in message}
     texts = {name: text for name, text in before.items() if isinstance(text, str)}
-    details = before.get("reasoning_details")
     if compat.get("requiresThinkingAsText"):
-        _speak_reasoning(message, [text for text in texts.values() if text.strip()])
-        texts, details = {}, None
+        spoken = [_text_part(text) for text in texts.values() if text.strip()]
+        if spoken:
+            message["content"] = spoken[:1] + _parts(message.get("content"))
+        texts, before = {}, {}
     if needed and model.reasoning:
         texts.setdefault("reasoning_content", "")
-    kept = {}
     if form == "openrouter":
-        kept = {name: texts[name] for name in ("reasoning", "reasoning_content") if texts.get(name)}
-        if not kept and texts.get("reasoning_text"):
-            kept["reasoning"] = texts["reasoning_text"]
-        if isinstance(details, list):
-            kept["reasoning_details"] = details
+        texts = {name: text for name, text in texts.items() if text}
+        spare = _picked(texts, ("reasoning_text",)).values()
+        kept = _picked(texts, ("reasoning", "reasoning_content")) or dict(
+            zip(("reasoning",), spare))
+        message.update(kept)
+        if isinstance(before.get("reasoning_details"), list):
+            message["reasoning_details"] = before["reasoning_details"]
     elif (model.reasoning or needed or form in ("deepseek", "zai")
           or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
-        kept = _picked(texts, ("reasoning_content",))
-    message.update(kept)
-    if kept != before:
-        note("messages", "earlier reasoning: only what the model's template takes back")
-
-
-def _speak_reasoning(message, texts):
-    """Put the first of some texts of reasoning in front of an assistant's content."""
-    content = message.get("content")
-    if isinstance(content, str) and content:
-        content = [_text_part(content)]
-    if not isinstance(content, list):
-        content = []
-    if texts:
-        message["content"] = [_text_part(texts[0])] + content
+        message.update(_picked(texts, ("reasoning_content",)))
 
 
 def _text_part(text):
     return {"type": "text", "text": text}
+
+
+def _parts(content):
+    """Return the parts of a message's content; a text is one."""
+    if isinstance(content, str) and content:
+        return [_text_part(content)]
+    if isinstance(content, list):
+        return content
+    return []
 
 
 def _without_images(parts):
@@ -2933,67 +2939,47 @@ def _without_images(parts):
     kept = []
     for part in parts:
         if _get(part, "type") in _IMAGE_PARTS:
-            part = _text_part(_IMAGE_OMITTED)
+            part = _text_part("(image omitted: model does not support images)")
             if kept[-1:] == [part]:
                 continue
         kept.append(part)
     return kept
 
 
-def _with_joined_text(message):
-    """Join a message's text parts with newlines; parts of any other kind keep it as it is."""
-    parts = message.get("content")
-    if not isinstance(parts, list):
-        return message
-    texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
-    if len(texts) < len(parts):
-        return message
-    return dict(message, content="\n".join(texts))
-
-
 def _shape_tools(shaped, compat, note):
-    tools = shaped.pop("tools", None)
-    choice = shaped.pop("tool_choice", None)
+    tools, choice = shaped.pop("tools", None), shaped.pop("tool_choice", None)
     if compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
         return
-    kept = [_shape_tool(tool, compat, note) for tool in tools]
-    kept = [function for function in kept if function is not None]
-    if kept != sorted(kept, key=_tool_order):
-        kept.sort(key=_tool_order)
-        note("tools", "sorted by name")
-    choice = _shape_choice(choice, [function["name"] for function in kept])
-    if kept:
-        shaped["tools"] = [{"type": "function", "function": function} for function in kept]
+    functions = [_shape_function(_get(tool, "function"), compat, note) for tool in tools]
+    functions = sorted(filter(None, functions), key=_function_order)
+    choice = _shape_choice(choice, [function["name"] for function in functions])
+    if functions:
+        shaped["tools"] = [
+            {"type": "function", "function": function} for function in functions]
+    if functions or choice == "none":
         shaped["tool_choice"] = choice
 
 
-def _tool_order(function):
+def _function_order(function):
     """Return what sorts functions as JavaScript does: by UTF-16 units."""
     texts = (function["name"], function.get("description", ""))
     return [text.encode("utf-16-be", "surrogatepass") for text in texts]
 
 
-def _shape_tool(tool, compat, note):
+def _shape_function(function, compat, note):
     """Return the function of a tool as vLLM takes it, or None where OpenClaw leaves it out."""
-    function = _get(tool, "function")
-    name, parameters = _get(function, "name"), _get(function, "parameters")
+    name, parameters = _text_or_none(_get(function, "name")), _get(function, "parameters")
     if parameters is None:
         parameters = {}
-    if not isinstance(name, str) or not name:
-        note("tools", "a tool without a name left out")
+    if not name or not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+        note("tools", "a tool without a name, or whose parameters are not an object, left out")
         return None
-    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
-        note("tools", "%s left out: its parameters are not an object" % name)
-        return None
-    kept = {"name": name, "parameters": parameters}
+    kept = {"name": name, "parameters": _shape_schema(parameters, compat)}
     if isinstance(function.get("description"), str):
         kept["description"] = function["description"]
     if compat.get("supportsStrictMode"):
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
-    if kept != function:
-        note("tools", "%s: its name, description and parameters; strict: false, with "
-                      "compat.supportsStrictMode; no more" % name)
-    kept["parameters"] = _shape_schema(parameters, name, compat, note)
+    _note_differences(function, kept, _FUNCTION_REASONS, "tools", note)
     return kept
 
 
@@ -3008,7 +2994,9 @@ def _shape_choice(choice, names):
         kept = [_named_tool(tool) for tool in allowed if _get(tool, "function", "name") in names]
         if kept:
             return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
-        return _shape_choice("none" if mode == "auto" else "required", [])
+        if mode == "auto":
+            return "none"
+        choice, names = "required", []
     if choice == "required" and not names:
         raise UsageError("tool_choice requires a tool, and none of the tools can be sent")
     if _get(choice, "type") != "function" or not isinstance(wanted, str):
@@ -3024,26 +3012,17 @@ def _named_tool(tool):
 
 # Where a JSON schema holds schemas: maps from names to them; one of them, or a list.
 _SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
-_SCHEMA_PLACES = ("items", "prefixItems", "contains", "additionalProperties", "propertyNames",
-                  "anyOf", "oneOf", "allOf", "not", "if", "then", "else")
+_SCHEMA_PLACES = (
+    "items prefixItems contains additionalProperties propertyNames anyOf oneOf allOf "
+    "not if then else").split()
 _DEFINITIONS = ("$defs", "definitions", "components")
 _LABELS = ("title", "description", "default")
 
 
-def _shape_schema(schema, name, compat, note):
+def _shape_schema(schema, compat):
     """Return the parameters of a tool as OpenClaw sends them."""
     keywords = [word.strip() for word in compat.get("unsupportedToolSchemaKeywords") or []]
-    steps = (
-        ("references inlined", _without_references),
-        ("an object on top", _object_schema),
-        ("arrays state their items, unsupported keywords are left out",
-         lambda schema: _cleaned_schema(schema, keywords)),
-    )
-    for what, step in steps:
-        before, schema = schema, step(schema)
-        if schema != before:
-            note("tools", "the schema of %s: %s" % (name, what))
-    return schema
+    return _cleaned_schema(_object_schema(_without_references(schema)), keywords)
 
 
 def _map_schemas(schema, function):
@@ -3079,10 +3058,11 @@ def _without_references(document):
             return plain
         if reference in followed:
             return {}
+        if not reference.startswith("#/"):
+            return schema
         target = _pointed_at(document, reference)
         if target is None:
-            if reference.startswith("#/"):
-                unresolved.append(reference)
+            unresolved.append(reference)
             return schema
         target = inlined(target, followed + (reference,))
         if isinstance(target, dict):
@@ -3094,50 +3074,55 @@ def _without_references(document):
 
 def _pointed_at(document, reference):
     """Return what a #/… reference names in its document (RFC 6901), or None."""
-    segments = reference.split("/")
-    if segments.pop(0) != "#" or not segments:
-        return None
-    for segment in segments:
-        segment = segment.replace("~1", "/").replace("~0", "~")
+    for segment in reference.split("/")[1:]:
         if isinstance(document, list):
             document = {str(place): value for place, value in enumerate(document)}
-        document = _get(document, segment)
+        document = _get(document, segment.replace("~1", "/").replace("~0", "~"))
     return document
+
+
+def _variants(schema):
+    """Return the variants of a schema, those of anyOf first, or None."""
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            return schema[name]
+    return None
 
 
 def _object_schema(schema):
     """Return a schema that is an object on top: what servers take as a function's parameters."""
     if not isinstance(schema, dict):
         schema = {}
-    for name in ("anyOf", "oneOf"):
-        if isinstance(schema.get(name), list):
-            return _merged_variants(schema, schema[name])
-    properties = schema.get("properties")
-    known = isinstance(properties, dict)
-    likely = known or isinstance(schema.get("required"), list) or not schema
+    variants, properties = _variants(schema), schema.get("properties")
+    if variants is not None:
+        return _merged_variants(schema, variants)
+    likely = isinstance(schema.get("required"), list) or not schema
+    if isinstance(properties, dict):
+        likely = True
+    else:
+        properties = {}
     if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
         return schema
-    return dict(schema, type="object", properties=properties if known else {})
+    return dict(schema, type="object", properties=properties)
 
 
 def _merged_variants(schema, variants):
     """Return the one object that stands for all variants of a top-level anyOf or oneOf."""
     objects = [source for source in [schema] + variants
                if isinstance(_get(source, "properties"), dict)]
-    variants = [source for source in objects if source is not schema]
-    properties, counts = {}, collections.Counter()
+    properties = {}
     for source in objects:
         for name, value in source["properties"].items():
             properties[name] = _merged_property(properties.get(name), value)
-    for variant in variants:
-        counts.update(_texts(variant.get("required")))
-    required = _texts(schema.get("required"))
-    if not required:
-        required = [name for name in counts if counts[name] == len(variants)]
     merged = {name: schema[name] for name in ("title", "description")
               if isinstance(schema.get(name), str)}
-    merged.update(type="object", properties=properties)
-    merged["additionalProperties"] = schema.get("additionalProperties", True)
+    merged.update(
+        type="object", properties=properties,
+        additionalProperties=schema.get("additionalProperties", True))
+    lists = [_texts(source.get("required")) for source in objects if source is not schema]
+    counts = collections.Counter(sum(lists, []))
+    everywhere = [name for name in counts if counts[name] == len(lists)]
+    required = _texts(schema.get("required")) or everywhere
     if required:
         merged["required"] = required
     return merged
@@ -3147,17 +3132,15 @@ def _merged_property(first, second):
     """Return one property schema for two of a name: the first, or the values of both."""
     if first is None:
         return second
-    allowed = [_allowed_values(schema) for schema in (first, second)]
-    if allowed == [None, None]:
+    stated = [values for values in map(_allowed_values, (first, second)) if values is not None]
+    if not stated:
         return first
-    values = collections.OrderedDict()
-    for value in (allowed[0] or []) + (allowed[1] or []):
-        values.setdefault(json.dumps(value), value)
+    values = collections.OrderedDict((json.dumps(value), value) for value in sum(stated, []))
     merged = {"enum": list(values.values())}
     for schema in (second, first):
         if isinstance(schema, dict):
             merged.update(_picked(schema, _LABELS))
-    kinds = {_JS_TYPES.get(type(value), "object") for value in values.values()}
+    kinds = {_JS_TYPES.get(type(value), "object") for value in merged["enum"]}
     if len(kinds) == 1:
         merged["type"] = kinds.pop()
     return merged
@@ -3174,11 +3157,7 @@ def _allowed_values(schema):
         return schema["enum"]
     if "const" in schema:
         return [schema["const"]]
-    for name in ("anyOf", "oneOf"):
-        if isinstance(schema.get(name), list):
-            found = [_allowed_values(variant) or [] for variant in schema[name]]
-            return sum(found, []) or None
-    return None
+    return sum([_allowed_values(variant) or [] for variant in _variants(schema) or ()], []) or None
 
 
 def _cleaned_schema(schema, keywords):
@@ -3193,28 +3172,25 @@ def _cleaned_schema(schema, keywords):
 
 def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
-    kwargs = shaped.pop("chat_template_kwargs", None)
-    asked = _level(thinking)
-    wanted = asked or _level(shaped.pop("reasoning_effort", None)) or _level(model.thinking)
-    level = _available_level(model, wanted)
+    asked, effort, default = map(
+        _level, (thinking, shaped.pop("reasoning_effort", None), model.thinking))
+    level = _available_level(model, asked or effort or default)
     fields = _thinking_fields(model, level)
     for name in fields:
-        note(name, "thinking level %s" % level)
-    shaped.pop("reasoning_effort", None)
-    shaped.update(fields)
-    if isinstance(kwargs, dict):
-        shaped["chat_template_kwargs"] = dict(fields.get("chat_template_kwargs", {}), **kwargs)
-    if not asked:
-        return
+        note(name, "thinking level " + level)
     cannot = model.source == "declared" and not model.reasoning
-    if not fields and not (cannot and level in _OFF):
+    if asked and not fields and not (cannot and level in _OFF):
         warnings.append(
             "--thinking %s has no effect on %s: set reasoning: true and, in compat, thinkingFormat "
             "(\"qwen-chat-template\" where its template takes enable_thinking) or "
             "supportsReasoningEffort: true" % (thinking, model.key))
-    elif level != asked:
+    elif asked and level != asked:
         warnings.append("--thinking %s is not available on %s: %s is used"
                         % (thinking, model.key, level))
+    kwargs = shaped.pop("chat_template_kwargs", None)
+    if isinstance(kwargs, dict):
+        fields.setdefault("chat_template_kwargs", {}).update(kwargs)
+    shaped.update(fields)
 
 
 def _level(text):
@@ -3223,34 +3199,29 @@ def _level(text):
     return _LEVEL_NAMES.get(folded, folded) or None
 
 
-def _rank(level):
-    return _LADDER.index(level.lower()) if level.lower() in _LADDER else 0
-
-
 def _available_level(model, level):
     """Return a level, or the nearest that the model has: up the ladder first, then down.
 
     Without a level the default: off where that is usual, else medium or less.
     """
     form = model.compat.get("thinkingFormat") or ""
+    if level is None and (
+            not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
+        return "off"
+    if level not in [None] + _LADDER:
+        return level
     stated = dict.fromkeys(_LADDER[:5], True)
     stated.update((effort.lower(), True) for effort in _stated_efforts(model.compat) or ())
     if form not in ("qwen", "qwen-chat-template", "zai"):
         stated.update(_effort_map(model.compat))
     stated.update(model.thinking_level_map)
-    known = [name for name in _LADDER if stated.get(name) is not None]
-    if level is None:
-        if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
-            return "off"
-        candidates = _LADDER[3::-1]
-    elif level not in _LADDER:
-        return level
-    else:
-        lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
-        candidates = higher + lower
-        if level in ("xhigh", "max") and stated.get(level, level) is None:
-            candidates = lower + higher
-    return next((name for name in candidates if name in known), candidates[0])
+    place = _LADDER.index(level or "medium")
+    up, down = _LADDER[place:], _LADDER[place::-1]
+    candidates = up + down
+    if level is None or place > 4 and stated.get(level, level) is None:
+        candidates = down + up * (level is not None)
+    known = [name for name in candidates if stated.get(name) is not None]
+    return (known + candidates)[0]
 
 
 def _effort_map(compat):
@@ -3275,36 +3246,38 @@ def _thinking_fields(model, level):
     effort = _effort(model, level, mapped)
     switch = level not in _OFF
     on = (mapped or level).strip().lower() not in _OFF
-    plain, nested = {}, {}
+    plain, spoken, nested = {}, {}, {}
     if effort:
-        nested = {"reasoning": {"effort": effort}}
-    if effort and compat.get("supportsReasoningEffort"):
-        plain = {"reasoning_effort": effort}
+        nested["reasoning"] = {"effort": effort}
+        if compat.get("supportsReasoningEffort"):
+            plain["reasoning_effort"] = effort
+        if on:
+            spoken["reasoning_effort"] = effort
+    enabled = {"reasoning": {"enabled": on}}
     if _stated_efforts(compat) == []:
-        nested = {"reasoning": {"enabled": on}}
-    together = {"reasoning": {"enabled": on}}
-    if on:
-        together.update(plain)
-    template = {"enable_thinking": switch, "preserve_thinking": True}
+        nested = enabled
+    form = compat.get("thinkingFormat")
+    if re.search(_DEEPSEEK, model.id):
+        form = "deepseek-v4"
     formats = {
         "qwen": {"enable_thinking": switch},
-        "qwen-chat-template": {"chat_template_kwargs": template},
-        "together": together,
+        "qwen-chat-template": {
+            "chat_template_kwargs": {"enable_thinking": switch, "preserve_thinking": True}},
+        "together": dict(enabled, **_picked(plain, spoken)),
         "openrouter": nested,
+        "deepseek-v4": {"chat_template_kwargs": dict(spoken, thinking=on, enable_thinking=on)},
     }
     fields = {}
     if model.reasoning:
-        fields = formats.get(compat.get("thinkingFormat"), plain)
-    if model.reasoning and re.search(_DEEPSEEK, model.id):
-        kwargs = {"thinking": on, "enable_thinking": on}
-        if on and effort:
-            kwargs["reasoning_effort"] = effort
-        return {"chat_template_kwargs": kwargs}
+        fields = formats.get(form, plain)
     if not switch and re.search(_NEMOTRON, model.id):
-        kwargs = {"enable_thinking": False, "force_nonempty_content": True}
-        kwargs.update(fields.get("chat_template_kwargs", {}))
-        fields = dict(fields, chat_template_kwargs=kwargs)
+        kwargs = fields.setdefault("chat_template_kwargs", {})
+        kwargs.update(enable_thinking=False, force_nonempty_content=True)
     return fields
+
+
+def _rank(effort):
+    return _LADDER.index(effort.lower()) if effort.lower() in _LADDER else 0
 
 
 def _effort(model, level, mapped):
@@ -3313,17 +3286,15 @@ def _effort(model, level, mapped):
     efforts = _stated_efforts(model.compat)
     if efforts is None and re.match(_GPT, model.id):
         efforts = ["none", "low", "medium", "high", "xhigh"]
-    if efforts is None:
-        efforts = [intent]
-        if level == "off" and not mapped:
-            efforts = ["none"]
+    if efforts is None and (mapped or level != "off"):
+        return intent
+    if efforts is None or level == "off" and intent not in efforts and "none" in efforts:
+        return "none"
     if intent in efforts:
         return intent
-    if level == "off" and "none" in efforts:
-        return "none"
     if level in _OFF or intent.lower() in _OFF:
         return None
-    ranked = sorted((effort for effort in efforts if _rank(effort)), key=_rank)
+    ranked = sorted(filter(_rank, efforts), key=_rank)
     lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
     others = [effort for effort in efforts if effort.lower() not in _OFF]
     return (lower[::-1] + ranked + others + [None])[0]
@@ -3331,16 +3302,14 @@ def _effort(model, level, mapped):
 
 def _asked_tokens(shaped, layers):
     """Take the wanted number of tokens out of the body, else of the params: (number, field)."""
-    asked = [(shaped.pop(name, None), name) for name in _TOKEN_FIELDS]
-    for value, name in asked:
-        if _is_number(value) and value >= 1:
-            return int(value), name
+    asked = [(shaped.pop(name, None), name, 1) for name in _TOKEN_FIELDS]
     for layer in reversed(layers):
         for name in ("maxTokens",) + _TOKEN_FIELDS:
-            value = layer.get(name)
-            if _is_number(value) and value >= 0:
-                return int(value) or None, "params." + name
-    return None, None
+            asked.append((layer.get(name), "params." + name, 0))
+    for value, source, least in asked:
+        if _is_number(value) and value >= least:
+            return int(value), source
+    return 0, None
 
 
 def _apply_budget(shaped, model, prompt_tokens, note, warnings):
@@ -3356,13 +3325,11 @@ def _apply_budget(shaped, model, prompt_tokens, note, warnings):
     if window:
         left = window - used - 1
     shaped[field] = max(1, min(wanted, left))
-    for name in set(_TOKEN_FIELDS) - {field, source}:
-        note(name, "one field of tokens is sent")
-    if number is None:
+    if not number:
         note(field, "the model's maxTokens: %d" % limit)
     elif source != field:
-        note(field, "from %s" % source, "moved")
-    if number is not None and number > limit:
+        note(field, "from " + source, "moved")
+    if number > limit:
         note(field, "asked for %d, the model's maxTokens is %d" % (number, limit), "clamped")
     if left >= wanted:
         return False
@@ -3377,7 +3344,7 @@ def _apply_budget(shaped, model, prompt_tokens, note, warnings):
     return True
 
 
-def _apply_overrides(shaped, body, model, params, note):
+def _apply_overrides(shaped, model, params, note):
     """Lay over the body what params set whatever it says: kwargs, extra_body, parallel calls."""
     kwargs = _param([params], "chat_template_kwargs", "chatTemplateKwargs")
     extra = _param([params], "extra_body", "extraBody")
@@ -3388,7 +3355,7 @@ def _apply_overrides(shaped, body, model, params, note):
     if isinstance(extra, dict):
         over.update(extra)
     over.pop("store", None)
-    if isinstance(parallel, bool) and body.get("parallel_tool_calls") is None:
+    if isinstance(parallel, bool) and "parallel_tool_calls" not in shaped:
         over["parallel_tool_calls"] = parallel
     for name in over:
         note(name, "from params")
@@ -3399,44 +3366,26 @@ def _apply_overrides(shaped, body, model, params, note):
 
 def estimate_tokens(body):
     """Return OpenClaw's estimate of a shaped body's prompt: adjusted characters / 4 x 1.25."""
-    characters = 0
+    values = [body.get("tools"), body.get("response_format")]
     for message in body["messages"]:
+        values.append(message.get("tool_calls"))
         for field in ("content",) + _REASONING_FIELDS:
-            characters += _content_characters(message.get(field))
-        if message.get("tool_calls") is not None:
-            characters += _json_characters(message["tool_calls"])
-    for field in ("tools", "response_format"):
-        if body.get(field):
-            characters += _json_characters(body[field])
+            for part in _parts(message.get(field)):
+                text = _get(part, "text")
+                if _get(part, "type") in _IMAGE_PARTS:
+                    text = "i" * 8000
+                elif not isinstance(text, str):
+                    text = part
+                values.append(text)
+    characters = sum(_characters(value) for value in values if isinstance(value, (str, dict, list)))
     return int(math.ceil(characters / 4.0 * 1.25))
 
 
-def _content_characters(content):
-    if isinstance(content, str):
-        return _characters(content)
-    total = 0
-    for part in content if isinstance(content, list) else ():
-        if _get(part, "type") in _IMAGE_PARTS:
-            total += 8000
-        elif isinstance(_get(part, "text"), str):
-            total += _characters(part["text"])
-        elif isinstance(part, (dict, list)):
-            total += _json_characters(part)
-    return total
-
-
-def _json_characters(value):
-    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
-
-
-def _characters(text):
-    """Count characters as OpenClaw does: CJK as 4, others in UTF-16 units."""
-    if len(text) == len(text.encode("utf-8", "surrogatepass")):        # ASCII, nearly always
-        return len(text)
-    wide = len(re.findall(_WIDE, text))
-    units = len(text.encode("utf-16-le", "surrogatepass")) // 2
-    astral = len(re.findall("[\U00020000-\U0002fa1f]", text))
-    return units - wide - astral + 4 * wide
+def _characters(value):
+    """Count characters of a value's text as OpenClaw does: CJK as 4, others in UTF-16 units."""
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return len(re.sub(_WIDE, "wide", value).encode("utf-16-le", "surrogatepass")) // 2
 
 
 # ----------------------------------------------------------------------------
@@ -4941,26 +4890,32 @@ def in_parallel(function, calls):
     return [value for value, _ in outcomes]
 
 
-def find_model(provider, reference=None, timeout_s=None):
+def find_model(provider, reference=None, timeout_s=None, thinking=None):
     """Return the Model a reference means; a declared one without asking the server.
 
     `reference` is a key (vllm/<id>), an id or an alias; None means the default
-    model, else the first declared, else the first served. Raises as
-    `discover_models` does, and ServerError (model-not-served) for an unknown one.
+    model, else the first declared, else the first served. It has the switch that a level
+    of `thinking` needs (`thinking_model`). Raises as `discover_models` does, and
+    ServerError (model-not-served) for an unknown one.
     """
     if provider.api != "openai-completions":
         raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
                           % (provider.id, provider.api), cause="config-invalid")
     reference = reference or _own_primary(provider)
-    declared = declared_models(provider)
-    found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
-    if found is not None:
-        return found
-    models = merge_models(declared, discover_models(provider, timeout_s), provider)
-    found = match_model(models, reference, provider.id) if reference else models[0]
-    if found is not None:
-        return found
-    raise model_not_served(provider.base_url, reference, [model.id for model in models])
+
+    def match(models):
+        if reference:
+            return match_model(models, reference, provider.id)
+        return next(iter(models), None)
+
+    models = declared_models(provider)
+    found = match(models)
+    if found is None:
+        models = merge_models(models, discover_models(provider, timeout_s), provider)
+        found = match(models)
+    if found is None:
+        raise model_not_served(provider.base_url, reference, [model.id for model in models])
+    return thinking_model(provider, found, thinking, timeout_s)
 
 
 def bearer(credential):
@@ -5006,22 +4961,22 @@ def probe_thinking(provider, model_id, timeout_s=None):
 
     Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
     """
-    counts = []
-    for enabled in (True, False):
-        body = {"model": model_id, "messages": [{"role": "user", "content": "hi"}],
-                "chat_template_kwargs": {"enable_thinking": enabled}}
-        counts.append(_ask_tokenizer(provider, None, body, timeout_s))
-    if None in counts or counts[0] == counts[1]:
+    on, off = [
+        _ask_tokenizer(provider, None, {
+            "model": model_id, "messages": [{"role": "user", "content": "hi"}],
+            "chat_template_kwargs": {"enable_thinking": enabled}}, timeout_s)
+        for enabled in (True, False)]
+    if None in (on, off) or on == off:
         return None
     return ({"thinkingFormat": "qwen-chat-template"},
-            "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
+            "probed: enable_thinking changes the prompt from %d to %d tokens" % (off, on))
 
 
 def _ask_tokenizer(provider, model, body, timeout_s):
     """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
     limit_s = min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S)
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
-    url = server_root(model.base_url if model else provider.base_url) + "/tokenize"
+    url = server_root((model or provider).base_url) + "/tokenize"
     reply = fetch("POST", url, request_headers(provider, model), encode_body(body), route,
                   MODEL_LIST_LIMIT)
     try:
@@ -5037,8 +4992,7 @@ def count_prompt_tokens(provider, model, body, timeout_s=None):
     One POST /tokenize with the messages, tools and template arguments as they will be sent. A
     prompt with more than texts is not asked about: an image counts only once it is read.
     """
-    contents = [message.get("content") for message in body["messages"]]
-    parts = [part for content in contents if isinstance(content, list) for part in content]
+    parts = [part for message in body["messages"] for part in _parts(message.get("content"))]
     if provider.refusal is not None or any(_get(part, "type") != "text" for part in parts):
         return None
     asked = _picked(body, ("model", "messages", "tools", "chat_template_kwargs"))
@@ -5057,8 +5011,10 @@ def thinking_model(provider, model, thinking, timeout_s=None):
     if thinking is None or model.source != "discovered":
         return model
     names = [model.id, (model.root or "").split("/")[-1]]
-    known = [thinking_evidence(name) for name in names]
-    compat = next((evidence[0] for evidence in known if evidence), None)
+    evidence = list(filter(None, map(thinking_evidence, names)))
+    compat = None
+    if evidence:
+        compat = evidence[0][0]
     if any(re.search(family, name) for family in (_NEMOTRON, _DEEPSEEK) for name in names):
         compat = {}
     if compat is None:
@@ -5071,10 +5027,8 @@ def thinking_model(provider, model, thinking, timeout_s=None):
 def prepare_request(provider, model, body, thinking=None, timeout_s=None):
     """Return a body Shaped for sending, its budget counted where the estimate would cut it.
 
-    Raises as `shape_request` does, and ServerError or KeyRefused while it looks for the
-    thinking switch of a model that nobody declared.
+    Raises as `shape_request` does.
     """
-    model = thinking_model(provider, model, thinking, timeout_s)
     shaped = shape_request(body, model, thinking)
     count = None
     if shaped.clamped:
@@ -5093,7 +5047,7 @@ def stream_chat(provider, body, thinking=None, timeout_s=None):
     read, ServerError when the answer breaks off: what came before has been yielded.
     """
     reference = _text_or_none(_get(body, "model"))
-    model = find_model(provider, reference, timeout_s)
+    model = find_model(provider, reference, timeout_s, thinking)
     shaped = prepare_request(provider, model, body, thinking, timeout_s)
     return send_chat(provider, model, shaped.body, timeout_s)
 
@@ -6351,6 +6305,8 @@ def _probe(case, model):
     """Return what one tiny completion, and one with a tool, show of a model."""
     found = []
     try:
+        model = thinking_model(
+            case.provider, model, case.thinking, case.patience(DISCOVERY_TIMEOUT_S))
         found += _probe_stream(case, model)
         if model.compat.get("supportsTools") is not False:
             found.append(_probe_tools(case, model))
@@ -8111,7 +8067,7 @@ def _cmd_chat(options, env, console):
     if not interactive and not prompt.strip():
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
-    model = find_model(provider, options.model, options.timeout)
+    model = find_model(provider, options.model, options.timeout, options.thinking)
     if model.base_url != provider.base_url:
         say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
     if options.image and "image" not in model.input:
@@ -8303,7 +8259,8 @@ def _converse(options, provider, model, fields, messages, console):
             console.err("begun anew without a system message")
         elif command == "/model":
             try:
-                model = find_model(provider, argument or None, options.timeout)
+                model = find_model(
+                    provider, argument or None, options.timeout, options.thinking)
                 console.err("now %s" % model.key)
             except Error as error:
                 console.report(error)
@@ -8493,8 +8450,7 @@ def _cmd_request(options, env, console):
     reference = options.model or _get(body, "model")
     if reference is not None and not isinstance(reference, str):
         raise UsageError("the body's model is not a text", "give the id of a model")
-    model = find_model(provider, reference, options.timeout)
-    model = thinking_model(provider, model, options.thinking, options.timeout)
+    model = find_model(provider, reference, options.timeout, options.thinking)
     shaped = shape_request(body, model, options.thinking)
     data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
@@ -8508,8 +8464,7 @@ def _cmd_request(options, env, console):
     headers = curl_headers(provider, model)
     for header in headers:
         if env.get(header.variable) != header.value:
-            console.err("set %s in this shell before you run it: it stands for %s"
-                        % (header.variable, header.source))
+            console.err("set %s in this shell before you run it: it stands for %s" % header[2::2])
     console.out_exact(curl_command(model.base_url, headers, data, provider.ca_file))
     return 0
 
@@ -8521,9 +8476,10 @@ _ONE_ARGUMENT = 100000               # bytes; Linux takes 128 KiB
 def curl_headers(provider, model):
     """Return the CurlHeaders of a completion: each value is left to a variable of the shell."""
     key = provider.request_key
+    own = bearer(key)
     headers = []
     for name, value in request_headers(provider, model).items():
-        if key is not None and (name, value) == ("Authorization", "Bearer " + key.key):
+        if own.get(name) == value:
             header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, "the key of " + key.source)
         else:
             variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
