@@ -2656,7 +2656,7 @@ _REASONS.update({
 })
 # Why a field of a message, or of a tool's function, is not what it was; "" stands for others.
 _MESSAGE_REASONS = {
-    "role": "role developer becomes system, which every template takes",
+    "role": "role: system, or developer with compat.supportsDeveloperRole",
     "content": "images left out where the model's input has no image; reasoning as text, or one "
                "text, where compat asks for it",
     "tool_calls": "empty tool-call arguments become {}: they must be JSON",
@@ -2681,8 +2681,10 @@ _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
 # Families whose own reasoning has to come back to them, by the last segment of the id.
-_REPLAYED = (r"(?i)deepseek-v4-(flash|pro)|kimi-for-coding|mimo-v2.*|"
-             r"kimi-(k2\.[56]|k2\.7-code|k3|k2-thinking)(-turbo|-highspeed)?")
+_REPLAYED = (
+    r"(?i)(.*:)?(deepseek-v4-(flash|pro)|mimo-v2(-pro|-omni|\.5(-pro)?|\.6-(flash|pro(-ultraspeed)?))"
+    r"|kimi-(for-coding|k2\.[56]|k2\.7-code(-highspeed)?|k3|k2-thinking(-turbo)?))"
+    r"(-free|-paid|-trial)?(:.*)?")
 _NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
 _DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
 _GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
@@ -2860,8 +2862,10 @@ def _shape_message(message, model, names):
     """Return one message as vLLM takes it; `names` collects {tool call id: function name}."""
     compat = model.compat
     role, content = message.get("role"), message.get("content")
-    if role == "developer" and not (compat.get("supportsDeveloperRole") and model.reasoning):
+    if role in ("system", "developer"):
         message["role"] = "system"
+        if compat.get("supportsDeveloperRole") and model.reasoning:
+            message["role"] = "developer"
     if isinstance(content, list) and "image" not in model.input:
         message["content"] = _without_images(content)
     if role == "assistant":
@@ -3200,10 +3204,10 @@ def _cleaned_schema(schema, keywords):
 def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
     asked, effort, default = map(
-        _level,
-        (thinking, shaped.pop("reasoning_effort", None), model.thinking))
-    level = _available_level(model, asked or effort or default)
-    fields = _thinking_fields(model, level)
+        _level, (thinking, shaped.pop("reasoning_effort", None), model.thinking))
+    wanted = asked or effort or default
+    level = _available_level(model, wanted)
+    fields = _thinking_fields(model, level, (wanted or level) not in _OFF)
     for name in fields:
         note(name, "thinking level " + level)
     cannot = model.source == "declared" and not model.reasoning
@@ -3240,9 +3244,10 @@ def _available_level(model, level):
     if level not in [None] + _LADDER:
         return level
     stated = dict.fromkeys(_LADDER[:5], True)
-    stated.update((effort.lower(), True) for effort in _stated_efforts(model.compat) or ())
+    stated.update((effort, True) for effort in _stated_efforts(model) or ())
     if form not in ("qwen", "qwen-chat-template", "zai"):
-        stated.update(_effort_map(model.compat))
+        stated.update(
+            (name, True) for name, effort in _effort_map(model.compat).items() if effort.strip())
     stated.update(model.thinking_level_map)
     place = _LADDER.index(level or "medium")
     up, down = _LADDER[place:], _LADDER[place::-1]
@@ -3260,22 +3265,21 @@ def _effort_map(compat):
     return {level.strip().lower(): effort for level, effort in stated.items()}
 
 
-def _stated_efforts(compat):
-    """Return the efforts that a server takes, as compat states them, or None."""
-    stated = compat.get("supportedReasoningEfforts")
-    if compat.get("supportsReasoningEffort") is False:
+def _stated_efforts(model):
+    """Return the efforts that a model's server takes, as far as OpenClaw knows, or None."""
+    stated = model.compat.get("supportedReasoningEfforts")
+    if model.compat.get("supportsReasoningEffort") is False:
         return []
-    if stated is None:
-        return None
-    return [effort.strip() for effort in stated if effort.strip()]
+    if stated is None and re.match(_GPT, model.id):
+        return ["none", "low", "medium", "high", "xhigh"]
+    return stated and [effort.strip() for effort in stated if effort.strip()]
 
 
-def _thinking_fields(model, level):
+def _thinking_fields(model, level, switch):
     """Return the body fields that carry out a level: a table of formats, and two families."""
     compat = model.compat
     mapped = _effort_map(compat).get(level) or model.thinking_level_map.get(level)
     effort = _effort(model, level, mapped)
-    switch = level not in _OFF
     on = (mapped or level).strip().lower() not in _OFF
     plain, spoken, nested = {}, {}, {}
     if effort:
@@ -3285,7 +3289,7 @@ def _thinking_fields(model, level):
         if on:
             spoken["reasoning_effort"] = effort
     enabled = {"reasoning": {"enabled": on}}
-    if _stated_efforts(compat) == []:
+    if _stated_efforts(model) == []:
         nested = enabled
     form = compat.get("thinkingFormat")
     if re.search(_DEEPSEEK, model.id):
@@ -3310,27 +3314,27 @@ def _thinking_fields(model, level):
 
 
 def _rank(effort):
-    return _LADDER.index(effort.lower()) if effort.lower() in _LADDER else 0
+    return _LADDER.index(effort) if effort in _LADDER else 0
 
 
 def _effort(model, level, mapped):
     """Return the reasoning effort for a level that the model's server takes, or None."""
     intent = (mapped or level).strip()
-    efforts = _stated_efforts(model.compat)
-    if efforts is None and re.match(_GPT, model.id):
-        efforts = ["none", "low", "medium", "high", "xhigh"]
+    efforts = _stated_efforts(model)
     if efforts is None and level == "off" and not mapped:
         return "none"
     if efforts is None or intent in efforts:
         return intent
     if level == "off" and "none" in efforts:
         return "none"
-    if level in _OFF or intent.lower() in _OFF:
+    if level in _OFF or intent in _OFF:
         return None
-    ranked = sorted(filter(_rank, efforts), key=_rank)
-    lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
-    others = [effort for effort in efforts if effort.lower() not in _OFF]
-    return (lower[::-1] + ranked + others + [None])[0]
+    found = [effort for effort in efforts if effort.lower() not in _OFF]
+    if _rank(intent):
+        ranked = sorted(filter(_rank, efforts), key=_rank)
+        lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
+        found = lower[::-1] + ranked + found
+    return (found + [None])[0]
 
 
 def _asked_tokens(shaped, layers):

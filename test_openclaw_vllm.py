@@ -2052,6 +2052,7 @@ class Requests(Case):
             ([developer], {"supportsDeveloperRole": True}, [system]),
             ([developer], {"reasoning": True}, [system]),
             ([developer], {"supportsDeveloperRole": True, "reasoning": True}, [developer]),
+            ([system], {"supportsDeveloperRole": True, "reasoning": True}, [developer]),
             ([dict(USER, content=[text, image, image, text])], {},
              [dict(USER, content=[text, omitted, text])]),
             ([dict(USER, content=[image, text, image])], {},
@@ -2132,11 +2133,13 @@ class Requests(Case):
             (every, {}, {"id": model_id}, {"reasoning_content": "c"})
             for model_id in ("x/y/DeepSeek-V4-Pro", "deepseek-v4-flash", "moonshotai/Kimi-K2.5",
                              "kimi-k2.7-code-highspeed", "kimi-k2-thinking-turbo", "kimi-k3",
-                             "kimi-for-coding", "MiMo-V2.5-anything")
+                             "kimi-for-coding", "MiMo-V2.5-Pro", "mimo-v2.6-flash",
+                             "kimi-k3:cloud", "x/local:kimi-k3", "kimi-k2.5-free")
         ] + [
             (every, {}, {"id": model_id}, {})
             for model_id in ("deepseek-v4-flash/x", "kimi-k2", "kimi-k2.7", "xkimi-k3", "kimi-k3-x",
-                             "deepseek-v3", "kimi-for-coding-2")
+                             "deepseek-v3", "kimi-for-coding-2", "kimi-k2.6-turbo",
+                             "mimo-v2-flash")
         ], check)
 
     def test_tools(self):
@@ -2369,6 +2372,10 @@ class Requests(Case):
                 shaped = added(HI, level, id=model_id, reasoning=reasoning, compat=compat)
                 del shaped["model"]
                 self.assertEqual(shaped, expected)
+        for form in ("qwen-chat-template", None):
+            shaped = shape(HI, "off", id="nemotron-3", reasoning=True,
+                           compat={"thinkingFormat": form}, thinking_level_map={"off": None})
+            self.assertIs(shaped["chat_template_kwargs"]["enable_thinking"], False)
         shaped = shape(dict(HI, chat_template_kwargs={"enable_thinking": True}), id="nemotron-3")
         self.assertEqual(shaped["chat_template_kwargs"], dict(nemotron, enable_thinking=True))
 
@@ -2385,7 +2392,9 @@ class Requests(Case):
                 ("medium", [" low ", "high", " "], {}, {}, "low"),
                 ("minimal", ["high", "low"], {}, {}, "low"),
                 ("minimal", ["LOW", "High"], {}, {}, "LOW"),
-                ("high", ["LOW", "High"], {}, {}, "High"),
+                ("high", ["LOW", "High"], {}, {}, "LOW"),
+                ("low", ["high", "low"], {"low": "default"}, {}, "high"),
+                ("low", ["high", "max"], {"low": "OFF"}, {}, "high"),
                 ("xhigh", ["low", "high"], {}, {}, "high"),
                 ("medium", ["on", "off"], {}, {}, "on"),
                 ("medium", ["none"], {}, {}, None),
@@ -2405,6 +2414,8 @@ class Requests(Case):
                                    ("openai/gpt-5.6", "minimal")):
             shaped = shape(HI, "minimal", compat=compat, reasoning=True, id=model_id)
             self.assertEqual(shaped["reasoning_effort"], expected, model_id)
+        shaped = shape(HI, "max", compat=compat, reasoning=True, id="gpt-5.6")
+        self.assertEqual(shaped["reasoning_effort"], "xhigh")
 
     def test_levels_that_a_model_does_not_have(self):
         known = {"supportedReasoningEfforts": ["low", "max"]}
@@ -2414,6 +2425,7 @@ class Requests(Case):
                 ("high", {"high": None}, {}, "medium"),
                 ("high", {"high": None, "xhigh": "x"}, {}, "x"),
                 ("xhigh", {}, {"reasoningEffortMap": {"XHigh": "y"}}, "y"),
+                ("xhigh", {}, {"reasoningEffortMap": {"xhigh": " "}}, "high"),
                 ("xhigh", {}, {"reasoningEffortMap": {"xhigh": "y"}, "thinkingFormat": "zai"},
                  "high"),
                 ("xhigh", {"max": "m"}, {}, "m"),
