@@ -151,7 +151,7 @@ CAUSES = {
         1, "{path} is {reference}: OpenClaw asks another provider for it, though it is served here",
         "write {right}"),
     "private-network": Cause(
-        1, "{path} is false, so OpenClaw refuses to connect to {url}, a private address",
+        1, "{path} is false, so OpenClaw refuses to connect to {url}: it is not a public address",
         "remove it, or set it to true"),
     "key-in-shell-only": Cause(
         0, "{variable} is set in this shell only: a gateway that runs as a service does not see it",
@@ -431,7 +431,7 @@ where the value of an unknown or legacy key belongs, where nothing stands yet.
 Issue.__new__.__defaults__ = (None,) * 5
 Fault = collections.namedtuple("Fault", "path problem severe cause successor")
 Fault.__doc__ = "An Issue before its place is known; OpenClaw refuses a severe one, and so do we."
-Fault.__new__.__defaults__ = (None,)
+Fault.__new__.__defaults__ = (True, "config-invalid", None)
 Settings = collections.namedtuple(
     "Settings", "path exists config variables layers unset_variables state_dir sources issues "
                 "warnings")
@@ -552,8 +552,18 @@ _JSON5_WORDS = {
 _VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
 _EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
              "',' or '}'", "the end of the text")
+_OPENING = {"{": (dict, _KEY), "[": (list, _ITEM)}
 _AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
 _CLOSING = ("", "]", "}", "", "]", "}", "")          # by what is expected
+# Words for what was found, by how it begins.
+_JSON5_FOUND = (
+    (r"\Z", "the end of the text"),
+    (r"/\*", "a comment that does not end"),
+    (r"[\"'].", "a string"),
+    (r"[\"']", "a string that does not end"),
+    (r"[-+.0-9].", "a number"),
+    ("..", "a word without quotes"),
+)
 
 
 def trimmed(text):
@@ -609,15 +619,11 @@ def json5_tree(text):
         if expected in (_VALUE, _ITEM) and kind != "mark":
             value = _json5_scalar(text, kind, token, start, expected)
             expected = _json5_attach(frames, Node(start, end, value, None))
-        elif expected in (_VALUE, _ITEM) and token in "{[":
+        elif expected in (_VALUE, _ITEM) and token in _OPENING:
             if len(frames) > JSON_DEPTH:
                 raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
-            if token == "{":
-                frames.append([start, {}, [], None])
-                expected = _KEY
-            else:
-                frames.append([start, [], [], None])
-                expected = _ITEM
+            container, expected = _OPENING[token]
+            frames.append([start, container(), [], None])
         elif expected == _KEY and kind in ("string", "word"):
             read = _json5_string if kind == "string" else _json5_identifier
             frames[-1][3] = (read(text, token, start), start, end)
@@ -634,6 +640,13 @@ def json5_tree(text):
     if expected != _END:
         raise _json5_unexpected(text, len(text), len(text), expected)
     return frames[0][2][0]
+
+
+def json5_children(node):
+    """Return [(start of the member, Node of its value)] of a Node."""
+    if isinstance(node.value, dict):
+        return [(start, child) for _, start, _, child in node.items]
+    return [(child.start, child) for child in node.items or ()]
 
 
 def _json5_attach(frames, node):
@@ -664,20 +677,11 @@ def _json5_tokens(text):
 
 def _json5_unexpected(text, start, end, expected=None):
     """Return the error for what stands at a place; it names no word, which may be a key."""
-    found = repr(text[start:end])
-    if start >= len(text):
-        found = "the end of the text"
-    elif text.startswith("/*", start):
-        found = "a comment that does not end"
-    elif text[start] in "\"'" and end - start == 1:
-        found = "a string that does not end"
-    elif text[start] in "\"'":
-        found = "a string"
-    elif end - start > 1 and text[start] in "+-.0123456789":
-        found = "a number"
-    elif end - start > 1:
-        found = "a word without quotes"
-    problem = "found " + found
+    token = text[start:end]
+    if text.startswith("/*", start):
+        token = "/*"
+    found = [words for pattern, words in _JSON5_FOUND if re.match(pattern, token)]
+    problem = "found " + (found + [repr(token)])[0]
     if expected is not None:
         problem = "expected %s, %s" % (_EXPECTED[expected], problem)
     return Json5Error(problem, text, start)
@@ -693,10 +697,10 @@ def _json5_scalar(text, kind, token, start, expected):
     digits = token.lstrip("+-")
     if digits in _JSON5_WORDS:
         value = _JSON5_WORDS[digits]
-    elif digits[:2] not in ("0x", "0X"):
+    elif digits.isdigit():
+        value = json_number(digits)
+    elif digits[1] not in "xX":
         value = float(digits)
-        if digits.isdigit():
-            value = json_number(digits)
     elif len(digits) <= 250:
         value = int(digits, 16)
     else:
@@ -727,13 +731,7 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
-    if token.isidentifier():
-        return token
-
-    def unescape(match):
-        return chr(int(match.group(1), 16))
-
-    name = re.sub(r"\\u([0-9a-fA-F]{4})", unescape, token)
+    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
     plain = re.sub("[$\u200c\u200d]", "_", name)
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
         raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
@@ -774,7 +772,8 @@ def issue_error(issues):
         problem = "%s: %s" % (dotted(first.path), problem)
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
-    return error_for("config-invalid", where=issue_place(first), problem=problem, issues=issues)
+    return error_for("config-invalid", where=issue_place(first),
+                     problem=problem, issues=issues)
 
 
 def issue_place(issue):
@@ -814,13 +813,16 @@ def read_settings(config_path=None, env=None):
     variables = _merged_variables(layers)
     missing = {}
     config = _substitute(config, variables, (), missing)
-    faults = [Fault(place, "the variable %s is not set; what uses it will not work" % name, False,
+    faults = [
+        Fault(place, "the variable %s is not set; what uses it will not work"
+              % name, False,
                     "config-missing-variable")
               for place, name in itertools.islice(missing.items(), MAX_ISSUES)]
     faults += schema_faults(config)
     for fault, issue in zip(faults, _located(faults, path, sources)):
         (issues if fault.severe else warnings).append(issue)
-    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources,
+    return Settings(path, bool(sources), config, variables, layers, missing,
+                    state_dir, sources,
                     issues, warnings)
 
 
@@ -853,10 +855,8 @@ def _expand_home(path, env):
 def _exists(path):
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError):                    # reading it says what is wrong
-        pass
+    except (OSError, ValueError) as error:           # of others, reading it says what is wrong
+        return not isinstance(error, (FileNotFoundError, NotADirectoryError))
     return True
 
 
@@ -874,30 +874,42 @@ def read_text(path, limit):
             raise _file_error(path, "is not a regular file")
         with open(path, "rb") as source:
             data = source.read(limit + 1)
-    except OSError as error:
-        raise _file_error(path, "cannot be read: %s" % (error.strerror or error))
-    except ValueError as error:                      # a NUL in the path
-        raise _file_error(repr(path), str(error))
-    if len(data) > limit:
-        raise _file_error(path, "larger than %d bytes" % limit)
-    try:
+        if len(data) > limit:
+            raise _file_error(path, "larger than %d bytes" % limit)
         return _decode_utf8(data)
+    except OSError as error:
+        raise _file_error(path,
+                          "cannot be read: %s" % (error.strerror or error))
     except Json5Error as error:
         raise _file_error(path, error.problem, error.line, error.column)
+    except ValueError as error:                      # a NUL in the path
+        raise _file_error(repr(path), str(error))
 
 
 def _load_config(path, env, sources):
     """Return the config object with its $includes merged in; fills `sources` with the texts."""
+    config = _loader(path, env, sources).load(path, CONFIG_LIMIT, ())
+    if not isinstance(config, dict):
+        raise _file_error(path,
+                          "expected an object at the top, found "
+                          + _json_type(config), 1, 1)
+    if is_deep(config, CONFIG_DEPTH):
+        raise _file_error(path, "nested too deep")
+    return config
+
+
+def include_files(value, path, env):
+    """Return a value of the config file with its $includes merged in. Raises ConfigError."""
+    return _loader(path, env, {}).include(value, path, (os.path.normpath(path),))
+
+
+def _loader(path, env, sources):
+    """Return a _Loader for a config file, which may include what is beside or below it."""
     roots = [os.path.dirname(os.path.abspath(path))]
     for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
         if env_setting(root):
             roots.append(_expand_home(root, env))
-    config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
-    if not isinstance(config, dict):
-        raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
-    if is_nested(config, CONFIG_DEPTH):
-        raise _file_error(path, "nested too deep")
-    return config
+    return _Loader(roots, sources, [CONFIG_LIMIT])
 
 
 class _Loader(collections.namedtuple("_Loader", "roots sources left")):
@@ -928,41 +940,37 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
         if "$include" not in value:
             return rest
         merged = {}
-        for name in _include_names(value):
-            merged = deep_merge(merged, self.included(name, path, chain))
-        if isinstance(merged, dict):
-            return deep_merge(merged, rest)
-        if rest:
-            raise _include_error(path, "keys beside $include need an object in the included file")
-        return merged
+        try:
+            for name in _include_names(value):
+                merged = deep_merge(merged, self.included(name, path, chain))
+            if rest and not isinstance(merged, dict):
+                raise ValueError("keys beside $include need an object in the included file")
+        except ValueError as error:                  # a NUL in the path, too
+            raise _file_error(path, "$include: %s" % error)
+        return deep_merge(merged, rest) if rest else merged
 
     def included(self, name, path, chain):
-        """Return the value of one included file. Raises ConfigError."""
+        """Return the value of one included file. Raises ConfigError, ValueError."""
         if not isinstance(name, str):
-            found = _json_type(name)
-            raise _include_error(path, "expected a path or a list of paths, found " + found)
+            raise ValueError("expected a path or a list of paths, found "
+                             + _json_type(name))
         target = include_target(name, path)
-        try:
-            real = os.path.realpath(target)
-            inside = any(_inside(target, root) and _inside(real, os.path.realpath(root))
-                         for root in self.roots)
-        except ValueError as error:                  # a NUL in the path
-            raise _include_error(path, str(error))
-        if not inside:
-            raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
-                                 % (name, self.roots[0]))
+        real = os.path.realpath(target)
+        if not any(_inside(target, root) and _inside(real, os.path.realpath(root))
+                   for root in self.roots):
+            raise ValueError("%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
+                             % (name, self.roots[0]))
         if target in chain:
-            raise _include_error(path, "the files include each other: %s"
-                                 % " -> ".join(chain + (target,)))
+            raise ValueError("the files include each other: "
+                             + " -> ".join(chain + (target,)))
         if len(chain) > INCLUDE_DEPTH:
-            raise _include_error(path, "more than %d levels of includes at %s"
-                                 % (INCLUDE_DEPTH, name))
+            raise ValueError("more than %d levels of includes at %s"
+                             % (INCLUDE_DEPTH, name))
         value = self.load(target, INCLUDE_LIMIT, chain)
         # Opening a file costs time, however small it is.
         self.left[0] -= len(self.sources[target]) + 1024
         if self.left[0] < 0:
-            raise _include_error(path, "the included files are larger than %d bytes together"
-                                 % CONFIG_LIMIT)
+            raise ValueError("the included files are larger than %d bytes together" % CONFIG_LIMIT)
         return value
 
 
@@ -977,14 +985,25 @@ def include_target(name, path):
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
 
 
+def include_targets(value, path):
+    """Return the paths that a value of the file `path` includes itself."""
+    names = _include_names(value) if isinstance(value, dict) else []
+    return [include_target(name, path) for name in names if isinstance(name, str)]
+
+
+def included_has(path, key, sources):
+    """Tell whether an included file has a key, as far as the texts in `sources` show."""
+    value = json5_loads(sources.get(path, "null"))
+    if not isinstance(value, dict) or key.lower() in map(str.lower, value):
+        return True
+    return any(included_has(target, key, sources) for target in include_targets(value, path))
+
+
 def _inside(path, root):
-    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
+    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep)
+                  + os.sep
                   for place in (path, root))
     return path.startswith(root)
-
-
-def _include_error(path, problem):
-    return _file_error(path, "$include: " + problem)
 
 
 def deep_merge(base, over):
@@ -1034,11 +1053,13 @@ def _environment_layers(env, state_dir, config):
         except ConfigError:
             found = {}                               # OpenClaw continues without it
         # A name that the process sets blank hides the one of the same name here.
-        layers.append((path, {name: found[name] for name in found if env.get(name, "-").strip()}))
+        layers.append((path, {name: found[name]
+                              for name in found if env.get(name, "-").strip()}))
     declared = _get(config, "env", "vars")
     if isinstance(declared, dict):
         known = _merged_variables(layers)
-        texts = {name: value for name, value in declared.items() if isinstance(value, str)}
+        texts = {name: value
+                 for name, value in declared.items() if isinstance(value, str)}
         layers.append(("env.vars of the config", _substitute(texts, known)))
     return layers
 
@@ -1046,7 +1067,8 @@ def _environment_layers(env, state_dir, config):
 def _merged_variables(layers):
     merged = {}
     for _, layer in reversed(layers):
-        merged.update((name, value) for name, value in layer.items() if value.strip())
+        merged.update((name, value)
+                      for name, value in layer.items() if value.strip())
     return merged
 
 
@@ -1084,18 +1106,9 @@ def _substitute(value, variables, path=(), missing=None):
     return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
 
 
-def is_nested(value, levels):
-    """Tell whether a JSON value is nested more than some levels deep."""
-    layer = [value]
-    for _ in range(levels):
-        inner = []
-        for item in layer:
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
-        layer = inner
-    return any(isinstance(item, (dict, list)) for item in layer)
+def unsubstituted(text):
+    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
+    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
 
 
 def _json_type(value):
@@ -1117,11 +1130,11 @@ _JSON_TYPES = {
 def _located(faults, file, sources):
     """Return the Issues of some Faults: where each stands, or the nearest key above it."""
     trees = {}
-    try:
-        for name in sources if faults else ():
-            trees[name] = json5_tree(sources[name])
-    except Json5Error:                               # plain JSON may be nested deeper than JSON5
-        trees = {}
+    if faults:
+        try:
+            trees = {name: json5_tree(text) for name, text in sources.items()}
+        except Json5Error:                           # plain JSON may be nested deeper than JSON5
+            pass
     issues = []
     for path, problem, _, cause, successor in faults:
         found, line, column = file, None, None
@@ -1136,7 +1149,7 @@ def _locate(trees, file, node, path):
     """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
     if not path or not node.items:
         return file, node.start
-    included = []
+    included = ()
     if isinstance(node.value, dict):
         inside = [item for name, _, _, item in node.items if name == path[0]]
         included = _include_names(node.value)
@@ -1157,10 +1170,13 @@ def _text_or_empty(value):
     return value if isinstance(value, str) else ""
 
 
-def _get(value, *keys):
-    """Return a nested value of an object, or None where the path ends early."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
+def _get(value, *path):
+    """Return the value at a key path, or None where the path ends early."""
+    try:
+        for key in path:
+            value = value[key]
+    except (LookupError, TypeError):
+        return None
     return value
 
 
@@ -1171,7 +1187,20 @@ def _get(value, *keys):
 
 def _lines_by_name(text):
     """Return {first word: the rest} of a text's lines."""
-    return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
+    return dict(line.partition(" ")[::2]
+                for line in text.strip().split("\n"))
+
+
+def _parse_key(text):
+    key, _, rule = text.partition("=")
+    name = key.rstrip("~!")
+    return name, (key[len(name):], rule)
+
+
+def _shapes_of(text):
+    """Return {shape: {key: (mark, rule)}} of some lines; a mark is "!", "~", "~!" or ""."""
+    return {shape: dict(map(_parse_key, keys.split()))
+            for shape, keys in _lines_by_name(text).items()}
 
 
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
@@ -1179,7 +1208,7 @@ def _lines_by_name(text):
 # of any other key, and "..." allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
-_SHAPES = """
+_SHAPES = _shapes_of("""
 config $schema=text models=models agents=agents env=env plugins=plugins auth=auth secrets=secrets \
  accessGroups acp approvals attachments bindings broadcast browser channels cloudWorkers commands \
  cron desktop diagnostics discovery gateway hooks logging mcp memory messages meta nodeHost proxy \
@@ -1280,14 +1309,15 @@ entry model=text/choice models=*picked params=params modelPolicy=policy thinking
  utilityModel verboseDefault workspace contextTokens~
 listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
  thinkingDefault=LEVELS ...
-"""
-for _name, _rule in (
-        ("SECRET", "text/env-ref/file-ref/exec-ref/store-ref"),
-        ("LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"),
-        ("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
-                 "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
-                 "pi-messages|azure-openai-responses")):
-    _SHAPES = _SHAPES.replace(_name, _rule)
+""".replace(
+    "SECRET", "text/env-ref/file-ref/exec-ref/store-ref"
+).replace(
+    "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"
+).replace(
+    "APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
+            "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
+            "pi-messages|azure-openai-responses"
+))
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
 _LEAVES = _lines_by_name(r"""
 text str a text
@@ -1327,7 +1357,7 @@ stepfun stepfun-plan synthetic tencent-tokenhub tencent-tokenplan together venic
 vllm volcengine volcengine-plan vydra x-ai xai xiaomi xiaomi-token-plan z.ai z-ai zai"""
 # Keys that people write, shape by shape, and where their values belong: a path from the top, or
 # with a dot before it from the object that has the key.
-_MISPLACED = """
+_MISPLACED = _shapes_of("""
 config providers=models.providers model=agents.defaults.model vllm=models.providers.vllm \
  agent=agents.defaults
 models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
@@ -1343,7 +1373,7 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  maxTokens=.params.maxTokens max_tokens=.params.maxTokens seed=.params.seed stop=.params.stop \
  thinking=.params.thinking extra_body=.params.extra_body \
  chat_template_kwargs=.params.chat_template_kwargs
-"""
+""")
 # What became of the legacy keys.
 _LEGACY = _lines_by_name("""
 provider.contextWindow OpenClaw moves it into the rows that have none
@@ -1356,7 +1386,8 @@ defaults.llm its successor is models.providers.<id>.timeoutSeconds
 params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
 """)
 _UNKNOWN, _BOUND, _WRONG = range(3)
-_Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
+_Mismatch = collections.namedtuple("_Mismatch",
+                                   "path level problem shape")
 _Mismatch.__new__.__defaults__ = ("", None)
 
 
@@ -1365,60 +1396,40 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    shapes = _Shapes(_lines_by_name(_SHAPES))
-    found = list(_mismatches(config, "config", (), shapes))
-    found.sort(key=lambda mismatch: -mismatch.level)
-    faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
+    found = sorted(_mismatches(config, "config", ()),
+                   key=lambda mismatch: -mismatch.level)
+    faults = [_fault(config, mismatch)
+              for mismatch in found[:MAX_ISSUES]]
     if not found or found[0].level == _UNKNOWN:      # then every value has its type
         faults[:0] = _agent_faults(config)
         faults[:0] = _provider_faults(config)
     return faults[:MAX_ISSUES]
 
 
-class _Shapes(dict):
-    """Lines of _SHAPES or _MISPLACED by their names."""
-
-    __slots__ = ()
-
-    def keys_of(self, name):
-        """Return {key: (mark, rule)} of a shape, parsed when first asked for; the mark is "!",
-        "~", "~!" or "".
-        """
-        keys = self.get(name, "")
-        if isinstance(keys, str):
-            keys = self[name] = dict(map(_parse_key, keys.split()))
-        return keys
-
-
-def _parse_key(text):
-    key, _, rule = text.partition("=")
-    name = key.rstrip("~!")
-    return name, (key[len(name):], rule)
-
-
-def _mismatches(value, rule, path, shapes):
+def _mismatches(value, rule, path):
     """Yield the _Mismatches of a value and a rule of _SHAPES."""
     if rule[:1] == "*":
-        yield from _record_mismatches(value, rule, path, shapes)
+        key_rule, _, rule = rule[1:].rpartition(":")
+        yield from _object_mismatches(value, {"*": ("", rule)},
+                                      path, key_rule=key_rule)
     elif "/" in rule:
-        yield from _alternatives(value, rule.split("/"), path, shapes)
+        yield from _alternatives(value, rule.split("/"), path)
     elif rule[:1] == "[":
-        yield from _array_mismatches(value, rule, path, shapes)
-    elif rule in shapes:
-        yield from _object_mismatches(value, rule, path, shapes)
-    elif not rule and value is None:
-        yield _mismatch(path, "a value", value)
-    elif "|" in rule:
-        if value not in rule.strip("|").split("|"):
-            yield _mismatch(path, _rule_words(rule, shapes), value)
-    elif rule:
+        yield from _array_mismatches(value, rule, path)
+    elif rule in _SHAPES:
+        yield from _object_mismatches(value, _SHAPES[rule], path,
+                                      rule)
+    elif rule in _LEAVES:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
             yield _mismatch(path, words, value)
-        elif pattern and not re.match("(?s:%s)\\Z" % pattern, value):
+        elif (pattern and not re.match("(?s:%s)\\Z" % pattern, value)
+              or rule in _BOUNDS and not _BOUNDS[rule](value)):
             yield _mismatch(path, words, value, _BOUND)
-        elif rule in _BOUNDS and not _BOUNDS[rule](value):
-            yield _mismatch(path, words, value, _BOUND)
+    elif rule and value not in rule.strip("|").split("|"):
+        yield _mismatch(path, _rule_words(rule), value)
+    elif not rule and value is None:
+        yield _mismatch(path, "a value", value)
 
 
 def _leaf(rule):
@@ -1432,24 +1443,28 @@ def _mismatch(path, expected, value, level=_WRONG):
     found = _json_type(value)
     if isinstance(value, (int, float)):              # never a text, which may be a key
         found = json.dumps(value)[:40]
-    return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
+    return _Mismatch(path, level,
+                     "expected %s, found %s" % (expected, found))
 
 
-def _rule_words(rule, shapes):
+def _rule_words(rule):
     """Return words for one of some alternatives."""
     if "|" in rule:
         return "one of " + ", ".join(rule.strip("|").split("|"))
     if rule[0] == "[":
         return "an array"
-    if rule not in shapes:
+    if rule in _LEAVES:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in shapes.keys_of(rule).items() if mark == "!"]
+    required = [key
+                for key, (mark, _) in _SHAPES[rule].items()
+                if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
-def _alternatives(value, branches, path, shapes):
+def _alternatives(value, branches, path):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
-    tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
+    tried = [list(_mismatches(value, branch, path))
+             for branch in branches]
     near = [
         found for found in tried
         if all(mismatch.level < _WRONG for mismatch in found)
@@ -1459,23 +1474,11 @@ def _alternatives(value, branches, path, shapes):
     if len(near) == 1:
         yield from near[0]
     else:
-        words = [_rule_words(branch, shapes) for branch in branches]
-        expected = " or ".join(collections.OrderedDict.fromkeys(words))
-        yield _mismatch(path, expected, value)
+        words = collections.OrderedDict.fromkeys(map(_rule_words, branches))
+        yield _mismatch(path, " or ".join(words), value)
 
 
-def _record_mismatches(value, rule, path, shapes):
-    key_rule, _, rule = rule[1:].rpartition(":")
-    if not isinstance(value, dict):
-        yield _mismatch(path, "an object", value)
-        return
-    for key, item in value.items():
-        place = path + (key,)
-        yield from _mismatches(key, key_rule or "text", place, shapes)
-        yield from _mismatches(item, rule, place, shapes)
-
-
-def _array_mismatches(value, rule, path, shapes):
+def _array_mismatches(value, rule, path):
     rule, bounds = rule[1:].split("]")
     if not isinstance(value, list):
         yield _mismatch(path, "an array", value)
@@ -1486,87 +1489,79 @@ def _array_mismatches(value, rule, path, shapes):
             expected = "%s to %s items" % (least, most)
             yield _mismatch(path, expected, len(value), _BOUND)
     for index, item in enumerate(value):
-        yield from _mismatches(item, rule, path + (index,), shapes)
+        yield from _mismatches(item, rule, path + (index,))
 
 
-def _object_mismatches(value, shape, path, shapes):
-    known = shapes.keys_of(shape)
+def _object_mismatches(value, known, path, shape=None,
+                       key_rule=""):
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
         place = path + (key,)
         mark, rule = known.get(key) or known.get("*", ("", None))
+        yield from _mismatches(key, key_rule, place)
         if mark == "~!":
             yield _Mismatch(place, _WRONG, shape=shape)
-        elif mark == "~":
+        elif mark == "~" or rule is None and "..." not in known:
             yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
-            yield from _mismatches(item, rule, place, shapes)
-        elif "..." not in known:
-            yield _Mismatch(place, _UNKNOWN, shape=shape)
+            yield from _mismatches(item, rule, place)
     for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
             yield _Mismatch(path + (key,), _WRONG, "is missing")
 
 
-def _fault(config, mismatch, shapes):
+def _fault(config, mismatch):
     """Return the Fault of a mismatch; the words of an unknown key take time, so few are made."""
     path, level, problem, shape = mismatch
     if shape is None:
-        return Fault(path, problem, True, "config-invalid")
-    place = _known_place(config, path, shape, shapes)
+        return Fault(path, problem)
+    place = _known_place(config, path, shape)
     successor = None
-    if place is not None and _at(config, place) is None:
+    if place and _get(config, *place) is None:
         successor = place
     legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
     if legacy:
-        return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
+        return Fault(path, "is a legacy key: " + legacy,
+                     level == _WRONG, "config-legacy-key",
                      successor)
     problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
-    if place is not None and place[:-1] == path[:-1]:
+    if place and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
-    elif place is not None:
+    elif place:
         problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key", successor)
+    return Fault(path, problem, False, "config-unknown-key",
+                 successor)
 
 
-def _known_place(config, path, shape, shapes):
+def _known_place(config, path, shape):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _Shapes(_lines_by_name(_MISPLACED)).keys_of(shape).get(key, ("", ""))
+    _, target = _MISPLACED.get(shape, {}).get(key, ("", ""))
     if target[:1] == ".":
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
-    if key == "qwenThinkingFormat":
+    if shape == "params" and key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
-    known = shapes.keys_of(shape)
+    known = _SHAPES[shape]
     if key in known:                                 # a legacy key whose value has no one place
         return None
-    if shape == "row" and key in shapes.keys_of("compat"):
-        return around + ("compat", key)
-    if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
-        if key in shapes.keys_of("row"):
-            return around + ("models", 0, key)
-        if key in shapes.keys_of("compat"):
-            return around + ("models", 0, "compat", key)
+    row = around
+    rows = _rows_at(config, around + ("models",))
+    if shape == "provider" and len(rows) == 1:
+        row += ("models", 0)
+        if key in _SHAPES["row"]:
+            return row + (key,)
+    if (shape == "row" or row != around) and key in _SHAPES["compat"]:
+        return row + ("compat", key)
     near = nearest(key, known)
     return around + (near,) if near else None
 
 
-def _at(value, path):
-    """Return the value at a key path, or None where there is none."""
-    for key in path:
-        try:
-            value = value[key]
-        except (LookupError, TypeError):
-            return None
-    return value
-
-
 def _rows_at(config, path):
-    rows = _at(config, path)
+    rows = _get(config, *path)
     return rows if isinstance(rows, list) else []
 
 
@@ -1584,31 +1579,31 @@ def nearest(name, names):
     """Return the one of some names most like `name`, or None when none is like it."""
     import difflib
     # Each comparison costs time: among more names than this, nobody reads the guess.
-    folded = {other.lower(): other for other in itertools.islice(names, 2000)}
-    found = difflib.get_close_matches(name.lower(), list(folded), 1, 0.6)
+    folded = {other.lower(): other
+              for other in itertools.islice(names, 2000)}
+    found = difflib.get_close_matches(name.lower(), list(folded),
+                                      1, 0.6)
     return folded[found[0]] if found else None
-
-
-def _refused(problem, *path):
-    return Fault(path, problem, True, "config-invalid")
 
 
 def _provider_faults(config):
     """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
-    for name, block in (_get(config, "models", "providers") or {}).items():
+    for name, block in provider_blocks(config).items():
         path = ("models", "providers", name)
         for key in {"baseUrl", "models"}.difference(block):
             if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                yield _refused("is missing: OpenClaw has no provider of this name", *path + (key,))
-        holders = [(path, block)]
-        for index, row in enumerate(block.get("models") or ()):
-            holders.append((path + ("models", index), row))
-        for place, holder in holders:
+                yield Fault(path + (key,),
+                            "is missing: OpenClaw has no provider of this name")
+        rows = enumerate(block.get("models") or ())
+        holders = [(path + ("models", index), row)
+                   for index, row in rows]
+        for place, holder in [(path, block)] + holders:
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
                 problem = "is not a valid base URL: " + problem
-                yield Fault(place + ("baseUrl",), problem, True, "bad-base-url")
+                yield Fault(place + ("baseUrl",), problem, True,
+                            "bad-base-url")
 
 
 def _agent_faults(config):
@@ -1616,35 +1611,42 @@ def _agent_faults(config):
     agents = config.get("agents") or {}
     entries = agents.get("entries") or {}
     defaults = agents.get("defaults") or {}
-    yield from _scope_faults(defaults, defaults, "agents", "defaults")
+    yield from _scope_faults(defaults,
+                             defaults, ("agents", "defaults"))
     for name, entry in entries.items():
-        yield from _scope_faults(entry, defaults, "agents", "entries", name)
-    marked = [name for name, entry in entries.items() if entry.get("default") is True]
+        yield from _scope_faults(entry,
+                                 defaults, ("agents", "entries", name))
+    marked = [name
+              for name, entry in entries.items()
+              if entry.get("default") is True]
     explicit = "ownership" in agents
     if len({name.lower() for name in entries}) < len(entries):
-        yield _refused("two ids differ in case only", "agents", "entries")
+        yield Fault(("agents", "entries"),
+                    "two ids differ in case only")
     if len(marked) > 1:
-        yield _refused("more than one agent is the default", "agents", "entries")
+        yield Fault(("agents", "entries"),
+                    "more than one agent is the default")
     if explicit and marked:
-        yield _refused("\"explicit\" goes with no default: true", "agents", "ownership")
+        yield Fault(("agents", "ownership"),
+                    "\"explicit\" goes with no default: true")
     if len(entries) > 1 and not marked and not explicit:
-        yield _refused("is missing: several agents need \"explicit\" here", "agents", "ownership")
+        yield Fault(("agents", "ownership"),
+                    "is missing: several agents need \"explicit\" here")
 
 
-def _scope_faults(scope, defaults, *path):
+def _scope_faults(scope, defaults, path):
     """Yield the Faults of the models that agents.defaults or an entry names."""
     for reference, entry in (scope.get("models") or {}).items():
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
-                yield _refused("goes with provider/model only", *path + ("models", reference, key))
+                yield Fault(path + ("models", reference, key), "goes with provider/model only")
     layers = _agent_layer(defaults), _agent_layer(scope)
     aliases = [alias.lower() for alias in model_aliases(layers).values()]
     policy = _get(scope, "modelPolicy", "allow") or ()
     for index, allowed in enumerate(policy):
-        alias = trimmed(allowed).lower()
-        if split_reference(allowed) is None and alias not in aliases:
-            yield _refused("expected provider/model, provider/* or an alias",
-                           *path + ("modelPolicy", "allow", index))
+        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+            yield Fault(path + ("modelPolicy", "allow", index),
+                        "expected provider/model, provider/* or an alias")
 
 
 # ----------------------------------------------------------------------------
@@ -1672,17 +1674,19 @@ def split_url(url):
 
     Raises ValueError saying what is wrong.
     """
-    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url.strip())
+    url = url.strip()
+    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url)
     if not match:
         raise ValueError("it does not begin with http:// or https://")
-    if re.search(r"[\x00-\x20\x7f]", url.strip()):
+    if re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError("it holds a space or control character")
-    scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
+    scheme, place, path = match.groups()
     if "@" in place:
         raise ValueError("it holds a user name or password; use VLLM_API_KEY or headers for those")
     found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
     if not found:
         raise ValueError("its host is missing or malformed")
+    scheme = scheme.lower()
     port = int(found.group(2) or _PORTS[scheme])
     if not 0 < port < 65536:
         raise ValueError("its port is not between 1 and 65535")
@@ -1715,8 +1719,10 @@ _PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
 def origin(url):
     """Return scheme://host:port of a base URL, the port where it is not the scheme's own."""
     target = split_url(url)
-    port = "" if target.port == _PORTS[target.scheme] else ":%d" % target.port
-    return "%s://%s%s" % (target.scheme, _bracketed(target.host), port)
+    place = target.scheme + "://" + _bracketed(target.host)
+    if target.port != _PORTS[target.scheme]:
+        place += ":%d" % target.port
+    return place
 
 
 def _bracketed(host):
@@ -1737,28 +1743,28 @@ def proxy_for(target, env):
         setting = "http://" + setting
     url = re.sub(r"//[^/]*@", "//", setting)
     problem = base_url_problem(url)
-    if problem is None and split_url(url).scheme == "http":
+    if not url.lower().startswith("http://"):
+        problem = "only http:// proxies are supported"
+    if problem is None:
         return url
-    if url.lower().startswith("http://"):
-        detail = problem
-    else:
-        detail = "only http:// proxies are supported"
-    raise ConfigError("the proxy of the environment cannot be used: %s" % detail,
+    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
                       "export NO_PROXY=%s    (to reach the server directly)" % target.host,
                       "proxy-captured")
 
 
 def _proxy_setting(target, env):
     """Return the text of the proxy variable that counts for a Url, or None."""
-    if is_loopback(target.host):
+    exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    if is_loopback(target.host) or no_proxy_covers(exempt, target):
         return None
-    if no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target):
-        return None
-    names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
-    if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
-        names = [name for name in names if name != "HTTP_PROXY"]
-    found = [env_setting(env.get(name)) for name in names]
-    return next(filter(None, found), None)
+    for name in (target.scheme + "_proxy", target.scheme.upper() + "_PROXY",
+                 "all_proxy", "ALL_PROXY"):
+        if name == "HTTP_PROXY" and env.get("REQUEST_METHOD"):
+            continue                                 # CGI: it may be a header ("httpoxy")
+        setting = env_setting(env.get(name))
+        if setting:
+            return setting
+    return None
 
 
 def proxy_headers(target, env):
@@ -1800,7 +1806,7 @@ def _in_network(address, block):
 
 def server_root(base_url):
     """Return the place of vLLM's own endpoints (/version, /health): the base URL without /v1."""
-    return base_url[:-3] if base_url.endswith("/v1") else base_url
+    return re.sub(r"/v1\Z", "", base_url)
 
 
 # ----------------------------------------------------------------------------
@@ -1808,7 +1814,8 @@ def server_root(base_url):
 # ----------------------------------------------------------------------------
 # Makes settings without faults into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None,
+                     api_key=None,
                      ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
@@ -1826,31 +1833,34 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     if provider_id(spelled) == DEFAULT_PROVIDER:
         name = DEFAULT_PROVIDER
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(_get(config, "models", "providers") or {})
-        raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
+        known = sorted(provider_blocks(config))
+        raise UsageError("no provider %r in %s"
+                         % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
     path = ("models", "providers", spelled)
     url, where = _choose_base_url(settings, block, path, base_url)
     fields = block or {}
     credentials, problem = _credentials(settings, name, block, path, api_key)
     headers, last_headers, header_error = _block_headers(settings, fields, path)
-    rows = _declared_rows(fields)
+    plugin_off = _plugin_off(config, name)
+    rows, asks_server, refusal = _declared_rows(fields), True, None
     if base_url is not None:                         # the option stands above the rows, too
         rows = [dict(row, baseUrl=url) for row in rows]
+    else:
+        asks_server, refusal = _discovery(settings, name, block, credentials,
+                                          plugin_off)
     layers = agent_layers(config)
     references = model_references(config, layers)
-    plugin_off = _plugin_off(config, name)
     return Provider(
         id=name,
         base_url=url,
         api=fields.get("api", "openai-completions"),
         explicit=block is not None,
-        asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
-        discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
-        request_key=_first(credentials, ("option", "profile", "environment", "config")),
-        credentials=[credential for _, credential in credentials],
-        refusal=problem or header_error
-        or _refusal(settings, name, block, credentials, plugin_off, base_url),
+        asks_server=asks_server,
+        discovery_key=_first(credentials, "option", "environment", "profile", "config"),
+        request_key=_first(credentials, "option", "profile", "environment", "config"),
+        credentials=list(credentials.values()),
+        refusal=problem or header_error or refusal,
         headers=headers,
         last_headers=last_headers,
         models=rows,
@@ -1867,7 +1877,8 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         file=settings.path)
 
 
-def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
+def resolve_providers(settings, providers=(), base_urls=(), api_key=None,
+                      ca_file=None):
     """Return the Providers that repeated --provider and --base-url options name, in their order.
 
     "all" stands for every openai-completions block of the config. Raises as
@@ -1884,7 +1895,7 @@ def named_servers(settings, providers, base_urls):
     """
     if settings.issues:
         return [(DEFAULT_PROVIDER, None)]
-    blocks = _get(settings.config, "models", "providers") or {}
+    blocks = provider_blocks(settings.config)
     spoken = [name for name, block in blocks.items()
               if block.get("api", "openai-completions") == "openai-completions"]
     names = []
@@ -1899,6 +1910,11 @@ def named_servers(settings, providers, base_urls):
     return [(name, url) for name in names for url in base_urls or [None]]
 
 
+def provider_blocks(config):
+    """Return {id: block} of models.providers; only for a config without faults."""
+    return _get(config, "models", "providers") or {}
+
+
 def provider_id(name):
     """Return a provider's id as OpenClaw compares it: trimmed, in lower case."""
     return trimmed(name).lower()
@@ -1910,8 +1926,9 @@ def find_block(config, provider):
     Blocks whose ids differ in case are one: later fields win, and the rows are
     joined, each with the base URL of its own block.
     """
-    providers = _get(config, "models", "providers") or {}
-    same = [name for name in providers if provider_id(name) == provider_id(provider)]
+    providers = provider_blocks(config)
+    same = [name
+            for name in providers if provider_id(name) == provider_id(provider)]
     if len(same) < 2:
         name = same[0] if same else trimmed(provider)
         return name, providers.get(name)
@@ -1919,7 +1936,8 @@ def find_block(config, provider):
     for name in same:
         merged.update(providers[name])
         own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
-        rows += [dict(own, **row) for row in providers[name].get("models") or ()]
+        rows += [dict(own, **row)
+                 for row in providers[name].get("models") or ()]
     return name, dict(merged, models=rows)
 
 
@@ -1928,7 +1946,8 @@ def _declared_rows(block):
 
     A legacy window of the block goes to the rows that have none.
     """
-    legacy = {key: block[key] for key in ("contextWindow", "contextTokens") if key in block}
+    legacy = {key: block[key]
+              for key in ("contextWindow", "contextTokens") if key in block}
     rows = collections.OrderedDict()
     for row in block.get("models") or ():
         model_id = trimmed(row["id"])
@@ -1941,31 +1960,34 @@ def _declared_rows(block):
 
 def _choose_base_url(settings, block, path, option):
     """Return (base URL without trailing slashes, where it comes from)."""
-    chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
     path += ("baseUrl",)
+    url, where = DEFAULT_BASE_URL, "OpenClaw's default"
+    chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
     if option is not None:
         url, where = option, "--base-url"
     elif block is not None:
-        url, where = block.get("baseUrl", DEFAULT_BASE_URL), dotted(path)
+        url, where = block.get("baseUrl", url), dotted(path)
         if path in settings.unset_variables:
-            raise _missing_variable(settings, path, settings.unset_variables[path])
+            raise _missing_variable(settings, path,
+                                    settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
-    else:
-        url, where = DEFAULT_BASE_URL, "OpenClaw's default"
     problem = base_url_problem(url)
     if problem:
-        raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
+        raise error_for("bad-base-url", where=where, problem=problem,
+                        example=DEFAULT_BASE_URL)
     url = url.strip().rstrip("/")
-    for suffix in ("/chat/completions", "/completions", "/models"):
-        if url.endswith(suffix):
-            raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
-                            right=url[:-len(suffix)])
+    endpoint = re.match(r"(.*?)(/chat/completions|/completions|/models)\Z", url)
+    if endpoint:
+        right, suffix = endpoint.groups()
+        raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
+                        right=right)
     return url, where
 
 
 def _missing_variable(settings, path, name):
-    return error_for("config-missing-variable", path=dotted(path), variable=name,
+    return error_for("config-missing-variable", path=dotted(path),
+                     variable=name,
                      dotenv=_dotenv_path(settings))
 
 
@@ -1974,29 +1996,28 @@ def _dotenv_path(settings):
 
 
 def _credentials(settings, provider, block, path, api_key):
-    """Return ([(kind, Credential)] of the keys found, the error for one that is unusable)."""
-    found = []
+    """Return ({kind: Credential} of the keys found, the error for one that is unusable)."""
+    path += ("apiKey",)
+    found = {}
     if api_key is not None:
-        found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
-    variable = settings.variables.get("VLLM_API_KEY", "").strip()
+        found["option"] = Credential("--api-key-file", Secret(api_key.strip()))
+    variable = settings.variables.get("VLLM_API_KEY")
     if variable and (provider == DEFAULT_PROVIDER or block is None):
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        found.append(("environment", Credential(source, Secret(variable))))
+        found["environment"] = Credential(source, Secret(variable.strip()))
     profile = auth_profile(settings, provider)
     if profile is not None:
-        found.append(("profile", profile))
-    path += ("apiKey",)
+        found["profile"] = profile
     key, problem = _secret_value(settings, _get(block, "apiKey"), path)
     if key:
-        found.append(("config", Credential(dotted(path), Secret(key))))
-    for _, credential in found:
-        _refuse_unsendable(credential.source, credential.key)
+        found["config"] = Credential(dotted(path), Secret(key))
+    for source, key in found.values():
+        _refuse_unsendable(source, key)
     return found, None if found else problem
 
 
-def _first(credentials, order):
-    ranked = sorted(credentials, key=lambda pair: order.index(pair[0]))
-    return ranked[0][1] if ranked else None
+def _first(found, *kinds):
+    return next(filter(None, map(found.get, kinds)), None)
 
 
 def _secret_value(settings, value, path):
@@ -2006,22 +2027,19 @@ def _secret_value(settings, value, path):
     """
     if value is None:
         return None, None
+    name = settings.unset_variables.get(path)
     if isinstance(value, dict):
+        name = value["id"]
         if value["source"] != "env":
             return None, ConfigError(
                 "%s is a secret of the source %s, which only OpenClaw resolves"
                 % (dotted(path), value["source"]),
                 "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
-        name = value["id"]
-    else:
+    elif name is None:
         value = value.strip()
-        reference = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z|(VLLM_API_KEY)\Z", value)
-        if path in settings.unset_variables:
-            name = settings.unset_variables[path]
-        elif reference:
-            name = reference.group(1) or reference.group(2)
-        else:
+        if value != "VLLM_API_KEY" and not re.match(r"\$[A-Z_][A-Z0-9_]*\Z", value):
             return value, None
+        name = value.lstrip("$")
     text = settings.variables.get(name, "").strip()
     if text:
         return text, None
@@ -2032,9 +2050,7 @@ def header_problem(value):
     """Return what keeps a text from being sent as a header's value, or None."""
     if re.search(r"[\x00-\x1f\x7f]", value):
         return "a line break or control character"
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
+    if re.search("[^\x00-\xff]", value):
         return "characters outside ISO 8859-1"
     return None
 
@@ -2045,7 +2061,8 @@ def _refuse_unsendable(source, value, name="Authorization"):
     if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
         wrong = "a name that no header has"
     if wrong:
-        raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
+        raise error_for("bad-key-form", source=source,
+                        problem="it holds " + wrong, what=wrong)
 
 
 def _block_headers(settings, block, path):
@@ -2053,23 +2070,23 @@ def _block_headers(settings, block, path):
     request = block.get("request") or {}
     auth = request.get("auth") or {}
     headers, last_headers, problem = {}, {}, None
-    fields = [(headers, name, value, "", ("headers", name))
-              for name, value in (block.get("headers") or {}).items()]
-    fields += [(last_headers, name, value, "", ("request", "headers", name))
-               for name, value in (request.get("headers") or {}).items()]
+    fields = [(headers, name, "", ("headers", name))
+              for name in block.get("headers") or ()]
+    fields += [(last_headers, name, "", ("request", "headers", name))
+               for name in request.get("headers") or ()]
     if auth.get("mode") == "authorization-bearer":
-        fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
-                       ("request", "auth", "token")))
+        fields.append((last_headers, "Authorization", "Bearer ", ("request", "auth", "token")))
     if auth.get("mode") == "header":
-        fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
+        fields.append((last_headers, auth["headerName"], auth.get("prefix", ""),
                        ("request", "auth", "value")))
-    for target, name, value, prefix, place in fields:
-        text, error = _secret_value(settings, value, path + place)
+    for target, name, prefix, place in fields:
+        text, error = _secret_value(settings, _get(block, *place), path + place)
         problem = problem or error
         if text is not None:
             set_header(target, name, Secret(prefix + text))
     rows = block.get("models") or ()
-    for sent in [headers, last_headers] + [row.get("headers", {}) for row in rows]:
+    for sent in [headers, last_headers] + [row.get("headers", {})
+                                           for row in rows]:
         for name, value in sent.items():
             _refuse_unsendable("the header %r" % name, value, name)
     return headers, last_headers, problem
@@ -2099,24 +2116,19 @@ def _plugin_off(config, provider):
     return None
 
 
-def _asks_server(config, name, block, credentials, plugin_off, base_url):
-    """Tell whether the server is asked for its models, as OpenClaw would ask it."""
-    if base_url is not None:
-        return True
-    if plugin_off or _get(config, "models", "mode") == "replace":
-        return False
-    return block is None or (bool(credentials) and has_wildcard(config, name))
-
-
-def _refusal(settings, name, block, credentials, plugin_off, base_url):
-    """Return the error that keeps a provider without a block from being asked, or None."""
-    if block is not None or base_url is not None:
-        return None
-    if plugin_off:
-        return error_for("provider-disabled", problem=plugin_off, file=settings.path)
-    if not credentials:
-        return error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=name)
-    return None
+def _discovery(settings, name, block, credentials, plugin_off):
+    """Return (whether OpenClaw asks the server for models, the error that forbids to ask it)."""
+    refusal = None
+    if block is None and plugin_off:
+        refusal = error_for("provider-disabled", problem=plugin_off,
+                            file=settings.path)
+    elif block is None and not credentials:
+        refusal = error_for("not-opted-in", "export VLLM_API_KEY=vllm-local",
+                            provider=name)
+    if plugin_off or _get(settings.config, "models", "mode") == "replace":
+        return False, refusal
+    more = bool(credentials) and has_wildcard(settings.config, name)
+    return block is None or more, refusal
 
 
 def key_exposed(provider):
@@ -2132,23 +2144,19 @@ def key_exposed(provider):
 _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
-def secret_texts(config):
+def secret_texts(value, inside=False):
     """Return the texts in a config's fields that hold credentials, without what only names one."""
-    found = []
-
-    def walk(value, inside):
-        if isinstance(value, str):
-            if inside and not value.startswith("$"):
-                found.append(value)
-        elif isinstance(value, list):
-            for item in value:
-                walk(item, inside)
-        elif isinstance(value, dict) and not (inside and "source" in value):
-            for name, item in value.items():
-                header = name == "value" and "headerName" in value
-                walk(item, inside or header or re.search(_CREDENTIAL_FIELD, name))
-
-    walk(config, False)
+    found, items = [], ()
+    if isinstance(value, str) and inside and not value.startswith("$"):
+        found.append(value)
+    elif isinstance(value, list):
+        items = [("", item) for item in value]
+    elif isinstance(value, dict) and not (inside and "source" in value):
+        items = value.items()
+    for name, item in items:
+        header = name == "value" and "headerName" in value
+        found += secret_texts(item,
+                              inside or header or re.search(_CREDENTIAL_FIELD, name))
     return found
 
 
@@ -2161,23 +2169,24 @@ def auth_profile(settings, provider):
     if settings.state_dir is None:
         return None
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
-    texts = []
-    if os.path.isfile(store):
-        texts.append(_read_profile_store(store, settings.warnings))
     agents = os.path.join(settings.state_dir, "agents")
     try:
-        names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
+        names = sorted(os.listdir(agents),
+                       key=lambda name: (name != "main", name))
     except (OSError, ValueError):                    # not there, nearly always
         names = []
-    for agent in names:
-        path = os.path.join(agents, agent, "agent", "auth-profiles.json")
-        if os.path.isfile(path):
-            try:
-                texts.append(read_text(path, CONFIG_LIMIT))
-            except ConfigError as error:
-                settings.warnings.append(Issue((), error.message, path))
-    for text in texts:
-        found = parse_auth_profiles(text or "", provider)
+    paths = [os.path.join(agents, name, "agent", "auth-profiles.json")
+             for name in names]
+    for path in filter(os.path.isfile, [store] + paths):
+        try:
+            if path == store:
+                text = _read_profile_store(path)
+            else:
+                text = read_text(path, CONFIG_LIMIT)
+        except ConfigError as error:
+            settings.warnings.append(Issue((), error.message, path))
+            continue
+        found = parse_auth_profiles(text, provider)
         if found is not None:
             return found
     return None
@@ -2192,27 +2201,23 @@ def parse_auth_profiles(text, provider):
     if not isinstance(profiles, dict):
         return None
     for name, profile in profiles.items():
-        owner = _get(profile, "provider")
-        if not isinstance(owner, str) or provider_id(owner) != provider_id(provider):
-            continue
-        field = {"api_key": "key", "token": "token"}.get(str(profile.get("type")))
-        key = profile.get(field)
-        if isinstance(key, str) and key.strip():
-            return Credential("auth profile %s" % name, Secret(key.strip()))
+        owner = _text_or_empty(_get(profile, "provider"))
+        field = {"api_key": "key",
+                 "token": "token"}.get(str(_get(profile, "type")))
+        key = _text_or_empty(_get(profile, field)).strip()
+        if key and provider_id(owner) == provider_id(provider):
+            return Credential("auth profile %s" % name, Secret(key))
     return None
 
 
-def _read_profile_store(path, warnings):
-    """Return the JSON text of the authProfiles.store row, or None."""
+def _read_profile_store(path):
+    """Return the JSON text of the authProfiles.store row, or "". Raises ConfigError."""
+    import pathlib
     try:
         import sqlite3
     except ImportError:
-        warnings.append(Issue((), "auth profiles not read: this Python has no sqlite3", path))
-        return None
-    place = os.path.abspath(path).replace("\\", "/")
-    for char in "%?#":
-        place = place.replace(char, "%%%02x" % ord(char))
-    uri = "file:%s%s?mode=ro" % ("" if place.startswith("/") else "/", place)
+        raise ConfigError("auth profiles not read: this Python has no sqlite3")
+    uri = pathlib.Path(path).absolute().as_uri() + "?mode=ro"
     # A read-only open of a WAL database may write beside it; without a log, immutable is as true.
     log = path + "-wal"
     if not os.path.isfile(log) or os.path.getsize(log) == 0:
@@ -2221,15 +2226,14 @@ def _read_profile_store(path, warnings):
     try:
         store = sqlite3.connect(uri, timeout=1.0, uri=True)
         try:
-            row = store.execute(query).fetchone()
+            return _text_or_empty(_get(store.execute(query).fetchone(), 0))
         finally:
             store.close()
     except sqlite3.Error as error:
-        if "no such table" not in str(error):
-            warnings.append(Issue((), "auth profiles not read by this Python's SQLite %s: %s"
-                                  % (sqlite3.sqlite_version, error), path))
-        return None
-    return row[0] if row and isinstance(row[0], str) else None
+        if "no such table" in str(error):
+            return ""
+        raise ConfigError("auth profiles not read by this Python's SQLite %s: %s"
+                          % (sqlite3.sqlite_version, error))
 
 
 # ----------------------------------------------------------------------------
@@ -2269,10 +2273,11 @@ def _same_key(one, other):
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    found = "@" in reference and re.match(_PROFILE, trimmed(reference))
-    if found and trimmed(found.group(1)) and trimmed(found.group(2)):
+    text = trimmed(reference)
+    found = re.match(_PROFILE, text)
+    if found and all(map(trimmed, found.groups())):
         return trimmed(found.group(1))
-    return trimmed(reference)
+    return text
 
 
 def agent_layers(config):
@@ -2282,28 +2287,31 @@ def agent_layers(config):
     """
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
-    listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
+    listed = [(entry["id"], entry)
+              for entry in agents.get("list") or ()]
     entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
-    chosen = trimmed(chosen).lower()
-    found = [entry for _, entry in entries if entry.get("default") is True]
+    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId"))).lower()
+    found = [entry
+             for _, entry in entries
+             if entry.get("default") is True]
     if chosen:
-        found = [entry for name, entry in entries if name.lower() == chosen]
+        found = [entry
+                 for name, entry in entries
+                 if name.lower() == chosen]
     elif not found and (len(entries) == 1 or entries is listed):
         found = [entry for _, entry in entries]      # the first one, as agents.list had it
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
 
 
 def _agent_layer(settings):
-    models = collections.OrderedDict()
-    configured = [
-        text for text in settings.get("models") or ()
-        if not trimmed(text).endswith("/*")
-    ]
-    for reference in configured:
+    models, configured = collections.OrderedDict(), []
+    for reference, entry in (settings.get("models") or {}).items():
         key = reference_key(reference)
+        if trimmed(reference).endswith("/*"):
+            continue
+        configured.append(reference)
         if key:
-            models[key] = dict(models.get(key, {}), **settings["models"][reference])
+            models[key] = dict(models.get(key, {}), **entry)
     return dict(settings, models=models, configured=configured)
 
 
@@ -2332,23 +2340,28 @@ def model_references(config, layers):
 
     A reference that means no model stays as it is written.
     """
-    choices = [_choice(layer.get("model")) for layer in layers]
-    (primary, fallbacks), (own_primary, own_fallbacks) = choices
+    own_primary, own_fallbacks = _choice(layers[1].get("model"))
+    primary, fallbacks = _choice(layers[0].get("model"))
+    image, image_fallbacks = _choice(layers[0].get("imageModel"))
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
-    image, image_fallbacks = _choice(layers[0].get("imageModel"))
     declared = _declared_keys(config)
     primary = own_primary or primary or "".join(declared[:1])
     found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
     found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    found += [("configured", text) for layer in layers for text in layer["configured"]]
-    aliases = {alias.lower(): key for key, alias in model_aliases(layers).items()}
-    known = (list(layers[1]["models"]), list(layers[0]["models"]) + declared)
-    return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+    found += [("configured", text) for layer in layers
+              for text in layer["configured"]]
+    aliases = {alias.lower(): key
+               for key, alias in model_aliases(layers).items()}
+    known = (list(layers[1]["models"]),
+             list(layers[0]["models"]) + declared)
+    return [(tag, resolve_reference(text, aliases, known))
+            for tag, text in found if text]
 
 
 def _numbered(tag, texts):
-    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
+    return [(tag % number, text)
+            for number, text in enumerate(texts or (), 1)]
 
 
 def _choice(model):
@@ -2359,9 +2372,11 @@ def _choice(model):
 
 
 def _declared_keys(config):
-    providers = _get(config, "models", "providers") or {}
-    return [model_key(provider_id(name), trimmed(row["id"]))
-            for name, block in providers.items() for row in block.get("models") or ()]
+    return [
+        model_key(provider_id(name), trimmed(row["id"]))
+        for name, block in provider_blocks(config).items()
+        for row in block.get("models") or ()
+    ]
 
 
 def resolve_reference(text, aliases, known):
@@ -2379,11 +2394,10 @@ def resolve_reference(text, aliases, known):
         target = aliases.get(name, "")
         return target if target.startswith(provider + "/") else key
     for keys in known:
-        providers = set()
-        for key in keys:
-            provider, _, name = key.partition("/")
-            if name.lower() == text.lower():
-                providers.add(provider)
+        parts = [key.partition("/") for key in keys]
+        providers = {provider
+                     for provider, _, name in parts
+                     if name.lower() == text.lower()}
         if len(providers) == 1:
             return providers.pop() + "/" + text
         if providers:
@@ -2409,7 +2423,8 @@ def parse_model_list(payload):
     return list(kept.values())
 
 
-_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
+_WINDOW_FIELDS = ("context_length", "context_window",
+                  "context_size", "max_model_len")
 
 
 def row_context(row):
@@ -2418,10 +2433,8 @@ def row_context(row):
 
 
 def _stated_context(row):
-    for name in _WINDOW_FIELDS:
-        if _window(row.get(name)):
-            return _window(row.get(name))
-    return None
+    windows = [_window(row.get(name)) for name in _WINDOW_FIELDS]
+    return next(filter(None, windows), None)
 
 
 def _window(value):
@@ -2438,23 +2451,25 @@ def stated_models(rows, provider):
     stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
+        model_id = row["id"]
         parent = trimmed(_text_or_empty(row.get("parent"))) or None
         window = row_context(row)
-        if window is None and parent != row["id"]:
+        if window is None and parent != model_id:
             window = stated.get(parent)
         models.append(_model(
-            provider, row["id"],
+            provider, model_id,
             source="discovered",
             parent=parent,
             root=_text_or_empty(row.get("root")) or None,
             context_window=window,
-            reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
+            reasoning=re.search(_REASONING_NAME, model_id) is not None))
     return models
 
 
 def discovered_models(rows, provider):
     """Return the Models of server rows as OpenClaw has them: each has a window."""
-    return [_with_window(model) for model in stated_models(rows, provider)]
+    return [_with_window(model)
+            for model in stated_models(rows, provider)]
 
 
 def _with_window(model):
@@ -2465,23 +2480,22 @@ def _with_window(model):
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    return [_declared_model(provider, row) for row in provider.models]
-
-
-def _declared_model(provider, row):
-    return _model(
-        provider, row["id"],
-        name=row["name"],
-        input=tuple(row.get("input", ("text",))),
-        context_window=_whole(row.get("contextWindow")),
-        context_tokens=_whole(row.get("contextTokens")),
-        max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
-        reasoning=row.get("reasoning"),
-        source="declared",
-        base_url=row.get("baseUrl"),
-        compat=row.get("compat"),
-        headers=row.get("headers"),
-        thinking_level_map=row.get("thinkingLevelMap"))
+    return [
+        _model(
+            provider, row["id"],
+            name=row["name"],
+            input=tuple(row.get("input", ("text",))),
+            context_window=_whole(row.get("contextWindow")),
+            context_tokens=_whole(row.get("contextTokens")),
+            max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+            reasoning=row.get("reasoning"),
+            source="declared",
+            base_url=row.get("baseUrl"),
+            compat=row.get("compat"),
+            headers=row.get("headers"),
+            thinking_level_map=row.get("thinkingLevelMap"))
+        for row in provider.models
+    ]
 
 
 def _whole(value):
@@ -2511,7 +2525,9 @@ def _model(provider, model_id, **fields):
         params=params,
         thinking=thinking,
         thinking_level_map={})
-    values.update((name, value) for name, value in fields.items() if value is not None)
+    values.update((name, value)
+                  for name, value in fields.items()
+                  if value is not None)
     return Model(**values)
 
 
@@ -2519,18 +2535,19 @@ def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
     of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
-    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
-    levels = [
+    params = (defaults.get("params", {}), of_model, of_agent,
+              agent.get("params", {}))
+    for level in (
         agent.get("thinkingDefault"),
         of_agent.get("thinking"),
         of_model.get("thinking"),
         defaults.get("thinkingDefault"),
-    ]
-    for level in levels:
+    ):
         if level is False or level == "disabled":
             return params, "off"
-        if trimmed(_text_or_empty(level)):
-            return params, trimmed(level).lower()
+        level = trimmed(_text_or_empty(level)).lower()
+        if level:
+            return params, level
     return params, None
 
 
@@ -2575,11 +2592,13 @@ def merge_models(declared, discovered, provider):
 
     What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
     """
-    served = collections.OrderedDict((model.id, model) for model in discovered)
+    served = collections.OrderedDict((model.id, model)
+                                     for model in discovered)
     merged = []
     for model, row in zip(declared, provider.models):
         other = served.pop(model.id, None) or _with_window(model)
-        model = model._replace(parent=other.parent, root=other.root)
+        model = model._replace(parent=other.parent,
+                               root=other.root)
         if "contextWindow" not in row:
             model = model._replace(context_window=other.context_window)
         if "reasoning" not in row:
@@ -2617,10 +2636,11 @@ def match_model(models, reference, provider):
 # Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: it asks
 # nobody, leaves its arguments as they are, and says what it changed and why.
 
+# Fields that are never taken over; a rule of its own decides about the last two.
 _NATIVE_FIELDS = (
-    "store", "service_tier", "prompt_cache_retention", "prompt_cache_options", "safety_identifier",
-    "verbosity", "metadata", "reasoning", "prediction", "web_search_options", "modalities", "audio",
-)
+    "store service_tier prompt_cache_retention prompt_cache_options safety_identifier verbosity "
+    "metadata reasoning prediction web_search_options modalities audio "
+    "prompt_cache_key stream_options").split()
 # Why a field is not what the body has, where no step knows better.
 _REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
 _REASONS.update({
@@ -2631,33 +2651,48 @@ _REASONS.update({
     "response_format": "servers know json_object, text, and json_schema with a schema",
     "reasoning_effort": "it follows from the thinking level",
     "chat_template_kwargs": "they have to be an object",
-    "tools": "there are none to send, or compat.supportsTools is false",
+    "max_tokens": "one field of tokens is sent",
+    "max_completion_tokens": "one field of tokens is sent",
+    "tools": "sorted by name; not sent where there are none, or compat.supportsTools is false",
     "tool_choice": "it goes with the tools that are there",
 })
+# Why a field of a message, or of a tool's function, is not what it was; "" stands for others.
+_MESSAGE_REASONS = {
+    "role": "role developer becomes system, which every template takes",
+    "content": "images left out where the model's input has no image; reasoning as text, or one "
+               "text, where compat asks for it",
+    "tool_calls": "empty tool-call arguments become {}: they must be JSON",
+    "name": "compat.requiresToolResultName: the tool's name added",
+    "": "earlier reasoning: only what the model's template takes back",
+}
+_FUNCTION_REASONS = {
+    "strict": "strict: false, and only with compat.supportsStrictMode",
+    "parameters": "references inlined, an object on top, arrays state their items, keywords that "
+                  "compat names left out",
+    "": "a name, a description and parameters are sent",
+}
 # Body field -> its names in params, the one that counts first. The values are numbers.
 _NUMBER_PARAMS = {
-    "temperature": ("temperature",),
-    "top_p": ("topP",),
-    "seed": ("seed",),
-    "frequency_penalty": ("frequencyPenalty", "frequency_penalty"),
-    "presence_penalty": ("presencePenalty", "presence_penalty"),
+    "temperature": "temperature",
+    "top_p": "topP",
+    "seed": "seed",
+    "frequency_penalty": "frequencyPenalty frequency_penalty",
+    "presence_penalty": "presencePenalty presence_penalty",
 }
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
-_IMAGE_OMITTED = "(image omitted: model does not support images)"
-_BRIDGE = "I have processed the tool results."
 # Families whose own reasoning has to come back to them, by the last segment of the id.
 _REPLAYED = (r"(?i)deepseek-v4-(flash|pro)|kimi-for-coding|mimo-v2.*|"
              r"kimi-(k2\.[56]|k2\.7-code|k3|k2-thinking)(-turbo|-highspeed)?")
 _NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
 _DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
 _GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
-_LADDER = ("off", "minimal", "low", "medium", "high", "xhigh", "max")
+_LADDER = "off minimal low medium high xhigh max".split()
 _OFF = ("off", "none")
 _LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
                 "adaptive": "medium", "ultra": "max"}
-THINKING_LEVELS = ("on", "adaptive", "ultra", "none") + _LADDER
+THINKING_LEVELS = ["on", "adaptive", "ultra", "none"] + _LADDER
 _WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
          "\U00020000-\U0002fa1f]")
 MIN_USEFUL_TOKENS = 16
@@ -2679,12 +2714,12 @@ def shape_request(body, model, thinking=None, prompt_tokens=None):
 
 
 def _shape(body, model, thinking, prompt_tokens):
-    if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+    messages = _get(body, "messages")
+    if (not isinstance(messages, list)
+            or not all(isinstance(each, dict) for each in messages)):
         raise UsageError(
             "the body is not a chat completion: expected an object with a list of messages",
             'like {"messages": [{"role": "user", "content": "hi"}]}')
-    if not all(isinstance(message, dict) for message in body["messages"]):
-        raise UsageError("the body is not a chat completion: a message is not an object")
     notes, warnings = [], []
 
     def note(field, reason, action=None):
@@ -2693,14 +2728,15 @@ def _shape(body, model, thinking, prompt_tokens):
     params = {}
     for layer in model.params:
         params.update(layer)
-    shaped = _kept_fields(body, model, params, note)
+    shaped = _kept_fields(body, model, params.get("cacheRetention"))
+    note("model", "the id the server knows: " + model.id)
     _apply_params(shaped, model, params, note)
     _shape_response_format(shaped, model.compat)
-    shaped["messages"] = _shape_messages(body["messages"], model, note)
+    shaped["messages"] = _shape_messages(messages, model, note)
     _shape_tools(shaped, model.compat, note)
     _apply_thinking(shaped, model, thinking, note, warnings)
     clamped = _apply_budget(shaped, model, prompt_tokens, note, warnings)
-    _apply_overrides(shaped, body, model, params, note)
+    _apply_overrides(shaped, model, params, note)
     return Shaped(shaped, _changes(body, shaped, notes), warnings, clamped)
 
 
@@ -2708,21 +2744,25 @@ def _changes(body, shaped, notes):
     """Return a Change for each reason why a field of the shaped body differs, each once."""
     changes = collections.OrderedDict()
     for field in list(body) + list(shaped):
-        default = _REASONS.get(field, "some releases refuse an explicit null")
+        action = "changed"
         if field not in shaped:
             action = "dropped"
         elif field not in body:
             action = "added"
-        elif body[field] != shaped[field]:
-            action = "changed"
-        else:
+        elif body[field] == shaped[field]:
             continue
         found = [(own or action, reason) for name, own, reason in notes if name == field]
-        if not found and field in _TOKEN_FIELDS:     # moved, which is said of where it went
-            continue
+        default = _REASONS.get(field, "some releases refuse an explicit null")
         for action, reason in found or [(action, default)]:
             changes[Change(field, action, reason)] = None
     return list(changes)
+
+
+def _note_differences(before, after, reasons, field, note):
+    """Note why parts of a field, an object before and after, are not the same."""
+    for name in list(before) + list(after):
+        if before.get(name, note) != after.get(name, note):      # no value is a function
+            note(field, reasons.get(name, reasons[""]))
 
 
 def _picked(value, names):
@@ -2736,22 +2776,17 @@ def _texts(value):
     return [text for text in value if isinstance(text, str)]
 
 
-def _kept_fields(body, model, params, note):
-    """Return the body's fields that may go out, the streaming fields set."""
+def _kept_fields(body, model, retention):
+    """Return the body's fields that may go out, the fields of streams and caches set."""
     compat = model.compat
     shaped = {name: value for name, value in body.items()
               if value is not None and name not in _NATIVE_FIELDS}
-    shaped["model"] = model.id
-    note("model", "the id the server knows: %s" % model.id)
-    shaped["stream"] = body.get("stream") is not False
-    shaped.pop("stream_options", None)
+    shaped.update(model=model.id, stream=body.get("stream") is not False)
     if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
         shaped["stream_options"] = {"include_usage": True}
-    else:
-        note("stream_options", "no stream, or compat.supportsUsageInStreaming is false")
-    key, retention = shaped.pop("prompt_cache_key", None), params.get("cacheRetention")
     if compat.get("supportsPromptCacheKey") and retention != "none":
-        if isinstance(key, str) and key:
+        key = _text_or_none(body.get("prompt_cache_key"))
+        if key:
             shaped["prompt_cache_key"] = key[:64]
         if retention == "long" and compat.get("supportsLongCacheRetention") is not False:
             shaped["prompt_cache_retention"] = "24h"
@@ -2769,17 +2804,15 @@ def _param(layers, *names):
 
 def _apply_params(shaped, model, params, note):
     """Add what the params set and the body leaves open."""
-    found = {field: _param([params], *names) for field, names in _NUMBER_PARAMS.items()}
-    found = {field: value for field, value in found.items() if _is_number(value)}
+    found = {"response_format": _param(model.params, "response_format", "responseFormat")}
+    for field, names in _NUMBER_PARAMS.items():
+        value = _param([params], *names.split())
+        if _is_number(value):
+            found[field] = value
     stop = params.get("stop")
-    if isinstance(stop, str):
-        stop = [stop]
-    stop = [text for text in _texts(stop) if text]
+    stop = [text for text in _texts([stop]) or _texts(stop) if text]
     if stop:
         found["stop"] = stop
-    form = _param(model.params, "response_format", "responseFormat")
-    if isinstance(form, dict):
-        found["response_format"] = form
     for field, value in found.items():
         if field not in shaped:
             shaped[field] = value
@@ -2789,61 +2822,67 @@ def _apply_params(shaped, model, params, note):
 def _shape_response_format(shaped, compat):
     """Keep a response_format that servers know; else wrap it as a schema, or drop it."""
     form = shaped.pop("response_format", None)
-    kind = _get(form, "type")
-    known = kind == "json_schema" and isinstance(form.get("json_schema"), dict)
-    if not known and kind not in ("json_object", "text"):
-        if not isinstance(form, dict) or not compat.get("supportsJsonSchemaResponseFormat"):
-            return
-        form = {"type": "json_schema",
-                "json_schema": {"name": "openclaw_response", "schema": form}}
-    shaped["response_format"] = form
+    kinds = ["json_object", "text"]
+    if isinstance(_get(form, "json_schema"), dict):
+        kinds.append("json_schema")
+    if _get(form, "type") in kinds:
+        shaped["response_format"] = form
+    elif isinstance(form, dict) and compat.get("supportsJsonSchemaResponseFormat"):
+        schema = {"name": "openclaw_response", "schema": form}
+        shaped["response_format"] = {"type": "json_schema", "json_schema": schema}
 
 
 def _shape_messages(messages, model, note):
     compat = model.compat
     names, shaped = {}, []
-    for message in messages:
-        message = _shape_message(dict(message), model, names, note)
+    previous = None
+    for before in messages:
+        message = _shape_message(dict(before), model, names)
         role = message.get("role")
-        if role == "assistant" and not message.get("content") and "tool_calls" not in message:
+        if (role == "assistant" and not message.get("content")
+                and "tool_calls" not in message):
             note("messages", "an assistant message without content left out")
             continue
-        if (compat.get("requiresAssistantAfterToolResult") and role == "user"
-                and shaped and shaped[-1].get("role") == "tool"):
+        _note_differences(before, message, _MESSAGE_REASONS, "messages", note)
+        if (compat.get("requiresAssistantAfterToolResult")
+                and (previous, role) == ("tool", "user")):
             note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
-            shaped.append({"role": "assistant", "content": _BRIDGE})
+            shaped.append({
+                "role": "assistant",
+                "content": "I have processed the tool results."})
+        previous = role
+        if compat.get("strictMessageKeys"):
+            note("messages", "compat.strictMessageKeys: role and content only")
+            message = _picked(message, ("role", "content"))
         shaped.append(message)
-    if compat.get("strictMessageKeys"):
-        note("messages", "compat.strictMessageKeys: role and content only")
-        shaped = [_picked(message, ("role", "content")) for message in shaped]
-    if compat.get("requiresStringContent"):
-        note("messages", "compat.requiresStringContent: text parts joined")
-        shaped = [_with_joined_text(message) for message in shaped]
     return shaped
 
 
-def _shape_message(message, model, names, note):
+def _shape_message(message, model, names):
     """Return one message as vLLM takes it; `names` collects {tool call id: function name}."""
     compat = model.compat
     role, content = message.get("role"), message.get("content")
     if role == "developer" and not (compat.get("supportsDeveloperRole") and model.reasoning):
         message["role"] = "system"
-        note("messages", "role developer becomes system, which every template takes")
     if isinstance(content, list) and "image" not in model.input:
         message["content"] = _without_images(content)
-        if message["content"] != content:
-            note("messages", "images left out: the model's input has no image")
     if role == "assistant":
-        _shape_calls(message, compat, names, note)
-        _shape_reasoning(message, model, note)
+        _shape_calls(message, compat, names)
+        _shape_reasoning(message, model)
     name = names.get(_text_or_none(message.get("tool_call_id")))
     if role == "tool" and compat.get("requiresToolResultName") and name:
-        if message.setdefault("name", name) is name:
-            note("messages", "compat.requiresToolResultName: the tool's name added")
+        message.setdefault("name", name)
+    parts = message.get("content")
+    if compat.get("requiresStringContent") and isinstance(parts, list):
+        texts = _texts([
+            _get(part, "text") for part in parts
+            if _get(part, "type") == "text"])
+        if len(texts) == len(parts):
+            message["content"] = "\n".join(texts)
     return message
 
 
-def _shape_calls(message, compat, names, note):
+def _shape_calls(message, compat, names):
     """Make an assistant's tool calls fit to be sent; no calls are no field."""
     calls = message.pop("tool_calls", None)
     if not isinstance(calls, list) or not calls:
@@ -2851,58 +2890,55 @@ def _shape_calls(message, compat, names, note):
     message["tool_calls"] = []
     for call in calls:
         function = _get(call, "function")
-        if isinstance(function, dict):
-            if isinstance(call.get("id"), str):
-                names[call["id"]] = function.get("name")
-            if function.get("arguments") == "":
-                call = dict(call, function=dict(function, arguments="{}"))
-                note("messages", "empty tool-call arguments become {}: they must be JSON")
+        if isinstance(_get(call, "id"), str):
+            names[call["id"]] = _get(function, "name")
+        if _get(function, "arguments") == "":
+            call = dict(call, function=dict(function, arguments="{}"))
         message["tool_calls"].append(call)
     if message.setdefault("content") is None and compat.get("requiresAssistantAfterToolResult"):
         message["content"] = ""
 
 
-def _shape_reasoning(message, model, note):
+def _shape_reasoning(message, model):
     """Leave of an assistant's earlier reasoning what the model takes back."""
     compat = model.compat
     form = compat.get("thinkingFormat")
     needed = compat.get("requiresReasoningContentOnAssistantMessages")
-    before = {name: message.pop(name) for name in _REASONING_FIELDS if name in message}
+    before = {
+        name: message.pop(name) for name in _REASONING_FIELDS
+        if name in message}
     texts = {name: text for name, text in before.items() if isinstance(text, str)}
-    details = before.get("reasoning_details")
     if compat.get("requiresThinkingAsText"):
-        _speak_reasoning(message, [text for text in texts.values() if text.strip()])
-        texts, details = {}, None
+        spoken = [_text_part(text) for text in texts.values() if text.strip()]
+        if spoken:
+            message["content"] = spoken[:1] + _parts(message.get("content"))
+        texts, before = {}, {}
     if needed and model.reasoning:
         texts.setdefault("reasoning_content", "")
-    kept = {}
     if form == "openrouter":
-        kept = {name: texts[name] for name in ("reasoning", "reasoning_content") if texts.get(name)}
-        if not kept and texts.get("reasoning_text"):
-            kept["reasoning"] = texts["reasoning_text"]
-        if isinstance(details, list):
-            kept["reasoning_details"] = details
+        if not texts.get("reasoning") and not texts.get("reasoning_content"):
+            texts["reasoning"] = texts.get("reasoning_text")
+        for name in ("reasoning", "reasoning_content"):
+            if texts.get(name):
+                message[name] = texts[name]
+        if isinstance(before.get("reasoning_details"), list):
+            message["reasoning_details"] = before["reasoning_details"]
     elif (model.reasoning or needed or form in ("deepseek", "zai")
           or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
-        kept = _picked(texts, ("reasoning_content",))
-    message.update(kept)
-    if kept != before:
-        note("messages", "earlier reasoning: only what the model's template takes back")
-
-
-def _speak_reasoning(message, texts):
-    """Put the first of some texts of reasoning in front of an assistant's content."""
-    content = message.get("content")
-    if isinstance(content, str) and content:
-        content = [_text_part(content)]
-    if not isinstance(content, list):
-        content = []
-    if texts:
-        message["content"] = [_text_part(texts[0])] + content
+        message.update(_picked(texts, ("reasoning_content",)))
 
 
 def _text_part(text):
     return {"type": "text", "text": text}
+
+
+def _parts(content):
+    """Return the parts of a message's content; a text is one."""
+    if isinstance(content, str) and content:
+        return [_text_part(content)]
+    if isinstance(content, list):
+        return content
+    return []
 
 
 def _without_images(parts):
@@ -2910,67 +2946,54 @@ def _without_images(parts):
     kept = []
     for part in parts:
         if _get(part, "type") in _IMAGE_PARTS:
-            part = _text_part(_IMAGE_OMITTED)
+            part = _text_part("(image omitted: model does not support images)")
             if kept[-1:] == [part]:
                 continue
         kept.append(part)
     return kept
 
 
-def _with_joined_text(message):
-    """Join a message's text parts with newlines; parts of any other kind keep it as it is."""
-    parts = message.get("content")
-    if not isinstance(parts, list):
-        return message
-    texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
-    if len(texts) < len(parts):
-        return message
-    return dict(message, content="\n".join(texts))
-
-
 def _shape_tools(shaped, compat, note):
     tools = shaped.pop("tools", None)
     choice = shaped.pop("tool_choice", None)
-    if compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
+    if (compat.get("supportsTools") is False
+            or not isinstance(tools, list) or not tools):
         return
-    kept = [_shape_tool(tool, compat, note) for tool in tools]
-    kept = [function for function in kept if function is not None]
-    if kept != sorted(kept, key=_tool_order):
-        kept.sort(key=_tool_order)
-        note("tools", "sorted by name")
-    choice = _shape_choice(choice, [function["name"] for function in kept])
-    if kept:
-        shaped["tools"] = [{"type": "function", "function": function} for function in kept]
+    functions = [
+        _shape_function(_get(tool, "function"), compat, note)
+        for tool in tools]
+    functions = sorted(filter(None, functions), key=_function_order)
+    choice = _shape_choice(choice, [function["name"] for function in functions])
+    if functions:
+        shaped["tools"] = [
+            {"type": "function", "function": function}
+            for function in functions]
+    if functions or choice == "none":
         shaped["tool_choice"] = choice
 
 
-def _tool_order(function):
+def _function_order(function):
     """Return what sorts functions as JavaScript does: by UTF-16 units."""
     texts = (function["name"], function.get("description", ""))
     return [text.encode("utf-16-be", "surrogatepass") for text in texts]
 
 
-def _shape_tool(tool, compat, note):
+def _shape_function(function, compat, note):
     """Return the function of a tool as vLLM takes it, or None where OpenClaw leaves it out."""
-    function = _get(tool, "function")
-    name, parameters = _get(function, "name"), _get(function, "parameters")
+    name = _text_or_none(_get(function, "name"))
+    parameters = _get(function, "parameters")
     if parameters is None:
         parameters = {}
-    if not isinstance(name, str) or not name:
-        note("tools", "a tool without a name left out")
+    if (not name or not isinstance(parameters, dict)
+            or parameters.get("type", "object") != "object"):
+        note("tools", "a tool without a name, or whose parameters are not an object, left out")
         return None
-    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
-        note("tools", "%s left out: its parameters are not an object" % name)
-        return None
-    kept = {"name": name, "parameters": parameters}
+    kept = {"name": name, "parameters": _shape_schema(parameters, compat)}
     if isinstance(function.get("description"), str):
         kept["description"] = function["description"]
     if compat.get("supportsStrictMode"):
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
-    if kept != function:
-        note("tools", "%s: its name, description and parameters; strict: false, with "
-                      "compat.supportsStrictMode; no more" % name)
-    kept["parameters"] = _shape_schema(parameters, name, compat, note)
+    _note_differences(function, kept, _FUNCTION_REASONS, "tools", note)
     return kept
 
 
@@ -2982,10 +3005,16 @@ def _shape_choice(choice, names):
     if choice is None:
         return "auto"
     if mode in ("auto", "required") and isinstance(allowed, list):
-        kept = [_named_tool(tool) for tool in allowed if _get(tool, "function", "name") in names]
+        kept = [
+            _named_tool(tool) for tool in allowed
+            if _get(tool, "function", "name") in names]
         if kept:
-            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
-        return _shape_choice("none" if mode == "auto" else "required", [])
+            return {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": mode, "tools": kept}}
+        if mode == "auto":
+            return "none"
+        choice, names = "required", []
     if choice == "required" and not names:
         raise UsageError("tool_choice requires a tool, and none of the tools can be sent")
     if _get(choice, "type") != "function" or not isinstance(wanted, str):
@@ -3001,26 +3030,17 @@ def _named_tool(tool):
 
 # Where a JSON schema holds schemas: maps from names to them; one of them, or a list.
 _SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
-_SCHEMA_PLACES = ("items", "prefixItems", "contains", "additionalProperties", "propertyNames",
-                  "anyOf", "oneOf", "allOf", "not", "if", "then", "else")
+_SCHEMA_PLACES = (
+    "items prefixItems contains additionalProperties propertyNames anyOf oneOf allOf "
+    "not if then else").split()
 _DEFINITIONS = ("$defs", "definitions", "components")
 _LABELS = ("title", "description", "default")
 
 
-def _shape_schema(schema, name, compat, note):
+def _shape_schema(schema, compat):
     """Return the parameters of a tool as OpenClaw sends them."""
     keywords = [word.strip() for word in compat.get("unsupportedToolSchemaKeywords") or []]
-    steps = (
-        ("references inlined", _without_references),
-        ("an object on top", _object_schema),
-        ("arrays state their items, unsupported keywords are left out",
-         lambda schema: _cleaned_schema(schema, keywords)),
-    )
-    for what, step in steps:
-        before, schema = schema, step(schema)
-        if schema != before:
-            note("tools", "the schema of %s: %s" % (name, what))
-    return schema
+    return _cleaned_schema(_object_schema(_without_references(schema)), keywords)
 
 
 def _map_schemas(schema, function):
@@ -3049,17 +3069,20 @@ def _without_references(document):
             return schema
         reference = schema.get("$ref")
         if not isinstance(reference, str):
-            plain = {key: value for key, value in schema.items() if key not in _DEFINITIONS}
+            plain = {
+                key: value for key, value in schema.items()
+                if key not in _DEFINITIONS}
             plain = _map_schemas(plain, lambda inner: inlined(inner, followed))
             if unresolved:
                 plain.update(_picked(schema, _DEFINITIONS))
             return plain
         if reference in followed:
             return {}
+        if not reference.startswith("#/"):
+            return schema
         target = _pointed_at(document, reference)
         if target is None:
-            if reference.startswith("#/"):
-                unresolved.append(reference)
+            unresolved.append(reference)
             return schema
         target = inlined(target, followed + (reference,))
         if isinstance(target, dict):
@@ -3071,50 +3094,58 @@ def _without_references(document):
 
 def _pointed_at(document, reference):
     """Return what a #/… reference names in its document (RFC 6901), or None."""
-    segments = reference.split("/")
-    if segments.pop(0) != "#" or not segments:
-        return None
-    for segment in segments:
-        segment = segment.replace("~1", "/").replace("~0", "~")
+    for segment in reference.split("/")[1:]:
         if isinstance(document, list):
             document = {str(place): value for place, value in enumerate(document)}
-        document = _get(document, segment)
+        document = _get(document, segment.replace("~1", "/").replace("~0", "~"))
     return document
+
+
+def _variants(schema):
+    """Return the variants of a schema, those of anyOf first, or None."""
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            return schema[name]
+    return None
 
 
 def _object_schema(schema):
     """Return a schema that is an object on top: what servers take as a function's parameters."""
     if not isinstance(schema, dict):
         schema = {}
-    for name in ("anyOf", "oneOf"):
-        if isinstance(schema.get(name), list):
-            return _merged_variants(schema, schema[name])
-    properties = schema.get("properties")
-    known = isinstance(properties, dict)
-    likely = known or isinstance(schema.get("required"), list) or not schema
-    if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
+    variants, properties = _variants(schema), schema.get("properties")
+    if variants is not None:
+        return _merged_variants(schema, variants)
+    likely = isinstance(schema.get("required"), list) or not schema
+    if isinstance(properties, dict):
+        likely = True
+    else:
+        properties = {}
+    if (isinstance(schema.get("allOf"), list)
+            or schema.get("type", likely) not in ("object", True)):
         return schema
-    return dict(schema, type="object", properties=properties if known else {})
+    return dict(schema, type="object", properties=properties)
 
 
 def _merged_variants(schema, variants):
     """Return the one object that stands for all variants of a top-level anyOf or oneOf."""
     objects = [source for source in [schema] + variants
                if isinstance(_get(source, "properties"), dict)]
-    variants = [source for source in objects if source is not schema]
-    properties, counts = {}, collections.Counter()
+    properties = {}
     for source in objects:
         for name, value in source["properties"].items():
             properties[name] = _merged_property(properties.get(name), value)
-    for variant in variants:
-        counts.update(_texts(variant.get("required")))
-    required = _texts(schema.get("required"))
-    if not required:
-        required = [name for name in counts if counts[name] == len(variants)]
     merged = {name: schema[name] for name in ("title", "description")
               if isinstance(schema.get(name), str)}
-    merged.update(type="object", properties=properties)
-    merged["additionalProperties"] = schema.get("additionalProperties", True)
+    merged.update(
+        type="object", properties=properties,
+        additionalProperties=schema.get("additionalProperties", True))
+    lists = [
+        _texts(source.get("required")) for source in objects
+        if source is not schema]
+    counts = collections.Counter(sum(lists, []))
+    everywhere = [name for name in counts if counts[name] == len(lists)]
+    required = _texts(schema.get("required")) or everywhere
     if required:
         merged["required"] = required
     return merged
@@ -3124,17 +3155,18 @@ def _merged_property(first, second):
     """Return one property schema for two of a name: the first, or the values of both."""
     if first is None:
         return second
-    allowed = [_allowed_values(schema) for schema in (first, second)]
-    if allowed == [None, None]:
+    stated = [
+        values for values in map(_allowed_values, (first, second))
+        if values is not None]
+    if not stated:
         return first
-    values = collections.OrderedDict()
-    for value in (allowed[0] or []) + (allowed[1] or []):
-        values.setdefault(json.dumps(value), value)
+    values = collections.OrderedDict(
+        (json.dumps(value), value) for value in sum(stated, []))
     merged = {"enum": list(values.values())}
     for schema in (second, first):
         if isinstance(schema, dict):
             merged.update(_picked(schema, _LABELS))
-    kinds = {_JS_TYPES.get(type(value), "object") for value in values.values()}
+    kinds = {_JS_TYPES.get(type(value), "object") for value in merged["enum"]}
     if len(kinds) == 1:
         merged["type"] = kinds.pop()
     return merged
@@ -3151,11 +3183,8 @@ def _allowed_values(schema):
         return schema["enum"]
     if "const" in schema:
         return [schema["const"]]
-    for name in ("anyOf", "oneOf"):
-        if isinstance(schema.get(name), list):
-            found = [_allowed_values(variant) or [] for variant in schema[name]]
-            return sum(found, []) or None
-    return None
+    found = [_allowed_values(variant) or [] for variant in _variants(schema) or ()]
+    return sum(found, []) or None
 
 
 def _cleaned_schema(schema, keywords):
@@ -3164,34 +3193,34 @@ def _cleaned_schema(schema, keywords):
         return schema
     if schema.get("type") == "array" and "items" not in schema:
         schema = dict(schema, items={})
-    schema = {key: value for key, value in schema.items() if key not in keywords}
+    schema = {
+        key: value for key, value in schema.items()
+        if key not in keywords}
     return _map_schemas(schema, lambda inner: _cleaned_schema(inner, keywords))
 
 
 def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
-    kwargs = shaped.pop("chat_template_kwargs", None)
-    asked = _level(thinking)
-    wanted = asked or _level(shaped.pop("reasoning_effort", None)) or _level(model.thinking)
-    level = _available_level(model, wanted)
+    asked, effort, default = map(
+        _level,
+        (thinking, shaped.pop("reasoning_effort", None), model.thinking))
+    level = _available_level(model, asked or effort or default)
     fields = _thinking_fields(model, level)
     for name in fields:
-        note(name, "thinking level %s" % level)
-    shaped.pop("reasoning_effort", None)
-    shaped.update(fields)
-    if isinstance(kwargs, dict):
-        shaped["chat_template_kwargs"] = dict(fields.get("chat_template_kwargs", {}), **kwargs)
-    if not asked:
-        return
+        note(name, "thinking level " + level)
     cannot = model.source == "declared" and not model.reasoning
-    if not fields and not (cannot and level in _OFF):
+    if asked and not fields and not (cannot and level in _OFF):
         warnings.append(
             "--thinking %s has no effect on %s: set reasoning: true and, in compat, thinkingFormat "
             "(\"qwen-chat-template\" where its template takes enable_thinking) or "
             "supportsReasoningEffort: true" % (thinking, model.key))
-    elif level != asked:
+    elif asked and level != asked:
         warnings.append("--thinking %s is not available on %s: %s is used"
                         % (thinking, model.key, level))
+    kwargs = shaped.pop("chat_template_kwargs", None)
+    if isinstance(kwargs, dict):
+        fields.setdefault("chat_template_kwargs", {}).update(kwargs)
+    shaped.update(fields)
 
 
 def _level(text):
@@ -3200,34 +3229,32 @@ def _level(text):
     return _LEVEL_NAMES.get(folded, folded) or None
 
 
-def _rank(level):
-    return _LADDER.index(level.lower()) if level.lower() in _LADDER else 0
-
-
 def _available_level(model, level):
     """Return a level, or the nearest that the model has: up the ladder first, then down.
 
     Without a level the default: off where that is usual, else medium or less.
     """
     form = model.compat.get("thinkingFormat") or ""
+    if level is None and (
+            not model.reasoning
+            or form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
+        return "off"
+    if level not in [None] + _LADDER:
+        return level
     stated = dict.fromkeys(_LADDER[:5], True)
     stated.update((effort.lower(), True) for effort in _stated_efforts(model.compat) or ())
     if form not in ("qwen", "qwen-chat-template", "zai"):
         stated.update(_effort_map(model.compat))
     stated.update(model.thinking_level_map)
-    known = [name for name in _LADDER if stated.get(name) is not None]
+    place = _LADDER.index(level or "medium")
+    up, down = _LADDER[place:], _LADDER[place::-1]
+    candidates = up + down
     if level is None:
-        if not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id):
-            return "off"
-        candidates = _LADDER[3::-1]
-    elif level not in _LADDER:
-        return level
-    else:
-        lower, higher = _LADDER[:_rank(level)][::-1], _LADDER[_rank(level):]
-        candidates = higher + lower
-        if level in ("xhigh", "max") and stated.get(level, level) is None:
-            candidates = lower + higher
-    return next((name for name in candidates if name in known), candidates[0])
+        candidates = down
+    elif place > 4 and stated.get(level, level) is None:
+        candidates = down + up
+    known = [name for name in candidates if stated.get(name) is not None]
+    return (known + candidates)[0]
 
 
 def _effort_map(compat):
@@ -3252,36 +3279,40 @@ def _thinking_fields(model, level):
     effort = _effort(model, level, mapped)
     switch = level not in _OFF
     on = (mapped or level).strip().lower() not in _OFF
-    plain, nested = {}, {}
+    plain, spoken, nested = {}, {}, {}
     if effort:
-        nested = {"reasoning": {"effort": effort}}
-    if effort and compat.get("supportsReasoningEffort"):
-        plain = {"reasoning_effort": effort}
+        nested["reasoning"] = {"effort": effort}
+        if compat.get("supportsReasoningEffort"):
+            plain["reasoning_effort"] = effort
+        if on:
+            spoken["reasoning_effort"] = effort
+    enabled = {"reasoning": {"enabled": on}}
     if _stated_efforts(compat) == []:
-        nested = {"reasoning": {"enabled": on}}
-    together = {"reasoning": {"enabled": on}}
-    if on:
-        together.update(plain)
-    template = {"enable_thinking": switch, "preserve_thinking": True}
+        nested = enabled
+    form = compat.get("thinkingFormat")
+    if re.search(_DEEPSEEK, model.id):
+        form = "deepseek-v4"
     formats = {
         "qwen": {"enable_thinking": switch},
-        "qwen-chat-template": {"chat_template_kwargs": template},
-        "together": together,
+        "qwen-chat-template": {
+            "chat_template_kwargs": {
+                "enable_thinking": switch, "preserve_thinking": True}},
+        "together": dict(enabled, **_picked(plain, spoken)),
         "openrouter": nested,
+        "deepseek-v4": {
+            "chat_template_kwargs": dict(spoken, thinking=on, enable_thinking=on)},
     }
     fields = {}
     if model.reasoning:
-        fields = formats.get(compat.get("thinkingFormat"), plain)
-    if model.reasoning and re.search(_DEEPSEEK, model.id):
-        kwargs = {"thinking": on, "enable_thinking": on}
-        if on and effort:
-            kwargs["reasoning_effort"] = effort
-        return {"chat_template_kwargs": kwargs}
+        fields = formats.get(form, plain)
     if not switch and re.search(_NEMOTRON, model.id):
-        kwargs = {"enable_thinking": False, "force_nonempty_content": True}
-        kwargs.update(fields.get("chat_template_kwargs", {}))
-        fields = dict(fields, chat_template_kwargs=kwargs)
+        kwargs = fields.setdefault("chat_template_kwargs", {})
+        kwargs.update(enable_thinking=False, force_nonempty_content=True)
     return fields
+
+
+def _rank(effort):
+    return _LADDER.index(effort.lower()) if effort.lower() in _LADDER else 0
 
 
 def _effort(model, level, mapped):
@@ -3290,17 +3321,15 @@ def _effort(model, level, mapped):
     efforts = _stated_efforts(model.compat)
     if efforts is None and re.match(_GPT, model.id):
         efforts = ["none", "low", "medium", "high", "xhigh"]
-    if efforts is None:
-        efforts = [intent]
-        if level == "off" and not mapped:
-            efforts = ["none"]
-    if intent in efforts:
+    if efforts is None and level == "off" and not mapped:
+        return "none"
+    if efforts is None or intent in efforts:
         return intent
     if level == "off" and "none" in efforts:
         return "none"
     if level in _OFF or intent.lower() in _OFF:
         return None
-    ranked = sorted((effort for effort in efforts if _rank(effort)), key=_rank)
+    ranked = sorted(filter(_rank, efforts), key=_rank)
     lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
     others = [effort for effort in efforts if effort.lower() not in _OFF]
     return (lower[::-1] + ranked + others + [None])[0]
@@ -3308,16 +3337,14 @@ def _effort(model, level, mapped):
 
 def _asked_tokens(shaped, layers):
     """Take the wanted number of tokens out of the body, else of the params: (number, field)."""
-    asked = [(shaped.pop(name, None), name) for name in _TOKEN_FIELDS]
-    for value, name in asked:
-        if _is_number(value) and value >= 1:
-            return int(value), name
+    asked = [(shaped.pop(name, None), name, 1) for name in _TOKEN_FIELDS]
     for layer in reversed(layers):
         for name in ("maxTokens",) + _TOKEN_FIELDS:
-            value = layer.get(name)
-            if _is_number(value) and value >= 0:
-                return int(value) or None, "params." + name
-    return None, None
+            asked.append((layer.get(name), "params." + name, 0))
+    for value, source, least in asked:
+        if _is_number(value) and value >= least:
+            return int(value), source
+    return 0, None
 
 
 def _apply_budget(shaped, model, prompt_tokens, note, warnings):
@@ -3333,13 +3360,11 @@ def _apply_budget(shaped, model, prompt_tokens, note, warnings):
     if window:
         left = window - used - 1
     shaped[field] = max(1, min(wanted, left))
-    for name in set(_TOKEN_FIELDS) - {field, source}:
-        note(name, "one field of tokens is sent")
-    if number is None:
+    if not number:
         note(field, "the model's maxTokens: %d" % limit)
     elif source != field:
-        note(field, "from %s" % source, "moved")
-    if number is not None and number > limit:
+        note(field, "from " + source, "moved")
+    if number > limit:
         note(field, "asked for %d, the model's maxTokens is %d" % (number, limit), "clamped")
     if left >= wanted:
         return False
@@ -3354,18 +3379,19 @@ def _apply_budget(shaped, model, prompt_tokens, note, warnings):
     return True
 
 
-def _apply_overrides(shaped, body, model, params, note):
+def _apply_overrides(shaped, model, params, note):
     """Lay over the body what params set whatever it says: kwargs, extra_body, parallel calls."""
     kwargs = _param([params], "chat_template_kwargs", "chatTemplateKwargs")
     extra = _param([params], "extra_body", "extraBody")
     parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
     over = {}
     if isinstance(kwargs, dict) and kwargs:
-        over["chat_template_kwargs"] = dict(shaped.get("chat_template_kwargs", {}), **kwargs)
+        over["chat_template_kwargs"] = dict(
+            shaped.get("chat_template_kwargs", {}), **kwargs)
     if isinstance(extra, dict):
         over.update(extra)
     over.pop("store", None)
-    if isinstance(parallel, bool) and body.get("parallel_tool_calls") is None:
+    if isinstance(parallel, bool) and "parallel_tool_calls" not in shaped:
         over["parallel_tool_calls"] = parallel
     for name in over:
         note(name, "from params")
@@ -3376,44 +3402,28 @@ def _apply_overrides(shaped, body, model, params, note):
 
 def estimate_tokens(body):
     """Return OpenClaw's estimate of a shaped body's prompt: adjusted characters / 4 x 1.25."""
-    characters = 0
+    values = [body.get("tools"), body.get("response_format")]
     for message in body["messages"]:
+        values.append(message.get("tool_calls"))
         for field in ("content",) + _REASONING_FIELDS:
-            characters += _content_characters(message.get(field))
-        if message.get("tool_calls") is not None:
-            characters += _json_characters(message["tool_calls"])
-    for field in ("tools", "response_format"):
-        if body.get(field):
-            characters += _json_characters(body[field])
+            for part in _parts(message.get(field)):
+                text = _get(part, "text")
+                if _get(part, "type") in _IMAGE_PARTS:
+                    text = "i" * 8000
+                elif not isinstance(text, str):
+                    text = part
+                values.append(text)
+    characters = sum(
+        _characters(value) for value in values
+        if isinstance(value, (str, dict, list)))
     return int(math.ceil(characters / 4.0 * 1.25))
 
 
-def _content_characters(content):
-    if isinstance(content, str):
-        return _characters(content)
-    total = 0
-    for part in content if isinstance(content, list) else ():
-        if _get(part, "type") in _IMAGE_PARTS:
-            total += 8000
-        elif isinstance(_get(part, "text"), str):
-            total += _characters(part["text"])
-        elif isinstance(part, (dict, list)):
-            total += _json_characters(part)
-    return total
-
-
-def _json_characters(value):
-    return _characters(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
-
-
-def _characters(text):
-    """Count characters as OpenClaw does: CJK as 4, others in UTF-16 units."""
-    if len(text) == len(text.encode("utf-8", "surrogatepass")):        # ASCII, nearly always
-        return len(text)
-    wide = len(re.findall(_WIDE, text))
-    units = len(text.encode("utf-16-le", "surrogatepass")) // 2
-    astral = len(re.findall("[\U00020000-\U0002fa1f]", text))
-    return units - wide - astral + 4 * wide
+def _characters(value):
+    """Count characters of a value's text as OpenClaw does: CJK as 4, others in UTF-16 units."""
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return len(re.sub(_WIDE, "wide", value).encode("utf-16-le", "surrogatepass")) // 2
 
 
 # ----------------------------------------------------------------------------
@@ -3677,11 +3687,17 @@ def loads_untrusted(text):
 
 
 def is_deep(value, levels=JSON_DEPTH):
-    """Tell whether a JSON value is nested more than so many levels deep."""
-    if isinstance(value, dict):
-        value = value.values()
-    inner = [item for item in value if isinstance(item, (dict, list))]
-    return bool(inner) and (levels == 1 or any(is_deep(item, levels - 1) for item in inner))
+    """Tell whether a JSON value is nested more than some levels deep."""
+    level = [value]
+    for _ in range(levels):
+        inner = []
+        for container in level:
+            if isinstance(container, dict):
+                inner += container.values()
+            elif isinstance(container, list):
+                inner += container
+        level = [item for item in inner if isinstance(item, (dict, list))]
+    return bool(level)
 
 
 # ----------------------------------------------------------------------------
@@ -4815,26 +4831,32 @@ def in_parallel(function, calls):
 _MOST_THREADS = 256
 
 
-def find_model(provider, reference=None, timeout_s=None):
+def find_model(provider, reference=None, timeout_s=None, thinking=None):
     """Return the Model a reference means; a declared one without asking the server.
 
     `reference` is a key (vllm/<id>), an id or an alias; None means the default
-    model, else the first declared, else the first served. Raises as
-    `discover_models` does, and ServerError (model-not-served) for an unknown one.
+    model, else the first declared, else the first served. It has the switch that a level
+    of `thinking` needs (`thinking_model`). Raises as `discover_models` does, and
+    ServerError (model-not-served) for an unknown one.
     """
     if provider.api != "openai-completions":
         raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
                           % (provider.id, provider.api), cause="config-invalid")
     reference = reference or _own_primary(provider)
-    declared = declared_models(provider)
-    found = match_model(declared, reference, provider.id) if reference else (declared or [None])[0]
-    if found is not None:
-        return found
-    models = merge_models(declared, discover_models(provider, timeout_s), provider)
-    found = match_model(models, reference, provider.id) if reference else models[0]
-    if found is not None:
-        return found
-    raise model_not_served(provider.base_url, reference, [model.id for model in models])
+
+    def match(models):
+        if reference:
+            return match_model(models, reference, provider.id)
+        return next(iter(models), None)
+
+    models = declared_models(provider)
+    found = match(models)
+    if found is None:
+        models = merge_models(models, discover_models(provider, timeout_s), provider)
+        found = match(models)
+    if found is None:
+        raise model_not_served(provider.base_url, reference, [model.id for model in models])
+    return thinking_model(provider, found, thinking, timeout_s)
 
 
 def bearer(credential):
@@ -4880,22 +4902,22 @@ def probe_thinking(provider, model_id, timeout_s=None):
 
     Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
     """
-    counts = []
-    for enabled in (True, False):
-        body = {"model": model_id, "messages": [{"role": "user", "content": "hi"}],
-                "chat_template_kwargs": {"enable_thinking": enabled}}
-        counts.append(_ask_tokenizer(provider, None, body, timeout_s))
-    if None in counts or counts[0] == counts[1]:
+    on, off = [
+        _ask_tokenizer(provider, None, {
+            "model": model_id, "messages": [{"role": "user", "content": "hi"}],
+            "chat_template_kwargs": {"enable_thinking": enabled}}, timeout_s)
+        for enabled in (True, False)]
+    if None in (on, off) or on == off:
         return None
     return ({"thinkingFormat": "qwen-chat-template"},
-            "probed: enable_thinking changes the prompt from %d to %d tokens" % (counts[1], counts[0]))
+            "probed: enable_thinking changes the prompt from %d to %d tokens" % (off, on))
 
 
 def _ask_tokenizer(provider, model, body, timeout_s):
     """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
     limit_s = min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S)
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
-    url = server_root(model.base_url if model else provider.base_url) + "/tokenize"
+    url = server_root((model or provider).base_url) + "/tokenize"
     reply = fetch("POST", url, request_headers(provider, model), encode_body(body), route,
                   MODEL_LIST_LIMIT)
     try:
@@ -4911,8 +4933,7 @@ def count_prompt_tokens(provider, model, body, timeout_s=None):
     One POST /tokenize with the messages, tools and template arguments as they will be sent. A
     prompt with more than texts is not asked about: an image counts only once it is read.
     """
-    contents = [message.get("content") for message in body["messages"]]
-    parts = [part for content in contents if isinstance(content, list) for part in content]
+    parts = [part for message in body["messages"] for part in _parts(message.get("content"))]
     if provider.refusal is not None or any(_get(part, "type") != "text" for part in parts):
         return None
     asked = _picked(body, ("model", "messages", "tools", "chat_template_kwargs"))
@@ -4931,8 +4952,10 @@ def thinking_model(provider, model, thinking, timeout_s=None):
     if thinking is None or model.source != "discovered":
         return model
     names = [model.id, (model.root or "").split("/")[-1]]
-    known = [thinking_evidence(name) for name in names]
-    compat = next((evidence[0] for evidence in known if evidence), None)
+    evidence = list(filter(None, map(thinking_evidence, names)))
+    compat = None
+    if evidence:
+        compat = evidence[0][0]
     if any(re.search(family, name) for family in (_NEMOTRON, _DEEPSEEK) for name in names):
         compat = {}
     if compat is None:
@@ -4945,10 +4968,8 @@ def thinking_model(provider, model, thinking, timeout_s=None):
 def prepare_request(provider, model, body, thinking=None, timeout_s=None):
     """Return a body Shaped for sending, its budget counted where the estimate would cut it.
 
-    Raises as `shape_request` does, and ServerError or KeyRefused while it looks for the
-    thinking switch of a model that nobody declared.
+    Raises as `shape_request` does.
     """
-    model = thinking_model(provider, model, thinking, timeout_s)
     shaped = shape_request(body, model, thinking)
     count = None
     if shaped.clamped:
@@ -4967,7 +4988,7 @@ def stream_chat(provider, body, thinking=None, timeout_s=None):
     read, ServerError when the answer breaks off: what came before has been yielded.
     """
     reference = _text_or_none(_get(body, "model"))
-    model = find_model(provider, reference, timeout_s)
+    model = find_model(provider, reference, timeout_s, thinking)
     shaped = prepare_request(provider, model, body, thinking, timeout_s)
     return send_chat(provider, model, shaped.body, timeout_s)
 
@@ -5181,8 +5202,8 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
     """
     case = _Case(settings, timeout_s, model, thinking)
-    case.block_path = _block_path(settings.config, provider_id)
     if not settings.issues:
+        case.block_path = _block_path(settings.config, provider_id)
         try:
             case.resolved(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
         except UsageError:
@@ -5249,7 +5270,7 @@ class _Case(object):
         self.reference, self.thinking = reference, thinking
         self.provider = self.usable = self.connected = self.answered = None
         self.rows = self.chats = self.version = self.openapi = None
-        self.refusal = self.error = self.stopped = None
+        self.refusal = self.error = self.stopped = self.block_path = None
         self.opted_in, self.enforced = True, False
         self.served, self.models = {}, []
         self.seconds = {"headers": 0.0}
@@ -5309,7 +5330,7 @@ class _Case(object):
 
     def written(self, path):
         """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
-        return _at(self._raw, path)
+        return _get(self._raw, *path)
 
     def found(self, cause, edits=(), **facts):
         """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
@@ -5486,7 +5507,7 @@ def _rows(case):
     if case.block_path is None:
         return []
     path = case.block_path + ("models",)
-    written = _at(case.settings.config, path) or ()
+    written = _get(case.settings.config, *path) or ()
     ids = [trimmed(row["id"]) for row in written]
     return [
         (path + (ids.index(row["id"]),), row)
@@ -6209,6 +6230,8 @@ def _probe(case, model):
     """Return what one tiny completion, and one with a tool, show of a model."""
     found = []
     try:
+        model = thinking_model(
+            case.provider, model, case.thinking, case.patience(DISCOVERY_TIMEOUT_S))
         found += _probe_stream(case, model)
         if model.compat.get("supportsTools") is not False:
             found.append(_probe_tools(case, model))
@@ -6366,10 +6389,8 @@ def config_block(models, base_url, evidence):
     a model's thinking; the reason becomes a comment. A Model whose context_window is
     None gets no window.
     """
-    rows = []
-    for model in models:
-        compat, reason = evidence.get(model.id) or (None, "")
-        rows.append(_config_row(model, compat, reason))
+    rows = [_config_row(model, *(evidence.get(model.id) or (None, "")))
+            for model in models]
     return {
         "baseUrl": base_url,
         "apiKey": "${VLLM_API_KEY}",
@@ -6381,11 +6402,16 @@ def config_block(models, base_url, evidence):
 
 def _config_row(model, compat, reason):
     row = {
-        "id": _literal(model.id),
-        "name": _literal(model.name),
+        "id": unsubstituted(model.id),
+        "name": unsubstituted(model.name),
         "reasoning": bool(model.reasoning or reason),
         "input": list(model.input),
-        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+        "cost": {
+            "input": 0,
+            "output": 0,
+            "cacheRead": 0,
+            "cacheWrite": 0,
+        },
     }
     if model.context_window is not None:
         row["contextWindow"] = model.context_window
@@ -6401,24 +6427,28 @@ def _written_max_tokens(context_window):
     return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
 
 
-def _literal(text):
-    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
-    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
-
-
 def _plain(value):
     """Return a copy of a value without the notes in it."""
     if isinstance(value, Noted):
         value = value.value
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item)
+                for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
 
 
-def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None,
-                   refresh=False, replace_base_url=False, variables=None, bases=None):
+def merge_provider(
+        config,
+        block,
+        provider=DEFAULT_PROVIDER,
+        wildcard=False,
+        primary=None,
+        refresh=False,
+        replace_base_url=False,
+        variables=None,
+        bases=None):
     """Return the Merge that brings a `config_block` into a config.
 
     `config` is the file's own object, before $include and substitution;
@@ -6431,16 +6461,15 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     """
     variables = variables or {}
     wanted = _plain(config)
-    providers = wanted.setdefault("models", {}).setdefault("providers", {})
     spelled, _ = find_block(wanted, provider)
+    providers = wanted.setdefault("models", {}).setdefault("providers", {})
     known = providers.setdefault(spelled, dict(block, models=[]))
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
-    if replace_base_url:
-        now = _substitute(known["baseUrl"], variables)
-        if now.rstrip("/") != block["baseUrl"]:
-            known["baseUrl"] = block["baseUrl"]
+    now = _substitute(known["baseUrl"], variables)
+    if replace_base_url and now.rstrip("/") != block["baseUrl"]:
+        known["baseUrl"] = block["baseUrl"]
     unserved = []
     if not wildcard:
         unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
@@ -6456,7 +6485,7 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
             place, key = defaults, "model"
         now = _substitute(place.get(key), variables)
         if not _same_key(now, primary):
-            place[key] = _literal(primary)
+            place[key] = unsubstituted(primary)
     return Merge(wanted, unserved)
 
 
@@ -6470,11 +6499,14 @@ def _merge_rows(known, served, refresh, variables, bases):
     """Merge served rows into a provider block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
         known["models"] = []                             # of an $include; it will be refused
-    rows = collections.OrderedDict()
+    rows = {}
     for row in known["models"]:
         rows.setdefault(_row_id(row, variables), row)
-    served = {_row_id(row, variables): row for row in served}
-    unserved = [model_id for model_id in rows if model_id not in served]
+    served = {_row_id(row, variables): row
+              for row in served}
+    unserved = [model_id
+                for model_id in rows
+                if model_id not in served]
     for model_id in sorted(served, key=lambda model_id: model_id in bases):
         row = served[model_id]
         base = rows.get(bases.get(model_id))
@@ -6489,8 +6521,7 @@ def _merge_rows(known, served, refresh, variables, bases):
 
 
 def _row_id(row, variables):
-    model_id = _substitute(_get(row, "id"), variables)
-    return str(model_id).strip()
+    return str(_substitute(_get(row, "id"), variables)).strip()
 
 
 def _like_base(row, base, base_id):
@@ -6506,20 +6537,22 @@ def _like_base(row, base, base_id):
 def _complete_row(row, served, known, refresh):
     """Give a row of the file what it lacks; `known` is the provider block around it."""
     served = dict(served)
-    if "maxTokens" in served and not refresh:
-        window = row.get("contextWindow", known.get("contextWindow"))
-        pinned = filter(_is_number, (row.get("contextTokens"), window))
-        window = min(pinned, default=served["contextWindow"])
+    if refresh:
+        row.update((size, served[size])
+                   for size in _SIZES
+                   if size in row and size in served)
+    elif "maxTokens" in served:
+        windows = (row.get("contextTokens"),
+                   row.get("contextWindow", known.get("contextWindow")))
+        window = min(filter(_is_number, windows), default=served["contextWindow"])
         served["maxTokens"] = _written_max_tokens(window)
     if row.get("reasoning") is False:
         served.pop("compat", None)                       # it would ask for thinking
+    switches = row.get("compat", {})
+    for name, value in _plain(served.get("compat", {})).items():
+        switches.setdefault(name, value)
     for field, value in served.items():
-        if field in _SIZES and field in row and refresh:
-            row[field] = value
-        elif field == "compat" and field in row:
-            for key, item in _plain(value).items():
-                row[field].setdefault(key, item)
-        elif field not in _SIZES or field not in known:
+        if field not in _SIZES or field not in known:
             row.setdefault(field, value)
 
 
@@ -6542,22 +6575,21 @@ def refuse_included(value, wanted, path, sources, place=()):
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
     old, new = _keyed(value), _keyed(wanted)
-    targets = _include_targets(value, path)
-    if isinstance(value, list):                          # a row from elsewhere may be any model
-        targets = [target
-                   for row in value
-                   for target in _include_targets(row, path)]
-    keys = list(old) + [key for key in new if key not in old]
-    for key in keys:
+    is_array = isinstance(value, list)                   # a row from elsewhere may be any model
+    targets = [target
+               for row in (value if is_array else [value])
+               for target in include_targets(row, path)]
+    for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         for target in targets:
-            if (isinstance(value, list)
-                    or len(old) == 1
-                    or _holds(target, key, sources)):
-                raise error_for("config-included", where=path, included=target,
-                                place=dotted(place + (key,)))
+            if is_array or len(old) == 1 or included_has(target, key, sources):
+                raise error_for(
+                    "config-included",
+                    where=path,
+                    included=target,
+                    place=dotted(place + (key,)))
         refuse_included(before, after, path, sources, place + (key,))
 
 
@@ -6565,29 +6597,7 @@ def _keyed(value):
     """Return a container as {key or index: value}; of a scalar, {}."""
     if isinstance(value, list):
         return dict(enumerate(value))
-    if isinstance(value, dict):
-        return dict(value)
-    return {}
-
-
-def _include_targets(value, path):
-    names = _get(value, "$include")
-    if not isinstance(names, list):
-        names = [names]
-    return [include_target(name, path)
-            for name in names
-            if isinstance(name, str)]
-
-
-def _holds(path, key, sources):
-    """Tell whether an included file has a key, as far as that is known."""
-    value = json5_loads(sources.get(path, "null"))
-    if not isinstance(value, dict):
-        return True
-    if key.lower() in map(str.lower, value):
-        return True
-    nested = _include_targets(value, path)
-    return any(_holds(target, key, sources) for target in nested)
+    return value if isinstance(value, dict) else {}
 
 
 def apply_edits(config, edits):
@@ -6597,37 +6607,40 @@ def apply_edits(config, edits):
     appends; what is absent stays so when it is to be removed. Raises ConfigError where
     a path leads through a scalar or past the end of an array.
     """
+    wanted = _plain(config)
     for path, value in edits:
-        config = _with_edit(config, path, value, ())
-    return _plain(config)
+        place = wanted
+        for depth, key in enumerate(path):
+            key = _key_in(place, key, path[:depth])
+            following = path[depth + 1:]
+            if key not in _keyed(place):
+                if value is REMOVED:
+                    break
+                if isinstance(place, list):
+                    place.append(None)
+                place[key] = [] if following and isinstance(following[0], int) else {}
+            if following:
+                place = place[key]
+            elif value is REMOVED:
+                del place[key]
+            else:
+                place[key] = _plain(value)
+    return wanted
 
 
-def _with_edit(place, path, value, above):
-    """Return a container with what a path names set or removed; `above` is its own path."""
-    if not path:
-        return value
-    key, members = path[0], _keyed(place)
-    fits = isinstance(place, dict) and isinstance(key, str)
-    if isinstance(place, list):
-        if re.match(r"[0-9]{1,9}\Z", str(key)):          # models.0.id too, as messages have it
-            key = int(key)
-        fits = key in members or key == len(members)
-    if not fits:
-        raise error_for("config-not-written", where=dotted(above) or "the top level",
-                        problem="there is no %s in %s" % (key, _json_type(place)),
-                        fix="look at what is there: %s config --check" % TOOL)
-    if key not in members and value is REMOVED:
-        return place
-    below = {}
-    if path[1:] and isinstance(path[1], int):
-        below = []
-    below = members.get(key, below)
-    members[key] = _with_edit(below, path[1:], value, above + (key,))
-    if members[key] is REMOVED:
-        del members[key]
-    if isinstance(place, list):
-        return list(members.values())
-    return members
+def _key_in(place, key, above):
+    """Return a key of a path as the container that it leads into has it; `above` is its path."""
+    if isinstance(place, dict) and isinstance(key, str):
+        return key
+    if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
+        key = int(key)                                   # models.0.id too, as messages have it
+        if key <= len(place):
+            return key
+    raise error_for(
+        "config-not-written",
+        where=dotted(above) or "the top level",
+        problem="there is no %s in %s" % (key, _json_type(place)),
+        fix="look at what is there: %s config --check" % TOOL)
 
 
 Look = collections.namedtuple("Look", "unit newline quote bare trailing")
@@ -6638,12 +6651,11 @@ Look.__doc__ = """How a file is written.
 """
 _PAGE_LOOK = Look("  ", "\n", '"', True, True)
 _LINE_WIDTH = 100                    # columns that a container on one line may take
-Member = collections.namedtuple("Member", "floor own value tail comma end")
-Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
+Member = collections.namedtuple("Member", "lead own value tail between comma end")
+Member.__doc__ = """A member of a container: its texts in their order, but for `value`, a Node.
 
-`floor` ends what is before it; `own` begins what is its own: comments right above it, or
-before it on its line, and its key. `value` is a Node, `tail` ends the comments behind
-it, `comma` may be None, `end` ends all, comments behind the comma included.
+`own` are comments right above it, or before it on its line, and its key; `tail` and `end`
+those behind it and behind its comma, on their line. `lead` and `between` are nobody's.
 """
 _LINE_END = r"(?:\r\n|[\r\n\u2028\u2029])"
 _COMMENT = r"(?://[^\r\n\u2028\u2029]*(?=[\r\n\u2028\u2029])|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
@@ -6654,8 +6666,13 @@ _BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u20
 _BEFORE = (
     r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
     + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
-_UP_TO_COMMA = "(?:[^,/]|" + _COMMENT + ")*?,"
-_GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
+# What follows a value: comments of its own, others, its comma, and comments that end its line.
+_AFTER = (
+    "(" + _BEHIND + ")(?:((?:[^],/}]|" + _COMMENT + ")*?)(,)"
+    "(" + _BEHIND + "(?=" + _BLANKS + "(?:" + _LINE_END + r"|[]}])))?)?")
+_GAP = "\0"                          # stands where something was taken out; no file has it
+# Gaps, with a line of their own or the blanks on one side.
+_GAPS = "(?:\r\n|[\r\n])?[ \t]*\0[ \t\0]*(?=[\r\n])|[ \t]*\0(?=[ \t\0]*[]}])|\0[ \t]*"
 
 
 def edited_text(text, wanted, where):
@@ -6665,8 +6682,8 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    splices = _value_changes(text, _look(text, root), root, wanted, False)
-    new_text = apply_splices(text, splices)
+    new = _rewritten(text, _look(text, root), root, wanted)
+    new_text = text[:root.start] + re.sub(_GAPS, "", new) + text[root.end:]
     prove_edit(new_text, _plain(wanted), where)
     return new_text
 
@@ -6679,240 +6696,181 @@ def prove_edit(new_text, wanted, where):
             return
     except Json5Error:
         pass
-    raise error_for("config-not-written", where=where, fix=_by_hand(),
-                    problem="the new text would not read as what is wanted")
-
-
-def apply_splices(text, splices):
-    """Return a text with each (start, end, replacement) made; where they overlap, both are."""
-    pieces, pos = [], 0
-    splices = sorted(splices, key=lambda splice: splice[:2])
-    for start, end, piece in splices:
-        pieces += [text[pos:start], piece]
-        pos = max(pos, end)
-    return "".join(pieces) + text[pos:]
+    raise error_for(
+        "config-not-written",
+        where=where,
+        problem="the new text would not read as what is wanted",
+        fix=_by_hand())
 
 
 def _look(text, root):
-    """Return the Look of a JSON5 text."""
+    """Return the Look of a JSON5 text, as far as a glance shows it."""
     newline = re.search("\r\n|[\r\n]", text + "\n").group()
-    look = _PAGE_LOOK._replace(newline=newline)
     if not root.items:
-        return look
-    _, first, _, _ = root.items[0]
-    quotes = (token[0]
-              for kind, token, _, _ in _json5_tokens(text)
-              if kind == "string")
-    return look._replace(
-        unit=_line_indent(text, first) or look.unit,
-        quote=next(quotes, look.quote),
+        return _PAGE_LOOK._replace(newline=newline)
+    first, _ = json5_children(root)[0]
+    members, _ = _members(text, root)
+    quote = re.search(r"""[{[:,]\s*(["'])|\Z""", text).group(1)
+    return Look(
+        unit=_line_indent(text, first) or "  ",
+        newline=newline,
+        quote=quote or '"',
         bare=text[first] not in "\"'",
-        trailing=_members(text, root)[-1].comma is not None,
+        trailing=bool(members[-1].comma),
     )
 
 
-def _children(node):
-    """Return [(start of the member, Node of its value)] of a Node."""
-    if isinstance(node.value, dict):
-        return [(start, child) for _, start, _, child in node.items]
-    return [(child.start, child) for child in node.items or ()]
-
-
 def _members(text, node):
-    """Return the Members of a container."""
-    behind, before = re.compile(_BEHIND), re.compile(_BEFORE)
-    children = _children(node)
-    stops = [start for start, _ in children[1:]]
-    stops.append(node.end)
-    members, floor = [], node.start + 1
-    for (start, value), stop in zip(children, stops):
-        own = before.search(text[floor:start]).group()
-        own = start - len(own.lstrip())
-        tail = end = behind.match(text, value.end).end()
-        comma = re.compile(_UP_TO_COMMA).match(text, tail, stop)
-        if comma:
-            end = comma.end()
-            if stop == node.end or re.search(_LINE_END, text[end:stop]):
-                end = behind.match(text, end).end()      # else they are of the next one
-            comma = comma.end() - 1
-        members.append(Member(floor, own, value, tail, comma, end))
-        floor = end
-    return members
+    """Return (the Members of a container, the text from there to its end)."""
+    after = re.compile(_AFTER)
+    members, end = [], node.start + 1
+    for start, value in json5_children(node):
+        lead = text[end:start]
+        own = re.search(_BEFORE, lead).group().lstrip()
+        lead = lead[:len(lead) - len(own)]
+        found = after.match(text, value.end)
+        end = found.end()
+        own += text[start:value.start]
+        members.append(Member(lead, own, value, *found.groups("")))
+    return members, text[end:node.end]
 
 
-def _planned_keys(node, wanted):
-    """Return ([what each member of an object becomes, maybe REMOVED], [(key, value) to add])."""
-    plan, rest = [], dict(wanted)
-    for key, _, _, child in reversed(node.items):        # of equal keys the last counts
-        repeated = REMOVED
-        if key in wanted:
-            repeated = child.value
-        plan.append(rest.pop(key, repeated))
-    return plan[::-1], list(rest.items())
+def _planned(node, wanted):
+    """Return ([what each member becomes, maybe REMOVED], [(key or None, value) to add])."""
+    if isinstance(node.value, dict) and isinstance(wanted, dict):
+        plan, rest = [], dict(wanted)
+        for key, _, _, child in reversed(node.items):    # of equal keys the last counts
+            plan.append(rest.pop(key, child.value if key in wanted else REMOVED))
+        return plan[::-1], list(rest.items())
+    if isinstance(node.value, list) and isinstance(wanted, list):
+        return _planned_items(node.value, wanted)
+    return [REMOVED], [(None, wanted)]
 
 
 def _planned_items(values, wanted):
-    """Return the same of an array, its keys None; items go by their ids, else by what they are."""
+    """Plan an array: its items go by their ids, else by what they are."""
     def name(item):
-        return json.dumps(_get(item, "id") or _plain(item))
+        return repr(_get(item, "id") or item)
 
     left = collections.Counter(map(name, values))
     plan, rest = [], list(wanted)
     for value in values:
         left[name(value)] -= 1
-        plan.append(REMOVED)
-        names = [name(item) for item in rest[:1]]
-        if names and (names == [name(value)] or not left[names[0]]):
-            plan[-1] = rest.pop(0)                       # the same one, or one that has changed
-    return plan, [(None, item) for item in rest]
+        now = REMOVED
+        if rest and (name(rest[0]) == name(value) or not left[name(rest[0])]):
+            now = rest.pop(0)                            # the same one, or one that has changed
+        plan.append(now)
+    return plan, [(None, item)
+                  for item in rest]
 
 
-def _value_changes(text, look, node, wanted, flat):
-    """Return the splices that make a Node read as `wanted`; `flat`: others share its line."""
-    if isinstance(wanted, Noted):
-        wanted = wanted.value
+def _rewritten(text, look, node, wanted, spread=False):
+    """Return the text of a Node made to read as `wanted`, a _GAP where something was taken out.
+
+    `spread`: its members get a line each.
+    """
+    old = text[node.start:node.end]
     if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
-        return []
-    plan, added = [REMOVED], [wanted]
-    if isinstance(node.value, dict) and isinstance(wanted, dict):
-        plan, added = _planned_keys(node, wanted)
-    elif isinstance(node.value, list) and isinstance(wanted, list):
-        plan, added = _planned_items(node.value, wanted)
-    stays = [value is not REMOVED for value in plan]
-    inside = text[node.start + 1:node.end - 1].strip()   # of an empty container the comments
-    if added and not any(stays) and (plan or not inside):
-        indent = _line_indent(text, node.start)
-        piece = render_json5(wanted, look, indent, flat)
-        return [(node.start, node.end, piece)]
-    members = _members(text, node)
-    flat = flat or _is_one_line(text, node)
-    splices = []
-    for member, value in zip(members, plan):
-        if value is REMOVED:
-            splices += _removal(text, member)
-        else:
-            splices += _value_changes(text, look, member.value, value, flat)
-    kept = list(itertools.compress(members, stays))
-    comma = bool(members) and members[-1].comma is not None
-    if added:
-        splices += _addition(text, look, node, kept, added, comma)
-    elif kept and kept[-1].comma is not None and not comma:
-        start = kept[-1].comma
-        splices.append((start, start + 1, ""))
-    return splices
-
-
-def _removal(text, member):
-    """Return the splices that take a member out with what is its own, and its line."""
-    start, end = member.own, member.end
-    splices = []
-    if member.comma is not None and text[member.tail:member.comma].strip():
-        after = re.compile("[ \t]*").match(text, end)
-        splices.append((member.comma, after.end(), ""))
-        end = member.tail                                # comments between are nobody's
-    after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
-    following = after.group(1)
-    blanks = r"[ \t]*\Z"
-    if following in ("\r", "\n"):
-        blanks = _GLUE
-    if following:                                        # nothing but that on its line
-        before = re.sub(blanks, "", text[member.floor:start])
-        start = member.floor + len(before)
-    else:
-        end = after.end()
-    return splices + [(start, end, "")]
-
-
-def _addition(text, look, node, kept, added, comma):
-    """Return the splices that put members behind those kept; `comma`: one ended the container."""
-    outer = look.newline + _line_indent(text, node.start)
+        return old
+    plan, added = _planned(node, wanted)
+    members, close = _members(text, node)
+    kept = [index
+            for index, value in enumerate(plan)
+            if value is not REMOVED]
+    indent = _line_indent(text, node.start)
+    outer = look.newline + indent
     inner = outer + look.unit
-    close = node.end - 1
-    inside = text[node.start:close].rstrip()
-    end = node.start + len(inside)
-    splices = []
+    if added and not kept:
+        if plan or not close[:-1].strip():
+            return render_json5(wanted, look, indent)
+        body = _joined(added, look, inner) + "," * look.trailing
+        return old[0] + close[:-1].rstrip() + body + outer + close[-1]
+    one_line = not re.search(_LINE_END, old)
     if kept:
-        last = kept[-1]
-        end = last.end
-        if last.comma is None:
-            after = last.value.end
-            splices.append((after, after, ","))
-        body = _behind(text, look, node, last, added, inner)
-        body += "," * comma
-        line = text[_line_start(text, node.start):node.end + _LINE_WIDTH]
-        line, *_ = re.split(_LINE_END, line)
-        if len(line + body) <= _LINE_WIDTH or not _is_one_line(text, node):
-            splices.append((end, end, body))
-            return splices
-    for member in kept:                                  # no room: a line for each
-        before = text[member.floor:member.own].rstrip(" \t")
-        splices.append((member.floor + len(before), member.own, inner))
-    indent = inner[len(look.newline):]
-    body = _joined(added, look, indent, False, inner)
-    body += "," * look.trailing
-    return splices + [(end, close, body + outer)]
+        last, ended = members[kept[-1]], members[-1].comma
+        glue = " " if one_line else look.newline + _line_indent(text, last.value.start)
+        if spread:
+            glue, ended = inner, "," * look.trailing
+        if not added:
+            last = last._replace(comma=last.comma and (ended or _GAP))
+        elif not last.comma:
+            last = last._replace(tail="," + last.tail)
+        body = _joined(added, look, glue) + ended * bool(added)
+        members[kept[-1]] = last._replace(end=last.end + body)
+    new = old[0]
+    for member, value in zip(members, plan):
+        new += member.lead
+        if spread:
+            new = new.rstrip(" \t") + inner
+        if value is REMOVED:
+            new += _GAP + member.between + _GAP
+        else:
+            new += member.own + _rewritten(text, look, member.value, value)
+            new += "".join(member[3:])
+    if spread:
+        return new + outer + close.lstrip()
+    grows = len(kept) + len(added) > len(plan)
+    if one_line and grows and not _has_room(text, node, new + close):
+        return _rewritten(text, look, node, wanted, True)
+    return new + close
 
 
-def _behind(text, look, node, last, added, inner):
-    """Return the text of members that stand behind the `last` one as it stands behind its own."""
-    glue = re.search(_GLUE, text[last.floor:last.own])
-    glue = glue.group() or " "
-    if "//" in text[last.value.end:last.end] and not glue.strip(" \t"):
-        glue = inner
-    flat = _is_one_line(text, node)
-    if isinstance(node.value, list) and last.value.items:
-        flat = _is_one_line(text, last.value)            # as its sister is
-    indent = _line_indent(text, last.own)
-    return _joined(added, look, indent, flat, glue)
+def _has_room(text, node, new):
+    """Tell whether a line that holds a Node stays within the width when that becomes `new`."""
+    before = text[max(0, node.start - _LINE_WIDTH):node.start]
+    before = re.split(_LINE_END, before)[-1]
+    behind = text[node.end:node.end + _LINE_WIDTH]
+    behind = re.split(_LINE_END, behind)[0]
+    return len(before + new + behind) <= _LINE_WIDTH
 
 
-def _joined(members, look, indent, flat, glue):
+def _joined(members, look, glue):
     """Return the text of some members, each behind `glue`, with commas between."""
-    texts = [glue + _member_text(key, value, look, indent, flat)
-             for key, value in members]
+    indent = glue.lstrip("\r\n")
+    texts = [glue + text
+             for text in _member_texts(members, look, indent, glue != " ")]
     return ",".join(texts)
 
 
-def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
-    """Return a value as JSON5 whose lines after the first stand at `indent`.
-
-    A container of scalars, with `flat` any container, takes one line if it has room there.
+def render_json5(value, look=_PAGE_LOOK, indent=""):
+    """Return a value as JSON5: on one line that has room, else its lines after the first indented.
     """
-    if isinstance(value, Noted):
-        value = value.value                              # the note stands before its key
     if isinstance(value, str):
         return _quoted(value, look.quote)
     if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
     left, right = "[", "]"
-    members = [(None, item) for item in value]
+    members = [(None, item)
+               for item in value]
     if isinstance(value, dict):
         left, right = "{ ", " }"
-        members = list(value.items())
-    if flat or not any(isinstance(item, (dict, list, Noted))
-                       for _, item in members):
-        text = _joined(members, look, indent, True, " ")
-        text = left + text[1:] + right
-        if len(indent + text) <= _LINE_WIDTH:
-            return text
+        members = value.items()
     outer = look.newline + indent
     inner = outer + look.unit
-    body = _joined(members, look, indent + look.unit, False, inner)
-    body += "," * look.trailing
-    return left[0] + body + outer + right[-1]
+    texts = _member_texts(members, look, indent + look.unit)
+    text = left + ", ".join(texts) + right
+    if len(indent + text) <= _LINE_WIDTH and look.newline not in text:
+        return text
+    return left[0] + inner + ("," + inner).join(texts) + "," * look.trailing + outer + right[-1]
 
 
-def _member_text(key, item, look, indent, flat):
-    text = render_json5(item, look, indent, flat)
-    if key is not None:
-        if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
-            key = _quoted(key, look.quote)
-        text = key + ": " + text
-    is_json = not look.bare and not look.trailing        # or might be
-    if isinstance(item, Noted) and not flat and not is_json:
-        note = re.sub(r"[^ -~]", " ", item.note)[:_LINE_WIDTH]
-        text = "// " + note + look.newline + indent + text
-    return text
+def _member_texts(members, look, indent, notes=True):
+    """Return the texts of [(key or None, value)] whose lines after the first stand at `indent`."""
+    texts = []
+    for key, item in members:
+        note = ""
+        if isinstance(item, Noted):
+            item, note = item
+        text = render_json5(item, look, indent)
+        if key is not None:
+            if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
+                key = _quoted(key, look.quote)
+            text = key + ": " + text
+        if note and notes and (look.bare or look.trailing):          # plain JSON has none
+            note = re.sub(r"[^ -~]", " ", note)[:_LINE_WIDTH]
+            text = "// " + note + look.newline + indent + text
+        texts.append(text)
+    return texts
 
 
 def _quoted(text, quote):
@@ -6924,19 +6882,11 @@ def _quoted(text, quote):
     return quote + text + quote
 
 
-def _is_one_line(text, node):
-    return not re.search(_LINE_END, text[node.start:node.end])
-
-
-def _line_start(text, pos):
-    start = text.rfind("\n", 0, pos) + 1
-    return max(start, text.rfind("\r", start, pos) + 1)
-
-
 def _line_indent(text, pos):
-    blanks = re.compile("\ufeff?([ \t]*)")
-    found = blanks.match(text, _line_start(text, pos))
-    return found.group(1)
+    """Return the blanks that begin the line of a position."""
+    start = text.rfind("\n", 0, pos) + 1
+    start = max(start, text.rfind("\r", start, pos) + 1)
+    return re.compile("\ufeff?([ \t]*)").match(text, start).group(1)
 
 
 # ----------------------------------------------------------------------------
@@ -7955,7 +7905,7 @@ def _cmd_chat(options, env, console):
     if not interactive and not prompt.strip():
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
-    model = find_model(provider, options.model, options.timeout)
+    model = find_model(provider, options.model, options.timeout, options.thinking)
     if model.base_url != provider.base_url:
         say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
     if options.image and "image" not in model.input:
@@ -8146,7 +8096,8 @@ def _converse(options, provider, model, fields, messages, console):
                     words = "with that system message"
                 console.err("begun anew " + words)
             elif command == "/model":
-                model = find_model(provider, argument or None, options.timeout)
+                model = find_model(
+                    provider, argument or None, options.timeout, options.thinking)
                 console.err("now %s" % model.key)
             elif text:
                 text = re.sub("^//", "/", text)
@@ -8327,8 +8278,7 @@ def _cmd_request(options, env, console):
     reference = options.model or _get(body, "model")
     if reference is not None and not isinstance(reference, str):
         raise UsageError("the body's model is not a text", "give the id of a model")
-    model = find_model(provider, reference, options.timeout)
-    model = thinking_model(provider, model, options.thinking, options.timeout)
+    model = find_model(provider, reference, options.timeout, options.thinking)
     shaped = shape_request(body, model, options.thinking)
     data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
@@ -8342,8 +8292,7 @@ def _cmd_request(options, env, console):
     headers = curl_headers(provider, model)
     for header in headers:
         if env.get(header.variable) != header.value:
-            console.err("set %s in this shell before you run it: it stands for %s"
-                        % (header.variable, header.source))
+            console.err("set %s in this shell before you run it: it stands for %s" % header[2::2])
     console.out_exact(curl_command(model.base_url, headers, data, provider.ca_file))
     return 0
 
@@ -8355,9 +8304,10 @@ _ONE_ARGUMENT = 100000               # bytes; Linux takes 128 KiB
 def curl_headers(provider, model):
     """Return the CurlHeaders of a completion: each value is left to a variable of the shell."""
     key = provider.request_key
+    own = bearer(key)
     headers = []
     for name, value in request_headers(provider, model).items():
-        if key is not None and (name, value) == ("Authorization", "Bearer " + key.key):
+        if own.get(name) == value:
             header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, "the key of " + key.source)
         else:
             variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
@@ -8452,11 +8402,12 @@ def _merge_config(options, env, console, show_diff):
                         fix="start vLLM with a model: vllm serve MODEL")
     _refuse_no_chat(provider, models[0], options.timeout)
     ids = [model.id for model in models]
-    primary = None
-    if options.primary:
-        primary = match_model(models, options.primary, provider.id)
-        if primary is None:
-            raise model_not_served(provider.base_url, options.primary, ids)
+    primary = options.primary
+    if primary:
+        model = match_model(models, primary, provider.id)
+        if model is None:
+            raise model_not_served(provider.base_url, primary, ids)
+        primary = model.key
     evidence = {model.id: _evidence(options, provider, model) for model in models}
     block = config_block(models, provider.base_url, evidence)
     if not options.write and not options.dry_run:
@@ -8468,8 +8419,14 @@ def _merge_config(options, env, console, show_diff):
 
     def merge(config):
         merged = merge_provider(
-            config, block, provider.id, options.wildcard, primary and primary.key, options.refresh,
-            bool(options.base_url), settings.variables,
+            config,
+            block,
+            provider.id,
+            options.wildcard,
+            primary,
+            options.refresh,
+            bool(options.base_url),
+            settings.variables,
             {model.id: model.parent for model in models if model.parent})
         unserved.extend(merged.unserved)
         return merged.wanted
@@ -8489,15 +8446,20 @@ def _merge_config(options, env, console, show_diff):
 
 
 def _prune_command(options):
-    import shlex
-    words = ["config", "--write", "--prune"]
-    if options.config:
-        words += ["--config", options.config]
+    words = ["--prune"]
     for name in options.provider:
         words += ["--provider", name]
     for url in options.base_url:
         words += ["--base-url", url]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    return _write_command(options.config, words)
+
+
+def _write_command(config_path, words):
+    """Return the shell command that writes a config file."""
+    import shlex
+    if config_path:
+        words = ["--config", config_path] + words
+    return " ".join([TOOL, "config", "--write"] + [shlex.quote(word) for word in words])
 
 
 def _refuse_no_chat(provider, model, timeout_s):
@@ -8510,38 +8472,27 @@ def _refuse_no_chat(provider, model, timeout_s):
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
     headers = discovery_headers(provider)
     url = server_root(provider.base_url) + "/openapi.json"
-    error = None
     try:
-        reply = fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)
-        offered = offers_chat(_json_or_none(reply))
-        if offered is None:
+        chats = offers_chat(_json_of(fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)))
+        if chats is None:
             url = provider.base_url + "/chat/completions"
             reply = fetch("POST", url, headers, b"{}", route, MODEL_LIST_LIMIT)
-            error = completion_error(url, reply, provider, model)
-        elif not offered:
-            error = error_for("not-a-chat-model", url=url, model=model.id)
+            chats = completion_error(url, reply, provider, model).cause != "not-a-chat-model"
     except Error:
-        pass                                         # what cannot be asked shows nothing
-    if error is not None and error.cause == "not-a-chat-model":
-        raise error
-
-
-def _json_or_none(reply):
-    try:
-        return loads_untrusted(reply.body.decode("utf-8", "replace"))
-    except ValueError:
-        return None
+        return                                       # what cannot be asked shows nothing
+    if not chats:
+        raise error_for("not-a-chat-model", url=url, model=model.id)
 
 
 def _evidence(options, provider, model):
     """Return (compat or None, reason) for how a model thinks, or None."""
-    if options.probe:
-        found = probe_thinking(provider, model.id, options.timeout)
-        if found is None and model.reasoning:
-            found = None, "by its name"
-        return found
-    root = (model.root or "").split("/")[-1]
-    return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+    if not options.probe:
+        root = (model.root or "").split("/")[-1]
+        return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+    found = probe_thinking(provider, model.id, options.timeout)
+    if found is None and model.reasoning:
+        return None, "by its name"
+    return found
 
 
 def _note_surroundings(options, settings, console):
@@ -8581,13 +8532,12 @@ PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"
 def leading_path(text):
     """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
     path, end = (), 0
-    step = re.compile(_PATH_STEP)
     readers = {"index": int, "json": json.loads}
-    while step.match(text, end):
-        found = step.match(text, end)
-        read = readers.get(found.lastgroup, str)
-        path += (read(found.group(found.lastgroup)),)
-        end = found.end()
+    for found in re.finditer(_PATH_STEP, text):
+        if found.start() != end:
+            break
+        kind, end = found.lastgroup, found.end()
+        path += (readers.get(kind, str)(found.group(kind)),)
     return path, end
 
 
@@ -8612,10 +8562,7 @@ def format_path(path):
 
 def edit_command(edits, config_path=None):
     """Return the shell command that makes some Edits in the config file."""
-    import shlex
-    words = ["config", "--write"]
-    if config_path is not None:
-        words += ["--config", config_path]
+    words = []
     for path, value in edits:
         if value is REMOVED:
             words += ["--unset", format_path(path)]
@@ -8623,7 +8570,7 @@ def edit_command(edits, config_path=None):
         if not isinstance(value, str) or parse_value(value) != value:
             value = json.dumps(value)
         words += ["--set", format_path(path) + "=" + value]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    return _write_command(config_path, words)
 
 
 def parse_assignment(text):
@@ -8646,14 +8593,10 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
     where a path leads nowhere or into an $include, or the result has a new error.
     """
-    def removes_item(edit):                          # a step apart: nothing takes its place
-        return edit.value is REMOVED and isinstance(edit.path[-1], int)
+    def revise(config):
+        return apply_edits(config, edits)
 
-    steps = []
-    for _, run in itertools.groupby(edits, removes_item):
-        batch = list(run)
-        steps.append(lambda config, batch=batch: apply_edits(config, batch))
-    old, new = revised_text(settings, steps, console)
+    old, new = revised_text(settings, [revise], console)
     _deliver_text(settings.path, old, new, console, show_diff, write)
 
 
@@ -8664,13 +8607,13 @@ def revised_text(settings, steps, console):
     `save_edits` does; of a key that is new and unknown it warns.
     """
     old = settings.sources.get(settings.path)
+    if old is None and settings.issues:
+        raise issue_error(settings.issues)           # the file cannot be read
     text = "{}\n" if old is None else old
     try:
         value = before = json5_tree(text).value
     except Json5Error:
-        value = None
-    if value is None or (old is None and settings.issues):
-        raise issue_error(settings.issues)           # the file cannot be read
+        raise issue_error(settings.issues)
     console.hide(secret_texts(before))
     for step in steps:
         old_value, wanted = value, step(value)
@@ -8688,17 +8631,28 @@ def revised_text(settings, steps, console):
 
 
 def _new_faults(settings, before, after):
-    """Return the Faults of the file's value `after` that it had not `before`."""
-    def found(value):
+    """Return the Faults of the file's value `after` that it had not `before`; files included."""
+    _, env = settings.layers[0]
+
+    def faults_of(value):
+        try:
+            value = include_files(value, settings.path or "openclaw.json", env)
+        except ConfigError:
+            if not settings.issues:                  # else it may have been so before
+                raise
         return schema_faults(_substitute(value, settings.variables))
 
     def words(fault):                                # without indices, which a removal moves
-        return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
+        names = [key for key in fault.path if isinstance(key, str)]
+        return (fault.problem, *names)
 
-    faults = found(after)
-    known = collections.Counter(map(words, found(before)))
-    known.subtract(map(words, faults))
-    return [fault for fault in faults if known[words(fault)] < 0]
+    known = collections.Counter(map(words, faults_of(before)))
+    new = []
+    for fault in faults_of(after):
+        known[words(fault)] -= 1
+        if known[words(fault)] < 0:
+            new.append(fault)
+    return new
 
 
 def _deliver_text(path, old, new, console, show_diff, write):
@@ -8725,39 +8679,27 @@ def _deliver_text(path, old, new, console, show_diff, write):
 
 def _check_config(options, env, console):
     settings = read_settings(options.config, env)
+    kinds = (("error", settings.issues), ("warning", settings.warnings))
     if options.json:
-        console.out_json({
-            "valid": not settings.issues,
-            "issues": [_issue_json(issue) for issue in settings.issues],
-            "warnings": [_issue_json(issue) for issue in settings.warnings],
-        })
-    else:
-        _print_issues("error", settings.issues, console)
-        _print_issues("warning", settings.warnings, console)
+        issues, warnings = [[_issue_json(issue) for issue in issues] for _, issues in kinds]
+        console.out_json({"valid": not issues, "issues": issues, "warnings": warnings})
+        return 3 if issues else 0
+    for kind, issues in kinds:
+        for issue in issues:
+            place = dotted(issue.path) + ": " if issue.path else ""
+            console.err("%s: %s: %s%s" % (kind, issue_place(issue), place, issue.message))
     if settings.issues:
         return 3
-    if not options.json:
-        verdict = "valid"
-        if not settings.exists:
-            verdict = "no such file; an empty config is valid"
-        console.out("%s: %s" % (settings.path, verdict))
+    verdict = "valid" if settings.exists else "no such file; an empty config is valid"
+    console.out("%s: %s" % (settings.path, verdict))
     return 0
 
 
-def _print_issues(kind, issues, console):
-    for issue in issues:
-        words = issue.message
-        if issue.path:
-            words = "%s: %s" % (dotted(issue.path), words)
-        console.err("%s: %s: %s" % (kind, issue_place(issue), words))
-
-
 def _issue_json(issue):
-    found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
+    found = {"path": dotted(issue.path), "message": issue.message}
     for name in ("file", "line", "column"):
-        value = getattr(issue, name)
-        if value is not None:
-            found[name] = value
+        if getattr(issue, name) is not None:
+            found[name] = getattr(issue, name)
     return found
 
 
