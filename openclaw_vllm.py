@@ -3578,8 +3578,10 @@ class Assembler(object):
     def add(self, delta):
         """Take one Delta."""
         content, reasoning, calls, finish_reason, usage, answer_id, model, extra = delta
-        self._content.add(content)
-        self._reasoning.add(reasoning)
+        if content:
+            self._content.add(content)
+        if reasoning:
+            self._reasoning.add(reasoning)
         for position, piece in enumerate(calls):
             if isinstance(piece, dict):
                 self._add_call(position, piece)
@@ -3658,12 +3660,13 @@ def _check_parts(parts, what):
 # An event shorter than this is safe for the plain decoder: no number in it is long enough to cost
 # anything. Only longer ones need the slower guard of `json_number`.
 _SHORT_EVENT = 4000
+_decode_json = json.JSONDecoder().decode         # `json.loads` looks at its options each time
 
 
 def loads_event(text):
     """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
     if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
-        return json.loads(text)
+        return _decode_json(text)
     return loads_untrusted(text)
 
 
