@@ -39,7 +39,6 @@ import unittest
 import urllib.parse
 import warnings
 import zipfile
-import zlib
 from unittest import mock
 
 import openclaw_vllm as vllm
@@ -398,6 +397,14 @@ def running(server):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def closed_origin(test):
+    """Return an origin that refuses connections; its port is held until the test ends."""
+    held = socket.socket()
+    test.addCleanup(held.close)
+    held.bind(("127.0.0.1", 0))                      # bound, and nobody listens
+    return "http://127.0.0.1:%d" % held.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -818,7 +825,7 @@ class Settings(Case):
         ("{models: {providers: {vllm: {baseURL: 'http://h'}}}}", "models.providers.vllm.baseURL",
          "models.providers.vllm.baseUrl", "did you mean baseUrl?"),
         ("{models: {providers: {vllm: {baseURL: 'http://h', baseUrl: 'http://h'}}}}",
-         "models.providers.vllm.baseURL", None, "did you mean baseUrl?"),
+         "models.providers.vllm.baseURL", "models.providers.vllm.baseUrl", "did you mean baseUrl?"),
         ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', contextwindow: 1}]}}}}",
          "models.providers.vllm.models.0.contextwindow",
          "models.providers.vllm.models.0.contextWindow", "contextWindow"),
@@ -991,8 +998,7 @@ class Settings(Case):
     def test_the_table_is_openclaws_own_schema(self):
         with open(self.PATH, encoding="utf-8") as source:
             schema = json.load(source)
-        table = vllm._Shapes(vllm._lines_by_name(vllm._SHAPES))
-        shapes = {shape: table.keys_of(shape) for shape in list(table)}
+        shapes = vllm._SHAPES
 
         def keys(shape):
             return sorted(key for key, (mark, _) in shapes[shape].items() if mark[:1] != "~")
@@ -1748,9 +1754,8 @@ class List(Case):
 
     def test_many_servers(self):
         one, two = self.serve(rows("a", "b")), self.serve(rows("b"))
-        gone = self.serve(b"")
-        gone.close()
-        urls = [part for stub in (one, two, gone) for part in ("--base-url", stub.url)]
+        urls = ["--base-url", one.url, "--base-url", two.url,
+                "--base-url", closed_origin(self) + "/v1"]
         result = self.run_main("list", "--json", *urls)
         self.check(result, 0, err="connection refused")
         self.assertEqual([(row["key"], row["server"], row["alsoOn"]) for row in json.loads(result.out)["models"]],
@@ -1762,8 +1767,8 @@ class List(Case):
                                                  "ollama": {"api": "ollama"}}}})
         self.check(self.run_main("list", "--plain", "--provider", "all"), 0, out="b/n\nvllm/m\n")
         self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2, err="do not go together")
-        self.declare(gone.url)
-        self.check(self.run_main("list", "--plain", "--base-url", gone.url), 0, out="vllm/m\n", err="connection refused")
+        self.declare(urls[-1])
+        self.check(self.run_main("list", "--plain", "--base-url", urls[-1]), 0, out="vllm/m\n", err="connection refused")
 
     def test_json_contract(self):
         url = self.serve(reply({"data": [{"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
@@ -1820,8 +1825,6 @@ class List(Case):
         self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out.count("\n"), 10000)
 
     def test_reasons_and_exit_statuses(self):
-        closed = self.serve(b"")
-        closed.close()
         for answer, status, words in (
                 (reply({"data": []}), 1, "the server offers no models"), (reply({"data": [{"id": 7}]}), 1, "no models"),
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "the server wants a key and none was sent"),
@@ -1841,7 +1844,9 @@ class List(Case):
             with self.subTest(answer=answer[:60], words=words):
                 self.check(self.run_main("list", "--base-url", self.serve(answer).url), status, err=words)
         self.check(self.run_main("list"), 1, err="export VLLM_API_KEY=vllm-local")
-        self.check(self.run_main("list", "--base-url", closed.url), 4, err="vllm serve MODEL --port %d" % closed.address[1])
+        closed = closed_origin(self)
+        self.check(self.run_main("list", "--base-url", closed + "/v1"), 4,
+                   err="vllm serve MODEL --port " + closed.rpartition(":")[2])
         self.check(self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url,
                                  env={"VLLM_API_KEY": "Bearer sk-abcdef"}), 5, err='it begins with "Bearer "')
         self.configure({"models": {"providers": {"vllm": {"models": []}}}})
@@ -2085,6 +2090,7 @@ class Requests(Case):
             ([developer], {"supportsDeveloperRole": True}, [system]),
             ([developer], {"reasoning": True}, [system]),
             ([developer], {"supportsDeveloperRole": True, "reasoning": True}, [developer]),
+            ([system], {"supportsDeveloperRole": True, "reasoning": True}, [developer]),
             ([dict(USER, content=[text, image, image, text])], {},
              [dict(USER, content=[text, omitted, text])]),
             ([dict(USER, content=[image, text, image])], {},
@@ -2165,11 +2171,13 @@ class Requests(Case):
             (every, {}, {"id": model_id}, {"reasoning_content": "c"})
             for model_id in ("x/y/DeepSeek-V4-Pro", "deepseek-v4-flash", "moonshotai/Kimi-K2.5",
                              "kimi-k2.7-code-highspeed", "kimi-k2-thinking-turbo", "kimi-k3",
-                             "kimi-for-coding", "MiMo-V2.5-anything")
+                             "kimi-for-coding", "MiMo-V2.5-Pro", "mimo-v2.6-flash",
+                             "kimi-k3:cloud", "x/local:kimi-k3", "kimi-k2.5-free")
         ] + [
             (every, {}, {"id": model_id}, {})
             for model_id in ("deepseek-v4-flash/x", "kimi-k2", "kimi-k2.7", "xkimi-k3", "kimi-k3-x",
-                             "deepseek-v3", "kimi-for-coding-2")
+                             "deepseek-v3", "kimi-for-coding-2", "kimi-k2.6-turbo",
+                             "mimo-v2-flash")
         ], check)
 
     def test_tools(self):
@@ -2219,7 +2227,8 @@ class Requests(Case):
             (None, "required", None),
             ([], "required", None),
             (array, "auto", None),
-            (array, "none", None),
+            (array, "none", "none"),
+            (array, allowed("auto", "g"), "none"),
         ), lambda tools, choice, expected: self.assertEqual(
             shape(dict(HI, tools=tools, tool_choice=choice)).get("tool_choice"), expected))
         for tools, choice in ((array, "required"), (array, function), ([TOOL], gone),
@@ -2401,6 +2410,10 @@ class Requests(Case):
                 shaped = added(HI, level, id=model_id, reasoning=reasoning, compat=compat)
                 del shaped["model"]
                 self.assertEqual(shaped, expected)
+        for form in ("qwen-chat-template", None):
+            shaped = shape(HI, "off", id="nemotron-3", reasoning=True,
+                           compat={"thinkingFormat": form}, thinking_level_map={"off": None})
+            self.assertIs(shaped["chat_template_kwargs"]["enable_thinking"], False)
         shaped = shape(dict(HI, chat_template_kwargs={"enable_thinking": True}), id="nemotron-3")
         self.assertEqual(shaped["chat_template_kwargs"], dict(nemotron, enable_thinking=True))
 
@@ -2417,7 +2430,9 @@ class Requests(Case):
                 ("medium", [" low ", "high", " "], {}, {}, "low"),
                 ("minimal", ["high", "low"], {}, {}, "low"),
                 ("minimal", ["LOW", "High"], {}, {}, "LOW"),
-                ("high", ["LOW", "High"], {}, {}, "High"),
+                ("high", ["LOW", "High"], {}, {}, "LOW"),
+                ("low", ["high", "low"], {"low": "default"}, {}, "high"),
+                ("low", ["high", "max"], {"low": "OFF"}, {}, "high"),
                 ("xhigh", ["low", "high"], {}, {}, "high"),
                 ("medium", ["on", "off"], {}, {}, "on"),
                 ("medium", ["none"], {}, {}, None),
@@ -2437,6 +2452,8 @@ class Requests(Case):
                                    ("openai/gpt-5.6", "minimal")):
             shaped = shape(HI, "minimal", compat=compat, reasoning=True, id=model_id)
             self.assertEqual(shaped["reasoning_effort"], expected, model_id)
+        shaped = shape(HI, "max", compat=compat, reasoning=True, id="gpt-5.6")
+        self.assertEqual(shaped["reasoning_effort"], "xhigh")
 
     def test_levels_that_a_model_does_not_have(self):
         known = {"supportedReasoningEfforts": ["low", "max"]}
@@ -2446,6 +2463,7 @@ class Requests(Case):
                 ("high", {"high": None}, {}, "medium"),
                 ("high", {"high": None, "xhigh": "x"}, {}, "x"),
                 ("xhigh", {}, {"reasoningEffortMap": {"XHigh": "y"}}, "y"),
+                ("xhigh", {}, {"reasoningEffortMap": {"xhigh": " "}}, "high"),
                 ("xhigh", {}, {"reasoningEffortMap": {"xhigh": "y"}, "thinkingFormat": "zai"},
                  "high"),
                 ("xhigh", {"max": "m"}, {}, "m"),
@@ -2567,22 +2585,22 @@ class Requests(Case):
                      "max_completion_tokens moved: from max_tokens",
                      "max_completion_tokens clamped: asked for 999",
                      "messages changed: .*developer", "messages changed: images",
-                     "messages changed: .*reasoning", "messages changed: .*without content",
-                     "tools changed: b: its name", "tools changed: .*references",
-                     "tools changed: .*on top",
-                     "tools changed: .*items", "tools changed: .*without a name"):
+                     "messages changed: earlier reasoning", "messages changed: .*without content",
+                     "tools changed: strict", "tools changed: references .*, an object on top",
+                     "tools changed: .*without a name"):
             self.assertEqual(sum(bool(re.match(line, each)) for each in lines), 1, line)
         self.assertEqual(vllm.shape_request(shaped.body, model).changes, [])
-        swapped = vllm.shape_request(dict(DEFAULT_BODY, tool_choice="auto", tools=[tool("b"), TOOL]),
-                                     MODEL)
+        sent = dict(DEFAULT_BODY, tool_choice="auto", tools=[tool("b"), TOOL])
+        swapped = vllm.shape_request(sent, MODEL)
         self.assertEqual(swapped.changes, [])
         swapped = vllm.shape_request(dict(swapped.body, tools=swapped.body["tools"][::-1]), MODEL)
-        self.assertEqual(swapped.changes, [("tools", "changed", "sorted by name")])
+        self.assertEqual([change[:2] for change in swapped.changes], [("tools", "changed")])
 
     def test_any_body_is_shaped_or_refused_and_settles_at_once(self):
         # A body shaped twice is the body shaped once, but for these rules of OpenClaw: an effort
         # that a map made is no level (so the level is given again), a refused response_format
-        # makes room for that of the params, extra_body may replace anything, strictMessageKeys
+        # makes room for that of the params, a tool_choice of "none" outlives its tools only once,
+        # extra_body may replace anything, strictMessageKeys
         # leaves nothing of an assistant message that only calls, the definitions beside a
         # reference that names nothing go with it, and a schema may be empty once keywords are
         # dropped. (Here no schema has a reference on top: it may name what is no object.)
@@ -2599,6 +2617,8 @@ class Requests(Case):
                 self.assertEqual((body, model), before)
             json.dumps(first.body)
             if "response_format" in body and "response_format" not in first.body:
+                continue
+            if "tool_choice" in first.body and "tools" not in first.body:
                 continue
             if {"strictMessageKeys", "unsupportedToolSchemaKeywords"} & set(model.compat):
                 continue
@@ -3001,7 +3021,7 @@ class Prepared(Case):
             with self.subTest(model_id=model_id):
                 stub = self.serve(rows(model_id, root=root, max_model_len=40960))
                 provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=stub.url)
-                model = vllm.find_model(provider)
+                model = vllm.find_model(provider, thinking="high")
                 shaped = vllm.prepare_request(provider, model, HI, "high").body
                 more = {name: shaped[name] for name in shaped if name not in DEFAULT_BODY}
                 self.assertEqual(more, added_fields)
@@ -3028,6 +3048,31 @@ class Prepared(Case):
                 self.assertEqual([request.target for request in stub.requests],
                                  ["/v1/models", "/tokenize", "/tokenize"])
 
+    def test_a_template_is_asked_once_for_all_turns_and_by_the_doctor_too(self):
+        said = []
+
+        def answer(sock, request, stub):
+            if request.target == "/tokenize":
+                kwargs = request.body.get("chat_template_kwargs") or {}
+                return stub.send(sock, reply({"count": 9 + kwargs.get("enable_thinking", 0)}))
+            if request.target.endswith("/completions"):
+                said.append(request.body)
+                return stub.send(sock, sse(chunk("Hi", "stop")))
+            stub.send(sock, rows("some-model", max_model_len=40960))
+
+        stub = self.serve(answer)
+        provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=stub.url)
+        model = vllm.find_model(provider, thinking="low")
+        for _ in range(2):
+            shaped = vllm.prepare_request(provider, model, HI, "low")
+            self.assertTrue(shaped.body["chat_template_kwargs"]["enable_thinking"])
+        self.assertEqual([request.target for request in stub.requests],
+                         ["/v1/models", "/tokenize", "/tokenize"])
+        self.run_main("doctor", "--probe", "--thinking", "low", "--base-url", stub.url)
+        self.assertEqual([body.get("chat_template_kwargs") for body in said],
+                         [shaped.body["chat_template_kwargs"]] * len(said))
+        self.assertTrue(said)
+
     def test_a_level_without_effect_is_said_once(self):
         self.tokenizer(self.count_or_answer)
         for argv, stdin in ((["chat", "a" * 8000], ""), (["request"], json.dumps(HI))):
@@ -3053,7 +3098,7 @@ def assemble(*payloads):
     assembler = vllm.Assembler()
     for payload in payloads:
         assembler.add(vllm.decode_delta(payload))
-    return assembler.answer()
+    return assembler.answer({})
 
 
 def call_piece(index=0, call_id=None, name=None, arguments=None):
@@ -3076,10 +3121,10 @@ class Answers(unittest.TestCase):
         ("data\n\n", [""]),
         ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
         ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]),
-        ("event: error\ndata: a\n\ndata: b\n\n", [("error", "a"), "b"]),
+        ("event: error\ndata: a\n\ndata: b\n\n", ["a", "b"]),
         ("event: x\n\ndata: a\n\n", ["a"]),
-        ("event: x\nevent: y\ndata: a\n\n", [("y", "a")]), ("\ufeffdata: a\n\n", ["a"]),
-        ("\ufeff\ufeffdata: a\n\ndata: b\n\n", ["b"]), ("data: \ufeffa\n\n", ["\ufeffa"]),
+        ("event: x\nevent: y\ndata: a\n\n", ["a"]),
+        ("data: \ufeffa\n\n", ["\ufeffa"]),
         ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
         ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []),
         ("data: a\r", []),
@@ -3091,17 +3136,16 @@ class Answers(unittest.TestCase):
     def test_events_cut_at_every_byte(self):
         for text, expected in self.STREAMS:
             data = text.encode("utf-8")
-            expected = [event if isinstance(event, tuple) else ("", event) for event in expected]
             for size in [None] + list(range(1, len(data) + 1)):
                 with self.subTest(text=text, size=size):
                     self.assertEqual(decode(data, size), expected)
-            for cut in range(len(data)):
+            for cut in range(1, len(data)):
                 decoder = vllm.EventDecoder()
-                events = decoder.feed(data[:cut]) + decoder.feed(b"") + decoder.feed(data[cut:])
+                events = decoder.feed(data[:cut]) + decoder.feed(data[cut:])
                 self.assertEqual(events, expected, (text, cut))
 
     def test_bytes_that_are_no_utf8_are_replaced(self):
-        self.assertEqual(decode(b"data: \xff\xfe\n\n"), [("", "\ufffd\ufffd")])
+        self.assertEqual(decode(b"data: \xff\xfe\n\n"), ["\ufffd\ufffd"])
 
     @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
     def test_an_answer_takes_no_more_memory_than_its_text(self):
@@ -3144,7 +3188,7 @@ class Answers(unittest.TestCase):
         def blank_bytes(size):
             exchange = mock.Mock(url="u", chunks=lambda: iter([b"\n"] * size))
             with self.assertRaises(vllm.ServerError):
-                vllm.read_answer(exchange, None, None)
+                vllm.read_answer(exchange, None, None, None)
 
         def arguments_in_small_pieces(size):
             piece = vllm.Delta(tool_calls=[call_piece(0, "a", "f", "x" * 100)])
@@ -3231,15 +3275,13 @@ class Answers(unittest.TestCase):
     def test_deltas(self):
         for piece, expected in (
                 ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}),
-                ({"content": [{"text": "a"}, {"x": 1}, 7, {"text": "b"}]}, {"content": "ab"}),
+                ({"content": [{"text": "a"}]}, {}),
                 ({"reasoning_content": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
-                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece(), 7, None]},
+                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece()]},
                                           {"tool_calls": [call_piece()]}),
                 ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
-                ({"function_call": {"name": "f"}}, {"tool_calls": [call_piece(0, None, "f")]}),
-                ({"function_call": 7}, {}),
                 ([], {}), (7, {}), (None, {})):
             for field in ("delta", "message"):
                 with self.subTest(piece=piece, field=field):
@@ -3279,25 +3321,19 @@ class Answers(unittest.TestCase):
                 ("without index", [[call_piece(None, "a", "f", "{}"),
                                     call_piece(None, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("arguments as an object", [[call_piece(0, "a", "f", {"x": 1})]],
-                 [("a", "f", '{"x": 1}')]),
                 ("indices out of order", [[call_piece(5, "a", "f", "{}")],
                                           [call_piece(2, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
                 ("odd shapes",
                  [[{"index": [], "id": 7, "function": 8}],
-                  [{"index": {}, "function": {"name": [], "arguments": 9}}]],
-                 [(None, "", "9")])):
+                  [{"index": {}, "function": {"name": [], "arguments": 9}}, 7, None]],
+                 [(None, "", "")])):
             with self.subTest(name=name):
                 answer = assemble(*[chunk(tool_calls=piece) for piece in pieces])
                 self.assertEqual([(call["id"], call["function"]["name"],
                                    call["function"]["arguments"]) for call in answer.tool_calls],
                                    expected)
                 self.assertEqual({call["type"] for call in answer.tool_calls}, {"function"})
-        legacy = assemble(chunk(function_call={"name": "f", "arguments": "{"}),
-                          chunk(function_call={"arguments": "}"}))
-        self.assertEqual(legacy.tool_calls, [{"id": None, "type": "function",
-                                              "function": {"name": "f", "arguments": "{}"}}])
 
     def test_an_answer_is_assembled(self):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -3394,8 +3430,6 @@ class Streams(Case):
                                                                                    body[40:])) + b"0\r\nTrailer: x\r\n\r\n"
         self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")),
                          ("a\u6a21b", None))
-        self.assertEqual(self.ask(reply(gzip.compress(body), Content_Encoding="gzip")),
-                         ("a\u6a21b", None))
 
     def test_the_first_delta_is_there_before_the_second_is_sent(self):
         first = threading.Event()
@@ -3459,9 +3493,10 @@ class Streams(Case):
                                                    observed=observed))
                 self.assertEqual((observed.framed, observed.done, observed.events,
                                   observed.reasoning_field), expected)
-                self.assertGreaterEqual(observed.pieces, 1)
                 self.assertLessEqual(observed.connect_s, observed.headers_s)
-                self.assertLessEqual(observed.first_piece_s, observed.last_piece_s)
+                if observed.framed:
+                    self.assertGreaterEqual(observed.pieces, 1)
+                    self.assertLessEqual(observed.first_piece_s, observed.last_piece_s)
 
     def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(self):
         self.declare(self.serve(sse(chunk("a"), chunk("b"), done=False)).url)
@@ -3557,7 +3592,6 @@ class Transport(Case):
                 ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None,
                                         Transfer_Encoding="chunked"),
                  "closed in the middle"),
-                ("bad gzip", reply("{}", Content_Encoding="gzip"), "gzip coding is damaged"),
                 ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "use the other scheme: https")):
             with self.subTest(name=name):
                 result = self.run_main("list", "--base-url", self.serve(data).url)
@@ -3565,16 +3599,6 @@ class Transport(Case):
 
     def test_interim_answers_are_passed_over(self):
         self.check_list(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + rows("m"), 0, "")
-
-    def test_codings(self):
-        listed = json.dumps({"data": [{"id": "m"}]}).encode("ascii")
-        for name, body, coding in (("gzip", gzip.compress(listed), "gzip"),
-                                   ("x-gzip", gzip.compress(listed), "X-GZIP"),
-                                   ("identity", listed, "identity")):
-            with self.subTest(name=name):
-                self.check_list(reply(body, Content_Encoding=coding), 0, "")
-        self.check_list(reply(gzip.compress(b" " * (40 << 20)), Content_Encoding="gzip"), 4,
-                        "larger than 16777216 bytes")
 
     def test_byte_cap(self):
         with mock.patch.object(vllm, "MODEL_LIST_LIMIT", 1000):
@@ -5021,7 +5045,8 @@ class Redaction(Case):
                     self.declare(url, KEY)
                     result = self.run_main(*argv, stdin=json.dumps(HI),
                                            env={"http_proxy": proxy.origin})
-                    self.assertEqual(result.err.count("unencrypted"), warned, result.err)
+                    said = result.out if argv == ["doctor"] else result.err
+                    self.assertEqual(said.count("unencrypted"), warned, result)
                     self.assertNotIn(KEY, result.err)
 
     def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
@@ -5296,7 +5321,7 @@ def edit_text(text, *edits):
 
 
 def same(one, other):
-    """Tell whether two parsed values are the same, types and NaN included, whatever the order of keys."""
+    """Tell whether two parsed values are the same, types and NaN included, in whatever order."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
@@ -5335,11 +5360,7 @@ PAGE_EXAMPLE_GAINS = """\
             contextWindow: 4096,
             maxTokens: 2048,
           },
-  agents: {
-    defaults: {
-      model: { primary: "vllm/tiny-qwen3" },
-    },
-  },
+  agents: { defaults: { model: { primary: "vllm/tiny-qwen3" } } },
 """
 PAGE_CUSTOM_URL = """\
 {
@@ -5431,22 +5452,28 @@ GONE = vllm.REMOVED
 # (what the README promises, before, edits, after)
 LAYOUTS = [
     ("the file's indentation, line ends, byte-order mark and missing final newline",
-     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t},\r\n}", [(("a", "c"), {"d": {"e": 2}})],
-     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t\tc: {\r\n\t\t\td: { e: 2 },\r\n\t\t},\r\n\t},\r\n}"),
+     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t},\r\n}", [(("a", "c"), {"d": {"e": 2}, "f": "f" * 90})],
+     "\ufeff{\r\n\ta: {\r\n\t\tx: 1,\r\n\t\tc: {\r\n\t\t\td: { e: 2 },\r\n\t\t\tf: \"" + "f" * 90
+     + "\",\r\n\t\t},\r\n\t},\r\n}"),
     ("its quotes, its quoted keys, no trailing comma",
      "{\n  'a': 'x'\n}\n", [(("c",), "it's")], "{\n  'a': 'x',\n  'c': 'it\\'s'\n}\n"),
     ("bare keys but for those that need quotes, and its trailing comma",
      "{\n  a: 1,\n}\n", [(("vllm/*",), {}), (("b",), 2)],
      "{\n  a: 1,\n  \"vllm/*\": {},\n  b: 2,\n}\n"),
     ("plain JSON stays plain JSON",
-     '{\n    "a": 1\n}', [(("c",), {"d": [{"e": "f"}]})],
-     '{\n    "a": 1,\n    "c": {\n        "d": [\n            { "e": "f" }\n        ]\n    }\n}'),
+     '{\n    "a": 1\n}', [(("c",), {"d": [{"e": "f" * 90}]})],
+     '{\n    "a": 1,\n    "c": {\n        "d": [\n            {\n                "e": "' + "f" * 90
+     + '"\n            }\n        ]\n    }\n}'),
     ("a container on one line that has room",
      "{\n  a: { b: { x: 1 } }, // n\n}\n", [(("a", "b", "y"), [2])],
      "{\n  a: { b: { x: 1, y: [2] } }, // n\n}\n"),
     ("one that has none gets a line for each member",
      "{\n  a: { x: [1], /* y */ y: 1 }, // n\n}\n", [(("a", "text"), "t" * 80)],
      "{\n  a: {\n    x: [1],\n    /* y */ y: 1,\n    text: \"" + "t" * 80 + "\",\n  }, // n\n}\n"),
+    ("a row that gets no more members than it had stays on its line",
+     "{ // mine\n a: { b: { c: \"" + "c" * 90 + "\", rows: [ {id: 1, nme: 2} ] } } }",
+     [(("a", "b", "rows", 0, "nme"), GONE), (("a", "b", "rows", 0, "names"), 2)],
+     "{ // mine\n a: { b: { c: \"" + "c" * 90 + "\", rows: [ {id: 1, names: 2} ] } } }"),
     ("a row beside rows of one line",
      "{\n  a: [\n    { id: 1, b: [] },\n  ],\n}", [(("a", 1), {"id": 2, "b": {"c": 1}})],
      "{\n  a: [\n    { id: 1, b: [] },\n    { id: 2, b: { c: 1 } },\n  ],\n}"),
@@ -5541,19 +5568,23 @@ class Editing(unittest.TestCase):
             merge_text("{}", a_block(a_model("a\ud800b")))
         self.assertEqual(caught.exception.cause, "config-not-written")
 
-    def test_two_thousand_rows_cost_a_few_readings_of_the_file(self):
-        models = [a_model("m%d" % number) for number in range(2000)]
+    def time_to_refresh(self, count):
+        """Return the seconds of CPU that it takes to refresh so many rows and add one."""
+        models = [a_model("m%d" % number) for number in range(count)]
         text = vllm.render_json5({"models": {"providers": {"vllm": a_block(*models)}}})
         served = [model._replace(context_window=8192) for model in models] + [a_model("new")]
-        times = [time.process_time()]
-        config = vllm.json5_tree(text).value
-        times.append(time.process_time())
-        merge = vllm.merge_provider(config, a_block(*served), refresh=True)
-        new = vllm.edited_text(text, merge.wanted, "f")
-        times.append(time.process_time())
+        start = time.process_time()
+        new, _ = merge_text(text, a_block(*served), refresh=True)
+        taken = time.process_time() - start
         rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
-        self.assertEqual([row["contextWindow"] for row in rows], [8192] * 2000 + [4096])
-        self.assertLess(times[2] - times[1], 12 * (times[1] - times[0]))
+        self.assertEqual([row["contextWindow"] for row in rows], [8192] * count + [4096])
+        return taken
+
+    def test_twice_the_rows_take_about_twice_the_time(self):
+        ratios = []
+        while not ratios or (ratios[-1] >= 3 and len(ratios) < 5):
+            ratios.append(self.time_to_refresh(1000) / self.time_to_refresh(500))
+        self.assertLess(ratios[-1], 3, ratios)
 
 
 class Paths(unittest.TestCase):
@@ -6163,7 +6194,7 @@ class ConfigVerb(Case):
 
     def test_makes_the_file_that_is_not_there(self):
         self.check(self.run_main("config", "--write", "--set", "gateway.port=1"), 0, err="written")
-        self.assertEqual(self.read(), "{\n  gateway: { port: 1 },\n}\n")
+        self.assertEqual(self.read(), "{ gateway: { port: 1 } }\n")
 
     def test_refuses_what_is_no_path_or_leads_nowhere(self):
         text = ("{ models: { providers: { vllm: {"
@@ -6211,6 +6242,36 @@ class ConfigVerb(Case):
         result = self.run_main("config", "--write", "--set", "models.providers.vllm.apiKey=x")
         self.check(result, 3, err="vllm.json5")
         self.check(self.run_main("config", "--write", "--set", "gateway.port=1"), 0)
+
+    def test_counts_what_an_included_file_supplies(self):
+        self.write(".openclaw/row.json5", "{ id: 'a', name: 'a' }")
+        self.configure("{}")
+        argv = ["config", "--write", "--set"]
+        self.check(self.run_main(*argv + [self.ROW + ".reasoning=true"]), 3, err="models.0.id")
+        self.check(self.run_main(*argv + [self.ROW + ".$include=no.json5"]), 3, err="no.json5")
+        self.assertEqual(self.read(), "{}")
+        self.check(self.run_main(*argv + [self.ROW + ".$include=row.json5"]), 0)
+        self.check(self.run_main(*argv + [self.ROW + ".reasoning=true"]), 3, err="row.json5")
+        self.check(self.run_main("config", "--check"), 0, out="valid")
+
+    def test_writes_the_difference_of_all_edits_once(self):
+        self.configure("{}")
+        argv = ["--set", "a.b=1", "--unset", "a.b", "--set", "a.c[0]=2", "--unset", "a.c[0]"]
+        with mock.patch("openclaw_vllm.edited_text", wraps=vllm.edited_text) as edited:
+            self.check(self.run_main("config", *argv), 0, out="{ a: { c: [] } }\n")
+        self.assertEqual(edited.call_count, 1)
+
+    @unittest.skipUnless(os.name == "posix", "needs symbolic links")
+    def test_writes_nothing_through_a_link_to_nothing(self):
+        self.configure("{}")
+        path = self.path(".openclaw", "openclaw.json")
+        os.unlink(path)
+        os.symlink("nowhere.json", path)
+        for argv in (["--set", "a=1"], ["--set", "a=1", "--write"], ["--check"]):
+            with self.subTest(argv=argv):
+                result = self.run_main("config", *argv)
+                self.check(result, 3, out="", err=path + ": cannot be read: No such file")
+        self.assertEqual(os.listdir(os.path.dirname(path)), ["openclaw.json"])
 
     def test_shows_no_key(self):
         self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "apiKey": KEY,
@@ -6746,7 +6807,7 @@ class DoctorTest(unittest.TestCase):
                 set(finding), {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
-        self.assertTrue(not err or err.startswith("warning: the key of "), err)
+        self.assertEqual(err, "")
         return status, report["findings"]
 
     def assert_fails(self, cause, exit_status, *argv):
@@ -6768,8 +6829,8 @@ class DoctorTest(unittest.TestCase):
         self.assertEqual(status, 0)
         return warned[0]
 
-    def heal(self, cause, exit_status):
-        """Assert that a finding names `cause`, and that a shell that runs its command ends it."""
+    def fix(self, cause, exit_status, shell=False):
+        """Assert that a finding names `cause`, and that running its command ends it."""
         def findings():
             status, found = self.doctor("--probe")
             return status, [finding for finding in found
@@ -6778,14 +6839,23 @@ class DoctorTest(unittest.TestCase):
         status, found = findings()
         self.assertEqual((status, len(found)), (exit_status, 1), found)
         self.assertIn(" config --write --", found[0]["command"])
+        self.execute(found[0]["command"], shell)
+        self.assertEqual(findings()[1], [])
+
+    def execute(self, command, shell):
+        """Run a command of the tool, in a shell or split as one would, and assert that it works."""
+        if not shell:
+            words, tool = shlex.split(command), shlex.split(vllm.TOOL)
+            self.assertEqual(words[:len(tool)], tool)
+            done = run(words[len(tool):], self.env)
+            return self.assertEqual(done.status, 0, done)
         env = dict(
             self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
         with subprocess.Popen(
-                ["sh", "-c", found[0]["command"]], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
+                ["sh", "-c", command], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             said = process.communicate(timeout=WAIT_S)[0]
         self.assertEqual(process.returncode, 0, said)
-        self.assertEqual(findings()[1], [])
 
     def checked(self, check, *argv):
         """Return the findings of one check."""
@@ -6866,6 +6936,39 @@ class DoctorTest(unittest.TestCase):
                 if cause == "config-missing-variable":
                     self.assertIn("export ", found["fix"])
 
+    def test_settings_of_any_type_are_a_finding(self):
+        for providers in ([{}], "x", {"vllm": 7}, {"vllm": {"models": [None]}}):
+            with self.subTest(providers=providers):
+                self.configure({"models": {"providers": providers}})
+                status, findings = self.doctor("--probe")
+                self.assertEqual((status, findings[0]["cause"]), (3, "config-invalid"))
+                self.assertEqual(
+                    {row["summary"] for row in findings if row["status"] == "skip"},
+                    {"not checked, because of config-invalid"})
+
+    def test_a_misplaced_key_whose_place_is_taken(self):
+        with loopback(healthy()) as (url, _):
+            block = {"baseUrl": url + "/v1", "models": []}
+            for key, value, place in (
+                    ("providers", {"vllm": {}}, "models.providers"),
+                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}},
+                     "models.providers.vllm.baseUrl")):
+                with self.subTest(key=key):
+                    self.configure(dict({"models": {"providers": {"vllm": block}}}, **{key: value}))
+                    found = self.assert_warns("config-unknown-key")
+                    self.assertEqual(
+                        (found["fix"], found["command"]),
+                        ("move what it holds into %s, which is there already" % place, None))
+
+    def test_a_key_in_the_clear(self):
+        for key, told in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
+            self.env["VLLM_API_KEY"] = key
+            with self.subTest(key=key), names(gpu_example=None):
+                found = [row for row in self.checked("key", "--base-url", "http://gpu.example/v1")
+                         if row["status"] == "warn"]
+                self.assertEqual([row["cause"] for row in found], told)
+                self.assertEqual("unencrypted" in str(found), bool(told))
+
     def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
         del self.env["VLLM_API_KEY"]
         with loopback(healthy()) as (url, requests), mock.patch.object(
@@ -6882,8 +6985,10 @@ class DoctorTest(unittest.TestCase):
             self.assert_fails("not-opted-in", 1)
             self.assertEqual(self.checked("connect")[0]["cause"], "connection-refused")
 
-    def healable(self, url):
-        """Return [(cause, exit status, config, changes of the server)] that a command mends."""
+    IN_A_SHELL = ("missing-v1", "wrong-provider", "usage-missing")
+
+    def fixable(self, url):
+        """Return [(cause, exit status, config, changes of the server)] that a command fixes."""
         row = {"id": "qwen", "name": "Qwen"}
         extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
                  "'msg': 'Extra inputs are not permitted'}]")
@@ -6922,6 +7027,7 @@ class DoctorTest(unittest.TestCase):
             ("private-network", 1, config({"request": {"allowPrivateNetwork": False}}), {}),
             ("wrong-provider", 1, config({"models": []}, defaults={"model": "qwen"}), {}),
             ("wrong-provider", 1, config(defaults={"model": fallbacks}), {}),
+            ("wrong-provider", 1, config({"models": []}, defaults={"model": "Org/Qwen3"}), {}),
             ("model-not-served", 1, config(row=dict(row, id="qwem")), {}),
             ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
             ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
@@ -6948,22 +7054,22 @@ class DoctorTest(unittest.TestCase):
             ("provider-disabled", 1, {"plugins": {"enabled": False}}, {}),
         ]
 
-    def test_commands_that_a_shell_takes_mend_what_they_are_for(self):
+    def test_commands_fix_what_they_are_for(self):
         changes = {}
-        models = [QWEN_ROW, GEMMA_ROW]
+        models = [QWEN_ROW, GEMMA_ROW, dict(QWEN_ROW, id="Org/Qwen3")]
 
         def answer(request):
             return healthy(changes, models)(request)
 
         with loopback(answer) as (url, _), mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
-            for cause, status, config, changed in self.healable(url):
+            for cause, status, config, changed in self.fixable(url):
                 with self.subTest(cause=cause, config=config):
                     changes.clear()
                     changes.update(changed)
                     self.configure(config)
-                    self.heal(cause, status)
+                    self.fix(cause, status, cause in self.IN_A_SHELL)
 
-    def test_exports_that_a_shell_takes_mend_what_they_are_for(self):
+    def test_exports_that_a_shell_takes_fix_what_they_are_for(self):
         def exported(cause, *argv):
             found = [
                 row
@@ -7101,7 +7207,7 @@ class DoctorTest(unittest.TestCase):
             self.assertIn("OpenClaw does not read", self.checked("base-url")[0]["summary"])
             self.declare(url)
             self.env["VLLM_BASE_URL"] = "http://127.0.0.1:9/v1"
-            self.assertIn("stands above VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
+            self.assertIn("does not read VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
 
     # the way to the server
 
@@ -7357,6 +7463,13 @@ class DoctorTest(unittest.TestCase):
             self.assertIn(
                 "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
 
+    def test_a_certificate_that_has_expired(self):
+        error = ssl.SSLError("CERTIFICATE_VERIFY_FAILED")
+        for code, words in ((10, "renewed"), (18, "--ca-file")):
+            error.verify_code, error.verify_message = code, "it is not good"
+            facts = {"url": "https://h/v1", "host": "h"}
+            self.assertIn(words, vllm.tls_error(error, facts, list).hint)
+
     # what answers
 
     def test_a_redirect_is_reported_and_not_followed(self):
@@ -7366,6 +7479,10 @@ class DoctorTest(unittest.TestCase):
                 found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
         self.assertIn(right + "/v1", found["fix"])
         self.assertEqual(followed, [])
+        login = (302, {"Location": "https://sso.example/login?next=/v1/models"}, b"")
+        with loopback(lambda request: login) as (url, _):
+            found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
+        self.assertIn("a page to log in", found["fix"])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
@@ -7442,11 +7559,10 @@ class DoctorTest(unittest.TestCase):
 
     def test_what_the_key_does_not_guard(self):
         self.env["VLLM_API_KEY"] = "sk-right-one"
-        with loopback(healthy(key="sk-right-one")) as (url, requests), names(
-                gpu_example="127.0.0.1"):
+        with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_lan="127.0.0.1"):
             self.doctor("--base-url", url + "/v1")
             found = self.assert_warns(
-                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.example") + "/v1")
+                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.lan") + "/v1")
             self.assertIn("/invocations", found["summary"])
             self.assertNotIn("/invocations", [request.path for request in requests])
 
@@ -7534,6 +7650,20 @@ class DoctorTest(unittest.TestCase):
         ):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
                 self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
+        page = (404, {"Server": "nginx"}, b"<html><title>404 Not Found</title></html>")
+        with loopback(healthy({"/v1/chat/completions": page})) as (url, _):
+            self.assert_fails("http-error", 1, "--base-url", url + "/v1", "--probe")
+
+    def test_a_gateway_that_passes_v1_only(self):
+        page = (200, {"Server": "nginx"}, b"<html>Welcome</html>")
+        paths = ("/version", "/health", "/openapi.json", "/tokenize", "/metrics")
+        for answer in ((404, {}, b"404 page not found\n"), (502, {}, b"Bad Gateway"), page):
+            with self.subTest(answer), loopback(healthy(dict.fromkeys(paths, answer))) as (url, _):
+                status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+                self.assertEqual(
+                    (status, [row for row in findings if row["status"] in ("warn", "fail")]),
+                    (0, []))
+                self.assertEqual(findings[-1]["status"], "ok")
 
     def test_histories_that_a_template_refuses(self):
         def template(rule):
@@ -7572,7 +7702,7 @@ class DoctorTest(unittest.TestCase):
             return "reasoning_content is missing" if wrong else None
 
         template_option = "--chat-template"
-        for rule, row, words, fix, healed in (
+        for rule, row, words, fix, fixed in (
             (texts, {}, "list of parts", "requiresStringContent: true", True),
             (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
             (
@@ -7591,9 +7721,9 @@ class DoctorTest(unittest.TestCase):
                 self.assertIn(rule([{"role": role, "content": []} for role in (
                     "user", "assistant", "tool", "user")]), found["summary"])
                 self.assertIn(fix, found["fix"])
-                self.assertEqual(bool(found["command"]), healed)
-                if healed:
-                    self.heal("template-history", 1)
+                self.assertEqual(bool(found["command"]), fixed)
+                if fixed:
+                    self.fix("template-history", 1)
                 else:
                     self.assertNotIn("true", found["fix"])
 
@@ -7649,8 +7779,14 @@ class DoctorTest(unittest.TestCase):
         over = threading.Event()
         with loopback(healthy({"/health": hang})) as (url, _):
             found = self.assert_warns("timeout", "--base-url", url + "/v1", "--timeout", "0.2")
+            self.assertIn("/health", found["summary"])
+        template = refused("default chat template is no longer allowed")
+        changes = {"/openapi.json": hang, "/tokenize": template}
+        with loopback(healthy(changes)) as (url, _):
+            argv = ["--base-url", url + "/v1", "--timeout", "0.2"]
+            self.assert_fails("no-chat-template", 1, *argv)
+            self.assertEqual(self.checked("chat", *argv)[0]["status"], "skip")
             over.set()
-        self.assertIn("/health", found["summary"])
 
     # with --probe
 
@@ -7721,7 +7857,8 @@ class DoctorTest(unittest.TestCase):
 
         with self.probe(complete) as (url, _):
             self.declare(url, {"params": {"temperature": 5}})
-            self.assertIn("temperature", self.assert_fails("field-refused", 1, "--probe")["summary"])
+            found = self.assert_fails("field-refused", 1, "--probe")
+            self.assertIn("temperature", found["summary"])
             self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
                            'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
                            '}}}}' % url)
@@ -7874,7 +8011,7 @@ class DoctorTest(unittest.TestCase):
                                   " ".join(out.split())))
         command = "vllm serve %s --port 8000" % ("x" * 90)
         report = vllm.format_findings(
-            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], str, 40)
+            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], (), 40)
         self.assertEqual(report[-1].strip(), command)
         self.assertLessEqual(max(map(len, report[:-1])), 40)
 
@@ -8188,14 +8325,6 @@ def cut_stream(ask):
     return answer(b"".join(events) + event(b"[DONE]"))
 
 
-def bomb():
-    """Return gzip data of 512 MB of spaces: one deflated block, repeated."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    first = packer.compress(b" " * 1048576) + packer.flush(zlib.Z_FULL_FLUSH)
-    block = packer.compress(b" " * 1048576) + packer.flush(zlib.Z_FULL_FLUSH)
-    return first + block * 511
-
-
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e\u2066evil\x00\x7f\x85\r\x08\ud800"
 EVIL_FIELD = "\x1b]0;pwned\x07\x1b[2J\x9b31mevil\x7f\x08"
 DEEP = b"[" * 100000 + b"]" * 100000
@@ -8325,14 +8454,8 @@ FIRE = collections.OrderedDict([
     ("unknown coding",
      ("4", "4", lambda ask: [answer(b"\x00\x01", fields=["Content-Encoding: zstd"])])),
     ("gzip though not asked",
-     ("0", "0",
-      lambda ask: [answer(gzip.compress(payload(ask)), fields=["Content-Encoding: gzip"])])),
-    ("gzip damaged", ("4", "4", lambda ask: [answer(gzip.compress(payload(ask))[:12] + b"\xff" * 50,
-                                                    fields=["Content-Encoding: gzip"])])),
-    ("gzip cut off",
      ("4", "4",
-      lambda ask: [answer(gzip.compress(payload(ask))[:-20], fields=["Content-Encoding: gzip"])])),
-    ("gzip bomb", ("4", "4", lambda ask: [answer(bomb(), fields=["Content-Encoding: gzip"])])),
+      lambda ask: [answer(gzip.compress(payload(ask)), fields=["Content-Encoding: gzip"])])),
     ("Set-Cookie", ("0", "0", lambda ask: [good(ask, "Set-Cookie: a=b; Domain=127.0.0.1")])),
     # statuses
     ("204", ("4", "4", lambda ask: [answer(b"", "204 No Content")])),
@@ -8617,7 +8740,7 @@ class UnderFireTest(unittest.TestCase):
 
     @unittest.skipUnless(os.path.exists("/proc/self/status"), "needs the memory of one process")
     def test_memory_stays_bounded(self):
-        for name, arguments in (("gzip bomb", ["list"]), ("endless small chunks", ["list"]),
+        for name, arguments in (("endless small chunks", ["list"]),
                                 ("endless stream", ["chat", "hi"])):
             with self.subTest(server=name,
                               arguments=arguments), fire_server(FIRE[name][2]) as server:
@@ -8639,6 +8762,7 @@ class UnderFireTest(unittest.TestCase):
 # ----------------------------------------------------------------------------
 
 FUZZ_S = float(os.environ.get("OPENCLAW_VLLM_FUZZ") or 1)        # for all targets together
+SETTINGS = int(os.environ.get("OPENCLAW_VLLM_SETTINGS") or 0)    # how many every verb runs on
 TEXTS = ("", "a", "vllm", "m", "vllm/m", "http://h:1/v1", "${A_B}", "${", "$$", "user", "tool",
          "developer", "off", "high", "\0", "\n",
          "\ud800", "\U0001f600", "漢字", "²", "٣", "__proto__", "x" * 400, "9" * 5000,
@@ -8819,7 +8943,7 @@ REGRESSIONS = (          # (the check that found it, its input)
     ("json5", nested(5000)), ("json5", '{"a": %s}' % nested(200)), ("json5", '"%s"' % ("[" * 300)),
     ("json5", "[1, '%s']" % ("{" * 300)),
     ("settings", '{"models": 1, "a": %s}' % nested(300)), ("settings", nested(300)),
-    ("settings", provider_config(maxTokens=10 ** 350)),
+    ("settings", '{"qwenThinkingFormat": 1}'), ("settings", provider_config(maxTokens=10 ** 350)),
     ("settings", provider_config(maxTokens=10 ** 299)),
     ("settings", provider_config(timeoutSeconds=10 ** 300)),
     ("settings", provider_config(models=[dict(ROW, headers={"X-A": "a\nb"})])),
@@ -8910,11 +9034,11 @@ class FuzzTest(unittest.TestCase):
                 a_provider(json.loads(provider_config(models=[dict(ROW, headers={name: value})])))
             self.assertEqual(caught.exception.cause, "bad-key-form")
 
-    def fuzz(self, target, case):
-        """Run case(rng) for as many seeds as there is time for, and for 25 at least."""
+    def fuzz(self, target, case, count=0):
+        """Run case(rng) for `count` seeds, else for what there is time for, and 25 at least."""
         until = time.monotonic() + FUZZ_S / self.TARGETS
         for number in itertools.count():
-            if number >= 25 and time.monotonic() > until:
+            if number >= (count or 25) and (count or time.monotonic() > until):
                 return
             with self.subTest(target=target, case=number):
                 case(random.Random("%s %d" % (target, number)))
@@ -8968,35 +9092,37 @@ class FuzzTest(unittest.TestCase):
              {"vllm": 7}, {"x": {}}, {"x": None})
 
     def test_every_verb_on_settings_whose_fields_hold_every_type(self):
-        config = json.loads(json.dumps(CONFIG).replace("http://h:8000", "http://127.0.0.1:9"))
-        config["agents"]["entries"] = {
-            "main": {"model": "vllm/m", "models": {"vllm/m": {"params": {}}},
-                                                "params": {}, "thinkingDefault": "low",
-                                                "default": True}}
+        origin = closed_origin(self)
+        config = json.loads(json.dumps(CONFIG).replace("http://h:8000", origin))
+        config["agents"]["entries"] = {"main": {
+            "model": "vllm/m", "models": {"vllm/m": {"params": {}}}, "params": {},
+            "thinkingDefault": "low", "default": True}}
         config["agents"]["list"] = [{"id": "a", "model": "vllm/m"}]
         config["plugins"].update(allow=["vllm"], deny=["x"], enabled=True)
         places = list(places_of(config))
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "openclaw.json")
+        original = json.dumps(config)
+        body = '{"messages": [{"role": "user", "content": "hi"}]}'
 
-            def case(rng):
-                changed = copy.deepcopy(config)
-                for place in rng.sample(places, rng.choice((1, 1, 1, 2, 3))):
-                    put(changed, place, copy.deepcopy(rng.choice(self.KINDS)))
-                with open(path, "w") as target:
-                    json.dump(changed, target)
-                argv = rng.choice(self.VERBS)
-                given = ["--config", path] + (["--timeout", "1"] if argv[0] != "config" else [])
-                env = {"VLLM_API_KEY": "vllm-local"} if rng.random() < 0.5 else {}
-                out, err = io.StringIO(), io.StringIO()
-                body = '{"messages": [{"role": "user", "content": "hi"}]}'
-                status = vllm.main(list(argv) + given, env, io.StringIO(body), out, err)
-                self.assertIn(status, (0, 1, 2, 3, 4, 5), (argv, changed))
-                self.assertNotIn("Traceback", err.getvalue())
-                if status:
-                    self.assertTrue(out.getvalue() + err.getvalue(), argv)
+        def case(rng):
+            changed = json.loads(original)
+            for place in rng.sample(places, rng.choice((1, 1, 1, 2, 3))):
+                put(changed, place, copy.deepcopy(rng.choice(self.KINDS)))
+            argv = list(rng.choice(self.VERBS)) + ["--config", FILE]
+            if argv[0] != "config":
+                argv += ["--timeout", "1"]
+            env = {"VLLM_BASE_URL": origin}
+            if rng.random() < 0.5:
+                env["VLLM_API_KEY"] = "vllm-local"
+            out, err = io.StringIO(), io.StringIO()
+            # From memory: to write files would take most of the time.
+            with mock.patch.object(vllm, "read_text", lambda *_: json.dumps(changed)):
+                status = vllm.main(argv, env, io.StringIO(body), out, err)
+            self.assertIn(status, (0, 1, 2, 3, 4, 5), (argv, changed))
+            self.assertNotIn("Traceback", err.getvalue())
+            if status:
+                self.assertTrue(out.getvalue() + err.getvalue(), argv)
 
-            self.fuzz("every type", case)
+        self.fuzz("every type", case, SETTINGS)
 
     def check_settings(self, path):
         """Read settings (which never fails), and when they are valid use all that they hold."""
@@ -9072,13 +9198,13 @@ class FuzzTest(unittest.TestCase):
     def test_event_streams(self):
         parts = (b"data: a", b"data:b", b"data", b": c", b"event: error", b"id: 1", b"\n", b"\n\n",
                  b"\r", b"\r\n", b"\r\n\r\n",
-                  b"\xef\xbb\xbf", b"\xff", "é\u2028\x85".encode("utf-8"), b"\0",
+                  b"\xff", "é\u2028\x85".encode("utf-8"), b"\0",
                   b"data: [DONE]\n\n", b" ", b"retry: 1")
         def case(rng):
             stream = b"".join(rng.choice(parts) for _ in range(rng.randrange(30)))
             pieces = []
             while stream:
-                size = rng.choice((0, 1, 1, 2, 5, 40))
+                size = rng.choice((1, 1, 2, 5, 40))
                 pieces.append(stream[:size])
                 stream = stream[size:]
             self.check_events(pieces)
@@ -9115,7 +9241,7 @@ class FuzzTest(unittest.TestCase):
                 assembler.add(vllm.decode_delta(value))
                 vllm.is_error_payload(value)
             vllm.error_message(json.dumps(value))
-        answer = assembler.answer({"first_token_s": 0.1, "total_s": 0.2})
+        answer = assembler.answer({"first_token_s": 0.1, "last_token_s": 0.15, "total_s": 0.2})
         vllm.statistics(answer)
         shown = vllm.answer_json(answer)
         json.dumps(shown, allow_nan=False)
