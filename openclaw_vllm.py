@@ -820,6 +820,7 @@ def read_settings(config_path=None, env=None):
                     "config-missing-variable")
               for place, name in itertools.islice(missing.items(), MAX_ISSUES)]
     faults += schema_faults(config)
+    config, _ = migrated(config)
     for fault, issue in zip(faults, _located(faults, path, sources)):
         (issues if fault.severe else warnings).append(issue)
     return Settings(path, bool(sources), config, variables, layers, missing,
@@ -1211,26 +1212,30 @@ def _shapes_of(text):
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = _shapes_of("""
 config $schema=text models=models agents=agents env=env plugins=plugins auth=auth secrets=secrets \
- accessGroups acp approvals attachments bindings broadcast browser channels cloudWorkers commands \
- cron desktop diagnostics discovery gateway hooks logging mcp memory messages meta nodeHost proxy \
- security session skills surfaces talk telemetry tools transcripts tts ui update wizard \
- worktreeAcceleration worktreeRoot
-auth order profiles
-secrets defaults egressProxy providers
+ bindings=[] worktreeAcceleration=boolean worktreeRoot=filled accessGroups=object acp=object \
+ approvals=object attachments=object broadcast=object browser=object channels=object \
+ cloudWorkers=object commands=object cron=object desktop=object diagnostics=object \
+ discovery=object gateway=object hooks=object logging=object mcp=object memory=object \
+ messages=object meta=object nodeHost=object proxy=object security=object session=object \
+ skills=object surfaces=object talk=object telemetry=object tools=object transcripts=object \
+ tts=object ui=object update=object wizard=object
+auth order=*[text] profiles=*profile
+profile provider!=text mode!=api_key|aws-sdk|oauth|token email=text displayName=text
+secrets defaults=object egressProxy=object providers=object
 env shellEnv=shell vars=*text
 shell enabled=boolean timeoutMs=count
-plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load slots
+plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load=load slots=slots
+load paths=[text]
+slots memory=text contextEngine=text
 plugin-entries vllm=vllm-plugin *=plugin
-plugin enabled=boolean hooks subagent llm config
-vllm-plugin enabled=boolean hooks subagent llm config=no-config
-no-config
+plugin enabled=boolean hooks=object subagent=object llm=object config=object
+vllm-plugin enabled=boolean hooks=object subagent=object llm=object config=no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
 refresh enabled=boolean url=refresh-url
 provider baseUrl=text apiKey=SECRET \
  auth=api-key|aws-sdk|oauth|token api=APIS maxTokens=positive timeoutSeconds=whole region=filled \
  injectNumCtxForOpenAICompat=boolean params=object agentRuntime=runtime localService=service \
- headers=*SECRET authHeader=boolean request=request models=[row] \
- contextWindow~=positive contextTokens~=whole
+ headers=*SECRET authHeader=boolean request=request models=[row]
 env-ref source!=|env provider!=name id!=variable
 file-ref source!=|file provider!=name id!=pointer
 exec-ref source!=|exec provider!=name id!=command
@@ -1285,7 +1290,7 @@ prices prompt=number-or-text completion=number-or-text image=number-or-text audi
  request=number-or-text
 percentiles p50=number p75=number p90=number p99=number
 vercel only=[text] order=[text]
-agents defaults=defaults entries=*agent-id:entry ownership=|explicit list~=[listed]
+agents defaults=defaults entries=*agent-id:entry ownership=|explicit
 choice primary=text fallbacks=[text]
 image-choice primary=text fallbacks=[text] timeoutMs=whole
 picked alias=text params=params agentRuntime=runtime pickerRuntimes=[picker]0,8 codeMode=boolean \
@@ -1294,24 +1299,36 @@ params qwenThinkingFormat~ ...
 policy allow=[text]
 defaults model=text/choice imageModel=text/image-choice models=*picked params=params \
  modelPolicy=policy thinkingDefault=LEVELS reasoningDefault=off|on|stream timeoutSeconds=count \
- authInheritance blockStreamingBreak blockStreamingChunk blockStreamingCoalesce \
- blockStreamingDefault bootstrapMaxChars bootstrapTotalMaxChars compaction contextInjection \
- contextLimits contextPruning cwd decisionModel elevatedDefault embeddedAgent experimental \
- fastModeDefault heartbeat humanDelay imageMaxDimensionPx imageQuality maxConcurrent mediaMaxMb \
- mediaModels modelSelectionScope pdfMaxMb pdfMaxPages pdfModel repoRoot sandbox sessionStore \
- silentReply skills skipBootstrap skipOptionalBootstrapFiles startupContext subagents systemAgent \
- toolProgressDetail typingIntervalSeconds typingMode userTimezone utilityModel verboseDefault \
- voiceModel workspace contextTokens~ llm~!
+ authInheritance=owner blockStreamingBreak=text_end|message_end blockStreamingChunk=object \
+ blockStreamingCoalesce=object blockStreamingDefault=off|on bootstrapMaxChars=whole \
+ bootstrapTotalMaxChars=whole compaction=object contextInjection=INJECTIONS contextLimits=object \
+ contextPruning=object cwd=text decisionModel=text elevatedDefault=off|on|ask|full \
+ embeddedAgent=object experimental=object fastModeDefault=boolean/|auto heartbeat=object \
+ humanDelay=object imageMaxDimensionPx=whole imageQuality=auto|efficient|balanced|high \
+ maxConcurrent=whole mediaMaxMb=positive mediaModels=object \
+ modelSelectionScope=session|agent|global pdfMaxMb=positive pdfMaxPages=whole \
+ pdfModel=text/image-choice repoRoot=text sandbox=object sessionStore=owner silentReply=object \
+ skills=[text] skipBootstrap=boolean skipOptionalBootstrapFiles=[text] startupContext=object \
+ subagents=object systemAgent=owner toolProgressDetail=explain|raw typingIntervalSeconds=whole \
+ typingMode=TYPING userTimezone=text utilityModel=text verboseDefault=off|on|full \
+ voiceModel=text/image-choice workspace=text contextTokens~=anything llm~!
+owner agentId=filled
 entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
- reasoningDefault=off|on|stream default~=boolean agentDir bootstrapMaxChars \
- bootstrapTotalMaxChars contextInjection contextLimits cwd decisionModel description \
- embeddedAgent experimental fastModeDefault groupChat heartbeat humanDelay identity memory name \
- runtime sandbox skills skillsLimits subagents toolProgressDetail tools tts typingMode \
- utilityModel verboseDefault workspace contextTokens~
-listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
- thinkingDefault=LEVELS ...
+ reasoningDefault=off|on|stream default~=boolean agentDir=text bootstrapMaxChars=whole \
+ bootstrapTotalMaxChars=whole contextInjection=INJECTIONS contextLimits=object cwd=text \
+ decisionModel=text description=text embeddedAgent=object experimental=object \
+ fastModeDefault=boolean/|auto groupChat=object heartbeat=object humanDelay=object \
+ identity=object memory=object name=text runtime=object sandbox=object skills=[text] \
+ skillsLimits=object subagents=object toolProgressDetail=explain|raw tools=object tts=object \
+ typingMode=TYPING utilityModel=text verboseDefault=off|on|full workspace=text \
+ contextTokens~=anything
+listed id!=agent-id default=boolean ...
 """.replace(
     "SECRET", "text/env-ref/file-ref/exec-ref/store-ref"
+).replace(
+    "INJECTIONS", "always|continuation-skip|never"
+).replace(
+    "TYPING", "never|instant|thinking|message"
 ).replace(
     "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"
 ).replace(
@@ -1327,6 +1344,8 @@ text-or-null str,NoneType a text or null
 number-or-text int,float,str a number or a text
 boolean bool true or false
 object dict an object
+no-config dict {}
+anything NoneType,bool,int,float,str,list,dict anything
 number int,float a number
 positive int,float a number above 0
 count int,float a whole number
@@ -1335,13 +1354,14 @@ name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
 variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
 pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
-picker str the id of a runtime ~ \s*[a-z][a-z0-9-]{0,127}\s*
+picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
-refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
+refresh-url str https ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])(:\d+)?)\s*([/?#].*)?)
 """)
 # The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
     "filled": bool,
+    "no-config": lambda value: not value,
     "number": math.isfinite,
     "positive": lambda value: 0 < value < math.inf,
     "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
@@ -1397,7 +1417,8 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    found = sorted(_mismatches(config, "config", ()),
+    config, moved = migrated(config)
+    found = sorted(itertools.chain(_mismatches(config, "config", ()), moved),
                    key=lambda mismatch: -mismatch.level)
     faults = [_fault(config, mismatch)
               for mismatch in found[:MAX_ISSUES]]
@@ -1405,6 +1426,43 @@ def schema_faults(config):
         faults[:0] = _agent_faults(config)
         faults[:0] = _provider_faults(config)
     return faults[:MAX_ISSUES]
+
+
+def migrated(config):
+    """Return (a config with its legacy forms moved as OpenClaw moves them, _Mismatches of them).
+
+    The values may have any type.
+    """
+    moved = []
+    agents = config.get("agents")
+    if isinstance(agents, dict) and "list" in agents and "entries" not in agents:
+        path = ("agents", "list")
+        moved += _mismatches(agents["list"], "[listed]", path)
+        if not moved:
+            moved.append(_Mismatch(path, _UNKNOWN, shape="agents"))
+            agents, entries = dict(agents), {}
+            for entry in agents.pop("list"):
+                entry = dict(entry)
+                entries[entry.pop("id")] = entry
+            config = dict(config, agents=dict(agents, entries=entries))
+    providers = _get(config, "models", "providers")
+    if isinstance(providers, dict):
+        blocks = {name: _with_moved_windows(name, providers[name], moved) for name in providers}
+        config = dict(config, models=dict(config["models"], providers=blocks))
+    return config, moved
+
+
+def _with_moved_windows(name, block, moved):
+    """Return a provider's block with its legacy windows in the rows that have none."""
+    windows = {}
+    for key in ("contextWindow", "contextTokens"):
+        if isinstance(block, dict) and key in block:
+            block = dict(block)
+            windows[key] = block.pop(key)
+            moved.append(_Mismatch(("models", "providers", name, key), _UNKNOWN, shape="provider"))
+    if windows and isinstance(block.get("models"), list):
+        block["models"] = [deep_merge(windows, row) for row in block["models"]]
+    return block
 
 
 def _mismatches(value, rule, path):
@@ -1607,6 +1665,11 @@ def _agent_faults(config):
     agents = config.get("agents") or {}
     entries = agents.get("entries") or {}
     defaults = agents.get("defaults") or {}
+    owner = _get(defaults, "systemAgent", "agentId")
+    known = [name.lower() for name in entries] or ["main"]
+    if owner is not None and trimmed(owner).lower() not in known:
+        path = ("agents", "defaults", "systemAgent", "agentId")
+        yield Fault(path, "is not an agent of agents.entries")
     yield from _scope_faults(defaults,
                              defaults, ("agents", "defaults"))
     for name, entry in entries.items():
@@ -1630,17 +1693,23 @@ def _agent_faults(config):
                     "is missing: several agents need \"explicit\" here")
 
 
+_ALLOWED = r"(?:[^\s*/\x00-\x1f\x7f]+/)+(?:\*|[^\s*/\x00-\x1f\x7f]+)\Z"
+
+
 def _scope_faults(scope, defaults, path):
     """Yield the Faults of the models that agents.defaults or an entry names."""
     for reference, entry in (scope.get("models") or {}).items():
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
                 yield Fault(path + ("models", reference, key), "goes with provider/model only")
-    layers = _agent_layer(defaults), _agent_layer(scope)
-    aliases = [alias.lower() for alias in model_aliases(layers).values()]
+    aliases = {
+        trimmed(entry.get("alias", "")).lower()
+        for holder in (defaults, scope) for entry in (holder.get("models") or {}).values()
+    }
     policy = _get(scope, "modelPolicy", "allow") or ()
     for index, allowed in enumerate(policy):
-        if split_reference(allowed) is None and trimmed(allowed).lower() not in aliases:
+        alias = trimmed(allowed).lower()
+        if not (alias and alias in aliases or re.match(_ALLOWED, reference_key(allowed) or "")):
             yield Fault(path + ("modelPolicy", "allow", index),
                         "expected provider/model, provider/* or an alias")
 
@@ -1938,12 +2007,7 @@ def find_block(config, provider):
 
 
 def _declared_rows(block):
-    """Return the rows of a block: ids trimmed, equal ones merged (the first wins), baseUrl as sent.
-
-    A legacy window of the block goes to the rows that have none.
-    """
-    legacy = {key: block[key]
-              for key in ("contextWindow", "contextTokens") if key in block}
+    """Return the rows of a block: ids trimmed, equal ones merged (the first wins)."""
     rows = collections.OrderedDict()
     for row in block.get("models") or ():
         model_id = trimmed(row["id"])
@@ -1951,7 +2015,7 @@ def _declared_rows(block):
             row = dict(row, baseUrl=row["baseUrl"].strip().rstrip("/"))
         if model_id:
             rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
-    return [dict(legacy, **row) for row in rows.values()]
+    return list(rows.values())
 
 
 def _choose_base_url(settings, block, path, option):
@@ -2103,11 +2167,12 @@ def _plugin_off(config, provider):
         return None
     if plugins.get("enabled") is False:
         return "plugins.enabled is false"
-    if _get(plugins, "entries", "vllm", "enabled") is False:
-        return "plugins.entries.vllm.enabled is false"
+    for plugin, entry in (plugins.get("entries") or {}).items():
+        if provider_id(plugin) == "vllm" and entry.get("enabled") is False:
+            return "plugins.entries.%s.enabled is false" % plugin
     if "vllm" in map(provider_id, plugins.get("deny") or ()):
         return "plugins.deny names vllm"
-    if plugins.get("allow") and "vllm" not in map(provider_id, plugins["allow"]):
+    if plugins.get("allow") and "vllm" not in map(trimmed, plugins["allow"]):    # in this case only
         return "plugins.allow does not name vllm"
     return None
 
@@ -2261,7 +2326,7 @@ def split_reference(text):
 def reference_key(text):
     """Return the key of a provider/id text in one spelling, or None for one without a provider."""
     parts = split_reference(text)
-    return parts and "/".join(parts)
+    return parts and "/".join(split_reference(model_key(*parts)) or parts)
 
 
 def _same_key(one, other):
@@ -2285,10 +2350,9 @@ def agent_layers(config):
     """
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
-    listed = [(entry["id"], entry)
-              for entry in agents.get("list") or ()]
-    entries = list((agents.get("entries") or {}).items()) or listed
-    chosen = trimmed(_text_or_empty(_get(defaults, "systemAgent", "agentId"))).lower()
+    entries = (agents.get("entries") or {}).items()
+    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
+    chosen = trimmed(chosen).lower()
     found = [entry
              for _, entry in entries
              if entry.get("default") is True]
@@ -2296,8 +2360,9 @@ def agent_layers(config):
         found = [entry
                  for name, entry in entries
                  if name.lower() == chosen]
-    elif not found and (len(entries) == 1 or entries is listed):
-        found = [entry for _, entry in entries]      # the first one, as agents.list had it
+    elif not found and len(entries) == 1:
+        found = [entry
+                 for _, entry in entries]
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
 
 
@@ -2319,7 +2384,7 @@ def model_aliases(layers):
     for layer in layers:
         for key, entry in layer["models"].items():
             if "alias" in entry:
-                aliases[key] = trimmed(entry["alias"])
+                aliases[without_profile(key)] = trimmed(entry["alias"])
     return {key: alias for key, alias in aliases.items() if alias}
 
 
@@ -2471,9 +2536,8 @@ def discovered_models(rows, provider):
 
 
 def _with_window(model):
-    if model.context_window is None:
-        model = model._replace(context_window=DEFAULT_CONTEXT_WINDOW)
-    return model
+    window = model.context_window or DEFAULT_CONTEXT_WINDOW
+    return model._replace(context_window=_whole(window))
 
 
 def declared_models(provider):
@@ -2498,7 +2562,7 @@ def declared_models(provider):
 
 def _whole(value):
     """Return a whole number of tokens, or None: OpenClaw shows no other."""
-    if value is None or value % 1 or value > 2 ** 53:
+    if value is None or value % 1 or value >= 2 ** 53:
         return None
     return int(value)
 

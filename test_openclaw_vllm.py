@@ -920,8 +920,6 @@ class Settings(Case):
         ("{agents: {defaults: {models: {'vllm/m': {temperature: 1}}}}}",
          "agents.defaults.models.vllm/m.temperature",
          "agents.defaults.models.vllm/m.params.temperature", "it belongs in"),
-        ("{plugins: {entries: {vllm: {config: {a: 1}}, x: {config: {a: 1}}}}}",
-         "plugins.entries.vllm.config.a", None, "unknown"),
         ("{plugins: {entries: {vllm: {enable: false}}}}", "plugins.entries.vllm.enable",
          "plugins.entries.vllm.enabled", "did you mean enabled?"),
         ("{models: {providers: {vllm: {request: {auth: {mode: 'provider-default', x: 1}}}}}}",
@@ -1003,7 +1001,47 @@ class Settings(Case):
         ("{agents: {entries: {a: {}, b: {}}, ownership: 'explicit'}}", None),
         ("{agents: {entries: {a: {default: true}}, ownership: 'explicit'}}", "agents.ownership"),
         ("{agents: {list: [{id: 'a b'}]}}", "agents.list.0.id"),
-        ("{logging: null}", "logging"), ("{$schema: null}", "$schema"), ("{logging: 7}", None),
+        ("{agents: {list: [{id: 'a'}, {id: 'A', default: true}]}}", "agents.entries"),
+        ("{agents: {list: 7}}", "agents.list"),
+        ("{agents: {list: [{id: 'a'}, {id: 'b'}]}}", "agents.ownership"),
+        ("{agents: {list: [{id: 'a', params: 7}]}}", "agents.entries.a.params"),
+        ("{agents: {list: 7, entries: {a: {}}}}", None),
+        ("{agents: {defaults: {systemAgent: {agentId: 'x'}}}}",
+         "agents.defaults.systemAgent.agentId"),
+        ("{agents: {defaults: {systemAgent: {agentId: ''}}}}",
+         "agents.defaults.systemAgent.agentId"),
+        ("{agents: {defaults: {systemAgent: {agentId: ' MAIN '}}}}", None),
+        ("{agents: {defaults: {systemAgent: {agentId: 'A'}}, entries: {a: {}}}}", None),
+        ("{agents: {defaults: {contextTokens: null}, entries: {a: {contextTokens: []}}}}", None),
+        ("{models: {providers: {vllm: {contextWindow: 0, models: [{id: 'm', name: 'm'}]}}}}",
+         "models.providers.vllm.models.0.contextWindow"),
+        ("{models: {providers: {vllm: {contextWindow: 'x', contextTokens: null}}}}", None),
+        ("{models: {providers: {vllm: {contextWindow: 'x',"
+         " models: [{id: 'm', name: 'm', contextWindow: 7}]}}}}", None),
+        ("{models: {catalogRefresh: {url: 'http://127.0.0.2/'}}}", "models.catalogRefresh.url"),
+        ("{models: {catalogRefresh: {url: ' HTTPS://h '}}}", None),
+        ("{models: {catalogRefresh: {url: 'https://a b'}}}", "models.catalogRefresh.url"),
+        ("{agents: {defaults: {models: {'vllm/m': {pickerRuntimes: ['auto']}}}}}",
+         "agents.defaults.models.vllm/m.pickerRuntimes.0"),
+        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/ns/*', 'vllm/m', 'w', 'b']},"
+         " models: {'vllm/*': {alias: 'W'}, bare: {alias: 'b'}}}}}", None),
+        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/m*']}}}}",
+         "agents.defaults.modelPolicy.allow.0"),
+        ("{agents: {defaults: {modelPolicy: {allow: ['vllm//m']}}}}",
+         "agents.defaults.modelPolicy.allow.0"),
+        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/a b']}}}}",
+         "agents.defaults.modelPolicy.allow.0"),
+        ("{agents: {defaults: {models: {'vllm/m': {alias: 'q'}}},"
+         " entries: {a: {models: {'vllm/m': {alias: 'z'}}, modelPolicy: {allow: ['q', 'z']}}}}}",
+         None),
+        ("{plugins: {entries: {vllm: {config: {a: 1}}}}}", "plugins.entries.vllm.config"),
+        ("{plugins: {entries: {vllm: {config: {}}, other: {config: {a: 1}}}}}", None),
+        ("{plugins: {entries: {other: {hooks: 7}}}}", "plugins.entries.other.hooks"),
+        ("{auth: {profiles: {a: {provider: 'vllm', mode: 'key'}}}}", "auth.profiles.a.mode"),
+        ("{auth: {order: []}}", "auth.order"), ("{secrets: {providers: []}}", "secrets.providers"),
+        ("{agents: {entries: {a: {name: 7}}}}", "agents.entries.a.name"),
+        ("{agents: {defaults: {typingMode: 'no'}}}", "agents.defaults.typingMode"),
+        ("{logging: null}", "logging"), ("{$schema: null}", "$schema"), ("{logging: 7}", "logging"),
     )
 
     def test_rules_that_stand_beside_the_schema(self):
@@ -1047,7 +1085,6 @@ class Settings(Case):
             self.assertEqual(sorted(set(schema[name]) - {"default"}), keys(shape), shape)
         for shape in ("plugin", "vllm-plugin"):
             self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys(shape))
-        self.compare(schema["plugins"]["entries.vllm.config"], "no-config", shapes, "plugins")
         self.assertEqual(sorted(schema["built_in_provider_ids"]),
                          sorted(vllm._BUILT_IN_PROVIDERS.split()))
         places = {"models.providers.*": "provider", "models.providers.*.models.*": "row",
@@ -1479,6 +1516,8 @@ class Provider(Case):
                  "plugins.entries.vllm.enabled is false"),
                 ({"deny": ["x", " VLLM "]}, "plugins.deny names vllm"),
                 ({"allow": ["x"]}, "plugins.allow does not name vllm"),
+                ({"allow": ["VLLM"]}, "plugins.allow does not name vllm"),
+                ({"entries": {"VLLM": {"enabled": False}}}, "plugins.entries.VLLM.enabled is false"),
                 ({"allow": []}, None), ({"allow": ["vllm"], "deny": ["x"]}, None),
                 ({"enabled": True, "entries": {"other": {"enabled": False}}}, None)):
             with self.subTest(plugins=plugins):
@@ -1720,7 +1759,7 @@ class Models(Case):
         for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"),
                                     ("b", "b"), ("VLLM/b", "b"),
                                     ("d", "vllm/d"), ("vllm/d", "vllm/d"),
-                                    ("vllm/vllm/d", None), ("B", None), ("x/b", None), ("", None)):
+                                    ("vllm/vllm/d", "vllm/d"), ("B", None), ("x/b", None), ("", None)):
             model = vllm.match_model(found, reference, "vllm")
             self.assertEqual(model and model.id, expected, reference)
         for defaults, expected in (({"model": "vllm/m2"}, ["vllm/m2"]), ({}, ["vllm/m1"]),
@@ -1773,12 +1812,9 @@ class Models(Case):
          {"a": "default"}),
         ({"ownership": "explicit", "defaults": {"systemAgent": {"agentId": " X "}},
           "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}}, {"b": "default"}),
-        ({"defaults": {"systemAgent": {"agentId": "z"}}, "entries": {"x": {"model": "vllm/b"}}},
-         {"a": "default"}),
-        ({"list": [{"id": "x", "model": "vllm/b"}, {"id": "y", "model": "vllm/c"}]},
-         {"b": "default"}),
-        ({"list": [{"id": "x"}, {"id": "y", "default": True, "model": "vllm/c"}]},
-         {"c": "default"}),
+        ({"list": [{"id": "x", "model": "vllm/b"}]}, {"b": "default"}),
+        ({"defaults": {"models": {"vllm/a@work": {"alias": "w"}}}}, {"a": "default configured alias:w"}),
+        ({"list": [{"id": "x"}, {"id": "y", "default": True, "model": "vllm/c"}]}, {"c": "default"}),
     )
 
     def test_tags_follow_the_default_agent_and_what_references_mean(self):
@@ -1826,15 +1862,14 @@ class Models(Case):
 
     def test_what_declared_rows_show(self):
         rows_written = [{"id": "\ufeff a\u2003", "name": "A", "contextWindow": 1.5},
-                        {"id": "b", "name": "B", "contextWindow": 2 ** 53 + 2, "input": []},
+                        {"id": "b", "name": "B", "contextWindow": 2 ** 53, "input": []},
                         {"id": "a", "name": "other", "maxTokens": 7, "input": ["image", "text"]},
-                        {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53},
+                        {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53 - 1},
                         {"id": " ", "name": "blank"}]
         found = vllm.declared_models(self.provider(block(models=rows_written)))
         self.assertEqual([(model.id, model.name, model.context_window, model.max_tokens)
                           for model in found],
-                         [("a", "A", None, 7), ("b", "B", None, 8192),
-                          ("\u0085c", "C", 2 ** 53, 8192)])
+                         [("a", "A", None, 7), ("b", "B", None, 8192), ("\u0085c", "C", 2 ** 53 - 1, 8192)])
         self.assertEqual([vllm.input_words(model) for model in found], ["image+text", "-", "text"])
 
     def test_under_a_wildcard_what_a_row_leaves_out_is_discovered(self):
