@@ -9408,7 +9408,8 @@ class FuzzTest(unittest.TestCase):
             json.dumps([vllm.list_row(model, provider) for model in models], allow_nan=False)
             vllm.format_table([(model, provider) for model in models], None, 40)
             for model in models:
-                self.assertGreaterEqual(model.context_window, 1)
+                if model.context_window is not None:         # None above what OpenClaw can count
+                    self.assertGreaterEqual(model.context_window, 1)
                 outcome(vllm.shape_request, BODY, model, kinds=vllm.UsageError)
 
     def test_event_streams(self):
