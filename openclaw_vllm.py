@@ -24,17 +24,19 @@ __version__ = "1.1.0"
 __all__ = [
     "Answer", "ConfigError", "Delta", "Error", "Finding", "KeyRefused", "Model", "NothingToShow",
     "Provider", "ServerError", "Settings", "Usage", "UsageError",
-    "chat", "diagnose", "discover_models", "json5_loads", "list_everywhere", "list_models", "load_settings",
-    "resolve_provider", "resolve_providers", "shape_request", "stream_chat",
+    "chat", "diagnose", "discover_models", "json5_loads", "list_everywhere", "list_models",
+    "load_settings", "resolve_provider", "resolve_providers", "shape_request", "stream_chat",
 ]
-TOOL = "openclaw_vllm" if getattr(sys, "frozen", False) else "python3 openclaw_vllm.py"     # in hints to paste
+TOOL = "python3 openclaw_vllm.py"    # in commands to paste
+if getattr(sys, "frozen", False):
+    TOOL = "openclaw_vllm"
 DEFAULT_PROVIDER = "vllm"
 DEFAULT_BASE_URL = "http://127.0.0.1:8000/v1"
 DEFAULT_CONTEXT_WINDOW = 128000      # tokens; what OpenClaw assumes of a row that states none
 DEFAULT_MAX_TOKENS = 8192            # tokens
 DISCOVERY_TIMEOUT_S = 5.0            # the whole exchange, as OpenClaw has it
 CONNECT_TIMEOUT_S = 10.0             # one connection for a completion
-SILENCE_TIMEOUT_S = 300.0            # between two events of a completion: a slow model is no failure
+SILENCE_TIMEOUT_S = 300.0            # between two events: a slow model has not failed
 LONGEST_TIMEOUT_S = 1e6              # what every platform's sockets can count
 MODEL_LIST_LIMIT = 16 * 1024 * 1024  # bytes of /v1/models, as OpenClaw has it
 MODEL_LIMIT = 100000                 # rows of it; more would take hundreds of megabytes
@@ -112,6 +114,7 @@ class KeyRefused(Error):
 
 
 _ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
+
 Cause = collections.namedtuple("Cause", "exit_status summary fix")
 Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
 
@@ -430,9 +433,11 @@ Issue.__doc__ = """One fault of a settings file.
 where the value of an unknown or legacy key belongs.
 """
 Issue.__new__.__defaults__ = (None,) * 5
+
 Fault = collections.namedtuple("Fault", "path problem severe cause successor")
 Fault.__doc__ = "An Issue before its place is known; OpenClaw refuses a severe one, and so do we."
 Fault.__new__.__defaults__ = (True, "config-invalid", None)
+
 Settings = collections.namedtuple(
     "Settings", "path exists config variables layers unset_variables state_dir sources issues "
                 "warnings")
@@ -442,11 +447,13 @@ Settings.__doc__ = """What OpenClaw would know at this moment.
 the merged environment; `layers` the same as [(label, {name: value})], first
 one wins; `unset_variables` {key path: variable name}; `sources` {file: text}.
 """
+
 Credential = collections.namedtuple("Credential", "source key")
-Credential.__doc__ = "One place a key was found in (its name, to be shown) and the key (a Secret, never shown)."
+Credential.__doc__ = "Where a key was found (a name to show) and the key (a Secret, never shown)."
+
 Provider = collections.namedtuple(
-    "Provider", "id base_url api explicit asks_server discovery_key request_key credentials refusal "
-                "headers last_headers models max_tokens timeout_s layers references tags "
+    "Provider", "id base_url api explicit asks_server discovery_key request_key credentials "
+                "refusal headers last_headers models max_tokens timeout_s layers references tags "
                 "primary plugin_off env ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
@@ -462,6 +469,7 @@ default model or None;
 proxies and authorities; `where` says where the base URL comes from, `file` is
 the config.
 """
+
 Model = collections.namedtuple(
     "Model", "id name provider base_url input context_window context_tokens max_tokens reasoning "
              "source parent root tags compat headers params thinking thinking_level_map")
@@ -472,27 +480,38 @@ Windows are in tokens, None where unset; `input` is a tuple of modalities;
 it, lowest first; `thinking` is the level that the settings choose, or None.
 """
 Model.__new__.__defaults__ = ({},)
-Model.key = property(lambda self: model_key(self.provider, self.id), doc="The reference OpenClaw prints: vllm/<id>.")
+Model.key = property(lambda self: model_key(self.provider, self.id),
+                     doc="The reference that OpenClaw prints: vllm/<id>.")
+
 Change = collections.namedtuple("Change", "field action reason")
-Change.__doc__ = "One thing `shape_request` did: action is dropped, added, moved, changed or clamped."
+Change.__doc__ = "What `shape_request` did: action is dropped, added, moved, changed or clamped."
+
 Shaped = collections.namedtuple("Shaped", "body changes warnings clamped")
-Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of Change, a list of texts, and
-whether the context leaves less room for the answer than was wanted."""
+Shaped.__doc__ = """What `shape_request` returns: the finished body, a list of Change, a list of
+texts, and whether the context leaves less room for the answer than was wanted."""
+
 Usage = collections.namedtuple("Usage", "prompt_tokens completion_tokens total_tokens")
 Usage.__doc__ = "Token counts of one completion, each an integer or None."
+
 Delta = collections.namedtuple(
     "Delta", "content reasoning tool_calls finish_reason usage id model extra")
 Delta.__doc__ = """One piece of an answer: texts ("" when none), raw tool-call pieces (a list), and
 finish_reason, usage (Usage), id, model or None; `extra` as in Answer, of this piece, or None."""
 Delta.__new__.__defaults__ = ("", "", (), None, None, None, None, None)
+
 Answer = collections.namedtuple(
     "Answer", "id model content reasoning tool_calls finish_reason usage timings extra")
-Answer.__doc__ = """One whole completion. `tool_calls` is a list of {"id", "type", "function": {"name",
-"arguments"}}; `timings` {"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the
-server sent beyond that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}."""
+Answer.__doc__ = """One whole completion.
+
+`tool_calls` is a list of {"id", "type", "function": {"name", "arguments"}}; `timings`
+{"first_token_s", "last_token_s", "total_s"} in seconds; `extra` what the server sent beyond
+that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}.
+"""
+
 Edit = collections.namedtuple("Edit", "path value")
-Edit.__doc__ = "A value, or REMOVED, for one key path (a tuple of names and indices) of openclaw.json."
+Edit.__doc__ = "A value, or REMOVED, for a key path (a tuple of names and indices)."
 REMOVED = object()                   # the value of an Edit that takes a key away
+
 Finding = collections.namedtuple("Finding", "check status cause summary fix command edits")
 Finding.__doc__ = """What one check of `diagnose` found; status is ok, warn, fail or skip.
 
@@ -1231,7 +1250,7 @@ plugin-entries vllm=vllm-plugin *=plugin
 plugin enabled=boolean hooks=object subagent=object llm=object config=object
 vllm-plugin enabled=boolean hooks=object subagent=object llm=object config=no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
-refresh enabled=boolean url=refresh-url
+refresh enabled=boolean url=catalog
 provider baseUrl=text apiKey=SECRET \
  auth=api-key|aws-sdk|oauth|token api=APIS maxTokens=positive timeoutSeconds=whole region=filled \
  injectNumCtxForOpenAICompat=boolean params=object agentRuntime=runtime localService=service \
@@ -1356,7 +1375,7 @@ pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
 picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
-refresh-url str https ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])(:\d+)?)\s*([/?#].*)?)
+catalog str https ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])(:\d+)?)\s*([/?#].*)?)
 """)
 # The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
@@ -2746,7 +2765,8 @@ _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reason
 _IMAGE_PARTS = ("image_url", "input_image")
 # Families whose own reasoning has to come back to them, by the last segment of the id.
 _REPLAYED = (
-    r"(?i)(.*:)?(deepseek-v4-(flash|pro)|mimo-v2(-pro|-omni|\.5(-pro)?|\.6-(flash|pro(-ultraspeed)?))"
+    r"(?i)(.*:)?(deepseek-v4-(flash|pro)"
+    r"|mimo-v2(-pro|-omni|\.5(-pro)?|\.6-(flash|pro(-ultraspeed)?))"
     r"|kimi-(for-coding|k2\.[56]|k2\.7-code(-highspeed)?|k3|k2-thinking(-turbo)?))"
     r"(-free|-paid|-trial)?(:.*)?")
 _NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
@@ -3777,6 +3797,7 @@ Route.__new__.__defaults__ = ("",)
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
 seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
 setting that says how long, "" where a default does."""
+
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
 Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a
 URL or None, `secrets` the texts to hide in what the server says."""
@@ -6122,6 +6143,7 @@ _CALL = {"role": "assistant", "content": "", "tool_calls": [
     {"id": "a1b2c3d4e", "type": "function",
      "function": {"name": "get_time", "arguments": "{}"}}]}
 _RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
+
 History = collections.namedtuple("History", "cause words messages switch")
 # What OpenClaw sends as a conversation goes on, and the switch of `compat` that avoids it.
 _HISTORIES = (
@@ -6448,6 +6470,7 @@ _PROBES = (Check("probe", "chats", False, _probe_models),)
 
 Noted = collections.namedtuple("Noted", "value note")
 Noted.__doc__ = "A value to write, and the comment above it that says where it comes from."
+
 Merge = collections.namedtuple("Merge", "wanted unserved")
 Merge.__doc__ = """What `merge_provider` returns: the wanted config, and the ids of the rows kept
 although the server does not serve them."""
@@ -6723,6 +6746,7 @@ Look.__doc__ = """How a file is written.
 """
 _PAGE_LOOK = Look("  ", "\n", '"', True, True)
 _LINE_WIDTH = 100                    # columns that a container on one line may take
+
 Member = collections.namedtuple("Member", "lead own value tail between comma end")
 Member.__doc__ = """A member of a container: its texts in their order, but for `value`, a Node.
 
@@ -7870,7 +7894,7 @@ def _columns(console):
 
 
 def report_width(console):
-    """Return the columns of reports and helps: COLUMNS, else the terminal's, else 80; at least 40."""
+    """Return the columns of reports and help: COLUMNS, the terminal's, or 80; at least 40."""
     columns = console.env.get("COLUMNS") or ""
     if not re.match(r"[0-9]{1,4}\Z", columns):
         columns = _columns(console) or 80
@@ -8374,7 +8398,8 @@ def curl_headers(provider, model):
     headers = []
     for name, value in request_headers(provider, model).items():
         if own.get(name) == value:
-            header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, "the key of " + key.source)
+            source = "the key of " + key.source
+            header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, source)
         else:
             variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
             header = CurlHeader(name, "", variable, value, "the header %s of the config" % name)
@@ -8770,8 +8795,10 @@ def _issue_json(issue):
 
 
 def _add_demo_parser(verb):
-    verb.add_argument("--serve", action="store_true", help="keep the stand-in server up until Ctrl-C")
-    verb.add_argument("--port", type=int, default=0, metavar="N", help="the port (default: a free one)")
+    verb.add_argument("--serve", action="store_true",
+                      help="keep the stand-in server up until Ctrl-C")
+    verb.add_argument("--port", type=int, default=0, metavar="N",
+                      help="the port (default: a free one)")
     verb.add_argument("--api-key-file", metavar="PATH", help="enforce the key in this file")
     verb.set_defaults(verbose=False)
 
@@ -8811,7 +8838,7 @@ with a server of your own:
 
 
 def _show_verbs(url, key, console):
-    """Run the main verbs on the stand-in, below the commands that do it; return the worst status."""
+    """Run the main verbs on the stand-in, each below its command; return the worst status."""
     import shlex
     # A home that holds nothing: the settings of whoever tries this stay out of it.
     env = {"HOME": os.devnull, "VLLM_API_KEY": key}
@@ -8837,9 +8864,11 @@ def _show_verbs(url, key, console):
 
 _VERBS = (
     ("list", _add_list_parser, _cmd_list, "list the models OpenClaw would offer"),
-    ("doctor", _add_doctor_parser, _cmd_doctor, "say what is wrong between OpenClaw's settings and the server"),
+    ("doctor", _add_doctor_parser, _cmd_doctor,
+     "say what is wrong between OpenClaw's settings and the server"),
     ("chat", _add_chat_parser, _cmd_chat, "talk to a model"),
-    ("request", _add_request_parser, _cmd_request, "print the body that would be sent for the one on standard input"),
+    ("request", _add_request_parser, _cmd_request,
+     "print the body that would be sent for the one on standard input"),
     ("config", _add_config_parser, _cmd_config, "write or check OpenClaw's provider block"),
     ("demo", _add_demo_parser, _cmd_demo, "show what the verbs do, on a stand-in server"),
 )
