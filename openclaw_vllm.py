@@ -2550,10 +2550,10 @@ def _agent_params(layers, key):
         defaults.get("thinkingDefault"),
     ]
     for level in levels:
-        if level is False or level == "disabled":
+        if level is False or level == "none":
             return params, "off"
-        if trimmed(_text_or_empty(level)):
-            return params, trimmed(level).lower()
+        if _level(level) in _LADDER:
+            return params, _level(level)
     return params, None
 
 
@@ -2688,7 +2688,8 @@ _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reason
 _IMAGE_PARTS = ("image_url", "input_image")
 # Families whose own reasoning has to come back to them, by the last segment of the id.
 _REPLAYED = (
-    r"(?i)(.*:)?(deepseek-v4-(flash|pro)|mimo-v2(-pro|-omni|\.5(-pro)?|\.6-(flash|pro(-ultraspeed)?))"
+    r"(?i)(.*:)?(deepseek-v4-(flash|pro)"
+    r"|mimo-v2(-pro|-omni|\.5(-pro)?|\.6-(flash|pro(-ultraspeed)?))"
     r"|kimi-(for-coding|k2\.[56]|k2\.7-code(-highspeed)?|k3|k2-thinking(-turbo)?))"
     r"(-free|-paid|-trial)?(:.*)?")
 _NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
@@ -2696,7 +2697,7 @@ _DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
 _GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
 _LADDER = "off minimal low medium high xhigh max".split()
 _OFF = ("off", "none")
-_LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
+_LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "low", "on": "low",
                 "adaptive": "medium", "ultra": "max"}
 THINKING_LEVELS = ["on", "adaptive", "ultra", "none"] + _LADDER
 _WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
@@ -2721,7 +2722,8 @@ def shape_request(body, model, thinking=None, prompt_tokens=None):
 
 def _shape(body, model, thinking, prompt_tokens):
     messages = _get(body, "messages")
-    if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
+    if (not isinstance(messages, list)
+            or not all(isinstance(each, dict) for each in messages)):
         raise UsageError(
             "the body is not a chat completion: expected an object with a list of messages",
             'like {"messages": [{"role": "user", "content": "hi"}]}')
@@ -2766,7 +2768,7 @@ def _changes(body, shaped, notes):
 def _note_differences(before, after, reasons, field, note):
     """Note why parts of a field, an object before and after, are not the same."""
     for name in list(before) + list(after):
-        if name not in before or name not in after or before[name] != after[name]:
+        if before.get(name, note) != after.get(name, note):      # no value is a function
             note(field, reasons.get(name, reasons[""]))
 
 
@@ -2827,9 +2829,10 @@ def _apply_params(shaped, model, params, note):
 def _shape_response_format(shaped, compat):
     """Keep a response_format that servers know; else wrap it as a schema, or drop it."""
     form = shaped.pop("response_format", None)
-    kind = _get(form, "type")
-    known = kind == "json_schema" and isinstance(form.get("json_schema"), dict)
-    if known or kind in ("json_object", "text"):
+    kinds = ["json_object", "text"]
+    if isinstance(_get(form, "json_schema"), dict):
+        kinds.append("json_schema")
+    if _get(form, "type") in kinds:
         shaped["response_format"] = form
     elif isinstance(form, dict) and compat.get("supportsJsonSchemaResponseFormat"):
         schema = {"name": "openclaw_response", "schema": form}
@@ -2838,17 +2841,22 @@ def _shape_response_format(shaped, compat):
 
 def _shape_messages(messages, model, note):
     compat = model.compat
-    names, shaped, previous = {}, [], None
+    names, shaped = {}, []
+    previous = None
     for before in messages:
         message = _shape_message(dict(before), model, names)
         role = message.get("role")
-        if role == "assistant" and not message.get("content") and "tool_calls" not in message:
+        if (role == "assistant" and not message.get("content")
+                and "tool_calls" not in message):
             note("messages", "an assistant message without content left out")
             continue
         _note_differences(before, message, _MESSAGE_REASONS, "messages", note)
-        if compat.get("requiresAssistantAfterToolResult") and (previous, role) == ("tool", "user"):
+        if (compat.get("requiresAssistantAfterToolResult")
+                and (previous, role) == ("tool", "user")):
             note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
-            shaped.append({"role": "assistant", "content": "I have processed the tool results."})
+            shaped.append({
+                "role": "assistant",
+                "content": "I have processed the tool results."})
         previous = role
         if compat.get("strictMessageKeys"):
             note("messages", "compat.strictMessageKeys: role and content only")
@@ -2875,7 +2883,9 @@ def _shape_message(message, model, names):
         message.setdefault("name", name)
     parts = message.get("content")
     if compat.get("requiresStringContent") and isinstance(parts, list):
-        texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
+        texts = _texts([
+            _get(part, "text") for part in parts
+            if _get(part, "type") == "text"])
         if len(texts) == len(parts):
             message["content"] = "\n".join(texts)
     return message
@@ -2903,7 +2913,9 @@ def _shape_reasoning(message, model):
     compat = model.compat
     form = compat.get("thinkingFormat")
     needed = compat.get("requiresReasoningContentOnAssistantMessages")
-    before = {name: message.pop(name) for name in _REASONING_FIELDS if name in message}
+    before = {
+        name: message.pop(name) for name in _REASONING_FIELDS
+        if name in message}
     texts = {name: text for name, text in before.items() if isinstance(text, str)}
     if compat.get("requiresThinkingAsText"):
         spoken = [_text_part(text) for text in texts.values() if text.strip()]
@@ -2913,11 +2925,11 @@ def _shape_reasoning(message, model):
     if needed and model.reasoning:
         texts.setdefault("reasoning_content", "")
     if form == "openrouter":
-        texts = {name: text for name, text in texts.items() if text}
-        spare = _picked(texts, ("reasoning_text",)).values()
-        kept = _picked(texts, ("reasoning", "reasoning_content")) or dict(
-            zip(("reasoning",), spare))
-        message.update(kept)
+        if not texts.get("reasoning") and not texts.get("reasoning_content"):
+            texts["reasoning"] = texts.get("reasoning_text")
+        for name in ("reasoning", "reasoning_content"):
+            if texts.get(name):
+                message[name] = texts[name]
         if isinstance(before.get("reasoning_details"), list):
             message["reasoning_details"] = before["reasoning_details"]
     elif (model.reasoning or needed or form in ("deepseek", "zai")
@@ -2951,16 +2963,24 @@ def _without_images(parts):
 
 
 def _shape_tools(shaped, compat, note):
-    tools, choice = shaped.pop("tools", None), shaped.pop("tool_choice", None)
-    if compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
+    tools = shaped.pop("tools", None)
+    choice = shaped.pop("tool_choice", None)
+    if (compat.get("supportsTools") is False
+            or not isinstance(tools, list) or not tools):
         return
-    functions = [_shape_function(_get(tool, "function"), compat, note) for tool in tools]
+    functions = [
+        _shape_function(_get(tool, "function"), compat, note)
+        for tool in tools]
     functions = sorted(filter(None, functions), key=_function_order)
     choice = _shape_choice(choice, [function["name"] for function in functions])
     if functions:
         shaped["tools"] = [
-            {"type": "function", "function": function} for function in functions]
-    if functions or choice == "none":
+            {"type": "function", "function": function}
+            for function in functions]
+    called = any(
+        message.get("role") == "tool" or message.get("tool_calls")
+        for message in shaped["messages"])
+    if functions or choice == "none" and not called:
         shaped["tool_choice"] = choice
 
 
@@ -2972,10 +2992,12 @@ def _function_order(function):
 
 def _shape_function(function, compat, note):
     """Return the function of a tool as vLLM takes it, or None where OpenClaw leaves it out."""
-    name, parameters = _text_or_none(_get(function, "name")), _get(function, "parameters")
+    name = _text_or_none(_get(function, "name"))
+    parameters = _get(function, "parameters")
     if parameters is None:
         parameters = {}
-    if not name or not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+    if (not name or not isinstance(parameters, dict)
+            or parameters.get("type", "object") != "object"):
         note("tools", "a tool without a name, or whose parameters are not an object, left out")
         return None
     kept = {"name": name, "parameters": _shape_schema(parameters, compat)}
@@ -2995,9 +3017,13 @@ def _shape_choice(choice, names):
     if choice is None:
         return "auto"
     if mode in ("auto", "required") and isinstance(allowed, list):
-        kept = [_named_tool(tool) for tool in allowed if _get(tool, "function", "name") in names]
+        kept = [
+            _named_tool(tool) for tool in allowed
+            if _get(tool, "function", "name") in names]
         if kept:
-            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
+            return {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": mode, "tools": kept}}
         if mode == "auto":
             return "none"
         choice, names = "required", []
@@ -3055,7 +3081,9 @@ def _without_references(document):
             return schema
         reference = schema.get("$ref")
         if not isinstance(reference, str):
-            plain = {key: value for key, value in schema.items() if key not in _DEFINITIONS}
+            plain = {
+                key: value for key, value in schema.items()
+                if key not in _DEFINITIONS}
             plain = _map_schemas(plain, lambda inner: inlined(inner, followed))
             if unresolved:
                 plain.update(_picked(schema, _DEFINITIONS))
@@ -3105,7 +3133,8 @@ def _object_schema(schema):
         likely = True
     else:
         properties = {}
-    if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
+    if (isinstance(schema.get("allOf"), list)
+            or schema.get("type", likely) not in ("object", True)):
         return schema
     return dict(schema, type="object", properties=properties)
 
@@ -3123,7 +3152,9 @@ def _merged_variants(schema, variants):
     merged.update(
         type="object", properties=properties,
         additionalProperties=schema.get("additionalProperties", True))
-    lists = [_texts(source.get("required")) for source in objects if source is not schema]
+    lists = [
+        _texts(source.get("required")) for source in objects
+        if source is not schema]
     counts = collections.Counter(sum(lists, []))
     everywhere = [name for name in counts if counts[name] == len(lists)]
     required = _texts(schema.get("required")) or everywhere
@@ -3136,10 +3167,13 @@ def _merged_property(first, second):
     """Return one property schema for two of a name: the first, or the values of both."""
     if first is None:
         return second
-    stated = [values for values in map(_allowed_values, (first, second)) if values is not None]
+    stated = [
+        values for values in map(_allowed_values, (first, second))
+        if values is not None]
     if not stated:
         return first
-    values = collections.OrderedDict((json.dumps(value), value) for value in sum(stated, []))
+    values = collections.OrderedDict(
+        (json.dumps(value), value) for value in sum(stated, []))
     merged = {"enum": list(values.values())}
     for schema in (second, first):
         if isinstance(schema, dict):
@@ -3161,7 +3195,8 @@ def _allowed_values(schema):
         return schema["enum"]
     if "const" in schema:
         return [schema["const"]]
-    return sum([_allowed_values(variant) or [] for variant in _variants(schema) or ()], []) or None
+    found = [_allowed_values(variant) or [] for variant in _variants(schema) or ()]
+    return sum(found, []) or None
 
 
 def _cleaned_schema(schema, keywords):
@@ -3170,16 +3205,19 @@ def _cleaned_schema(schema, keywords):
         return schema
     if schema.get("type") == "array" and "items" not in schema:
         schema = dict(schema, items={})
-    schema = {key: value for key, value in schema.items() if key not in keywords}
+    schema = {
+        key: value for key, value in schema.items()
+        if key not in keywords}
     return _map_schemas(schema, lambda inner: _cleaned_schema(inner, keywords))
 
 
 def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
     asked, effort, default = map(
-        _level, (thinking, shaped.pop("reasoning_effort", None), model.thinking))
-    wanted = asked or effort or default
-    level = _available_level(model, wanted)
+        _level,
+        (thinking, shaped.pop("reasoning_effort", None), model.thinking))
+    wanted = asked or effort
+    level = _available_level(model, wanted, default)
     fields = _thinking_fields(model, level, (wanted or level) not in _OFF)
     for name in fields:
         note(name, "thinking level " + level)
@@ -3204,30 +3242,34 @@ def _level(text):
     return _LEVEL_NAMES.get(folded, folded) or None
 
 
-def _available_level(model, level):
-    """Return a level, or the nearest that the model has: up the ladder first, then down.
+def _available_level(model, asked, default):
+    """Return the level that is asked for, or the nearest that the model has: a higher one first.
 
-    Without a level the default: off where that is usual, else medium or less.
+    A default gives way to a lower one first, but not to off; families with a switch have off and
+    low for it.
     """
     form = model.compat.get("thinkingFormat") or ""
-    if level is None and (
-            not model.reasoning or form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
+    usual, steps = "medium", _LADDER[:5]
+    if not asked and (form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
+        usual, steps = "off", ["off", "low"]
+    level = asked or default or usual
+    if not asked and not model.reasoning:
         return "off"
-    if level not in [None] + _LADDER:
+    if level not in _LADDER:
         return level
-    stated = dict.fromkeys(_LADDER[:5], True)
+    stated = dict.fromkeys(steps, True)
     stated.update((effort, True) for effort in _stated_efforts(model) or ())
     if form not in ("qwen", "qwen-chat-template", "zai"):
         stated.update(
             (name, True) for name, effort in _effort_map(model.compat).items() if effort.strip())
     stated.update(model.thinking_level_map)
-    place = _LADDER.index(level or "medium")
-    up, down = _LADDER[place:], _LADDER[place::-1]
-    candidates = up + down
-    if level is None or place > 4 and stated.get(level, level) is None:
-        candidates = down + up * (level is not None)
+    place = _LADDER.index(level)
+    up, down = _LADDER[place:], _LADDER[place:0:-1]
+    candidates = down + up
+    if asked and not (place > 4 and stated.get(level, level) is None):
+        candidates = up + down
     known = [name for name in candidates if stated.get(name) is not None]
-    return (known + candidates)[0]
+    return (known + ["off"])[0]
 
 
 def _effort_map(compat):
@@ -3267,10 +3309,12 @@ def _thinking_fields(model, level, switch):
     formats = {
         "qwen": {"enable_thinking": switch},
         "qwen-chat-template": {
-            "chat_template_kwargs": {"enable_thinking": switch, "preserve_thinking": True}},
+            "chat_template_kwargs": {
+                "enable_thinking": switch, "preserve_thinking": True}},
         "together": dict(enabled, **_picked(plain, spoken)),
         "openrouter": nested,
-        "deepseek-v4": {"chat_template_kwargs": dict(spoken, thinking=on, enable_thinking=on)},
+        "deepseek-v4": {
+            "chat_template_kwargs": dict(spoken, thinking=on, enable_thinking=on)},
     }
     fields = {}
     if model.reasoning:
@@ -3356,7 +3400,8 @@ def _apply_overrides(shaped, model, params, note):
     parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
     over = {}
     if isinstance(kwargs, dict) and kwargs:
-        over["chat_template_kwargs"] = dict(shaped.get("chat_template_kwargs", {}), **kwargs)
+        over["chat_template_kwargs"] = dict(
+            shaped.get("chat_template_kwargs", {}), **kwargs)
     if isinstance(extra, dict):
         over.update(extra)
     over.pop("store", None)
@@ -3382,7 +3427,9 @@ def estimate_tokens(body):
                 elif not isinstance(text, str):
                     text = part
                 values.append(text)
-    characters = sum(_characters(value) for value in values if isinstance(value, (str, dict, list)))
+    characters = sum(
+        _characters(value) for value in values
+        if isinstance(value, (str, dict, list)))
     return int(math.ceil(characters / 4.0 * 1.25))
 
 
