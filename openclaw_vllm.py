@@ -3,7 +3,7 @@
 
     python3 openclaw_vllm.py list                  the models a server offers
     python3 openclaw_vllm.py chat "Say hi"         talk to one of them
-    python3 openclaw_vllm.py doctor                what is wrong, and what to type to mend it
+    python3 openclaw_vllm.py doctor                what is wrong, and what to type to fix it
 
 It reads the settings OpenClaw reads (openclaw.json, VLLM_API_KEY, auth
 profiles), sends vLLM the requests OpenClaw would send, and needs nothing but
@@ -151,7 +151,7 @@ CAUSES = {
         1, "{path} is {reference}: OpenClaw asks another provider for it, though it is served here",
         "write {right}"),
     "private-network": Cause(
-        1, "{path} is false, so OpenClaw refuses to connect to {url}, a private address",
+        1, "{path} is false, so OpenClaw refuses to connect to {url}: it is not a public address",
         "remove it, or set it to true"),
     "key-in-shell-only": Cause(
         0, "{variable} is set in this shell only: a gateway that runs as a service does not see it",
@@ -244,8 +244,9 @@ CAUSES = {
         4, "{url}: {model} has no chat template{words}",
         "start vLLM with --chat-template FILE, or serve the instruct version of the model"),
     "not-a-chat-model": Cause(
-        4, "{url}: {model} does not chat: the server embeds, ranks or transcribes{words}",
-        "serve a chat model; this one needs no row in openclaw.json"),
+        4, "{url}: {model} does not chat: the server offers no chat completions for it{words}",
+        "serve a chat model (one that embeds, ranks or transcribes needs no row in openclaw.json), "
+        "or let what stands before the server pass /v1/chat/completions"),
     "template-role": Cause(
         1, "{model}: the chat template refuses the role {role!r}{words}", "{fix}"),
     "template-history": Cause(
@@ -308,16 +309,13 @@ def error_for(cause, command=None, **facts):
 class Secret(str):
     """A text to send and never to show: its repr, and so every traceback, hides it."""
 
-    __slots__ = ()
-
     def __repr__(self):
         return "Secret('***')"
 
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
 _PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # stand-ins of the documentation are no secrets
-# What various languages leave unquoted in a URL.
-_URL_SAFE = (b"-._~", b"-._~/", b"-._", b"-._/", b"-._~!'()*")
+_URL_SAFE = ("~", "~/", "~!'()*")    # what various languages leave unquoted in a URL beside -._
 
 
 def spellings(secret):
@@ -327,6 +325,7 @@ def spellings(secret):
     these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
     """
     import binascii
+    from urllib.parse import quote
     found = set()
     for text in {str(secret)}.union(secret.split(None, 1)[-1:]):
         if len(text) < _SHORTEST_SECRET or text in _PUBLIC_KEYS:
@@ -335,29 +334,18 @@ def spellings(secret):
         found.update(_in_json(text))
         data = text.encode("utf-8", "surrogatepass")
         for safe in _URL_SAFE:
-            url = _url_quoted(data, safe)
+            url = quote(data, safe)
             found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
         for before in range(3):                      # bytes of other text in its first three
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
             found.update((coded, coded.replace("+", "-").replace("/", "_")))
     found.update(*map(_in_json, found.copy()))
-    return sorted(found, key=lambda text: (-len(text), text))
+    return sorted(found, key=len, reverse=True)
 
 
 def _in_json(text):
     return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
-
-
-def _url_quoted(data, safe):
-    pieces = []
-    for byte in data:
-        char = chr(byte)
-        if byte in safe or (byte < 128 and char.isalnum()):
-            pieces.append(char)
-        else:
-            pieces.append("%%%02X" % byte)
-    return "".join(pieces)
 
 
 def redact(text, secrets):
@@ -381,7 +369,7 @@ def redact_value(value, secrets):
     if isinstance(value, dict):
         return {redact_known(name, secrets): redact_value(item, secrets)
                 for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [redact_value(item, secrets) for item in value]
     return value
 
@@ -390,14 +378,11 @@ def begun_secret(text, secrets):
     """Return how many characters at the end of a text begin a secret that they do not complete."""
     most = 0
     for secret in secrets:
-        start = text.find(secret[:8], max(0, len(text) - len(secret) + 1))
+        start = text.find(secret[0], max(0, len(text) - len(secret) + 1))
         while start >= 0 and not secret.startswith(text[start:]):
-            start = text.find(secret[:8], start + 1)
+            start = text.find(secret[0], start + 1)
         if start >= 0:
             most = max(most, len(text) - start)
-        for size in range(most + 1, min(8, len(secret))):    # shorter than what was looked for
-            if text.endswith(secret[:size]):
-                most = size
     return most
 
 
@@ -433,13 +418,6 @@ def _escape(match):
     return "\\u%04x" % code
 
 
-def escaped_json(text):
-    """Return JSON text with what `visible` would change as escapes of JSON, the value the same."""
-    if text.replace("\n", "").isprintable():
-        return text
-    return re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-
-
 # ----------------------------------------------------------------------------
 # Value types
 # ----------------------------------------------------------------------------
@@ -449,12 +427,12 @@ Issue.__doc__ = """One fault of a settings file.
 
 `path` is its key path, a tuple of keys and indexes; line and column count from
 1 or are None; `cause` is a code of CAUSES or None; `successor` the key path
-where the value of an unknown or legacy key belongs, where nothing stands yet.
+where the value of an unknown or legacy key belongs.
 """
 Issue.__new__.__defaults__ = (None,) * 5
 Fault = collections.namedtuple("Fault", "path problem severe cause successor")
 Fault.__doc__ = "An Issue before its place is known; OpenClaw refuses a severe one, and so do we."
-Fault.__new__.__defaults__ = (None,)
+Fault.__new__.__defaults__ = (True, "config-invalid", None)
 Settings = collections.namedtuple(
     "Settings", "path exists config variables layers unset_variables state_dir sources issues "
                 "warnings")
@@ -575,8 +553,18 @@ _JSON5_WORDS = {
 _VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
 _EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
              "',' or '}'", "the end of the text")
+_OPENING = {"{": (dict, _KEY), "[": (list, _ITEM)}
 _AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
 _CLOSING = ("", "]", "}", "", "]", "}", "")          # by what is expected
+# Words for what was found, by how it begins.
+_JSON5_FOUND = (
+    (r"\Z", "the end of the text"),
+    (r"/\*", "a comment that does not end"),
+    (r"[\"'].", "a string"),
+    (r"[\"']", "a string that does not end"),
+    (r"[-+.0-9].", "a number"),
+    ("..", "a word without quotes"),
+)
 
 
 def trimmed(text):
@@ -632,15 +620,11 @@ def json5_tree(text):
         if expected in (_VALUE, _ITEM) and kind != "mark":
             value = _json5_scalar(text, kind, token, start, expected)
             expected = _json5_attach(frames, Node(start, end, value, None))
-        elif expected in (_VALUE, _ITEM) and token in "{[":
+        elif expected in (_VALUE, _ITEM) and token in _OPENING:
             if len(frames) > JSON_DEPTH:
                 raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
-            if token == "{":
-                frames.append([start, {}, [], None])
-                expected = _KEY
-            else:
-                frames.append([start, [], [], None])
-                expected = _ITEM
+            container, expected = _OPENING[token]
+            frames.append([start, container(), [], None])
         elif expected == _KEY and kind in ("string", "word"):
             read = _json5_string if kind == "string" else _json5_identifier
             frames[-1][3] = (read(text, token, start), start, end)
@@ -657,6 +641,13 @@ def json5_tree(text):
     if expected != _END:
         raise _json5_unexpected(text, len(text), len(text), expected)
     return frames[0][2][0]
+
+
+def json5_children(node):
+    """Return [(start of the member, Node of its value)] of a Node."""
+    if isinstance(node.value, dict):
+        return [(start, child) for _, start, _, child in node.items]
+    return [(child.start, child) for child in node.items or ()]
 
 
 def _json5_attach(frames, node):
@@ -687,20 +678,11 @@ def _json5_tokens(text):
 
 def _json5_unexpected(text, start, end, expected=None):
     """Return the error for what stands at a place; it names no word, which may be a key."""
-    found = repr(text[start:end])
-    if start >= len(text):
-        found = "the end of the text"
-    elif text.startswith("/*", start):
-        found = "a comment that does not end"
-    elif text[start] in "\"'" and end - start == 1:
-        found = "a string that does not end"
-    elif text[start] in "\"'":
-        found = "a string"
-    elif end - start > 1 and text[start] in "+-.0123456789":
-        found = "a number"
-    elif end - start > 1:
-        found = "a word without quotes"
-    problem = "found " + found
+    token = text[start:end]
+    if text.startswith("/*", start):
+        token = "/*"
+    found = [words for pattern, words in _JSON5_FOUND if re.match(pattern, token)]
+    problem = "found " + (found + [repr(token)])[0]
     if expected is not None:
         problem = "expected %s, %s" % (_EXPECTED[expected], problem)
     return Json5Error(problem, text, start)
@@ -716,10 +698,10 @@ def _json5_scalar(text, kind, token, start, expected):
     digits = token.lstrip("+-")
     if digits in _JSON5_WORDS:
         value = _JSON5_WORDS[digits]
-    elif digits[:2] not in ("0x", "0X"):
+    elif digits.isdigit():
+        value = json_number(digits)
+    elif digits[1] not in "xX":
         value = float(digits)
-        if digits.isdigit():
-            value = json_number(digits)
     elif len(digits) <= 250:
         value = int(digits, 16)
     else:
@@ -750,13 +732,7 @@ def _json5_string(text, token, start):
 
 def _json5_identifier(text, token, start):
     """Return the name of an unquoted key (ECMA-262 IdentifierName, escapes decoded)."""
-    if token.isidentifier():
-        return token
-
-    def unescape(match):
-        return chr(int(match.group(1), 16))
-
-    name = re.sub(r"\\u([0-9a-fA-F]{4})", unescape, token)
+    name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match.group(1), 16)), token)
     plain = re.sub("[$\u200c\u200d]", "_", name)
     if not plain.isidentifier() or name[0] in "\u200c\u200d":
         raise Json5Error("%r is not a key; put it in quotes" % name, text, start)
@@ -797,7 +773,8 @@ def issue_error(issues):
         problem = "%s: %s" % (dotted(first.path), problem)
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
-    return error_for("config-invalid", where=issue_place(first), problem=problem, issues=issues)
+    return error_for("config-invalid", where=issue_place(first),
+                     problem=problem, issues=issues)
 
 
 def issue_place(issue):
@@ -837,13 +814,17 @@ def read_settings(config_path=None, env=None):
     variables = _merged_variables(layers)
     missing = {}
     config = _substitute(config, variables, (), missing)
-    faults = [Fault(place, "the variable %s is not set; what uses it will not work" % name, False,
+    faults = [
+        Fault(place, "the variable %s is not set; what uses it will not work"
+              % name, False,
                     "config-missing-variable")
               for place, name in itertools.islice(missing.items(), MAX_ISSUES)]
     faults += schema_faults(config)
+    config, _ = migrated(config)
     for fault, issue in zip(faults, _located(faults, path, sources)):
         (issues if fault.severe else warnings).append(issue)
-    return Settings(path, bool(sources), config, variables, layers, missing, state_dir, sources,
+    return Settings(path, bool(sources), config, variables, layers, missing,
+                    state_dir, sources,
                     issues, warnings)
 
 
@@ -876,10 +857,8 @@ def _expand_home(path, env):
 def _exists(path):
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError):                    # reading it says what is wrong
-        pass
+    except (OSError, ValueError) as error:           # of others, reading it says what is wrong
+        return not isinstance(error, (FileNotFoundError, NotADirectoryError))
     return True
 
 
@@ -897,30 +876,42 @@ def read_text(path, limit):
             raise _file_error(path, "is not a regular file")
         with open(path, "rb") as source:
             data = source.read(limit + 1)
-    except OSError as error:
-        raise _file_error(path, "cannot be read: %s" % (error.strerror or error))
-    except ValueError as error:                      # a NUL in the path
-        raise _file_error(repr(path), str(error))
-    if len(data) > limit:
-        raise _file_error(path, "larger than %d bytes" % limit)
-    try:
+        if len(data) > limit:
+            raise _file_error(path, "larger than %d bytes" % limit)
         return _decode_utf8(data)
+    except OSError as error:
+        raise _file_error(path,
+                          "cannot be read: %s" % (error.strerror or error))
     except Json5Error as error:
         raise _file_error(path, error.problem, error.line, error.column)
+    except ValueError as error:                      # a NUL in the path
+        raise _file_error(repr(path), str(error))
 
 
 def _load_config(path, env, sources):
     """Return the config object with its $includes merged in; fills `sources` with the texts."""
+    config = _loader(path, env, sources).load(path, CONFIG_LIMIT, ())
+    if not isinstance(config, dict):
+        raise _file_error(path,
+                          "expected an object at the top, found "
+                          + _json_type(config), 1, 1)
+    if is_deep(config, CONFIG_DEPTH):
+        raise _file_error(path, "nested too deep")
+    return config
+
+
+def include_files(value, path, env):
+    """Return a value of the config file with its $includes merged in. Raises ConfigError."""
+    return _loader(path, env, {}).include(value, path, (os.path.normpath(path),))
+
+
+def _loader(path, env, sources):
+    """Return a _Loader for a config file, which may include what is beside or below it."""
     roots = [os.path.dirname(os.path.abspath(path))]
     for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
         if env_setting(root):
             roots.append(_expand_home(root, env))
-    config = _Loader(roots, sources, [CONFIG_LIMIT]).load(path, CONFIG_LIMIT, ())
-    if not isinstance(config, dict):
-        raise _file_error(path, "expected an object at the top, found " + _json_type(config), 1, 1)
-    if is_nested(config, CONFIG_DEPTH):
-        raise _file_error(path, "nested too deep")
-    return config
+    return _Loader(roots, sources, [CONFIG_LIMIT])
 
 
 class _Loader(collections.namedtuple("_Loader", "roots sources left")):
@@ -951,41 +942,37 @@ class _Loader(collections.namedtuple("_Loader", "roots sources left")):
         if "$include" not in value:
             return rest
         merged = {}
-        for name in _include_names(value):
-            merged = deep_merge(merged, self.included(name, path, chain))
-        if isinstance(merged, dict):
-            return deep_merge(merged, rest)
-        if rest:
-            raise _include_error(path, "keys beside $include need an object in the included file")
-        return merged
+        try:
+            for name in _include_names(value):
+                merged = deep_merge(merged, self.included(name, path, chain))
+            if rest and not isinstance(merged, dict):
+                raise ValueError("keys beside $include need an object in the included file")
+        except ValueError as error:                  # a NUL in the path, too
+            raise _file_error(path, "$include: %s" % error)
+        return deep_merge(merged, rest) if rest else merged
 
     def included(self, name, path, chain):
-        """Return the value of one included file. Raises ConfigError."""
+        """Return the value of one included file. Raises ConfigError, ValueError."""
         if not isinstance(name, str):
-            found = _json_type(name)
-            raise _include_error(path, "expected a path or a list of paths, found " + found)
+            raise ValueError("expected a path or a list of paths, found "
+                             + _json_type(name))
         target = include_target(name, path)
-        try:
-            real = os.path.realpath(target)
-            inside = any(_inside(target, root) and _inside(real, os.path.realpath(root))
-                         for root in self.roots)
-        except ValueError as error:                  # a NUL in the path
-            raise _include_error(path, str(error))
-        if not inside:
-            raise _include_error(path, "%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
-                                 % (name, self.roots[0]))
+        real = os.path.realpath(target)
+        if not any(_inside(target, root) and _inside(real, os.path.realpath(root))
+                   for root in self.roots):
+            raise ValueError("%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
+                             % (name, self.roots[0]))
         if target in chain:
-            raise _include_error(path, "the files include each other: %s"
-                                 % " -> ".join(chain + (target,)))
+            raise ValueError("the files include each other: "
+                             + " -> ".join(chain + (target,)))
         if len(chain) > INCLUDE_DEPTH:
-            raise _include_error(path, "more than %d levels of includes at %s"
-                                 % (INCLUDE_DEPTH, name))
+            raise ValueError("more than %d levels of includes at %s"
+                             % (INCLUDE_DEPTH, name))
         value = self.load(target, INCLUDE_LIMIT, chain)
         # Opening a file costs time, however small it is.
         self.left[0] -= len(self.sources[target]) + 1024
         if self.left[0] < 0:
-            raise _include_error(path, "the included files are larger than %d bytes together"
-                                 % CONFIG_LIMIT)
+            raise ValueError("the included files are larger than %d bytes together" % CONFIG_LIMIT)
         return value
 
 
@@ -1000,14 +987,25 @@ def include_target(name, path):
     return os.path.normpath(os.path.join(os.path.dirname(path), name))
 
 
+def include_targets(value, path):
+    """Return the paths that a value of the file `path` includes itself."""
+    names = _include_names(value) if isinstance(value, dict) else []
+    return [include_target(name, path) for name in names if isinstance(name, str)]
+
+
+def included_has(path, key, sources):
+    """Tell whether an included file has a key, as far as the texts in `sources` show."""
+    value = json5_loads(sources.get(path, "null"))
+    if not isinstance(value, dict) or key.lower() in map(str.lower, value):
+        return True
+    return any(included_has(target, key, sources) for target in include_targets(value, path))
+
+
 def _inside(path, root):
-    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep) + os.sep
+    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep)
+                  + os.sep
                   for place in (path, root))
     return path.startswith(root)
-
-
-def _include_error(path, problem):
-    return _file_error(path, "$include: " + problem)
 
 
 def deep_merge(base, over):
@@ -1057,11 +1055,13 @@ def _environment_layers(env, state_dir, config):
         except ConfigError:
             found = {}                               # OpenClaw continues without it
         # A name that the process sets blank hides the one of the same name here.
-        layers.append((path, {name: found[name] for name in found if env.get(name, "-").strip()}))
+        layers.append((path, {name: found[name]
+                              for name in found if env.get(name, "-").strip()}))
     declared = _get(config, "env", "vars")
     if isinstance(declared, dict):
         known = _merged_variables(layers)
-        texts = {name: value for name, value in declared.items() if isinstance(value, str)}
+        texts = {name: value
+                 for name, value in declared.items() if isinstance(value, str)}
         layers.append(("env.vars of the config", _substitute(texts, known)))
     return layers
 
@@ -1069,7 +1069,8 @@ def _environment_layers(env, state_dir, config):
 def _merged_variables(layers):
     merged = {}
     for _, layer in reversed(layers):
-        merged.update((name, value) for name, value in layer.items() if value.strip())
+        merged.update((name, value)
+                      for name, value in layer.items() if value.strip())
     return merged
 
 
@@ -1107,18 +1108,9 @@ def _substitute(value, variables, path=(), missing=None):
     return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
 
 
-def is_nested(value, levels):
-    """Tell whether a JSON value is nested more than some levels deep."""
-    layer = [value]
-    for _ in range(levels):
-        inner = []
-        for item in layer:
-            if isinstance(item, dict):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
-        layer = inner
-    return any(isinstance(item, (dict, list)) for item in layer)
+def unsubstituted(text):
+    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
+    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
 
 
 def _json_type(value):
@@ -1140,11 +1132,11 @@ _JSON_TYPES = {
 def _located(faults, file, sources):
     """Return the Issues of some Faults: where each stands, or the nearest key above it."""
     trees = {}
-    try:
-        for name in sources if faults else ():
-            trees[name] = json5_tree(sources[name])
-    except Json5Error:                               # plain JSON may be nested deeper than JSON5
-        trees = {}
+    if faults:
+        try:
+            trees = {name: json5_tree(text) for name, text in sources.items()}
+        except Json5Error:                           # plain JSON may be nested deeper than JSON5
+            pass
     issues = []
     for path, problem, _, cause, successor in faults:
         found, line, column = file, None, None
@@ -1159,7 +1151,7 @@ def _locate(trees, file, node, path):
     """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
     if not path or not node.items:
         return file, node.start
-    included = []
+    included = ()
     if isinstance(node.value, dict):
         inside = [item for name, _, _, item in node.items if name == path[0]]
         included = _include_names(node.value)
@@ -1180,10 +1172,13 @@ def _text_or_empty(value):
     return value if isinstance(value, str) else ""
 
 
-def _get(value, *keys):
-    """Return a nested value of an object, or None where the path ends early."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
+def _get(value, *path):
+    """Return the value at a key path, or None where the path ends early."""
+    try:
+        for key in path:
+            value = value[key]
+    except (LookupError, TypeError):
+        return None
     return value
 
 
@@ -1194,7 +1189,20 @@ def _get(value, *keys):
 
 def _lines_by_name(text):
     """Return {first word: the rest} of a text's lines."""
-    return dict(line.partition(" ")[::2] for line in text.strip().split("\n"))
+    return dict(line.partition(" ")[::2]
+                for line in text.strip().split("\n"))
+
+
+def _parse_key(text):
+    key, _, rule = text.partition("=")
+    name = key.rstrip("~!")
+    return name, (key[len(name):], rule)
+
+
+def _shapes_of(text):
+    """Return {shape: {key: (mark, rule)}} of some lines; a mark is "!", "~", "~!" or ""."""
+    return {shape: dict(map(_parse_key, keys.split()))
+            for shape, keys in _lines_by_name(text).items()}
 
 
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
@@ -1202,28 +1210,32 @@ def _lines_by_name(text):
 # of any other key, and "..." allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
-_SHAPES = """
+_SHAPES = _shapes_of("""
 config $schema=text models=models agents=agents env=env plugins=plugins auth=auth secrets=secrets \
- accessGroups acp approvals attachments bindings broadcast browser channels cloudWorkers commands \
- cron desktop diagnostics discovery gateway hooks logging mcp memory messages meta nodeHost proxy \
- security session skills surfaces talk telemetry tools transcripts tts ui update wizard \
- worktreeAcceleration worktreeRoot
-auth order profiles
-secrets defaults egressProxy providers
+ bindings=[] worktreeAcceleration=boolean worktreeRoot=filled accessGroups=object acp=object \
+ approvals=object attachments=object broadcast=object browser=object channels=object \
+ cloudWorkers=object commands=object cron=object desktop=object diagnostics=object \
+ discovery=object gateway=object hooks=object logging=object mcp=object memory=object \
+ messages=object meta=object nodeHost=object proxy=object security=object session=object \
+ skills=object surfaces=object talk=object telemetry=object tools=object transcripts=object \
+ tts=object ui=object update=object wizard=object
+auth order=*[text] profiles=*profile
+profile provider!=text mode!=api_key|aws-sdk|oauth|token email=text displayName=text
+secrets defaults=object egressProxy=object providers=object
 env shellEnv=shell vars=*text
 shell enabled=boolean timeoutMs=count
-plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load slots
+plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load=load slots=slots
+load paths=[text]
+slots memory=text contextEngine=text
 plugin-entries vllm=vllm-plugin *=plugin
-plugin enabled=boolean hooks subagent llm config
-vllm-plugin enabled=boolean hooks subagent llm config=no-config
-no-config
+plugin enabled=boolean hooks=object subagent=object llm=object config=object
+vllm-plugin enabled=boolean hooks=object subagent=object llm=object config=no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
 refresh enabled=boolean url=refresh-url
 provider baseUrl=text apiKey=SECRET \
  auth=api-key|aws-sdk|oauth|token api=APIS maxTokens=positive timeoutSeconds=whole region=filled \
  injectNumCtxForOpenAICompat=boolean params=object agentRuntime=runtime localService=service \
- headers=*SECRET authHeader=boolean request=request models=[row] \
- contextWindow~=positive contextTokens~=whole
+ headers=*SECRET authHeader=boolean request=request models=[row]
 env-ref source!=|env provider!=name id!=variable
 file-ref source!=|file provider!=name id!=pointer
 exec-ref source!=|exec provider!=name id!=command
@@ -1278,7 +1290,7 @@ prices prompt=number-or-text completion=number-or-text image=number-or-text audi
  request=number-or-text
 percentiles p50=number p75=number p90=number p99=number
 vercel only=[text] order=[text]
-agents defaults=defaults entries=*agent-id:entry ownership=|explicit list~=[listed]
+agents defaults=defaults entries=*agent-id:entry ownership=|explicit
 choice primary=text fallbacks=[text]
 image-choice primary=text fallbacks=[text] timeoutMs=whole
 picked alias=text params=params agentRuntime=runtime pickerRuntimes=[picker]0,8 codeMode=boolean \
@@ -1287,30 +1299,43 @@ params qwenThinkingFormat~ ...
 policy allow=[text]
 defaults model=text/choice imageModel=text/image-choice models=*picked params=params \
  modelPolicy=policy thinkingDefault=LEVELS reasoningDefault=off|on|stream timeoutSeconds=count \
- authInheritance blockStreamingBreak blockStreamingChunk blockStreamingCoalesce \
- blockStreamingDefault bootstrapMaxChars bootstrapTotalMaxChars compaction contextInjection \
- contextLimits contextPruning cwd decisionModel elevatedDefault embeddedAgent experimental \
- fastModeDefault heartbeat humanDelay imageMaxDimensionPx imageQuality maxConcurrent mediaMaxMb \
- mediaModels modelSelectionScope pdfMaxMb pdfMaxPages pdfModel repoRoot sandbox sessionStore \
- silentReply skills skipBootstrap skipOptionalBootstrapFiles startupContext subagents systemAgent \
- toolProgressDetail typingIntervalSeconds typingMode userTimezone utilityModel verboseDefault \
- voiceModel workspace contextTokens~ llm~!
+ authInheritance=owner blockStreamingBreak=text_end|message_end blockStreamingChunk=object \
+ blockStreamingCoalesce=object blockStreamingDefault=off|on bootstrapMaxChars=whole \
+ bootstrapTotalMaxChars=whole compaction=object contextInjection=INJECTIONS contextLimits=object \
+ contextPruning=object cwd=text decisionModel=text elevatedDefault=off|on|ask|full \
+ embeddedAgent=object experimental=object fastModeDefault=boolean/|auto heartbeat=object \
+ humanDelay=object imageMaxDimensionPx=whole imageQuality=auto|efficient|balanced|high \
+ maxConcurrent=whole mediaMaxMb=positive mediaModels=object \
+ modelSelectionScope=session|agent|global pdfMaxMb=positive pdfMaxPages=whole \
+ pdfModel=text/image-choice repoRoot=text sandbox=object sessionStore=owner silentReply=object \
+ skills=[text] skipBootstrap=boolean skipOptionalBootstrapFiles=[text] startupContext=object \
+ subagents=object systemAgent=owner toolProgressDetail=explain|raw typingIntervalSeconds=whole \
+ typingMode=TYPING userTimezone=text utilityModel=text verboseDefault=off|on|full \
+ voiceModel=text/image-choice workspace=text contextTokens~=anything llm~!
+owner agentId=filled
 entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
- reasoningDefault=off|on|stream default~=boolean agentDir bootstrapMaxChars \
- bootstrapTotalMaxChars contextInjection contextLimits cwd decisionModel description \
- embeddedAgent experimental fastModeDefault groupChat heartbeat humanDelay identity memory name \
- runtime sandbox skills skillsLimits subagents toolProgressDetail tools tts typingMode \
- utilityModel verboseDefault workspace contextTokens~
-listed id!=agent-id default=boolean model=text/choice models=*picked params=params \
- thinkingDefault=LEVELS ...
-"""
-for _name, _rule in (
-        ("SECRET", "text/env-ref/file-ref/exec-ref/store-ref"),
-        ("LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"),
-        ("APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
-                 "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
-                 "pi-messages|azure-openai-responses")):
-    _SHAPES = _SHAPES.replace(_name, _rule)
+ reasoningDefault=off|on|stream default~=boolean agentDir=text bootstrapMaxChars=whole \
+ bootstrapTotalMaxChars=whole contextInjection=INJECTIONS contextLimits=object cwd=text \
+ decisionModel=text description=text embeddedAgent=object experimental=object \
+ fastModeDefault=boolean/|auto groupChat=object heartbeat=object humanDelay=object \
+ identity=object memory=object name=text runtime=object sandbox=object skills=[text] \
+ skillsLimits=object subagents=object toolProgressDetail=explain|raw tools=object tts=object \
+ typingMode=TYPING utilityModel=text verboseDefault=off|on|full workspace=text \
+ contextTokens~=anything
+listed id!=agent-id default=boolean ...
+""".replace(
+    "SECRET", "text/env-ref/file-ref/exec-ref/store-ref"
+).replace(
+    "INJECTIONS", "always|continuation-skip|never"
+).replace(
+    "TYPING", "never|instant|thinking|message"
+).replace(
+    "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"
+).replace(
+    "APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
+            "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
+            "pi-messages|azure-openai-responses"
+))
 # What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
 _LEAVES = _lines_by_name(r"""
 text str a text
@@ -1319,6 +1344,8 @@ text-or-null str,NoneType a text or null
 number-or-text int,float,str a number or a text
 boolean bool true or false
 object dict an object
+no-config dict {}
+anything NoneType,bool,int,float,str,list,dict anything
 number int,float a number
 positive int,float a number above 0
 count int,float a whole number
@@ -1327,13 +1354,14 @@ name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
 variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
 pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
-picker str the id of a runtime ~ \s*[a-z][a-z0-9-]{0,127}\s*
+picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
-refresh-url str an https URL ~ https://.+|http://(?:localhost|127\.[0-9.]+|\[::1\])(?:[:/].*)?
+refresh-url str https ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])(:\d+)?)\s*([/?#].*)?)
 """)
 # The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
     "filled": bool,
+    "no-config": lambda value: not value,
     "number": math.isfinite,
     "positive": lambda value: 0 < value < math.inf,
     "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
@@ -1350,7 +1378,7 @@ stepfun stepfun-plan synthetic tencent-tokenhub tencent-tokenplan together venic
 vllm volcengine volcengine-plan vydra x-ai xai xiaomi xiaomi-token-plan z.ai z-ai zai"""
 # Keys that people write, shape by shape, and where their values belong: a path from the top, or
 # with a dot before it from the object that has the key.
-_MISPLACED = """
+_MISPLACED = _shapes_of("""
 config providers=models.providers model=agents.defaults.model vllm=models.providers.vllm \
  agent=agents.defaults
 models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
@@ -1366,7 +1394,7 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
  maxTokens=.params.maxTokens max_tokens=.params.maxTokens seed=.params.seed stop=.params.stop \
  thinking=.params.thinking extra_body=.params.extra_body \
  chat_template_kwargs=.params.chat_template_kwargs
-"""
+""")
 # What became of the legacy keys.
 _LEGACY = _lines_by_name("""
 provider.contextWindow OpenClaw moves it into the rows that have none
@@ -1379,7 +1407,8 @@ defaults.llm its successor is models.providers.<id>.timeoutSeconds
 params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
 """)
 _UNKNOWN, _BOUND, _WRONG = range(3)
-_Mismatch = collections.namedtuple("_Mismatch", "path level problem shape")
+_Mismatch = collections.namedtuple("_Mismatch",
+                                   "path level problem shape")
 _Mismatch.__new__.__defaults__ = ("", None)
 
 
@@ -1388,60 +1417,78 @@ def schema_faults(config):
 
     Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
     """
-    shapes = _Shapes(_lines_by_name(_SHAPES))
-    found = list(_mismatches(config, "config", (), shapes))
-    found.sort(key=lambda mismatch: -mismatch.level)
-    faults = [_fault(config, mismatch, shapes) for mismatch in found[:MAX_ISSUES]]
+    config, moved = migrated(config)
+    found = sorted(itertools.chain(_mismatches(config, "config", ()), moved),
+                   key=lambda mismatch: -mismatch.level)
+    faults = [_fault(config, mismatch)
+              for mismatch in found[:MAX_ISSUES]]
     if not found or found[0].level == _UNKNOWN:      # then every value has its type
         faults[:0] = _agent_faults(config)
         faults[:0] = _provider_faults(config)
     return faults[:MAX_ISSUES]
 
 
-class _Shapes(dict):
-    """Lines of _SHAPES or _MISPLACED by their names."""
+def migrated(config):
+    """Return (a config with its legacy forms moved as OpenClaw moves them, _Mismatches of them).
 
-    __slots__ = ()
+    The values may have any type.
+    """
+    moved = []
+    agents = config.get("agents")
+    if isinstance(agents, dict) and "list" in agents and "entries" not in agents:
+        path = ("agents", "list")
+        moved += _mismatches(agents["list"], "[listed]", path)
+        if not moved:
+            moved.append(_Mismatch(path, _UNKNOWN, shape="agents"))
+            agents, entries = dict(agents), {}
+            for entry in agents.pop("list"):
+                entry = dict(entry)
+                entries[entry.pop("id")] = entry
+            config = dict(config, agents=dict(agents, entries=entries))
+    providers = _get(config, "models", "providers")
+    if isinstance(providers, dict):
+        blocks = {name: _with_moved_windows(name, providers[name], moved) for name in providers}
+        config = dict(config, models=dict(config["models"], providers=blocks))
+    return config, moved
 
-    def keys_of(self, name):
-        """Return {key: (mark, rule)} of a shape, parsed when first asked for; the mark is "!",
-        "~", "~!" or "".
-        """
-        keys = self.get(name, "")
-        if isinstance(keys, str):
-            keys = self[name] = dict(map(_parse_key, keys.split()))
-        return keys
+
+def _with_moved_windows(name, block, moved):
+    """Return a provider's block with its legacy windows in the rows that have none."""
+    windows = {}
+    for key in ("contextWindow", "contextTokens"):
+        if isinstance(block, dict) and key in block:
+            block = dict(block)
+            windows[key] = block.pop(key)
+            moved.append(_Mismatch(("models", "providers", name, key), _UNKNOWN, shape="provider"))
+    if windows and isinstance(block.get("models"), list):
+        block["models"] = [deep_merge(windows, row) for row in block["models"]]
+    return block
 
 
-def _parse_key(text):
-    key, _, rule = text.partition("=")
-    name = key.rstrip("~!")
-    return name, (key[len(name):], rule)
-
-
-def _mismatches(value, rule, path, shapes):
+def _mismatches(value, rule, path):
     """Yield the _Mismatches of a value and a rule of _SHAPES."""
     if rule[:1] == "*":
-        yield from _record_mismatches(value, rule, path, shapes)
+        key_rule, _, rule = rule[1:].rpartition(":")
+        yield from _object_mismatches(value, {"*": ("", rule)},
+                                      path, key_rule=key_rule)
     elif "/" in rule:
-        yield from _alternatives(value, rule.split("/"), path, shapes)
+        yield from _alternatives(value, rule.split("/"), path)
     elif rule[:1] == "[":
-        yield from _array_mismatches(value, rule, path, shapes)
-    elif rule in shapes:
-        yield from _object_mismatches(value, rule, path, shapes)
-    elif not rule and value is None:
-        yield _mismatch(path, "a value", value)
-    elif "|" in rule:
-        if value not in rule.strip("|").split("|"):
-            yield _mismatch(path, _rule_words(rule, shapes), value)
-    elif rule:
+        yield from _array_mismatches(value, rule, path)
+    elif rule in _SHAPES:
+        yield from _object_mismatches(value, _SHAPES[rule], path,
+                                      rule)
+    elif rule in _LEAVES:
         types, words, pattern = _leaf(rule)
         if type(value).__name__ not in types:
             yield _mismatch(path, words, value)
-        elif pattern and not re.match("(?s:%s)\\Z" % pattern, value):
+        elif (pattern and not re.match("(?s:%s)\\Z" % pattern, value)
+              or rule in _BOUNDS and not _BOUNDS[rule](value)):
             yield _mismatch(path, words, value, _BOUND)
-        elif rule in _BOUNDS and not _BOUNDS[rule](value):
-            yield _mismatch(path, words, value, _BOUND)
+    elif rule and value not in rule.strip("|").split("|"):
+        yield _mismatch(path, _rule_words(rule), value)
+    elif not rule and value is None:
+        yield _mismatch(path, "a value", value)
 
 
 def _leaf(rule):
@@ -1455,24 +1502,28 @@ def _mismatch(path, expected, value, level=_WRONG):
     found = _json_type(value)
     if isinstance(value, (int, float)):              # never a text, which may be a key
         found = json.dumps(value)[:40]
-    return _Mismatch(path, level, "expected %s, found %s" % (expected, found))
+    return _Mismatch(path, level,
+                     "expected %s, found %s" % (expected, found))
 
 
-def _rule_words(rule, shapes):
+def _rule_words(rule):
     """Return words for one of some alternatives."""
     if "|" in rule:
         return "one of " + ", ".join(rule.strip("|").split("|"))
     if rule[0] == "[":
         return "an array"
-    if rule not in shapes:
+    if rule in _LEAVES:
         return _leaf(rule)[1]
-    required = [key for key, (mark, _) in shapes.keys_of(rule).items() if mark == "!"]
+    required = [key
+                for key, (mark, _) in _SHAPES[rule].items()
+                if mark == "!"]
     return "{%s}" % ", ".join(required) if required else "an object"
 
 
-def _alternatives(value, branches, path, shapes):
+def _alternatives(value, branches, path):
     """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
-    tried = [list(_mismatches(value, branch, path, shapes)) for branch in branches]
+    tried = [list(_mismatches(value, branch, path))
+             for branch in branches]
     near = [
         found for found in tried
         if all(mismatch.level < _WRONG for mismatch in found)
@@ -1482,23 +1533,11 @@ def _alternatives(value, branches, path, shapes):
     if len(near) == 1:
         yield from near[0]
     else:
-        words = [_rule_words(branch, shapes) for branch in branches]
-        expected = " or ".join(collections.OrderedDict.fromkeys(words))
-        yield _mismatch(path, expected, value)
+        words = collections.OrderedDict.fromkeys(map(_rule_words, branches))
+        yield _mismatch(path, " or ".join(words), value)
 
 
-def _record_mismatches(value, rule, path, shapes):
-    key_rule, _, rule = rule[1:].rpartition(":")
-    if not isinstance(value, dict):
-        yield _mismatch(path, "an object", value)
-        return
-    for key, item in value.items():
-        place = path + (key,)
-        yield from _mismatches(key, key_rule or "text", place, shapes)
-        yield from _mismatches(item, rule, place, shapes)
-
-
-def _array_mismatches(value, rule, path, shapes):
+def _array_mismatches(value, rule, path):
     rule, bounds = rule[1:].split("]")
     if not isinstance(value, list):
         yield _mismatch(path, "an array", value)
@@ -1509,87 +1548,74 @@ def _array_mismatches(value, rule, path, shapes):
             expected = "%s to %s items" % (least, most)
             yield _mismatch(path, expected, len(value), _BOUND)
     for index, item in enumerate(value):
-        yield from _mismatches(item, rule, path + (index,), shapes)
+        yield from _mismatches(item, rule, path + (index,))
 
 
-def _object_mismatches(value, shape, path, shapes):
-    known = shapes.keys_of(shape)
+def _object_mismatches(value, known, path, shape=None,
+                       key_rule=""):
     if not isinstance(value, dict):
         yield _mismatch(path, "an object", value)
         return
     for key, item in value.items():
         place = path + (key,)
         mark, rule = known.get(key) or known.get("*", ("", None))
+        yield from _mismatches(key, key_rule, place)
         if mark == "~!":
             yield _Mismatch(place, _WRONG, shape=shape)
-        elif mark == "~":
+        elif mark == "~" or rule is None and "..." not in known:
             yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
-            yield from _mismatches(item, rule, place, shapes)
-        elif "..." not in known:
-            yield _Mismatch(place, _UNKNOWN, shape=shape)
+            yield from _mismatches(item, rule, place)
     for key, (mark, _) in known.items():
         if mark == "!" and key not in value:
             yield _Mismatch(path + (key,), _WRONG, "is missing")
 
 
-def _fault(config, mismatch, shapes):
+def _fault(config, mismatch):
     """Return the Fault of a mismatch; the words of an unknown key take time, so few are made."""
     path, level, problem, shape = mismatch
     if shape is None:
-        return Fault(path, problem, True, "config-invalid")
-    place = _known_place(config, path, shape, shapes)
-    successor = None
-    if place is not None and _at(config, place) is None:
-        successor = place
+        return Fault(path, problem)
+    place = _known_place(config, path, shape)
     legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
     if legacy:
         return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
-                     successor)
+                     place)
     problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
-    if place is not None and place[:-1] == path[:-1]:
+    if place and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
-    elif place is not None:
+    elif place:
         problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key", successor)
+    return Fault(path, problem, False, "config-unknown-key", place)
 
 
-def _known_place(config, path, shape, shapes):
+def _known_place(config, path, shape):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _Shapes(_lines_by_name(_MISPLACED)).keys_of(shape).get(key, ("", ""))
+    _, target = _MISPLACED.get(shape, {}).get(key, ("", ""))
     if target[:1] == ".":
         return around + tuple(target[1:].split("."))
     if target:
         return tuple(target.split("."))
-    if key == "qwenThinkingFormat":
+    if shape == "params" and key == "qwenThinkingFormat":
         return _thinking_format_place(config, path[-3])
-    known = shapes.keys_of(shape)
+    known = _SHAPES[shape]
     if key in known:                                 # a legacy key whose value has no one place
         return None
-    if shape == "row" and key in shapes.keys_of("compat"):
-        return around + ("compat", key)
-    if shape == "provider" and len(_rows_at(config, around + ("models",))) == 1:
-        if key in shapes.keys_of("row"):
-            return around + ("models", 0, key)
-        if key in shapes.keys_of("compat"):
-            return around + ("models", 0, "compat", key)
+    row = around
+    rows = _rows_at(config, around + ("models",))
+    if shape == "provider" and len(rows) == 1:
+        row += ("models", 0)
+        if key in _SHAPES["row"]:
+            return row + (key,)
+    if (shape == "row" or row != around) and key in _SHAPES["compat"]:
+        return row + ("compat", key)
     near = nearest(key, known)
     return around + (near,) if near else None
 
 
-def _at(value, path):
-    """Return the value at a key path, or None where there is none."""
-    for key in path:
-        try:
-            value = value[key]
-        except (LookupError, TypeError):
-            return None
-    return value
-
-
 def _rows_at(config, path):
-    rows = _at(config, path)
+    rows = _get(config, *path)
     return rows if isinstance(rows, list) else []
 
 
@@ -1607,31 +1633,31 @@ def nearest(name, names):
     """Return the one of some names most like `name`, or None when none is like it."""
     import difflib
     # Each comparison costs time: among more names than this, nobody reads the guess.
-    folded = {other.lower(): other for other in itertools.islice(names, 2000)}
-    found = difflib.get_close_matches(name.lower(), list(folded), 1, 0.6)
+    folded = {other.lower(): other
+              for other in itertools.islice(names, 2000)}
+    found = difflib.get_close_matches(name.lower(), list(folded),
+                                      1, 0.6)
     return folded[found[0]] if found else None
-
-
-def _refused(problem, *path):
-    return Fault(path, problem, True, "config-invalid")
 
 
 def _provider_faults(config):
     """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
-    for name, block in (_get(config, "models", "providers") or {}).items():
+    for name, block in provider_blocks(config).items():
         path = ("models", "providers", name)
         for key in {"baseUrl", "models"}.difference(block):
             if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                yield _refused("is missing: OpenClaw has no provider of this name", *path + (key,))
-        holders = [(path, block)]
-        for index, row in enumerate(block.get("models") or ()):
-            holders.append((path + ("models", index), row))
-        for place, holder in holders:
+                yield Fault(path + (key,),
+                            "is missing: OpenClaw has no provider of this name")
+        rows = enumerate(block.get("models") or ())
+        holders = [(path + ("models", index), row)
+                   for index, row in rows]
+        for place, holder in [(path, block)] + holders:
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
                 problem = "is not a valid base URL: " + problem
-                yield Fault(place + ("baseUrl",), problem, True, "bad-base-url")
+                yield Fault(place + ("baseUrl",), problem, True,
+                            "bad-base-url")
 
 
 def _agent_faults(config):
@@ -1639,35 +1665,53 @@ def _agent_faults(config):
     agents = config.get("agents") or {}
     entries = agents.get("entries") or {}
     defaults = agents.get("defaults") or {}
-    yield from _scope_faults(defaults, defaults, "agents", "defaults")
+    owner = _get(defaults, "systemAgent", "agentId")
+    known = [name.lower() for name in entries] or ["main"]
+    if owner is not None and trimmed(owner).lower() not in known:
+        path = ("agents", "defaults", "systemAgent", "agentId")
+        yield Fault(path, "is not an agent of agents.entries")
+    yield from _scope_faults(defaults,
+                             defaults, ("agents", "defaults"))
     for name, entry in entries.items():
-        yield from _scope_faults(entry, defaults, "agents", "entries", name)
-    marked = [name for name, entry in entries.items() if entry.get("default") is True]
+        yield from _scope_faults(entry,
+                                 defaults, ("agents", "entries", name))
+    marked = [name
+              for name, entry in entries.items()
+              if entry.get("default") is True]
     explicit = "ownership" in agents
     if len({name.lower() for name in entries}) < len(entries):
-        yield _refused("two ids differ in case only", "agents", "entries")
+        yield Fault(("agents", "entries"),
+                    "two ids differ in case only")
     if len(marked) > 1:
-        yield _refused("more than one agent is the default", "agents", "entries")
+        yield Fault(("agents", "entries"),
+                    "more than one agent is the default")
     if explicit and marked:
-        yield _refused("\"explicit\" goes with no default: true", "agents", "ownership")
+        yield Fault(("agents", "ownership"),
+                    "\"explicit\" goes with no default: true")
     if len(entries) > 1 and not marked and not explicit:
-        yield _refused("is missing: several agents need \"explicit\" here", "agents", "ownership")
+        yield Fault(("agents", "ownership"),
+                    "is missing: several agents need \"explicit\" here")
 
 
-def _scope_faults(scope, defaults, *path):
+_ALLOWED = r"(?:[^\s*/\x00-\x1f\x7f]+/)+(?:\*|[^\s*/\x00-\x1f\x7f]+)\Z"
+
+
+def _scope_faults(scope, defaults, path):
     """Yield the Faults of the models that agents.defaults or an entry names."""
     for reference, entry in (scope.get("models") or {}).items():
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
-                yield _refused("goes with provider/model only", *path + ("models", reference, key))
-    layers = _agent_layer(defaults), _agent_layer(scope)
-    aliases = [alias.lower() for alias in model_aliases(layers).values()]
+                yield Fault(path + ("models", reference, key), "goes with provider/model only")
+    aliases = {
+        trimmed(entry.get("alias", "")).lower()
+        for holder in (defaults, scope) for entry in (holder.get("models") or {}).values()
+    }
     policy = _get(scope, "modelPolicy", "allow") or ()
     for index, allowed in enumerate(policy):
         alias = trimmed(allowed).lower()
-        if split_reference(allowed) is None and alias not in aliases:
-            yield _refused("expected provider/model, provider/* or an alias",
-                           *path + ("modelPolicy", "allow", index))
+        if not (alias and alias in aliases or re.match(_ALLOWED, reference_key(allowed) or "")):
+            yield Fault(path + ("modelPolicy", "allow", index),
+                        "expected provider/model, provider/* or an alias")
 
 
 # ----------------------------------------------------------------------------
@@ -1695,17 +1739,19 @@ def split_url(url):
 
     Raises ValueError saying what is wrong.
     """
-    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url.strip())
+    url = url.strip()
+    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url)
     if not match:
         raise ValueError("it does not begin with http:// or https://")
-    if re.search(r"[\x00-\x20\x7f]", url.strip()):
+    if re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError("it holds a space or control character")
-    scheme, place, path = match.group(1).lower(), match.group(2), match.group(3)
+    scheme, place, path = match.groups()
     if "@" in place:
         raise ValueError("it holds a user name or password; use VLLM_API_KEY or headers for those")
     found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
     if not found:
         raise ValueError("its host is missing or malformed")
+    scheme = scheme.lower()
     port = int(found.group(2) or _PORTS[scheme])
     if not 0 < port < 65536:
         raise ValueError("its port is not between 1 and 65535")
@@ -1738,8 +1784,10 @@ _PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
 def origin(url):
     """Return scheme://host:port of a base URL, the port where it is not the scheme's own."""
     target = split_url(url)
-    port = "" if target.port == _PORTS[target.scheme] else ":%d" % target.port
-    return "%s://%s%s" % (target.scheme, _bracketed(target.host), port)
+    place = target.scheme + "://" + _bracketed(target.host)
+    if target.port != _PORTS[target.scheme]:
+        place += ":%d" % target.port
+    return place
 
 
 def _bracketed(host):
@@ -1760,28 +1808,28 @@ def proxy_for(target, env):
         setting = "http://" + setting
     url = re.sub(r"//[^/]*@", "//", setting)
     problem = base_url_problem(url)
-    if problem is None and split_url(url).scheme == "http":
+    if not url.lower().startswith("http://"):
+        problem = "only http:// proxies are supported"
+    if problem is None:
         return url
-    if url.lower().startswith("http://"):
-        detail = problem
-    else:
-        detail = "only http:// proxies are supported"
-    raise ConfigError("the proxy of the environment cannot be used: %s" % detail,
+    raise ConfigError("the proxy of the environment cannot be used: %s" % problem,
                       "export NO_PROXY=%s    (to reach the server directly)" % target.host,
                       "proxy-captured")
 
 
 def _proxy_setting(target, env):
     """Return the text of the proxy variable that counts for a Url, or None."""
-    if is_loopback(target.host):
+    exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    if is_loopback(target.host) or no_proxy_covers(exempt, target):
         return None
-    if no_proxy_covers(env.get("no_proxy") or env.get("NO_PROXY") or "", target):
-        return None
-    names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
-    if env.get("REQUEST_METHOD"):                    # CGI: HTTP_PROXY may be a header ("httpoxy")
-        names = [name for name in names if name != "HTTP_PROXY"]
-    found = [env_setting(env.get(name)) for name in names]
-    return next(filter(None, found), None)
+    for name in (target.scheme + "_proxy", target.scheme.upper() + "_PROXY",
+                 "all_proxy", "ALL_PROXY"):
+        if name == "HTTP_PROXY" and env.get("REQUEST_METHOD"):
+            continue                                 # CGI: it may be a header ("httpoxy")
+        setting = env_setting(env.get(name))
+        if setting:
+            return setting
+    return None
 
 
 def proxy_headers(target, env):
@@ -1823,7 +1871,7 @@ def _in_network(address, block):
 
 def server_root(base_url):
     """Return the place of vLLM's own endpoints (/version, /health): the base URL without /v1."""
-    return base_url[:-3] if base_url.endswith("/v1") else base_url
+    return re.sub(r"/v1\Z", "", base_url)
 
 
 # ----------------------------------------------------------------------------
@@ -1831,7 +1879,8 @@ def server_root(base_url):
 # ----------------------------------------------------------------------------
 # Makes settings without faults into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None,
+                     api_key=None,
                      ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
@@ -1849,31 +1898,34 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     if provider_id(spelled) == DEFAULT_PROVIDER:
         name = DEFAULT_PROVIDER
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(_get(config, "models", "providers") or {})
-        raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
+        known = sorted(provider_blocks(config))
+        raise UsageError("no provider %r in %s"
+                         % (provider, settings.path or "the config"),
                          "the config has: %s" % (", ".join(known) or "none"))
     path = ("models", "providers", spelled)
     url, where = _choose_base_url(settings, block, path, base_url)
     fields = block or {}
     credentials, problem = _credentials(settings, name, block, path, api_key)
     headers, last_headers, header_error = _block_headers(settings, fields, path)
-    rows = _declared_rows(fields)
+    plugin_off = _plugin_off(config, name)
+    rows, asks_server, refusal = _declared_rows(fields), True, None
     if base_url is not None:                         # the option stands above the rows, too
         rows = [dict(row, baseUrl=url) for row in rows]
+    else:
+        asks_server, refusal = _discovery(settings, name, block, credentials,
+                                          plugin_off)
     layers = agent_layers(config)
     references = model_references(config, layers)
-    plugin_off = _plugin_off(config, name)
     return Provider(
         id=name,
         base_url=url,
         api=fields.get("api", "openai-completions"),
         explicit=block is not None,
-        asks_server=_asks_server(config, name, block, credentials, plugin_off, base_url),
-        discovery_key=_first(credentials, ("option", "environment", "profile", "config")),
-        request_key=_first(credentials, ("option", "profile", "environment", "config")),
-        credentials=[credential for _, credential in credentials],
-        refusal=problem or header_error
-        or _refusal(settings, name, block, credentials, plugin_off, base_url),
+        asks_server=asks_server,
+        discovery_key=_first(credentials, "option", "environment", "profile", "config"),
+        request_key=_first(credentials, "option", "profile", "environment", "config"),
+        credentials=list(credentials.values()),
+        refusal=problem or header_error or refusal,
         headers=headers,
         last_headers=last_headers,
         models=rows,
@@ -1890,7 +1942,8 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         file=settings.path)
 
 
-def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
+def resolve_providers(settings, providers=(), base_urls=(), api_key=None,
+                      ca_file=None):
     """Return the Providers that repeated --provider and --base-url options name, in their order.
 
     "all" stands for every openai-completions block of the config. Raises as
@@ -1907,7 +1960,7 @@ def named_servers(settings, providers, base_urls):
     """
     if settings.issues:
         return [(DEFAULT_PROVIDER, None)]
-    blocks = _get(settings.config, "models", "providers") or {}
+    blocks = provider_blocks(settings.config)
     spoken = [name for name, block in blocks.items()
               if block.get("api", "openai-completions") == "openai-completions"]
     names = []
@@ -1922,6 +1975,11 @@ def named_servers(settings, providers, base_urls):
     return [(name, url) for name in names for url in base_urls or [None]]
 
 
+def provider_blocks(config):
+    """Return {id: block} of models.providers; only for a config without faults."""
+    return _get(config, "models", "providers") or {}
+
+
 def provider_id(name):
     """Return a provider's id as OpenClaw compares it: trimmed, in lower case."""
     return trimmed(name).lower()
@@ -1933,8 +1991,9 @@ def find_block(config, provider):
     Blocks whose ids differ in case are one: later fields win, and the rows are
     joined, each with the base URL of its own block.
     """
-    providers = _get(config, "models", "providers") or {}
-    same = [name for name in providers if provider_id(name) == provider_id(provider)]
+    providers = provider_blocks(config)
+    same = [name
+            for name in providers if provider_id(name) == provider_id(provider)]
     if len(same) < 2:
         name = same[0] if same else trimmed(provider)
         return name, providers.get(name)
@@ -1942,16 +2001,13 @@ def find_block(config, provider):
     for name in same:
         merged.update(providers[name])
         own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
-        rows += [dict(own, **row) for row in providers[name].get("models") or ()]
+        rows += [dict(own, **row)
+                 for row in providers[name].get("models") or ()]
     return name, dict(merged, models=rows)
 
 
 def _declared_rows(block):
-    """Return the rows of a block: ids trimmed, equal ones merged (the first wins), baseUrl as sent.
-
-    A legacy window of the block goes to the rows that have none.
-    """
-    legacy = {key: block[key] for key in ("contextWindow", "contextTokens") if key in block}
+    """Return the rows of a block: ids trimmed, equal ones merged (the first wins)."""
     rows = collections.OrderedDict()
     for row in block.get("models") or ():
         model_id = trimmed(row["id"])
@@ -1959,36 +2015,39 @@ def _declared_rows(block):
             row = dict(row, baseUrl=row["baseUrl"].strip().rstrip("/"))
         if model_id:
             rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
-    return [dict(legacy, **row) for row in rows.values()]
+    return list(rows.values())
 
 
 def _choose_base_url(settings, block, path, option):
     """Return (base URL without trailing slashes, where it comes from)."""
-    chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
     path += ("baseUrl",)
+    url, where = DEFAULT_BASE_URL, "OpenClaw's default"
+    chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
     if option is not None:
         url, where = option, "--base-url"
     elif block is not None:
-        url, where = block.get("baseUrl", DEFAULT_BASE_URL), dotted(path)
+        url, where = block.get("baseUrl", url), dotted(path)
         if path in settings.unset_variables:
-            raise _missing_variable(settings, path, settings.unset_variables[path])
+            raise _missing_variable(settings, path,
+                                    settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
-    else:
-        url, where = DEFAULT_BASE_URL, "OpenClaw's default"
     problem = base_url_problem(url)
     if problem:
-        raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
+        raise error_for("bad-base-url", where=where, problem=problem,
+                        example=DEFAULT_BASE_URL)
     url = url.strip().rstrip("/")
-    for suffix in ("/chat/completions", "/completions", "/models"):
-        if url.endswith(suffix):
-            raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
-                            right=url[:-len(suffix)])
+    endpoint = re.match(r"(.*?)(/chat/completions|/completions|/models)\Z", url)
+    if endpoint:
+        right, suffix = endpoint.groups()
+        raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
+                        right=right)
     return url, where
 
 
 def _missing_variable(settings, path, name):
-    return error_for("config-missing-variable", path=dotted(path), variable=name,
+    return error_for("config-missing-variable", path=dotted(path),
+                     variable=name,
                      dotenv=_dotenv_path(settings))
 
 
@@ -1997,29 +2056,28 @@ def _dotenv_path(settings):
 
 
 def _credentials(settings, provider, block, path, api_key):
-    """Return ([(kind, Credential)] of the keys found, the error for one that is unusable)."""
-    found = []
+    """Return ({kind: Credential} of the keys found, the error for one that is unusable)."""
+    path += ("apiKey",)
+    found = {}
     if api_key is not None:
-        found.append(("option", Credential("--api-key-file", Secret(api_key.strip()))))
-    variable = settings.variables.get("VLLM_API_KEY", "").strip()
+        found["option"] = Credential("--api-key-file", Secret(api_key.strip()))
+    variable = settings.variables.get("VLLM_API_KEY")
     if variable and (provider == DEFAULT_PROVIDER or block is None):
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        found.append(("environment", Credential(source, Secret(variable))))
+        found["environment"] = Credential(source, Secret(variable.strip()))
     profile = auth_profile(settings, provider)
     if profile is not None:
-        found.append(("profile", profile))
-    path += ("apiKey",)
+        found["profile"] = profile
     key, problem = _secret_value(settings, _get(block, "apiKey"), path)
     if key:
-        found.append(("config", Credential(dotted(path), Secret(key))))
-    for _, credential in found:
-        _refuse_unsendable(credential.source, credential.key)
+        found["config"] = Credential(dotted(path), Secret(key))
+    for source, key in found.values():
+        _refuse_unsendable(source, key)
     return found, None if found else problem
 
 
-def _first(credentials, order):
-    ranked = sorted(credentials, key=lambda pair: order.index(pair[0]))
-    return ranked[0][1] if ranked else None
+def _first(found, *kinds):
+    return next(filter(None, map(found.get, kinds)), None)
 
 
 def _secret_value(settings, value, path):
@@ -2029,22 +2087,19 @@ def _secret_value(settings, value, path):
     """
     if value is None:
         return None, None
+    name = settings.unset_variables.get(path)
     if isinstance(value, dict):
+        name = value["id"]
         if value["source"] != "env":
             return None, ConfigError(
                 "%s is a secret of the source %s, which only OpenClaw resolves"
                 % (dotted(path), value["source"]),
                 "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
-        name = value["id"]
-    else:
+    elif name is None:
         value = value.strip()
-        reference = re.match(r"\$([A-Z_][A-Z0-9_]*)\Z|(VLLM_API_KEY)\Z", value)
-        if path in settings.unset_variables:
-            name = settings.unset_variables[path]
-        elif reference:
-            name = reference.group(1) or reference.group(2)
-        else:
+        if value != "VLLM_API_KEY" and not re.match(r"\$[A-Z_][A-Z0-9_]*\Z", value):
             return value, None
+        name = value.lstrip("$")
     text = settings.variables.get(name, "").strip()
     if text:
         return text, None
@@ -2055,9 +2110,7 @@ def header_problem(value):
     """Return what keeps a text from being sent as a header's value, or None."""
     if re.search(r"[\x00-\x1f\x7f]", value):
         return "a line break or control character"
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
+    if re.search("[^\x00-\xff]", value):
         return "characters outside ISO 8859-1"
     return None
 
@@ -2068,7 +2121,8 @@ def _refuse_unsendable(source, value, name="Authorization"):
     if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
         wrong = "a name that no header has"
     if wrong:
-        raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
+        raise error_for("bad-key-form", source=source,
+                        problem="it holds " + wrong, what=wrong)
 
 
 def _block_headers(settings, block, path):
@@ -2076,23 +2130,23 @@ def _block_headers(settings, block, path):
     request = block.get("request") or {}
     auth = request.get("auth") or {}
     headers, last_headers, problem = {}, {}, None
-    fields = [(headers, name, value, "", ("headers", name))
-              for name, value in (block.get("headers") or {}).items()]
-    fields += [(last_headers, name, value, "", ("request", "headers", name))
-               for name, value in (request.get("headers") or {}).items()]
+    fields = [(headers, name, "", ("headers", name))
+              for name in block.get("headers") or ()]
+    fields += [(last_headers, name, "", ("request", "headers", name))
+               for name in request.get("headers") or ()]
     if auth.get("mode") == "authorization-bearer":
-        fields.append((last_headers, "Authorization", auth["token"], "Bearer ",
-                       ("request", "auth", "token")))
+        fields.append((last_headers, "Authorization", "Bearer ", ("request", "auth", "token")))
     if auth.get("mode") == "header":
-        fields.append((last_headers, auth["headerName"], auth["value"], auth.get("prefix", ""),
+        fields.append((last_headers, auth["headerName"], auth.get("prefix", ""),
                        ("request", "auth", "value")))
-    for target, name, value, prefix, place in fields:
-        text, error = _secret_value(settings, value, path + place)
+    for target, name, prefix, place in fields:
+        text, error = _secret_value(settings, _get(block, *place), path + place)
         problem = problem or error
         if text is not None:
             set_header(target, name, Secret(prefix + text))
     rows = block.get("models") or ()
-    for sent in [headers, last_headers] + [row.get("headers", {}) for row in rows]:
+    for sent in [headers, last_headers] + [row.get("headers", {})
+                                           for row in rows]:
         for name, value in sent.items():
             _refuse_unsendable("the header %r" % name, value, name)
     return headers, last_headers, problem
@@ -2113,33 +2167,29 @@ def _plugin_off(config, provider):
         return None
     if plugins.get("enabled") is False:
         return "plugins.enabled is false"
-    if _get(plugins, "entries", "vllm", "enabled") is False:
-        return "plugins.entries.vllm.enabled is false"
+    for plugin, entry in (plugins.get("entries") or {}).items():
+        if provider_id(plugin) == "vllm" and entry.get("enabled") is False:
+            return "plugins.entries.%s.enabled is false" % plugin
     if "vllm" in map(provider_id, plugins.get("deny") or ()):
         return "plugins.deny names vllm"
-    if plugins.get("allow") and "vllm" not in map(provider_id, plugins["allow"]):
+    if plugins.get("allow") and "vllm" not in map(trimmed, plugins["allow"]):    # in this case only
         return "plugins.allow does not name vllm"
     return None
 
 
-def _asks_server(config, name, block, credentials, plugin_off, base_url):
-    """Tell whether the server is asked for its models, as OpenClaw would ask it."""
-    if base_url is not None:
-        return True
-    if plugin_off or _get(config, "models", "mode") == "replace":
-        return False
-    return block is None or (bool(credentials) and has_wildcard(config, name))
-
-
-def _refusal(settings, name, block, credentials, plugin_off, base_url):
-    """Return the error that keeps a provider without a block from being asked, or None."""
-    if block is not None or base_url is not None:
-        return None
-    if plugin_off:
-        return error_for("provider-disabled", problem=plugin_off, file=settings.path)
-    if not credentials:
-        return error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=name)
-    return None
+def _discovery(settings, name, block, credentials, plugin_off):
+    """Return (whether OpenClaw asks the server for models, the error that forbids to ask it)."""
+    refusal = None
+    if block is None and plugin_off:
+        refusal = error_for("provider-disabled", problem=plugin_off,
+                            file=settings.path)
+    elif block is None and not credentials:
+        refusal = error_for("not-opted-in", "export VLLM_API_KEY=vllm-local",
+                            provider=name)
+    if plugin_off or _get(settings.config, "models", "mode") == "replace":
+        return False, refusal
+    more = bool(credentials) and has_wildcard(settings.config, name)
+    return block is None or more, refusal
 
 
 def key_exposed(provider):
@@ -2148,6 +2198,8 @@ def key_exposed(provider):
     key = provider.request_key or provider.discovery_key
     if key is None or target.scheme == "https" or is_private(target.host):
         return None
+    if key.key in _PUBLIC_KEYS:
+        return None
     return "the key of %s goes to %s unencrypted: use https" % (
         key.source, origin(provider.base_url))
 
@@ -2155,23 +2207,19 @@ def key_exposed(provider):
 _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
-def secret_texts(config):
+def secret_texts(value, inside=False):
     """Return the texts in a config's fields that hold credentials, without what only names one."""
-    found = []
-
-    def walk(value, inside):
-        if isinstance(value, str):
-            if inside and not value.startswith("$"):
-                found.append(value)
-        elif isinstance(value, list):
-            for item in value:
-                walk(item, inside)
-        elif isinstance(value, dict) and not (inside and "source" in value):
-            for name, item in value.items():
-                header = name == "value" and "headerName" in value
-                walk(item, inside or header or re.search(_CREDENTIAL_FIELD, name))
-
-    walk(config, False)
+    found, items = [], ()
+    if isinstance(value, str) and inside and not value.startswith("$"):
+        found.append(value)
+    elif isinstance(value, list):
+        items = [("", item) for item in value]
+    elif isinstance(value, dict) and not (inside and "source" in value):
+        items = value.items()
+    for name, item in items:
+        header = name == "value" and "headerName" in value
+        found += secret_texts(item,
+                              inside or header or re.search(_CREDENTIAL_FIELD, name))
     return found
 
 
@@ -2184,23 +2232,24 @@ def auth_profile(settings, provider):
     if settings.state_dir is None:
         return None
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
-    texts = []
-    if os.path.isfile(store):
-        texts.append(_read_profile_store(store, settings.warnings))
     agents = os.path.join(settings.state_dir, "agents")
     try:
-        names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
+        names = sorted(os.listdir(agents),
+                       key=lambda name: (name != "main", name))
     except (OSError, ValueError):                    # not there, nearly always
         names = []
-    for agent in names:
-        path = os.path.join(agents, agent, "agent", "auth-profiles.json")
-        if os.path.isfile(path):
-            try:
-                texts.append(read_text(path, CONFIG_LIMIT))
-            except ConfigError as error:
-                settings.warnings.append(Issue((), error.message, path))
-    for text in texts:
-        found = parse_auth_profiles(text or "", provider)
+    paths = [os.path.join(agents, name, "agent", "auth-profiles.json")
+             for name in names]
+    for path in filter(os.path.isfile, [store] + paths):
+        try:
+            if path == store:
+                text = _read_profile_store(path)
+            else:
+                text = read_text(path, CONFIG_LIMIT)
+        except ConfigError as error:
+            settings.warnings.append(Issue((), error.message, path))
+            continue
+        found = parse_auth_profiles(text, provider)
         if found is not None:
             return found
     return None
@@ -2215,27 +2264,23 @@ def parse_auth_profiles(text, provider):
     if not isinstance(profiles, dict):
         return None
     for name, profile in profiles.items():
-        owner = _get(profile, "provider")
-        if not isinstance(owner, str) or provider_id(owner) != provider_id(provider):
-            continue
-        field = {"api_key": "key", "token": "token"}.get(str(profile.get("type")))
-        key = profile.get(field)
-        if isinstance(key, str) and key.strip():
-            return Credential("auth profile %s" % name, Secret(key.strip()))
+        owner = _text_or_empty(_get(profile, "provider"))
+        field = {"api_key": "key",
+                 "token": "token"}.get(str(_get(profile, "type")))
+        key = _text_or_empty(_get(profile, field)).strip()
+        if key and provider_id(owner) == provider_id(provider):
+            return Credential("auth profile %s" % name, Secret(key))
     return None
 
 
-def _read_profile_store(path, warnings):
-    """Return the JSON text of the authProfiles.store row, or None."""
+def _read_profile_store(path):
+    """Return the JSON text of the authProfiles.store row, or "". Raises ConfigError."""
+    import pathlib
     try:
         import sqlite3
     except ImportError:
-        warnings.append(Issue((), "auth profiles not read: this Python has no sqlite3", path))
-        return None
-    place = os.path.abspath(path).replace("\\", "/")
-    for char in "%?#":
-        place = place.replace(char, "%%%02x" % ord(char))
-    uri = "file:%s%s?mode=ro" % ("" if place.startswith("/") else "/", place)
+        raise ConfigError("auth profiles not read: this Python has no sqlite3")
+    uri = pathlib.Path(path).absolute().as_uri() + "?mode=ro"
     # A read-only open of a WAL database may write beside it; without a log, immutable is as true.
     log = path + "-wal"
     if not os.path.isfile(log) or os.path.getsize(log) == 0:
@@ -2244,15 +2289,14 @@ def _read_profile_store(path, warnings):
     try:
         store = sqlite3.connect(uri, timeout=1.0, uri=True)
         try:
-            row = store.execute(query).fetchone()
+            return _text_or_empty(_get(store.execute(query).fetchone(), 0))
         finally:
             store.close()
     except sqlite3.Error as error:
-        if "no such table" not in str(error):
-            warnings.append(Issue((), "auth profiles not read by this Python's SQLite %s: %s"
-                                  % (sqlite3.sqlite_version, error), path))
-        return None
-    return row[0] if row and isinstance(row[0], str) else None
+        if "no such table" in str(error):
+            return ""
+        raise ConfigError("auth profiles not read by this Python's SQLite %s: %s"
+                          % (sqlite3.sqlite_version, error))
 
 
 # ----------------------------------------------------------------------------
@@ -2282,7 +2326,7 @@ def split_reference(text):
 def reference_key(text):
     """Return the key of a provider/id text in one spelling, or None for one without a provider."""
     parts = split_reference(text)
-    return parts and "/".join(parts)
+    return parts and "/".join(split_reference(model_key(*parts)) or parts)
 
 
 def _same_key(one, other):
@@ -2292,10 +2336,11 @@ def _same_key(one, other):
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    found = "@" in reference and re.match(_PROFILE, trimmed(reference))
-    if found and trimmed(found.group(1)) and trimmed(found.group(2)):
+    text = trimmed(reference)
+    found = re.match(_PROFILE, text)
+    if found and all(map(trimmed, found.groups())):
         return trimmed(found.group(1))
-    return trimmed(reference)
+    return text
 
 
 def agent_layers(config):
@@ -2305,28 +2350,31 @@ def agent_layers(config):
     """
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
-    listed = [(entry["id"], entry) for entry in agents.get("list") or ()]
-    entries = list((agents.get("entries") or {}).items()) or listed
+    entries = (agents.get("entries") or {}).items()
     chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
     chosen = trimmed(chosen).lower()
-    found = [entry for _, entry in entries if entry.get("default") is True]
+    found = [entry
+             for _, entry in entries
+             if entry.get("default") is True]
     if chosen:
-        found = [entry for name, entry in entries if name.lower() == chosen]
-    elif not found and (len(entries) == 1 or entries is listed):
-        found = [entry for _, entry in entries]      # the first one, as agents.list had it
+        found = [entry
+                 for name, entry in entries
+                 if name.lower() == chosen]
+    elif not found and len(entries) == 1:
+        found = [entry
+                 for _, entry in entries]
     return _agent_layer(defaults), _agent_layer((found or [{}])[0])
 
 
 def _agent_layer(settings):
-    models = collections.OrderedDict()
-    configured = [
-        text for text in settings.get("models") or ()
-        if not trimmed(text).endswith("/*")
-    ]
-    for reference in configured:
+    models, configured = collections.OrderedDict(), []
+    for reference, entry in (settings.get("models") or {}).items():
         key = reference_key(reference)
+        if trimmed(reference).endswith("/*"):
+            continue
+        configured.append(reference)
         if key:
-            models[key] = dict(models.get(key, {}), **settings["models"][reference])
+            models[key] = dict(models.get(key, {}), **entry)
     return dict(settings, models=models, configured=configured)
 
 
@@ -2336,7 +2384,7 @@ def model_aliases(layers):
     for layer in layers:
         for key, entry in layer["models"].items():
             if "alias" in entry:
-                aliases[key] = trimmed(entry["alias"])
+                aliases[without_profile(key)] = trimmed(entry["alias"])
     return {key: alias for key, alias in aliases.items() if alias}
 
 
@@ -2355,23 +2403,28 @@ def model_references(config, layers):
 
     A reference that means no model stays as it is written.
     """
-    choices = [_choice(layer.get("model")) for layer in layers]
-    (primary, fallbacks), (own_primary, own_fallbacks) = choices
+    own_primary, own_fallbacks = _choice(layers[1].get("model"))
+    primary, fallbacks = _choice(layers[0].get("model"))
+    image, image_fallbacks = _choice(layers[0].get("imageModel"))
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
-    image, image_fallbacks = _choice(layers[0].get("imageModel"))
     declared = _declared_keys(config)
     primary = own_primary or primary or "".join(declared[:1])
     found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
     found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    found += [("configured", text) for layer in layers for text in layer["configured"]]
-    aliases = {alias.lower(): key for key, alias in model_aliases(layers).items()}
-    known = (list(layers[1]["models"]), list(layers[0]["models"]) + declared)
-    return [(tag, resolve_reference(text, aliases, known)) for tag, text in found if text]
+    found += [("configured", text) for layer in layers
+              for text in layer["configured"]]
+    aliases = {alias.lower(): key
+               for key, alias in model_aliases(layers).items()}
+    known = (list(layers[1]["models"]),
+             list(layers[0]["models"]) + declared)
+    return [(tag, resolve_reference(text, aliases, known))
+            for tag, text in found if text]
 
 
 def _numbered(tag, texts):
-    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
+    return [(tag % number, text)
+            for number, text in enumerate(texts or (), 1)]
 
 
 def _choice(model):
@@ -2382,9 +2435,11 @@ def _choice(model):
 
 
 def _declared_keys(config):
-    providers = _get(config, "models", "providers") or {}
-    return [model_key(provider_id(name), trimmed(row["id"]))
-            for name, block in providers.items() for row in block.get("models") or ()]
+    return [
+        model_key(provider_id(name), trimmed(row["id"]))
+        for name, block in provider_blocks(config).items()
+        for row in block.get("models") or ()
+    ]
 
 
 def resolve_reference(text, aliases, known):
@@ -2402,11 +2457,10 @@ def resolve_reference(text, aliases, known):
         target = aliases.get(name, "")
         return target if target.startswith(provider + "/") else key
     for keys in known:
-        providers = set()
-        for key in keys:
-            provider, _, name = key.partition("/")
-            if name.lower() == text.lower():
-                providers.add(provider)
+        parts = [key.partition("/") for key in keys]
+        providers = {provider
+                     for provider, _, name in parts
+                     if name.lower() == text.lower()}
         if len(providers) == 1:
             return providers.pop() + "/" + text
         if providers:
@@ -2432,7 +2486,8 @@ def parse_model_list(payload):
     return list(kept.values())
 
 
-_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
+_WINDOW_FIELDS = ("context_length", "context_window",
+                  "context_size", "max_model_len")
 
 
 def row_context(row):
@@ -2441,10 +2496,8 @@ def row_context(row):
 
 
 def _stated_context(row):
-    for name in _WINDOW_FIELDS:
-        if _window(row.get(name)):
-            return _window(row.get(name))
-    return None
+    windows = [_window(row.get(name)) for name in _WINDOW_FIELDS]
+    return next(filter(None, windows), None)
 
 
 def _window(value):
@@ -2461,55 +2514,55 @@ def stated_models(rows, provider):
     stated = {row["id"]: _stated_context(row) for row in rows}
     models = []
     for row in rows:
+        model_id = row["id"]
         parent = trimmed(_text_or_empty(row.get("parent"))) or None
         window = row_context(row)
-        if window is None and parent != row["id"]:
+        if window is None and parent != model_id:
             window = stated.get(parent)
         models.append(_model(
-            provider, row["id"],
+            provider, model_id,
             source="discovered",
             parent=parent,
             root=_text_or_empty(row.get("root")) or None,
             context_window=window,
-            reasoning=re.search(_REASONING_NAME, row["id"]) is not None))
+            reasoning=re.search(_REASONING_NAME, model_id) is not None))
     return models
 
 
 def discovered_models(rows, provider):
     """Return the Models of server rows as OpenClaw has them: each has a window."""
-    return [_with_window(model) for model in stated_models(rows, provider)]
+    return [_with_window(model)
+            for model in stated_models(rows, provider)]
 
 
 def _with_window(model):
-    if model.context_window is None:
-        model = model._replace(context_window=DEFAULT_CONTEXT_WINDOW)
-    return model
+    window = model.context_window or DEFAULT_CONTEXT_WINDOW
+    return model._replace(context_window=_whole(window))
 
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    return [_declared_model(provider, row) for row in provider.models]
-
-
-def _declared_model(provider, row):
-    return _model(
-        provider, row["id"],
-        name=row["name"],
-        input=tuple(row.get("input", ("text",))),
-        context_window=_whole(row.get("contextWindow")),
-        context_tokens=_whole(row.get("contextTokens")),
-        max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
-        reasoning=row.get("reasoning"),
-        source="declared",
-        base_url=row.get("baseUrl"),
-        compat=row.get("compat"),
-        headers=row.get("headers"),
-        thinking_level_map=row.get("thinkingLevelMap"))
+    return [
+        _model(
+            provider, row["id"],
+            name=row["name"],
+            input=tuple(row.get("input", ("text",))),
+            context_window=_whole(row.get("contextWindow")),
+            context_tokens=_whole(row.get("contextTokens")),
+            max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
+            reasoning=row.get("reasoning"),
+            source="declared",
+            base_url=row.get("baseUrl"),
+            compat=row.get("compat"),
+            headers=row.get("headers"),
+            thinking_level_map=row.get("thinkingLevelMap"))
+        for row in provider.models
+    ]
 
 
 def _whole(value):
     """Return a whole number of tokens, or None: OpenClaw shows no other."""
-    if value is None or value % 1 or value > 2 ** 53:
+    if value is None or value % 1 or value >= 2 ** 53:
         return None
     return int(value)
 
@@ -2534,7 +2587,9 @@ def _model(provider, model_id, **fields):
         params=params,
         thinking=thinking,
         thinking_level_map={})
-    values.update((name, value) for name, value in fields.items() if value is not None)
+    values.update((name, value)
+                  for name, value in fields.items()
+                  if value is not None)
     return Model(**values)
 
 
@@ -2542,14 +2597,14 @@ def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
     of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
-    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
-    levels = [
+    params = (defaults.get("params", {}), of_model, of_agent,
+              agent.get("params", {}))
+    for level in (
         agent.get("thinkingDefault"),
         of_agent.get("thinking"),
         of_model.get("thinking"),
         defaults.get("thinkingDefault"),
-    ]
-    for level in levels:
+    ):
         if level is False or level == "none":
             return params, "off"
         if _level(level) in _LADDER:
@@ -2598,11 +2653,13 @@ def merge_models(declared, discovered, provider):
 
     What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
     """
-    served = collections.OrderedDict((model.id, model) for model in discovered)
+    served = collections.OrderedDict((model.id, model)
+                                     for model in discovered)
     merged = []
     for model, row in zip(declared, provider.models):
         other = served.pop(model.id, None) or _with_window(model)
-        model = model._replace(parent=other.parent, root=other.root)
+        model = model._replace(parent=other.parent,
+                               root=other.root)
         if "contextWindow" not in row:
             model = model._replace(context_window=other.context_window)
         if "reasoning" not in row:
@@ -3455,13 +3512,15 @@ class EventDecoder(object):
 
     def __init__(self):
         self._rest = bytearray()
-        self._started = False
         self._after_cr = False
 
     def feed(self, data):
-        """Return [(event type, text)] that `data` completes. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr or b"\r" in data:
-            data = self._line_feeds(data)
+        """Return the texts of the events that `data` ends. Raises ValueError past EVENT_LIMIT."""
+        if self._after_cr or b"\r" in data:          # a CRLF may be cut in two
+            if self._after_cr and data.startswith(b"\n"):
+                data = data[1:]
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self._rest:
             searched = len(self._rest) - 1
             self._rest += data
@@ -3472,51 +3531,33 @@ class EventDecoder(object):
         self._rest += blocks.pop()
         if len(self._rest) > EVENT_LIMIT:
             raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
-        if blocks and not self._started:
-            self._started = True
-            if blocks[0].startswith(b"\xef\xbb\xbf"):
-                blocks[0] = blocks[0][3:]
         events = []
         for block in blocks:
             if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
-                events.append(("", block[6:].decode("utf-8", "replace")))
+                events.append(block[6:].decode("utf-8", "replace"))
             else:
-                events += _parse_event(block.decode("utf-8", "replace"))
+                events += _event_data(block.decode("utf-8", "replace"))
         return events
 
-    def _line_feeds(self, data):
-        """Return `data` with each line end made a line feed; a CRLF may be cut in two."""
-        if self._after_cr and data:
-            self._after_cr = False
-            if data[:1] == b"\n":
-                data = data[1:]
-        if data:
-            self._after_cr = data.endswith(b"\r")
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-
-def _parse_event(block):
-    """Return [(type, data)] of the lines of one event, [] when it carries no data."""
-    kind, data = "", []
+def _event_data(block):
+    """Return [data] of the lines of one event, [] when it carries none."""
+    data = []
     for line in block.split("\n"):
         field, _, value = line.partition(":")
-        if value.startswith(" "):
-            value = value[1:]
         if field == "data":
-            data.append(value)
-        elif field == "event":
-            kind = value
+            data.append(re.sub("^ ", "", value))
     if not data:
         return []
-    return [(kind, "\n".join(data))]
+    return ["\n".join(data)]
 
 
 def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
     Reads the choice with index 0: its `delta` or `message`, `reasoning` or
-    `reasoning_content`, the legacy `function_call`. With `full` the object
-    itself is kept in `extra`, its log probabilities and other choices with it.
+    `reasoning_content`. With `full` the object itself is kept in `extra`, its log
+    probabilities and other choices with it.
     """
     choice = {}
     for item in choices_of(payload):
@@ -3526,27 +3567,23 @@ def decode_delta(payload, full=False):
     piece = choice.get("delta") or choice.get("message")
     if not isinstance(piece, dict):
         piece = {}
-    content, calls, finish_reason = piece.get("content"), (), choice.get("finish_reason")
-    reasoning = piece.get("reasoning") or piece.get("reasoning_content")
-    if not isinstance(content, str):
-        content = _joined_parts(content)
-    if not isinstance(reasoning, str):
-        reasoning = ""
-    if "tool_calls" in piece or "function_call" in piece:
-        calls = _call_pieces(piece)
-    if not isinstance(finish_reason, str):
-        finish_reason = None
+    calls = piece.get("tool_calls")
+    if not isinstance(calls, list):
+        calls = ()
     usage, extra = decode_usage(payload.get("usage")), None
-    if usage is not None:
-        extra = {"usage": payload["usage"]}
     if full:
         extra = payload
-    answer_id, model = payload.get("id"), payload.get("model")
-    if not isinstance(answer_id, str):
-        answer_id = None
-    if not isinstance(model, str):
-        model = None
-    return Delta(content, reasoning, calls, finish_reason, usage, answer_id, model, extra)
+    elif usage is not None:
+        extra = {"usage": payload["usage"]}
+    return Delta(
+        _text_or_none(piece.get("content")) or "",
+        _text_or_none(piece.get("reasoning") or piece.get("reasoning_content")) or "",
+        calls,
+        _text_or_none(choice.get("finish_reason")),
+        usage,
+        _text_or_none(payload.get("id")),
+        _text_or_none(payload.get("model")),
+        extra)
 
 
 def choices_of(payload):
@@ -3557,27 +3594,10 @@ def choices_of(payload):
     return [choice for choice in choices if isinstance(choice, dict)]
 
 
-def _call_pieces(piece):
-    """Return the objects among a delta's tool_calls; a legacy function_call counts as one."""
-    calls = piece.get("tool_calls")
-    if not calls and isinstance(piece.get("function_call"), dict):
-        calls = [{"index": 0, "function": piece["function_call"]}]
-    if not isinstance(calls, list):
-        return ()
-    return [call for call in calls if isinstance(call, dict)]
-
-
 def _text_or_none(value):
     if isinstance(value, str):
         return value
     return None
-
-
-def _joined_parts(content):
-    if not isinstance(content, list):
-        return ""
-    texts = [part.get("text") for part in content if isinstance(part, dict)]
-    return "".join(text for text in texts if isinstance(text, str))
 
 
 def decode_usage(usage):
@@ -3595,21 +3615,20 @@ class _Text(object):
     """A text that grows by small pieces and takes little more memory than itself."""
 
     def __init__(self):
-        self._text, self._pieces = "", []
+        self._text = ""
+        self._pieces = []
 
     def add(self, piece):
         self._pieces.append(piece)
         if len(self._pieces) == 1000:
-            self._fold()
-
-    def _fold(self):
-        text, self._text = self._text, None          # CPython lengthens what has one reference
-        text += "".join(self._pieces)
-        self._text, self._pieces = text, []
+            self.whole()
 
     def whole(self):
-        self._fold()
-        return self._text
+        text, self._text = self._text, None          # CPython lengthens what has one reference
+        text += "".join(self._pieces)
+        self._text = text
+        self._pieces = []
+        return text
 
 
 class Assembler(object):
@@ -3621,7 +3640,7 @@ class Assembler(object):
     def __init__(self):
         self._content, self._reasoning = _Text(), _Text()
         self._calls = []                             # [id, name, _Text of the arguments]
-        self._slots = {}                             # index of a call -> its place in _calls
+        self._calls_by_index = {}                    # the latest of each index
         self._id = self._model = self._finish_reason = self._usage = None
         self._extra, self._others = {}, {}
 
@@ -3633,15 +3652,12 @@ class Assembler(object):
         if reasoning:
             self._reasoning.add(reasoning)
         for position, piece in enumerate(calls):
-            self._add_call(position, piece)
-        if answer_id is not None:
-            self._id = answer_id
-        if model is not None:
-            self._model = model
-        if finish_reason is not None:
-            self._finish_reason = finish_reason
-        if usage is not None:
-            self._usage = usage
+            if isinstance(piece, dict):
+                self._add_call(position, piece)
+        self._id = answer_id or self._id
+        self._model = model or self._model
+        self._finish_reason = finish_reason or self._finish_reason
+        self._usage = usage or self._usage
         if extra is not None:
             self._add_extra(extra)
 
@@ -3650,42 +3666,31 @@ class Assembler(object):
         if not isinstance(index, int):
             index = position
         call_id = _text_or_none(piece.get("id"))
-        call = None
-        if index in self._slots:
-            call = self._calls[self._slots[index]]
+        function = piece.get("function")
+        call = self._calls_by_index.get(index)
         if call is None or (call_id and call[0] and call_id != call[0]):
-            call = [None, "", _Text()]
-            self._slots[index] = len(self._calls)
+            call = self._calls_by_index[index] = [None, "", _Text()]
             self._calls.append(call)
             _check_parts(self._calls, "tool calls")
         call[0] = call_id or call[0]
-        function = piece.get("function")
-        if not isinstance(function, dict):
-            return
-        name, arguments = function.get("name"), function.get("arguments") or ""
-        if isinstance(name, str) and not call[1]:
-            call[1] = name
-        if not isinstance(arguments, str):           # some servers send the object itself
-            arguments = json.dumps(arguments)
-        call[2].add(arguments)
+        call[1] = call[1] or _text_or_none(_get(function, "name")) or ""
+        call[2].add(_text_or_none(_get(function, "arguments")) or "")
 
     def _add_extra(self, payload):
         if isinstance(payload.get("usage"), dict):
             self._extra["usage"] = payload["usage"]
         for choice in choices_of(payload):
-            index, logprobs = choice.get("index") or 0, choice.get("logprobs")
+            index = choice.get("index") or 0
+            logprobs = choice.get("logprobs")
             if index and isinstance(index, int):
                 other = self._others.setdefault(index, Assembler())
                 _check_parts(self._others, "choices")
                 other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
             elif isinstance(logprobs, dict):
-                self._add_logprobs(logprobs)
-
-    def _add_logprobs(self, logprobs):
-        kept = self._extra.setdefault("logprobs", {})
-        for name, items in logprobs.items():
-            if isinstance(items, list):
-                kept.setdefault(name, []).extend(items)
+                kept = self._extra.setdefault("logprobs", {})
+                for name, items in logprobs.items():
+                    if isinstance(items, list):
+                        kept.setdefault(name, []).extend(items)
 
     def answer(self, timings=None):
         """Return the Answer so far."""
@@ -3693,14 +3698,26 @@ class Assembler(object):
         for call_id, name, arguments in self._calls:
             function = {"name": name, "arguments": arguments.whole()}
             calls.append({"id": call_id, "type": "function", "function": function})
-        extra = dict(self._extra)
-        if self._others:
-            extra["choices"] = [_other_choice(*other) for other in sorted(self._others.items())]
-        return Answer(self._id, self._model, self._content.whole(), self._reasoning.whole(), calls,
-                      self._finish_reason, self._usage, dict(_NO_TIMINGS, **timings or {}), extra)
+        extra, others = dict(self._extra), []
+        for index, assembler in sorted(self._others.items()):
+            other = assembler.answer()
+            choice = _picked(other._asdict(), _OTHER_CHOICE)
+            others.append(dict(choice, index=index, **other.extra))
+        if others:
+            extra["choices"] = others
+        return Answer(
+            self._id,
+            self._model,
+            self._content.whole(),
+            self._reasoning.whole(),
+            calls,
+            self._finish_reason,
+            self._usage,
+            timings,
+            extra)
 
 
-_NO_TIMINGS = {"first_token_s": None, "last_token_s": None, "total_s": None}
+_OTHER_CHOICE = ("content", "reasoning", "tool_calls", "finish_reason")      # what is kept of it
 
 
 def _check_parts(parts, what):
@@ -3709,30 +3726,16 @@ def _check_parts(parts, what):
                           "look at what answers at the base URL", "answer-broken")
 
 
-def _other_choice(index, assembler):
-    """Return a further choice as `chat --json` prints it."""
-    answer = assembler.answer()
-    choice = {"index": index}
-    for name in ("content", "reasoning", "tool_calls", "finish_reason"):
-        choice[name] = getattr(answer, name)
-    return dict(choice, **answer.extra)
-
-
 # An event shorter than this is safe for the plain decoder: no number in it is long enough to cost
 # anything. Only longer ones need the slower guard of `json_number`.
 _SHORT_EVENT = 4000
-_decode_json = json.JSONDecoder().raw_decode
+_decode_json = json.JSONDecoder().decode         # `json.loads` looks at its options each time
 
 
 def loads_event(text):
     """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
     if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
-        try:
-            value, end = _decode_json(text)
-            if end == len(text):
-                return value
-        except ValueError:
-            pass                                     # blanks before it, perhaps
+        return _decode_json(text)
     return loads_untrusted(text)
 
 
@@ -3754,10 +3757,10 @@ def loads_untrusted(text):
     return value
 
 
-def is_deep(value):
-    """Tell whether a JSON value is nested more than JSON_DEPTH levels deep."""
+def is_deep(value, levels=JSON_DEPTH):
+    """Tell whether a JSON value is nested more than some levels deep."""
     level = [value]
-    for _ in range(JSON_DEPTH):
+    for _ in range(levels):
         inner = []
         for container in level:
             if isinstance(container, dict):
@@ -3808,24 +3811,17 @@ class _Wire(io.RawIOBase):
 
     def __init__(self, sock, silence_s, deadline, before_wait=None):
         super(_Wire, self).__init__()
-        self.sock, self.silence_s, self.before_wait = sock, silence_s, before_wait
-        self.deadline = deadline
-        if deadline is None:
-            self.deadline = math.inf
-        self._begin_silence()
-
-    def _begin_silence(self):
-        self._since = time.monotonic()
-        self._until = self._since + self.silence_s
-        self._moved = self._alive = False
+        self.sock, self.silence_s, self.deadline = sock, silence_s, deadline
+        self.before_wait = before_wait
+        self.progress()
 
     def progress(self):
         """Take note that the other side has got on: its time starts anew with the next wait."""
-        self._moved = True
+        self._until = self._latest = None
 
     def keep_alive(self):
         """Take note of a sign of life without progress: it prolongs the wait, but not for ever."""
-        self._alive = True
+        self._until = None
 
     def readable(self):
         return True
@@ -3833,12 +3829,11 @@ class _Wire(io.RawIOBase):
     def readinto(self, buffer):
         if self.before_wait is not None:
             self.before_wait()
-        if self._moved:
-            self._begin_silence()
-        elif self._alive:
-            self._alive = False
-            longest_s = LIFE_FACTOR * self.silence_s
-            self._until = min(time.monotonic() + self.silence_s, self._since + longest_s)
+        now = time.monotonic()
+        if self._latest is None:
+            self._latest = now + LIFE_FACTOR * self.silence_s
+        if self._until is None:
+            self._until = min(now + self.silence_s, self._latest)
         self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
         return self.sock.recv_into(buffer)
 
@@ -3856,8 +3851,6 @@ class _Wire(io.RawIOBase):
 
 def _patience(silence_s, deadline):
     """Return the seconds to wait now. Raises socket.timeout when the deadline has passed."""
-    if deadline is None:
-        return silence_s
     left = deadline - time.monotonic()
     if left <= 0:
         import socket
@@ -3870,8 +3863,9 @@ class Exchange(object):
 
     Never follows a redirect, never waits past its Route, and raises ServerError
     (or ConfigError for an unusable CA file) whatever the other side does.
-    `phase` is a code of PHASES, `seconds` holds when it was connected and when the
-    answer began. `before_wait` is called before each wait; what it raises goes up as it is.
+    `phase` is a code of PHASES, `limit` the most bytes of a body, `seconds` holds when it
+    was connected and when the answer began. `before_wait` is called before each wait; what
+    it raises goes up as it is.
     """
 
     def __init__(self, method, url, headers, body, route, before_wait=None):
@@ -3880,11 +3874,12 @@ class Exchange(object):
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
-        sent = list(headers.values()) + list(self._to_proxy.values())
-        secrets = [value for value in sent if isinstance(value, Secret)]
-        self.secrets = [text for secret in secrets for text in spellings(secret)]
-        self.phase, self.seconds = "resolve", {}
-        self._started, self._deadline = time.monotonic(), None
+        self.secrets = []
+        for value in itertools.chain(headers.values(), self._to_proxy.values()):
+            if isinstance(value, Secret):
+                self.secrets += spellings(value)
+        self.phase, self.limit, self.seconds = "resolve", STREAM_LIMIT, {}
+        self._started, self._deadline = time.monotonic(), math.inf
         if route.total_s is not None:
             self._deadline = self._started + route.total_s
         try:
@@ -3948,7 +3943,6 @@ class Exchange(object):
         self.phase = "connect"
         self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)      # a peer may vanish
         if self.target.scheme == "https":
             if self.proxy:
                 self._tunnel()
@@ -3976,79 +3970,46 @@ class Exchange(object):
         """Return the names that the server's trusted certificate is for; [] if unknown."""
         if self.proxy:
             return []
-        context = tls_context(self.route)
-        context.check_hostname = False
-        patience_s = self.route.connect_s
         try:
-            with _connect_first(_addresses(self.target.host, self.target.port, patience_s),
-                                patience_s, None) as sock:
-                sock.settimeout(patience_s)
-                with context.wrap_socket(sock, server_hostname=self.target.host) as tls:
-                    return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
+            context = tls_context(self.route)
+            context.check_hostname = False
+            with _opened(self.target, self.route.connect_s, context) as tls:
+                return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
         except OSError:
             return []
 
     def _request_target(self):
-        path = self.target.path or "/"
-        if any(ord(char) > 126 for char in path):
-            from urllib.parse import quote
-            path = quote(path, safe="/%?=&+,;:@!$'()*~")
+        from urllib.parse import quote
+        path = quote(self.target.path or "/", safe="/%?=&+,;:@!$'()*~[]|")
         if self.proxy and self.target.scheme == "http":
             return "http://%s:%d%s" % (_bracketed(self._host), self.target.port, path)
         return path
 
     def chunks(self):
-        """Yield the body's bytes as they come, gzip or deflate undone. Raises ServerError."""
-        inflate = None
-        coding = self.headers.get("Content-Encoding") or "identity"
-        if coding.strip().lower() in ("gzip", "x-gzip", "deflate"):
-            import zlib
-            inflate = zlib.decompressobj(47)         # either format, told apart by its header
-        got, expected, most = 0, math.inf, 65536     # read1 of older Pythons does not count down
-        if self.response.length is not None:
-            expected = min(self.response.length, sys.maxsize)
+        """Yield the body's bytes as they come. Raises ServerError, past `limit` bytes too."""
+        got, expected = 0, self.response.length      # read1 of older Pythons does not count down
+        if expected is None:
+            expected = math.inf
         while got < expected:
-            if expected - got < most:
-                most = expected - got
             try:
-                data = self.response.read1(most)
+                data = self.response.read1(min(65536, expected - got))
             except ValueError:                       # older Pythons, at a chunk of negative size
                 raise self._broken("its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
-                if expected < math.inf:
-                    raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
-                return
+                break
             got += len(data)
-            if inflate is None:
-                yield data
-            else:
-                for plain in self._inflated(inflate, data):
-                    yield plain
-
-    def _inflated(self, inflate, data):
-        import zlib
-        while data:
-            try:
-                plain = inflate.decompress(data, 1 << 20)
-            except zlib.error:
-                raise self._broken("its gzip coding is damaged")
-            data = inflate.unconsumed_tail
-            yield plain
-
-    def read(self, limit, chunks=None):
-        """Return the whole body, or what is left of it. Raises ServerError past `limit` bytes."""
-        body = bytearray()                           # a list of chunks takes many times their size
-        for data in chunks or self.chunks():
-            body += data
-            if len(body) > limit:
-                raise error_for("answer-too-large", url=self.url, limit=limit)
-        return bytes(body)
+            if got > self.limit:
+                raise error_for("answer-too-large", url=self.url, limit=self.limit)
+            yield data
+        if got < expected < math.inf:
+            raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
 
     def reply(self, limit):
-        """Return the whole answer as a Reply. Raises as `read` does."""
-        body = self.read(limit)
+        """Return the whole answer as a Reply. Raises ServerError, past `limit` bytes too."""
+        self.limit = limit
+        body = _all_bytes(self.chunks())
         return Reply(self.status, self.reason, self.headers, body, self.proxy, self.secrets)
 
     def _broken(self, detail):
@@ -4059,7 +4020,7 @@ class Exchange(object):
         import http.client
         import socket
         facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
-        if isinstance(error, socket.timeout) or getattr(error, "errno", None) == errno.ETIMEDOUT:
+        if isinstance(error, (socket.timeout, TimeoutError)):
             return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
         if isinstance(error, (socket.gaierror, UnicodeError)):
             return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
@@ -4070,20 +4031,24 @@ class Exchange(object):
         ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
         if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
             return tls_error(error, facts, self._certificate_names)
-        if isinstance(error, http.client.RemoteDisconnected):        # a BadStatusLine, too
+        if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
             return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.BadStatusLine):
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
                 return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
             return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
-        if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return self._broken("the connection was closed " + PHASES[self.phase])
         if isinstance(error, http.client.HTTPException):
-            words = excerpt(self.redact(str(error)), 80) or type(error).__name__
-            return self._broken("it is not valid HTTP: " + words)
+            return self._broken("it is not valid HTTP: " + excerpt(self.redact(str(error)), 80))
         if isinstance(error, OSError):
             return error_for("unreachable", detail=error.strerror or str(error), **facts)
         return error
+
+
+def _all_bytes(chunks):
+    body = bytearray()                               # a list of chunks takes many times their size
+    for data in chunks:
+        body += data
+    return bytes(body)
 
 
 def _ascii_host(host):
@@ -4109,8 +4074,6 @@ def _all_headers(headers, body):
 def _addresses(host, port, patience_s):
     """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
     import socket
-    if is_loopback(host) or re.match(r"[0-9.]+\Z", host) or ":" in host:
-        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     import threading
     outcome = []
 
@@ -4120,8 +4083,7 @@ def _addresses(host, port, patience_s):
         except Exception as error:                   # carried over to the thread that asked
             outcome.append(error)
 
-    thread = threading.Thread(target=look_up)
-    thread.daemon = True
+    thread = threading.Thread(target=look_up, daemon=True)
     thread.start()
     thread.join(patience_s)
     if not outcome:
@@ -4131,16 +4093,16 @@ def _addresses(host, port, patience_s):
     return outcome[0]
 
 
-def _connect_first(addresses, connect_s, deadline):
+def _connect_first(addresses, connect_s, deadline=math.inf):
     """Return a socket connected to the first address that takes it; each has its share of time."""
     import socket
-    until = time.monotonic() + connect_s
+    until = min(deadline, time.monotonic() + connect_s)
     failure = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        share = max(0.0, until - time.monotonic()) / (len(addresses) - position)
+        share = (until - time.monotonic()) / (len(addresses) - position)
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(max(0.05, _patience(share, deadline)))
+            sock.settimeout(max(0.05, share))
             sock.connect(address)
             return sock
         except BaseException as error:
@@ -4149,7 +4111,17 @@ def _connect_first(addresses, connect_s, deadline):
                 raise
             if failure is None or isinstance(failure, ConnectionRefusedError):
                 failure = error                      # silence says more than a refusal
-    raise failure or socket.gaierror("no address")
+    raise failure
+
+
+def _opened(target, patience_s, context=None):
+    """Return a socket connected to a host, in TLS with a context. Raises OSError."""
+    addresses = _addresses(target.host, target.port, patience_s)
+    sock = _connect_first(addresses, patience_s)
+    sock.settimeout(patience_s)
+    if context is not None:
+        sock = context.wrap_socket(sock, server_hostname=target.host)
+    return sock
 
 
 def tls_context(route):
@@ -4182,10 +4154,8 @@ def fetch(method, url, headers, body, route, limit):
 
 def answers_at(host, port, patience_s):
     """Tell whether something accepts a connection at an address; it is closed at once."""
-    import socket
     try:
-        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-        _connect_first(addresses, patience_s, None).close()
+        _connect_first(_addresses(host, port, patience_s), patience_s).close()
         return True
     except OSError:
         return False
@@ -4227,8 +4197,7 @@ def _lingers(port):
 def greeting(target, patience_s):
     """Return what a server says before it is asked: nothing, where it speaks HTTP."""
     try:
-        with _connect_first(_addresses(target.host, target.port, patience_s), patience_s, None) as sock:
-            sock.settimeout(patience_s)
+        with _opened(target, patience_s) as sock:
             return sock.recv(64)
     except OSError:
         return b""
@@ -4240,11 +4209,8 @@ def peer_certificate(target, patience_s):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        addresses = _addresses(target.host, target.port, patience_s)
-        with _connect_first(addresses, patience_s, None) as sock:
-            sock.settimeout(patience_s)
-            with context.wrap_socket(sock, server_hostname=target.host) as tls:
-                return tls.getpeercert(True) or b""
+        with _opened(target, patience_s, context) as tls:
+            return tls.getpeercert(True) or b""
     except OSError:
         return b""
 
@@ -4458,9 +4424,10 @@ def _redirect_base(url, location):
         target = urljoin(url, location).split("?")[0].rstrip("/")
     except ValueError:
         target = ""
-    if not re.match("https?://", target):
-        return "the address the server names"
-    return re.sub("/(chat/completions|models)$", "", target)
+    found = re.match("(https?://.*)/(?:chat/completions|models)$", target)
+    if found:
+        return found.group(1)
+    return "the address the server names, unless that is a page to log in"
 
 
 # Refused completions
@@ -4556,7 +4523,8 @@ def _not_found(url, reply, provider, model, facts):
         served = []                                  # the server's words are enough
     if re.search(_NO_MODEL, reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
-    if model.id in served and url.startswith(provider.base_url):
+    page = reply.body.lstrip()[:1] == b"<"           # of a layer before it
+    if model.id in served and url.startswith(provider.base_url) and not page:
         return error_for("not-a-chat-model", **facts)
     return http_error(url, reply, provider.request_key)
 
@@ -4796,7 +4764,10 @@ def tls_error(error, facts, names):
         cause, detail = "tls-untrusted", getattr(error, "verify_message", None) or text
     elif re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         cause, facts["right"] = "scheme-mismatch", "http" + facts["url"][5:]
-    return error_for(cause, detail=detail, **facts)
+    found = error_for(cause, detail=detail, **facts)
+    if getattr(error, "verify_code", None) in (9, 10):       # not yet valid, expired
+        found.hint = "have it renewed, or set the clock of this host"
+    return found
 
 
 _DATE = "[\x17\x18][\r\x0f]([0-9]{2})?([0-9]{2})([0-9]{2})([0-9]{2})[0-9]{6}Z"
@@ -4906,40 +4877,34 @@ def list_everywhere(providers, timeout_s=None):
 
 
 def in_parallel(function, calls):
-    """Return [function(*call) for call in calls], all at once; one call stays in this thread.
+    """Return [function(*call) for call in calls], all at once.
 
-    At most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
-    Raises what the first of the failed calls raised.
+    In at most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
+    Raises what the call that failed first raised.
     """
-    if len(calls) == 1:
-        return [function(*calls[0])]
     import threading
-    outcomes = [None] * len(calls)
-    waiting = iter(enumerate(calls))
-    lock = threading.Lock()
+    values, errors = [None] * len(calls), []
 
-    def work():
-        while True:
-            with lock:
-                number, call = next(waiting, (None, None))
-            if number is None:
-                return
+    def work(first):
+        for number in range(first, len(calls), _MOST_THREADS):
             try:
-                outcomes[number] = function(*call), None
+                values[number] = function(*calls[number])
             except BaseException as error:           # carried over to the thread that asked
-                outcomes[number] = None, error
+                errors.append(error)
 
-    threads = [threading.Thread(target=work) for _ in calls[:256]]
-    for thread in threads:
-        thread.daemon = True
-        thread.start()
+    threads = []
+    for first in range(min(len(calls), _MOST_THREADS)):
+        threads.append(threading.Thread(target=work, args=(first,), daemon=True))
+        threads[-1].start()
     for thread in threads:
         while thread.is_alive():
             thread.join(0.5)                         # for ever would hold Ctrl-C up on Windows
-    for _, error in outcomes:
-        if error is not None:
-            raise error
-    return [value for value, _ in outcomes]
+    for error in errors:
+        raise error
+    return values
+
+
+_MOST_THREADS = 256
 
 
 def find_model(provider, reference=None, timeout_s=None, thinking=None):
@@ -5115,7 +5080,8 @@ def collect_answer(deltas, show=None):
     The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
     """
     started = time.monotonic()
-    assembler, timings = Assembler(), dict(_NO_TIMINGS)
+    assembler = Assembler()
+    timings = dict.fromkeys(("first_token_s", "last_token_s", "total_s"))
     try:
         for delta in deltas:
             if delta.content or delta.reasoning or delta.tool_calls:
@@ -5126,12 +5092,11 @@ def collect_answer(deltas, show=None):
             if show is not None:
                 show(delta)
     except BaseException as error:
-        timings["total_s"] = time.monotonic() - started
         error.partial = assembler.answer(timings)
         raise
-    finally:
+    finally:                                         # what `partial` holds, too
+        timings["total_s"] = time.monotonic() - started
         deltas.close()                               # at once, also where nothing counts references
-    timings["total_s"] = time.monotonic() - started
     return assembler.answer(timings)
 
 
@@ -5144,24 +5109,9 @@ class Observed(object):
     `reasoning_field` is the name of the field that reasoning came in, or None.
     """
 
-    def __init__(self):
-        self.connect_s = self.headers_s = self.first_piece_s = self.last_piece_s = None
-        self.pieces = self.events = 0
-        self.framed = self.done = False
-        self.reasoning_field = None
-
-    def note_piece(self, elapsed_s):
-        self.pieces += 1
-        self.last_piece_s = elapsed_s
-        if self.first_piece_s is None:
-            self.first_piece_s = elapsed_s
-
-    def note_payload(self, payload):
-        for choice in choices_of(payload):
-            piece = choice.get("delta") or choice.get("message")
-            for name in ("reasoning", "reasoning_content"):
-                if _get(piece, name):
-                    self.reasoning_field = name
+    connect_s = headers_s = first_piece_s = last_piece_s = reasoning_field = None
+    pieces = events = 0
+    framed = done = False
 
 
 def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
@@ -5175,14 +5125,19 @@ def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None
         raise provider.refusal
     url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, min(CONNECT_TIMEOUT_S, silence_s), silence_s,
-                  total_s, limit_words(provider, timeout_s))
-    data, headers = encode_body(body), request_headers(provider, model)
+    route = Route(
+        provider.env,
+        provider.ca_file,
+        min(CONNECT_TIMEOUT_S, silence_s),
+        silence_s,
+        total_s,
+        limit_words(provider, timeout_s))
+    headers = request_headers(provider, model)
     full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
-    with Exchange("POST", url, headers, data, route, before_wait) as exchange:
-        if observed is not None:
-            observed.connect_s = exchange.seconds["connect"]
-            observed.headers_s = exchange.seconds["headers"]
+    observed = observed or Observed()
+    with Exchange("POST", url, headers, encode_body(body), route, before_wait) as exchange:
+        observed.connect_s = exchange.seconds["connect"]
+        observed.headers_s = exchange.seconds["headers"]
         if exchange.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
         yield from read_answer(exchange, provider, model, observed, full)
@@ -5197,36 +5152,25 @@ def encode_body(body):
                          "leave NaN and Infinity out")
 
 
-def read_answer(exchange, provider, model, observed=None, full=False):
+def read_answer(exchange, provider, model, observed, full=False):
     """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
     chunks = exchange.chunks()
     exchange.phase = "first"
-    blank = 0
     for first in chunks:
         if first.strip():
             break
         exchange.keep_alive()
-        blank += len(first)
-        if blank > EVENT_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=EVENT_LIMIT)
     else:
         raise error_for("stream-broken", url=exchange.url, detail="the answer is empty")
     chunks = itertools.chain((first,), chunks)
-    if observed is not None:
-        chunks = _noted_pieces(chunks, exchange, observed)
     if first.lstrip()[:1] in (b"{", b"[", b"<"):
         return _read_whole(exchange, chunks, provider, model, full)
     return _read_events(exchange, chunks, provider, model, observed, full)
 
 
-def _noted_pieces(chunks, exchange, observed):
-    for data in chunks:
-        observed.note_piece(exchange.elapsed())
-        yield data
-
-
 def _read_whole(exchange, chunks, provider, model, full):
-    text = exchange.read(ANSWER_LIMIT, chunks)
+    exchange.limit = ANSWER_LIMIT
+    text = _all_bytes(chunks)
     try:
         payload = loads_untrusted(text.decode("utf-8", "replace"))
     except ValueError:
@@ -5234,21 +5178,28 @@ def _read_whole(exchange, chunks, provider, model, full):
     if is_error_payload(payload):
         raise _error_inside(exchange, text, payload, provider, model)
     if not isinstance(_get(payload, "choices"), list):
-        raise error_for("not-openai", url=exchange.url,
-                        detail=what_it_is(text) or "there are no choices in it",
-                        **layer_facts(exchange.headers))
+        raise error_for(
+            "not-openai",
+            url=exchange.url,
+            detail=what_it_is(text) or "there are no choices in it",
+            **layer_facts(exchange.headers))
     yield decode_delta(payload, full)
+
+
+def _reasoning_field(payload):
+    for choice in choices_of(payload):
+        for name in ("reasoning", "reasoning_content"):
+            if _get(choice, "delta", name):
+                return name
 
 
 def _read_events(exchange, chunks, provider, model, observed, full):
     decoder = EventDecoder()
-    finished, size = False, 0
-    if observed is not None:
-        observed.framed = True
+    finished, observed.framed = False, True
     for data in chunks:
-        size += len(data)
-        if size > STREAM_LIMIT:
-            raise error_for("answer-too-large", url=exchange.url, limit=STREAM_LIMIT)
+        observed.pieces += 1
+        observed.last_piece_s = exchange.elapsed()
+        observed.first_piece_s = observed.first_piece_s or observed.last_piece_s
         try:
             events = decoder.feed(data)
         except ValueError as error:
@@ -5257,26 +5208,24 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             exchange.progress()
         elif b"\n" in data:                          # a comment, or a line of an event
             exchange.keep_alive()
-        for kind, text in events:
-            if observed is not None:
-                observed.events += 1
+        for text in events:
+            observed.events += 1
             if text == "[DONE]":
-                if observed is not None:
-                    observed.done = True
+                observed.done = True
                 return
             try:
                 payload = loads_event(text)
             except ValueError:
                 detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
                 raise error_for("stream-broken", url=exchange.url, detail=detail)
-            if kind == "error" or is_error_payload(payload):
+            if is_error_payload(payload):
                 data = text.encode("utf-8", "replace")
                 raise _error_inside(exchange, data, payload, provider, model)
             if not isinstance(payload, dict):
                 continue
-            if observed is not None:
-                observed.note_payload(payload)
             delta = decode_delta(payload, full)
+            if delta.reasoning:
+                observed.reasoning_field = _reasoning_field(payload)
             finished = finished or delta.finish_reason is not None
             yield delta
     if not finished:
@@ -5294,13 +5243,14 @@ def _read_events(exchange, chunks, provider, model, observed, full):
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the models; /openapi.json has 300 kB
+SPARE_S = 15.0                       # seconds for /openapi.json, which is made when first asked for
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
 # What the transport tells apart and the contract of `doctor --json` does not.
 _CONTRACT_CAUSES = {
-    "bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
+    "bad-key-form": "bad-key", "unreachable": "connection-refused",
+    "tls-failed": "tls-untrusted",
     "answer-broken": "not-openai", "answer-too-large": "not-openai",
     "context-exceeded": "chat-failed", None: "config-invalid",
 }
@@ -5310,16 +5260,11 @@ _STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 # Where the fact `right` is the base URL to use.
 _BASE_URL_CAUSES = (
-    "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family",
+    "endpoint-in-base-url", "missing-v1", "scheme-mismatch",
+    "wrong-address-family",
 )
-# The checks that report what resolving the provider failed with; the others go to "provider".
-_REPORTERS = {
-    "not-opted-in": "key", "bad-key-form": "key", "config-missing-variable": "key",
-    "bad-base-url": "base-url", "endpoint-in-base-url": "base-url",
-}
-
-
-def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
+def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None,
+             ca_file=None,
              model=None, thinking=None, probe=False, timeout_s=None):
     """Yield a Finding for everything looked at between OpenClaw's settings and the server.
 
@@ -5329,47 +5274,48 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     exchange, DIAGNOSIS_S all of them. Raises UsageError for an unknown provider.
     """
     case = _Case(settings, timeout_s, model, thinking)
-    case.block_path = _block_path(settings.config, provider_id)
     if not settings.issues:
+        case.block_path = _block_path(settings.config, provider_id)
         try:
-            case.resolved(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
+            case.take(
+                resolve_provider(settings, provider_id, base_url, api_key,
+                                 ca_file))
         except UsageError:
             raise
         except Error as error:
             case.refusal = error
-            case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
     for check in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, check):
             failed = finding.status == "fail"
             if failed and (check.gate or finding.cause in _STOPPING):
                 case.stopped = finding.cause
-            if failed and check.gate and not case.opted_in and finding.cause != "not-opted-in":
+            # not opted in, so OpenClaw does not look
+            unasked = case.usable and case.refusal
+            if failed and check.gate and unasked and finding.cause != "not-opted-in":
                 finding = finding._replace(status="warn")
             yield finding._replace(check=check.name)
 
 
 def _run_check(case, check):
     """Yield what one check finds, or why it cannot look."""
-    if case.refusal is not None and check.name == _reporter(case.refusal):
-        yield case.finding(case.refusal)
-    elif check.needs is not None and getattr(case, check.needs) is None:
+    if check.needs is not None and getattr(case, check.needs) is None:
         yield _skipped(case.stopped, "not checked, because of %s" % case.stopped)
     elif case.left() <= 0:
         case.stopped = case.stopped or "timeout"
-        yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
+        yield _skipped("timeout",
+                       "not checked: the %g s of a diagnosis are over"
+                       % DIAGNOSIS_S)
     else:
         try:
-            for finding in check.examine(case):
-                yield finding
-        except Error as error:                       # a side entrance; the main one did not fail
+            for found in check.examine(case):
+                if isinstance(found, str):
+                    found = Finding("", "ok", None, found)
+                elif isinstance(found, Error):
+                    found = case.finding(found)
+                yield found
+        # a side entrance; the main one did not fail
+        except Error as error:
             yield case.finding(error, "warn")
-
-
-def _reporter(refusal):
-    """Return the name of the check that reports what keeps a provider from being asked."""
-    if refusal.facts.get("path", "").endswith("baseUrl"):
-        return "base-url"
-    return _REPORTERS.get(refusal.cause, "provider")
 
 
 def diagnosis_status(findings):
@@ -5379,16 +5325,16 @@ def diagnosis_status(findings):
     for finding in failed:
         if finding.check in gates:
             return CAUSES[finding.cause].exit_status or ConfigError.exit_status
-    return 1 if failed else 0
+    return int(bool(failed))
 
 
 class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
     `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
-    and `chats` (it offers chat completions) are None until that is known to be so; checks name
-    what they need. `refusal` is what resolving the provider failed with, `error` what the first
-    request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
+    and `chats` (nothing rules chat completions out) are None until that is known to be so; checks
+    name what they need. `refusal` is what resolving the provider failed with, `error` what the
+    first request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
     context in tokens or None}, `enforced` whether the server wants the key.
     """
 
@@ -5396,24 +5342,22 @@ class _Case(object):
         self.settings, self.timeout_s = settings, timeout_s
         self.reference, self.thinking = reference, thinking
         self.provider = self.usable = self.connected = self.answered = None
-        self.rows = self.chats = self.version = self.openapi = None
+        self.rows = self.chats = self.version = self.openapi = self.block_path = None
         self.refusal = self.error = self.stopped = None
-        self.opted_in, self.enforced = True, False
-        self.served, self.models = {}, []
-        self.seconds = {"headers": 0.0}
+        self.served, self.models, self.enforced = {}, [], False
         self._deadline = time.monotonic() + DIAGNOSIS_S
         try:
             self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
         except Json5Error:
             self._raw = {}
 
-    def resolved(self, provider):
+    def take(self, provider):
         """Take the provider; the server of one that is not opted in is looked at all the same."""
         self.refusal = provider.refusal
-        self.opted_in = self.refusal is None or self.refusal.cause != "not-opted-in"
-        if self.refusal is None or not self.opted_in:
+        if self.refusal is None or self.refusal.cause == "not-opted-in":
             self.usable = True
         self.provider = provider._replace(refusal=None)
+        self.url, self.target = provider.base_url, split_url(provider.base_url)
 
     def left(self):
         """Return the seconds left of the whole diagnosis."""
@@ -5423,30 +5367,27 @@ class _Case(object):
         """Return the seconds that one exchange may take now."""
         return max(0.01, min(self.timeout_s or default_s, self.left()))
 
-    def ask(self, url, headers, body=None, env=None, ca_file=None):
+    def ask(self, url, headers, body=None, way=None, wait_s=DISCOVERY_TIMEOUT_S):
         """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError.
 
-        `env` stands in for the environment that names proxies and authorities.
+        `way` is the Provider whose proxies and authorities are used, if not the case's own.
         """
-        method, data, limit_s = "GET", None, self.patience()
+        method, data = "GET", None
         if body is not None:
             method, data = "POST", encode_body(body)
-        if env is None:
-            env, ca_file = self.provider.env, self.provider.ca_file
-        limit = MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT
+        way, limit_s = way or self.provider, self.patience(wait_s)
         asked = "--timeout" if self.timeout_s else ""
-        route = Route(env, ca_file, limit_s, limit_s, limit_s, asked)
-        with Exchange(method, url, headers, data, route) as exchange:
-            self.seconds = exchange.seconds
-            return exchange.reply(limit)
+        route = Route(way.env, way.ca_file, limit_s, limit_s, limit_s, asked)
+        return fetch(method, url, headers, data, route, MODEL_LIST_LIMIT)
 
-    def look(self, path):
-        """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
-        return self.ask(self.beside(path), {})
+    def look(self, path, wait_s=DISCOVERY_TIMEOUT_S):
+        """Return the Reply to a GET, without the key, of what vLLM has beside /v1.
+        """
+        return self.ask(self.beside(path), {}, wait_s=wait_s)
 
     def beside(self, path):
         """Return the URL of what vLLM answers beside /v1."""
-        return server_root(self.provider.base_url) + path
+        return server_root(self.url) + path
 
     def shown(self, text, limit=100):
         """Return what a server named, keys hidden before it is cut: half a key is a key told."""
@@ -5457,7 +5398,11 @@ class _Case(object):
 
     def written(self, path):
         """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
-        return _at(self._raw, path)
+        return _get(self._raw, *path)
+
+    def own(self, *keys):
+        """Return a key path below the provider's block."""
+        return (self.block_path or ()) + keys
 
     def found(self, cause, edits=(), **facts):
         """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
@@ -5473,18 +5418,16 @@ class _Case(object):
         if status is None:
             status = "fail" if CAUSES[cause].exit_status else "warn"
         if cause == "provider-disabled":
-            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm", "enabled")
-            edits = [
-                Edit(path, True)
-                for path in paths
-                if self.written(path) is False]
+            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm",
+                                             "enabled")
+            edits = [Edit(path, True)
+                     for path in paths if self.written(path) is False]
         elif cause in _BASE_URL_CAUSES:
             edits, command = self._base_url_fix(error)
         if edits:
             command = self.config_command(edits)
-        return Finding(
-            "", status, cause, error.message,
-            error.hint, command, tuple(edits))
+        return Finding("", status, cause, error.message, error.hint, command,
+                       tuple(edits))
 
     def config_command(self, edits=()):
         """Return the shell command that writes edits, or only the models, into this config."""
@@ -5500,18 +5443,15 @@ class _Case(object):
         if where == "VLLM_BASE_URL":
             return (), "export VLLM_BASE_URL=%s" % shlex.quote(right)
         if self.block_path is None:
-            return (), "%s --base-url %s" % (self.config_command(), shlex.quote(right))
-        return (Edit(self.block_path + ("baseUrl",), right),), None
+            return (), "%s --base-url %s" % (self.config_command(),
+                                             shlex.quote(right))
+        return (Edit(self.own("baseUrl"), right),), None
 
 
 def _block_path(config, provider_id):
     """Return the key path of a provider's block, or None where the config has none."""
     name, block = find_block(config, provider_id)
     return None if block is None else ("models", "providers", name)
-
-
-def _passed(summary, fix="", command=None):
-    return Finding("", "ok", None, summary, fix, command)
 
 
 def _skipped(cause, summary):
@@ -5543,53 +5483,62 @@ def _json_of(reply):
 # The settings side.
 
 def _check_settings(case):
-    settings = case.settings
+    settings, refusal = case.settings, case.refusal
     for issue in settings.issues:
         yield _issue_finding(case, issue, "fail")
-    told = case.refusal.facts.get("path") if case.refusal else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
-        if told is None or told != dotted(issue.path):
+        if refusal is None or refusal.facts.get("path") != dotted(issue.path):
             yield _issue_finding(case, issue, "warn")
-    if not settings.issues and settings.exists:
-        yield _passed("%s: read" % _listed(settings.sources))
+    if refusal is not None:
+        yield refusal
+    elif settings.exists and not settings.issues:
+        yield "%s: read" % _listed(settings.sources)
     elif not settings.issues:
-        yield _passed("%s does not exist: an empty config" % settings.path)
+        yield "%s does not exist: an empty config" % settings.path
 
 
 def _issue_finding(case, issue, status):
     """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
-    path, settings = issue.path, case.settings
-    value, edits = case.written(path), []
-    facts = {
-        "where": issue_place(issue), "path": dotted(path), "problem": issue.message,
-        "fix": "remove it; a newer OpenClaw may know it"}
+    path, place = issue.path, issue.successor
+    value, edits, fix = case.written(path), [], _NOWHERE.get(issue.cause)
+    facts = {"where": issue_place(issue), "path": dotted(path),
+             "problem": issue.message}
     if issue.cause == "config-missing-variable":
         facts.update(
-            variable=settings.unset_variables[path],
-            dotenv=_dotenv_path(settings))
+            variable=case.settings.unset_variables[path],
+            dotenv=_dotenv_path(case.settings))
     elif issue.cause == "bad-base-url":
         right = _evident_base_url(value)
-        edits = [Edit(path, right)] if right else []
+        if right:
+            edits.append(Edit(path, right))
         facts.update(
-            where=dotted(path),
-            problem=base_url_problem(value),
+            where=dotted(path), problem=base_url_problem(value),
             example=right or DEFAULT_BASE_URL)
-    elif issue.successor is not None:
-        facts["fix"] = "write %s in its place" % dotted(issue.successor)
+    elif place and _get(case.settings.config, *place) is not None:
+        fix = "move what it holds into %s, which is there already" % dotted(place)
+    elif place:
+        fix = "write %s in its place" % dotted(place)
         edits.append(Edit(path, REMOVED))
         if path[-1] == "llm":                        # an object, and no block is begun for it
-            block = case.written(issue.successor[:3])
+            block = case.written(place[:3])
             value = _get(value, "idleTimeoutSeconds") if block else None
         if value is not None:
-            edits.append(Edit(issue.successor, value))
+            edits.append(Edit(place, value))
     error = issue_error([issue])
     if issue.cause not in (None, "config-invalid"):
-        error = error_for(issue.cause, **facts)
+        error = error_for(issue.cause, fix=fix, **facts)
     found = case.finding(error, status, edits)
-    secrets = secret_texts({issue.successor[-1]: value}) if issue.successor else ()
+    secrets = secret_texts({place[-1]: value}) if place else ()
     if any(map(spellings, secrets)):                 # which a command would show
         found = found._replace(command="%s doctor --fix" % TOOL)
     return found
+
+
+# What to do about a key for whose value no place is known.
+_NOWHERE = {
+    "config-unknown-key": "remove it; a newer OpenClaw may know it",
+    "config-legacy-key": "remove it, and set what takes its place",
+}
 
 
 def _evident_base_url(url):
@@ -5608,19 +5557,21 @@ def _check_provider(case):
     """Say which provider it is, and why its server is asked for models or not."""
     provider = case.provider
     if case.block_path is None:
-        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its "
+        yield ("%s: implicit (no block in the config), so OpenClaw asks the "
+               "server for its "
                       "models" % provider.id)
         return
     asked = "OpenClaw takes these alone and asks no server"
     if provider.asks_server:
         asked = "the server is asked for more"
-    yield _passed("%s: explicit, %s declares %s; %s" % (
+    yield ("%s: explicit, %s declares %s; %s" % (
         provider.id, dotted(case.block_path),
         _plural(len(provider.models), "model"), asked))
-    block = _get(case.settings.config, *case.block_path)
     if provider.plugin_off:
-        error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
+        error = error_for("provider-disabled", problem=provider.plugin_off,
+                          file=provider.file)
         yield case.finding(error, "warn")
+    block = _get(case.settings.config, *case.block_path)
     for path, place in [(case.block_path, block)] + _rows(case):
         api = place.get("api", "openai-completions")
         if api != "openai-completions":
@@ -5630,12 +5581,10 @@ def _check_provider(case):
 
 
 def _rows(case):
-    """Return [(key path, row)] of the models that the provider's block declares."""
-    if case.block_path is None:
-        return []
-    path = case.block_path + ("models",)
-    written = _at(case.settings.config, path) or ()
-    ids = [trimmed(row["id"]) for row in written]
+    """Return [(key path, row)] of the models that the provider's block declares.
+    """
+    path = case.own("models")
+    ids = [trimmed(row["id"]) for row in _rows_at(case.settings.config, path)]
     return [
         (path + (ids.index(row["id"]),), row)
         for row in case.provider.models
@@ -5647,112 +5596,106 @@ def _check_key(case):
     provider, settings = case.provider, case.settings
     winner = provider.request_key
     if winner is None:
-        yield _passed("none is set, and none is sent")
+        yield "none is set, and none is sent"
         return
-    found = list(provider.credentials)
+    others = collections.OrderedDict(provider.credentials)
     for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
-        key = layer.get("VLLM_API_KEY", "").strip()
-        found.append(Credential("VLLM_API_KEY (%s)" % label, key))
-    others = collections.OrderedDict(
-        (source, key)
-        for source, key in found
-        if key and source != winner.source)
+        others["VLLM_API_KEY (%s)" % label] = layer.get("VLLM_API_KEY", "").strip()
+    others = {
+        source: key
+        for source, key in others.items()
+        if key and source != winner.source}
     summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
     if others:
         summary += "; it shadows %s" % _listed(others)
-    differ = set(others.values()) - {winner.key}
-    if differ and not winner.source.startswith("--"):
+    own = json.dumps(case.written(case.own("apiKey")))
+    refers = "VLLM_API_KEY" in own                   # then it is no key of its own
+    shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
+    if set(others.values()) - {winner.key} and not winner.source.startswith("--"):
         yield Finding(
             "", "warn", "bad-key",
             "%s, but not every one is the same key" % summary,
             "keep one of them, or make them equal")
-        return
-    own = case.written((case.block_path or ()) + ("apiKey",))
-    refers = "VLLM_API_KEY" in json.dumps(own)       # then it is no key beside the variable's
-    shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
-    if winner.source == shell and len(others) <= refers:
+    elif winner.source == shell and len(others) <= refers:
         note = error_for("key-in-shell-only", dotenv=_dotenv_path(settings))
-        yield _passed(
-            "%s. %s" % (summary, note.message),
-            note.hint, note.command)
+        yield Finding("", "ok", None, "%s. %s" % (summary, note.message),
+                      note.hint)
     else:
-        yield _passed(summary)
+        yield summary
+    warning = key_exposed(provider)
+    if warning:
+        summary, _, fix = warning.rpartition(": ")
+        yield Finding("", "warn", "exposed", summary, fix)
 
 
 def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
     provider = case.provider
-    chosen = env_setting(case.settings.variables.get("VLLM_BASE_URL"))
-    note, fix, command = "", "", None
+    summary, fix, command = "%s (from %s)" % (case.url, provider.where), "", None
+    if env_setting(case.settings.variables.get("VLLM_BASE_URL")):
+        summary += "; OpenClaw does not read VLLM_BASE_URL"
     if provider.where == "VLLM_BASE_URL":
-        note = "; OpenClaw does not read that variable"
         fix, command = "for OpenClaw, write it into the config", case.config_command()
-    elif chosen and chosen.rstrip("/") != provider.base_url:
-        note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
-    yield _passed(
-        "%s (from %s)%s" % (provider.base_url, provider.where, note),
-        fix, command)
-    path = (case.block_path or ()) + ("request", "allowPrivateNetwork")
-    host = split_url(provider.base_url).host
-    if case.written(path) is False and is_private(host):
+    yield Finding("", "ok", None, summary, fix, command)
+    path = case.own("request", "allowPrivateNetwork")
+    if case.written(path) is False and is_private(case.target.host):
         edits = (Edit(path, REMOVED),)
-        yield case.found(
-            "private-network", edits, path=dotted(path),
-            url=provider.base_url)
+        yield case.found("private-network", edits, path=dotted(path), url=case.url)
 
 
 # The way to the server. The first request is the one OpenClaw sends; when it
 # fails, each _explain_… below may know better what that means.
 
 def _check_connect(case):
+    target, error = case.target, None
+    started = time.monotonic()
     try:
         case.rows = _ask_models(case)
-    except Error as error:
-        case.error = error
-        for explain in _EXPLANATIONS:
-            try:
-                case.error = explain(case, case.error) or case.error
-            except Error:
-                pass                                 # what it tried failed too and explains nothing
-        if "status" not in case.error.facts:
-            yield case.finding(case.error)
-            return
-    case.connected = True
-    if case.error is not None and case.error.cause not in _KEY_CAUSES:
-        yield case.finding(case.error)
+    except Error as failure:
+        error = failure
+    waited_s = time.monotonic() - started
+    for explain in _EXPLANATIONS if error else ():
+        try:
+            error = explain(case, error) or error
+        except Error:
+            pass                                     # what it tried failed too and explains nothing
+    case.error = error
+    if error is None or "status" in error.facts:
+        case.connected = True
+    if error is not None and error.cause not in _KEY_CAUSES:
+        yield error
         return
     case.answered = True
-    target = split_url(case.provider.base_url)
     proxy = proxy_for(target, case.provider.env)
-    summary = "%s/models answers after %.1f ms" % (
-        case.provider.base_url, 1000 * case.seconds["headers"])
+    summary = "%s/models answers after %.1f ms" % (case.url, 1000 * waited_s)
     if proxy:
         summary += ", through the proxy %s" % proxy
-    yield _passed(summary)
+    yield summary
+    addresses = ()
     if target.host == "localhost":
         addresses = _addresses("localhost", target.port, 0)
-        hosts = {address[0] for _, _, _, _, address in addresses}
-        answering = {host for host in hosts if answers_at(host, target.port, case.patience())}
-        for refusing in hosts - answering if answering else ():
-            error = _wrong_family(case, refusing, min(answering))
-            yield case.finding(error, "warn")
-    for finding in _check_authority(case):
-        yield finding
+    hosts = {address[0] for _, _, _, _, address in addresses}
+    answering = {
+        host
+        for host in hosts
+        if answers_at(host, target.port, case.patience())}
+    if not answering:
+        hosts = set()
+    for refusing in hosts - answering:
+        yield case.finding(_wrong_family(case, refusing, min(answering)), "warn")
+    yield from _check_authority(case)
 
 
 def _ask_models(case):
-    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error."""
+    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error.
+    """
     provider = case.provider
-    url = provider.base_url + "/models"
+    url, headers, sent = provider.base_url + "/models", request_headers(
+        provider), None
     if provider.asks_server:
-        return model_rows(
-            url,
-            case.ask(url, discovery_headers(provider)),
-            provider.discovery_key)
-    return model_rows(
-        url,
-        case.ask(url, request_headers(provider)),
-        _sent_credential(provider))
+        headers, sent = discovery_headers(provider), provider.discovery_key
+    return model_rows(url, case.ask(url, headers),
+                      sent or _sent_credential(provider))
 
 
 def _sent_credential(provider):
@@ -5761,18 +5704,16 @@ def _sent_credential(provider):
     for name, value in request_headers(provider).items():
         own = key is None or not value.endswith(key.key)
         if name.lower() == "authorization" and own:
-            return Credential("the config's Authorization header", value.split(" ")[-1])
+            return Credential("the config's Authorization header",
+                              value.split(" ")[-1])
     return key
 
 
-def _answers(case, base, env=None):
+def _answers(case, base, way=None):
     """Tell whether {base}/models lists models or asks for a key; none is sent on a detour."""
     url = base + "/models"
     try:
-        model_rows(
-            url,
-            case.ask(url, {}, None, env, case.provider.ca_file),
-            None)
+        model_rows(url, case.ask(url, {}, None, way), None)
     except Error as error:
         return error.cause in _KEY_CAUSES
     return True
@@ -5780,122 +5721,125 @@ def _answers(case, base, env=None):
 
 def _check_authority(case):
     """Warn where this tool alone was told of the authority behind the server's certificate."""
-    import shlex
     provider = case.provider
     told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
-    path = (case.block_path or ()) + ("request", "tls")
-    if not told or "NODE_EXTRA_CA_CERTS" in provider.env or case.written(path):
+    known = "NODE_EXTRA_CA_CERTS" in provider.env or case.written(
+        case.own("request", "tls"))
+    if not told or known:
         return
-    env = dict(provider.env, SSL_CERT_FILE="")
+    untold = provider._replace(ca_file=None,
+                               env=dict(provider.env, SSL_CERT_FILE=""))
     try:
-        case.ask(provider.base_url + "/models", {}, None, env)
+        case.ask(provider.base_url + "/models", {}, None, untold)
     except ServerError as error:
         if error.cause == "tls-untrusted":
-            place = shlex.quote(os.path.abspath(told))
-            facts = dict(
-                error.facts,
-                detail="this tool was told of its authority, OpenClaw was not",
-                command="export NODE_EXTRA_CA_CERTS=%s" % place)
+            import shlex
+            command = "export NODE_EXTRA_CA_CERTS=" + shlex.quote(
+                os.path.abspath(told))
+            detail = "this tool was told of its authority, OpenClaw was not"
+            facts = dict(error.facts, detail=detail, command=command)
             yield case.finding(error_for("tls-untrusted", **facts), "warn")
 
 
 def _wrong_family(case, refuses, answers):
-    base = split_url(case.provider.base_url)
-    right = "%s://%s:%d%s" % (base.scheme, _bracketed(answers), base.port, base.path)
+    scheme, _, port, path = case.target
+    right = "%s://%s:%d%s" % (scheme, _bracketed(answers), port, path)
     return error_for(
-        "wrong-address-family", url=case.provider.base_url,
-        answers=answers, refuses=refuses, right=right)
+        "wrong-address-family", url=case.url, answers=answers, refuses=refuses,
+        right=right)
 
+
+# Each _explain_… returns the error that it knows to be behind another, or None.
 
 def _explain_refusal(case, error):
     """Refused: the other loopback address answers, or a server that loads has the port."""
+    target = case.target
     if error.cause != "connection-refused":
         return None
-    target = split_url(case.provider.base_url)
-    for other in ("127.0.0.1", "::1") if is_loopback(target.host) else ():
-        if other != target.host and answers_at(other, target.port, case.patience()):
-            return _wrong_family(case, target.host, other)
-    contained = any(map(os.path.exists, _CONTAINER_FILES))
-    if contained and is_loopback(target.host):
-        error.hint += ("; in a container that is the container itself: try host.docker.internal or "
-                       "172.17.0.1, with vLLM started with --host 0.0.0.0")
+    if is_loopback(target.host):
+        for other in {"127.0.0.1", "::1"} - {target.host}:
+            if answers_at(other, target.port, case.patience()):
+                return _wrong_family(case, target.host, other)
+        if any(map(os.path.exists, _CONTAINER_FILES)):
+            error.hint += _FROM_CONTAINER
     if port_is_bound(target, case.patience()):
-        return error_for("server-loading", url=error.facts["url"],
-                         detail="nothing answers, yet the port is taken")
+        return error_for(
+            "server-loading", url=error.facts["url"],
+            detail="nothing answers, yet the port is taken")
     return None
+
+
+_FROM_CONTAINER = (
+    "; in a container that is the container itself: try host.docker.internal or "
+    "172.17.0.1, with "
+    "vLLM started with --host 0.0.0.0")
 
 
 def _explain_route(case, error):
     """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
-    if error.cause in _KEY_CAUSES:
-        return None
     import shlex
-    target, env = split_url(case.provider.base_url), case.provider.env
-    names = [name for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
+    provider = case.provider
+    target, env = case.target, provider.env
+    names = [name
+             for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
     listed = re.split(r"[\s,]+", env.get(names[0], ""))
     proxy = proxy_for(target, env)
     if proxy:
         way, hidden = "stands in the way: directly, the server answers", "_proxy"
         listed.append(target.host)
-    elif error.cause in ("dns", "connection-refused", "unreachable", "timeout"):
+    else:
         way, hidden = "is needed, and NO_PROXY keeps it from being used", "no_proxy"
         listed = [entry for entry in listed if not no_proxy_covers(entry, target)]
-    else:
+    other = {name: env[name] for name in env if not name.lower().endswith(hidden)}
+    detour = proxy_for(target, other)
+    if error.cause in _KEY_CAUSES or proxy == detour:
         return None
-    other = {
-        name: value
-        for name, value in env.items()
-        if not name.lower().endswith(hidden)}
-    proxy = proxy or proxy_for(target, other)
-    if not proxy or not _answers(case, case.provider.base_url, other):
+    if not _answers(case, case.url, provider._replace(env=other)):
         return None
     no_proxy = shlex.quote(",".join(filter(None, listed)))
     command = "export " + " ".join("%s=%s" % (name, no_proxy) for name in names)
     return error_for(
-        "proxy-captured", command, url=error.facts.get("url"), proxy=proxy, way=way,
+        "proxy-captured", command, url=error.facts.get("url"),
+        proxy=proxy or detour, way=way,
         detail=excerpt(error.facts.get("detail") or error.message, 80))
 
 
 def _explain_scheme(case, error):
     """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
-    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed")
-    refused = error.facts.get("status") == 400
-    silent = error.facts.get("phase") == "tls"
+    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai",
+                              "tls-failed")
+    refused, silent = error.facts.get("status") == 400, error.facts.get("phase") == "tls"
     if not garbled and not refused and not silent:
         return None
-    scheme, rest = case.provider.base_url.split(":", 1)
-    right = ("http:" if scheme.lower() == "https" else "https:") + rest
+    scheme, rest = case.url.split(":", 1)
+    right = {"http": "https:", "https": "http:"}[scheme.lower()] + rest
     try:
         case.ask(right + "/models", {})
     except Error as outcome:
         if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
             return None
-    return error_for(
-        "scheme-mismatch", url=case.provider.base_url,
-        scheme=scheme, right=right)
+    return error_for("scheme-mismatch", url=case.url, scheme=scheme, right=right)
 
 
 def _explain_silence(case, error):
     """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
     if error.facts.get("phase") != "wait":
         return None
-    target = split_url(case.provider.base_url)
-    told = greeting(target, min(1.0, case.patience()))
+    told = greeting(case.target, min(2.0, case.patience()))
     if not told or told.startswith(b"HTTP/"):
         return None
     return error_for(
         "not-openai", url=error.facts["url"],
-        detail="the port does not speak HTTP; vLLM's processes have such ports of their own")
+        detail="the port does not speak HTTP; vLLM's processes have such ports "
+               "of their own")
 
 
 def _explain_certificate(case, error):
     """A certificate that is not trusted: whose, and from when to when."""
-    target = split_url(case.provider.base_url)
-    if error.cause != "tls-untrusted" or proxy_for(target, case.provider.env):
-        return None
-    described = describe_certificate(peer_certificate(target, case.patience()))
-    facts = dict(error.facts, detail=error.facts["detail"] + described)
-    return error_for(error.cause, **facts)
+    if error.cause == "tls-untrusted" and not proxy_for(case.target,
+                                                        case.provider.env):
+        certificate = peer_certificate(case.target, case.patience())
+        error.message += describe_certificate(certificate)
 
 
 def _explain_path(case, error):
@@ -5903,7 +5847,7 @@ def _explain_path(case, error):
     missing = error.facts.get("status") in (404, 405)
     if error.cause != "not-openai" and not missing:
         return None
-    base = case.provider.base_url
+    base = case.url
     for right in (base + "/v1", origin(base) + "/v1"):
         if right != base and _answers(case, right):
             return error_for("missing-v1", url=base, right=right)
@@ -5911,10 +5855,10 @@ def _explain_path(case, error):
     if healthy and case.look("/version").status != 200:
         error = error_for(
             "not-openai", "vllm serve MODEL", url=error.facts["url"],
-            detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
+            detail="/health answers and nothing of /v1, as of vLLM's demo "
+                   "api_server")
         error.hint = "start the server that has the OpenAI API"
-        return error
-    return None
+    return error
 
 
 def _explain_unready(case, error):
@@ -5928,20 +5872,22 @@ def _explain_unready(case, error):
 def _engine_death(case, reply):
     """Return the error that an answer of /health means, or None; a page is not vLLM's."""
     page = reply.body.lstrip().startswith(b"<")
-    if page or reply.status not in (500, 503):
-        return None
-    return error_for("engine-dead", url=case.beside("/health"), status=reply.status)
+    if reply.status in (500, 503) and not page:
+        return error_for("engine-dead", url=case.beside("/health"),
+                         status=reply.status)
+    return None
 
 
 _EXPLANATIONS = (
-    _explain_refusal, _explain_route, _explain_scheme, _explain_silence, _explain_certificate,
+    _explain_refusal, _explain_route, _explain_scheme, _explain_silence,
+    _explain_certificate,
     _explain_path, _explain_unready,
 )
 
 
 def _check_auth(case):
     """Whether the server takes the key, and whether it wants one."""
-    provider, url = case.provider, case.provider.base_url + "/models"
+    provider, url = case.provider, case.url + "/models"
     if case.error is not None:
         found = case.finding(case.error)
         if case.look("/version").status == 200:
@@ -5949,33 +5895,34 @@ def _check_auth(case):
                 summary=found.summary + "; /version answers, so the server is up")
         yield found
         return
-    sent = request_headers(provider)
+    sent, key = request_headers(provider), _sent_credential(provider)
     if provider.asks_server and sent != discovery_headers(provider):
         reply = case.ask(url, sent)
         if reply.status in (401, 403):
-            yield case.finding(http_error(url, reply, _sent_credential(provider)))
+            yield http_error(url, reply, key)
             return
-    key = provider.discovery_key
     if key is None:
-        yield _passed("the server wants no key, and none is sent")
+        yield "the server wants no key, and none is sent"
         return
     case.enforced = case.ask(url, {}).status in (401, 403)
+    ignored = error_for("key-ignored", url=url)
     if case.enforced:
-        yield _passed("the server enforces a key and takes this one")
-    elif len(key.key) >= 16 or key.key.startswith("sk-"):    # it looks like a real one
-        yield case.found("key-ignored", url=url)
+        yield "the server enforces a key and takes this one"
+    # it looks like a real one
+    elif len(key.key) >= 16 or key.key.startswith("sk-"):
+        yield ignored
     else:
-        yield _passed(error_for("key-ignored", url=url).message)
+        yield ignored.message
 
 
 def _check_version(case):
     reply = case.look("/version")
-    version = _get(_json_of(reply), "version")
-    if isinstance(version, str):
-        case.version = version
-        yield _passed("vLLM %s" % case.shown(version, 40))
+    case.version = _get(_json_of(reply), "version")
+    if isinstance(case.version, str):
+        yield "vLLM %s" % case.shown(case.version, 40)
     else:
-        yield _passed("/version says nothing: what answers is not vLLM, or hides it"
+        case.version = None
+        yield ("/version says nothing: what answers is not vLLM, or hides it"
                       + layer_facts(reply.headers)["answered_by"])
 
 
@@ -5983,9 +5930,9 @@ def _check_health(case):
     reply = case.look("/health")
     error = _engine_death(case, reply)
     if error is not None and case.answered:
-        yield case.finding(error)
+        yield error
     elif reply.status == 200:
-        yield _passed("/health answers")
+        yield "/health answers"
     else:
         yield _skipped("http-error", "/health answers HTTP %d" % reply.status)
 
@@ -5995,73 +5942,68 @@ def _check_health(case):
 def _check_models(case):
     if not case.rows:
         case.rows = None
-        yield case.found(
-            "no-models", command="vllm serve MODEL",
-            where=case.provider.base_url, problem="the server offers no models",
-            fix="start vLLM with a model")
+        yield error_for(
+            "no-models", command="vllm serve MODEL", where=case.url,
+            problem="the server offers no models", fix="start vLLM with a model")
         return
     found = discovered_models(case.rows, case.provider)
     own = {row["id"]: row_context(row) for row in case.rows}
-    case.served = {
-        model.id: own[model.id] or own.get(model.parent)
-        for model in found}
-    case.models = merge_models(declared_models(case.provider), found, case.provider)
+    case.served = {model.id: own[model.id] or own.get(model.parent)
+                   for model in found}
+    case.models = merge_models(declared_models(case.provider), found,
+                               case.provider)
     words = []
     for model in found:
-        limit = case.served[model.id]
-        stated = "%d tokens" % limit if limit else "no limit stated"
-        text = "%s: %s" % (case.shown(model.id), stated)
+        text = "%s: %s tokens" % (case.shown(model.id),
+                                  case.served[model.id] or "unknown")
         if model.parent:
             text += ", LoRA on %s" % case.shown(model.parent)
         words.append(text)
-    yield _passed(_listed(words))
+    yield _listed(words)
 
 
 def _check_chat(case):
     """See in the server's own description whether it offers chat completions."""
-    reply = case.look("/openapi.json")
-    case.openapi = _json_of(reply)
+    said = "is not the description of an API"
+    try:
+        case.openapi = _json_of(case.look("/openapi.json", SPARE_S))
+    except ServerError as error:
+        said = "does not come: " + error.message
     offered = offers_chat(case.openapi)
-    if offered is False:
-        yield case.found(
-            "not-a-chat-model", url=case.provider.base_url,
-            model=_listed(case.served))
-        return
-    if case.stopped != "engine-dead":
+    if case.stopped != "engine-dead" and offered is not False:
         case.chats = True
-    if offered:
-        yield _passed("/openapi.json has /v1/chat/completions")
+    if offered is False:
+        yield error_for(
+            "not-a-chat-model", url=case.url, model=_listed(case.served))
+    elif offered:
+        yield "/openapi.json has /v1/chat/completions"
     else:
-        yield _skipped("http-error", "/openapi.json answers HTTP %d" % reply.status)
-
-
-Place = collections.namedtuple("Place", "path id words")
-Place.__doc__ = "Where a model of this provider is named: a key path of the config, else None."
+        yield _skipped("http-error", "/openapi.json " + said)
 
 
 def _references(case):
-    """Return {id: [Place]} of this provider's models that the settings and --model name."""
-    provider = case.provider
-    places = [Place(path + ("id",), row["id"], "declared") for path, row in _rows(case)]
+    """Return {id: [(key path or None, words)]} of this provider's models, as the settings and
+    --model name them."""
+    provider, named = case.provider, collections.OrderedDict()
+
+    def name(model_id, path, words):
+        named.setdefault(model_id, []).append((path, words))
+
+    for path, row in _rows(case):
+        name(row["id"], path + ("id",), "declared")
     for path, key, tag in _chosen_references(case):
         owner, _, model_id = key.partition("/")
         if owner == provider_id(provider.id):
-            places.append(Place(
-                path, key if key in case.served else model_id,
-                tag))
+            name(key if key in case.served else model_id, path, tag)
     if case.reference is not None:
         model = match_model(case.models, case.reference, provider.id)
-        places.append(Place(
-            None, model.id if model else case.reference,
-            "--model"))
-    named = collections.OrderedDict()
-    for place in places:
-        named.setdefault(place.id, []).append(place)
+        name(model.id if model else case.reference, None, "--model")
     return named
 
 
 def _chosen_references(case):
-    """Yield (key path or None, key, tag) of the default model and its fallbacks."""
+    """Yield (key path or None, key, tag) of the default model and its fallbacks.
+    """
     for tag, key in case.provider.references:
         path = ("agents", "defaults", "model")
         if tag.startswith("fallback#"):
@@ -6071,7 +6013,8 @@ def _chosen_references(case):
         elif not isinstance(case.written(path), str):
             path += ("primary",)
         if case.provider.layers[1].get("model") or case.written(path) is None:
-            path = None                              # it stands elsewhere, or nowhere
+            # it stands elsewhere, or nowhere
+            path = None
         yield path, key, tag
 
 
@@ -6079,95 +6022,94 @@ def _check_references(case):
     """Compare the ids that the settings name with those served."""
     provider, served, faults = case.provider, [], []
     for model_id, places in _references(case).items():
-        words = ", ".join(place.words for place in places)
+        words = ", ".join(words for _, words in places)
         if model_id in case.served:
             served.append("%s (%s)" % (case.shown(model_id), words))
         else:
             faults.append(_not_served(case, model_id, places, words))
     for path, key, _ in _chosen_references(case):
-        reference = trimmed(case.written(path) if path else key)
         owner = key.partition("/")[0]
-        if reference in case.served and owner != provider_id(provider.id):
-            if _block_path(case.settings.config, owner) is None:
-                right = model_key(provider.id, reference)
-                edits = (Edit(path, right),) if path else ()
-                faults.append(case.found(
-                    "wrong-provider", edits, reference=reference, right=right,
-                    path=dotted(path or ["the model of the default agent"])))
+        other = owner != provider_id(provider.id)
+        # the key is in lower case
+        written = trimmed(case.written(path) if path else key)
+        if written in case.served and other and _block_path(case.settings.config,
+                                                            owner) is None:
+            right = model_key(provider.id, written)
+            edits = []
+            if path:
+                edits.append(Edit(path, right))
+            faults.append(case.found(
+                "wrong-provider", edits, reference=written, right=right,
+                path=dotted(path or ["the model of the default agent"])))
     if served:
-        yield _passed("served: " + _listed(served))
+        yield "served: " + _listed(served)
     elif not faults:
-        yield _passed("the settings name no model of %s" % provider.id)
-    for finding in faults:
-        yield finding
+        yield "the settings name no model of %s" % provider.id
+    yield from faults
 
 
 def _not_served(case, model_id, places, words):
     """Return the Finding for a model that is named and not served, with the id that was meant."""
     provider, served = case.provider, list(case.served)
-    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2], served)
+    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2],
+                                                 served)
     for row in case.rows:
-        root = row.get("root")
-        if not isinstance(root, str):
-            continue
+        root = str(row.get("root"))
         if model_id in (root, root.rstrip("/").rpartition("/")[2]):
             right = row["id"]
-    error = model_not_served(provider.base_url, model_id, served, " (%s)" % words)
+    error = model_not_served(case.url, model_id, served, " (%s)" % words)
     error.hint = "the server has: " + _listed(map(case.shown, served))
-    error.command = None
-    declared = [row["id"] for _, row in _rows(case)]
+    declared, edits = [row["id"] for _, row in _rows(case)], []
     if model_id in declared and (not right or right in declared):
         error.command = case.config_command() + " --prune"
     if not right or case.shown(right) != right:
-        return case.finding(error)
+        return error
     error.hint = "write %s in place of %s" % (right, model_id)
-    edits = []
-    for place in places:
-        if place.path and place.path[-1] != "id":
-            edits.append(Edit(place.path, model_key(provider.id, right)))
-        elif place.path and right not in declared:
-            edits.append(Edit(place.path, right))
+    for path, _ in places:
+        if path and path[-1] != "id":
+            edits.append(Edit(path, model_key(provider.id, right)))
+        elif path and right not in declared:
+            edits.append(Edit(path, right))
     return case.finding(error, None, edits)
 
 
 def _check_limits(case):
     """Compare what the settings state of a model with the server's own limits."""
     found = []
-    declared = {model.id: model for model in declared_models(case.provider)}
-    for path, row in _rows(case):
-        found += _limit_findings(case, path, row, declared[row["id"]])
+    for (path, row), model in zip(_rows(case), declared_models(case.provider)):
+        if case.served.get(model.id):
+            found += _limit_findings(case, path, row, model)
     for model in _chosen_models(case):
         limit = case.served[model.id]
         if limit is not None and limit < AGENT_PROMPT:
-            found.append(case.found("context-below-agent", model=model.key, served=limit))
-    return found or [_passed("what the settings state fits the server")]
+            found.append(
+                error_for("context-below-agent", model=model.key, served=limit))
+    return found or ["what the settings state fits the server"]
 
 
 def _limit_findings(case, path, row, model):
     """Yield what a declared row states beyond what the server can do, or far below it."""
-    limit = case.served.get(model.id)
-    if limit is None:
-        return
+    limit = case.served[model.id]
     window, tokens = model.context_window or limit, model.context_tokens or limit
     answer = row.get("maxTokens", case.provider.max_tokens) or 0
+    room = min(DEFAULT_MAX_TOKENS, max(1, limit // 2))
     for cause, field, declared, wrong, right in (
             ("context-too-large", "contextWindow", window, window > limit, limit),
             ("context-too-large", "contextTokens", tokens, tokens > limit, limit),
-            ("context-too-small", "contextWindow", window, window < limit / 2, limit),
-            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT,
-             min(DEFAULT_MAX_TOKENS, max(1, limit // 2)))):
+            ("context-too-small", "contextWindow", window, window < limit / 2,
+             limit),
+            ("max-tokens-too-large", "maxTokens", answer,
+             answer > limit - LEAST_PROMPT, room)):
         if wrong:
             yield case.found(
-                cause,
-                (Edit(path + (field,), right),),
-                model=model.key, field=field,
-                declared=declared, served=limit,
-                lost=limit - declared, right=right)
+                cause, (Edit(path + (field,), right),), model=model.key,
+                field=field,
+                declared=declared, served=limit, lost=limit - declared,
+                right=right)
     if model.compat.get("supportsUsageInStreaming") is False:
-        path += ("compat", "supportsUsageInStreaming")         # who states a limit sends usage
-        yield case.found(
-            "usage-off", (Edit(path, REMOVED),),
-            path=dotted(path))
+        # who states a limit sends usage
+        path += ("compat", "supportsUsageInStreaming")
+        yield case.found("usage-off", (Edit(path, REMOVED),), path=dotted(path))
 
 
 def _chosen_models(case):
@@ -6182,45 +6124,56 @@ def _chosen_models(case):
 
 _USER = {"role": "user", "content": "Hi"}
 _CALL = {"role": "assistant", "content": "", "tool_calls": [
-    {"id": "a1b2c3d4e", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}]}
+    {"id": "a1b2c3d4e", "type": "function",
+     "function": {"name": "get_time", "arguments": "{}"}}]}
 _RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
 History = collections.namedtuple("History", "cause words messages switch")
 # What OpenClaw sends as a conversation goes on, and the switch of `compat` that avoids it.
 _HISTORIES = (
-    History("template-role", "system", [{"role": "system", "content": "Be brief."}, _USER], None),
+    History("template-role", "system",
+            [{"role": "system", "content": "Be brief."}, _USER], None),
     History("template-history", "content as a list of parts",
             [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
             "requiresStringContent"),
-    History("template-history", "two user messages in a row", [_USER, _USER], None),
-    History("template-history", "a tool call with its result", [_USER, _CALL, _RESULT], None),
+    History("template-history", "two user messages in a row", [_USER, _USER],
+            None),
+    History("template-history", "a tool call with its result",
+            [_USER, _CALL, _RESULT], None),
     History("template-history", "a user message after a tool result",
             [_USER, _CALL, _RESULT, _USER], "requiresAssistantAfterToolResult"),
     History("template-history", "an earlier answer without its reasoning",
             [_USER, {"role": "assistant", "content": "Hello."}, _USER],
             "requiresReasoningContentOnAssistantMessages"),
 )
+_TOGETHER = History(
+    "template-history", "a conversation that holds all of these",
+    [message for history in _HISTORIES for message in history.messages], None)
 
 
 def _check_template(case):
     """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
     for model in _chosen_models(case):
-        reply = _tokenize(case, model, [_USER])
-        count = _count(reply)
+        count, reply = _tokenize(case, model, [_USER])
         if count is None:
-            error = completion_error(case.beside("/tokenize"), reply, case.provider, model)
-            if error.cause == "no-chat-template":
+            error = http_error(case.beside("/tokenize"), reply, None)
+            if reply.status in (400, 422, 500):
+                error = completion_error(error.facts["url"], reply, case.provider,
+                                         model)
+            if error.cause in ("no-chat-template", "engine-dead"):
                 case.chats = None
-                yield case.finding(error)
+                yield error
             else:
-                yield _skipped("http-error", "/tokenize answers HTTP %d" % reply.status)
+                yield _skipped(
+                    "http-error",
+                    "/tokenize counts nothing: HTTP %d" % reply.status)
             return
         faults = list(_template_findings(case, model))
-        for finding in faults:
-            yield finding
+        yield from faults
         if not faults:
             estimate = estimate_tokens({"messages": [_USER]})
-            yield _passed(
-                "%s: the chat template takes all that OpenClaw sends; a prompt of one word is %s, "
+            yield (
+                "%s: the chat template takes all that OpenClaw sends; a prompt "
+                "of one word is %s, "
                 "estimated as %d" % (model.key, _plural(count, "token"), estimate))
 
 
@@ -6229,58 +6182,59 @@ def _template_findings(case, model):
 
     The histories are tried together, and one by one only when that is refused.
     """
-    asked = model.compat.get("supportsDeveloperRole")
-    developer = [{"role": "developer", "content": "Be brief."}, _USER]
-    words = None if asked is False else _refusal_of(case, model, developer)
+    asked, words = model.compat.get("supportsDeveloperRole"), None
+    if asked is not False:
+        eager = model._replace(reasoning=True,
+                               compat={"supportsDeveloperRole": True})
+        words = _refusal_of(case, eager,
+                            [{"role": "developer", "content": "Be brief."}, _USER])
     if words is not None:
         error = error_for(
             "template-role", model=model.key, role="developer",
-            words=words, fix="have it sent as system: compat: { supportsDeveloperRole: false }")
-        status = "warn"                              # it is sent as system unless it is asked for
-        if asked and model.reasoning:
+            words=words,
+            fix="have it sent as system: compat: { supportsDeveloperRole: false }")
+        status, switches = "warn", {"supportsDeveloperRole": False}
+        if asked and model.reasoning:                # else it is sent as system
             status = None
-        yield _compat_finding(case, model, error, {"supportsDeveloperRole": False}, status)
-    together = [message for history in _HISTORIES for message in history.messages]
-    whole = _refusal_of(case, model, together, shaped=True)
-    if whole is None:
-        return
+        yield _compat_finding(case, model, error, switches, status)
+        model = model._replace(compat=dict(model.compat, **switches))
+    whole = _refusal_of(case, model, _TOGETHER.messages)
     refused = []
-    for history in _HISTORIES:
-        words = _refusal_of(case, model, history.messages, shaped=True)
-        explained = any(history.messages[:len(start)] == start for start in refused)
-        if words is not None and not explained:
+    for history in _HISTORIES if whole else ():
+        explained = any(history.messages[:len(start)] == start
+                        for start in refused)
+        words = None
+        if not explained:
+            words = _refusal_of(case, model, history.messages)
+        if words is not None:
             refused.append(history.messages)
             yield _history_finding(case, model, history, words)
-    if not refused:
-        history = History("template-history", "a conversation that holds all of these", (), None)
-        yield _history_finding(case, model, history, whole)
+    if whole and not refused:
+        yield _history_finding(case, model, _TOGETHER, whole)
 
 
 def _history_finding(case, model, history, words):
     """Return the Finding for a history that is refused, with its switch where that helps."""
     switches, fix = {}, "start vLLM with a template that takes it: --chat-template FILE"
     if history.switch:
-        switches = {history.switch: True}
-        changed = model._replace(compat=dict(model.compat, **switches))
-        if _refusal_of(case, changed, history.messages, shaped=True) is None:
+        compat = dict(model.compat, **{history.switch: True})
+        if _refusal_of(case, model._replace(compat=compat),
+                       history.messages) is None:
+            switches[history.switch] = True
             fix = "set compat: { %s: true }" % history.switch
-        else:
-            switches = {}
     error = error_for(
-        history.cause, model=model.key,
-        role=history.words, history=history.words,
+        history.cause, model=model.key, role=history.words, history=history.words,
         words=words, fix=fix)
     return _compat_finding(case, model, error, switches)
 
 
 def _compat_finding(case, model, error, switches, status=None):
     """Return the Finding of an error that {switch: value} of a model's `compat` avoids."""
-    edits = []
-    for path, row in _rows(case):
-        if row["id"] == model.id:
-            edits = [
-                Edit(path + ("compat", name), switches[name])
-                for name in sorted(switches)]
+    edits = [
+        Edit(path + ("compat", name), switches[name])
+        for path, row in _rows(case)
+        for name in sorted(switches)
+        if row["id"] == model.id]
     if switches and not edits:
         error.hint = "declare the model, then " + error.hint
         error.command = case.config_command()
@@ -6288,45 +6242,41 @@ def _compat_finding(case, model, error, switches, status=None):
 
 
 def _tokenize(case, model, messages):
+    """Return (number of tokens or None, Reply) of POST /tokenize."""
     body = {"model": model.id, "messages": messages}
-    return case.ask(
-        case.beside("/tokenize"),
-        request_headers(case.provider, model), body)
+    reply = case.ask(case.beside("/tokenize"),
+                     request_headers(case.provider, model), body)
+    count = _get(_json_of(reply), "count")
+    return count if isinstance(count, int) else None, reply
 
 
-def _refusal_of(case, model, messages, shaped=False):
-    """Return the words by which /tokenize refuses messages (`shaped` as they are sent), or None."""
-    if shaped:
-        messages = shape_request({"messages": messages}, model).body["messages"]
-    reply = _tokenize(case, model, messages)
-    if _count(reply) is not None:
+def _refusal_of(case, model, messages):
+    """Return the words by which /tokenize refuses messages, shaped for a model, or None."""
+    shaped = shape_request({"messages": messages}, model)
+    count, reply = _tokenize(case, model, shaped.body["messages"])
+    if count is not None:
         return None
     if reply.status not in (400, 422, 500):
-        raise http_error(case.beside("/tokenize"), reply, case.provider.request_key)
+        raise http_error(case.beside("/tokenize"), reply,
+                         case.provider.request_key)
     return ": " + reply_words(reply)[1]
-
-
-def _count(reply):
-    """Return the number of tokens in an answer of /tokenize, or None."""
-    count = _get(_json_of(reply), "count")
-    return count if isinstance(count, int) else None
 
 
 def _check_exposed(case):
     """Say what a key does not guard; found without trying it."""
-    url = origin(case.provider.base_url)
+    url = origin(case.url)
     if not case.enforced:
-        yield _passed("no key is enforced: whoever reaches the port may use the server")
-    elif case.version is None or is_loopback(split_url(url).host):
-        yield _passed("nothing but /v1 is seen that a stranger could reach")
+        yield "no key is enforced: whoever reaches the port may use the server"
+    elif case.version is None or is_loopback(case.target.host):
+        yield "nothing but /v1 is seen that a stranger could reach"
     else:
         paths = ["/version"]
-        described = _get(case.openapi, "paths")      # hidden: every vLLM has it
-        if not isinstance(described, dict) or "/invocations" in described:
+        # if hidden, too
+        if "/invocations" in (_get(case.openapi, "paths") or "/invocations"):
             paths.append("/invocations, which runs the model")
         if case.look("/metrics").status == 200:
             paths.append("/metrics")
-        yield case.found("exposed", url=url, paths=" and ".join(paths))
+        yield error_for("exposed", url=url, paths=" and ".join(paths))
 
 
 # With --probe: completions, sent as `chat` sends them.
@@ -6334,7 +6284,8 @@ def _check_exposed(case):
 _PROBE_TOOL = {"type": "function", "function": {
     "name": "get_current_time", "description": "The current time in a city.",
     "parameters": {
-        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+        "type": "object", "properties": {"city": {"type": "string"}},
+        "required": ["city"]}}}
 # Markup of calls, and of reasoning, that no parser of the server took out of the content.
 _TOOL_TEXT = (
     r"<(?:\w+:)?tool_calls?>|<function_calls?>|<function=|<TOOLCALL>|\[TOOL_CALLS\]|<[|\uff5c]tool|"
@@ -6349,8 +6300,7 @@ def _probe_models(case):
     """Probe all chosen models at once."""
     calls = [(case, model) for model in _chosen_models(case)]
     for findings in in_parallel(_probe, calls):
-        for finding in findings:
-            yield finding
+        yield from findings
 
 
 def _probe(case, model):
@@ -6372,20 +6322,19 @@ def _complete(case, model, question, **fields):
 
     Raises Error, for a stream that breaks a rule of the protocol too.
     """
-    fields.update(
-        messages=[{"role": "user", "content": question}],
-        max_tokens=PROBE_TOKENS)
+    fields.update(messages=[{"role": "user", "content": question}],
+                  max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
     observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
-    answer = collect_answer(send_chat(
-        case.provider, model, body, limit_s, limit_s,
-        observed))
+    answer = collect_answer(
+        send_chat(case.provider, model, body, limit_s, limit_s, observed))
     for broken, detail in (
-            (not observed.framed, "a stream was asked for, and JSON without `data:` came"),
+            (not observed.framed,
+             "a stream was asked for, and JSON without `data:` came"),
             (answer.finish_reason is None, "no chunk gives a finish reason"),
             (not observed.done, "it ended without [DONE]")):
         if broken:
-            url = case.provider.base_url + "/chat/completions"
+            url = model.base_url + "/chat/completions"
             raise error_for("stream-broken", url=url, detail=detail)
     return body, observed, answer
 
@@ -6398,8 +6347,6 @@ def _completion_finding(case, model, error):
         error = error_for("stream-broken", url=error.facts["url"], detail=detail)
     elif error.cause == "unknown-field-rejected":
         switches = dict(filter(None, [error.facts["switch"]]))
-    elif error.cause == "chat-failed":
-        error.hint, error.command = "the words are the server's own; its log says more", None
     elif error.cause == "tools-disabled":
         status = "warn"
     return _compat_finding(case, model, error, switches, status)
@@ -6411,37 +6358,40 @@ def _probe_stream(case, model):
     found = []
     if answer.usage is None and "stream_options" in body:
         error = error_for("usage-missing", model=model.key)
-        found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
+        found.append(
+            _compat_finding(case, model, error,
+                            {"supportsUsageInStreaming": False}))
     first_s, last_s = observed.first_piece_s, observed.last_piece_s
     burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
-    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst or observed.pieces <= 3):
-        found.append(case.found(
+    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst
+                                                                or observed.pieces <= 3):
+        found.append(error_for(
             "stream-buffered", model=model.key, seconds=last_s,
             events=observed.events, pieces=observed.pieces))
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
-        found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))
+        found.append(
+            _parser_finding(case, model, "reasoning-in-content", marker,
+                            REASONING_PARSER))
     elif not answer.content:
         error, status = empty_answer(model, answer), None
         if answer.finish_reason == "length":
             status = "warn"
-            error.command = None
             error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
         found.append(case.finding(error, status))
-    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s, statistics(answer))
+    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s,
+                                              statistics(answer))
     if observed.reasoning_field:
         words += ", it reasons, in the field %s" % observed.reasoning_field
-    return found + [_passed(words)]
+    return found + [words]
 
 
 def _parser_finding(case, model, cause, marker, option):
-    """Return the Finding for markup in the content that a parser of the server should have read."""
-    facts = parser_facts(case.provider.base_url, model, option)
+    """Return the Error for markup in the content that a parser of the server should have read."""
+    facts = parser_facts(case.url, model, option)
     if option is TOOL_PARSER:
         facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
-    return case.found(
-        cause, model=model.key,
-        detail=marker.group(0), **facts)
+    return error_for(cause, model=model.key, detail=marker.group(0), **facts)
 
 
 def _probe_tools(case, model):
@@ -6450,30 +6400,30 @@ def _probe_tools(case, model):
     _, _, answer = _complete(case, model, question, tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
-        return _parser_finding(case, model, "tool-parser-mismatch", marker, TOOL_PARSER)
+        return _parser_finding(case, model, "tool-parser-mismatch", marker,
+                               TOOL_PARSER)
     for call in answer.tool_calls:
-        detail = _argument_fault(call["function"])
+        detail = None
+        try:
+            arguments = loads_untrusted(call["function"]["arguments"] or "{}")
+            own = call["function"]["name"] == _PROBE_TOOL["function"]["name"]
+            if own and not _get(arguments, "city"):
+                detail = "no value for its required argument"
+        except ValueError:
+            detail = "arguments that are cut off or not JSON"
         if detail and answer.finish_reason != "length":
-            return case.found("tool-arguments", model=model.key, detail=detail)
-    called = "it called one" if answer.tool_calls else "it answered without a call"
-    return _passed("%s: tools are taken; %s" % (model.key, called))
-
-
-def _argument_fault(function):
-    """Return what is wrong with the arguments of a call of the probe's tool, or None."""
-    try:
-        arguments = loads_untrusted(function["arguments"] or "{}")
-    except ValueError:
-        return "arguments that are cut off or not JSON"
-    if function["name"] == _PROBE_TOOL["function"]["name"] and not _get(arguments, "city"):
-        return "no value for its required argument"
-    return None
+            return error_for("tool-arguments", model=model.key, detail=detail)
+    called = "it answered without a call"
+    if answer.tool_calls:
+        called = "it called one"
+    return "%s: tools are taken; %s" % (model.key, called)
 
 
 Check = collections.namedtuple("Check", "name needs gate examine")
 Check.__doc__ = """One row of the table of checks, in the order they run.
 
 `needs` is what the case must hold for it to look; what a `gate` finds decides the exit status.
+`examine` yields a text for what is well, an Error for what is not, or a Finding.
 """
 _CHECKS = (
     Check("settings", None, True, _check_settings),
@@ -6516,10 +6466,8 @@ def config_block(models, base_url, evidence):
     a model's thinking; the reason becomes a comment. A Model whose context_window is
     None gets no window.
     """
-    rows = []
-    for model in models:
-        compat, reason = evidence.get(model.id) or (None, "")
-        rows.append(_config_row(model, compat, reason))
+    rows = [_config_row(model, *(evidence.get(model.id) or (None, "")))
+            for model in models]
     return {
         "baseUrl": base_url,
         "apiKey": "${VLLM_API_KEY}",
@@ -6531,11 +6479,16 @@ def config_block(models, base_url, evidence):
 
 def _config_row(model, compat, reason):
     row = {
-        "id": _literal(model.id),
-        "name": _literal(model.name),
+        "id": unsubstituted(model.id),
+        "name": unsubstituted(model.name),
         "reasoning": bool(model.reasoning or reason),
         "input": list(model.input),
-        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+        "cost": {
+            "input": 0,
+            "output": 0,
+            "cacheRead": 0,
+            "cacheWrite": 0,
+        },
     }
     if model.context_window is not None:
         row["contextWindow"] = model.context_window
@@ -6551,24 +6504,28 @@ def _written_max_tokens(context_window):
     return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
 
 
-def _literal(text):
-    """Return the text that OpenClaw's ${NAME} substitution turns back into `text`."""
-    return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
-
-
 def _plain(value):
     """Return a copy of a value without the notes in it."""
     if isinstance(value, Noted):
         value = value.value
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item)
+                for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
 
 
-def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, primary=None,
-                   refresh=False, replace_base_url=False, variables=None, bases=None):
+def merge_provider(
+        config,
+        block,
+        provider=DEFAULT_PROVIDER,
+        wildcard=False,
+        primary=None,
+        refresh=False,
+        replace_base_url=False,
+        variables=None,
+        bases=None):
     """Return the Merge that brings a `config_block` into a config.
 
     `config` is the file's own object, before $include and substitution;
@@ -6581,16 +6538,15 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
     """
     variables = variables or {}
     wanted = _plain(config)
-    providers = wanted.setdefault("models", {}).setdefault("providers", {})
     spelled, _ = find_block(wanted, provider)
+    providers = wanted.setdefault("models", {}).setdefault("providers", {})
     known = providers.setdefault(spelled, dict(block, models=[]))
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
-    if replace_base_url:
-        now = _substitute(known["baseUrl"], variables)
-        if now.rstrip("/") != block["baseUrl"]:
-            known["baseUrl"] = block["baseUrl"]
+    now = _substitute(known["baseUrl"], variables)
+    if replace_base_url and now.rstrip("/") != block["baseUrl"]:
+        known["baseUrl"] = block["baseUrl"]
     unserved = []
     if not wildcard:
         unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
@@ -6606,7 +6562,7 @@ def merge_provider(config, block, provider=DEFAULT_PROVIDER, wildcard=False, pri
             place, key = defaults, "model"
         now = _substitute(place.get(key), variables)
         if not _same_key(now, primary):
-            place[key] = _literal(primary)
+            place[key] = unsubstituted(primary)
     return Merge(wanted, unserved)
 
 
@@ -6620,11 +6576,14 @@ def _merge_rows(known, served, refresh, variables, bases):
     """Merge served rows into a provider block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
         known["models"] = []                             # of an $include; it will be refused
-    rows = collections.OrderedDict()
+    rows = {}
     for row in known["models"]:
         rows.setdefault(_row_id(row, variables), row)
-    served = {_row_id(row, variables): row for row in served}
-    unserved = [model_id for model_id in rows if model_id not in served]
+    served = {_row_id(row, variables): row
+              for row in served}
+    unserved = [model_id
+                for model_id in rows
+                if model_id not in served]
     for model_id in sorted(served, key=lambda model_id: model_id in bases):
         row = served[model_id]
         base = rows.get(bases.get(model_id))
@@ -6639,8 +6598,7 @@ def _merge_rows(known, served, refresh, variables, bases):
 
 
 def _row_id(row, variables):
-    model_id = _substitute(_get(row, "id"), variables)
-    return str(model_id).strip()
+    return str(_substitute(_get(row, "id"), variables)).strip()
 
 
 def _like_base(row, base, base_id):
@@ -6656,20 +6614,22 @@ def _like_base(row, base, base_id):
 def _complete_row(row, served, known, refresh):
     """Give a row of the file what it lacks; `known` is the provider block around it."""
     served = dict(served)
-    if "maxTokens" in served and not refresh:
-        window = row.get("contextWindow", known.get("contextWindow"))
-        pinned = filter(_is_number, (row.get("contextTokens"), window))
-        window = min(pinned, default=served["contextWindow"])
+    if refresh:
+        row.update((size, served[size])
+                   for size in _SIZES
+                   if size in row and size in served)
+    elif "maxTokens" in served:
+        windows = (row.get("contextTokens"),
+                   row.get("contextWindow", known.get("contextWindow")))
+        window = min(filter(_is_number, windows), default=served["contextWindow"])
         served["maxTokens"] = _written_max_tokens(window)
     if row.get("reasoning") is False:
         served.pop("compat", None)                       # it would ask for thinking
+    switches = row.get("compat", {})
+    for name, value in _plain(served.get("compat", {})).items():
+        switches.setdefault(name, value)
     for field, value in served.items():
-        if field in _SIZES and field in row and refresh:
-            row[field] = value
-        elif field == "compat" and field in row:
-            for key, item in _plain(value).items():
-                row[field].setdefault(key, item)
-        elif field not in _SIZES or field not in known:
+        if field not in _SIZES or field not in known:
             row.setdefault(field, value)
 
 
@@ -6692,22 +6652,21 @@ def refuse_included(value, wanted, path, sources, place=()):
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
     old, new = _keyed(value), _keyed(wanted)
-    targets = _include_targets(value, path)
-    if isinstance(value, list):                          # a row from elsewhere may be any model
-        targets = [target
-                   for row in value
-                   for target in _include_targets(row, path)]
-    keys = list(old) + [key for key in new if key not in old]
-    for key in keys:
+    is_array = isinstance(value, list)                   # a row from elsewhere may be any model
+    targets = [target
+               for row in (value if is_array else [value])
+               for target in include_targets(row, path)]
+    for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         for target in targets:
-            if (isinstance(value, list)
-                    or len(old) == 1
-                    or _holds(target, key, sources)):
-                raise error_for("config-included", where=path, included=target,
-                                place=dotted(place + (key,)))
+            if is_array or len(old) == 1 or included_has(target, key, sources):
+                raise error_for(
+                    "config-included",
+                    where=path,
+                    included=target,
+                    place=dotted(place + (key,)))
         refuse_included(before, after, path, sources, place + (key,))
 
 
@@ -6715,29 +6674,7 @@ def _keyed(value):
     """Return a container as {key or index: value}; of a scalar, {}."""
     if isinstance(value, list):
         return dict(enumerate(value))
-    if isinstance(value, dict):
-        return dict(value)
-    return {}
-
-
-def _include_targets(value, path):
-    names = _get(value, "$include")
-    if not isinstance(names, list):
-        names = [names]
-    return [include_target(name, path)
-            for name in names
-            if isinstance(name, str)]
-
-
-def _holds(path, key, sources):
-    """Tell whether an included file has a key, as far as that is known."""
-    value = json5_loads(sources.get(path, "null"))
-    if not isinstance(value, dict):
-        return True
-    if key.lower() in map(str.lower, value):
-        return True
-    nested = _include_targets(value, path)
-    return any(_holds(target, key, sources) for target in nested)
+    return value if isinstance(value, dict) else {}
 
 
 def apply_edits(config, edits):
@@ -6747,37 +6684,40 @@ def apply_edits(config, edits):
     appends; what is absent stays so when it is to be removed. Raises ConfigError where
     a path leads through a scalar or past the end of an array.
     """
+    wanted = _plain(config)
     for path, value in edits:
-        config = _with_edit(config, path, value, ())
-    return _plain(config)
+        place = wanted
+        for depth, key in enumerate(path):
+            key = _key_in(place, key, path[:depth])
+            following = path[depth + 1:]
+            if key not in _keyed(place):
+                if value is REMOVED:
+                    break
+                if isinstance(place, list):
+                    place.append(None)
+                place[key] = [] if following and isinstance(following[0], int) else {}
+            if following:
+                place = place[key]
+            elif value is REMOVED:
+                del place[key]
+            else:
+                place[key] = _plain(value)
+    return wanted
 
 
-def _with_edit(place, path, value, above):
-    """Return a container with what a path names set or removed; `above` is its own path."""
-    if not path:
-        return value
-    key, members = path[0], _keyed(place)
-    fits = isinstance(place, dict) and isinstance(key, str)
-    if isinstance(place, list):
-        if re.match(r"[0-9]{1,9}\Z", str(key)):          # models.0.id too, as messages have it
-            key = int(key)
-        fits = key in members or key == len(members)
-    if not fits:
-        raise error_for("config-not-written", where=dotted(above) or "the top level",
-                        problem="there is no %s in %s" % (key, _json_type(place)),
-                        fix="look at what is there: %s config --check" % TOOL)
-    if key not in members and value is REMOVED:
-        return place
-    below = {}
-    if path[1:] and isinstance(path[1], int):
-        below = []
-    below = members.get(key, below)
-    members[key] = _with_edit(below, path[1:], value, above + (key,))
-    if members[key] is REMOVED:
-        del members[key]
-    if isinstance(place, list):
-        return list(members.values())
-    return members
+def _key_in(place, key, above):
+    """Return a key of a path as the container that it leads into has it; `above` is its path."""
+    if isinstance(place, dict) and isinstance(key, str):
+        return key
+    if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
+        key = int(key)                                   # models.0.id too, as messages have it
+        if key <= len(place):
+            return key
+    raise error_for(
+        "config-not-written",
+        where=dotted(above) or "the top level",
+        problem="there is no %s in %s" % (key, _json_type(place)),
+        fix="look at what is there: %s config --check" % TOOL)
 
 
 Look = collections.namedtuple("Look", "unit newline quote bare trailing")
@@ -6788,12 +6728,11 @@ Look.__doc__ = """How a file is written.
 """
 _PAGE_LOOK = Look("  ", "\n", '"', True, True)
 _LINE_WIDTH = 100                    # columns that a container on one line may take
-Member = collections.namedtuple("Member", "floor own value tail comma end")
-Member.__doc__ = """A member of a container, and what belongs to it, as positions in the text.
+Member = collections.namedtuple("Member", "lead own value tail between comma end")
+Member.__doc__ = """A member of a container: its texts in their order, but for `value`, a Node.
 
-`floor` ends what is before it; `own` begins what is its own: comments right above it, or
-before it on its line, and its key. `value` is a Node, `tail` ends the comments behind
-it, `comma` may be None, `end` ends all, comments behind the comma included.
+`own` are comments right above it, or before it on its line, and its key; `tail` and `end`
+those behind it and behind its comma, on their line. `lead` and `between` are nobody's.
 """
 _LINE_END = r"(?:\r\n|[\r\n\u2028\u2029])"
 _COMMENT = r"(?://[^\r\n\u2028\u2029]*(?=[\r\n\u2028\u2029])|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
@@ -6804,8 +6743,13 @@ _BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u20
 _BEFORE = (
     r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
     + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
-_UP_TO_COMMA = "(?:[^,/]|" + _COMMENT + ")*?,"
-_GLUE = r"(?:\r\n|[\r\n])?[ \t]*\Z"
+# What follows a value: comments of its own, others, its comma, and comments that end its line.
+_AFTER = (
+    "(" + _BEHIND + ")(?:((?:[^],/}]|" + _COMMENT + ")*?)(,)"
+    "(" + _BEHIND + "(?=" + _BLANKS + "(?:" + _LINE_END + r"|[]}])))?)?")
+_GAP = "\0"                          # stands where something was taken out; no file has it
+# Gaps, with a line of their own or the blanks on one side.
+_GAPS = "(?:\r\n|[\r\n])?[ \t]*\0[ \t\0]*(?=[\r\n])|[ \t]*\0(?=[ \t\0]*[]}])|\0[ \t]*"
 
 
 def edited_text(text, wanted, where):
@@ -6815,8 +6759,8 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    splices = _value_changes(text, _look(text, root), root, wanted, False)
-    new_text = apply_splices(text, splices)
+    new = _rewritten(text, _look(text, root), root, wanted)
+    new_text = text[:root.start] + re.sub(_GAPS, "", new) + text[root.end:]
     prove_edit(new_text, _plain(wanted), where)
     return new_text
 
@@ -6829,240 +6773,181 @@ def prove_edit(new_text, wanted, where):
             return
     except Json5Error:
         pass
-    raise error_for("config-not-written", where=where, fix=_by_hand(),
-                    problem="the new text would not read as what is wanted")
-
-
-def apply_splices(text, splices):
-    """Return a text with each (start, end, replacement) made; where they overlap, both are."""
-    pieces, pos = [], 0
-    splices = sorted(splices, key=lambda splice: splice[:2])
-    for start, end, piece in splices:
-        pieces += [text[pos:start], piece]
-        pos = max(pos, end)
-    return "".join(pieces) + text[pos:]
+    raise error_for(
+        "config-not-written",
+        where=where,
+        problem="the new text would not read as what is wanted",
+        fix=_by_hand())
 
 
 def _look(text, root):
-    """Return the Look of a JSON5 text."""
+    """Return the Look of a JSON5 text, as far as a glance shows it."""
     newline = re.search("\r\n|[\r\n]", text + "\n").group()
-    look = _PAGE_LOOK._replace(newline=newline)
     if not root.items:
-        return look
-    _, first, _, _ = root.items[0]
-    quotes = (token[0]
-              for kind, token, _, _ in _json5_tokens(text)
-              if kind == "string")
-    return look._replace(
-        unit=_line_indent(text, first) or look.unit,
-        quote=next(quotes, look.quote),
+        return _PAGE_LOOK._replace(newline=newline)
+    first, _ = json5_children(root)[0]
+    members, _ = _members(text, root)
+    quote = re.search(r"""[{[:,]\s*(["'])|\Z""", text).group(1)
+    return Look(
+        unit=_line_indent(text, first) or "  ",
+        newline=newline,
+        quote=quote or '"',
         bare=text[first] not in "\"'",
-        trailing=_members(text, root)[-1].comma is not None,
+        trailing=bool(members[-1].comma),
     )
 
 
-def _children(node):
-    """Return [(start of the member, Node of its value)] of a Node."""
-    if isinstance(node.value, dict):
-        return [(start, child) for _, start, _, child in node.items]
-    return [(child.start, child) for child in node.items or ()]
-
-
 def _members(text, node):
-    """Return the Members of a container."""
-    behind, before = re.compile(_BEHIND), re.compile(_BEFORE)
-    children = _children(node)
-    stops = [start for start, _ in children[1:]]
-    stops.append(node.end)
-    members, floor = [], node.start + 1
-    for (start, value), stop in zip(children, stops):
-        own = before.search(text[floor:start]).group()
-        own = start - len(own.lstrip())
-        tail = end = behind.match(text, value.end).end()
-        comma = re.compile(_UP_TO_COMMA).match(text, tail, stop)
-        if comma:
-            end = comma.end()
-            if stop == node.end or re.search(_LINE_END, text[end:stop]):
-                end = behind.match(text, end).end()      # else they are of the next one
-            comma = comma.end() - 1
-        members.append(Member(floor, own, value, tail, comma, end))
-        floor = end
-    return members
+    """Return (the Members of a container, the text from there to its end)."""
+    after = re.compile(_AFTER)
+    members, end = [], node.start + 1
+    for start, value in json5_children(node):
+        lead = text[end:start]
+        own = re.search(_BEFORE, lead).group().lstrip()
+        lead = lead[:len(lead) - len(own)]
+        found = after.match(text, value.end)
+        end = found.end()
+        own += text[start:value.start]
+        members.append(Member(lead, own, value, *found.groups("")))
+    return members, text[end:node.end]
 
 
-def _planned_keys(node, wanted):
-    """Return ([what each member of an object becomes, maybe REMOVED], [(key, value) to add])."""
-    plan, rest = [], dict(wanted)
-    for key, _, _, child in reversed(node.items):        # of equal keys the last counts
-        repeated = REMOVED
-        if key in wanted:
-            repeated = child.value
-        plan.append(rest.pop(key, repeated))
-    return plan[::-1], list(rest.items())
+def _planned(node, wanted):
+    """Return ([what each member becomes, maybe REMOVED], [(key or None, value) to add])."""
+    if isinstance(node.value, dict) and isinstance(wanted, dict):
+        plan, rest = [], dict(wanted)
+        for key, _, _, child in reversed(node.items):    # of equal keys the last counts
+            plan.append(rest.pop(key, child.value if key in wanted else REMOVED))
+        return plan[::-1], list(rest.items())
+    if isinstance(node.value, list) and isinstance(wanted, list):
+        return _planned_items(node.value, wanted)
+    return [REMOVED], [(None, wanted)]
 
 
 def _planned_items(values, wanted):
-    """Return the same of an array, its keys None; items go by their ids, else by what they are."""
+    """Plan an array: its items go by their ids, else by what they are."""
     def name(item):
-        return json.dumps(_get(item, "id") or _plain(item))
+        return repr(_get(item, "id") or item)
 
     left = collections.Counter(map(name, values))
     plan, rest = [], list(wanted)
     for value in values:
         left[name(value)] -= 1
-        plan.append(REMOVED)
-        names = [name(item) for item in rest[:1]]
-        if names and (names == [name(value)] or not left[names[0]]):
-            plan[-1] = rest.pop(0)                       # the same one, or one that has changed
-    return plan, [(None, item) for item in rest]
+        now = REMOVED
+        if rest and (name(rest[0]) == name(value) or not left[name(rest[0])]):
+            now = rest.pop(0)                            # the same one, or one that has changed
+        plan.append(now)
+    return plan, [(None, item)
+                  for item in rest]
 
 
-def _value_changes(text, look, node, wanted, flat):
-    """Return the splices that make a Node read as `wanted`; `flat`: others share its line."""
-    if isinstance(wanted, Noted):
-        wanted = wanted.value
+def _rewritten(text, look, node, wanted, spread=False):
+    """Return the text of a Node made to read as `wanted`, a _GAP where something was taken out.
+
+    `spread`: its members get a line each.
+    """
+    old = text[node.start:node.end]
     if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
-        return []
-    plan, added = [REMOVED], [wanted]
-    if isinstance(node.value, dict) and isinstance(wanted, dict):
-        plan, added = _planned_keys(node, wanted)
-    elif isinstance(node.value, list) and isinstance(wanted, list):
-        plan, added = _planned_items(node.value, wanted)
-    stays = [value is not REMOVED for value in plan]
-    inside = text[node.start + 1:node.end - 1].strip()   # of an empty container the comments
-    if added and not any(stays) and (plan or not inside):
-        indent = _line_indent(text, node.start)
-        piece = render_json5(wanted, look, indent, flat)
-        return [(node.start, node.end, piece)]
-    members = _members(text, node)
-    flat = flat or _is_one_line(text, node)
-    splices = []
-    for member, value in zip(members, plan):
-        if value is REMOVED:
-            splices += _removal(text, member)
-        else:
-            splices += _value_changes(text, look, member.value, value, flat)
-    kept = list(itertools.compress(members, stays))
-    comma = bool(members) and members[-1].comma is not None
-    if added:
-        splices += _addition(text, look, node, kept, added, comma)
-    elif kept and kept[-1].comma is not None and not comma:
-        start = kept[-1].comma
-        splices.append((start, start + 1, ""))
-    return splices
-
-
-def _removal(text, member):
-    """Return the splices that take a member out with what is its own, and its line."""
-    start, end = member.own, member.end
-    splices = []
-    if member.comma is not None and text[member.tail:member.comma].strip():
-        after = re.compile("[ \t]*").match(text, end)
-        splices.append((member.comma, after.end(), ""))
-        end = member.tail                                # comments between are nobody's
-    after = re.compile(r"[ \t]*([\r\n}\]]?)").match(text, end)
-    following = after.group(1)
-    blanks = r"[ \t]*\Z"
-    if following in ("\r", "\n"):
-        blanks = _GLUE
-    if following:                                        # nothing but that on its line
-        before = re.sub(blanks, "", text[member.floor:start])
-        start = member.floor + len(before)
-    else:
-        end = after.end()
-    return splices + [(start, end, "")]
-
-
-def _addition(text, look, node, kept, added, comma):
-    """Return the splices that put members behind those kept; `comma`: one ended the container."""
-    outer = look.newline + _line_indent(text, node.start)
+        return old
+    plan, added = _planned(node, wanted)
+    members, close = _members(text, node)
+    kept = [index
+            for index, value in enumerate(plan)
+            if value is not REMOVED]
+    indent = _line_indent(text, node.start)
+    outer = look.newline + indent
     inner = outer + look.unit
-    close = node.end - 1
-    inside = text[node.start:close].rstrip()
-    end = node.start + len(inside)
-    splices = []
+    if added and not kept:
+        if plan or not close[:-1].strip():
+            return render_json5(wanted, look, indent)
+        body = _joined(added, look, inner) + "," * look.trailing
+        return old[0] + close[:-1].rstrip() + body + outer + close[-1]
+    one_line = not re.search(_LINE_END, old)
     if kept:
-        last = kept[-1]
-        end = last.end
-        if last.comma is None:
-            after = last.value.end
-            splices.append((after, after, ","))
-        body = _behind(text, look, node, last, added, inner)
-        body += "," * comma
-        line = text[_line_start(text, node.start):node.end + _LINE_WIDTH]
-        line, *_ = re.split(_LINE_END, line)
-        if len(line + body) <= _LINE_WIDTH or not _is_one_line(text, node):
-            splices.append((end, end, body))
-            return splices
-    for member in kept:                                  # no room: a line for each
-        before = text[member.floor:member.own].rstrip(" \t")
-        splices.append((member.floor + len(before), member.own, inner))
-    indent = inner[len(look.newline):]
-    body = _joined(added, look, indent, False, inner)
-    body += "," * look.trailing
-    return splices + [(end, close, body + outer)]
+        last, ended = members[kept[-1]], members[-1].comma
+        glue = " " if one_line else look.newline + _line_indent(text, last.value.start)
+        if spread:
+            glue, ended = inner, "," * look.trailing
+        if not added:
+            last = last._replace(comma=last.comma and (ended or _GAP))
+        elif not last.comma:
+            last = last._replace(tail="," + last.tail)
+        body = _joined(added, look, glue) + ended * bool(added)
+        members[kept[-1]] = last._replace(end=last.end + body)
+    new = old[0]
+    for member, value in zip(members, plan):
+        new += member.lead
+        if spread:
+            new = new.rstrip(" \t") + inner
+        if value is REMOVED:
+            new += _GAP + member.between + _GAP
+        else:
+            new += member.own + _rewritten(text, look, member.value, value)
+            new += "".join(member[3:])
+    if spread:
+        return new + outer + close.lstrip()
+    grows = len(kept) + len(added) > len(plan)
+    if one_line and grows and not _has_room(text, node, new + close):
+        return _rewritten(text, look, node, wanted, True)
+    return new + close
 
 
-def _behind(text, look, node, last, added, inner):
-    """Return the text of members that stand behind the `last` one as it stands behind its own."""
-    glue = re.search(_GLUE, text[last.floor:last.own])
-    glue = glue.group() or " "
-    if "//" in text[last.value.end:last.end] and not glue.strip(" \t"):
-        glue = inner
-    flat = _is_one_line(text, node)
-    if isinstance(node.value, list) and last.value.items:
-        flat = _is_one_line(text, last.value)            # as its sister is
-    indent = _line_indent(text, last.own)
-    return _joined(added, look, indent, flat, glue)
+def _has_room(text, node, new):
+    """Tell whether a line that holds a Node stays within the width when that becomes `new`."""
+    before = text[max(0, node.start - _LINE_WIDTH):node.start]
+    before = re.split(_LINE_END, before)[-1]
+    behind = text[node.end:node.end + _LINE_WIDTH]
+    behind = re.split(_LINE_END, behind)[0]
+    return len(before + new + behind) <= _LINE_WIDTH
 
 
-def _joined(members, look, indent, flat, glue):
+def _joined(members, look, glue):
     """Return the text of some members, each behind `glue`, with commas between."""
-    texts = [glue + _member_text(key, value, look, indent, flat)
-             for key, value in members]
+    indent = glue.lstrip("\r\n")
+    texts = [glue + text
+             for text in _member_texts(members, look, indent, glue != " ")]
     return ",".join(texts)
 
 
-def render_json5(value, look=_PAGE_LOOK, indent="", flat=False):
-    """Return a value as JSON5 whose lines after the first stand at `indent`.
-
-    A container of scalars, with `flat` any container, takes one line if it has room there.
+def render_json5(value, look=_PAGE_LOOK, indent=""):
+    """Return a value as JSON5: on one line that has room, else its lines after the first indented.
     """
-    if isinstance(value, Noted):
-        value = value.value                              # the note stands before its key
     if isinstance(value, str):
         return _quoted(value, look.quote)
     if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
     left, right = "[", "]"
-    members = [(None, item) for item in value]
+    members = [(None, item)
+               for item in value]
     if isinstance(value, dict):
         left, right = "{ ", " }"
-        members = list(value.items())
-    if flat or not any(isinstance(item, (dict, list, Noted))
-                       for _, item in members):
-        text = _joined(members, look, indent, True, " ")
-        text = left + text[1:] + right
-        if len(indent + text) <= _LINE_WIDTH:
-            return text
+        members = value.items()
     outer = look.newline + indent
     inner = outer + look.unit
-    body = _joined(members, look, indent + look.unit, False, inner)
-    body += "," * look.trailing
-    return left[0] + body + outer + right[-1]
+    texts = _member_texts(members, look, indent + look.unit)
+    text = left + ", ".join(texts) + right
+    if len(indent + text) <= _LINE_WIDTH and look.newline not in text:
+        return text
+    return left[0] + inner + ("," + inner).join(texts) + "," * look.trailing + outer + right[-1]
 
 
-def _member_text(key, item, look, indent, flat):
-    text = render_json5(item, look, indent, flat)
-    if key is not None:
-        if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
-            key = _quoted(key, look.quote)
-        text = key + ": " + text
-    is_json = not look.bare and not look.trailing        # or might be
-    if isinstance(item, Noted) and not flat and not is_json:
-        note = re.sub(r"[^ -~]", " ", item.note)[:_LINE_WIDTH]
-        text = "// " + note + look.newline + indent + text
-    return text
+def _member_texts(members, look, indent, notes=True):
+    """Return the texts of [(key or None, value)] whose lines after the first stand at `indent`."""
+    texts = []
+    for key, item in members:
+        note = ""
+        if isinstance(item, Noted):
+            item, note = item
+        text = render_json5(item, look, indent)
+        if key is not None:
+            if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
+                key = _quoted(key, look.quote)
+            text = key + ": " + text
+        if note and notes and (look.bare or look.trailing):          # plain JSON has none
+            note = re.sub(r"[^ -~]", " ", note)[:_LINE_WIDTH]
+            text = "// " + note + look.newline + indent + text
+        texts.append(text)
+    return texts
 
 
 def _quoted(text, quote):
@@ -7074,19 +6959,11 @@ def _quoted(text, quote):
     return quote + text + quote
 
 
-def _is_one_line(text, node):
-    return not re.search(_LINE_END, text[node.start:node.end])
-
-
-def _line_start(text, pos):
-    start = text.rfind("\n", 0, pos) + 1
-    return max(start, text.rfind("\r", start, pos) + 1)
-
-
 def _line_indent(text, pos):
-    blanks = re.compile("\ufeff?([ \t]*)")
-    found = blanks.match(text, _line_start(text, pos))
-    return found.group(1)
+    """Return the blanks that begin the line of a position."""
+    start = text.rfind("\n", 0, pos) + 1
+    start = max(start, text.rfind("\r", start, pos) + 1)
+    return re.compile("\ufeff?([ \t]*)").match(text, start).group(1)
 
 
 # ----------------------------------------------------------------------------
@@ -7413,10 +7290,12 @@ class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.stdout, self.stderr, self.env = stdin, stdout, stderr, env
+        self.stdin, self.env = stdin, env
+        self.stdout, self.stderr = stdout, stderr
         if stderr is None:                           # it is closed
             self.stderr = io.StringIO()
-        self.secrets, self.warned = [], []
+        self.secrets = []
+        self.warned = []
         self.verbose = False
 
     def hide(self, texts):
@@ -7424,13 +7303,9 @@ class Console(object):
         known = set(self.secrets).union(*map(spellings, texts))
         self.secrets = sorted(known, key=len, reverse=True)
 
-    def out(self, text):
-        """Write lines to standard output."""
-        self.write(self.stdout, visible(redact(text, self.secrets)) + "\n")
-
-    def out_line(self, text):
-        """Write one line to standard output, whatever the text holds."""
-        self.write(self.stdout, visible(redact(text, self.secrets), UNSAFE_LINE) + "\n")
+    def out(self, text, unsafe=UNSAFE):
+        """Write lines to standard output; one line with UNSAFE_LINE, whatever the text holds."""
+        self.write(self.stdout, visible(redact(text, self.secrets), unsafe) + "\n")
 
     def err(self, text):
         """Write lines about the run to standard error, at once; never fails."""
@@ -7443,20 +7318,18 @@ class Console(object):
             self.warned.append(text)
             self.err("warning: " + text)
 
-    def detail(self, text):
-        """Write a line to standard error with --verbose."""
-        if self.verbose:
-            self.err(text)
-
     def out_json(self, value, indent=2):
         """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
-        encoder = json.JSONEncoder(indent=indent, ensure_ascii=not _is_utf8(self.stdout))
+        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
+        plain = encoding.lower() not in ("utf-8", "utf8")
+        encoder = json.JSONEncoder(indent=indent, ensure_ascii=plain)
         pieces = encoder.iterencode(redact_value(value, self.secrets))
         while True:                                  # in batches: all of it would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             if not text:
                 return self.write(self.stdout, "\n")
-            self.write(self.stdout, escaped_json(text))
+            text = re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
+            self.write(self.stdout, text)
 
     def out_exact(self, text):
         """Write to standard output what a program reads: only known secrets are changed."""
@@ -7526,14 +7399,10 @@ class Console(object):
         self._attempt(self.stderr, self.stderr.flush)
 
 
-def _is_utf8(stream):
-    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
-
-
 def is_terminal(stream):
     """Tell whether a stream is a terminal."""
     try:
-        return stream is not None and stream.isatty()
+        return stream.isatty()
     except (AttributeError, ValueError):             # no stream, or a closed one
         return False
 
@@ -7604,13 +7473,11 @@ class _Display(object):
 
     def add(self, delta):
         """Take one Delta."""
-        if delta.reasoning:
-            self._collect("reasoning", delta.reasoning)
-        if delta.content:
-            self._collect("content", delta.content)
+        self._collect("reasoning", delta.reasoning)
+        self._collect("content", delta.content)
 
     def _collect(self, part, text):
-        if not self._shows[part]:
+        if not text or not self._shows[part]:
             return
         if part != self._part:
             self.flush()
@@ -7618,8 +7485,6 @@ class _Display(object):
                 self._close("reasoning")
             self._part = part
         self._pieces.append(text)
-        if len(self._pieces) == 1000:
-            self.flush()
 
     def flush(self):
         """Show what was collected, but for an end that may begin a secret."""
@@ -7655,7 +7520,7 @@ class _Display(object):
 # Verbs
 # ----------------------------------------------------------------------------
 # One `_add_…_parser` and one `_cmd_…` each. What a verb finds out it says on the Console; what
-# it cannot do it raises, and `main` alone makes an exit status of that.
+# it cannot do it raises, and `run` alone makes an exit status of that.
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """Run the command line and return its exit status; never calls sys.exit.
@@ -7669,23 +7534,19 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     env = dict(env)
     console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr, env)
     try:
-        try:
-            status = run(list(argv), env, console)
-        except Error as error:
-            console.report(error)
-            status = error.exit_status
+        status = run(list(argv), env, console)
         console.flush()
+        return status
     except KeyboardInterrupt:
         console.err("")
-        status = 130
+        return 130
     except ReaderGone:                               # it has what it wanted
         _abandon(console.stdout)
-        status = 0
+        return 0
     except OutputFailed as error:
         _abandon(console.stdout)
         console.err("error: cannot write to standard output: %s" % error)
-        status = 1
-    return status
+        return 1
 
 
 def _abandon(stream):
@@ -7697,26 +7558,30 @@ def _abandon(stream):
 
 
 def run(argv, env, console):
-    """Parse the arguments and run the verb they name; return its exit status. Raises Error."""
+    """Parse the arguments, run the verb they name and return its exit status."""
     console.hide(_secret_variables(env))
     proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
-    console.hide(password for value in proxies for password in re.findall(r":([^:@/]+)@", value))
-    verb = next((row for row in _VERBS if argv[:1] == [row[0]]), None)
-    if verb is None:                                 # one parser is built, for the verb asked for
-        parser, act = _top_parser(console), _cmd_version
-    else:
-        parser, act, argv = _verb_parser(verb, console), verb[2], argv[1:]
+    console.hide(re.findall(r":([^:@/]+)@", " ".join(proxies)))
+    verb = next((row for row in _VERBS if argv[:1] == [row[0]]), _NO_VERB)
+    name, add_options, act, summary = verb           # one parser is built, for the verb asked for
+    parser = _parser(console, name, summary)
+    add_options(parser)
     try:
+        if name:
+            argv = argv[1:]
         options, unknown = parser.parse_known_args(argv)
         if unknown:                                  # options by name only: a value may be a key
             names = [text.partition("=")[0] for text in unknown if text.startswith("-")]
             parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
-        if verb is None and not options.version:
+        if verb is _NO_VERB and not options.version:
             parser.error("name a verb, and name it first")
-    except SystemExit as stop:
+        console.verbose = options.verbose
+        return act(options, env, console)
+    except SystemExit as stop:                       # argparse has said why
         return stop.code or 0
-    console.verbose = options.verbose
-    return act(options, env, console)
+    except Error as error:
+        console.report(error)
+        return error.exit_status
 
 
 def _cmd_version(options, env, console):
@@ -7736,7 +7601,7 @@ _EPILOG = """examples:
   export VLLM_API_KEY=vllm-local        any value does when the server enforces no key
   openclaw_vllm.py list                 the models, with their true context windows
   openclaw_vllm.py chat "Say hi"        ask the default model
-  openclaw_vllm.py doctor               what is wrong, and what to type to mend it
+  openclaw_vllm.py doctor               what is wrong, and what to type to fix it
   openclaw_vllm.py config --dry-run     what would be written into openclaw.json
 
 exit status: 0 done, 1 nothing to show or a check failed, 2 wrong usage, 3 the
@@ -7744,7 +7609,7 @@ configuration, 4 the server, 5 the server refused the key, 130 interrupted
 """
 
 
-def _parser(console, prog, description, epilog=None):
+def _parser(console, name, summary):
     """Return an ArgumentParser that writes to the console and asks no terminal for its width."""
     import argparse
 
@@ -7758,31 +7623,29 @@ def _parser(console, prog, description, epilog=None):
     def formatter(prog):
         return argparse.RawDescriptionHelpFormatter(prog, width=report_width(console) - 2)
 
-    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=formatter,
-                    allow_abbrev=False)
+    parser = Parser(
+        prog="openclaw_vllm.py " + name,
+        description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=formatter,
+        allow_abbrev=False)
     parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=argparse.SUPPRESS)
     return parser
 
 
-def _top_parser(console):
-    """Return the parser for arguments that begin with no verb: help, the version, or a mistake."""
-    verbs = "\n".join("  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS)
-    description = "OpenClaw's vLLM provider in one file.\n\nverbs:\n" + verbs
-    parser = _parser(console, "openclaw_vllm.py", description, _EPILOG)
+def _add_version_options(parser):
+    """Make a parser that of arguments which begin with no verb: help, the version, or a mistake."""
+    parser.prog = "openclaw_vllm.py"
     parser.usage = "%(prog)s VERB [options]    (VERB --help lists its options)"
+    verbs = ["  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS]
+    parser.description += "\n\nverbs:\n" + "\n".join(verbs)
+    parser.epilog = _EPILOG
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("--verbose", action="store_true",
                         help="with --version: the digest of this file, and the Python")
     parser.add_argument("verb", metavar="VERB", nargs="?", choices=[row[0] for row in _VERBS])
-    return parser
 
 
-def _verb_parser(verb, console):
-    """Return the parser of one row of _VERBS."""
-    name, add_options, _, summary = verb
-    parser = _parser(console, "openclaw_vllm.py " + name, summary[0].upper() + summary[1:] + ".")
-    add_options(parser)
-    return parser
+_NO_VERB = ("", _add_version_options, _cmd_version, "OpenClaw's vLLM provider in one file")
 
 
 # Types of arguments; what they raise, argparse words as "argument --timeout: …".
@@ -7888,7 +7751,8 @@ def say_where_the_key_goes(console, provider):
     url, key, sent = provider.base_url, provider.request_key, "no key"
     if key is not None:
         sent = "the key of %s is sent to %s" % (key.source, origin(url))
-    console.detail("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
+    if console.verbose:
+        console.err("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
 
 
 def _secret_variables(variables):
@@ -7899,11 +7763,12 @@ def _secret_variables(variables):
 
 def hide_secrets(console, settings, provider):
     """Tell the console every key, token and header value in these settings, of any provider."""
-    console.hide(credential.key for credential in provider.credentials)
-    console.hide(provider.headers.values())
-    console.hide(provider.last_headers.values())
-    console.hide(_secret_variables(settings.variables))
-    console.hide(secret_texts(settings.config))
+    console.hide(itertools.chain(
+        [credential.key for credential in provider.credentials],
+        provider.headers.values(),
+        provider.last_headers.values(),
+        _secret_variables(settings.variables),
+        secret_texts(settings.config)))
 
 
 def _read_key(path, console):
@@ -7939,10 +7804,7 @@ def _option_file(option, path):
     try:
         if os.path.isfile(path):
             with open(path, "rb") as source:
-                data = source.read(ANSWER_LIMIT + 1)
-            if len(data) <= ANSWER_LIMIT:
-                return data
-            problem = "it is larger than %d bytes" % ANSWER_LIMIT
+                return source.read()
     except (OSError, ValueError) as error:           # a ValueError: a NUL in the path
         problem = getattr(error, "strerror", None) or error
     raise UsageError("%s %s cannot be read: %s" % (option, path, problem))
@@ -7998,7 +7860,7 @@ def _show_rows(rows, servers, options, console):
         console.out_json({"count": len(models), "models": models})
     elif options.plain:
         for model, _ in rows:
-            console.out_line(model.key)
+            console.out(model.key, UNSAFE_LINE)
     elif rows:
         for line in format_table(rows, servers, _columns(console), show):
             console.out(line)
@@ -8202,18 +8064,18 @@ def _ask(options, provider, model, body, console):
         console.warn(warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
+    failure = None
     try:
         answer = collect_answer(deltas, show.add)
     except (Error, KeyboardInterrupt) as stop:       # what came before it broke off is shown
-        show.end()
-        timings = stop.partial.timings
-        if options.json and (timings["first_token_s"] is not None or stop.partial.finish_reason):
-            console.out_json(answer_json(stop.partial))
-        raise
+        answer, failure = stop.partial, stop
     show.end()
-    if options.json:
+    begun = answer.timings["first_token_s"] is not None or answer.finish_reason
+    if options.json and (begun or failure is None):
         console.out_json(answer_json(answer))
-    else:
+    if failure is not None:
+        raise failure
+    if not options.json:
         for call in answer.tool_calls:
             line = "%s(%s)\n" % (call["function"]["name"], call["function"]["arguments"])
             console.write_answer(redact_known(line, console.secrets))
@@ -8238,7 +8100,7 @@ def statistics(answer):
         parts.append("%s prompt + %s completion tokens" % usage[:2])
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
-        writing_s = (last_s or 0) - first_s
+        writing_s = last_s - first_s
         if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
@@ -8259,7 +8121,7 @@ def answer_json(answer):
     if answer.usage is not None:
         usage = dict(usage or {}, **answer.usage._asdict())
     value["usage"] = usage
-    value["timings"] = {name: answer.timings[name] for name in ("first_token_s", "total_s")}
+    value["timings"] = _picked(answer.timings, ("first_token_s", "total_s"))
     value.update(extra)
     return value
 
@@ -8278,7 +8140,6 @@ def _converse(options, provider, model, fields, messages, console):
     """Hold a conversation on the terminal until its end."""
     try:
         import readline                              # line editing and history of input()
-        readline.set_history_length(1000)
         readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
@@ -8298,28 +8159,31 @@ def _converse(options, provider, model, fields, messages, console):
         command, _, argument = text.partition(" ")
         if command in ("/exit", "/quit"):
             return 0
-        if command == "/help":
-            console.err(_CONVERSATION_HELP)
-        elif command == "/reset":
-            messages = [message for message in messages if message["role"] == "system"]
-            console.err("begun anew; the system message stays")
-        elif command == "/system" and argument:
-            messages = [{"role": "system", "content": argument}]
-            console.err("begun anew with that system message")
-        elif command == "/system":
-            messages = []
-            console.err("begun anew without a system message")
-        elif command == "/model":
-            try:
+        try:
+            if command == "/help":
+                console.err(_CONVERSATION_HELP)
+            elif command == "/reset":
+                messages = [message for message in messages if message["role"] == "system"]
+                console.err("begun anew; the system message stays")
+            elif command == "/system":
+                messages, words = [], "without a system message"
+                if argument:
+                    messages = [{"role": "system", "content": argument}]
+                    words = "with that system message"
+                console.err("begun anew " + words)
+            elif command == "/model":
                 model = find_model(
                     provider, argument or None, options.timeout, options.thinking)
                 console.err("now %s" % model.key)
-            except Error as error:
-                console.report(error)
-        elif text:
-            if text.startswith("//"):
-                text = text[1:]
-            _take_turn(options, provider, model, fields, messages, text, console)
+            elif text:
+                text = re.sub("^//", "/", text)
+                asked = messages + [{"role": "user", "content": text}]
+                answer = _ask(options, provider, model, dict(fields, messages=asked), console)
+                messages = asked + [{"role": "assistant", "content": answer.content}]
+        except KeyboardInterrupt:
+            console.err("stopped; the conversation goes on without that turn")
+        except Error as error:
+            console.report(error)
 
 
 def read_turn(read_line):
@@ -8339,18 +8203,6 @@ def read_turn(read_line):
     return text
 
 
-def _take_turn(options, provider, model, fields, messages, text, console):
-    """Ask one thing of a conversation; `messages` grows only by a turn that was answered."""
-    asked = messages + [{"role": "user", "content": text}]
-    try:
-        answer = _ask(options, provider, model, dict(fields, messages=asked), console)
-        messages[:] = asked + [{"role": "assistant", "content": answer.content}]
-    except KeyboardInterrupt:
-        console.err("stopped; the conversation goes on without that turn")
-    except Error as error:
-        console.report(error)
-
-
 def _add_doctor_parser(verb):
     verb.add_argument("--probe", action="store_true",
                       help="let each model answer: a few tokens, and once with a tool")
@@ -8365,8 +8217,7 @@ def _add_doctor_parser(verb):
 
 def _cmd_doctor(options, env, console):
     key = _read_key(options.api_key_file, console)
-    settings = read_settings(options.config, env)
-    reports = _diagnose_all(settings, options, key, console)
+    settings, reports = _diagnose_all(options, key, env, console)
     if options.fix:
         edits = []
         for _, findings in reports:
@@ -8374,38 +8225,31 @@ def _cmd_doctor(options, env, console):
                 edits += [edit for edit in finding.edits if edit not in edits]
         if edits:
             save_edits(settings, edits, console, console.err, True)
-            settings = read_settings(options.config, env)
-            reports = _diagnose_all(settings, options, key, console)
+            settings, reports = _diagnose_all(options, key, env, console)
         else:
             console.err("nothing to fix in %s" % settings.path)
-    def safe(text):
-        return visible(redact(text, console.secrets))
-
-    status = diagnosis_status(reports[-1 if options.strict else 0][1])
+    failed = [server for server, findings in reports if diagnosis_status(findings)]
     if options.json:
         console.out_json(_findings_json(reports))
-        return status
-    if len(reports) > 1:
-        failed = [server for server, findings in reports if diagnosis_status(findings)]
-        console.out("%d of %d servers failed%s" % (
-            len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
-    for server, findings in reports:
+    elif len(reports) > 1:
+        named = ": " * bool(failed) + ", ".join(failed)
+        console.out("%d of %d servers failed%s" % (len(failed), len(reports), named))
+    for server, findings in () if options.json else reports:
         if len(reports) > 1:
             console.out("\n== %s" % server)
-        for line in format_findings(findings, safe, report_width(console)):
+        for line in format_findings(findings, console.secrets, report_width(console)):
             console.out(line)
-    return status
+    return diagnosis_status(reports[-1 if options.strict else 0][1])
 
 
-def _diagnose_all(settings, options, key, console):
-    """Return [(server, [Finding])] of the servers that the options name, those that failed last."""
+def _diagnose_all(options, key, env, console):
+    """Return (settings, [(server, [Finding])]) of the servers named, those that failed last."""
+    settings = read_settings(options.config, env)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
             provider = resolve_provider(settings, name, url, key, options.ca_file)
             hide_secrets(console, settings, provider)
-            if not options.json:
-                say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
@@ -8414,7 +8258,8 @@ def _diagnose_all(settings, options, key, console):
             settings, name, url, key, options.ca_file, options.model, options.thinking,
             options.probe, options.timeout))
 
-    return sorted(in_parallel(examine, asked), key=lambda report: diagnosis_status(report[1]))
+    reports = in_parallel(examine, asked)
+    return settings, sorted(reports, key=lambda report: diagnosis_status(report[1]))
 
 
 def _findings_json(reports):
@@ -8430,49 +8275,51 @@ def _findings_json(reports):
     return {"ok": all(row["status"] != "fail" for row in rows), "findings": rows}
 
 
-def format_findings(findings, safe, width=80):
+def format_findings(findings, secrets, width=80):
     """Return the lines of the report of `doctor`, the verdict first, commands never broken.
 
-    `safe` makes a text fit to be shown; `width` is in columns.
+    `secrets` are texts to hide; `width` is in columns.
     """
-    lines, skipped = [], collections.OrderedDict()
+    statuses = [finding.status for finding in findings]
+    failed = [finding.cause for finding in findings if finding.status == "fail"]
+    verdict = "nothing failed"
+    if failed:
+        named = ", ".join(collections.OrderedDict.fromkeys(failed))
+        verdict = "%s: %s" % (_plural(len(failed), "failure"), named)
+    verdict += "; " + _plural(statuses.count("warn"), "warning")
+    entries, skipped = [(verdict, "")], collections.OrderedDict()
     for finding in findings:
         if finding.status == "skip":
             skipped.setdefault(finding.summary, []).append(finding.check)
             continue
-        status = "FAIL" if finding.status == "fail" else finding.status
-        lines += _report_entry(status, finding.check, safe(finding.summary), width)
-        indent = " " * 6
+        status = finding.status.replace("fail", "FAIL")
+        entries.append((finding.summary, _ENTRY % (status, finding.check)))
         if finding.fix:
-            lines += _wrapped(safe(finding.fix), indent + "fix: ", indent + " " * 5, width)
+            entries.append((finding.fix, "      fix: "))
         if finding.command:
-            lines.append(indent + " " * 5 + safe(finding.command))
-    if skipped:
-        texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
-        lines += _report_entry("skip", "", safe("; ".join(texts)), width)
-    causes = {}
-    for finding in findings:
-        causes.setdefault(finding.status, []).append(finding.cause)
-    failed, warned = causes.get("fail", []), _plural(len(causes.get("warn", [])), "warning")
-    verdict = "nothing failed; " + warned
-    if failed:
-        named = ", ".join(collections.OrderedDict.fromkeys(failed))
-        verdict = "%s: %s; %s" % (_plural(len(failed), "failure"), named, warned)
-    return _wrapped(verdict, "", "  ", width) + lines
+            entries.append((finding.command, None))
+    texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
+    if texts:
+        entries.append(("; ".join(texts), _ENTRY % ("skip", "")))
+    lines = []
+    for text, label in entries:
+        lines += _wrapped(visible(redact(text, secrets)), label, width)
+    return lines
 
 
-def _report_entry(status, check, text, width):
-    head = "%-4s  %-10s  " % (status, check)
-    return _wrapped(text, head, " " * len(head), width)
+_ENTRY = "%-4s  %-10s  "
 
 
-def _wrapped(text, head, indent, width):
-    """Wrap a text to a width; no word, and nothing in braces, is broken."""
+def _wrapped(text, label, width):
+    """Wrap a text behind its label; no word, nothing in braces and no command (label None) is
+    broken."""
+    if label is None:
+        return [" " * 11 + text]
     import textwrap
     text = " ".join(text.split())
     text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), text)
     lines = textwrap.wrap(
-        text, width, initial_indent=head, subsequent_indent=indent,
+        text, width, initial_indent=label, subsequent_indent=" " * len(label),
         break_long_words=False, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
 
@@ -8626,11 +8473,12 @@ def _merge_config(options, env, console, show_diff):
                         fix="start vLLM with a model: vllm serve MODEL")
     _refuse_no_chat(provider, models[0], options.timeout)
     ids = [model.id for model in models]
-    primary = None
-    if options.primary:
-        primary = match_model(models, options.primary, provider.id)
-        if primary is None:
-            raise model_not_served(provider.base_url, options.primary, ids)
+    primary = options.primary
+    if primary:
+        model = match_model(models, primary, provider.id)
+        if model is None:
+            raise model_not_served(provider.base_url, primary, ids)
+        primary = model.key
     evidence = {model.id: _evidence(options, provider, model) for model in models}
     block = config_block(models, provider.base_url, evidence)
     if not options.write and not options.dry_run:
@@ -8642,8 +8490,14 @@ def _merge_config(options, env, console, show_diff):
 
     def merge(config):
         merged = merge_provider(
-            config, block, provider.id, options.wildcard, primary and primary.key, options.refresh,
-            bool(options.base_url), settings.variables,
+            config,
+            block,
+            provider.id,
+            options.wildcard,
+            primary,
+            options.refresh,
+            bool(options.base_url),
+            settings.variables,
             {model.id: model.parent for model in models if model.parent})
         unserved.extend(merged.unserved)
         return merged.wanted
@@ -8663,15 +8517,20 @@ def _merge_config(options, env, console, show_diff):
 
 
 def _prune_command(options):
-    import shlex
-    words = ["config", "--write", "--prune"]
-    if options.config:
-        words += ["--config", options.config]
+    words = ["--prune"]
     for name in options.provider:
         words += ["--provider", name]
     for url in options.base_url:
         words += ["--base-url", url]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    return _write_command(options.config, words)
+
+
+def _write_command(config_path, words):
+    """Return the shell command that writes a config file."""
+    import shlex
+    if config_path:
+        words = ["--config", config_path] + words
+    return " ".join([TOOL, "config", "--write"] + [shlex.quote(word) for word in words])
 
 
 def _refuse_no_chat(provider, model, timeout_s):
@@ -8684,38 +8543,27 @@ def _refuse_no_chat(provider, model, timeout_s):
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
     headers = discovery_headers(provider)
     url = server_root(provider.base_url) + "/openapi.json"
-    error = None
     try:
-        reply = fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)
-        offered = offers_chat(_json_or_none(reply))
-        if offered is None:
+        chats = offers_chat(_json_of(fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)))
+        if chats is None:
             url = provider.base_url + "/chat/completions"
             reply = fetch("POST", url, headers, b"{}", route, MODEL_LIST_LIMIT)
-            error = completion_error(url, reply, provider, model)
-        elif not offered:
-            error = error_for("not-a-chat-model", url=url, model=model.id)
+            chats = completion_error(url, reply, provider, model).cause != "not-a-chat-model"
     except Error:
-        pass                                         # what cannot be asked shows nothing
-    if error is not None and error.cause == "not-a-chat-model":
-        raise error
-
-
-def _json_or_none(reply):
-    try:
-        return loads_untrusted(reply.body.decode("utf-8", "replace"))
-    except ValueError:
-        return None
+        return                                       # what cannot be asked shows nothing
+    if not chats:
+        raise error_for("not-a-chat-model", url=url, model=model.id)
 
 
 def _evidence(options, provider, model):
     """Return (compat or None, reason) for how a model thinks, or None."""
-    if options.probe:
-        found = probe_thinking(provider, model.id, options.timeout)
-        if found is None and model.reasoning:
-            found = None, "by its name"
-        return found
-    root = (model.root or "").split("/")[-1]
-    return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+    if not options.probe:
+        root = (model.root or "").split("/")[-1]
+        return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+    found = probe_thinking(provider, model.id, options.timeout)
+    if found is None and model.reasoning:
+        return None, "by its name"
+    return found
 
 
 def _note_surroundings(options, settings, console):
@@ -8755,13 +8603,12 @@ PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"
 def leading_path(text):
     """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
     path, end = (), 0
-    step = re.compile(_PATH_STEP)
     readers = {"index": int, "json": json.loads}
-    while step.match(text, end):
-        found = step.match(text, end)
-        read = readers.get(found.lastgroup, str)
-        path += (read(found.group(found.lastgroup)),)
-        end = found.end()
+    for found in re.finditer(_PATH_STEP, text):
+        if found.start() != end:
+            break
+        kind, end = found.lastgroup, found.end()
+        path += (readers.get(kind, str)(found.group(kind)),)
     return path, end
 
 
@@ -8786,10 +8633,7 @@ def format_path(path):
 
 def edit_command(edits, config_path=None):
     """Return the shell command that makes some Edits in the config file."""
-    import shlex
-    words = ["config", "--write"]
-    if config_path is not None:
-        words += ["--config", config_path]
+    words = []
     for path, value in edits:
         if value is REMOVED:
             words += ["--unset", format_path(path)]
@@ -8797,7 +8641,7 @@ def edit_command(edits, config_path=None):
         if not isinstance(value, str) or parse_value(value) != value:
             value = json.dumps(value)
         words += ["--set", format_path(path) + "=" + value]
-    return " ".join([TOOL] + [shlex.quote(word) for word in words])
+    return _write_command(config_path, words)
 
 
 def parse_assignment(text):
@@ -8820,14 +8664,10 @@ def save_edits(settings, edits, console, show_diff=None, write=False):
     beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
     where a path leads nowhere or into an $include, or the result has a new error.
     """
-    def removes_item(edit):                          # a step apart: nothing takes its place
-        return edit.value is REMOVED and isinstance(edit.path[-1], int)
+    def revise(config):
+        return apply_edits(config, edits)
 
-    steps = []
-    for _, run in itertools.groupby(edits, removes_item):
-        batch = list(run)
-        steps.append(lambda config, batch=batch: apply_edits(config, batch))
-    old, new = revised_text(settings, steps, console)
+    old, new = revised_text(settings, [revise], console)
     _deliver_text(settings.path, old, new, console, show_diff, write)
 
 
@@ -8838,13 +8678,13 @@ def revised_text(settings, steps, console):
     `save_edits` does; of a key that is new and unknown it warns.
     """
     old = settings.sources.get(settings.path)
+    if old is None and settings.issues:
+        raise issue_error(settings.issues)           # the file cannot be read
     text = "{}\n" if old is None else old
     try:
         value = before = json5_tree(text).value
     except Json5Error:
-        value = None
-    if value is None or (old is None and settings.issues):
-        raise issue_error(settings.issues)           # the file cannot be read
+        raise issue_error(settings.issues)
     console.hide(secret_texts(before))
     for step in steps:
         old_value, wanted = value, step(value)
@@ -8862,17 +8702,28 @@ def revised_text(settings, steps, console):
 
 
 def _new_faults(settings, before, after):
-    """Return the Faults of the file's value `after` that it had not `before`."""
-    def found(value):
+    """Return the Faults of the file's value `after` that it had not `before`; files included."""
+    _, env = settings.layers[0]
+
+    def faults_of(value):
+        try:
+            value = include_files(value, settings.path or "openclaw.json", env)
+        except ConfigError:
+            if not settings.issues:                  # else it may have been so before
+                raise
         return schema_faults(_substitute(value, settings.variables))
 
     def words(fault):                                # without indices, which a removal moves
-        return tuple(key for key in fault.path if isinstance(key, str)), fault.problem
+        names = [key for key in fault.path if isinstance(key, str)]
+        return (fault.problem, *names)
 
-    faults = found(after)
-    known = collections.Counter(map(words, found(before)))
-    known.subtract(map(words, faults))
-    return [fault for fault in faults if known[words(fault)] < 0]
+    known = collections.Counter(map(words, faults_of(before)))
+    new = []
+    for fault in faults_of(after):
+        known[words(fault)] -= 1
+        if known[words(fault)] < 0:
+            new.append(fault)
+    return new
 
 
 def _deliver_text(path, old, new, console, show_diff, write):
@@ -8899,39 +8750,27 @@ def _deliver_text(path, old, new, console, show_diff, write):
 
 def _check_config(options, env, console):
     settings = read_settings(options.config, env)
+    kinds = (("error", settings.issues), ("warning", settings.warnings))
     if options.json:
-        console.out_json({
-            "valid": not settings.issues,
-            "issues": [_issue_json(issue) for issue in settings.issues],
-            "warnings": [_issue_json(issue) for issue in settings.warnings],
-        })
-    else:
-        _print_issues("error", settings.issues, console)
-        _print_issues("warning", settings.warnings, console)
+        issues, warnings = [[_issue_json(issue) for issue in issues] for _, issues in kinds]
+        console.out_json({"valid": not issues, "issues": issues, "warnings": warnings})
+        return 3 if issues else 0
+    for kind, issues in kinds:
+        for issue in issues:
+            place = dotted(issue.path) + ": " if issue.path else ""
+            console.err("%s: %s: %s%s" % (kind, issue_place(issue), place, issue.message))
     if settings.issues:
         return 3
-    if not options.json:
-        verdict = "valid"
-        if not settings.exists:
-            verdict = "no such file; an empty config is valid"
-        console.out("%s: %s" % (settings.path, verdict))
+    verdict = "valid" if settings.exists else "no such file; an empty config is valid"
+    console.out("%s: %s" % (settings.path, verdict))
     return 0
 
 
-def _print_issues(kind, issues, console):
-    for issue in issues:
-        words = issue.message
-        if issue.path:
-            words = "%s: %s" % (dotted(issue.path), words)
-        console.err("%s: %s: %s" % (kind, issue_place(issue), words))
-
-
 def _issue_json(issue):
-    found = collections.OrderedDict([("path", dotted(issue.path)), ("message", issue.message)])
+    found = {"path": dotted(issue.path), "message": issue.message}
     for name in ("file", "line", "column"):
-        value = getattr(issue, name)
-        if value is not None:
-            found[name] = value
+        if getattr(issue, name) is not None:
+            found[name] = getattr(issue, name)
     return found
 
 
