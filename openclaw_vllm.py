@@ -2624,11 +2624,10 @@ def _agent_params(layers, key):
         of_model.get("thinking"),
         defaults.get("thinkingDefault"),
     ):
-        if level is False or level == "disabled":
+        if level is False or level == "none":
             return params, "off"
-        level = trimmed(_text_or_empty(level)).lower()
-        if level:
-            return params, level
+        if _level(level) in _LADDER:
+            return params, _level(level)
     return params, None
 
 
@@ -2774,7 +2773,7 @@ _DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
 _GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
 _LADDER = "off minimal low medium high xhigh max".split()
 _OFF = ("off", "none")
-_LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "medium", "on": "medium",
+_LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "low", "on": "low",
                 "adaptive": "medium", "ultra": "max"}
 THINKING_LEVELS = ["on", "adaptive", "ultra", "none"] + _LADDER
 _WIDE = ("[\u2e80-\u9fff\ua000-\ua4ff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\uffe0-\uffe6"
@@ -3054,7 +3053,10 @@ def _shape_tools(shaped, compat, note):
         shaped["tools"] = [
             {"type": "function", "function": function}
             for function in functions]
-    if functions or choice == "none":
+    called = any(
+        message.get("role") == "tool" or message.get("tool_calls")
+        for message in shaped["messages"])
+    if functions or choice == "none" and not called:
         shaped["tool_choice"] = choice
 
 
@@ -3288,9 +3290,10 @@ def _cleaned_schema(schema, keywords):
 def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
     asked, effort, default = map(
-        _level, (thinking, shaped.pop("reasoning_effort", None), model.thinking))
-    wanted = asked or effort or default
-    level = _available_level(model, wanted)
+        _level,
+        (thinking, shaped.pop("reasoning_effort", None), model.thinking))
+    wanted = asked or effort
+    level = _available_level(model, wanted, default)
     fields = _thinking_fields(model, level, (wanted or level) not in _OFF)
     for name in fields:
         note(name, "thinking level " + level)
@@ -3315,33 +3318,34 @@ def _level(text):
     return _LEVEL_NAMES.get(folded, folded) or None
 
 
-def _available_level(model, level):
-    """Return a level, or the nearest that the model has: up the ladder first, then down.
+def _available_level(model, asked, default):
+    """Return the level that is asked for, or the nearest that the model has: a higher one first.
 
-    Without a level the default: off where that is usual, else medium or less.
+    A default gives way to a lower one first, but not to off; families with a switch have off and
+    low for it.
     """
     form = model.compat.get("thinkingFormat") or ""
-    if level is None and (
-            not model.reasoning
-            or form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
+    usual, steps = "medium", _LADDER[:5]
+    if not asked and (form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
+        usual, steps = "off", ["off", "low"]
+    level = asked or default or usual
+    if not asked and not model.reasoning:
         return "off"
-    if level not in [None] + _LADDER:
+    if level not in _LADDER:
         return level
-    stated = dict.fromkeys(_LADDER[:5], True)
+    stated = dict.fromkeys(steps, True)
     stated.update((effort, True) for effort in _stated_efforts(model) or ())
     if form not in ("qwen", "qwen-chat-template", "zai"):
         stated.update(
             (name, True) for name, effort in _effort_map(model.compat).items() if effort.strip())
     stated.update(model.thinking_level_map)
-    place = _LADDER.index(level or "medium")
-    up, down = _LADDER[place:], _LADDER[place::-1]
-    candidates = up + down
-    if level is None:
-        candidates = down
-    elif place > 4 and stated.get(level, level) is None:
-        candidates = down + up
+    place = _LADDER.index(level)
+    up, down = _LADDER[place:], _LADDER[place:0:-1]
+    candidates = down + up
+    if asked and not (place > 4 and stated.get(level, level) is None):
+        candidates = up + down
     known = [name for name in candidates if stated.get(name) is not None]
-    return (known + candidates)[0]
+    return (known + ["off"])[0]
 
 
 def _effort_map(compat):

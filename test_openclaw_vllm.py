@@ -2421,6 +2421,12 @@ class Requests(Case):
         ), lambda tools, compat, expected: self.assertEqual(
             shape(dict(HI, tools=tools), compat=compat).get("tools"), expected))
 
+    def test_no_tool_choice_is_sent_beside_calls_whose_tools_are_gone(self):
+        body = dict(HI, tools=[tool("g", {"type": "array"})], tool_choice="none")
+        self.assertEqual(shape(body)["tool_choice"], "none")
+        called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+        self.assertNotIn("tool_choice", shape(dict(body, messages=[called, USER])))
+
     def test_tool_choice(self):
         def allowed(mode, *names):
             tools = [{"type": "function", "function": {"name": name}} for name in names]
@@ -2688,7 +2694,8 @@ class Requests(Case):
                 ("off", {"off": None}, {}, "minimal"),
                 (None, {}, {}, "medium"),
                 (None, {"medium": None}, {}, "low"),
-                (None, {"medium": None, "low": None, "minimal": None}, {}, "none"),
+                (None, {"medium": None, "low": None, "minimal": None}, {}, "high"),
+                ("on", {}, {}, "low"),
                 ("adaptive", {}, {}, "medium"),
                 ("ultra", {"max": "m"}, {}, "m"),
                 ("of-my-own", {}, {}, "of-my-own")):
@@ -2715,9 +2722,30 @@ class Requests(Case):
                 ({"params": {"thinking": "low"},
                   "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
                  "off"),
+                ({"thinkingDefault": "high",
+                  "models": {"vllm/m": {"params": {"thinking": "bogus"}}}},
+                 "high"),
+                ({"models": {"vllm/m": {"params": {"thinking": "on"}}}}, "low"),
+                ({"models": {"vllm/m": {"params": {"thinking": "none"}}}}, "off"),
                 ({}, None)):
             config = dict(block(), agents={"defaults": defaults})
             self.assertEqual(vllm.find_model(self.provider(config)).thinking, expected)
+
+    def test_a_level_of_the_settings_gives_way_to_a_lower_one(self):
+        for default, levels, model, expected in (
+                ("high", {"high": None}, {}, "medium"),
+                ("medium", {"medium": None, "low": None, "minimal": None}, {}, "high"),
+                ("xhigh", {"max": "m"}, {}, "high"),
+                ("off", {"off": None}, {}, "minimal"),
+                ("high", {}, {"id": "nemotron-3"}, "low"),
+                ("high", {}, {"reasoning": False}, None)):
+            with self.subTest(default=default, levels=levels, model=model):
+                model = dict({"reasoning": True}, thinking=default, **model)
+                shaped = shape(HI, compat={"supportsReasoningEffort": True},
+                               thinking_level_map=levels, **model)
+                self.assertEqual(shaped.get("reasoning_effort"), expected)
+        nemotron = shape(HI, id="nemotron-3", reasoning=False, thinking="high")
+        self.assertIs(nemotron["chat_template_kwargs"]["enable_thinking"], False)
 
     def test_levels_without_effect_are_said(self):
         effort = {"reasoning": True, "compat": {"supportsReasoningEffort": True}}
