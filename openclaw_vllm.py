@@ -1231,7 +1231,7 @@ plugin-entries vllm=vllm-plugin *=plugin
 plugin enabled=boolean hooks=object subagent=object llm=object config=object
 vllm-plugin enabled=boolean hooks=object subagent=object llm=object config=no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
-refresh enabled=boolean url=refresh-url
+refresh enabled=boolean url=feed
 provider baseUrl=text apiKey=SECRET \
  auth=api-key|aws-sdk|oauth|token api=APIS maxTokens=positive timeoutSeconds=whole region=filled \
  injectNumCtxForOpenAICompat=boolean params=object agentRuntime=runtime localService=service \
@@ -1356,7 +1356,7 @@ pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
 picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
-refresh-url str https ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])(:\d+)?)\s*([/?#].*)?)
+feed str https URL ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])[:\d]*)\s*([/?#].*)?)
 """)
 # The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {

@@ -981,7 +981,7 @@ class Settings(Case):
     # the like are in no schema.
     TEXT, MOST = {"type": "string"}, {"maximum": 2 ** 53 - 1}
     LEAVES = {
-        "text": TEXT, "pointer": TEXT, "command": TEXT, "refresh-url": TEXT,
+        "text": TEXT, "pointer": TEXT, "command": TEXT, "feed": TEXT,
         "filled": {"type": "string", "minLength": 1}, "boolean": {"type": "boolean"},
         "text-or-null": {"type": ["string", "null"]}, "number-or-text": {"type": ["number", "string"]},
         "number": {"type": "number"}, "positive": {"type": "number", "exclusiveMinimum": 0},
