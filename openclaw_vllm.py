@@ -6188,12 +6188,11 @@ def _template_findings(case, model):
             "template-role", model=model.key, role="developer",
             words=words,
             fix="have it sent as system: compat: { supportsDeveloperRole: false }")
-        # it is sent as system unless it is asked for
-        status = "warn"
-        if asked and model.reasoning:
+        status, switches = "warn", {"supportsDeveloperRole": False}
+        if asked and model.reasoning:                # else it is sent as system
             status = None
-        yield _compat_finding(case, model, error, {"supportsDeveloperRole": False},
-                              status)
+        yield _compat_finding(case, model, error, switches, status)
+        model = model._replace(compat=dict(model.compat, **switches))
     whole = _refusal_of(case, model, _TOGETHER.messages)
     refused = []
     for history in _HISTORIES if whole else ():
@@ -6216,8 +6215,8 @@ def _history_finding(case, model, history, words):
         compat = dict(model.compat, **{history.switch: True})
         if _refusal_of(case, model._replace(compat=compat),
                        history.messages) is None:
-            switches, fix = {
-                history.switch: True}, "set compat: { %s: true }" % history.switch
+            switches[history.switch] = True
+            fix = "set compat: { %s: true }" % history.switch
     error = error_for(
         history.cause, model=model.key, role=history.words, history=history.words,
         words=words, fix=fix)

@@ -486,15 +486,22 @@ def then_watch(data):
 class Json5(unittest.TestCase):
 
     ACCEPTED = (
-        ("null", None), (" true\n", True), ("'a'", "a"), ('"a"', "a"), ("[]", []), ("{}", {}), ("[1,]", [1]),
-        ("{a: 1, 'b': 2, \"c\": 3,}", {"a": 1, "b": 2, "c": 3}), ("{a: {b: [{}]}}", {"a": {"b": [{}]}}),
-        ("// x\n1 // y", 1), ("/* a * / **/ 1 /**/", 1), ("{/* a */ a /* b */ : /* c */ 1 /* d */}", {"a": 1}),
-        ("// no line end", ValueError), ("1 // no line end", 1), ("// a\r1", 1), ("// a\u20281", 1), ("/* // */1", 1),
-        ("0x1F", 31), ("-0XfF", -255), ("+1", 1), ("-.5", -0.5), ("5.", 5.0), ("+.5e-1", 0.05), ("1E+2", 100.0), ("-0", 0),
+        ("null", None), (" true\n", True), ("'a'", "a"), ('"a"', "a"), ("[]", []), ("{}", {}),
+        ("[1,]", [1]),
+        ("{a: 1, 'b': 2, \"c\": 3,}", {"a": 1, "b": 2, "c": 3}),
+        ("{a: {b: [{}]}}", {"a": {"b": [{}]}}),
+        ("// x\n1 // y", 1), ("/* a * / **/ 1 /**/", 1),
+        ("{/* a */ a /* b */ : /* c */ 1 /* d */}", {"a": 1}),
+        ("// no line end", ValueError), ("1 // no line end", 1), ("// a\r1", 1), ("// a\u20281", 1),
+        ("/* // */1", 1),
+        ("0x1F", 31), ("-0XfF", -255), ("+1", 1), ("-.5", -0.5), ("5.", 5.0), ("+.5e-1", 0.05),
+        ("1E+2", 100.0), ("-0", 0),
         ("Infinity", math.inf), ("-Infinity", -math.inf), ("+Infinity", math.inf),
         ("'\\x41\\u0042\\b\\f\\n\\r\\t\\v\\0\\'\\\"\\\\\\/\\q'", "AB\b\f\n\r\t\x0b\0'\"\\/q"),
-        ("'a\\\nb\\\r\nc\\\rd\\\u2028e'", "abcde"), ("'\u2028\u2029'", "\u2028\u2029"), ("'\"' // '", '"'),
-        ("'\\uD83D\\uDE00'", "\U0001f600"), ('"\\ud83d\\ude00"', "\U0001f600"), ("'\U0001f600'", "\U0001f600"),
+        ("'a\\\nb\\\r\nc\\\rd\\\u2028e'", "abcde"), ("'\u2028\u2029'", "\u2028\u2029"),
+        ("'\"' // '", '"'),
+        ("'\\uD83D\\uDE00'", "\U0001f600"), ('"\\ud83d\\ude00"', "\U0001f600"),
+        ("'\U0001f600'", "\U0001f600"),
         ("{\u00fc: 1, $_a9: 2, \\u0061b: 3, a\u200c: 4, \u30d1: 5}",
          {"\u00fc": 1, "$_a9": 2, "ab": 3, "a\u200c": 4, "\u30d1": 5}),
         ("{null: 1, Infinity: 2, true: 3}", {"null": 1, "Infinity": 2, "true": 3}),
@@ -509,26 +516,38 @@ class Json5(unittest.TestCase):
     REFUSED = (         # text, line, column, what the error says
         ("", 1, 1, "expected a value"), ("  // only a comment\n", 2, 1, "expected a value"),
         ("1 2", 1, 3, "the end of the text"),
-        ("{a: 1} x", 1, 8, "the end of the text"), ("[1", 1, 3, "',' or ']'"), ("{a: 1", 1, 6, "',' or '}'"),
+        ("{a: 1} x", 1, 8, "the end of the text"), ("[1", 1, 3, "',' or ']'"),
+        ("{a: 1", 1, 6, "',' or '}'"),
         ("{a", 1, 3, "':'"),
-        ("{a:", 1, 4, "a value"), ("{", 1, 2, "a key or '}'"), ("{,}", 1, 2, "a key or '}'"), ("[,]", 1, 2, "a value or ']'"),
-        ("[1,,2]", 1, 4, "a value or ']'"), ("{a: 1,,}", 1, 7, "a key"), ("{a 1}", 1, 4, "':'"), ("{1: 2}", 1, 2, "a key"),
-        ("{a: }", 1, 5, "a value"), ("[}", 1, 2, "']'"), ("{]", 1, 2, "'}'"), ("]", 1, 1, "a value"),
+        ("{a:", 1, 4, "a value"), ("{", 1, 2, "a key or '}'"), ("{,}", 1, 2, "a key or '}'"),
+        ("[,]", 1, 2, "a value or ']'"),
+        ("[1,,2]", 1, 4, "a value or ']'"), ("{a: 1,,}", 1, 7, "a key"), ("{a 1}", 1, 4, "':'"),
+        ("{1: 2}", 1, 2, "a key"),
+        ("{a: }", 1, 5, "a value"), ("[}", 1, 2, "']'"), ("{]", 1, 2, "'}'"),
+        ("]", 1, 1, "a value"),
         ("[1:2]", 1, 3, "',' or ']'"),
-        ("{\n  a: 1\n  b: 2}", 3, 3, "',' or '}'"), ("{\r\n\r\n a: x}", 3, 5, "a value"), ("{\r\r a: x}", 3, 5, "a value"),
-        ("'abc", 1, 1, "does not end"), ("'a\nb'", 1, 1, "does not end"), ("\"a'", 1, 1, "does not end"),
+        ("{\n  a: 1\n  b: 2}", 3, 3, "',' or '}'"), ("{\r\n\r\n a: x}", 3, 5, "a value"),
+        ("{\r\r a: x}", 3, 5, "a value"),
+        ("'abc", 1, 1, "does not end"), ("'a\nb'", 1, 1, "does not end"),
+        ("\"a'", 1, 1, "does not end"),
         ("[\n/* x", 2, 1, "does not end"),
-        ("/", 1, 1, "'/'"), ("#", 1, 1, "'#'"), ("01", 1, 2, "the end of the text"), ("0x", 1, 2, "the end of the text"),
+        ("/", 1, 1, "'/'"), ("#", 1, 1, "'#'"), ("01", 1, 2, "the end of the text"),
+        ("0x", 1, 2, "the end of the text"),
         (".", 1, 1, "'.'"),
-        ("1e", 1, 2, "the end of the text"), ("- 1", 1, 1, "'-'"), ("--1", 1, 1, "'-'"), ("nul", 1, 1, "a value"),
+        ("1e", 1, 2, "the end of the text"), ("- 1", 1, 1, "'-'"), ("--1", 1, 1, "'-'"),
+        ("nul", 1, 1, "a value"),
         ("True", 1, 1, "a value"),
-        ("'\\x4'", 1, 2, "escape"), ("'\\u12'", 1, 2, "escape"), ("'\\1'", 1, 2, "escape"), ("'\\01'", 1, 2, "escape"),
-        ("'ab\\u12g4'", 1, 4, "escape"), ("{a\\u002d: 1}", 1, 2, "quotes"), ("{9a: 1}", 1, 2, "a key"),
+        ("'\\x4'", 1, 2, "escape"), ("'\\u12'", 1, 2, "escape"), ("'\\1'", 1, 2, "escape"),
+        ("'\\01'", 1, 2, "escape"),
+        ("'ab\\u12g4'", 1, 4, "escape"), ("{a\\u002d: 1}", 1, 2, "quotes"),
+        ("{9a: 1}", 1, 2, "a key"),
         ("{a-b: 1}", 1, 3, "'-'"),
-        ('["\\ud83d"]', 1, 2, "surrogate"), ("['\\uDE00 x']", 1, 2, "surrogate"), ("{'\\ud800': 1}", 1, 2, "surrogate"),
+        ('["\\ud83d"]', 1, 2, "surrogate"), ("['\\uDE00 x']", 1, 2, "surrogate"),
+        ("{'\\ud800': 1}", 1, 2, "surrogate"),
         ("{a:\0 1}", 1, 4, "NUL"), ('["\0"]', 1, 3, "NUL"), ("[1,\n" + "[" * 300, 2, 200, "nested"),
         ("[" * 100000, 1, 201, "nested"),
-        ("{a:" * 100000, 1, 601, "nested"), (b'{"a":\n "\xff"}', 2, 3, "0xff"), (b"\xfe\xff\x00{", 1, 1, "0xfe"),
+        ("{a:" * 100000, 1, 601, "nested"), (b'{"a":\n "\xff"}', 2, 3, "0xff"),
+        (b"\xfe\xff\x00{", 1, 1, "0xfe"),
         (b"\xed\xa0\x80", 1, 1, "UTF-8"),
     )
 
@@ -562,8 +581,10 @@ class Json5(unittest.TestCase):
         text = "{ /* x */ a: [1, 'two'], \"b\": {c: null} }"
         tree = vllm.json5_tree(text)
         self.assertEqual(text[tree.start:tree.end], text)
-        self.assertEqual([(key, text[start:end]) for key, start, end, _ in tree.items], [("a", "a"), ("b", '"b"')])
-        self.assertEqual([text[node.start:node.end] for node in tree.items[0][3].items], ["1", "'two'"])
+        self.assertEqual([(key, text[start:end]) for key, start, end, _ in tree.items],
+                         [("a", "a"), ("b", '"b"')])
+        self.assertEqual([text[node.start:node.end] for node in tree.items[0][3].items],
+                         ["1", "'two'"])
         self.assertEqual(tree.items[1][3].value, {"c": None})
 
     def test_both_roads_read_plain_json_alike(self):
@@ -586,17 +607,21 @@ class Settings(Case):
                 ({}, None, "{home}/.openclaw/openclaw.json"),
                 ({"OPENCLAW_HOME": "{home}/oc"}, None, "{home}/oc/.openclaw/openclaw.json"),
                 ({"OPENCLAW_HOME": "~/oc"}, None, "{home}/oc/.openclaw/openclaw.json"),
-                ({"OPENCLAW_STATE_DIR": "{home}/state", "OPENCLAW_HOME": "{home}/oc"}, None, "{home}/state/openclaw.json"),
-                ({"OPENCLAW_CONFIG_PATH": "{home}/c.json", "OPENCLAW_STATE_DIR": "{home}/state"}, None, "{home}/c.json"),
+                ({"OPENCLAW_STATE_DIR": "{home}/state", "OPENCLAW_HOME": "{home}/oc"}, None,
+                 "{home}/state/openclaw.json"),
+                ({"OPENCLAW_CONFIG_PATH": "{home}/c.json", "OPENCLAW_STATE_DIR": "{home}/state"},
+                 None, "{home}/c.json"),
                 ({"OPENCLAW_CONFIG_PATH": "~/c.json"}, None, "{home}/c.json"),
                 ({"OPENCLAW_CONFIG_PATH": "{home}/c.json"}, "{home}/d.json", "{home}/d.json"),
-                ({"OPENCLAW_CONFIG_PATH": "  ", "OPENCLAW_STATE_DIR": "undefined", "OPENCLAW_HOME": "null"}, None,
+                ({"OPENCLAW_CONFIG_PATH": "  ", "OPENCLAW_STATE_DIR": "undefined",
+                  "OPENCLAW_HOME": "null"}, None,
                  "{home}/.openclaw/openclaw.json"),
                 ({"HOME": "", "USERPROFILE": "{home}"}, None, "{home}/.openclaw/openclaw.json")):
             with self.subTest(env=env, option=option):
                 env = {name: value.format(home=home) for name, value in env.items()}
                 found = vllm.read_settings(option and option.format(home=home), self.env(env))
-                self.assertEqual(found.path.replace(os.sep, "/"), expected.format(home=home).replace(os.sep, "/"))
+                self.assertEqual(found.path.replace(os.sep, "/"),
+                                 expected.format(home=home).replace(os.sep, "/"))
                 self.assertFalse(found.exists)
                 self.assertEqual((found.config, found.issues), ({}, []))
 
@@ -612,12 +637,16 @@ class Settings(Case):
         with open(self.path("big.json"), "wb") as big:
             big.truncate(50 * 1024 * 1024)
         for name, content, words in (
-                ("empty.json", "", "expected a value"), ("comment.json", "// nothing\n", "expected a value"),
-                ("array.json", "[]", "expected an object"), ("text.json", "'x'", "expected an object"),
-                ("null.json", "null", "expected an object"), ("bytes.json", b'{"a": "\xff"}', "UTF-8"),
+                ("empty.json", "", "expected a value"),
+                ("comment.json", "// nothing\n", "expected a value"),
+                ("array.json", "[]", "expected an object"),
+                ("text.json", "'x'", "expected an object"),
+                ("null.json", "null", "expected an object"),
+                ("bytes.json", b'{"a": "\xff"}', "UTF-8"),
                 ("utf16.json", "{}".encode("utf-16"), "UTF-8"), ("nul.json", "{\0}", "NUL"),
                 ("deep.json", "[" * 99999, "nested"),
-                ("deepjson.json", "[" * 900 + "]" * 900, ""), ("lone.json", '{"a": "\\ud800"}', "surrogate"),
+                ("deepjson.json", "[" * 900 + "]" * 900, ""),
+                ("lone.json", '{"a": "\\ud800"}', "surrogate"),
                 ("cut.json", '{"models": {', "a key"), ("big.json", None, "larger than"),
                 ("dir.json/x", "", "is a directory")):
             with self.subTest(name=name):
@@ -636,7 +665,8 @@ class Settings(Case):
         for path in (self.path("fifo.json"), os.devnull):
             self.check(self.run_main("list", "--config", path), 3, err="is not a regular file")
 
-    @unittest.skipIf(not hasattr(os, "geteuid") or os.geteuid() == 0, "this user may read everything")
+    @unittest.skipIf(not hasattr(os, "geteuid") or os.geteuid() == 0,
+                     "this user may read everything")
     def test_an_unreadable_config_is_refused(self):
         path = self.configure("{}")
         os.chmod(path, 0)
@@ -645,15 +675,19 @@ class Settings(Case):
     def test_a_config_that_cannot_be_opened_is_refused(self):
         path = self.configure("{}")
         with mock.patch("builtins.open", side_effect=PermissionError(13, "Permission denied")):
-            self.check(self.run_main("list", "--config", path), 3, err="cannot be read: Permission denied")
+            self.check(self.run_main("list", "--config", path), 3,
+                       err="cannot be read: Permission denied")
 
     def test_dotenv_lines(self):
         for line, expected in (
-                ("A=b", {"A": "b"}), (" export A = b # c", {"A": "b"}), ("A='b # c'", {"A": "b # c"}),
+                ("A=b", {"A": "b"}), (" export A = b # c", {"A": "b"}),
+                ("A='b # c'", {"A": "b # c"}),
                 ('A="b\\nc"', {"A": "b\nc"}),
-                ("A='b\\nc'", {"A": "b\\nc"}), ("A=`b`", {"A": "b"}), ("A=", {"A": ""}), ("# A=b", {}), ("A: b", {"A": "b"}),
+                ("A='b\\nc'", {"A": "b\\nc"}), ("A=`b`", {"A": "b"}), ("A=", {"A": ""}),
+                ("# A=b", {}), ("A: b", {"A": "b"}),
                 ("A", {}),
-                ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}), ("A=1\nA=2", {"A": "2"}), ('A="b\nc"\nD=e', {"A": "b\nc", "D": "e"}),
+                ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}), ("A=1\nA=2", {"A": "2"}),
+                ('A="b\nc"\nD=e', {"A": "b\nc", "D": "e"}),
                 ("A=b=c", {"A": "b=c"}), ("A.b-c=d", {"A.b-c": "d"}), ('A="b', {"A": '"b'})):
             with self.subTest(line=line):
                 self.assertEqual(vllm.parse_dotenv(line), expected)
@@ -677,11 +711,14 @@ class Settings(Case):
     def test_substitution_is_one_pass(self):
         env = {"A": "1", "B": "${A}", "_C": "$${A}", "EMPTY": ""}
         for text, expected, missing in (
-                ("x${A}y", "x1y", None), ("${A}${A}", "11", None), ("${B}", "${A}", None), ("${_C}", "$${A}", None),
+                ("x${A}y", "x1y", None), ("${A}${A}", "11", None), ("${B}", "${A}", None),
+                ("${_C}", "$${A}", None),
                 ("$${A}", "${A}", None), ("$$${A}", "$${A}", None), ("${lower}", "${lower}", None),
                 ("${A:-x}", "${A:-x}", None),
-                ("$A", "$A", None), ("${}", "${}", None), ("${A", "${A", None), ("${1A}", "${1A}", None),
-                ("${NONE}", "${NONE}", "NONE"), ("${A}${EMPTY}", "1${EMPTY}", "EMPTY"), ("$${NONE}", "${NONE}", None)):
+                ("$A", "$A", None), ("${}", "${}", None), ("${A", "${A", None),
+                ("${1A}", "${1A}", None),
+                ("${NONE}", "${NONE}", "NONE"), ("${A}${EMPTY}", "1${EMPTY}", "EMPTY"),
+                ("$${NONE}", "${NONE}", None)):
             with self.subTest(text=text):
                 found = self.settings({"bindings": [{"deep": text}]}, env)
                 place = ("bindings", 0, "deep")
@@ -691,12 +728,16 @@ class Settings(Case):
                                  [(place, "config-missing-variable")] if missing else [])
 
     def test_includes_merge_in_order_and_siblings_win(self):
-        self.write(".openclaw/a.json5", "{x: {one: 1, both: 'a'}, list: [1], $include: './sub/b.json'}")
-        self.write(".openclaw/sub/b.json", {"x": {"two": 2, "both": "b"}, "list": [2], "deep": {"$include": "c.json"}})
+        self.write(".openclaw/a.json5",
+                   "{x: {one: 1, both: 'a'}, list: [1], $include: './sub/b.json'}")
+        self.write(".openclaw/sub/b.json",
+                   {"x": {"two": 2, "both": "b"}, "list": [2], "deep": {"$include": "c.json"}})
         self.write(".openclaw/sub/c.json", "[1, 2]")
         for text, expected in (
-                ("{$include: 'sub/c.json'}", None), ("{p: {$include: 'sub/c.json'}}", {"p": [1, 2]}),
-                ("{$include: 'a.json5'}", {"x": {"one": 1, "two": 2, "both": "a"}, "list": [2, 1], "deep": [1, 2]}),
+                ("{$include: 'sub/c.json'}", None),
+                ("{p: {$include: 'sub/c.json'}}", {"p": [1, 2]}),
+                ("{$include: 'a.json5'}",
+                 {"x": {"one": 1, "two": 2, "both": "a"}, "list": [2, 1], "deep": [1, 2]}),
                 ("{$include: ['a.json5', 'sub/b.json']}",
                  {"x": {"one": 1, "two": 2, "both": "b"}, "list": [2, 1, 2], "deep": [1, 2, 1, 2]}),
                 ("{$include: 'sub/b.json', x: {both: 'mine'}, list: [3]}",
@@ -718,26 +759,32 @@ class Settings(Case):
         self.write(".openclaw/list.json", "[1]")
         self.write(".openclaw/big.json", "[" + " " * (2 * 1024 * 1024) + "]")
         for depth in range(12):
-            self.write(".openclaw/d%d.json" % depth, {"$include": "d%d.json" % (depth + 1)} if depth < 11 else {})
+            self.write(".openclaw/d%d.json" % depth,
+                       {"$include": "d%d.json" % (depth + 1)} if depth < 11 else {})
         with contextlib.suppress(OSError, NotImplementedError):
             os.symlink(outside, self.path(".openclaw", "link.json"))
         for include, words in (
                 ("'../outside/o.json'", "lies outside"), (json.dumps(outside), "lies outside"),
                 ("'../.openclaw-evil/e.json'", "lies outside"),
-                ("'sub/../../outside/o.json'", "lies outside"), ("'loop.json'", "include each other"),
+                ("'sub/../../outside/o.json'", "lies outside"),
+                ("'loop.json'", "include each other"),
                 ("'openclaw.json'", "include each other"),
-                ("'bad.json'", "expected a value"), ("'none.json'", "cannot be read"), ("'.'", "directory"),
+                ("'bad.json'", "expected a value"), ("'none.json'", "cannot be read"),
+                ("'.'", "directory"),
                 ("'a\\0b'", "null"), ("7", "expected a path"),
-                ("['bad.json', 7]", "expected a value"), ("[7]", "expected a path"), ("null", "expected a path"),
+                ("['bad.json', 7]", "expected a value"), ("[7]", "expected a path"),
+                ("null", "expected a path"),
                 ("'d0.json'", "more than 10 levels"),
                 ("'list.json', beside: 1", "need an object"), ("'big.json'", "larger than")):
             with self.subTest(include=include):
                 issue = self.settings("{$include: %s}" % include).issues[0]
                 self.assertIn(words, issue.message)
-        self.assertEqual(self.settings("{$include: 'bad.json'}").issues[0][2:5], (self.path(".openclaw", "bad.json"), 2, 5))
+        self.assertEqual(self.settings("{$include: 'bad.json'}").issues[0][2:5],
+                         (self.path(".openclaw", "bad.json"), 2, 5))
         self.assertEqual(self.settings("{$include: 'd2.json'}").issues, [])
         if os.path.islink(self.path(".openclaw", "link.json")):
-            self.assertIn("lies outside", self.settings("{$include: 'link.json'}").issues[0].message)
+            self.assertIn("lies outside",
+                          self.settings("{$include: 'link.json'}").issues[0].message)
         allowed = self.settings("{$include: '../outside/o.json'}",
                                 {"OPENCLAW_INCLUDE_ROOTS": os.pathsep.join(["", "~/outside"])})
         self.assertEqual((allowed.config, allowed.issues), ({"o": 1}, []))
@@ -745,29 +792,45 @@ class Settings(Case):
     ROW = "models.providers.vllm.models.0."
     FAULTS = (           # the vllm block, the key path of the fault (None: valid), words
         ("{}", None, ""),
-        ("{baseUrl: 'http://h/v1', apiKey: 'k', api: 'openai-completions', timeoutSeconds: 5, models: []}", None, ""),
-        ("{baseUrl: ''}", "baseUrl", "not a valid base URL"), ("{baseUrl: 7}", "baseUrl", "found 7"),
+        ("{baseUrl: 'http://h/v1', apiKey: 'k', api: 'openai-completions', timeoutSeconds: 5, "
+         "models: []}", None, ""),
+        ("{baseUrl: ''}", "baseUrl", "not a valid base URL"),
+        ("{baseUrl: 7}", "baseUrl", "found 7"),
         ("{baseUrl: 'h:8000'}", "baseUrl", "http"),
-        ("{baseUrl: 'ftp://h'}", "baseUrl", "http"), ("{baseUrl: 'http://u:p@h/v1'}", "baseUrl", "password"),
-        ("{baseUrl: 'http://h/v1?x'}", "baseUrl", "query"), ("{baseUrl: 'http://h:99999/v1'}", "baseUrl", "port"),
+        ("{baseUrl: 'ftp://h'}", "baseUrl", "http"),
+        ("{baseUrl: 'http://u:p@h/v1'}", "baseUrl", "password"),
+        ("{baseUrl: 'http://h/v1?x'}", "baseUrl", "query"),
+        ("{baseUrl: 'http://h:99999/v1'}", "baseUrl", "port"),
         ("{apiKey: 7}", "apiKey", "a text or {source"),
         ("{apiKey: {source: 'env', provider: 'default', id: 'A_B'}}", None, ""),
         ("{apiKey: {source: 'env', provider: 'default', id: 'lower'}}", "apiKey.id", "variable"),
         ("{apiKey: {source: 'vault'}}", "apiKey", "source"),
-        ("{apiKey: {source: 'env', id: 'A'}}", "apiKey", "{source, provider, id}"), ("{api: 'grpc'}", "api", "expected one of"),
-        ("{timeoutSeconds: 0}", "timeoutSeconds", "above 0"), ("{timeoutSeconds: 1.5}", "timeoutSeconds", "whole number"),
-        ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"), ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
-        ("{models: {}}", "models", "expected an array"), ("{models: [7]}", "models.0", "expected an object"),
-        ("{models: [{id: 'm', name: 'm'}]}", None, ""), ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
+        ("{apiKey: {source: 'env', id: 'A'}}", "apiKey", "{source, provider, id}"),
+        ("{api: 'grpc'}", "api", "expected one of"),
+        ("{timeoutSeconds: 0}", "timeoutSeconds", "above 0"),
+        ("{timeoutSeconds: 1.5}", "timeoutSeconds", "whole number"),
+        ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"),
+        ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
+        ("{models: {}}", "models", "expected an array"),
+        ("{models: [7]}", "models.0", "expected an object"),
+        ("{models: [{id: 'm', name: 'm'}]}", None, ""),
+        ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
         ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
         ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
-        ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow", "above 0"),
-        ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow", "above 0"),
-        ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens", "above 0"),
-        ("{models: [{id: 'm', name: 'm', maxTokens: 0x%s}]}" % ("f" * 5000), "models.0.maxTokens", "above 0"),
-        ("{models: [{id: 'm', name: 'm', input: ['text', 'smell']}]}", "models.0.input.1", "expected one of"),
-        ("{models: [{id: 'm', name: 'm', reasoning: 'yes'}]}", "models.0.reasoning", "true or false"),
-        ("{models: [{id: 'm', name: 'm', compat: {maxTokensField: 'max'}}]}", "models.0.compat.maxTokensField", "max_tokens"),
+        ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow",
+         "above 0"),
+        ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow",
+         "above 0"),
+        ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens",
+         "above 0"),
+        ("{models: [{id: 'm', name: 'm', maxTokens: 0x%s}]}" % ("f" * 5000), "models.0.maxTokens",
+         "above 0"),
+        ("{models: [{id: 'm', name: 'm', input: ['text', 'smell']}]}", "models.0.input.1",
+         "expected one of"),
+        ("{models: [{id: 'm', name: 'm', reasoning: 'yes'}]}", "models.0.reasoning",
+         "true or false"),
+        ("{models: [{id: 'm', name: 'm', compat: {maxTokensField: 'max'}}]}",
+         "models.0.compat.maxTokensField", "max_tokens"),
         ("{models: [{id: 'm', name: 'm', compat: {supportsTools: 1}}]}",
          "models.0.compat.supportsTools", "true or false"),
         ("{models: [{id: 'm', name: 'm', headers: {a: 1}}]}", "models.0.headers.a", "a text"),
@@ -783,7 +846,8 @@ class Settings(Case):
     def test_schema_faults_carry_path_line_and_column(self):
         for block, path, words in self.FAULTS:
             with self.subTest(block=block[:80]):
-                issues = self.settings("// one\n{ models: { providers: { vllm:\n %s } } }" % block).issues
+                issues = self.settings("// one\n{ models: { providers: { vllm:\n %s } } }"
+                                       % block).issues
                 if path is None:
                     self.assertEqual(issues, [])
                     continue
@@ -793,7 +857,8 @@ class Settings(Case):
                 self.assertEqual(issues[0].line, 3)
                 if "missing" not in words:
                     keyed = "%s" % path.split(".")[-1]
-                    self.assertGreaterEqual(issues[0].column, 2 + (block.index(keyed) if keyed in block else 0))
+                    self.assertGreaterEqual(issues[0].column,
+                                            2 + (block.index(keyed) if keyed in block else 0))
 
     def test_faults_elsewhere_in_the_config(self):
         for text, path in (("{models: 7}", "models"), ("{models: {mode: 'add'}}", "models.mode"),
@@ -802,9 +867,11 @@ class Settings(Case):
                            ("{agents: {defaults: {model: 7}}}", "agents.defaults.model"),
                            ("{agents: {defaults: {model: {primary: 7}}}}", "agents.defaults.model"),
                            ("{agents: 'x'}", "agents"),
-                           ("{agents: {defaults: {model: {fallbacks: ['a', 7]}}}}", "agents.defaults.model"),
+                           ("{agents: {defaults: {model: {fallbacks: ['a', 7]}}}}",
+                            "agents.defaults.model"),
                            ("{env: null}", "env"),
-                           ("{agents: {defaults: {models: {'vllm/m': 7}}}}", "agents.defaults.models.vllm/m"),
+                           ("{agents: {defaults: {models: {'vllm/m': 7}}}}",
+                            "agents.defaults.models.vllm/m"),
                            ("{env: {vars: {A: 1}}}", "env.vars.A")):
             with self.subTest(text=text[:60]):
                 issues = self.settings(text).issues
@@ -812,7 +879,8 @@ class Settings(Case):
                                  [(path, 1)])
 
     def test_columns_point_at_the_value_even_inside_included_files(self):
-        self.write(".openclaw/p.json5", "{\n  vllm: {\n    baseUrl: 7 },\n  'my.gpu': { timeoutSeconds: 0 } }")
+        self.write(".openclaw/p.json5",
+                   "{\n  vllm: {\n    baseUrl: 7 },\n  'my.gpu': { timeoutSeconds: 0 } }")
         config = "{ models: {\n providers: { $include: 'p.json5' }, mode: 'x' } }"
         found = self.settings(config).issues
         inner = self.path(".openclaw", "p.json5")
@@ -834,7 +902,8 @@ class Settings(Case):
         ("{'a.b': 1}", "a.b", None, "the unknown key 'a.b'"),
         ("{agents: {x: 1}}", "agents.x", None, "unknown"),
         ("{agents: {defaults: {y: 1}}}", "agents.defaults.y", None, "unknown"),
-        ("{providers: {vllm: {}}}", "providers", "models.providers", "it belongs in models.providers"),
+        ("{providers: {vllm: {}}}", "providers", "models.providers",
+         "it belongs in models.providers"),
         ("{agents: {defaults: {model: {providers: {}}}}}", "agents.defaults.model.providers",
          "models.providers", "it belongs in models.providers"),
         ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', supportsStore: false}]}}}}",
@@ -870,12 +939,14 @@ class Settings(Case):
                 self.assertIn(words, warning.message)
         self.assertEqual(self.settings("{gateway: {anything: 1}}").warnings, [])
 
-    LEGACY = (           # text, path of the legacy key, where its value belongs, whether it is refused
+    # text, path of the legacy key, where its value belongs, whether it is refused
+    LEGACY = (
         ("{agents: {defaults: {llm: {idleTimeoutSeconds: 9}}}}", "agents.defaults.llm",
          "models.providers.vllm.timeoutSeconds", True),
         ("{models: {providers: {vllm: {contextWindow: 9}}}}", "models.providers.vllm.contextWindow",
          None, False),
-        ("{agents: {defaults: {contextTokens: 'x'}}}", "agents.defaults.contextTokens", None, False),
+        ("{agents: {defaults: {contextTokens: 'x'}}}", "agents.defaults.contextTokens", None,
+         False),
         ("{agents: {entries: {a: {default: true}}}}", "agents.entries.a.default", None, False),
         ("{agents: {list: [{id: 'a'}]}}", "agents.list", None, False),
         ("{agents: {defaults: {params: {qwenThinkingFormat: 'x'}}}}",
@@ -904,8 +975,10 @@ class Settings(Case):
         ("{models: {catalogRefresh: {url: 'http://h'}}}", "models.catalogRefresh.url"),
         ("{models: {catalogRefresh: {url: 'http://localhost:1/x'}}}", None),
         ("{models: {catalogRefresh: {url: 'https://h'}}}", None),
-        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: 'value'}}}}}", None),
-        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: '/a/~1'}}}}}", None),
+        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: 'value'}}}}}",
+         None),
+        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: '/a/~1'}}}}}",
+         None),
         ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: '/a~2'}}}}}",
          "models.providers.vllm.apiKey.id"),
         ("{models: {providers: {vllm: {apiKey: {source: 'exec', provider: 'a', id: 'a/../b'}}}}}",
@@ -983,13 +1056,15 @@ class Settings(Case):
     LEAVES = {
         "text": TEXT, "pointer": TEXT, "command": TEXT, "feed": TEXT,
         "filled": {"type": "string", "minLength": 1}, "boolean": {"type": "boolean"},
-        "text-or-null": {"type": ["string", "null"]}, "number-or-text": {"type": ["number", "string"]},
+        "text-or-null": {"type": ["string", "null"]},
+        "number-or-text": {"type": ["number", "string"]},
         "number": {"type": "number"}, "positive": {"type": "number", "exclusiveMinimum": 0},
         "count": dict(MOST, type="integer", minimum=0),
         "whole": dict(MOST, type="integer", exclusiveMinimum=0),
         "name": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$"},
         "variable": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{0,127}$"},
-        "picker": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[a-z][a-z0-9-]*$"},
+        "picker": {"type": "string", "minLength": 1, "maxLength": 128,
+                   "pattern": "^[a-z][a-z0-9-]*$"},
         "object": {"type": "object", "propertyNames": TEXT, "additionalProperties": {}},
     }
     PATH = os.path.join(HERE, os.pardir, "shared", "openclaw-schema.json")
@@ -1029,9 +1104,11 @@ class Settings(Case):
         self.compare(schema["models"], "models", dict(shapes, models={
             key: rule for key, rule in shapes["models"].items() if key != "providers"}), "models")
         self.compare(schema["env"], "env", shapes, "env")
-        self.compare(schema["agents_ownership"], shapes["agents"]["ownership"][1], shapes, "ownership")
+        self.compare(schema["agents_ownership"], shapes["agents"]["ownership"][1], shapes,
+                     "ownership")
         for key in ("enabled", "allow", "deny"):
-            self.compare(schema["plugins"][key], shapes["plugins"][key][1], shapes, "plugins." + key)
+            self.compare(schema["plugins"][key], shapes["plugins"][key][1], shapes,
+                         "plugins." + key)
 
     def compare(self, schema, rule, shapes, where):
         """Check that a rule of the table says what a JSON Schema says."""
@@ -1082,14 +1159,17 @@ class Settings(Case):
             self.write(".openclaw/a.json", {"$schema": "x" * 3000})
             self.assertEqual(self.settings("{$include: ['a.json', 'a.json']}").issues, [])
             self.assertIn("larger than 9000 bytes together",
-                          self.settings("{$include: ['a.json', 'a.json', 'a.json']}").issues[0].message)
+                          self.settings("{$include: ['a.json', 'a.json', 'a.json']}").issues[
+                              0].message)
 
     def test_bounds(self):
         for row, fault in (
-                ("contextWindow: 1.5", None), ("contextWindow: 1e-9", None), ("contextWindow: 0", "above"),
+                ("contextWindow: 1.5", None), ("contextWindow: 1e-9", None),
+                ("contextWindow: 0", "above"),
                 ("contextWindow: NaN", "NaN"), ("contextWindow: -Infinity", "-Infinity"),
                 ("contextTokens: 1.5", "whole"), ("contextTokens: 4.0", None),
-                ("contextTokens: 9007199254740991", None), ("contextTokens: 9007199254740992", "whole"),
+                ("contextTokens: 9007199254740991", None),
+                ("contextTokens: 9007199254740992", "whole"),
                 ("contextTokens: true", "found true"), ("maxTokens: 1e300", None),
                 ("cost: {input: -1}", None), ("cost: {tieredPricing: [7]}", "found 7"),
                 ("cost: {tieredPricing: [{input: 1, output: 1, cacheRead: 1, cacheWrite: 1,"
@@ -1103,7 +1183,8 @@ class Settings(Case):
                 ("compat: {openRouterRouting: {sort: {by: 1}}}", "a text or an object"),
                 ("compat: {openRouterRouting: {max_price: {prompt: 'x', image: 2}}}", None)):
             with self.subTest(row=row):
-                issues = self.settings("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', %s}]}}}}"
+                issues = self.settings(
+                    "{models: {providers: {vllm: {models: [{id: 'm', name: 'm', %s}]}}}}"
                                        % row).issues
                 self.assertEqual(len(issues), 1 if fault else 0, issues)
                 if fault:
@@ -1150,7 +1231,9 @@ def block(**fields):
 class Provider(Case):
 
     STORE = "create table config_machine_state(state_key TEXT PRIMARY KEY, value_json TEXT, updated_at_ms INTEGER)"
-    PROFILE = {"version": 1, "profiles": {"vllm:default": {"type": "api_key", "provider": "vllm", "key": " sk-profile "}}}
+    PROFILE = {"version": 1,
+               "profiles": {
+                   "vllm:default": {"type": "api_key", "provider": "vllm", "key": " sk-profile "}}}
 
     def store(self, profiles, strict=False, journal=None):
         """Write OpenClaw's SQLite store; return the connection, left open for a WAL."""
@@ -1160,7 +1243,8 @@ class Provider(Case):
         if journal:
             connection.execute("pragma journal_mode=" + journal).fetchall()
         connection.execute(self.STORE + (" STRICT" if strict else ""))
-        connection.execute("insert into config_machine_state values('authProfiles.store', ?, 1)", (json.dumps(profiles),))
+        connection.execute("insert into config_machine_state values('authProfiles.store', ?, 1)",
+                           (json.dumps(profiles),))
         connection.commit()
         if not journal:
             connection.close()
@@ -1176,22 +1260,29 @@ class Provider(Case):
                                        {"VLLM_API_KEY": "k"}).refusal.cause,
                          "provider-disabled")
         with mock.patch("socket.socket", side_effect=AssertionError("a socket was opened")):
-            self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1, err="plugins.entries.vllm.enabled is false")
+            self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1,
+                       err="plugins.entries.vllm.enabled is false")
 
     def test_discovery_and_requests_order_their_credentials_differently(self):
         sources = {"environment": "sk-env", "profile": "sk-profile", "config": "sk-config"}
         for present, discovery, request in (
-                ("", None, None), ("config", "config", "config"), ("environment", "environment", "environment"),
+                ("", None, None), ("config", "config", "config"),
+                ("environment", "environment", "environment"),
                 ("profile", "profile", "profile"),
-                ("environment config", "environment", "environment"), ("profile config", "profile", "profile"),
-                ("environment profile", "environment", "profile"), ("environment profile config", "environment", "profile")):
+                ("environment config", "environment", "environment"),
+                ("profile config", "profile", "profile"),
+                ("environment profile", "environment", "profile"),
+                ("environment profile config", "environment", "profile")):
             with self.subTest(present=present):
                 profiles = {"profiles": {"p": {"type": "token", "provider": "VLLM",
                                                "token": "sk-profile"}}} if "profile" in present else {}
                 self.write(".openclaw/agents/main/agent/auth-profiles.json", profiles)
                 found = self.provider(block(apiKey="sk-config") if "config" in present else block(),
-                                      {"VLLM_API_KEY": "sk-env"} if "environment" in present else {})
-                self.assertEqual([found.discovery_key and found.discovery_key.key, found.request_key and found.request_key.key],
+                                      {"VLLM_API_KEY": "sk-env"} if "environment" in present
+                                      else {})
+                self.assertEqual(
+                    [found.discovery_key and found.discovery_key.key,
+                     found.request_key and found.request_key.key],
                                  [sources.get(discovery), sources.get(request)])
                 self.assertEqual(self.provider(api_key="sk-option\n").request_key.key, "sk-option")
 
@@ -1199,59 +1290,78 @@ class Provider(Case):
         secret = {"source": "env", "provider": "default", "id": "MY_KEY"}
         env = {"MY_KEY": " sk-mine ", "OTHER": "x"}
         for value, key, cause in (
-                (" sk-literal ", "sk-literal", None), ("${MY_KEY}", "sk-mine", None), ("$MY_KEY", "sk-mine", None),
+                (" sk-literal ", "sk-literal", None), ("${MY_KEY}", "sk-mine", None),
+                ("$MY_KEY", "sk-mine", None),
                 ("pre-${OTHER}", "pre-x", None),
                 ("MY_KEY", "MY_KEY", None), ("$my_key", "$my_key", None), (secret, "sk-mine", None),
                 (dict(secret, id="NONE"), None, "config-missing-variable"),
-                ("VLLM_API_KEY", None, "config-missing-variable"), ("${NONE}", None, "config-missing-variable"),
+                ("VLLM_API_KEY", None, "config-missing-variable"),
+                ("${NONE}", None, "config-missing-variable"),
                 ("$NONE", None, "config-missing-variable"),
-                ("a${NONE}", None, "config-missing-variable"), (dict(secret, source="file", id="/x"), None, "config-invalid"),
+                ("a${NONE}", None, "config-missing-variable"),
+                (dict(secret, source="file", id="/x"), None, "config-invalid"),
                 (dict(secret, source="exec", id="x"), None, "config-invalid"), ("", None, None),
                 ("$${MY_KEY}", "${MY_KEY}", None)):
             with self.subTest(value=value):
                 found = self.provider(block(apiKey=value), env)
                 self.assertEqual((found.request_key and found.request_key.key), key)
                 self.assertEqual(found.refusal and found.refusal.cause, cause)
-        self.assertEqual(self.provider(block(apiKey="VLLM_API_KEY"), {"VLLM_API_KEY": "sk-env"}).request_key.key, "sk-env")
+        self.assertEqual(
+            self.provider(block(apiKey="VLLM_API_KEY"), {"VLLM_API_KEY": "sk-env"}).request_key.key,
+            "sk-env")
         self.assertIn("only OpenClaw resolves",
-                      self.provider(block(apiKey=dict(secret, source="exec", id="x"))).refusal.message)
+                      self.provider(
+                          block(apiKey=dict(secret, source="exec", id="x"))).refusal.message)
 
     def test_keys_that_cannot_be_sent(self):
-        for key, words in (("sk-\nx", "line break"), ("sk\0x", "line break"), ("sk-\u20ac", "8859"), ("a\rb", "line break")):
+        for key, words in (("sk-\nx", "line break"), ("sk\0x", "line break"), ("sk-\u20ac", "8859"),
+                           ("a\rb", "line break")):
             with self.subTest(key=key):
                 result = self.run_main("list", env={"VLLM_API_KEY": key})
                 self.check(result, 3, err=words)
                 self.assertNotIn(key, result.err)
-        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}, *["--api-key-file", self.write("key", "a\nb")]), 3,
+        self.check(
+            self.run_main("list", env={"VLLM_API_KEY": "k"},
+                          *["--api-key-file", self.write("key", "a\nb")]), 3,
                    err="--api-key-file")
 
     def test_key_file(self):
         stub = self.serve(rows("m"))
-        self.check(self.run_main("list", "--base-url", stub.url, "--api-key-file", self.write("key", " sk-file\n")), 0)
-        self.check(self.run_main("list", "--base-url", stub.url, "--api-key-file", "-", stdin="sk-stdin\n"), 0)
-        self.assertEqual([request.headers["authorization"] for request in stub.requests], ["Bearer sk-file", "Bearer sk-stdin"])
+        self.check(
+            self.run_main("list", "--base-url", stub.url, "--api-key-file",
+                          self.write("key", " sk-file\n")), 0)
+        self.check(
+            self.run_main("list", "--base-url", stub.url, "--api-key-file", "-",
+                          stdin="sk-stdin\n"), 0)
+        self.assertEqual([request.headers["authorization"] for request in stub.requests],
+                         ["Bearer sk-file", "Bearer sk-stdin"])
         for path, words in ((self.path("none"), "cannot be read"), (self.home, "directory"),
                             (self.write("blank", " \n"), "holds no key")):
             self.check(self.run_main("list", "--api-key-file", path), 2, err=words)
-        self.check(self.run_main("request", "--api-key-file", "-", stdin="sk-stdin"), 2, err="the body comes on standard input")
+        self.check(self.run_main("request", "--api-key-file", "-", stdin="sk-stdin"), 2,
+                   err="the body comes on standard input")
 
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_profiles_from_the_sqlite_store(self):
         strict = sqlite3.sqlite_version_info >= (3, 37)
-        for name, arguments in (("plain", {}), ("strict", {"strict": strict}), ("wal", {"journal": "wal"}),
+        for name, arguments in (("plain", {}), ("strict", {"strict": strict}),
+                                ("wal", {"journal": "wal"}),
                                 ("strict wal", {"strict": strict, "journal": "wal"})):
             with self.subTest(name=name):
-                self.home = tempfile.mkdtemp(dir=self.home, prefix="a %20#?b" if os.name != "nt" else "a")
+                self.home = tempfile.mkdtemp(dir=self.home,
+                                             prefix="a %20#?b" if os.name != "nt" else "a")
                 self.store(self.PROFILE, **arguments)
                 before = sorted(os.listdir(self.path(".openclaw", "state")))
                 found = self.provider()
-                self.assertEqual((found.request_key.key, found.request_key.source), ("sk-profile", "auth profile vllm:default"))
+                self.assertEqual((found.request_key.key, found.request_key.source),
+                                 ("sk-profile", "auth profile vllm:default"))
                 self.assertEqual(sorted(os.listdir(self.path(".openclaw", "state"))), before)
 
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_a_store_that_cannot_be_read_is_said_or_passed_over(self):
         path = self.path(".openclaw", "state", "openclaw.sqlite")
-        for content, words in ((b"", None), (b"SQLite format 3\0" + b"\xff" * 5000, "auth profiles not read"),
+        for content, words in ((b"", None),
+                               (b"SQLite format 3\0" + b"\xff" * 5000, "auth profiles not read"),
                                (b"no database" * 100, "SQLite"), (None, None)):
             with self.subTest(content=content and content[:20]):
                 if content is None:                      # a database without the table
@@ -1264,7 +1374,8 @@ class Provider(Case):
                 settings = self.settings()
                 found = vllm.resolve_provider(settings)
                 self.assertEqual(found.refusal.cause, "not-opted-in")
-                self.assertEqual([words in warning.message for warning in settings.warnings], [True] if words else [])
+                self.assertEqual([words in warning.message for warning in settings.warnings],
+                                 [True] if words else [])
 
     def test_without_sqlite3_it_says_so_and_reads_the_older_files(self):
         self.write(".openclaw/state/openclaw.sqlite", b"x")
@@ -1276,7 +1387,8 @@ class Provider(Case):
 
     def test_profiles_of_older_installs(self):
         for text, key in (
-                ("", None), ("[]", None), ("{", None), ("[" * 99999, None), ('{"profiles": []}', None),
+                ("", None), ("[]", None), ("{", None), ("[" * 99999, None),
+                ('{"profiles": []}', None),
                 ('{"profiles": {"a": 7}}', None),
                 ('{"profiles": {"a": {"provider": "vllm", "type": "api_key"}}}', None),
                 ('{"profiles": {"a": {"provider": "vllm", "type": "oauth", "key": "k"}}}', None),
@@ -1285,7 +1397,8 @@ class Provider(Case):
                 ('{"profiles": {"a": {"provider": "other", "type": "api_key", "key": "x"}, '
                  '"b": {"provider": "vLLM", "type": "token", "token": "k"}}}', "k"),
                 ('{"profiles": {"z": {"provider": "vllm", "type": "api_key", "key": "first"}, '
-                 '"vllm:default": {"provider": "vllm", "type": "api_key", "key": "second"}}}', "first")):
+                 '"vllm:default": {"provider": "vllm", "type": "api_key", "key": "second"}}}',
+                 "first")):
             with self.subTest(text=text[:90]):
                 self.write(".openclaw/agents/main/agent/auth-profiles.json", text)
                 found = self.provider().request_key
@@ -1293,17 +1406,24 @@ class Provider(Case):
 
     def test_base_url_forms(self):
         for url, expected in (
-                ("http://h:1/v1", "http://h:1/v1"), ("http://h/v1///", "http://h/v1"), (" https://h/v1 ", "https://h/v1"),
+                ("http://h:1/v1", "http://h:1/v1"), ("http://h/v1///", "http://h/v1"),
+                (" https://h/v1 ", "https://h/v1"),
                 ("HTTP://h", "HTTP://h"),
-                ("http://[::1]:8000/v1", "http://[::1]:8000/v1"), ("http://h/a/b/v1", "http://h/a/b/v1"),
-                ("http://h/v1/models", "endpoint-in-base-url"), ("http://h/v1/chat/completions/", "endpoint-in-base-url"),
-                ("http://h/v1/completions", "endpoint-in-base-url"), ("", "bad-base-url"), ("h:8000", "bad-base-url"),
+                ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+                ("http://h/a/b/v1", "http://h/a/b/v1"),
+                ("http://h/v1/models", "endpoint-in-base-url"),
+                ("http://h/v1/chat/completions/", "endpoint-in-base-url"),
+                ("http://h/v1/completions", "endpoint-in-base-url"), ("", "bad-base-url"),
+                ("h:8000", "bad-base-url"),
                 ("ftp://h", "bad-base-url"),
-                ("http://", "bad-base-url"), ("http://u:secretpw@h/v1", "bad-base-url"), ("http://h/v1?key=x", "bad-base-url"),
+                ("http://", "bad-base-url"), ("http://u:secretpw@h/v1", "bad-base-url"),
+                ("http://h/v1?key=x", "bad-base-url"),
                 ("http://h/v1#x", "bad-base-url"),
-                ("http://h:0/v1", "bad-base-url"), ("http://h:70000/v1", "bad-base-url"), ("http://h:x/v1", "bad-base-url"),
+                ("http://h:0/v1", "bad-base-url"), ("http://h:70000/v1", "bad-base-url"),
+                ("http://h:x/v1", "bad-base-url"),
                 ("http://a b/v1", "bad-base-url"),
-                ("http://h\n/v1", "bad-base-url"), ("http://[::1/v1", "bad-base-url"), ("http://h\\@x/v1", "bad-base-url"),
+                ("http://h\n/v1", "bad-base-url"), ("http://[::1/v1", "bad-base-url"),
+                ("http://h\\@x/v1", "bad-base-url"),
                 ("http://h:%s" % ("1" * 9999), "bad-base-url")):
             with self.subTest(url=url[:60]):
                 if expected.lower().startswith("http"):
@@ -1311,7 +1431,8 @@ class Provider(Case):
                     continue
                 with self.assertRaises(vllm.ConfigError) as raised:
                     self.provider(base_url=url)
-                self.assertEqual((raised.exception.cause, raised.exception.exit_status), (expected, 3))
+                self.assertEqual((raised.exception.cause, raised.exception.exit_status),
+                                 (expected, 3))
                 self.assertNotIn("secretpw", raised.exception.message + raised.exception.hint)
 
     def test_base_url_sources(self):
@@ -1319,15 +1440,21 @@ class Provider(Case):
         for config, env, chosen, expected, where, discover in (
                 ({}, {}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default", True),
                 ({}, {"VLLM_BASE_URL": variable}, None, variable, "VLLM_BASE_URL", True),
-                ({}, {"VLLM_BASE_URL": " "}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default", True),
-                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, None, written, "models.providers.vllm.baseUrl", False),
-                (block(), {"VLLM_BASE_URL": variable}, None, vllm.DEFAULT_BASE_URL, "models.providers.vllm.baseUrl", False),
-                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, option, option, "--base-url", True),
-                (block(baseUrl="http://${HOST}:8000/v1"), {"HOST": "gpu"}, None, "http://gpu:8000/v1",
+                ({}, {"VLLM_BASE_URL": " "}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default",
+                 True),
+                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, None, written,
+                 "models.providers.vllm.baseUrl", False),
+                (block(), {"VLLM_BASE_URL": variable}, None, vllm.DEFAULT_BASE_URL,
+                 "models.providers.vllm.baseUrl", False),
+                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, option, option, "--base-url",
+                 True),
+                (block(baseUrl="http://${HOST}:8000/v1"), {"HOST": "gpu"}, None,
+                 "http://gpu:8000/v1",
                  "models.providers.vllm.baseUrl", False)):
             with self.subTest(where=where, expected=expected):
                 found = self.provider(config, env, base_url=chosen)
-                self.assertEqual((found.base_url, found.where, found.asks_server), (expected, where, discover))
+                self.assertEqual((found.base_url, found.where, found.asks_server),
+                                 (expected, where, discover))
         with self.assertRaises(vllm.Error) as raised:
             self.provider(block(baseUrl="http://${HOST}:8000/v1"))
         self.assertEqual(raised.exception.cause, "config-missing-variable")
@@ -1337,26 +1464,36 @@ class Provider(Case):
         for fields, expected in (
                 ({}, {"Authorization": "Bearer sk-env"}),
                 ({"headers": {"X-A": "1"}}, {"Authorization": "Bearer sk-env", "X-A": "1"}),
-                ({"headers": {"authorization": "Basic ${TOKEN}"}}, {"authorization": "Basic t0ken"}),
+                ({"headers": {"authorization": "Basic ${TOKEN}"}},
+                 {"authorization": "Basic t0ken"}),
                 ({"headers": {"X-A": "1"},
-                  "request": {"headers": {"x-a": "2", "X-B": {"source": "env", "provider": "default", "id": "TOKEN"}}}},
+                  "request": {
+                      "headers": {"x-a": "2",
+                                  "X-B": {"source": "env", "provider": "default", "id": "TOKEN"}}}},
                  {"Authorization": "Bearer sk-env", "x-a": "2", "X-B": "t0ken"}),
-                ({"request": {"auth": {"mode": "authorization-bearer", "token": "$TOKEN"}}}, {"Authorization": "Bearer t0ken"}),
-                ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "${TOKEN}"}}},
+                ({"request": {"auth": {"mode": "authorization-bearer", "token": "$TOKEN"}}},
+                 {"Authorization": "Bearer t0ken"}),
+                ({"request": {
+                    "auth": {"mode": "header", "headerName": "X-Key", "value": "${TOKEN}"}}},
                  {"Authorization": "Bearer sk-env", "X-Key": "t0ken"}),
-                ({"request": {"auth": {"mode": "header", "headerName": "X-Key", "value": "v", "prefix": "Key "}}},
+                ({"request": {
+                    "auth": {"mode": "header", "headerName": "X-Key", "value": "v",
+                             "prefix": "Key "}}},
                  {"Authorization": "Bearer sk-env", "X-Key": "Key v"}),
-                ({"request": {"auth": {"mode": "provider-default"}}}, {"Authorization": "Bearer sk-env"}),
+                ({"request": {"auth": {"mode": "provider-default"}}},
+                 {"Authorization": "Bearer sk-env"}),
                 ({"request": {"auth": {"mode": "provider-default", "token": "unknown here"}}},
                  {"Authorization": "Bearer sk-env"}),
-                ({"models": [{"id": "m", "name": "m", "headers": {"X-A": "model"}}], "headers": {"x-a": "block"}},
+                ({"models": [{"id": "m", "name": "m", "headers": {"X-A": "model"}}],
+                  "headers": {"x-a": "block"}},
                  {"Authorization": "Bearer sk-env", "X-A": "model"})):
             with self.subTest(fields=fields):
                 found = self.provider(block(**fields), env)
                 self.assertEqual(vllm.request_headers(found, vllm.find_model(found, "m")), expected)
                 self.assertEqual(vllm.discovery_headers(found)["Authorization"], "Bearer sk-env")
                 self.assertNotIn("authorization", vllm.discovery_headers(found))
-        for headers in ({"X-A": "a\nb"}, {"X A": "1"}, {"X-A:": "1"}, {"": "1"}, {"X\r\nEvil": "1"}):
+        for headers in ({"X-A": "a\nb"}, {"X A": "1"}, {"X-A:": "1"}, {"": "1"},
+                        {"X\r\nEvil": "1"}):
             with self.subTest(headers=headers):
                 if headers != {"": "1"}:
                     self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
@@ -1375,7 +1512,8 @@ class Provider(Case):
         wildcard = {"defaults": {"models": {"vllm/*": {}}}}
         for plugins, off in (
                 ({"enabled": False}, "plugins.enabled is false"),
-                ({"entries": {"vllm": {"enabled": False}}}, "plugins.entries.vllm.enabled is false"),
+                ({"entries": {"vllm": {"enabled": False}}},
+                 "plugins.entries.vllm.enabled is false"),
                 ({"deny": ["x", " VLLM "]}, "plugins.deny names vllm"),
                 ({"allow": ["x"]}, "plugins.allow does not name vllm"),
                 ({"allow": ["VLLM"]}, "plugins.allow does not name vllm"),
@@ -1399,7 +1537,8 @@ class Provider(Case):
         ({"defaults": {"models": {" vLLM / * ": {}}}}, "merge", True, True),
         ({"defaults": {"models": {"vllm/ns/*": {}}}}, None, True, True),
         ({"defaults": {"models": {"vllm/*": {}}}}, "replace", True, False),
-        ({"defaults": {"models": {"vllm/*x": {}, "other/*": {}, "vllm/ns*": {}}}}, None, True, False),
+        ({"defaults": {"models": {"vllm/*x": {}, "other/*": {}, "vllm/ns*": {}}}}, None, True,
+         False),
         ({"defaults": {"modelPolicy": {"allow": ["VLLM/*"]}}}, None, True, True),
         ({"entries": {"a": {"models": {"vllm/*": {}}}}}, None, True, False),
     )
@@ -1410,22 +1549,27 @@ class Provider(Case):
                 config = dict(block(**({"apiKey": "k"} if keyed else {})), agents=agents)
                 config["models"].update({"mode": mode} if mode else {})
                 self.assertEqual(self.provider(config).asks_server, asked)
-        self.assertFalse(self.provider({"models": {"mode": "replace"}}, {"VLLM_API_KEY": "k"}).asks_server)
-        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1, err='models.mode is "replace"')
+        self.assertFalse(
+            self.provider({"models": {"mode": "replace"}}, {"VLLM_API_KEY": "k"}).asks_server)
+        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1,
+                   err='models.mode is "replace"')
 
     def test_blocks_whose_ids_differ_in_case_are_one(self):
         row = {"id": "m", "name": "m", "contextWindow": 5}
         found = self.provider({"models": {"providers": {
-            "vLLM": {"baseUrl": "http://a/v1/", "apiKey": "one", "timeoutSeconds": 9, "models": [row]},
+            "vLLM": {"baseUrl": "http://a/v1/", "apiKey": "one", "timeoutSeconds": 9,
+                     "models": [row]},
             " VLLM": {"baseUrl": "http://b/v1", "apiKey": "two",
                       "models": [{"id": " m", "name": "n", "reasoning": True},
                                  {"id": "o", "name": "o", "baseUrl": "http://c/v1/"}]}}}})
         self.assertEqual((found.base_url, found.request_key.key, found.timeout_s),
                          ("http://b/v1", "two", 9))
         models = vllm.declared_models(found)
-        self.assertEqual([(model.id, model.name, model.base_url, model.reasoning, model.context_window)
+        self.assertEqual(
+            [(model.id, model.name, model.base_url, model.reasoning, model.context_window)
                           for model in models],
-                         [("m", "m", "http://a/v1", True, 5), ("o", "o", "http://c/v1", False, None)])
+                         [("m", "m", "http://a/v1", True, 5),
+                          ("o", "o", "http://c/v1", False, None)])
         option = vllm.declared_models(self.provider(base_url="http://d/v1"))
         self.assertEqual({model.base_url for model in option}, {"http://d/v1"})
 
@@ -1436,7 +1580,8 @@ class Provider(Case):
         self.assertEqual(stub.requests[0].target, "/v1/chat/completions")
 
     def test_windows_of_a_block_go_to_the_rows_that_have_none(self):
-        models = [{"id": "a", "name": "a"}, {"id": "b", "name": "b", "contextWindow": 7, "contextTokens": 6}]
+        models = [{"id": "a", "name": "a"},
+                  {"id": "b", "name": "b", "contextWindow": 7, "contextTokens": 6}]
         found = self.provider(block(contextWindow=9, contextTokens=8, models=models))
         self.assertEqual([(model.context_window, model.context_tokens)
                           for model in vllm.declared_models(found)], [(9, 8), (7, 6)])
@@ -1444,7 +1589,8 @@ class Provider(Case):
     def test_layers_of_headers(self):
         found = self.provider(block(
             headers={"A": "block", "B": "block", "Authorization": "block"},
-            request={"headers": {"b": "request"}, "auth": {"mode": "authorization-bearer", "token": "t"}},
+            request={"headers": {"b": "request"},
+                     "auth": {"mode": "authorization-bearer", "token": "t"}},
             models=[{"id": "m", "name": "m", "headers": {"a": "row", "B": "row", "C": "row"}}]))
         model = vllm.declared_models(found)[0]
         self.assertEqual(vllm.request_headers(found, model),
@@ -1456,7 +1602,8 @@ class Provider(Case):
     def test_a_key_that_would_cross_the_internet_in_the_clear_is_warned_of(self):
         for host, exposed in (
                 ("127.0.0.1", False), ("localhost", False), ("[::1]", False), ("gpu", False),
-                ("gpu.local", False), ("gpu.lan", False), ("10.1.2.3", False), ("172.31.0.1", False),
+                ("gpu.local", False), ("gpu.lan", False), ("10.1.2.3", False),
+                ("172.31.0.1", False),
                 ("192.168.1.50", False), ("100.100.1.1", False), ("[fd00::1]", False),
                 ("[fe80::1%eth0]", False), ("172.32.0.1", True), ("8.8.8.8", True),
                 ("[2001:4860:4860::8888]", True), ("vllm.example.com", True), ("1.2.3", True)):
@@ -1465,7 +1612,8 @@ class Provider(Case):
                 warning = vllm.key_exposed(self.provider(block(baseUrl=url, apiKey="sk-secret-1")))
                 self.assertEqual(warning is not None, exposed)
                 if exposed:
-                    self.assertIn("models.providers.vllm.apiKey goes to http://%s:8000 " % host, warning)
+                    self.assertIn("models.providers.vllm.apiKey goes to http://%s:8000 " % host,
+                                  warning)
                     self.assertNotIn("sk-secret", warning)
                 self.assertIsNone(vllm.key_exposed(self.provider(block(baseUrl=url))))
                 safe = self.provider(block(baseUrl="https://" + host, apiKey="k"))
@@ -1474,7 +1622,8 @@ class Provider(Case):
     def test_only_secrets_are_hidden(self):
         config = block(apiKey={"source": "env", "provider": "default", "id": "THE_VARIABLE"},
                        headers={"X-A": "header-secret"},
-                       request={"auth": {"mode": "header", "headerName": "X-Api-Key", "value": "value-1",
+                       request={
+                           "auth": {"mode": "header", "headerName": "X-Api-Key", "value": "value-1",
                                          "prefix": "Prefix "}},
                        models=[{"id": "m", "name": "no-secret"}])
         config["models"]["providers"]["other"] = {
@@ -1484,34 +1633,45 @@ class Provider(Case):
                          ["header-secret", "other-key", "phrase", "value-1"])
         self.configure(config)
         result = self.run_main("config", env={"THE_VARIABLE": "resolved-key"})
-        self.assertNotIn("***", self.run_main("list", env={"THE_VARIABLE": "resolved-key"}).out + result.out)
+        self.assertNotIn("***",
+                         self.run_main("list", env={"THE_VARIABLE": "resolved-key"}).out
+                         + result.out)
 
     def test_nothing_is_resolved_from_settings_with_faults(self):
         for text in ("{models: {providers: []}}", "{models: {providers: {vllm: []}}}",
-                     "{models: {providers: {vllm: 'x'}}}", "{models: {providers: {vllm: {models: {}}}}}",
+                     "{models: {providers: {vllm: 'x'}}}",
+                     "{models: {providers: {vllm: {models: {}}}}}",
                      "{models: {providers: {vllm: {models: ['id']}}}}",
                      "{models: {providers: {vllm: {models: [{}]}}}}",
-                     "{models: {providers: {vllm: {baseUrl: 7}}}}", "{agents: {entries: [], defaults: 7}}",
+                     "{models: {providers: {vllm: {baseUrl: 7}}}}",
+                     "{agents: {entries: [], defaults: 7}}",
                      "{plugins: 7}", "{agents: {list: [7]}}"):
             self.configure(text)
             for verb in ("list", "chat", "request", "doctor"):
                 with self.subTest(text=text, verb=verb):
                     result = self.run_main(verb, stdin='{"messages": []}')
                     self.check(result, 3)
-                    self.assertRegex(result.out + result.err, r"openclaw\.json:1:[0-9]+:\s+(models|agents|plugins)")
+                    self.assertRegex(result.out + result.err,
+                                     r"openclaw\.json:1:[0-9]+:\s+(models|agents|plugins)")
 
     def test_provider_ids(self):
         config = {"models": {"providers": {"vLLM": {"models": [{"id": "a", "name": "a"}]},
-                                           "Gpu.box": {"baseUrl": "http://h/v1", "models": [{"id": "b", "name": "b"}]},
-                                           "claude": {"api": "anthropic-messages", "baseUrl": "http://c/v1",
+                                           "Gpu.box": {"baseUrl": "http://h/v1",
+                                                       "models": [{"id": "b", "name": "b"}]},
+                                           "claude": {"api": "anthropic-messages",
+                                                      "baseUrl": "http://c/v1",
                                                       "models": [{"id": "c", "name": "c"}]}}}}
         self.configure(config)
         self.assertEqual([model.key for model in vllm.list_models(self.provider())], ["vllm/a"])
-        self.assertEqual([model.key for model in vllm.list_models(self.provider(provider="gpu.BOX"))], ["gpu.box/b"])
-        self.check(self.run_main("list", "--provider", "none"), 2, err="the config has: Gpu.box, claude, vLLM")
+        self.assertEqual(
+            [model.key for model in vllm.list_models(self.provider(provider="gpu.BOX"))],
+            ["gpu.box/b"])
+        self.check(self.run_main("list", "--provider", "none"), 2,
+                   err="the config has: Gpu.box, claude, vLLM")
         self.check(self.run_main("list", "--provider", "claude", "--plain"), 0, out="claude/c\n")
         self.check(self.run_main("chat", "hi", "--provider", "claude"), 3, err="anthropic-messages")
-        self.assertIsNone(self.provider(provider="gpu.box", env={"VLLM_API_KEY": "sk-env"}).request_key)
+        self.assertIsNone(
+            self.provider(provider="gpu.box", env={"VLLM_API_KEY": "sk-env"}).request_key)
 
     def test_repr_hides_keys(self):
         self.assertNotIn("sk-env",
@@ -1530,12 +1690,15 @@ class Models(Case):
     def test_a_list_of_too_many_rows_is_refused(self):
         rows = [{"id": "m"}] * (vllm.MODEL_LIMIT + 1)
         self.assertEqual(len(vllm.parse_model_list({"data": rows[1:]})), 1)
-        self.assertRaisesRegex(ValueError, "more than 100000 models", vllm.parse_model_list, {"data": rows})
+        self.assertRaisesRegex(ValueError, "more than 100000 models", vllm.parse_model_list,
+                               {"data": rows})
 
     def test_rows_without_a_usable_id_are_skipped_and_the_first_of_equal_ones_stays(self):
-        found = self.discovered({"id": " a ", "n": 1}, {"id": "a", "max_model_len": 5}, {"id": ""}, {"id": " "}, {"id": 7},
+        found = self.discovered({"id": " a ", "n": 1}, {"id": "a", "max_model_len": 5}, {"id": ""},
+                                {"id": " "}, {"id": 7},
                                 {"id": None}, {}, 7, None, [], {"id": "b"})
-        self.assertEqual([(model.id, model.context_window) for model in found], [("a", 128000), ("b", 128000)])
+        self.assertEqual([(model.id, model.context_window) for model in found],
+                         [("a", 128000), ("b", 128000)])
         for payload in (None, [], 7, {}, {"data": None}, {"data": {}}, {"data": "x"}):
             with self.subTest(payload=payload):
                 self.assertRaises(ValueError, vllm.parse_model_list, payload)
@@ -1543,13 +1706,17 @@ class Models(Case):
 
     def test_context_windows(self):
         for row, expected in (
-                ({"max_model_len": 40960}, 40960), ({"max_model_len": 1.9e3}, 1900), ({"max_model_len": "40960"}, None),
+                ({"max_model_len": 40960}, 40960), ({"max_model_len": 1.9e3}, 1900),
+                ({"max_model_len": "40960"}, None),
                 ({"max_model_len": True}, None),
-                ({"max_model_len": 0}, None), ({"max_model_len": -1}, None), ({"max_model_len": 0.5}, None),
+                ({"max_model_len": 0}, None), ({"max_model_len": -1}, None),
+                ({"max_model_len": 0.5}, None),
                 ({"max_model_len": math.inf}, None), ({"max_model_len": math.nan}, None),
-                ({"max_model_len": None}, None), ({}, None), ({"context_size": 3, "max_model_len": 4}, 3),
+                ({"max_model_len": None}, None), ({}, None),
+                ({"context_size": 3, "max_model_len": 4}, 3),
                 ({"context_window": 2, "context_size": 3}, 2),
-                ({"context_length": 1, "context_window": 2}, 1), ({"context_length": "1", "max_model_len": 4}, 4),
+                ({"context_length": 1, "context_window": 2}, 1),
+                ({"context_length": "1", "max_model_len": 4}, 4),
                 ({"meta": {"n_ctx_train": 9}, "context_length": 1}, 9),
                 ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1), ({"meta": []}, None),
                 ({"meta": {"n_ctx_train": [9]}}, None)):
@@ -1557,31 +1724,40 @@ class Models(Case):
                 self.assertEqual(vllm.row_context(row), expected)
 
     def test_a_lora_row_takes_its_direct_parents_context(self):
-        found = self.discovered({"id": "base", "max_model_len": 4096}, {"id": "lora", "parent": " base ", "root": "/l"},
+        found = self.discovered({"id": "base", "max_model_len": 4096},
+                                {"id": "lora", "parent": " base ", "root": "/l"},
                                 {"id": "own", "parent": "base", "max_model_len": 99},
                                 {"id": "grand", "parent": "lora"}, {"id": "self", "parent": "self"},
-                                {"id": "lost", "parent": "none"}, {"id": "odd", "parent": 7, "root": 7})
+                                {"id": "lost", "parent": "none"},
+                                {"id": "odd", "parent": 7, "root": 7})
         self.assertEqual([(model.id, model.context_window) for model in found],
-                         [("base", 4096), ("lora", 4096), ("own", 99), ("grand", 128000), ("self", 128000), ("lost", 128000),
+                         [("base", 4096), ("lora", 4096), ("own", 99), ("grand", 128000),
+                          ("self", 128000), ("lost", 128000),
                           ("odd", 128000)])
-        self.assertEqual([(model.parent, model.root) for model in found][1::5], [("base", "/l"), (None, None)])
+        self.assertEqual([(model.parent, model.root) for model in found][1::5],
+                         [("base", "/l"), (None, None)])
 
     def test_names_that_reason(self):
-        for model_id, expected in (("DeepSeek-R1", True), ("Qwen3-Thinking", True), ("reasoner", True), ("qwen3-8b", False),
+        for model_id, expected in (("DeepSeek-R1", True), ("Qwen3-Thinking", True),
+                                   ("reasoner", True), ("qwen3-8b", False),
                                    ("QwQ", False)):
             self.assertEqual(self.discovered({"id": model_id})[0].reasoning, expected, model_id)
 
     def test_keys_and_tags(self):
         config = {"agents": {"defaults": {
-            "model": {"primary": "fast", "fallbacks": ["other/x", "vllm/b"]}, "imageModel": "VLLM/c",
+            "model": {"primary": "fast", "fallbacks": ["other/x", "vllm/b"]},
+            "imageModel": "VLLM/c",
             "models": {"vllm/org/a": {"alias": "fast"}, "Vllm/b": {}, "vllm/*": {}}}}}
         provider = self.provider(config, {"VLLM_API_KEY": "k"})
-        rows_found = vllm.parse_model_list({"data": [{"id": name} for name in ("org/a", "b", "c", "vllm/d")]})
+        rows_found = vllm.parse_model_list(
+            {"data": [{"id": name} for name in ("org/a", "b", "c", "vllm/d")]})
         found = vllm.discovered_models(rows_found, provider)
         self.assertEqual([(model.key, model.tags) for model in found], [
-            ("vllm/org/a", ("default", "configured", "alias:fast")), ("vllm/b", ("fallback#2", "configured")),
+            ("vllm/org/a", ("default", "configured", "alias:fast")),
+            ("vllm/b", ("fallback#2", "configured")),
             ("vllm/c", ("image",)), ("vllm/d", ())])
-        for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"), ("b", "b"), ("VLLM/b", "b"),
+        for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"),
+                                    ("b", "b"), ("VLLM/b", "b"),
                                     ("d", "vllm/d"), ("vllm/d", "vllm/d"),
                                     ("vllm/vllm/d", "vllm/d"), ("B", None), ("x/b", None), ("", None)):
             model = vllm.match_model(found, reference, "vllm")
@@ -1589,9 +1765,14 @@ class Models(Case):
         for defaults, expected in (({"model": "vllm/m2"}, ["vllm/m2"]), ({}, ["vllm/m1"]),
                                    ({"model": {"fallbacks": []}}, ["vllm/m1"])):
             self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m1", "name": "1"},
-                                                                         {"id": "m2", "name": "2"}]}}},
-                                                                         "agents": {"defaults": defaults}})
-            self.assertEqual([model.key for model in vllm.list_models(self.provider()) if "default" in model.tags], expected)
+                                                                         {"id": "m2",
+                                                                             "name": "2"}]}}},
+                                                                         "agents": {
+                                                                             "defaults": defaults}})
+            self.assertEqual(
+                [model.key
+                 for model in vllm.list_models(self.provider()) if "default" in model.tags],
+                 expected)
 
     ROWS = [{"id": name, "name": name} for name in ("a", "b", "c", "ns/d", "e@20251001", "vllm/f")]
     TAGS = (             # agents, the tags of each model that has some
@@ -1602,7 +1783,8 @@ class Models(Case):
         ({"defaults": {"model": ""}}, {"a": "default"}),
         ({"defaults": {"model": "google/gemma"}}, {}),
         ({"defaults": {"model": "vllm/f"}}, {"vllm/f": "default"}),
-        ({"defaults": {"model": {"primary": "B", "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
+        ({"defaults": {
+            "model": {"primary": "B", "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
          {"b": "fallback#1", "c": "fallback#3"}),
         ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast", "vllm/b@fast"]},
                        "models": {"vllm/b": {"alias": " Fast "}}}},
@@ -1619,7 +1801,8 @@ class Models(Case):
         ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
           "entries": {"x": {"model": "vllm/c"}}}, {"c": "default"}),
         ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
-          "entries": {"x": {"model": {"fallbacks": ["vllm/c"]}}}}, {"a": "default", "c": "fallback#1"}),
+          "entries": {"x": {"model": {"fallbacks": ["vllm/c"]}}}},
+          {"a": "default", "c": "fallback#1"}),
         ({"defaults": {"models": {"vllm/a": {"alias": "one"}, "vllm/b": {}}},
           "entries": {"x": {"model": "TWO", "models": {"vllm/a": {"alias": "two"}, "vllm/c": {}}}}},
          {"a": "default configured alias:two", "b": "configured", "c": "configured"}),
@@ -1654,7 +1837,8 @@ class Models(Case):
         ({"models": {"vllm/m": {"params": {"thinking": 7}}}},
          {"models": {"vllm/m": {"params": {"thinking": "disabled"}}}, "thinkingDefault": "high"},
          ({}, {"thinking": "disabled"}, {"thinking": 7}, {}), "off"),
-        ({"params": {"thinking": "low"}}, {"params": {"thinking": "low"}, "thinkingDefault": "xhigh"},
+        ({"params": {"thinking": "low"}},
+         {"params": {"thinking": "low"}, "thinkingDefault": "xhigh"},
          ({"thinking": "low"}, {}, {}, {"thinking": "low"}), "xhigh"),
     )
 
@@ -1693,22 +1877,28 @@ class Models(Case):
                         {"id": "half", "name": "H", "contextWindow": 0.5}]
         provider = self.provider(dict(block(apiKey="k", models=rows_written),
                                       agents={"defaults": {"models": {"vllm/*": {}}}}))
-        served = vllm.discovered_models([{"id": "m", "max_model_len": 9}, {"id": "think"}], provider)
+        served = vllm.discovered_models([{"id": "m", "max_model_len": 9}, {"id": "think"}],
+                                        provider)
         merged = vllm.merge_models(vllm.declared_models(provider), served, provider)
-        self.assertEqual([(model.id, model.context_window, model.context_tokens) for model in merged],
+        self.assertEqual(
+            [(model.id, model.context_window, model.context_tokens) for model in merged],
                          [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
                           ("think", 128000, None)])
 
     def test_parents_pass_on_what_they_state_but_not_their_training_length(self):
         found = self.discovered({"id": "base", "meta": {"n_ctx_train": 9}, "max_model_len": 5},
-                                {"id": "lora", "parent": "base"}, {"id": "trained", "meta": {"n_ctx_train": 9}},
+                                {"id": "lora", "parent": "base"},
+                                {"id": "trained", "meta": {"n_ctx_train": 9}},
                                 {"id": "other", "parent": "trained"})
         self.assertEqual([model.context_window for model in found], [9, 5, 9, 128000])
 
     def test_local_addresses(self):
-        for host, local in (("127.0.0.1", True), ("127.9.9.9", True), ("LOCALHOST", True), ("[::1]", True),
-                            ("[::]", True), ("0.0.0.0", True), ("gpu.local", True), ("local", False),
-                            ("192.168.1.5", False), ("127.0.0.1.example", False), ("host.docker.internal", False)):
+        for host, local in (("127.0.0.1", True), ("127.9.9.9", True), ("LOCALHOST", True),
+                            ("[::1]", True),
+                            ("[::]", True), ("0.0.0.0", True), ("gpu.local", True),
+                            ("local", False),
+                            ("192.168.1.5", False), ("127.0.0.1.example", False),
+                            ("host.docker.internal", False)):
             self.declare("https://%s/v1" % host)
             row, = json.loads(self.run_main("list", "--json").out)["models"]
             self.assertEqual(row["local"], local, host)
@@ -1721,21 +1911,27 @@ class Models(Case):
         wildcard = {"agents": {"defaults": {"models": {"vLLM / *": {}}}}}
         for mode, name, extra, expected in (
                 (None, "explicit", {}, [("vllm/m", "Mine", None, "declared")]),
-                (None, "wildcard", wildcard, [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
-                ("merge", "merge", wildcard, [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
+                (None, "wildcard", wildcard,
+                 [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
+                ("merge", "merge", wildcard,
+                 [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
                 ("replace", "replace", wildcard, [("vllm/m", "Mine", None, "declared")])):
             with self.subTest(name=name):
                 config = dict(block(baseUrl=served.url, apiKey="own", models=[row]), **extra)
                 config["models"].update({"mode": mode} if mode else {})
                 before = len(served.requests)
                 found = vllm.list_models(self.provider(config))
-                self.assertEqual([(model.key, model.name, model.context_window, model.source) for model in found], expected)
+                self.assertEqual(
+                    [(model.key, model.name, model.context_window, model.source)
+                     for model in found], expected)
                 self.assertEqual(len(served.requests) - before, 1 if len(expected) > 1 else 0)
                 self.assertEqual(found[-1].max_tokens, 99)
         self.assertEqual(vllm.list_models(self.provider(dict(config, models={}),
-                                                        {"VLLM_API_KEY": "k", "VLLM_BASE_URL": served.url}))[0].key,
+                                                        {"VLLM_API_KEY": "k",
+                                                         "VLLM_BASE_URL": served.url}))[0].key,
                                                         "vllm/lora")
-        self.assertEqual((served.requests[0].target, served.requests[0].headers.get("authorization")),
+        self.assertEqual(
+            (served.requests[0].target, served.requests[0].headers.get("authorization")),
                          ("/v1/models", "Bearer own"))
         self.assertEqual(served.requests[-1].headers["authorization"], "Bearer k")
 
@@ -1758,28 +1954,39 @@ class List(Case):
                 "--base-url", closed_origin(self) + "/v1"]
         result = self.run_main("list", "--json", *urls)
         self.check(result, 0, err="connection refused")
-        self.assertEqual([(row["key"], row["server"], row["alsoOn"]) for row in json.loads(result.out)["models"]],
-                         [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]), ("vllm/b", two.url, [one.url])])
-        self.check(self.run_main("list", "--strict", *urls), 4, out="on 2 servers", err="connection refused")
+        self.assertEqual(
+            [(row["key"], row["server"], row["alsoOn"])
+             for row in json.loads(result.out)["models"]],
+                         [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]),
+                          ("vllm/b", two.url, [one.url])])
+        self.check(self.run_main("list", "--strict", *urls), 4, out="on 2 servers",
+                   err="connection refused")
         self.check(self.run_main("chat", "hi", *urls), 2, err="one server")
         self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m", "name": "m"}]},
-                                                 "b": {"baseUrl": "http://h/v1", "models": [{"id": "n", "name": "n"}]},
+                                                 "b": {"baseUrl": "http://h/v1",
+                                                       "models": [{"id": "n", "name": "n"}]},
                                                  "ollama": {"api": "ollama"}}}})
         self.check(self.run_main("list", "--plain", "--provider", "all"), 0, out="b/n\nvllm/m\n")
-        self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2, err="do not go together")
+        self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2,
+                   err="do not go together")
         self.declare(urls[-1])
-        self.check(self.run_main("list", "--plain", "--base-url", urls[-1]), 0, out="vllm/m\n", err="connection refused")
+        self.check(self.run_main("list", "--plain", "--base-url", urls[-1]), 0, out="vllm/m\n",
+                   err="connection refused")
 
     def test_json_contract(self):
-        url = self.serve(reply({"data": [{"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
+        url = self.serve(
+            reply({"data": [
+                {"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
                                          {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
         self.configure({"agents": {"defaults": {"model": "vllm/Qwen/Qwen3-8B"}}})
         result = self.run_main("list", "--json", "--base-url", url)
         self.assertEqual(json.loads(result.out), {"count": 2, "models": [
-            {"key": "vllm/l", "name": "l", "input": "text", "contextWindow": 40960, "local": True, "available": True,
+            {"key": "vllm/l", "name": "l", "input": "text", "contextWindow": 40960, "local": True,
+             "available": True,
              "tags": [], "source": "discovered",
              "maxTokens": 8192, "reasoning": False, "parent": "Qwen/Qwen3-8B"},
-            {"key": "vllm/Qwen/Qwen3-8B", "name": "Qwen/Qwen3-8B", "input": "text", "contextWindow": 40960, "local": True,
+            {"key": "vllm/Qwen/Qwen3-8B", "name": "Qwen/Qwen3-8B", "input": "text",
+             "contextWindow": 40960, "local": True,
              "available": True, "tags": ["default"],
              "source": "discovered", "maxTokens": 8192, "reasoning": False, "root": "q"}]})
         self.declare("http://gpu.example/v1", input=["text", "image"], contextTokens=2048)
@@ -1789,35 +1996,44 @@ class List(Case):
 
     def test_plain_and_table(self):
         url = self.serve(rows("b", "a/x")).url
-        self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out, "vllm/a/x\nvllm/b\n")
+        self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out,
+                         "vllm/a/x\nvllm/b\n")
         self.assertEqual(self.run_main("list", "--base-url", url).out.splitlines(),
-                         ["Model     Input  Ctx   Local  Auth  Tags", "vllm/a/x  text   4096  yes    no",
+                         ["Model     Input  Ctx   Local  Auth  Tags",
+                          "vllm/a/x  text   4096  yes    no",
                           "vllm/b    text   4096  yes    no"])
 
     def test_table_fits_and_aligns_wide_characters(self):
         provider = self.provider()
         names = ["\u6a21\u578b" * 20, "e\u0301" * 30, "plain", "\U0001f600x", "x" * 200]
-        models = vllm.discovered_models([{"id": name, "max_model_len": 4096} for name in names], provider)
+        models = vllm.discovered_models([{"id": name, "max_model_len": 4096} for name in names],
+                                        provider)
         for width in (None, 40, 60, 80, 120):
             lines = vllm.format_table([(model, provider) for model in models], None, width)
             widths = [vllm.display_width(line) for line in lines]
             with self.subTest(width=width):
                 self.assertEqual(len(lines), 6)
                 self.assertTrue(width is None or max(widths) <= width, widths)
-                starts = {vllm.display_width(line[:line.index("text")]) for line in lines[1:] if "text" in line}
+                starts = {vllm.display_width(line[:line.index("text")])
+                          for line in lines[1:] if "text" in line}
                 self.assertEqual(len(starts), 1)
-        for text, width in (("abc", 3), ("\u6a21", 2), ("e\u0301", 1), ("\uff21", 2), ("", 0), ("\u00fc", 1)):
+        for text, width in (("abc", 3), ("\u6a21", 2), ("e\u0301", 1), ("\uff21", 2), ("", 0),
+                            ("\u00fc", 1)):
             self.assertEqual(vllm.display_width(text), width)
 
     def test_control_characters_are_made_visible(self):
         hostile = "a\x1b[31m\x07\r\nb\u202ec\u200b\x9b\x7f\u2028d\x00\t"
-        url = self.serve(reply(json.dumps({"data": [{"id": hostile}, {"id": "\ud800x"}, {"id": "ok"}]}))).url
+        url = self.serve(
+            reply(json.dumps({"data": [{"id": hostile}, {"id": "\ud800x"}, {"id": "ok"}]}))).url
         for form in ("--json", "--plain", "--verbose"):
             with self.subTest(form=form):
                 result = self.run_main("list", form, "--base-url", url)
                 self.check(result, 0)
-                self.assertIsNone(re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b\u2028\ud800]", result.out + result.err))
-                self.assertEqual(len(json.loads(result.out)["models"]) if form == "--json" else 3, 3)
+                self.assertIsNone(
+                    re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b\u2028\ud800]",
+                              result.out + result.err))
+                self.assertEqual(len(json.loads(result.out)["models"]) if form == "--json" else 3,
+                                 3)
 
     def test_ten_thousand_rows_are_listed(self):
         url = self.serve(reply({"data": [{"id": "org/model-%d" % number,
@@ -9192,7 +9408,8 @@ class FuzzTest(unittest.TestCase):
             json.dumps([vllm.list_row(model, provider) for model in models], allow_nan=False)
             vllm.format_table([(model, provider) for model in models], None, 40)
             for model in models:
-                self.assertGreaterEqual(model.context_window, 1)
+                if model.context_window is not None:         # None above what OpenClaw can count
+                    self.assertGreaterEqual(model.context_window, 1)
                 outcome(vllm.shape_request, BODY, model, kinds=vllm.UsageError)
 
     def test_event_streams(self):
