@@ -1219,14 +1219,14 @@ def _parse_key(text):
 
 
 def _shapes_of(text):
-    """Return {shape: {key: (mark, rule)}} of some lines; a mark is "!", "~", "~!" or ""."""
+    """Return {shape: {key: (mark, rule)}} of some lines; a mark is "!", "~" or ""."""
     return {shape: dict(map(_parse_key, keys.split()))
             for shape, keys in _lines_by_name(text).items()}
 
 
 # One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, `key~!` one that is refused, a bare key holds anything but null, *=RULE is that
-# of any other key, and "..." allows it whatever it holds.
+# is a legacy form, a bare key holds anything but null, *=RULE is that of any other key, and "..."
+# allows it whatever it holds.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
 # *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = _shapes_of("""
@@ -1250,7 +1250,7 @@ plugin-entries vllm=vllm-plugin *=plugin
 plugin enabled=boolean hooks=object subagent=object llm=object config=object
 vllm-plugin enabled=boolean hooks=object subagent=object llm=object config=no-config
 models mode=merge|replace providers=*provider catalogRefresh=refresh
-refresh enabled=boolean url=catalog
+refresh enabled=boolean url=feed
 provider baseUrl=text apiKey=SECRET \
  auth=api-key|aws-sdk|oauth|token api=APIS maxTokens=positive timeoutSeconds=whole region=filled \
  injectNumCtxForOpenAICompat=boolean params=object agentRuntime=runtime localService=service \
@@ -1330,7 +1330,7 @@ defaults model=text/choice imageModel=text/image-choice models=*picked params=pa
  skills=[text] skipBootstrap=boolean skipOptionalBootstrapFiles=[text] startupContext=object \
  subagents=object systemAgent=owner toolProgressDetail=explain|raw typingIntervalSeconds=whole \
  typingMode=TYPING userTimezone=text utilityModel=text verboseDefault=off|on|full \
- voiceModel=text/image-choice workspace=text contextTokens~=anything llm~!
+ voiceModel=text/image-choice workspace=text contextTokens~=anything llm~
 owner agentId=filled
 entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
  reasoningDefault=off|on|stream default~=boolean agentDir=text bootstrapMaxChars=whole \
@@ -1375,7 +1375,7 @@ pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
 command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
 picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
 agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
-catalog str https ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])(:\d+)?)\s*([/?#].*)?)
+feed str https URL ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])[:\d]*)\s*([/?#].*)?)
 """)
 # The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
@@ -1579,9 +1579,7 @@ def _object_mismatches(value, known, path, shape=None,
         place = path + (key,)
         mark, rule = known.get(key) or known.get("*", ("", None))
         yield from _mismatches(key, key_rule, place)
-        if mark == "~!":
-            yield _Mismatch(place, _WRONG, shape=shape)
-        elif mark == "~" or rule is None and "..." not in known:
+        if mark == "~" or rule is None and "..." not in known:
             yield _Mismatch(place, _UNKNOWN, shape=shape)
         if rule is not None:
             yield from _mismatches(item, rule, place)
@@ -1598,8 +1596,7 @@ def _fault(config, mismatch):
     place = _known_place(config, path, shape)
     legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
     if legacy:
-        return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
-                     place)
+        return Fault(path, "is a legacy key: " + legacy, False, "config-legacy-key", place)
     problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
     if place and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]

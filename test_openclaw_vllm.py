@@ -942,7 +942,7 @@ class Settings(Case):
     # text, path of the legacy key, where its value belongs, whether it is refused
     LEGACY = (
         ("{agents: {defaults: {llm: {idleTimeoutSeconds: 9}}}}", "agents.defaults.llm",
-         "models.providers.vllm.timeoutSeconds", True),
+         "models.providers.vllm.timeoutSeconds", False),
         ("{models: {providers: {vllm: {contextWindow: 9}}}}", "models.providers.vllm.contextWindow",
          None, False),
         ("{agents: {defaults: {contextTokens: 'x'}}}", "agents.defaults.contextTokens", None,
@@ -1054,7 +1054,7 @@ class Settings(Case):
     # the like are in no schema.
     TEXT, MOST = {"type": "string"}, {"maximum": 2 ** 53 - 1}
     LEAVES = {
-        "text": TEXT, "pointer": TEXT, "command": TEXT, "refresh-url": TEXT,
+        "text": TEXT, "pointer": TEXT, "command": TEXT, "feed": TEXT,
         "filled": {"type": "string", "minLength": 1}, "boolean": {"type": "boolean"},
         "text-or-null": {"type": ["string", "null"]},
         "number-or-text": {"type": ["number", "string"]},
@@ -7289,7 +7289,7 @@ class DoctorTest(unittest.TestCase):
             (
                 "config-unknown-key", 0,
                 {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
-            ("config-legacy-key", 3, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
+            ("config-legacy-key", 0, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
             ("usage-off", 0, config(row=off), {}),
             ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
             ("unknown-field-rejected", 1, config(), {"/v1/chat/completions": no_options}),
