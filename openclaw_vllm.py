@@ -3,7 +3,7 @@
 
     python3 openclaw_vllm.py list                  the models a server offers
     python3 openclaw_vllm.py chat "Say hi"         talk to one of them
-    python3 openclaw_vllm.py doctor                what is wrong, and what to type to mend it
+    python3 openclaw_vllm.py doctor                what is wrong, and what to type to fix it
 
 It reads the settings OpenClaw reads (openclaw.json, VLLM_API_KEY, auth
 profiles), sends vLLM the requests OpenClaw would send, and needs nothing but
@@ -244,8 +244,9 @@ CAUSES = {
         4, "{url}: {model} has no chat template{words}",
         "start vLLM with --chat-template FILE, or serve the instruct version of the model"),
     "not-a-chat-model": Cause(
-        4, "{url}: {model} does not chat: the server embeds, ranks or transcribes{words}",
-        "serve a chat model; this one needs no row in openclaw.json"),
+        4, "{url}: {model} does not chat: the server offers no chat completions for it{words}",
+        "serve a chat model (one that embeds, ranks or transcribes needs no row in openclaw.json), "
+        "or let what stands before the server pass /v1/chat/completions"),
     "template-role": Cause(
         1, "{model}: the chat template refuses the role {role!r}{words}", "{fix}"),
     "template-history": Cause(
@@ -427,7 +428,7 @@ Issue.__doc__ = """One fault of a settings file.
 
 `path` is its key path, a tuple of keys and indexes; line and column count from
 1 or are None; `cause` is a code of CAUSES or None; `successor` the key path
-where the value of an unknown or legacy key belongs, where nothing stands yet.
+where the value of an unknown or legacy key belongs.
 """
 Issue.__new__.__defaults__ = (None,) * 5
 Fault = collections.namedtuple("Fault", "path problem severe cause successor")
@@ -1519,21 +1520,16 @@ def _fault(config, mismatch):
     if shape is None:
         return Fault(path, problem)
     place = _known_place(config, path, shape)
-    successor = None
-    if place and _get(config, *place) is None:
-        successor = place
     legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
     if legacy:
-        return Fault(path, "is a legacy key: " + legacy,
-                     level == _WRONG, "config-legacy-key",
-                     successor)
+        return Fault(path, "is a legacy key: " + legacy, level == _WRONG, "config-legacy-key",
+                     place)
     problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
     if place and place[:-1] == path[:-1]:
         problem += "; did you mean %s?" % place[-1]
     elif place:
         problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key",
-                 successor)
+    return Fault(path, problem, False, "config-unknown-key", place)
 
 
 def _known_place(config, path, shape):
@@ -2138,6 +2134,8 @@ def key_exposed(provider):
     key = provider.request_key or provider.discovery_key
     if key is None or target.scheme == "https" or is_private(target.host):
         return None
+    if key.key in _PUBLIC_KEYS:
+        return None
     return "the key of %s goes to %s unencrypted: use https" % (
         key.source, origin(provider.base_url))
 
@@ -2659,7 +2657,7 @@ _REASONS.update({
 })
 # Why a field of a message, or of a tool's function, is not what it was; "" stands for others.
 _MESSAGE_REASONS = {
-    "role": "role developer becomes system, which every template takes",
+    "role": "role: system, or developer with compat.supportsDeveloperRole",
     "content": "images left out where the model's input has no image; reasoning as text, or one "
                "text, where compat asks for it",
     "tool_calls": "empty tool-call arguments become {}: they must be JSON",
@@ -2684,8 +2682,10 @@ _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
 # Families whose own reasoning has to come back to them, by the last segment of the id.
-_REPLAYED = (r"(?i)deepseek-v4-(flash|pro)|kimi-for-coding|mimo-v2.*|"
-             r"kimi-(k2\.[56]|k2\.7-code|k3|k2-thinking)(-turbo|-highspeed)?")
+_REPLAYED = (
+    r"(?i)(.*:)?(deepseek-v4-(flash|pro)|mimo-v2(-pro|-omni|\.5(-pro)?|\.6-(flash|pro(-ultraspeed)?))"
+    r"|kimi-(for-coding|k2\.[56]|k2\.7-code(-highspeed)?|k3|k2-thinking(-turbo)?))"
+    r"(-free|-paid|-trial)?(:.*)?")
 _NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
 _DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
 _GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
@@ -2863,8 +2863,10 @@ def _shape_message(message, model, names):
     """Return one message as vLLM takes it; `names` collects {tool call id: function name}."""
     compat = model.compat
     role, content = message.get("role"), message.get("content")
-    if role == "developer" and not (compat.get("supportsDeveloperRole") and model.reasoning):
+    if role in ("system", "developer"):
         message["role"] = "system"
+        if compat.get("supportsDeveloperRole") and model.reasoning:
+            message["role"] = "developer"
     if isinstance(content, list) and "image" not in model.input:
         message["content"] = _without_images(content)
     if role == "assistant":
@@ -3203,10 +3205,10 @@ def _cleaned_schema(schema, keywords):
 def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
     asked, effort, default = map(
-        _level,
-        (thinking, shaped.pop("reasoning_effort", None), model.thinking))
-    level = _available_level(model, asked or effort or default)
-    fields = _thinking_fields(model, level)
+        _level, (thinking, shaped.pop("reasoning_effort", None), model.thinking))
+    wanted = asked or effort or default
+    level = _available_level(model, wanted)
+    fields = _thinking_fields(model, level, (wanted or level) not in _OFF)
     for name in fields:
         note(name, "thinking level " + level)
     cannot = model.source == "declared" and not model.reasoning
@@ -3243,9 +3245,10 @@ def _available_level(model, level):
     if level not in [None] + _LADDER:
         return level
     stated = dict.fromkeys(_LADDER[:5], True)
-    stated.update((effort.lower(), True) for effort in _stated_efforts(model.compat) or ())
+    stated.update((effort, True) for effort in _stated_efforts(model) or ())
     if form not in ("qwen", "qwen-chat-template", "zai"):
-        stated.update(_effort_map(model.compat))
+        stated.update(
+            (name, True) for name, effort in _effort_map(model.compat).items() if effort.strip())
     stated.update(model.thinking_level_map)
     place = _LADDER.index(level or "medium")
     up, down = _LADDER[place:], _LADDER[place::-1]
@@ -3263,22 +3266,21 @@ def _effort_map(compat):
     return {level.strip().lower(): effort for level, effort in stated.items()}
 
 
-def _stated_efforts(compat):
-    """Return the efforts that a server takes, as compat states them, or None."""
-    stated = compat.get("supportedReasoningEfforts")
-    if compat.get("supportsReasoningEffort") is False:
+def _stated_efforts(model):
+    """Return the efforts that a model's server takes, as far as OpenClaw knows, or None."""
+    stated = model.compat.get("supportedReasoningEfforts")
+    if model.compat.get("supportsReasoningEffort") is False:
         return []
-    if stated is None:
-        return None
-    return [effort.strip() for effort in stated if effort.strip()]
+    if stated is None and re.match(_GPT, model.id):
+        return ["none", "low", "medium", "high", "xhigh"]
+    return stated and [effort.strip() for effort in stated if effort.strip()]
 
 
-def _thinking_fields(model, level):
+def _thinking_fields(model, level, switch):
     """Return the body fields that carry out a level: a table of formats, and two families."""
     compat = model.compat
     mapped = _effort_map(compat).get(level) or model.thinking_level_map.get(level)
     effort = _effort(model, level, mapped)
-    switch = level not in _OFF
     on = (mapped or level).strip().lower() not in _OFF
     plain, spoken, nested = {}, {}, {}
     if effort:
@@ -3288,7 +3290,7 @@ def _thinking_fields(model, level):
         if on:
             spoken["reasoning_effort"] = effort
     enabled = {"reasoning": {"enabled": on}}
-    if _stated_efforts(compat) == []:
+    if _stated_efforts(model) == []:
         nested = enabled
     form = compat.get("thinkingFormat")
     if re.search(_DEEPSEEK, model.id):
@@ -3313,27 +3315,27 @@ def _thinking_fields(model, level):
 
 
 def _rank(effort):
-    return _LADDER.index(effort.lower()) if effort.lower() in _LADDER else 0
+    return _LADDER.index(effort) if effort in _LADDER else 0
 
 
 def _effort(model, level, mapped):
     """Return the reasoning effort for a level that the model's server takes, or None."""
     intent = (mapped or level).strip()
-    efforts = _stated_efforts(model.compat)
-    if efforts is None and re.match(_GPT, model.id):
-        efforts = ["none", "low", "medium", "high", "xhigh"]
+    efforts = _stated_efforts(model)
     if efforts is None and level == "off" and not mapped:
         return "none"
     if efforts is None or intent in efforts:
         return intent
     if level == "off" and "none" in efforts:
         return "none"
-    if level in _OFF or intent.lower() in _OFF:
+    if level in _OFF or intent in _OFF:
         return None
-    ranked = sorted(filter(_rank, efforts), key=_rank)
-    lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
-    others = [effort for effort in efforts if effort.lower() not in _OFF]
-    return (lower[::-1] + ranked + others + [None])[0]
+    found = [effort for effort in efforts if effort.lower() not in _OFF]
+    if _rank(intent):
+        ranked = sorted(filter(_rank, efforts), key=_rank)
+        lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
+        found = lower[::-1] + ranked + found
+    return (found + [None])[0]
 
 
 def _asked_tokens(shaped, layers):
@@ -4354,9 +4356,10 @@ def _redirect_base(url, location):
         target = urljoin(url, location).split("?")[0].rstrip("/")
     except ValueError:
         target = ""
-    if not re.match("https?://", target):
-        return "the address the server names"
-    return re.sub("/(chat/completions|models)$", "", target)
+    found = re.match("(https?://.*)/(?:chat/completions|models)$", target)
+    if found:
+        return found.group(1)
+    return "the address the server names, unless that is a page to log in"
 
 
 # Refused completions
@@ -4452,7 +4455,8 @@ def _not_found(url, reply, provider, model, facts):
         served = []                                  # the server's words are enough
     if re.search(_NO_MODEL, reply_words(reply)[0]):
         return model_not_served(url, model.id, served, facts["words"])
-    if model.id in served and url.startswith(provider.base_url):
+    page = reply.body.lstrip()[:1] == b"<"           # of a layer before it
+    if model.id in served and url.startswith(provider.base_url) and not page:
         return error_for("not-a-chat-model", **facts)
     return http_error(url, reply, provider.request_key)
 
@@ -4692,7 +4696,10 @@ def tls_error(error, facts, names):
         cause, detail = "tls-untrusted", getattr(error, "verify_message", None) or text
     elif re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         cause, facts["right"] = "scheme-mismatch", "http" + facts["url"][5:]
-    return error_for(cause, detail=detail, **facts)
+    found = error_for(cause, detail=detail, **facts)
+    if getattr(error, "verify_code", None) in (9, 10):       # not yet valid, expired
+        found.hint = "have it renewed, or set the clock of this host"
+    return found
 
 
 _DATE = "[\x17\x18][\r\x0f]([0-9]{2})?([0-9]{2})([0-9]{2})([0-9]{2})[0-9]{6}Z"
@@ -5168,13 +5175,14 @@ def _read_events(exchange, chunks, provider, model, observed, full):
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
 PROBE_TOKENS = 32                    # tokens of answer; enough to see a stream flow
-SIDE_LIMIT = 1024 * 1024             # bytes of any answer but the models; /openapi.json has 300 kB
+SPARE_S = 15.0                       # seconds for /openapi.json, which is made when first asked for
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
 # What the transport tells apart and the contract of `doctor --json` does not.
 _CONTRACT_CAUSES = {
-    "bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
+    "bad-key-form": "bad-key", "unreachable": "connection-refused",
+    "tls-failed": "tls-untrusted",
     "answer-broken": "not-openai", "answer-too-large": "not-openai",
     "context-exceeded": "chat-failed", None: "config-invalid",
 }
@@ -5184,16 +5192,11 @@ _STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 # Where the fact `right` is the base URL to use.
 _BASE_URL_CAUSES = (
-    "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family",
+    "endpoint-in-base-url", "missing-v1", "scheme-mismatch",
+    "wrong-address-family",
 )
-# The checks that report what resolving the provider failed with; the others go to "provider".
-_REPORTERS = {
-    "not-opted-in": "key", "bad-key-form": "key", "config-missing-variable": "key",
-    "bad-base-url": "base-url", "endpoint-in-base-url": "base-url",
-}
-
-
-def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
+def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None,
+             ca_file=None,
              model=None, thinking=None, probe=False, timeout_s=None):
     """Yield a Finding for everything looked at between OpenClaw's settings and the server.
 
@@ -5206,44 +5209,45 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     if not settings.issues:
         case.block_path = _block_path(settings.config, provider_id)
         try:
-            case.resolved(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
+            case.take(
+                resolve_provider(settings, provider_id, base_url, api_key,
+                                 ca_file))
         except UsageError:
             raise
         except Error as error:
             case.refusal = error
-            case.stopped = _CONTRACT_CAUSES.get(error.cause, error.cause)
     for check in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, check):
             failed = finding.status == "fail"
             if failed and (check.gate or finding.cause in _STOPPING):
                 case.stopped = finding.cause
-            if failed and check.gate and not case.opted_in and finding.cause != "not-opted-in":
+            # not opted in, so OpenClaw does not look
+            unasked = case.usable and case.refusal
+            if failed and check.gate and unasked and finding.cause != "not-opted-in":
                 finding = finding._replace(status="warn")
             yield finding._replace(check=check.name)
 
 
 def _run_check(case, check):
     """Yield what one check finds, or why it cannot look."""
-    if case.refusal is not None and check.name == _reporter(case.refusal):
-        yield case.finding(case.refusal)
-    elif check.needs is not None and getattr(case, check.needs) is None:
+    if check.needs is not None and getattr(case, check.needs) is None:
         yield _skipped(case.stopped, "not checked, because of %s" % case.stopped)
     elif case.left() <= 0:
         case.stopped = case.stopped or "timeout"
-        yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
+        yield _skipped("timeout",
+                       "not checked: the %g s of a diagnosis are over"
+                       % DIAGNOSIS_S)
     else:
         try:
-            for finding in check.examine(case):
-                yield finding
-        except Error as error:                       # a side entrance; the main one did not fail
+            for found in check.examine(case):
+                if isinstance(found, str):
+                    found = Finding("", "ok", None, found)
+                elif isinstance(found, Error):
+                    found = case.finding(found)
+                yield found
+        # a side entrance; the main one did not fail
+        except Error as error:
             yield case.finding(error, "warn")
-
-
-def _reporter(refusal):
-    """Return the name of the check that reports what keeps a provider from being asked."""
-    if refusal.facts.get("path", "").endswith("baseUrl"):
-        return "base-url"
-    return _REPORTERS.get(refusal.cause, "provider")
 
 
 def diagnosis_status(findings):
@@ -5253,16 +5257,16 @@ def diagnosis_status(findings):
     for finding in failed:
         if finding.check in gates:
             return CAUSES[finding.cause].exit_status or ConfigError.exit_status
-    return 1 if failed else 0
+    return int(bool(failed))
 
 
 class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
     `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
-    and `chats` (it offers chat completions) are None until that is known to be so; checks name
-    what they need. `refusal` is what resolving the provider failed with, `error` what the first
-    request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
+    and `chats` (nothing rules chat completions out) are None until that is known to be so; checks
+    name what they need. `refusal` is what resolving the provider failed with, `error` what the
+    first request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
     context in tokens or None}, `enforced` whether the server wants the key.
     """
 
@@ -5270,24 +5274,22 @@ class _Case(object):
         self.settings, self.timeout_s = settings, timeout_s
         self.reference, self.thinking = reference, thinking
         self.provider = self.usable = self.connected = self.answered = None
-        self.rows = self.chats = self.version = self.openapi = None
-        self.refusal = self.error = self.stopped = self.block_path = None
-        self.opted_in, self.enforced = True, False
-        self.served, self.models = {}, []
-        self.seconds = {"headers": 0.0}
+        self.rows = self.chats = self.version = self.openapi = self.block_path = None
+        self.refusal = self.error = self.stopped = None
+        self.served, self.models, self.enforced = {}, [], False
         self._deadline = time.monotonic() + DIAGNOSIS_S
         try:
             self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
         except Json5Error:
             self._raw = {}
 
-    def resolved(self, provider):
+    def take(self, provider):
         """Take the provider; the server of one that is not opted in is looked at all the same."""
         self.refusal = provider.refusal
-        self.opted_in = self.refusal is None or self.refusal.cause != "not-opted-in"
-        if self.refusal is None or not self.opted_in:
+        if self.refusal is None or self.refusal.cause == "not-opted-in":
             self.usable = True
         self.provider = provider._replace(refusal=None)
+        self.url, self.target = provider.base_url, split_url(provider.base_url)
 
     def left(self):
         """Return the seconds left of the whole diagnosis."""
@@ -5297,30 +5299,27 @@ class _Case(object):
         """Return the seconds that one exchange may take now."""
         return max(0.01, min(self.timeout_s or default_s, self.left()))
 
-    def ask(self, url, headers, body=None, env=None, ca_file=None):
+    def ask(self, url, headers, body=None, way=None, wait_s=DISCOVERY_TIMEOUT_S):
         """Return the Reply to a GET, or to a POST of a JSON body. Raises ServerError.
 
-        `env` stands in for the environment that names proxies and authorities.
+        `way` is the Provider whose proxies and authorities are used, if not the case's own.
         """
-        method, data, limit_s = "GET", None, self.patience()
+        method, data = "GET", None
         if body is not None:
             method, data = "POST", encode_body(body)
-        if env is None:
-            env, ca_file = self.provider.env, self.provider.ca_file
-        limit = MODEL_LIST_LIMIT if url.endswith("/models") else SIDE_LIMIT
+        way, limit_s = way or self.provider, self.patience(wait_s)
         asked = "--timeout" if self.timeout_s else ""
-        route = Route(env, ca_file, limit_s, limit_s, limit_s, asked)
-        with Exchange(method, url, headers, data, route) as exchange:
-            self.seconds = exchange.seconds
-            return exchange.reply(limit)
+        route = Route(way.env, way.ca_file, limit_s, limit_s, limit_s, asked)
+        return fetch(method, url, headers, data, route, MODEL_LIST_LIMIT)
 
-    def look(self, path):
-        """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
-        return self.ask(self.beside(path), {})
+    def look(self, path, wait_s=DISCOVERY_TIMEOUT_S):
+        """Return the Reply to a GET, without the key, of what vLLM has beside /v1.
+        """
+        return self.ask(self.beside(path), {}, wait_s=wait_s)
 
     def beside(self, path):
         """Return the URL of what vLLM answers beside /v1."""
-        return server_root(self.provider.base_url) + path
+        return server_root(self.url) + path
 
     def shown(self, text, limit=100):
         """Return what a server named, keys hidden before it is cut: half a key is a key told."""
@@ -5332,6 +5331,10 @@ class _Case(object):
     def written(self, path):
         """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
         return _get(self._raw, *path)
+
+    def own(self, *keys):
+        """Return a key path below the provider's block."""
+        return (self.block_path or ()) + keys
 
     def found(self, cause, edits=(), **facts):
         """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
@@ -5347,18 +5350,16 @@ class _Case(object):
         if status is None:
             status = "fail" if CAUSES[cause].exit_status else "warn"
         if cause == "provider-disabled":
-            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm", "enabled")
-            edits = [
-                Edit(path, True)
-                for path in paths
-                if self.written(path) is False]
+            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm",
+                                             "enabled")
+            edits = [Edit(path, True)
+                     for path in paths if self.written(path) is False]
         elif cause in _BASE_URL_CAUSES:
             edits, command = self._base_url_fix(error)
         if edits:
             command = self.config_command(edits)
-        return Finding(
-            "", status, cause, error.message,
-            error.hint, command, tuple(edits))
+        return Finding("", status, cause, error.message, error.hint, command,
+                       tuple(edits))
 
     def config_command(self, edits=()):
         """Return the shell command that writes edits, or only the models, into this config."""
@@ -5374,18 +5375,15 @@ class _Case(object):
         if where == "VLLM_BASE_URL":
             return (), "export VLLM_BASE_URL=%s" % shlex.quote(right)
         if self.block_path is None:
-            return (), "%s --base-url %s" % (self.config_command(), shlex.quote(right))
-        return (Edit(self.block_path + ("baseUrl",), right),), None
+            return (), "%s --base-url %s" % (self.config_command(),
+                                             shlex.quote(right))
+        return (Edit(self.own("baseUrl"), right),), None
 
 
 def _block_path(config, provider_id):
     """Return the key path of a provider's block, or None where the config has none."""
     name, block = find_block(config, provider_id)
     return None if block is None else ("models", "providers", name)
-
-
-def _passed(summary, fix="", command=None):
-    return Finding("", "ok", None, summary, fix, command)
 
 
 def _skipped(cause, summary):
@@ -5417,53 +5415,62 @@ def _json_of(reply):
 # The settings side.
 
 def _check_settings(case):
-    settings = case.settings
+    settings, refusal = case.settings, case.refusal
     for issue in settings.issues:
         yield _issue_finding(case, issue, "fail")
-    told = case.refusal.facts.get("path") if case.refusal else None
     for issue in collections.OrderedDict.fromkeys(settings.warnings):
-        if told is None or told != dotted(issue.path):
+        if refusal is None or refusal.facts.get("path") != dotted(issue.path):
             yield _issue_finding(case, issue, "warn")
-    if not settings.issues and settings.exists:
-        yield _passed("%s: read" % _listed(settings.sources))
+    if refusal is not None:
+        yield refusal
+    elif settings.exists and not settings.issues:
+        yield "%s: read" % _listed(settings.sources)
     elif not settings.issues:
-        yield _passed("%s does not exist: an empty config" % settings.path)
+        yield "%s does not exist: an empty config" % settings.path
 
 
 def _issue_finding(case, issue, status):
     """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
-    path, settings = issue.path, case.settings
-    value, edits = case.written(path), []
-    facts = {
-        "where": issue_place(issue), "path": dotted(path), "problem": issue.message,
-        "fix": "remove it; a newer OpenClaw may know it"}
+    path, place = issue.path, issue.successor
+    value, edits, fix = case.written(path), [], _NOWHERE.get(issue.cause)
+    facts = {"where": issue_place(issue), "path": dotted(path),
+             "problem": issue.message}
     if issue.cause == "config-missing-variable":
         facts.update(
-            variable=settings.unset_variables[path],
-            dotenv=_dotenv_path(settings))
+            variable=case.settings.unset_variables[path],
+            dotenv=_dotenv_path(case.settings))
     elif issue.cause == "bad-base-url":
         right = _evident_base_url(value)
-        edits = [Edit(path, right)] if right else []
+        if right:
+            edits.append(Edit(path, right))
         facts.update(
-            where=dotted(path),
-            problem=base_url_problem(value),
+            where=dotted(path), problem=base_url_problem(value),
             example=right or DEFAULT_BASE_URL)
-    elif issue.successor is not None:
-        facts["fix"] = "write %s in its place" % dotted(issue.successor)
+    elif place and _get(case.settings.config, *place) is not None:
+        fix = "move what it holds into %s, which is there already" % dotted(place)
+    elif place:
+        fix = "write %s in its place" % dotted(place)
         edits.append(Edit(path, REMOVED))
         if path[-1] == "llm":                        # an object, and no block is begun for it
-            block = case.written(issue.successor[:3])
+            block = case.written(place[:3])
             value = _get(value, "idleTimeoutSeconds") if block else None
         if value is not None:
-            edits.append(Edit(issue.successor, value))
+            edits.append(Edit(place, value))
     error = issue_error([issue])
     if issue.cause not in (None, "config-invalid"):
-        error = error_for(issue.cause, **facts)
+        error = error_for(issue.cause, fix=fix, **facts)
     found = case.finding(error, status, edits)
-    secrets = secret_texts({issue.successor[-1]: value}) if issue.successor else ()
+    secrets = secret_texts({place[-1]: value}) if place else ()
     if any(map(spellings, secrets)):                 # which a command would show
         found = found._replace(command="%s doctor --fix" % TOOL)
     return found
+
+
+# What to do about a key for whose value no place is known.
+_NOWHERE = {
+    "config-unknown-key": "remove it; a newer OpenClaw may know it",
+    "config-legacy-key": "remove it, and set what takes its place",
+}
 
 
 def _evident_base_url(url):
@@ -5482,19 +5489,21 @@ def _check_provider(case):
     """Say which provider it is, and why its server is asked for models or not."""
     provider = case.provider
     if case.block_path is None:
-        yield _passed("%s: implicit (no block in the config), so OpenClaw asks the server for its "
+        yield ("%s: implicit (no block in the config), so OpenClaw asks the "
+               "server for its "
                       "models" % provider.id)
         return
     asked = "OpenClaw takes these alone and asks no server"
     if provider.asks_server:
         asked = "the server is asked for more"
-    yield _passed("%s: explicit, %s declares %s; %s" % (
+    yield ("%s: explicit, %s declares %s; %s" % (
         provider.id, dotted(case.block_path),
         _plural(len(provider.models), "model"), asked))
-    block = _get(case.settings.config, *case.block_path)
     if provider.plugin_off:
-        error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
+        error = error_for("provider-disabled", problem=provider.plugin_off,
+                          file=provider.file)
         yield case.finding(error, "warn")
+    block = _get(case.settings.config, *case.block_path)
     for path, place in [(case.block_path, block)] + _rows(case):
         api = place.get("api", "openai-completions")
         if api != "openai-completions":
@@ -5504,12 +5513,10 @@ def _check_provider(case):
 
 
 def _rows(case):
-    """Return [(key path, row)] of the models that the provider's block declares."""
-    if case.block_path is None:
-        return []
-    path = case.block_path + ("models",)
-    written = _get(case.settings.config, *path) or ()
-    ids = [trimmed(row["id"]) for row in written]
+    """Return [(key path, row)] of the models that the provider's block declares.
+    """
+    path = case.own("models")
+    ids = [trimmed(row["id"]) for row in _rows_at(case.settings.config, path)]
     return [
         (path + (ids.index(row["id"]),), row)
         for row in case.provider.models
@@ -5521,112 +5528,106 @@ def _check_key(case):
     provider, settings = case.provider, case.settings
     winner = provider.request_key
     if winner is None:
-        yield _passed("none is set, and none is sent")
+        yield "none is set, and none is sent"
         return
-    found = list(provider.credentials)
+    others = collections.OrderedDict(provider.credentials)
     for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
-        key = layer.get("VLLM_API_KEY", "").strip()
-        found.append(Credential("VLLM_API_KEY (%s)" % label, key))
-    others = collections.OrderedDict(
-        (source, key)
-        for source, key in found
-        if key and source != winner.source)
+        others["VLLM_API_KEY (%s)" % label] = layer.get("VLLM_API_KEY", "").strip()
+    others = {
+        source: key
+        for source, key in others.items()
+        if key and source != winner.source}
     summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
     if others:
         summary += "; it shadows %s" % _listed(others)
-    differ = set(others.values()) - {winner.key}
-    if differ and not winner.source.startswith("--"):
+    own = json.dumps(case.written(case.own("apiKey")))
+    refers = "VLLM_API_KEY" in own                   # then it is no key of its own
+    shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
+    if set(others.values()) - {winner.key} and not winner.source.startswith("--"):
         yield Finding(
             "", "warn", "bad-key",
             "%s, but not every one is the same key" % summary,
             "keep one of them, or make them equal")
-        return
-    own = case.written((case.block_path or ()) + ("apiKey",))
-    refers = "VLLM_API_KEY" in json.dumps(own)       # then it is no key beside the variable's
-    shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
-    if winner.source == shell and len(others) <= refers:
+    elif winner.source == shell and len(others) <= refers:
         note = error_for("key-in-shell-only", dotenv=_dotenv_path(settings))
-        yield _passed(
-            "%s. %s" % (summary, note.message),
-            note.hint, note.command)
+        yield Finding("", "ok", None, "%s. %s" % (summary, note.message),
+                      note.hint)
     else:
-        yield _passed(summary)
+        yield summary
+    warning = key_exposed(provider)
+    if warning:
+        summary, _, fix = warning.rpartition(": ")
+        yield Finding("", "warn", "exposed", summary, fix)
 
 
 def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
     provider = case.provider
-    chosen = env_setting(case.settings.variables.get("VLLM_BASE_URL"))
-    note, fix, command = "", "", None
+    summary, fix, command = "%s (from %s)" % (case.url, provider.where), "", None
+    if env_setting(case.settings.variables.get("VLLM_BASE_URL")):
+        summary += "; OpenClaw does not read VLLM_BASE_URL"
     if provider.where == "VLLM_BASE_URL":
-        note = "; OpenClaw does not read that variable"
         fix, command = "for OpenClaw, write it into the config", case.config_command()
-    elif chosen and chosen.rstrip("/") != provider.base_url:
-        note = "; it stands above VLLM_BASE_URL, which OpenClaw does not read"
-    yield _passed(
-        "%s (from %s)%s" % (provider.base_url, provider.where, note),
-        fix, command)
-    path = (case.block_path or ()) + ("request", "allowPrivateNetwork")
-    host = split_url(provider.base_url).host
-    if case.written(path) is False and is_private(host):
+    yield Finding("", "ok", None, summary, fix, command)
+    path = case.own("request", "allowPrivateNetwork")
+    if case.written(path) is False and is_private(case.target.host):
         edits = (Edit(path, REMOVED),)
-        yield case.found(
-            "private-network", edits, path=dotted(path),
-            url=provider.base_url)
+        yield case.found("private-network", edits, path=dotted(path), url=case.url)
 
 
 # The way to the server. The first request is the one OpenClaw sends; when it
 # fails, each _explain_… below may know better what that means.
 
 def _check_connect(case):
+    target, error = case.target, None
+    started = time.monotonic()
     try:
         case.rows = _ask_models(case)
-    except Error as error:
-        case.error = error
-        for explain in _EXPLANATIONS:
-            try:
-                case.error = explain(case, case.error) or case.error
-            except Error:
-                pass                                 # what it tried failed too and explains nothing
-        if "status" not in case.error.facts:
-            yield case.finding(case.error)
-            return
-    case.connected = True
-    if case.error is not None and case.error.cause not in _KEY_CAUSES:
-        yield case.finding(case.error)
+    except Error as failure:
+        error = failure
+    waited_s = time.monotonic() - started
+    for explain in _EXPLANATIONS if error else ():
+        try:
+            error = explain(case, error) or error
+        except Error:
+            pass                                     # what it tried failed too and explains nothing
+    case.error = error
+    if error is None or "status" in error.facts:
+        case.connected = True
+    if error is not None and error.cause not in _KEY_CAUSES:
+        yield error
         return
     case.answered = True
-    target = split_url(case.provider.base_url)
     proxy = proxy_for(target, case.provider.env)
-    summary = "%s/models answers after %.1f ms" % (
-        case.provider.base_url, 1000 * case.seconds["headers"])
+    summary = "%s/models answers after %.1f ms" % (case.url, 1000 * waited_s)
     if proxy:
         summary += ", through the proxy %s" % proxy
-    yield _passed(summary)
+    yield summary
+    addresses = ()
     if target.host == "localhost":
         addresses = _addresses("localhost", target.port, 0)
-        hosts = {address[0] for _, _, _, _, address in addresses}
-        answering = {host for host in hosts if answers_at(host, target.port, case.patience())}
-        for refusing in hosts - answering if answering else ():
-            error = _wrong_family(case, refusing, min(answering))
-            yield case.finding(error, "warn")
-    for finding in _check_authority(case):
-        yield finding
+    hosts = {address[0] for _, _, _, _, address in addresses}
+    answering = {
+        host
+        for host in hosts
+        if answers_at(host, target.port, case.patience())}
+    if not answering:
+        hosts = set()
+    for refusing in hosts - answering:
+        yield case.finding(_wrong_family(case, refusing, min(answering)), "warn")
+    yield from _check_authority(case)
 
 
 def _ask_models(case):
-    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error."""
+    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error.
+    """
     provider = case.provider
-    url = provider.base_url + "/models"
+    url, headers, sent = provider.base_url + "/models", request_headers(
+        provider), None
     if provider.asks_server:
-        return model_rows(
-            url,
-            case.ask(url, discovery_headers(provider)),
-            provider.discovery_key)
-    return model_rows(
-        url,
-        case.ask(url, request_headers(provider)),
-        _sent_credential(provider))
+        headers, sent = discovery_headers(provider), provider.discovery_key
+    return model_rows(url, case.ask(url, headers),
+                      sent or _sent_credential(provider))
 
 
 def _sent_credential(provider):
@@ -5635,18 +5636,16 @@ def _sent_credential(provider):
     for name, value in request_headers(provider).items():
         own = key is None or not value.endswith(key.key)
         if name.lower() == "authorization" and own:
-            return Credential("the config's Authorization header", value.split(" ")[-1])
+            return Credential("the config's Authorization header",
+                              value.split(" ")[-1])
     return key
 
 
-def _answers(case, base, env=None):
+def _answers(case, base, way=None):
     """Tell whether {base}/models lists models or asks for a key; none is sent on a detour."""
     url = base + "/models"
     try:
-        model_rows(
-            url,
-            case.ask(url, {}, None, env, case.provider.ca_file),
-            None)
+        model_rows(url, case.ask(url, {}, None, way), None)
     except Error as error:
         return error.cause in _KEY_CAUSES
     return True
@@ -5654,122 +5653,125 @@ def _answers(case, base, env=None):
 
 def _check_authority(case):
     """Warn where this tool alone was told of the authority behind the server's certificate."""
-    import shlex
     provider = case.provider
     told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
-    path = (case.block_path or ()) + ("request", "tls")
-    if not told or "NODE_EXTRA_CA_CERTS" in provider.env or case.written(path):
+    known = "NODE_EXTRA_CA_CERTS" in provider.env or case.written(
+        case.own("request", "tls"))
+    if not told or known:
         return
-    env = dict(provider.env, SSL_CERT_FILE="")
+    untold = provider._replace(ca_file=None,
+                               env=dict(provider.env, SSL_CERT_FILE=""))
     try:
-        case.ask(provider.base_url + "/models", {}, None, env)
+        case.ask(provider.base_url + "/models", {}, None, untold)
     except ServerError as error:
         if error.cause == "tls-untrusted":
-            place = shlex.quote(os.path.abspath(told))
-            facts = dict(
-                error.facts,
-                detail="this tool was told of its authority, OpenClaw was not",
-                command="export NODE_EXTRA_CA_CERTS=%s" % place)
+            import shlex
+            command = "export NODE_EXTRA_CA_CERTS=" + shlex.quote(
+                os.path.abspath(told))
+            detail = "this tool was told of its authority, OpenClaw was not"
+            facts = dict(error.facts, detail=detail, command=command)
             yield case.finding(error_for("tls-untrusted", **facts), "warn")
 
 
 def _wrong_family(case, refuses, answers):
-    base = split_url(case.provider.base_url)
-    right = "%s://%s:%d%s" % (base.scheme, _bracketed(answers), base.port, base.path)
+    scheme, _, port, path = case.target
+    right = "%s://%s:%d%s" % (scheme, _bracketed(answers), port, path)
     return error_for(
-        "wrong-address-family", url=case.provider.base_url,
-        answers=answers, refuses=refuses, right=right)
+        "wrong-address-family", url=case.url, answers=answers, refuses=refuses,
+        right=right)
 
+
+# Each _explain_… returns the error that it knows to be behind another, or None.
 
 def _explain_refusal(case, error):
     """Refused: the other loopback address answers, or a server that loads has the port."""
+    target = case.target
     if error.cause != "connection-refused":
         return None
-    target = split_url(case.provider.base_url)
-    for other in ("127.0.0.1", "::1") if is_loopback(target.host) else ():
-        if other != target.host and answers_at(other, target.port, case.patience()):
-            return _wrong_family(case, target.host, other)
-    contained = any(map(os.path.exists, _CONTAINER_FILES))
-    if contained and is_loopback(target.host):
-        error.hint += ("; in a container that is the container itself: try host.docker.internal or "
-                       "172.17.0.1, with vLLM started with --host 0.0.0.0")
+    if is_loopback(target.host):
+        for other in {"127.0.0.1", "::1"} - {target.host}:
+            if answers_at(other, target.port, case.patience()):
+                return _wrong_family(case, target.host, other)
+        if any(map(os.path.exists, _CONTAINER_FILES)):
+            error.hint += _FROM_CONTAINER
     if port_is_bound(target, case.patience()):
-        return error_for("server-loading", url=error.facts["url"],
-                         detail="nothing answers, yet the port is taken")
+        return error_for(
+            "server-loading", url=error.facts["url"],
+            detail="nothing answers, yet the port is taken")
     return None
+
+
+_FROM_CONTAINER = (
+    "; in a container that is the container itself: try host.docker.internal or "
+    "172.17.0.1, with "
+    "vLLM started with --host 0.0.0.0")
 
 
 def _explain_route(case, error):
     """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
-    if error.cause in _KEY_CAUSES:
-        return None
     import shlex
-    target, env = split_url(case.provider.base_url), case.provider.env
-    names = [name for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
+    provider = case.provider
+    target, env = case.target, provider.env
+    names = [name
+             for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
     listed = re.split(r"[\s,]+", env.get(names[0], ""))
     proxy = proxy_for(target, env)
     if proxy:
         way, hidden = "stands in the way: directly, the server answers", "_proxy"
         listed.append(target.host)
-    elif error.cause in ("dns", "connection-refused", "unreachable", "timeout"):
+    else:
         way, hidden = "is needed, and NO_PROXY keeps it from being used", "no_proxy"
         listed = [entry for entry in listed if not no_proxy_covers(entry, target)]
-    else:
+    other = {name: env[name] for name in env if not name.lower().endswith(hidden)}
+    detour = proxy_for(target, other)
+    if error.cause in _KEY_CAUSES or proxy == detour:
         return None
-    other = {
-        name: value
-        for name, value in env.items()
-        if not name.lower().endswith(hidden)}
-    proxy = proxy or proxy_for(target, other)
-    if not proxy or not _answers(case, case.provider.base_url, other):
+    if not _answers(case, case.url, provider._replace(env=other)):
         return None
     no_proxy = shlex.quote(",".join(filter(None, listed)))
     command = "export " + " ".join("%s=%s" % (name, no_proxy) for name in names)
     return error_for(
-        "proxy-captured", command, url=error.facts.get("url"), proxy=proxy, way=way,
+        "proxy-captured", command, url=error.facts.get("url"),
+        proxy=proxy or detour, way=way,
         detail=excerpt(error.facts.get("detail") or error.message, 80))
 
 
 def _explain_scheme(case, error):
     """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
-    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai", "tls-failed")
-    refused = error.facts.get("status") == 400
-    silent = error.facts.get("phase") == "tls"
+    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai",
+                              "tls-failed")
+    refused, silent = error.facts.get("status") == 400, error.facts.get("phase") == "tls"
     if not garbled and not refused and not silent:
         return None
-    scheme, rest = case.provider.base_url.split(":", 1)
-    right = ("http:" if scheme.lower() == "https" else "https:") + rest
+    scheme, rest = case.url.split(":", 1)
+    right = {"http": "https:", "https": "http:"}[scheme.lower()] + rest
     try:
         case.ask(right + "/models", {})
     except Error as outcome:
         if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
             return None
-    return error_for(
-        "scheme-mismatch", url=case.provider.base_url,
-        scheme=scheme, right=right)
+    return error_for("scheme-mismatch", url=case.url, scheme=scheme, right=right)
 
 
 def _explain_silence(case, error):
     """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
     if error.facts.get("phase") != "wait":
         return None
-    target = split_url(case.provider.base_url)
-    told = greeting(target, min(1.0, case.patience()))
+    told = greeting(case.target, min(2.0, case.patience()))
     if not told or told.startswith(b"HTTP/"):
         return None
     return error_for(
         "not-openai", url=error.facts["url"],
-        detail="the port does not speak HTTP; vLLM's processes have such ports of their own")
+        detail="the port does not speak HTTP; vLLM's processes have such ports "
+               "of their own")
 
 
 def _explain_certificate(case, error):
     """A certificate that is not trusted: whose, and from when to when."""
-    target = split_url(case.provider.base_url)
-    if error.cause != "tls-untrusted" or proxy_for(target, case.provider.env):
-        return None
-    described = describe_certificate(peer_certificate(target, case.patience()))
-    facts = dict(error.facts, detail=error.facts["detail"] + described)
-    return error_for(error.cause, **facts)
+    if error.cause == "tls-untrusted" and not proxy_for(case.target,
+                                                        case.provider.env):
+        certificate = peer_certificate(case.target, case.patience())
+        error.message += describe_certificate(certificate)
 
 
 def _explain_path(case, error):
@@ -5777,7 +5779,7 @@ def _explain_path(case, error):
     missing = error.facts.get("status") in (404, 405)
     if error.cause != "not-openai" and not missing:
         return None
-    base = case.provider.base_url
+    base = case.url
     for right in (base + "/v1", origin(base) + "/v1"):
         if right != base and _answers(case, right):
             return error_for("missing-v1", url=base, right=right)
@@ -5785,10 +5787,10 @@ def _explain_path(case, error):
     if healthy and case.look("/version").status != 200:
         error = error_for(
             "not-openai", "vllm serve MODEL", url=error.facts["url"],
-            detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
+            detail="/health answers and nothing of /v1, as of vLLM's demo "
+                   "api_server")
         error.hint = "start the server that has the OpenAI API"
-        return error
-    return None
+    return error
 
 
 def _explain_unready(case, error):
@@ -5802,20 +5804,22 @@ def _explain_unready(case, error):
 def _engine_death(case, reply):
     """Return the error that an answer of /health means, or None; a page is not vLLM's."""
     page = reply.body.lstrip().startswith(b"<")
-    if page or reply.status not in (500, 503):
-        return None
-    return error_for("engine-dead", url=case.beside("/health"), status=reply.status)
+    if reply.status in (500, 503) and not page:
+        return error_for("engine-dead", url=case.beside("/health"),
+                         status=reply.status)
+    return None
 
 
 _EXPLANATIONS = (
-    _explain_refusal, _explain_route, _explain_scheme, _explain_silence, _explain_certificate,
+    _explain_refusal, _explain_route, _explain_scheme, _explain_silence,
+    _explain_certificate,
     _explain_path, _explain_unready,
 )
 
 
 def _check_auth(case):
     """Whether the server takes the key, and whether it wants one."""
-    provider, url = case.provider, case.provider.base_url + "/models"
+    provider, url = case.provider, case.url + "/models"
     if case.error is not None:
         found = case.finding(case.error)
         if case.look("/version").status == 200:
@@ -5823,33 +5827,34 @@ def _check_auth(case):
                 summary=found.summary + "; /version answers, so the server is up")
         yield found
         return
-    sent = request_headers(provider)
+    sent, key = request_headers(provider), _sent_credential(provider)
     if provider.asks_server and sent != discovery_headers(provider):
         reply = case.ask(url, sent)
         if reply.status in (401, 403):
-            yield case.finding(http_error(url, reply, _sent_credential(provider)))
+            yield http_error(url, reply, key)
             return
-    key = provider.discovery_key
     if key is None:
-        yield _passed("the server wants no key, and none is sent")
+        yield "the server wants no key, and none is sent"
         return
     case.enforced = case.ask(url, {}).status in (401, 403)
+    ignored = error_for("key-ignored", url=url)
     if case.enforced:
-        yield _passed("the server enforces a key and takes this one")
-    elif len(key.key) >= 16 or key.key.startswith("sk-"):    # it looks like a real one
-        yield case.found("key-ignored", url=url)
+        yield "the server enforces a key and takes this one"
+    # it looks like a real one
+    elif len(key.key) >= 16 or key.key.startswith("sk-"):
+        yield ignored
     else:
-        yield _passed(error_for("key-ignored", url=url).message)
+        yield ignored.message
 
 
 def _check_version(case):
     reply = case.look("/version")
-    version = _get(_json_of(reply), "version")
-    if isinstance(version, str):
-        case.version = version
-        yield _passed("vLLM %s" % case.shown(version, 40))
+    case.version = _get(_json_of(reply), "version")
+    if isinstance(case.version, str):
+        yield "vLLM %s" % case.shown(case.version, 40)
     else:
-        yield _passed("/version says nothing: what answers is not vLLM, or hides it"
+        case.version = None
+        yield ("/version says nothing: what answers is not vLLM, or hides it"
                       + layer_facts(reply.headers)["answered_by"])
 
 
@@ -5857,9 +5862,9 @@ def _check_health(case):
     reply = case.look("/health")
     error = _engine_death(case, reply)
     if error is not None and case.answered:
-        yield case.finding(error)
+        yield error
     elif reply.status == 200:
-        yield _passed("/health answers")
+        yield "/health answers"
     else:
         yield _skipped("http-error", "/health answers HTTP %d" % reply.status)
 
@@ -5869,73 +5874,68 @@ def _check_health(case):
 def _check_models(case):
     if not case.rows:
         case.rows = None
-        yield case.found(
-            "no-models", command="vllm serve MODEL",
-            where=case.provider.base_url, problem="the server offers no models",
-            fix="start vLLM with a model")
+        yield error_for(
+            "no-models", command="vllm serve MODEL", where=case.url,
+            problem="the server offers no models", fix="start vLLM with a model")
         return
     found = discovered_models(case.rows, case.provider)
     own = {row["id"]: row_context(row) for row in case.rows}
-    case.served = {
-        model.id: own[model.id] or own.get(model.parent)
-        for model in found}
-    case.models = merge_models(declared_models(case.provider), found, case.provider)
+    case.served = {model.id: own[model.id] or own.get(model.parent)
+                   for model in found}
+    case.models = merge_models(declared_models(case.provider), found,
+                               case.provider)
     words = []
     for model in found:
-        limit = case.served[model.id]
-        stated = "%d tokens" % limit if limit else "no limit stated"
-        text = "%s: %s" % (case.shown(model.id), stated)
+        text = "%s: %s tokens" % (case.shown(model.id),
+                                  case.served[model.id] or "unknown")
         if model.parent:
             text += ", LoRA on %s" % case.shown(model.parent)
         words.append(text)
-    yield _passed(_listed(words))
+    yield _listed(words)
 
 
 def _check_chat(case):
     """See in the server's own description whether it offers chat completions."""
-    reply = case.look("/openapi.json")
-    case.openapi = _json_of(reply)
+    said = "is not the description of an API"
+    try:
+        case.openapi = _json_of(case.look("/openapi.json", SPARE_S))
+    except ServerError as error:
+        said = "does not come: " + error.message
     offered = offers_chat(case.openapi)
-    if offered is False:
-        yield case.found(
-            "not-a-chat-model", url=case.provider.base_url,
-            model=_listed(case.served))
-        return
-    if case.stopped != "engine-dead":
+    if case.stopped != "engine-dead" and offered is not False:
         case.chats = True
-    if offered:
-        yield _passed("/openapi.json has /v1/chat/completions")
+    if offered is False:
+        yield error_for(
+            "not-a-chat-model", url=case.url, model=_listed(case.served))
+    elif offered:
+        yield "/openapi.json has /v1/chat/completions"
     else:
-        yield _skipped("http-error", "/openapi.json answers HTTP %d" % reply.status)
-
-
-Place = collections.namedtuple("Place", "path id words")
-Place.__doc__ = "Where a model of this provider is named: a key path of the config, else None."
+        yield _skipped("http-error", "/openapi.json " + said)
 
 
 def _references(case):
-    """Return {id: [Place]} of this provider's models that the settings and --model name."""
-    provider = case.provider
-    places = [Place(path + ("id",), row["id"], "declared") for path, row in _rows(case)]
+    """Return {id: [(key path or None, words)]} of this provider's models, as the settings and
+    --model name them."""
+    provider, named = case.provider, collections.OrderedDict()
+
+    def name(model_id, path, words):
+        named.setdefault(model_id, []).append((path, words))
+
+    for path, row in _rows(case):
+        name(row["id"], path + ("id",), "declared")
     for path, key, tag in _chosen_references(case):
         owner, _, model_id = key.partition("/")
         if owner == provider_id(provider.id):
-            places.append(Place(
-                path, key if key in case.served else model_id,
-                tag))
+            name(key if key in case.served else model_id, path, tag)
     if case.reference is not None:
         model = match_model(case.models, case.reference, provider.id)
-        places.append(Place(
-            None, model.id if model else case.reference,
-            "--model"))
-    named = collections.OrderedDict()
-    for place in places:
-        named.setdefault(place.id, []).append(place)
+        name(model.id if model else case.reference, None, "--model")
     return named
 
 
 def _chosen_references(case):
-    """Yield (key path or None, key, tag) of the default model and its fallbacks."""
+    """Yield (key path or None, key, tag) of the default model and its fallbacks.
+    """
     for tag, key in case.provider.references:
         path = ("agents", "defaults", "model")
         if tag.startswith("fallback#"):
@@ -5945,7 +5945,8 @@ def _chosen_references(case):
         elif not isinstance(case.written(path), str):
             path += ("primary",)
         if case.provider.layers[1].get("model") or case.written(path) is None:
-            path = None                              # it stands elsewhere, or nowhere
+            # it stands elsewhere, or nowhere
+            path = None
         yield path, key, tag
 
 
@@ -5953,95 +5954,94 @@ def _check_references(case):
     """Compare the ids that the settings name with those served."""
     provider, served, faults = case.provider, [], []
     for model_id, places in _references(case).items():
-        words = ", ".join(place.words for place in places)
+        words = ", ".join(words for _, words in places)
         if model_id in case.served:
             served.append("%s (%s)" % (case.shown(model_id), words))
         else:
             faults.append(_not_served(case, model_id, places, words))
     for path, key, _ in _chosen_references(case):
-        reference = trimmed(case.written(path) if path else key)
         owner = key.partition("/")[0]
-        if reference in case.served and owner != provider_id(provider.id):
-            if _block_path(case.settings.config, owner) is None:
-                right = model_key(provider.id, reference)
-                edits = (Edit(path, right),) if path else ()
-                faults.append(case.found(
-                    "wrong-provider", edits, reference=reference, right=right,
-                    path=dotted(path or ["the model of the default agent"])))
+        other = owner != provider_id(provider.id)
+        # the key is in lower case
+        written = trimmed(case.written(path) if path else key)
+        if written in case.served and other and _block_path(case.settings.config,
+                                                            owner) is None:
+            right = model_key(provider.id, written)
+            edits = []
+            if path:
+                edits.append(Edit(path, right))
+            faults.append(case.found(
+                "wrong-provider", edits, reference=written, right=right,
+                path=dotted(path or ["the model of the default agent"])))
     if served:
-        yield _passed("served: " + _listed(served))
+        yield "served: " + _listed(served)
     elif not faults:
-        yield _passed("the settings name no model of %s" % provider.id)
-    for finding in faults:
-        yield finding
+        yield "the settings name no model of %s" % provider.id
+    yield from faults
 
 
 def _not_served(case, model_id, places, words):
     """Return the Finding for a model that is named and not served, with the id that was meant."""
     provider, served = case.provider, list(case.served)
-    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2], served)
+    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2],
+                                                 served)
     for row in case.rows:
-        root = row.get("root")
-        if not isinstance(root, str):
-            continue
+        root = str(row.get("root"))
         if model_id in (root, root.rstrip("/").rpartition("/")[2]):
             right = row["id"]
-    error = model_not_served(provider.base_url, model_id, served, " (%s)" % words)
+    error = model_not_served(case.url, model_id, served, " (%s)" % words)
     error.hint = "the server has: " + _listed(map(case.shown, served))
-    error.command = None
-    declared = [row["id"] for _, row in _rows(case)]
+    declared, edits = [row["id"] for _, row in _rows(case)], []
     if model_id in declared and (not right or right in declared):
         error.command = case.config_command() + " --prune"
     if not right or case.shown(right) != right:
-        return case.finding(error)
+        return error
     error.hint = "write %s in place of %s" % (right, model_id)
-    edits = []
-    for place in places:
-        if place.path and place.path[-1] != "id":
-            edits.append(Edit(place.path, model_key(provider.id, right)))
-        elif place.path and right not in declared:
-            edits.append(Edit(place.path, right))
+    for path, _ in places:
+        if path and path[-1] != "id":
+            edits.append(Edit(path, model_key(provider.id, right)))
+        elif path and right not in declared:
+            edits.append(Edit(path, right))
     return case.finding(error, None, edits)
 
 
 def _check_limits(case):
     """Compare what the settings state of a model with the server's own limits."""
     found = []
-    declared = {model.id: model for model in declared_models(case.provider)}
-    for path, row in _rows(case):
-        found += _limit_findings(case, path, row, declared[row["id"]])
+    for (path, row), model in zip(_rows(case), declared_models(case.provider)):
+        if case.served.get(model.id):
+            found += _limit_findings(case, path, row, model)
     for model in _chosen_models(case):
         limit = case.served[model.id]
         if limit is not None and limit < AGENT_PROMPT:
-            found.append(case.found("context-below-agent", model=model.key, served=limit))
-    return found or [_passed("what the settings state fits the server")]
+            found.append(
+                error_for("context-below-agent", model=model.key, served=limit))
+    return found or ["what the settings state fits the server"]
 
 
 def _limit_findings(case, path, row, model):
     """Yield what a declared row states beyond what the server can do, or far below it."""
-    limit = case.served.get(model.id)
-    if limit is None:
-        return
+    limit = case.served[model.id]
     window, tokens = model.context_window or limit, model.context_tokens or limit
     answer = row.get("maxTokens", case.provider.max_tokens) or 0
+    room = min(DEFAULT_MAX_TOKENS, max(1, limit // 2))
     for cause, field, declared, wrong, right in (
             ("context-too-large", "contextWindow", window, window > limit, limit),
             ("context-too-large", "contextTokens", tokens, tokens > limit, limit),
-            ("context-too-small", "contextWindow", window, window < limit / 2, limit),
-            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT,
-             min(DEFAULT_MAX_TOKENS, max(1, limit // 2)))):
+            ("context-too-small", "contextWindow", window, window < limit / 2,
+             limit),
+            ("max-tokens-too-large", "maxTokens", answer,
+             answer > limit - LEAST_PROMPT, room)):
         if wrong:
             yield case.found(
-                cause,
-                (Edit(path + (field,), right),),
-                model=model.key, field=field,
-                declared=declared, served=limit,
-                lost=limit - declared, right=right)
+                cause, (Edit(path + (field,), right),), model=model.key,
+                field=field,
+                declared=declared, served=limit, lost=limit - declared,
+                right=right)
     if model.compat.get("supportsUsageInStreaming") is False:
-        path += ("compat", "supportsUsageInStreaming")         # who states a limit sends usage
-        yield case.found(
-            "usage-off", (Edit(path, REMOVED),),
-            path=dotted(path))
+        # who states a limit sends usage
+        path += ("compat", "supportsUsageInStreaming")
+        yield case.found("usage-off", (Edit(path, REMOVED),), path=dotted(path))
 
 
 def _chosen_models(case):
@@ -6056,45 +6056,56 @@ def _chosen_models(case):
 
 _USER = {"role": "user", "content": "Hi"}
 _CALL = {"role": "assistant", "content": "", "tool_calls": [
-    {"id": "a1b2c3d4e", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}]}
+    {"id": "a1b2c3d4e", "type": "function",
+     "function": {"name": "get_time", "arguments": "{}"}}]}
 _RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
 History = collections.namedtuple("History", "cause words messages switch")
 # What OpenClaw sends as a conversation goes on, and the switch of `compat` that avoids it.
 _HISTORIES = (
-    History("template-role", "system", [{"role": "system", "content": "Be brief."}, _USER], None),
+    History("template-role", "system",
+            [{"role": "system", "content": "Be brief."}, _USER], None),
     History("template-history", "content as a list of parts",
             [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
             "requiresStringContent"),
-    History("template-history", "two user messages in a row", [_USER, _USER], None),
-    History("template-history", "a tool call with its result", [_USER, _CALL, _RESULT], None),
+    History("template-history", "two user messages in a row", [_USER, _USER],
+            None),
+    History("template-history", "a tool call with its result",
+            [_USER, _CALL, _RESULT], None),
     History("template-history", "a user message after a tool result",
             [_USER, _CALL, _RESULT, _USER], "requiresAssistantAfterToolResult"),
     History("template-history", "an earlier answer without its reasoning",
             [_USER, {"role": "assistant", "content": "Hello."}, _USER],
             "requiresReasoningContentOnAssistantMessages"),
 )
+_TOGETHER = History(
+    "template-history", "a conversation that holds all of these",
+    [message for history in _HISTORIES for message in history.messages], None)
 
 
 def _check_template(case):
     """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
     for model in _chosen_models(case):
-        reply = _tokenize(case, model, [_USER])
-        count = _count(reply)
+        count, reply = _tokenize(case, model, [_USER])
         if count is None:
-            error = completion_error(case.beside("/tokenize"), reply, case.provider, model)
-            if error.cause == "no-chat-template":
+            error = http_error(case.beside("/tokenize"), reply, None)
+            if reply.status in (400, 422, 500):
+                error = completion_error(error.facts["url"], reply, case.provider,
+                                         model)
+            if error.cause in ("no-chat-template", "engine-dead"):
                 case.chats = None
-                yield case.finding(error)
+                yield error
             else:
-                yield _skipped("http-error", "/tokenize answers HTTP %d" % reply.status)
+                yield _skipped(
+                    "http-error",
+                    "/tokenize counts nothing: HTTP %d" % reply.status)
             return
         faults = list(_template_findings(case, model))
-        for finding in faults:
-            yield finding
+        yield from faults
         if not faults:
             estimate = estimate_tokens({"messages": [_USER]})
-            yield _passed(
-                "%s: the chat template takes all that OpenClaw sends; a prompt of one word is %s, "
+            yield (
+                "%s: the chat template takes all that OpenClaw sends; a prompt "
+                "of one word is %s, "
                 "estimated as %d" % (model.key, _plural(count, "token"), estimate))
 
 
@@ -6103,58 +6114,60 @@ def _template_findings(case, model):
 
     The histories are tried together, and one by one only when that is refused.
     """
-    asked = model.compat.get("supportsDeveloperRole")
-    developer = [{"role": "developer", "content": "Be brief."}, _USER]
-    words = None if asked is False else _refusal_of(case, model, developer)
+    asked, words = model.compat.get("supportsDeveloperRole"), None
+    if asked is not False:
+        eager = model._replace(reasoning=True,
+                               compat={"supportsDeveloperRole": True})
+        words = _refusal_of(case, eager,
+                            [{"role": "developer", "content": "Be brief."}, _USER])
     if words is not None:
         error = error_for(
             "template-role", model=model.key, role="developer",
-            words=words, fix="have it sent as system: compat: { supportsDeveloperRole: false }")
-        status = "warn"                              # it is sent as system unless it is asked for
+            words=words,
+            fix="have it sent as system: compat: { supportsDeveloperRole: false }")
+        # it is sent as system unless it is asked for
+        status = "warn"
         if asked and model.reasoning:
             status = None
-        yield _compat_finding(case, model, error, {"supportsDeveloperRole": False}, status)
-    together = [message for history in _HISTORIES for message in history.messages]
-    whole = _refusal_of(case, model, together, shaped=True)
-    if whole is None:
-        return
+        yield _compat_finding(case, model, error, {"supportsDeveloperRole": False},
+                              status)
+    whole = _refusal_of(case, model, _TOGETHER.messages)
     refused = []
-    for history in _HISTORIES:
-        words = _refusal_of(case, model, history.messages, shaped=True)
-        explained = any(history.messages[:len(start)] == start for start in refused)
-        if words is not None and not explained:
+    for history in _HISTORIES if whole else ():
+        explained = any(history.messages[:len(start)] == start
+                        for start in refused)
+        words = None
+        if not explained:
+            words = _refusal_of(case, model, history.messages)
+        if words is not None:
             refused.append(history.messages)
             yield _history_finding(case, model, history, words)
-    if not refused:
-        history = History("template-history", "a conversation that holds all of these", (), None)
-        yield _history_finding(case, model, history, whole)
+    if whole and not refused:
+        yield _history_finding(case, model, _TOGETHER, whole)
 
 
 def _history_finding(case, model, history, words):
     """Return the Finding for a history that is refused, with its switch where that helps."""
     switches, fix = {}, "start vLLM with a template that takes it: --chat-template FILE"
     if history.switch:
-        switches = {history.switch: True}
-        changed = model._replace(compat=dict(model.compat, **switches))
-        if _refusal_of(case, changed, history.messages, shaped=True) is None:
-            fix = "set compat: { %s: true }" % history.switch
-        else:
-            switches = {}
+        compat = dict(model.compat, **{history.switch: True})
+        if _refusal_of(case, model._replace(compat=compat),
+                       history.messages) is None:
+            switches, fix = {
+                history.switch: True}, "set compat: { %s: true }" % history.switch
     error = error_for(
-        history.cause, model=model.key,
-        role=history.words, history=history.words,
+        history.cause, model=model.key, role=history.words, history=history.words,
         words=words, fix=fix)
     return _compat_finding(case, model, error, switches)
 
 
 def _compat_finding(case, model, error, switches, status=None):
     """Return the Finding of an error that {switch: value} of a model's `compat` avoids."""
-    edits = []
-    for path, row in _rows(case):
-        if row["id"] == model.id:
-            edits = [
-                Edit(path + ("compat", name), switches[name])
-                for name in sorted(switches)]
+    edits = [
+        Edit(path + ("compat", name), switches[name])
+        for path, row in _rows(case)
+        for name in sorted(switches)
+        if row["id"] == model.id]
     if switches and not edits:
         error.hint = "declare the model, then " + error.hint
         error.command = case.config_command()
@@ -6162,45 +6175,41 @@ def _compat_finding(case, model, error, switches, status=None):
 
 
 def _tokenize(case, model, messages):
+    """Return (number of tokens or None, Reply) of POST /tokenize."""
     body = {"model": model.id, "messages": messages}
-    return case.ask(
-        case.beside("/tokenize"),
-        request_headers(case.provider, model), body)
+    reply = case.ask(case.beside("/tokenize"),
+                     request_headers(case.provider, model), body)
+    count = _get(_json_of(reply), "count")
+    return count if isinstance(count, int) else None, reply
 
 
-def _refusal_of(case, model, messages, shaped=False):
-    """Return the words by which /tokenize refuses messages (`shaped` as they are sent), or None."""
-    if shaped:
-        messages = shape_request({"messages": messages}, model).body["messages"]
-    reply = _tokenize(case, model, messages)
-    if _count(reply) is not None:
+def _refusal_of(case, model, messages):
+    """Return the words by which /tokenize refuses messages, shaped for a model, or None."""
+    shaped = shape_request({"messages": messages}, model)
+    count, reply = _tokenize(case, model, shaped.body["messages"])
+    if count is not None:
         return None
     if reply.status not in (400, 422, 500):
-        raise http_error(case.beside("/tokenize"), reply, case.provider.request_key)
+        raise http_error(case.beside("/tokenize"), reply,
+                         case.provider.request_key)
     return ": " + reply_words(reply)[1]
-
-
-def _count(reply):
-    """Return the number of tokens in an answer of /tokenize, or None."""
-    count = _get(_json_of(reply), "count")
-    return count if isinstance(count, int) else None
 
 
 def _check_exposed(case):
     """Say what a key does not guard; found without trying it."""
-    url = origin(case.provider.base_url)
+    url = origin(case.url)
     if not case.enforced:
-        yield _passed("no key is enforced: whoever reaches the port may use the server")
-    elif case.version is None or is_loopback(split_url(url).host):
-        yield _passed("nothing but /v1 is seen that a stranger could reach")
+        yield "no key is enforced: whoever reaches the port may use the server"
+    elif case.version is None or is_loopback(case.target.host):
+        yield "nothing but /v1 is seen that a stranger could reach"
     else:
         paths = ["/version"]
-        described = _get(case.openapi, "paths")      # hidden: every vLLM has it
-        if not isinstance(described, dict) or "/invocations" in described:
+        # if hidden, too
+        if "/invocations" in (_get(case.openapi, "paths") or "/invocations"):
             paths.append("/invocations, which runs the model")
         if case.look("/metrics").status == 200:
             paths.append("/metrics")
-        yield case.found("exposed", url=url, paths=" and ".join(paths))
+        yield error_for("exposed", url=url, paths=" and ".join(paths))
 
 
 # With --probe: completions, sent as `chat` sends them.
@@ -6208,7 +6217,8 @@ def _check_exposed(case):
 _PROBE_TOOL = {"type": "function", "function": {
     "name": "get_current_time", "description": "The current time in a city.",
     "parameters": {
-        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+        "type": "object", "properties": {"city": {"type": "string"}},
+        "required": ["city"]}}}
 # Markup of calls, and of reasoning, that no parser of the server took out of the content.
 _TOOL_TEXT = (
     r"<(?:\w+:)?tool_calls?>|<function_calls?>|<function=|<TOOLCALL>|\[TOOL_CALLS\]|<[|\uff5c]tool|"
@@ -6223,8 +6233,7 @@ def _probe_models(case):
     """Probe all chosen models at once."""
     calls = [(case, model) for model in _chosen_models(case)]
     for findings in in_parallel(_probe, calls):
-        for finding in findings:
-            yield finding
+        yield from findings
 
 
 def _probe(case, model):
@@ -6246,20 +6255,19 @@ def _complete(case, model, question, **fields):
 
     Raises Error, for a stream that breaks a rule of the protocol too.
     """
-    fields.update(
-        messages=[{"role": "user", "content": question}],
-        max_tokens=PROBE_TOKENS)
+    fields.update(messages=[{"role": "user", "content": question}],
+                  max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
     observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
-    answer = collect_answer(send_chat(
-        case.provider, model, body, limit_s, limit_s,
-        observed))
+    answer = collect_answer(
+        send_chat(case.provider, model, body, limit_s, limit_s, observed))
     for broken, detail in (
-            (not observed.framed, "a stream was asked for, and JSON without `data:` came"),
+            (not observed.framed,
+             "a stream was asked for, and JSON without `data:` came"),
             (answer.finish_reason is None, "no chunk gives a finish reason"),
             (not observed.done, "it ended without [DONE]")):
         if broken:
-            url = case.provider.base_url + "/chat/completions"
+            url = model.base_url + "/chat/completions"
             raise error_for("stream-broken", url=url, detail=detail)
     return body, observed, answer
 
@@ -6272,8 +6280,6 @@ def _completion_finding(case, model, error):
         error = error_for("stream-broken", url=error.facts["url"], detail=detail)
     elif error.cause == "unknown-field-rejected":
         switches = dict(filter(None, [error.facts["switch"]]))
-    elif error.cause == "chat-failed":
-        error.hint, error.command = "the words are the server's own; its log says more", None
     elif error.cause == "tools-disabled":
         status = "warn"
     return _compat_finding(case, model, error, switches, status)
@@ -6285,37 +6291,40 @@ def _probe_stream(case, model):
     found = []
     if answer.usage is None and "stream_options" in body:
         error = error_for("usage-missing", model=model.key)
-        found.append(_compat_finding(case, model, error, {"supportsUsageInStreaming": False}))
+        found.append(
+            _compat_finding(case, model, error,
+                            {"supportsUsageInStreaming": False}))
     first_s, last_s = observed.first_piece_s, observed.last_piece_s
     burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
-    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst or observed.pieces <= 3):
-        found.append(case.found(
+    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst
+                                                                or observed.pieces <= 3):
+        found.append(error_for(
             "stream-buffered", model=model.key, seconds=last_s,
             events=observed.events, pieces=observed.pieces))
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
-        found.append(_parser_finding(case, model, "reasoning-in-content", marker, REASONING_PARSER))
+        found.append(
+            _parser_finding(case, model, "reasoning-in-content", marker,
+                            REASONING_PARSER))
     elif not answer.content:
         error, status = empty_answer(model, answer), None
         if answer.finish_reason == "length":
             status = "warn"
-            error.command = None
             error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
         found.append(case.finding(error, status))
-    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s, statistics(answer))
+    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s,
+                                              statistics(answer))
     if observed.reasoning_field:
         words += ", it reasons, in the field %s" % observed.reasoning_field
-    return found + [_passed(words)]
+    return found + [words]
 
 
 def _parser_finding(case, model, cause, marker, option):
-    """Return the Finding for markup in the content that a parser of the server should have read."""
-    facts = parser_facts(case.provider.base_url, model, option)
+    """Return the Error for markup in the content that a parser of the server should have read."""
+    facts = parser_facts(case.url, model, option)
     if option is TOOL_PARSER:
         facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
-    return case.found(
-        cause, model=model.key,
-        detail=marker.group(0), **facts)
+    return error_for(cause, model=model.key, detail=marker.group(0), **facts)
 
 
 def _probe_tools(case, model):
@@ -6324,30 +6333,30 @@ def _probe_tools(case, model):
     _, _, answer = _complete(case, model, question, tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
-        return _parser_finding(case, model, "tool-parser-mismatch", marker, TOOL_PARSER)
+        return _parser_finding(case, model, "tool-parser-mismatch", marker,
+                               TOOL_PARSER)
     for call in answer.tool_calls:
-        detail = _argument_fault(call["function"])
+        detail = None
+        try:
+            arguments = loads_untrusted(call["function"]["arguments"] or "{}")
+            own = call["function"]["name"] == _PROBE_TOOL["function"]["name"]
+            if own and not _get(arguments, "city"):
+                detail = "no value for its required argument"
+        except ValueError:
+            detail = "arguments that are cut off or not JSON"
         if detail and answer.finish_reason != "length":
-            return case.found("tool-arguments", model=model.key, detail=detail)
-    called = "it called one" if answer.tool_calls else "it answered without a call"
-    return _passed("%s: tools are taken; %s" % (model.key, called))
-
-
-def _argument_fault(function):
-    """Return what is wrong with the arguments of a call of the probe's tool, or None."""
-    try:
-        arguments = loads_untrusted(function["arguments"] or "{}")
-    except ValueError:
-        return "arguments that are cut off or not JSON"
-    if function["name"] == _PROBE_TOOL["function"]["name"] and not _get(arguments, "city"):
-        return "no value for its required argument"
-    return None
+            return error_for("tool-arguments", model=model.key, detail=detail)
+    called = "it answered without a call"
+    if answer.tool_calls:
+        called = "it called one"
+    return "%s: tools are taken; %s" % (model.key, called)
 
 
 Check = collections.namedtuple("Check", "name needs gate examine")
 Check.__doc__ = """One row of the table of checks, in the order they run.
 
 `needs` is what the case must hold for it to look; what a `gate` finds decides the exit status.
+`examine` yields a text for what is well, an Error for what is not, or a Finding.
 """
 _CHECKS = (
     Check("settings", None, True, _check_settings),
@@ -7499,11 +7508,10 @@ def run(argv, env, console):
             parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
         if verb is _NO_VERB and not options.version:
             parser.error("name a verb, and name it first")
-    except SystemExit as stop:
-        return stop.code or 0
-    console.verbose = options.verbose
-    try:
+        console.verbose = options.verbose
         return act(options, env, console)
+    except SystemExit as stop:                       # argparse has said why
+        return stop.code or 0
     except Error as error:
         console.report(error)
         return error.exit_status
@@ -7526,7 +7534,7 @@ _EPILOG = """examples:
   export VLLM_API_KEY=vllm-local        any value does when the server enforces no key
   openclaw_vllm.py list                 the models, with their true context windows
   openclaw_vllm.py chat "Say hi"        ask the default model
-  openclaw_vllm.py doctor               what is wrong, and what to type to mend it
+  openclaw_vllm.py doctor               what is wrong, and what to type to fix it
   openclaw_vllm.py config --dry-run     what would be written into openclaw.json
 
 exit status: 0 done, 1 nothing to show or a check failed, 2 wrong usage, 3 the
@@ -8142,8 +8150,7 @@ def _add_doctor_parser(verb):
 
 def _cmd_doctor(options, env, console):
     key = _read_key(options.api_key_file, console)
-    settings = read_settings(options.config, env)
-    reports = _diagnose_all(settings, options, key, console)
+    settings, reports = _diagnose_all(options, key, env, console)
     if options.fix:
         edits = []
         for _, findings in reports:
@@ -8151,38 +8158,31 @@ def _cmd_doctor(options, env, console):
                 edits += [edit for edit in finding.edits if edit not in edits]
         if edits:
             save_edits(settings, edits, console, console.err, True)
-            settings = read_settings(options.config, env)
-            reports = _diagnose_all(settings, options, key, console)
+            settings, reports = _diagnose_all(options, key, env, console)
         else:
             console.err("nothing to fix in %s" % settings.path)
-    def safe(text):
-        return visible(redact(text, console.secrets))
-
-    status = diagnosis_status(reports[-1 if options.strict else 0][1])
+    failed = [server for server, findings in reports if diagnosis_status(findings)]
     if options.json:
         console.out_json(_findings_json(reports))
-        return status
-    if len(reports) > 1:
-        failed = [server for server, findings in reports if diagnosis_status(findings)]
-        console.out("%d of %d servers failed%s" % (
-            len(failed), len(reports), ": " + ", ".join(failed) if failed else ""))
-    for server, findings in reports:
+    elif len(reports) > 1:
+        named = ": " * bool(failed) + ", ".join(failed)
+        console.out("%d of %d servers failed%s" % (len(failed), len(reports), named))
+    for server, findings in () if options.json else reports:
         if len(reports) > 1:
             console.out("\n== %s" % server)
-        for line in format_findings(findings, safe, report_width(console)):
+        for line in format_findings(findings, console.secrets, report_width(console)):
             console.out(line)
-    return status
+    return diagnosis_status(reports[-1 if options.strict else 0][1])
 
 
-def _diagnose_all(settings, options, key, console):
-    """Return [(server, [Finding])] of the servers that the options name, those that failed last."""
+def _diagnose_all(options, key, env, console):
+    """Return (settings, [(server, [Finding])]) of the servers named, those that failed last."""
+    settings = read_settings(options.config, env)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
             provider = resolve_provider(settings, name, url, key, options.ca_file)
             hide_secrets(console, settings, provider)
-            if not options.json:
-                say_where_the_key_goes(console, provider)
         except Error:
             pass                                     # what is wrong will be a finding
 
@@ -8191,7 +8191,8 @@ def _diagnose_all(settings, options, key, console):
             settings, name, url, key, options.ca_file, options.model, options.thinking,
             options.probe, options.timeout))
 
-    return sorted(in_parallel(examine, asked), key=lambda report: diagnosis_status(report[1]))
+    reports = in_parallel(examine, asked)
+    return settings, sorted(reports, key=lambda report: diagnosis_status(report[1]))
 
 
 def _findings_json(reports):
@@ -8207,49 +8208,51 @@ def _findings_json(reports):
     return {"ok": all(row["status"] != "fail" for row in rows), "findings": rows}
 
 
-def format_findings(findings, safe, width=80):
+def format_findings(findings, secrets, width=80):
     """Return the lines of the report of `doctor`, the verdict first, commands never broken.
 
-    `safe` makes a text fit to be shown; `width` is in columns.
+    `secrets` are texts to hide; `width` is in columns.
     """
-    lines, skipped = [], collections.OrderedDict()
+    statuses = [finding.status for finding in findings]
+    failed = [finding.cause for finding in findings if finding.status == "fail"]
+    verdict = "nothing failed"
+    if failed:
+        named = ", ".join(collections.OrderedDict.fromkeys(failed))
+        verdict = "%s: %s" % (_plural(len(failed), "failure"), named)
+    verdict += "; " + _plural(statuses.count("warn"), "warning")
+    entries, skipped = [(verdict, "")], collections.OrderedDict()
     for finding in findings:
         if finding.status == "skip":
             skipped.setdefault(finding.summary, []).append(finding.check)
             continue
-        status = "FAIL" if finding.status == "fail" else finding.status
-        lines += _report_entry(status, finding.check, safe(finding.summary), width)
-        indent = " " * 6
+        status = finding.status.replace("fail", "FAIL")
+        entries.append((finding.summary, _ENTRY % (status, finding.check)))
         if finding.fix:
-            lines += _wrapped(safe(finding.fix), indent + "fix: ", indent + " " * 5, width)
+            entries.append((finding.fix, "      fix: "))
         if finding.command:
-            lines.append(indent + " " * 5 + safe(finding.command))
-    if skipped:
-        texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
-        lines += _report_entry("skip", "", safe("; ".join(texts)), width)
-    causes = {}
-    for finding in findings:
-        causes.setdefault(finding.status, []).append(finding.cause)
-    failed, warned = causes.get("fail", []), _plural(len(causes.get("warn", [])), "warning")
-    verdict = "nothing failed; " + warned
-    if failed:
-        named = ", ".join(collections.OrderedDict.fromkeys(failed))
-        verdict = "%s: %s; %s" % (_plural(len(failed), "failure"), named, warned)
-    return _wrapped(verdict, "", "  ", width) + lines
+            entries.append((finding.command, None))
+    texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
+    if texts:
+        entries.append(("; ".join(texts), _ENTRY % ("skip", "")))
+    lines = []
+    for text, label in entries:
+        lines += _wrapped(visible(redact(text, secrets)), label, width)
+    return lines
 
 
-def _report_entry(status, check, text, width):
-    head = "%-4s  %-10s  " % (status, check)
-    return _wrapped(text, head, " " * len(head), width)
+_ENTRY = "%-4s  %-10s  "
 
 
-def _wrapped(text, head, indent, width):
-    """Wrap a text to a width; no word, and nothing in braces, is broken."""
+def _wrapped(text, label, width):
+    """Wrap a text behind its label; no word, nothing in braces and no command (label None) is
+    broken."""
+    if label is None:
+        return [" " * 11 + text]
     import textwrap
     text = " ".join(text.split())
     text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), text)
     lines = textwrap.wrap(
-        text, width, initial_indent=head, subsequent_indent=indent,
+        text, width, initial_indent=label, subsequent_indent=" " * len(label),
         break_long_words=False, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
 

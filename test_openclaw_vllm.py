@@ -825,7 +825,7 @@ class Settings(Case):
         ("{models: {providers: {vllm: {baseURL: 'http://h'}}}}", "models.providers.vllm.baseURL",
          "models.providers.vllm.baseUrl", "did you mean baseUrl?"),
         ("{models: {providers: {vllm: {baseURL: 'http://h', baseUrl: 'http://h'}}}}",
-         "models.providers.vllm.baseURL", None, "did you mean baseUrl?"),
+         "models.providers.vllm.baseURL", "models.providers.vllm.baseUrl", "did you mean baseUrl?"),
         ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', contextwindow: 1}]}}}}",
          "models.providers.vllm.models.0.contextwindow",
          "models.providers.vllm.models.0.contextWindow", "contextWindow"),
@@ -2052,6 +2052,7 @@ class Requests(Case):
             ([developer], {"supportsDeveloperRole": True}, [system]),
             ([developer], {"reasoning": True}, [system]),
             ([developer], {"supportsDeveloperRole": True, "reasoning": True}, [developer]),
+            ([system], {"supportsDeveloperRole": True, "reasoning": True}, [developer]),
             ([dict(USER, content=[text, image, image, text])], {},
              [dict(USER, content=[text, omitted, text])]),
             ([dict(USER, content=[image, text, image])], {},
@@ -2132,11 +2133,13 @@ class Requests(Case):
             (every, {}, {"id": model_id}, {"reasoning_content": "c"})
             for model_id in ("x/y/DeepSeek-V4-Pro", "deepseek-v4-flash", "moonshotai/Kimi-K2.5",
                              "kimi-k2.7-code-highspeed", "kimi-k2-thinking-turbo", "kimi-k3",
-                             "kimi-for-coding", "MiMo-V2.5-anything")
+                             "kimi-for-coding", "MiMo-V2.5-Pro", "mimo-v2.6-flash",
+                             "kimi-k3:cloud", "x/local:kimi-k3", "kimi-k2.5-free")
         ] + [
             (every, {}, {"id": model_id}, {})
             for model_id in ("deepseek-v4-flash/x", "kimi-k2", "kimi-k2.7", "xkimi-k3", "kimi-k3-x",
-                             "deepseek-v3", "kimi-for-coding-2")
+                             "deepseek-v3", "kimi-for-coding-2", "kimi-k2.6-turbo",
+                             "mimo-v2-flash")
         ], check)
 
     def test_tools(self):
@@ -2369,6 +2372,10 @@ class Requests(Case):
                 shaped = added(HI, level, id=model_id, reasoning=reasoning, compat=compat)
                 del shaped["model"]
                 self.assertEqual(shaped, expected)
+        for form in ("qwen-chat-template", None):
+            shaped = shape(HI, "off", id="nemotron-3", reasoning=True,
+                           compat={"thinkingFormat": form}, thinking_level_map={"off": None})
+            self.assertIs(shaped["chat_template_kwargs"]["enable_thinking"], False)
         shaped = shape(dict(HI, chat_template_kwargs={"enable_thinking": True}), id="nemotron-3")
         self.assertEqual(shaped["chat_template_kwargs"], dict(nemotron, enable_thinking=True))
 
@@ -2385,7 +2392,9 @@ class Requests(Case):
                 ("medium", [" low ", "high", " "], {}, {}, "low"),
                 ("minimal", ["high", "low"], {}, {}, "low"),
                 ("minimal", ["LOW", "High"], {}, {}, "LOW"),
-                ("high", ["LOW", "High"], {}, {}, "High"),
+                ("high", ["LOW", "High"], {}, {}, "LOW"),
+                ("low", ["high", "low"], {"low": "default"}, {}, "high"),
+                ("low", ["high", "max"], {"low": "OFF"}, {}, "high"),
                 ("xhigh", ["low", "high"], {}, {}, "high"),
                 ("medium", ["on", "off"], {}, {}, "on"),
                 ("medium", ["none"], {}, {}, None),
@@ -2405,6 +2414,8 @@ class Requests(Case):
                                    ("openai/gpt-5.6", "minimal")):
             shaped = shape(HI, "minimal", compat=compat, reasoning=True, id=model_id)
             self.assertEqual(shaped["reasoning_effort"], expected, model_id)
+        shaped = shape(HI, "max", compat=compat, reasoning=True, id="gpt-5.6")
+        self.assertEqual(shaped["reasoning_effort"], "xhigh")
 
     def test_levels_that_a_model_does_not_have(self):
         known = {"supportedReasoningEfforts": ["low", "max"]}
@@ -2414,6 +2425,7 @@ class Requests(Case):
                 ("high", {"high": None}, {}, "medium"),
                 ("high", {"high": None, "xhigh": "x"}, {}, "x"),
                 ("xhigh", {}, {"reasoningEffortMap": {"XHigh": "y"}}, "y"),
+                ("xhigh", {}, {"reasoningEffortMap": {"xhigh": " "}}, "high"),
                 ("xhigh", {}, {"reasoningEffortMap": {"xhigh": "y"}, "thinkingFormat": "zai"},
                  "high"),
                 ("xhigh", {"max": "m"}, {}, "m"),
@@ -4995,7 +5007,8 @@ class Redaction(Case):
                     self.declare(url, KEY)
                     result = self.run_main(*argv, stdin=json.dumps(HI),
                                            env={"http_proxy": proxy.origin})
-                    self.assertEqual(result.err.count("unencrypted"), warned, result.err)
+                    said = result.out if argv == ["doctor"] else result.err
+                    self.assertEqual(said.count("unencrypted"), warned, result)
                     self.assertNotIn(KEY, result.err)
 
     def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
@@ -6756,7 +6769,7 @@ class DoctorTest(unittest.TestCase):
                 set(finding), {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
-        self.assertTrue(not err or err.startswith("warning: the key of "), err)
+        self.assertEqual(err, "")
         return status, report["findings"]
 
     def assert_fails(self, cause, exit_status, *argv):
@@ -6778,8 +6791,8 @@ class DoctorTest(unittest.TestCase):
         self.assertEqual(status, 0)
         return warned[0]
 
-    def heal(self, cause, exit_status):
-        """Assert that a finding names `cause`, and that a shell that runs its command ends it."""
+    def fix(self, cause, exit_status, shell=False):
+        """Assert that a finding names `cause`, and that running its command ends it."""
         def findings():
             status, found = self.doctor("--probe")
             return status, [finding for finding in found
@@ -6788,14 +6801,23 @@ class DoctorTest(unittest.TestCase):
         status, found = findings()
         self.assertEqual((status, len(found)), (exit_status, 1), found)
         self.assertIn(" config --write --", found[0]["command"])
+        self.execute(found[0]["command"], shell)
+        self.assertEqual(findings()[1], [])
+
+    def execute(self, command, shell):
+        """Run a command of the tool, in a shell or split as one would, and assert that it works."""
+        if not shell:
+            words, tool = shlex.split(command), shlex.split(vllm.TOOL)
+            self.assertEqual(words[:len(tool)], tool)
+            done = run(words[len(tool):], self.env)
+            return self.assertEqual(done.status, 0, done)
         env = dict(
             self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
         with subprocess.Popen(
-                ["sh", "-c", found[0]["command"]], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
+                ["sh", "-c", command], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             said = process.communicate(timeout=WAIT_S)[0]
         self.assertEqual(process.returncode, 0, said)
-        self.assertEqual(findings()[1], [])
 
     def checked(self, check, *argv):
         """Return the findings of one check."""
@@ -6876,6 +6898,39 @@ class DoctorTest(unittest.TestCase):
                 if cause == "config-missing-variable":
                     self.assertIn("export ", found["fix"])
 
+    def test_settings_of_any_type_are_a_finding(self):
+        for providers in ([{}], "x", {"vllm": 7}, {"vllm": {"models": [None]}}):
+            with self.subTest(providers=providers):
+                self.configure({"models": {"providers": providers}})
+                status, findings = self.doctor("--probe")
+                self.assertEqual((status, findings[0]["cause"]), (3, "config-invalid"))
+                self.assertEqual(
+                    {row["summary"] for row in findings if row["status"] == "skip"},
+                    {"not checked, because of config-invalid"})
+
+    def test_a_misplaced_key_whose_place_is_taken(self):
+        with loopback(healthy()) as (url, _):
+            block = {"baseUrl": url + "/v1", "models": []}
+            for key, value, place in (
+                    ("providers", {"vllm": {}}, "models.providers"),
+                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}},
+                     "models.providers.vllm.baseUrl")):
+                with self.subTest(key=key):
+                    self.configure(dict({"models": {"providers": {"vllm": block}}}, **{key: value}))
+                    found = self.assert_warns("config-unknown-key")
+                    self.assertEqual(
+                        (found["fix"], found["command"]),
+                        ("move what it holds into %s, which is there already" % place, None))
+
+    def test_a_key_in_the_clear(self):
+        for key, told in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
+            self.env["VLLM_API_KEY"] = key
+            with self.subTest(key=key), names(gpu_example=None):
+                found = [row for row in self.checked("key", "--base-url", "http://gpu.example/v1")
+                         if row["status"] == "warn"]
+                self.assertEqual([row["cause"] for row in found], told)
+                self.assertEqual("unencrypted" in str(found), bool(told))
+
     def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
         del self.env["VLLM_API_KEY"]
         with loopback(healthy()) as (url, requests), mock.patch.object(
@@ -6892,8 +6947,10 @@ class DoctorTest(unittest.TestCase):
             self.assert_fails("not-opted-in", 1)
             self.assertEqual(self.checked("connect")[0]["cause"], "connection-refused")
 
-    def healable(self, url):
-        """Return [(cause, exit status, config, changes of the server)] that a command mends."""
+    IN_A_SHELL = ("missing-v1", "wrong-provider", "usage-missing")
+
+    def fixable(self, url):
+        """Return [(cause, exit status, config, changes of the server)] that a command fixes."""
         row = {"id": "qwen", "name": "Qwen"}
         extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
                  "'msg': 'Extra inputs are not permitted'}]")
@@ -6932,6 +6989,7 @@ class DoctorTest(unittest.TestCase):
             ("private-network", 1, config({"request": {"allowPrivateNetwork": False}}), {}),
             ("wrong-provider", 1, config({"models": []}, defaults={"model": "qwen"}), {}),
             ("wrong-provider", 1, config(defaults={"model": fallbacks}), {}),
+            ("wrong-provider", 1, config({"models": []}, defaults={"model": "Org/Qwen3"}), {}),
             ("model-not-served", 1, config(row=dict(row, id="qwem")), {}),
             ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
             ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
@@ -6958,22 +7016,22 @@ class DoctorTest(unittest.TestCase):
             ("provider-disabled", 1, {"plugins": {"enabled": False}}, {}),
         ]
 
-    def test_commands_that_a_shell_takes_mend_what_they_are_for(self):
+    def test_commands_fix_what_they_are_for(self):
         changes = {}
-        models = [QWEN_ROW, GEMMA_ROW]
+        models = [QWEN_ROW, GEMMA_ROW, dict(QWEN_ROW, id="Org/Qwen3")]
 
         def answer(request):
             return healthy(changes, models)(request)
 
         with loopback(answer) as (url, _), mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
-            for cause, status, config, changed in self.healable(url):
+            for cause, status, config, changed in self.fixable(url):
                 with self.subTest(cause=cause, config=config):
                     changes.clear()
                     changes.update(changed)
                     self.configure(config)
-                    self.heal(cause, status)
+                    self.fix(cause, status, cause in self.IN_A_SHELL)
 
-    def test_exports_that_a_shell_takes_mend_what_they_are_for(self):
+    def test_exports_that_a_shell_takes_fix_what_they_are_for(self):
         def exported(cause, *argv):
             found = [
                 row
@@ -7111,7 +7169,7 @@ class DoctorTest(unittest.TestCase):
             self.assertIn("OpenClaw does not read", self.checked("base-url")[0]["summary"])
             self.declare(url)
             self.env["VLLM_BASE_URL"] = "http://127.0.0.1:9/v1"
-            self.assertIn("stands above VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
+            self.assertIn("does not read VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
 
     # the way to the server
 
@@ -7367,6 +7425,13 @@ class DoctorTest(unittest.TestCase):
             self.assertIn(
                 "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
 
+    def test_a_certificate_that_has_expired(self):
+        error = ssl.SSLError("CERTIFICATE_VERIFY_FAILED")
+        for code, words in ((10, "renewed"), (18, "--ca-file")):
+            error.verify_code, error.verify_message = code, "it is not good"
+            facts = {"url": "https://h/v1", "host": "h"}
+            self.assertIn(words, vllm.tls_error(error, facts, list).hint)
+
     # what answers
 
     def test_a_redirect_is_reported_and_not_followed(self):
@@ -7376,6 +7441,10 @@ class DoctorTest(unittest.TestCase):
                 found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
         self.assertIn(right + "/v1", found["fix"])
         self.assertEqual(followed, [])
+        login = (302, {"Location": "https://sso.example/login?next=/v1/models"}, b"")
+        with loopback(lambda request: login) as (url, _):
+            found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
+        self.assertIn("a page to log in", found["fix"])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
@@ -7452,11 +7521,10 @@ class DoctorTest(unittest.TestCase):
 
     def test_what_the_key_does_not_guard(self):
         self.env["VLLM_API_KEY"] = "sk-right-one"
-        with loopback(healthy(key="sk-right-one")) as (url, requests), names(
-                gpu_example="127.0.0.1"):
+        with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_lan="127.0.0.1"):
             self.doctor("--base-url", url + "/v1")
             found = self.assert_warns(
-                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.example") + "/v1")
+                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.lan") + "/v1")
             self.assertIn("/invocations", found["summary"])
             self.assertNotIn("/invocations", [request.path for request in requests])
 
@@ -7544,6 +7612,20 @@ class DoctorTest(unittest.TestCase):
         ):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
                 self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
+        page = (404, {"Server": "nginx"}, b"<html><title>404 Not Found</title></html>")
+        with loopback(healthy({"/v1/chat/completions": page})) as (url, _):
+            self.assert_fails("http-error", 1, "--base-url", url + "/v1", "--probe")
+
+    def test_a_gateway_that_passes_v1_only(self):
+        page = (200, {"Server": "nginx"}, b"<html>Welcome</html>")
+        paths = ("/version", "/health", "/openapi.json", "/tokenize", "/metrics")
+        for answer in ((404, {}, b"404 page not found\n"), (502, {}, b"Bad Gateway"), page):
+            with self.subTest(answer), loopback(healthy(dict.fromkeys(paths, answer))) as (url, _):
+                status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+                self.assertEqual(
+                    (status, [row for row in findings if row["status"] in ("warn", "fail")]),
+                    (0, []))
+                self.assertEqual(findings[-1]["status"], "ok")
 
     def test_histories_that_a_template_refuses(self):
         def template(rule):
@@ -7582,7 +7664,7 @@ class DoctorTest(unittest.TestCase):
             return "reasoning_content is missing" if wrong else None
 
         template_option = "--chat-template"
-        for rule, row, words, fix, healed in (
+        for rule, row, words, fix, fixed in (
             (texts, {}, "list of parts", "requiresStringContent: true", True),
             (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
             (
@@ -7601,9 +7683,9 @@ class DoctorTest(unittest.TestCase):
                 self.assertIn(rule([{"role": role, "content": []} for role in (
                     "user", "assistant", "tool", "user")]), found["summary"])
                 self.assertIn(fix, found["fix"])
-                self.assertEqual(bool(found["command"]), healed)
-                if healed:
-                    self.heal("template-history", 1)
+                self.assertEqual(bool(found["command"]), fixed)
+                if fixed:
+                    self.fix("template-history", 1)
                 else:
                     self.assertNotIn("true", found["fix"])
 
@@ -7659,8 +7741,14 @@ class DoctorTest(unittest.TestCase):
         over = threading.Event()
         with loopback(healthy({"/health": hang})) as (url, _):
             found = self.assert_warns("timeout", "--base-url", url + "/v1", "--timeout", "0.2")
+            self.assertIn("/health", found["summary"])
+        template = refused("default chat template is no longer allowed")
+        changes = {"/openapi.json": hang, "/tokenize": template}
+        with loopback(healthy(changes)) as (url, _):
+            argv = ["--base-url", url + "/v1", "--timeout", "0.2"]
+            self.assert_fails("no-chat-template", 1, *argv)
+            self.assertEqual(self.checked("chat", *argv)[0]["status"], "skip")
             over.set()
-        self.assertIn("/health", found["summary"])
 
     # with --probe
 
@@ -7731,7 +7819,8 @@ class DoctorTest(unittest.TestCase):
 
         with self.probe(complete) as (url, _):
             self.declare(url, {"params": {"temperature": 5}})
-            self.assertIn("temperature", self.assert_fails("field-refused", 1, "--probe")["summary"])
+            found = self.assert_fails("field-refused", 1, "--probe")
+            self.assertIn("temperature", found["summary"])
             self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
                            'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
                            '}}}}' % url)
@@ -7884,7 +7973,7 @@ class DoctorTest(unittest.TestCase):
                                   " ".join(out.split())))
         command = "vllm serve %s --port 8000" % ("x" * 90)
         report = vllm.format_findings(
-            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], str, 40)
+            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], (), 40)
         self.assertEqual(report[-1].strip(), command)
         self.assertLessEqual(max(map(len, report[:-1])), 40)
 
