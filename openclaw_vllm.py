@@ -338,7 +338,8 @@ def spellings(secret):
         data = text.encode("utf-8", "surrogatepass")
         for safe in _URL_SAFE:
             url = quote(data, safe)
-            found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
+            for url in (url, url.replace("~", "%7E")):       # as older Pythons quote it
+                found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
         for before in range(3):                      # bytes of other text in its first three
             coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
             coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
@@ -4005,7 +4006,7 @@ class Exchange(object):
     def chunks(self):
         """Yield the body's bytes as they come. Raises ServerError, past `limit` bytes too."""
         got, expected = 0, self.response.length      # read1 of older Pythons does not count down
-        if expected is None:
+        if expected is None or expected > sys.maxsize:
             expected = math.inf
         while got < expected:
             try:
