@@ -588,7 +588,8 @@ class Json5(unittest.TestCase):
         self.assertEqual(tree.items[1][3].value, {"c": None})
 
     def test_both_roads_read_plain_json_alike(self):
-        for value in ({"a": [1, -2.5, 1e3, "x\\y\"\u00fc\n", None, True]}, [], "", 0, {"": {"": [[]]}}):
+        for value in ({"a": [1, -2.5, 1e3, "x\\y\"\u00fc\n", None, True]}, [], "", 0,
+                      {"": {"": [[]]}}):
             with self.subTest(value=value):
                 for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2)):
                     self.assertEqual(vllm.json5_loads(text), value)
@@ -1205,14 +1206,18 @@ class Settings(Case):
         self.assertNotIn("secret-in", self.run_main("config", "--check").err)
 
     def test_config_check_contract(self):
-        self.configure('{"models": {"providers": {"vllm": {\n"models": [{"id": "", "name": "m", "nmae": 1}]}}}}')
+        self.configure(
+            '{"models": {"providers": {"vllm": {\n"models": [{"id": "", "name": "m", "nmae": '
+            '1}]}}}}')
         verdict = self.run_main("config", "--check", "--json")
         value = json.loads(verdict.out)
         self.assertEqual((verdict.status, sorted(value)), (3, ["issues", "valid", "warnings"]))
-        self.assertEqual((value["issues"][0]["path"], value["issues"][0]["line"], value["issues"][0]["column"]),
+        self.assertEqual(
+            (value["issues"][0]["path"], value["issues"][0]["line"], value["issues"][0]["column"]),
                          (self.ROW + "id", 2, 19))
         self.assertEqual(value["warnings"][0]["path"], self.ROW + "nmae")
-        self.check(self.run_main("config", "--check"), 3, err="openclaw.json:2:19: %sid: expected" % self.ROW)
+        self.check(self.run_main("config", "--check"), 3,
+                   err="openclaw.json:2:19: %sid: expected" % self.ROW)
         self.configure("{}")
         self.check(self.run_main("config", "--check"), 0, out="valid")
         self.assertEqual(json.loads(self.run_main("config", "--check", "--json").out),
@@ -1225,12 +1230,14 @@ class Settings(Case):
 
 def block(**fields):
     """Return a config with one vllm provider block; its model "m" is declared."""
-    return {"models": {"providers": {"vllm": dict({"models": [{"id": "m", "name": "m"}]}, **fields)}}}
+    return {
+        "models": {"providers": {"vllm": dict({"models": [{"id": "m", "name": "m"}]}, **fields)}}}
 
 
 class Provider(Case):
 
-    STORE = "create table config_machine_state(state_key TEXT PRIMARY KEY, value_json TEXT, updated_at_ms INTEGER)"
+    STORE = ("create table config_machine_state"
+             "(state_key TEXT PRIMARY KEY, value_json TEXT, updated_at_ms INTEGER)")
     PROFILE = {"version": 1,
                "profiles": {
                    "vllm:default": {"type": "api_key", "provider": "vllm", "key": " sk-profile "}}}
@@ -1274,8 +1281,10 @@ class Provider(Case):
                 ("environment profile", "environment", "profile"),
                 ("environment profile config", "environment", "profile")):
             with self.subTest(present=present):
-                profiles = {"profiles": {"p": {"type": "token", "provider": "VLLM",
-                                               "token": "sk-profile"}}} if "profile" in present else {}
+                profiles = {}
+                if "profile" in present:
+                    profile = {"type": "token", "provider": "VLLM", "token": "sk-profile"}
+                    profiles = {"profiles": {"p": profile}}
                 self.write(".openclaw/agents/main/agent/auth-profiles.json", profiles)
                 found = self.provider(block(apiKey="sk-config") if "config" in present else block(),
                                       {"VLLM_API_KEY": "sk-env"} if "environment" in present
@@ -1517,7 +1526,8 @@ class Provider(Case):
                 ({"deny": ["x", " VLLM "]}, "plugins.deny names vllm"),
                 ({"allow": ["x"]}, "plugins.allow does not name vllm"),
                 ({"allow": ["VLLM"]}, "plugins.allow does not name vllm"),
-                ({"entries": {"VLLM": {"enabled": False}}}, "plugins.entries.VLLM.enabled is false"),
+                ({"entries": {"VLLM": {"enabled": False}}},
+                 "plugins.entries.VLLM.enabled is false"),
                 ({"allow": []}, None), ({"allow": ["vllm"], "deny": ["x"]}, None),
                 ({"enabled": True, "entries": {"other": {"enabled": False}}}, None)):
             with self.subTest(plugins=plugins):
@@ -1675,11 +1685,12 @@ class Provider(Case):
 
     def test_repr_hides_keys(self):
         self.assertNotIn("sk-env",
-                         repr(self.provider(block(headers={"X": "sk-header"}), {"VLLM_API_KEY": "sk-env"})._replace(env={})))
+                         repr(self.provider(block(headers={"X": "sk-header"}),
+                                            {"VLLM_API_KEY": "sk-env"})._replace(env={})))
 
 
 # ----------------------------------------------------------------------------
-# Models and list
+# Models
 # ----------------------------------------------------------------------------
 
 class Models(Case):
@@ -1759,7 +1770,8 @@ class Models(Case):
         for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"),
                                     ("b", "b"), ("VLLM/b", "b"),
                                     ("d", "vllm/d"), ("vllm/d", "vllm/d"),
-                                    ("vllm/vllm/d", "vllm/d"), ("B", None), ("x/b", None), ("", None)):
+                                    ("vllm/vllm/d", "vllm/d"), ("B", None), ("x/b", None),
+                                    ("", None)):
             model = vllm.match_model(found, reference, "vllm")
             self.assertEqual(model and model.id, expected, reference)
         for defaults, expected in (({"model": "vllm/m2"}, ["vllm/m2"]), ({}, ["vllm/m1"]),
@@ -1813,8 +1825,10 @@ class Models(Case):
         ({"ownership": "explicit", "defaults": {"systemAgent": {"agentId": " X "}},
           "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}}, {"b": "default"}),
         ({"list": [{"id": "x", "model": "vllm/b"}]}, {"b": "default"}),
-        ({"defaults": {"models": {"vllm/a@work": {"alias": "w"}}}}, {"a": "default configured alias:w"}),
-        ({"list": [{"id": "x"}, {"id": "y", "default": True, "model": "vllm/c"}]}, {"c": "default"}),
+        ({"defaults": {"models": {"vllm/a@work": {"alias": "w"}}}},
+         {"a": "default configured alias:w"}),
+        ({"list": [{"id": "x"}, {"id": "y", "default": True, "model": "vllm/c"}]},
+         {"c": "default"}),
     )
 
     def test_tags_follow_the_default_agent_and_what_references_mean(self):
@@ -1869,7 +1883,8 @@ class Models(Case):
         found = vllm.declared_models(self.provider(block(models=rows_written)))
         self.assertEqual([(model.id, model.name, model.context_window, model.max_tokens)
                           for model in found],
-                         [("a", "A", None, 7), ("b", "B", None, 8192), ("\u0085c", "C", 2 ** 53 - 1, 8192)])
+                         [("a", "A", None, 7), ("b", "B", None, 8192),
+                          ("\u0085c", "C", 2 ** 53 - 1, 8192)])
         self.assertEqual([vllm.input_words(model) for model in found], ["image+text", "-", "text"])
 
     def test_under_a_wildcard_what_a_row_leaves_out_is_discovered(self):
@@ -1942,7 +1957,8 @@ class Models(Case):
                                  ("zzz", "the server has: Qwen/Qwen3-8B, llama")):
             with self.assertRaises(vllm.ServerError) as raised:
                 vllm.find_model(provider, reference)
-            self.assertEqual((raised.exception.cause, raised.exception.hint), ("model-not-served", words))
+            self.assertEqual((raised.exception.cause, raised.exception.hint),
+                             ("model-not-served", words))
         self.assertEqual(vllm.find_model(provider).id, "Qwen/Qwen3-8B")
 
 
@@ -2042,29 +2058,35 @@ class List(Case):
 
     def test_reasons_and_exit_statuses(self):
         for answer, status, words in (
-                (reply({"data": []}), 1, "the server offers no models"), (reply({"data": [{"id": 7}]}), 1, "no models"),
-                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "the server wants a key and none was sent"),
+                (reply({"data": []}), 1, "the server offers no models"),
+                (reply({"data": [{"id": 7}]}), 1, "no models"),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5,
+                 "the server wants a key and none was sent"),
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
                 (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
                 (reply("x", "500 Oops"), 4, "HTTP 500: x"), (reply(b""), 4, "it is empty"),
                 (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
-                (reply("{"), 4, "it is not JSON"), (reply({"data": None}), 4, 'a list under "data"'),
+                (reply("{"), 4, "it is not JSON"),
+                (reply({"data": None}), 4, 'a list under "data"'),
                 (reply(b"\xff{}"), 4, "not UTF-8"), (reply("[" * 100000), 4, "nested too deep"),
                 (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
                 (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
                 (reply("{}", "204 No Content"), 4, "it is empty"),
                 (reply("{}", "206 Partial"), 4, 'a list under "data"'),
                 (reply('{"data": [{"id": "m", "max_model_len": NaN}]}'), 4, "NaN"),
-                (reply({"data": [{"id": "m"}], "error": {"message": "x"}}, "299 Fine"), 0, ""), (reply({"data": [{"id": "m", "max_model_len": 10 ** 350}]}), 0, "")):
+                (reply({"data": [{"id": "m"}], "error": {"message": "x"}}, "299 Fine"), 0, ""),
+                (reply({"data": [{"id": "m", "max_model_len": 10 ** 350}]}), 0, "")):
             with self.subTest(answer=answer[:60], words=words):
-                self.check(self.run_main("list", "--base-url", self.serve(answer).url), status, err=words)
+                self.check(self.run_main("list", "--base-url", self.serve(answer).url), status,
+                           err=words)
         self.check(self.run_main("list"), 1, err="export VLLM_API_KEY=vllm-local")
         closed = closed_origin(self)
         self.check(self.run_main("list", "--base-url", closed + "/v1"), 4,
                    err="vllm serve MODEL --port " + closed.rpartition(":")[2])
         self.check(self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url,
-                                 env={"VLLM_API_KEY": "Bearer sk-abcdef"}), 5, err='it begins with "Bearer "')
+                                 env={"VLLM_API_KEY": "Bearer sk-abcdef"}), 5,
+                                 err='it begins with "Bearer "')
         self.configure({"models": {"providers": {"vllm": {"models": []}}}})
         self.check(self.run_main("list"), 1, err="declares no models")
         self.check(self.run_main("list", "--timeout", "0"), 2)
@@ -2981,7 +3003,7 @@ def random_model(source):
 
 
 # ----------------------------------------------------------------------------
-# What vLLM's releases accept
+# Requests: what vLLM's releases accept
 # ----------------------------------------------------------------------------
 
 RELEASES = """
@@ -3670,8 +3692,8 @@ class Streams(Case):
             self.assertEqual(self.ask(step), ("a\u6a21b", None))
         body = data.partition(b"\r\n\r\n")[2]
         chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece)
-                           for piece in (body[:9], body[9:40],
-                                                                                   body[40:])) + b"0\r\nTrailer: x\r\n\r\n"
+                           for piece in (body[:9], body[9:40], body[40:]))
+        chunked += b"0\r\nTrailer: x\r\n\r\n"
         self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")),
                          ("a\u6a21b", None))
 
@@ -3798,7 +3820,7 @@ class Streams(Case):
 
 
 # ----------------------------------------------------------------------------
-# Transport
+# Connections
 # ----------------------------------------------------------------------------
 
 class Transport(Case):
@@ -4192,7 +4214,8 @@ NO_TEMPLATE = ("As of transformers v4.44, default chat template is no longer all
                "provide a chat template if the tokenizer does not define one.")
 ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 NGINX_PAGE = ("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n"
-              "<center><h1>%s</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n")
+              "<center><h1>%s</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n"
+              "</body>\r\n</html>\r\n")
 
 
 def nginx(status, **headers):
@@ -4339,7 +4362,8 @@ class Meaning(Case):
                                            code=404), "404 Not Found"), rows("m2", "x"))
         self.assertEqual((error.cause, error.hint),
                          ("model-not-served", "did you mean --model m2 ?"))
-        for message, status in (("Invalid model name passed in model=m. Call `/v1/models`", "400 Bad"),
+        for message, status in (
+                ("Invalid model name passed in model=m. Call `/v1/models`", "400 Bad"),
                                 ('model "m" not found, try pulling it first', "404 Not Found")):
             error = self.refusal(reply(complaint(message), status), rows("x"))
             self.assertEqual((error.cause, error.hint), ("model-not-served", "the server has: x"))
@@ -4655,885 +4679,1339 @@ class Parsers(unittest.TestCase):
 
 
 # ----------------------------------------------------------------------------
-# Chat and request
+# Doctor
 # ----------------------------------------------------------------------------
 
-# Each kind of character that might steer a terminal or that people write with: escapes, CRLF, C1,
-# overrides, a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector,
-# a soft hyphen.
-EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 "
-         "\U0001f468\u200d\U0001f469\u200d\U0001f467 "
-         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 "
-         "\u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
-
-
-class Chat(Case):
-
-    def ask(self, *argv, **given):
-        """Run `chat` against a stub with a declared model; return (Result, the body it got)."""
-        stub = self.serve(*given.pop("script", (sse(chunk("Hi"), chunk(finish="stop")),)))
-        self.declare(stub.url, **given.pop("row", {}))
-        result = self.run_main("chat", *argv, **given)
-        return result, stub.requests[0].body if stub.requests else None
-
-    def test_prompt(self):
-        for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"),
-                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"),
-                                      (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
-                                      ([], "\u6a21\n\nx", "\u6a21\n\nx")):
-            with self.subTest(argv=argv, stdin=stdin):
-                result, body = self.ask(stdin=stdin, *argv)
-                self.check(result, 0, out="Hi\n")
-                self.assertEqual(body, dict(DEFAULT_BODY,
-                                            messages=[{"role": "user", "content": expected}]))
-        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"),
-                             (b"\xff", "not UTF-8 (byte 0)")):
-            result, body = self.ask(stdin=stdin)
-            self.check(result, 2, err=words)
-            self.assertIsNone(body)
-
-    def test_options(self):
-        image = self.write("a.png", b"\x89PNG\r\n\x1a\n")
-        tools, schema = self.write("tools.json",
-                                   "[%s, // one\n]" % json.dumps(TOOL)), self.write("schema.json",
-                                                                                                  {"type": "object"})
-        pictured = [{"type": "text", "text": "x"},
-                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
-        for argv, row, expected in (
-                (["--system", "Be short."], {},
-                 {"messages": [{"role": "system", "content": "Be short."},
-                               {"role": "user", "content": "x"}]}),
-                 (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
-                (["--temperature", "0"], {}, {"temperature": 0}),
-                (["--param", "top_k=20", "--param", 'stop="E=D"'], {},
-                 {"top_k": 20, "stop": "E=D"}),
-                (["--no-stream"], {}, {"stream": False, "stream_options": None}),
-                (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}),
-                (["--schema", schema], {},
-                 {"response_format": {"type": "json_schema",
-                                      "json_schema": {"name": "answer",
-                                                      "schema": {"type": "object"}}}}),
-                (["--image", image], {"input": ["text", "image"]},
-                 {"messages": [{"role": "user", "content": pictured}]}),
-                (["--image", "https://h/a.png"], {"input": ["text", "image"]},
-                 {"messages": [{"role": "user",
-                                "content": [pictured[0], {"type": "image_url",
-                                                          "image_url": {"url": "https://h/a.png"}}]}]}),
-                (["--thinking", "high"], {"reasoning": True,
-                                          "compat": {"supportsReasoningEffort": True}},
-                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}),
-                 (["--model", "m"], {}, {})):
-            with self.subTest(argv=argv):
-                result, body = self.ask("x", row=row,
-                                        script=(reply({"choices": [{"message": {"content": "Hi"},
-                                                                    "finish_reason": "stop"}]}),),
-                                        *argv)
-                self.check(result, 0, out="Hi\n")
-                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]),
-                                **expected)
-                self.assertEqual(body, {name: value for name,
-                                        value in expected.items() if value is not None})
-        for argv in (["--param", "x"], ["--param", "=1"], ["--param", "x=y"], ["--tools", schema],
-                     ["--tools", self.path("none")], ["--schema", tools],
-                     ["--schema", self.write("s", "{")],
-                     ["--image", image],
-                     ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
-            with self.subTest(argv=argv):
-                result, body = self.ask("x", *argv)
-                self.check(result, 2)
-                self.assertIsNone(body)
-        for path in (schema, self.path("none"), self.home):
-            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2,
-                       err="--image")
-
-    def test_streams_of_output(self):
-        calls = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
-        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2,
-                                          "total_tokens": 5}}
-        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"),
-                      usage),)
-        result = self.ask("x", script=script)[0]
-        self.assertEqual((result.status, result.out), (0, 'Hi\nf({"x": 1})\n'))
-        self.assertRegex(result.err,
-                         r"\Ahmm\n3 prompt \+ 2 completion tokens, first token [0-9.]+ s, "
-                         r".*[0-9.]+ s in all, finish reason tool_calls\n\Z")
-        self.assertEqual(self.ask("x", "--quiet", script=script)[0], (0, 'Hi\nf({"x": 1})\n', ""))
-        value = json.loads(self.ask("x", "--json", script=script)[0].out)
-        self.assertEqual(sorted(value.pop("timings")), ["first_token_s", "total_s"])
-        self.assertEqual(value,
-                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm",
-                          "finish_reason": "tool_calls",
-                          "tool_calls": [dict(CALL,
-                                              function={"name": "f", "arguments": '{"x": 1}'})],
-                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2,
-                                           "total_tokens": 5}})
-        self.assertIsNone(json.loads(self.ask("x", "--json")[0].out)["usage"])
-
-    def test_empty_and_broken_answers(self):
-        for events, status, out, words in (
-                ([chunk(reasoning="hm"), chunk(finish="length")], 0, "", "used up by reasoning"),
-                ([chunk(reasoning="hm"), chunk(finish="stop")], 0, "", "--reasoning-parser"),
-                ([chunk(finish="stop")], 0, "", "finish reason stop"),
-                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"),
-                ([chunk("a"), "x"], 4, "a\n", "not JSON")):
-            with self.subTest(events=events):
-                result = self.ask("x", script=(sse(*events),))[0]
-                self.check(result, status, err=words)
-                self.assertEqual(result.out, out)
-
-    def test_a_pipe_gets_the_answer_byte_for_byte(self):
-        script = (sse(*[chunk(char) for char in EXACT]),)
-        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
-        self.assertEqual(self.ask("x", "--no-stream", script=(
-            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),
-            ))[0].out, EXACT + "\n")
-        self.declare(self.serve(*script).url)
-        self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
-        for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
-            result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding=encoding)[0]
-            self.assertEqual(result.out, expected + "\n")
-        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
-        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
-
-    def test_the_answer_in_the_c_locale(self):
-        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
-        result = self.program("chat", "x", "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
-        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
-
-    def test_reasoning_cannot_steer_the_terminal(self):
-        result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
-        self.check(result, 0, out="a\n", err="\\x1b]0;x\\x07\u200d\\u202e")
-
-    @unittest.skipIf(os.name == "nt", "no pseudo-terminals")
-    def test_a_terminal_gets_what_would_steer_it_made_visible(self):
-        import pty
-        self.declare(self.serve(sse(*[chunk(char) for char in EXACT])).url)
-        master, slave = pty.openpty()
-        self.addCleanup(os.close, master)
-        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"],
-                     stdout=slave) as process:
-            os.close(slave)
-            process.stdin.close()
-            shown = b""
-            with contextlib.suppress(OSError):           # the other end is closed
-                while True:
-                    data = os.read(master, 65536)
-                    if not data:
-                        break
-                    shown += data
-            self.assertEqual(process.wait(WAIT_S), 0)
-        shown = shown.decode("utf-8").replace("\r\n", "\n")
-        steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-        expected = re.sub(steering,
-                          lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
-                          % ord(match.group(0)), EXACT)
-        self.assertEqual(shown, expected + "\n")
-
-    @unittest.skipIf(os.name == "nt", "no pipes to close")
-    def test_a_reader_that_went_away_is_not_a_broken_server(self):
-        left = threading.Event()
-
-        def step(sock, _, __):
-            sock.sendall(sse(chunk("one\n"), done=False))
-            left.wait(WAIT_S)
-            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
-            with contextlib.suppress(OSError):
-                while sock.recv(4096):
-                    pass
-
-        for options in ([], ["--quiet"]):
-            left.clear()
-            self.declare(self.serve(step).url)
-            with program(self.env(), ["chat", "x"] + options) as process:
-                process.stdin.close()
-                self.assertEqual(process.stdout.readline(),
-                                 b"one\n")      # while the server is silent
-                process.stdout.close()
-                left.set()
-                self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
-
-    def test_no_speed_for_an_answer_in_one_piece(self):
-        usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
-        whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
-
-        def slowly(sock, _, stub):
-            sock.sendall(sse(chunk("a"), done=False))
-            stub.ending.wait(0.05)
-            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
-
-        for script, speed in ((reply(whole), False),
-                              (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
-            result = self.ask("x", script=(script,))[0]
-            self.check(result, 0, err="2000 completion tokens, first token")
-            self.assertEqual("tokens/s" in result.err, speed, result.err)
-
-    def test_arguments_in_the_c_locale(self):
-        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
-        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
-        with mock.patch.object(os, "fsencode",
-                               lambda text: text.encode("ascii", "surrogateescape")):
-            result, body = self.ask(mangled, "--system", mangled)
-            self.check(result, 0)
-            self.assertEqual([message["content"] for message in body["messages"]],
-                             ["h\u00e9 \u6f22"] * 2)
-            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
-        url = self.demo()
-        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url,
-                              "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
-                                   "VLLM_API_KEY": KEY})
-        self.check(result, 0, out="You said: h\u00e9\n")
-
-    def test_errors_keep_the_servers_words_and_name_the_next_step(self):
-        def forbidden(*location):
-            return ("[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', "
-                    "'input': 1}]" % (location,))
-
-        for answer, status, words, step in (
-                (reply({"object": "error",
-                        "message": "This model's maximum context length is 2048 tokens."},
-                        "400 Bad"), 4,
-                 "2048 tokens", "--max-tokens"),
-                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"),
-                 4, "at least 1",
-                 "shorten the prompt"),
-                (reply({"object": "error", "message": forbidden("body", "stream_options")},
-                       "400 Bad"), 4, "'stream_options'",
-                 "set compat.supportsUsageInStreaming to false"),
-                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")},
-                       "400 Bad"), 4,
-                 "'max_completion_tokens'", 'set compat.maxTokensField to "max_tokens"'),
-                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function",
-                                                                "strict")}, "400 Bad"), 4,
-                 "'strict'", "set compat.supportsStrictMode to false"),
-                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4,
-                 "'top_k'",
-                 "leave the field out"),
-                (reply({"error": {"message": '"auto" tool choice requires --enable-auto-tool-choice and '
-                                             '--tool-call-parser to be set'}}, "400 Bad"),
-                 4, "requires", vllm.PARSER_PAGE),
-                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized",
-                 "set VLLM_API_KEY to the key"),
-                (reply("", "503 Service Unavailable"), 4, "503", "it is busy, or"),
-                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found",
-                 "check the base URL"),
-                (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
-                 "what is behind it is down"),
-                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "",
-                 "doctor")):
-            with self.subTest(words=words, step=step):
-                result = self.ask("x", script=(answer,))[0]
-                self.check(result, status, err=words)
-                self.assertIn(step, result.err)
-                self.assertLess(len(result.err), 1000)
-        gone = reply({"object": "error", "message": "The model `m` does not exist.",
-                      "type": "NotFoundError"}, "404 Not Found")
-        self.check(self.ask("x", script=(gone, rows("m2")))[0], 4, err="did you mean --model m2 ?")
-        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url",
-                                 self.serve(rows("m2")).url), 4,
-                   err="did you mean --model m2 ?")
-
-    def test_ctrl_c(self):
-        with mock.patch.object(vllm, "send_chat", side_effect=KeyboardInterrupt):
-            self.check(self.ask("x")[0], 130)
-
-    @unittest.skipIf(os.name == "nt", "no signals to send")
-    def test_ctrl_c_stops_the_answer_of_a_process(self):
-        stub = self.serve(then_watch(sse(chunk("partial"), done=False)))
-        self.declare(stub.url)
-        with program(self.env(), ["chat", "x"]) as process:
-            process.stdin.close()
-            self.assertEqual(process.stdout.read(7), b"partial")
-            process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(WAIT_S), 130)
-            self.assertNotIn(b"Traceback", process.stderr.read())
-        self.assertTrue(stub.gone.wait(WAIT_S))
-
-
-@unittest.skipIf(os.name == "nt", "no pseudo-terminals")
-class Conversation(Case):
-    """`chat` without a prompt, on a pseudo-terminal."""
-
-    def start(self, *script):
-        import pty
-        stub = self.serve(*script)
-        self.declare(stub.url)
-        self.master, slave = pty.openpty()
-        self.addCleanup(os.close, self.master)
-        process = program(self.env({"TERM": "dumb"}), ["chat", "--system", "S"], stdin=slave,
-                          stdout=slave, stderr=slave)
-        os.close(slave)
-        self.addCleanup(process.wait, WAIT_S)
-        self.addCleanup(lambda: process.poll() is None and process.kill())
-        self.said = b""
-        self.await_text("> ")
-        return process, stub
-
-    def await_text(self, text):
-        """Read what the terminal shows until `text` comes; return it."""
-        while text.encode("utf-8") not in self.said:
-            self.assertTrue(select.select([self.master], [], [], WAIT_S)[0],
-                            "nothing more after %r" % self.said)
-            try:
-                self.said += os.read(self.master, 65536)
-            except OSError:                              # the other end is closed
-                self.fail("ended after %r" % self.said)
-        seen, _, self.said = self.said.partition(text.encode("utf-8"))
-        return seen.decode("utf-8")
-
-    def type(self, line, answer):
-        os.write(self.master, line.encode("utf-8") + b"\n")
-        for text in (answer, "> ") if answer else ("> ",):
-            self.await_text(text)
-
-    def test_history_commands_and_end(self):
-        said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said, said, said,
-                                   reply({"error": {"message": "boom"}}, "500 Oops"), said,
-                                   rows("m", "other", max_model_len=40960), said)
-        self.type("one", "Yes.")
-        self.type("two", "Yes.")
-        self.type("/reset", "")
-        self.type("/system T", "")
-        self.type("three", "Yes.")
-        self.type("four", "boom")
-        self.type("five", "Yes.")
-        self.type("/model other", "now vllm/other")
-        self.type("/help", "Ctrl-D ends")
-        self.type("six", "Yes.")
-        os.write(self.master, b"/exit\n")
-        self.assertEqual(process.wait(WAIT_S), 0)
-        bodies = [request.body for request in stub.requests
-                  if request.target.endswith("/chat/completions")]
-        self.assertEqual([" ".join(message["content"] for message in body["messages"])
-                          for body in bodies],
-                         ["S one", "S one Yes. two", "T three", "T three Yes. four",
-                          "T three Yes. five",
-                          "T three Yes. five Yes. six"])
-        self.assertEqual(bodies[-1]["model"], "other")
-
-    def test_what_one_turn_is(self):
-        said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said)
-        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"),
-                            ('"""a"""', "a"),
-                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
-            self.type(typed, "Yes.")
-            self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
-        self.type("/system T", "with that system message")
-        self.type("/reset", "begun anew")
-        self.type("/system", "without a system message")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
-
-    def test_what_is_pasted_is_one_turn(self):
-        import readline
-        if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
-            self.skipTest("the readline of this Python knows no bracketed paste")
-        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
-        self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
-        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"],
-                         "def f():\n    return 1\nWhat is it?")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
-
-    def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
-        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)),
-                                   sse(chunk("whole"), chunk(finish="stop")))
-        os.write(self.master, b"one\n")
-        self.await_text("partial")
-        process.send_signal(signal.SIGINT)
-        self.await_text("stopped")
-        self.await_text("> ")
-        self.assertTrue(stub.gone.wait(WAIT_S))
-        self.type("two", "whole")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
-        self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]],
-                         ["S", "two"])
-
-
-class RequestVerb(Case):
-
-    def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
-        self.declare("http://gpu.local/v1", KEY)
-        unwanted = AssertionError("a socket was opened")
-        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo",
-                                                                           side_effect=unwanted):
-            for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
-                result = self.run_main("request", stdin=json.dumps(body))
-                self.assertEqual((result.status, json.loads(result.out), result.err),
-                                 (0, DEFAULT_BODY, ""))
-            result = self.run_main("request", "--explain", "--thinking", "high",
-                                   stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[],
-                                                         messages=[{"role": "developer",
-                                                                    "content": "x"}])))
-            self.check(self.run_main("request",
-                                     stdin=json.dumps({"messages": [dict(USER,
-                                                                         content="a" * 20000)]})),
-                                                                         0,
-                       err="warning: the prompt takes about")
-        self.check(result, 0)
-        for line in ("store +dropped", "stream +added", "stream_options +added",
-                     "max_completion_tokens +moved +from max_tokens",
-                     "max_completion_tokens +clamped +asked for 999",
-                     "tools +dropped", "messages +changed"):
-            self.assertRegex(result.err, "(?m)^" + line)
-
-    def test_bodies_that_are_none(self):
-        self.declare("http://gpu.example/v1")
-        for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff",
-                      '{"model": 7, "messages": []}',
-                      '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
-            with self.subTest(stdin=stdin[:40]):
-                result = self.run_main("request", stdin=stdin)
-                self.check(result, 2)
-                self.assertEqual(result.out, "")
-
-    def test_an_undeclared_model_is_looked_up(self):
-        stub = self.serve(rows("served"))
-        result = self.run_main("request", "--base-url", stub.url, stdin=json.dumps(HI))
-        self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target),
-                         ("served", "/v1/models"))
-
-    TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
-
-    def test_curl_command_is_quoted(self):
-        headers = {"X-`id`": "header-value-1", "User-Agent": "my-agent/1"}
-        self.declare("http://gpu.example/v1", KEY, block={"headers": headers},
-                     headers={"X-Model": "header-value-2"})
-        result = self.run_main("request", "--curl",
-                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
-        words = shlex.split(result.out)
-        self.assertEqual(words[:3] + words[-2:-1], ["curl", "-sS", "-N", "--data-binary"])
-        self.assertEqual(json.loads(words[-1])["messages"][0]["content"], self.TRICKY)
-        self.assertIn('"Authorization: Bearer $VLLM_API_KEY"', result.out)
-        for text in (KEY, "header-value", "my-agent", "***"):
-            self.assertNotIn(text, result.out)
-        self.assertEqual(sorted(word for word in words if word.startswith(("X-", "User-")))[1:],
-                         ["X-Model: $HEADER_X_MODEL", "X-`id`: $HEADER_X__ID_"])
-
-    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
-    def test_curl_command_runs_as_printed(self):
-        stub = self.serve(sse(chunk("Hi")))
-        self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}})
-        result = self.run_main("request", "--curl",
-                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
-        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "HEADER_X__ID_": "header-value-1"}
-        said = subprocess.check_output(["sh", "-c", result.out], env=env, timeout=WAIT_S)
-        self.assertIn(b"[DONE]", said)
-        request = stub.requests[0]
-        self.assertEqual((request.target, request.body["messages"][0]["content"]),
-                         ("/v1/chat/completions", self.TRICKY))
-        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`",
-                                                             "content-type")],
-                         ["Bearer " + KEY, "header-value-1", "application/json"])
-
-    def test_what_a_curl_command_needs_is_said(self):
-        headers = {"X-Team": "header-value-1"}
-        ca_file = self.write("my ca.pem", "")
-        body = json.dumps(HI)
-        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
-        for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
-                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
-                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
-            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
-            self.check(result, 0)
-            self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
-            self.assertEqual(len(result.err.splitlines()), len(named))
-            self.assertNotIn(KEY, result.err + result.out)
-            self.assertIn("--cacert '%s'" % ca_file, result.out)
-        self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
-        self.declare("https://gpu.example/v1")
-        result = self.run_main("request", "--curl", stdin=body)
-        self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
-        self.assertNotIn("sk-of", result.err)
-        self.assertNotIn("cacert", result.out)
-
-    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
-    def test_curl_command_of_a_long_body_runs(self):
-        stub = self.serve(sse(chunk("Hi")))
-        self.declare(stub.url, KEY, contextWindow=10 ** 6)
-        content = self.TRICKY + "x" * 200000
-        body = json.dumps({"messages": [dict(USER, content=content)]})
-        result = self.run_main("request", "--curl", stdin=body)
-        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
-        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE) as shell:
-            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
-        self.assertIn(b"[DONE]", said)
-        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
-
-    @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
-    def test_a_terminal_is_told_that_a_body_is_waited_for(self):
-        self.declare("http://gpu.example/v1")
-        master, slave = os.openpty()
-        try:
-            os.write(master, (json.dumps(HI) + "\n\x04").encode("ascii"))
-            with program(self.env(), ["request"], stdin=slave) as process:
-                out, err = process.communicate(timeout=WAIT_S)
-        finally:
-            os.close(master)
-            os.close(slave)
-        self.assertIn(b"waiting for a chat-completions body", err)
-        self.assertEqual(json.loads(out.decode("utf-8")), DEFAULT_BODY)
-
-
-# ----------------------------------------------------------------------------
-# Keys and output
-# ----------------------------------------------------------------------------
-
-class Redaction(Case):
-
-    FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"],
-             ["chat", "x", "--json"],
-             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"],
-             ["config", "--check"])
-
-    def check_hidden(self, answer, forms=FORMS, rounds=1):
-        """Check that no form shows the key, or most of it, when the server answers so."""
-        for form in forms:
-            stub = self.serve(answer)
-            for options in ([], ["--verbose"]):
-                target = ["--base-url", stub.url] if form[0] != "chat" else []
-                self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
-                result = self.run_main(*form + options + target,
-                                       stdin=json.dumps(HI) if form[0] == "request" else "",
-                                       env={"MY_KEY": KEY})
-                with self.subTest(form=form + options, result=result):
-                    self.assertNotIn(KEY[:10], result.out + result.err)
-                    self.assertNotIn("Traceback", result.err)
-
-    def test_a_server_that_echoes_the_key_in_every_text(self):
-        bearer = "Bearer " + KEY
-        texts = (KEY, bearer, "a%sb" % KEY, "%s%s" % (KEY, KEY), "%s\u2026%s" % (bearer, bearer))
-        for text in texts:
-            self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}],
-                                     "id": text, "model": text,
-                                     "choices": [{"finish_reason": text, "message": {
-                "content": text, "reasoning": text,
-                "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]}}]}))
-        for status in ("401 No", "404 %s" % KEY, "500 " + bearer, "302 X", "503 %s" % bearer):
-            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer},
-                         {"detail": [bearer]}, "<p>%s</p>" % bearer,
-                         {"error": {"message": "The model `%s` does not exist. Valid aliases: `%s`" % (KEY, KEY)}}):
-                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer,
-                                        Via=KEY),
-                                  (["list"], ["chat", "x"]))
-
-    def test_a_key_cut_by_an_excerpt(self):
-        for padding in list(range(270, 300, 4)) + [78, 70, 5990, 5985]:
-            for fill in ("x" * padding,
-                         " " * (padding - 300) + "x" * min(padding, 300)
-                         if padding > 300 else "x " * (padding // 2)):
-                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}},
-                                        "500 " + fill[:70] + KEY,
-                                        Server=fill + KEY), (["list"], ["chat", "x"]))
-
-    def test_a_key_cut_across_chunks(self):
-        for pieces in ([KEY[:1], KEY[1:]], [KEY[:9], KEY[9:]], [KEY[:-1], KEY[-1:]], list(KEY),
-                       ["x" + KEY[:5], KEY[5:] + KEY[:5], KEY[5:]], [KEY[:3], KEY[:3], KEY[3:]]):
-            self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]),
-                              (["chat", "x"], ["chat", "x", "--json"],
-                               ["chat", "x", "--no-stream"]))
-        live = vllm.LiveText(["secret-1"])
-        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "",
-                                                       "secret-")] + [live.end()],
-                         ["a ", "second", " ", "***", "", "", "***"])
-        self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
-
-    def test_a_key_in_the_spelling_of_this_program(self):
-        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789",
-                    "sk\U0001f600\x1b0123456789"):
-            texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
-            for text in texts:
-                answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
-                    "content": text, "tool_calls": [{"id": text,
-                                                     "function": {"name": "f",
-                                                                  "arguments": json.dumps(text)}}]}}]})
-                self.declare(self.serve(answer).url)
-                for form in (["list", "--json", "--base-url", self.serve(answer).url],
-                             ["chat", "x", "--json"], ["chat", "x"],
-                             ["list", "--base-url", self.serve(answer).url],
-                             ["chat", "--model", text, "x", "--verbose"]):
-                    for encoding in ("utf-8", "ascii"):
-                        with self.subTest(key=key, text=text, form=form, encoding=encoding):
-                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"},
-                                                   encoding=encoding)
-                            self.assertNotIn("0123456789", result.out + result.err)
-
-    def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
-        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY],
-                     ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
-                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY],
-                     ["list", "--api-key"]):
-            with self.subTest(argv=argv):
-                result = self.run_main(*argv)
-                self.check(result, 2, err="--api-key-file")
-                self.assertNotIn(KEY[:8], result.err)
-        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY],
-                     ["chat", "x", "-H", KEY]):
-            result = self.run_main(*argv)
-            self.check(result, 2)
-            self.assertNotIn(KEY[:8], result.err)
-
-    def test_a_key_in_the_clear_is_warned_of_once(self):
-        proxy = self.serve(rows("m"))
-        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"],
-                     ["doctor"], ["config"],
-                     ["request"]):
-            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0),
-                                ("http://localhost:9/v1", 0)):
-                with self.subTest(argv=argv, url=url):
-                    self.declare(url, KEY)
-                    result = self.run_main(*argv, stdin=json.dumps(HI),
-                                           env={"http_proxy": proxy.origin})
-                    said = result.out if argv == ["doctor"] else result.err
-                    self.assertEqual(said.count("unencrypted"), warned, result)
-                    self.assertNotIn(KEY, result.err)
-
-    def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
-        stub = self.serve(rows("m"))
-        result = self.run_main("list", "--verbose", "--base-url", stub.url,
-                               env={"VLLM_API_KEY": KEY})
-        words = "the key of VLLM_API_KEY (the environment) is sent to "
-        self.check(result, 0, err=words + stub.origin)
-
-    def test_no_row_can_be_forged(self):
-        evil = "m\nvllm/forged  text\t\r128000"
-        url = self.serve(rows(evil, "other")).url
-        for form in ([], ["--plain"]):
-            result = self.run_main("list", "--base-url", url, *form)
-            self.check(result, 0, out="vllm/m\\x0avllm/forged  text\\x09\\x0d128000")
-            self.assertEqual(len(result.out.splitlines()), 2 + (not form))
-        for option in (evil, evil + "x"):
-            result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
-            self.check(result, 4)
-            self.assertFalse(any(line.startswith("vllm/forged")
-                                 for line in result.err.splitlines()), result.err)
-
-    def test_a_wrong_key_and_its_neighbours(self):
-        stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
-        for key in ("Bearer " + KEY, "'%s'" % KEY, KEY + " " + KEY, "${%s}" % KEY):
-            result = self.run_main("list", "--verbose", "--base-url", stub.url,
-                                   env={"VLLM_API_KEY": key})
-            self.check(result, 5, err="VLLM_API_KEY (the environment)")
-            self.assertNotIn(KEY, result.err)
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://user:%s@h/v1" % KEY,
-                                                          "models": []}}}})
-        self.assertNotIn(KEY, self.run_main("list").err + self.run_main("config", "--check").err)
-
-    def test_the_documented_stand_in_is_no_secret(self):
-        self.check(self.run_main("list", env={"VLLM_API_KEY": ""}), 1,
-                   err="VLLM_API_KEY=vllm-local")
-        self.assertEqual(vllm.redact("http://u:pw@h Bearer abcdefg secret", ["secret"]),
-                         "http://***@h Bearer *** ***")
-
-
-class Output(Case):
-
-    def test_any_encoding_of_the_terminal(self):
-        url = self.serve(rows("mod\u00e8le-\u6a21\U0001f600")).url
-        for encoding in ("ascii", "latin-1", "cp1252", "utf-8"):
-            for form in ("--json", "--plain", "--verbose"):
-                with self.subTest(encoding=encoding, form=form):
-                    result = self.run_main("list", form, "--base-url", url, encoding=encoding)
-                    self.check(result, 0)
-                    self.assertIn("\\u6a21" if encoding != "utf-8" else "\u6a21", result.out)
-        self.assertEqual(json.loads(self.run_main("list", "--json", "--base-url", url,
-                                                  encoding="ascii").out)["models"][0]["name"],
-                                                  "mod\u00e8le-\u6a21\U0001f600")
-
-    def test_a_process_in_the_c_locale(self):
-        url = self.serve(rows("mod\u00e8le")).url
-        result = self.program("list", "--plain", "--base-url", url,
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
-        self.check(result, 0, out="vllm/mod")
-
-    def test_streams_that_fail(self):
-        class Full(io.StringIO):
-            def write(self, text):
-                raise OSError(28, "No space left on device")
-
-        class Gone(io.StringIO):
-            def write(self, text):
-                raise BrokenPipeError(32, "Broken pipe")
-
-        closed = io.StringIO()
-        closed.close()
-        self.declare("http://h/v1")
-        for stream, status in ((Full(), 1), (Gone(), 0), (closed, 1)):
-            err = io.StringIO()
-            self.assertEqual(vllm.main(["list"], self.env(), io.StringIO(), stream, err), status)
-            self.assertEqual("cannot write" in err.getvalue(), status == 1)
-
-    @unittest.skipIf(os.name == "nt", "needs sh")
-    def test_processes_whose_output_fails(self):
-        self.declare("http://h/v1")
-        for verb, redirection, status, words in (
-                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"),
-                ("list", "2>&-", 0, ""),
-                ("list", ">&- 2>&-", 1, ""), ("list", "<&-", 0, ""),
-                ("chat", "2>&-", 2, ""), ("chat", "2>/dev/full", 2, ""),
-                ("chat", "<&-", 2, "no prompt")):
-            if "/dev/full" in redirection and not os.path.exists("/dev/full"):
-                continue
-            with self.subTest(verb=verb, redirection=redirection):
-                result = self.program(verb, through=redirection)
-                self.check(result, status, err=words)
-                self.assertNotIn("Exception ignored", result.err)
-
-    def test_a_process_whose_reader_has_gone(self):
-        reading = threading.Event()
-        stub = self.serve(lambda sock,
-                          *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number
-                                                                           for number in range(9999)])))
-        with program(self.env(), ["list", "--base-url", stub.url]) as process:
-            process.stdin.close()
-            process.stdout.close()
-            reading.set()
-            self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
-
-    def test_colour_only_on_a_terminal_that_wants_it(self):
-        class Terminal(io.StringIO):
-            def isatty(self):
-                return True
-
-        self.declare(self.serve(sse(chunk(reasoning="hm"), chunk("Hi"))).url)
-        for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
-            err = Terminal()
-            self.assertEqual(vllm.main(["chat", "x"], self.env(env), io.StringIO(), io.StringIO(),
-                                       err), 0)
-            self.assertEqual("\x1b[2mhm\x1b[0m" in err.getvalue(), coloured)
-
-    def test_no_argument_makes_main_exit(self):
-        self.declare("http://h/v1")
-        verbs = [row[0] for row in vllm._VERBS]
-        for argv, status in [([verb, "--help"], 0)
-                             for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
-                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0),
-                ([], 2), (["nonsense"], 2),
-                (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
-                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2),
-                ([""], 2),
-                (["list", "--json", "--config", "\0"], 3)]:
-            with self.subTest(argv=argv):
-                result = self.run_main(*argv)
-                self.check(result, status)
-                self.assertEqual(bool(result.out), status == 0)
-                self.assertTrue(status == 0 or result.err)
-
-    def test_what_is_wrong_with_an_argument(self):
-        for argv, words in ((["list", "--timeout", "0"], "above 0"),
-                            (["list", "--timeout", "x"], "above 0"),
-                            (["list", "--timeout", "inf"], "below"),
-                            (["chat", "--max-tokens", "0"], "above 0"),
-                            (["list", "--time", "5"], "unknown: --time"),
-                            (["list", "--js"], "unknown: --js"),
-                            (["list", "more"], "not an option"),
-                            (["list", "--json", "--plain"], "not allowed with argument --json")):
-            with self.subTest(argv=argv):
-                result = self.run_main(*argv)
-                self.check(result, 2, err=words)
-                self.assertNotIn("_", result.err.partition("error: ")[2])
-
-    def test_the_width_of_help(self):
-        for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
-            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0,
-                       out="--base-url")
-
-    def test_the_program_itself(self):
-        self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
-        self.check(self.program("nonsense"), 2)
-        url = self.demo(KEY)
-        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-",
-                                stdin=KEY), 0,
-                   out="vllm/demo-alias\n")
-        self.check(self.program("list", "--base-url", url), 5, err="--api-key")
-        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet",
-                                env={"VLLM_API_KEY": KEY},
-                                stdin="hello"), 0, out="You said: hello\n")
-
-
-class Module(unittest.TestCase):
-
-    def test_importing_loads_nothing_heavy_and_reads_nothing(self):
-        heavy = ("urllib.request ssl http.server http.client sqlite3 typing dataclasses tempfile "
-                 "threading socket argparse concurrent.futures base64 subprocess").split()
-        code = ("import sys; sys.path.insert(0, %r); before = set(sys.modules)\n"
-                "import os, builtins; os.environ = None\n"
-                "import openclaw_vllm\n"
-                "print(sorted(set(%r) & (set(sys.modules) - before)))" % (HERE, heavy))
-        self.assertEqual(subprocess.check_output([sys.executable, "-B", "-c",
-                                                  code]).decode("ascii").strip(), "[]")
-
-    def test_everything_promised_is_there_and_documented(self):
-        for name in vllm.__all__:
-            with self.subTest(name=name):
-                self.assertTrue(getattr(vllm, name).__doc__ or sys.flags.optimize > 1)
-
-    def test_errors_have_one_root_a_hint_and_an_exit_status(self):
-        for name, row in vllm.CAUSES.items():
-            error = vllm.error_for(name, seconds=1.0)
-            self.assertIsInstance(error, vllm.Error)
-            self.assertEqual(error.cause, name)
-            self.assertIn(error.exit_status, (1, 2, 3, 4, 5))
-            self.assertEqual(error.exit_status, row.exit_status or 1)
-
-
-class Readme(Case):
-    """What the front page shows is what the program does."""
+GEMMA_ROW = {"id": "google/gemma-3", "root": "google/gemma-3", "max_model_len": 40960}
+QWEN_ROW = {"id": "qwen", "object": "model", "root": "Qwen/Qwen3-8B", "parent": None,
+            "max_model_len": 40960}
+
+
+def healthy(changes=None, models=(QWEN_ROW,), key=None):
+    """Return an `answer` for a loopback server that behaves like a healthy vLLM.
+
+    `changes` {path: (status, headers, body) or function of the request} replaces answers.
+    """
+    usual = {
+        "/v1/models": (200, {}, {"object": "list", "data": list(models)}),
+        "/version": (200, {}, {"version": "0.32.0"}),
+        "/health": (200, {}, b""),
+        "/metrics": (200, {},
+                     b"vllm:num_requests_running{engine=\"0\"} "
+                     b"2.0\nvllm:num_requests_running{engine=\"1\"} 1.0\n"
+                              b"vllm:num_requests_waiting{engine=\"0\"} "
+                              b"0.0\nvllm:kv_cache_usage_perc{engine=\"0\"} 0.25\n"),
+        "/openapi.json": (200, {}, {"paths": {
+            "/invocations": {}, "/v1/models": {}, "/v1/chat/completions": {}}}),
+        "/tokenize": (200, {}, {"count": 9, "max_model_len": 40960, "tokens": []}),
+        "/v1/chat/completions": lambda request: (200, {"Content-Type": "text/event-stream"},
+                                                 stream(request)),
+    }
+    usual.update(changes or {})
+
+    def answer(request):
+        if key and request.path.startswith("/v1") and request.key != "Bearer " + key:
+            return 401, {}, {"error": "Unauthorized"}
+        found = usual.get(request.path, (404, {}, {"detail": "Not Found"}))
+        return found(request) if callable(found) else found
+
+    return answer
+
+
+def stream(request, texts=("1", " 2", " 3"), finish="stop", usage=True, done=True, **delta):
+    """Return the pieces of a stream as vLLM sends them."""
+    chunks = [{"choices": [{"index": 0, "delta": dict({"content": text}, **delta)}]}
+              for text in texts]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    if usage:
+        chunks.append(
+            {"choices": [],
+             "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}})
+    return (
+        [b"data: " + json.dumps(dict(chunk, id="c1", model="qwen")).encode("ascii") + b"\n\n"
+         for chunk in chunks]
+            + ([b"data: [DONE]\n\n"] if done else []))
+
+
+def refused(message, status=400):
+    return status, {}, {
+        "error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
+
+
+class DoctorTest(unittest.TestCase):
+    """`doctor` names each cause, and no other, against servers that truly behave so."""
 
     def setUp(self):
-        super(Readme, self).setUp()
-        with io.open(os.path.join(HERE, "README.md"), encoding="utf-8") as source:
-            self.text = source.read()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.env = {"OPENCLAW_STATE_DIR": self.folder, "VLLM_API_KEY": "vllm-local"}
 
-    def test_the_first_screen_is_what_is_printed(self):
-        url = self.demo()
-        env = {"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": url}
-        shown = [line.strip() for line in self.text.splitlines()]
-        for argv in (["list"], ["chat", "Say hi"]):
-            for line in self.run_main(*argv, env=env).out.splitlines():
-                self.assertIn(line.strip(), shown)
-        report = self.run_main("doctor", env=env)
-        self.assertEqual(report.status, 0, report)
-        for line in report.out.splitlines():
-            if line.startswith(("nothing failed", "ok    key", "ok    version")):
-                self.assertIn(line.strip(), shown)
+    def configure(self, config):
+        write(
+            os.path.join(self.folder, "openclaw.json"),
+            config if isinstance(config, str) else json.dumps(config))
 
-    def test_the_request_that_is_explained(self):
-        body = {"messages": [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "hi"}],
-                "max_tokens": 64, "store": True, "top_k": 20}
-        result = self.run_main("request", "--explain", "--base-url", self.demo(), stdin=json.dumps(body))
-        shown = [line.strip() for line in self.text.splitlines()]
-        self.assertEqual([line for line in result.err.splitlines() if line not in shown], [])
+    def declare(self, url, defaults=None, **row):
+        """Write a config with one declared model at the server `url`."""
+        block = {"baseUrl": url + "/v1", "models": [dict({"id": "qwen", "name": "Qwen"}, **row)]}
+        self.configure(
+            {"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
 
-    def test_the_module_example_runs(self):
-        code = self.text.split("```python\n")[1].split("```")[0]
-        env = self.env({"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": self.demo(), "PYTHONPATH": HERE})
-        env.update((name, os.environ[name]) for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ)
-        out = subprocess.check_output([sys.executable, "-c", code], env=env).decode("ascii")
-        self.assertIn("vllm/demo/Qwen3-8B 40960\n", out.replace("\r", ""))
-        self.assertIn("You said: Say hi", out)
-        self.assertIn("Usage(prompt_tokens=", out)
+    def doctor(self, *argv):
+        """Return (exit status, [finding]) of `doctor --json`, its shape checked."""
+        status, out, err = run(["doctor", "--json"] + list(argv), self.env)
+        report = json.loads(out)
+        self.assertEqual(set(report), {"ok", "findings"})
+        self.assertEqual(
+            report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
+        for finding in report["findings"]:
+            self.assertEqual(
+                set(finding), {"check", "status", "cause", "summary", "fix", "command"})
+            self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
+            self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
+        self.assertEqual(err, "")
+        return status, report["findings"]
 
-    def test_every_verb_option_and_status_is_told(self):
-        for name, add_options, _, _ in vllm._VERBS:
-            with self.subTest(verb=name):
-                self.assertIn("### %s\n" % name, self.text)
-                usage = self.run_main(name, "--help").out.split("\n\n")[0]
-                for option in re.findall(r"--[a-z-]+", usage):
-                    self.assertIn(option, self.text + "--help")
-        told = dict(re.findall(r"(?m)^\| ([0-9]+) \| (.+) \|$", self.text))
-        self.assertEqual(sorted(map(int, told)), [0, 1, 2, 3, 4, 5, 130])
+    def assert_fails(self, cause, exit_status, *argv):
+        """Assert that `cause` is the one failure named; return its finding."""
+        status, findings = self.doctor(*argv)
+        failed = [finding for finding in findings if finding["status"] == "fail"]
+        self.assertEqual([finding["cause"] for finding in failed], [cause], failed)
+        self.assertEqual(status, exit_status)
+        self.assertTrue(failed[0]["fix"])
+        return failed[0]
 
-    def test_a_copy_can_be_verified(self):
-        result = self.run_main("--version", "--verbose")
-        with open(os.path.join(HERE, "openclaw_vllm.py"), "rb") as source:
-            digest = hashlib.sha256(source.read()).hexdigest()
-        self.assertEqual(result.out.splitlines()[:2], ["openclaw_vllm %s" % vllm.__version__, "sha256 %s" % digest])
+    def assert_warns(self, cause, *argv):
+        """Assert that `cause` is the one warning and nothing fails; return its finding."""
+        status, findings = self.doctor(*argv)
+        warned = [finding for finding in findings if finding["status"] in ("fail", "warn")]
+        self.assertEqual(
+            [(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned
+        )
+        self.assertEqual(status, 0)
+        return warned[0]
+
+    def fix(self, cause, exit_status, shell=False):
+        """Assert that a finding names `cause`, and that running its command ends it."""
+        def findings():
+            status, found = self.doctor("--probe")
+            return status, [finding for finding in found
+                            if finding["cause"] == cause and finding["status"] != "skip"]
+
+        status, found = findings()
+        self.assertEqual((status, len(found)), (exit_status, 1), found)
+        self.assertIn(" config --write --", found[0]["command"])
+        self.execute(found[0]["command"], shell)
+        self.assertEqual(findings()[1], [])
+
+    def execute(self, command, shell):
+        """Run a command of the tool, in a shell or split as one would, and assert that it works."""
+        if not shell:
+            words, tool = shlex.split(command), shlex.split(vllm.TOOL)
+            self.assertEqual(words[:len(tool)], tool)
+            done = run(words[len(tool):], self.env)
+            return self.assertEqual(done.status, 0, done)
+        env = dict(
+            self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
+        with subprocess.Popen(
+                ["sh", "-c", command], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            said = process.communicate(timeout=WAIT_S)[0]
+        self.assertEqual(process.returncode, 0, said)
+
+    def checked(self, check, *argv):
+        """Return the findings of one check."""
+        return [finding for finding in self.doctor(*argv)[1] if finding["check"] == check]
+
+    # healthy
+
+    def test_a_healthy_server_has_nothing_wrong(self):
+        for key in (None, "sk-secret-of-the-test"):
+            self.env["VLLM_API_KEY"] = key or "vllm-local"
+            for more in ([], ["--probe"]):
+                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (
+                        url, requests):
+                    status, findings = self.doctor("--base-url", url + "/v1", *more)
+                    self.assertEqual(
+                        (status, {finding["status"] for finding in findings}), (0, {"ok"}), findings
+                    )
+                    posts = {request.path for request in requests if request.method == "POST"}
+                    self.assertEqual(
+                        posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
+
+    def test_the_server_is_described(self):
+        models = [QWEN_ROW, dict(QWEN_ROW, id="alias"),
+                  {"id": "sql", "root": "/adapters/sql", "parent": "qwen", "max_model_len": None}]
+        with loopback(healthy(models=models)) as (url, _):
+            findings = {
+                finding["check"]: finding["summary"]
+                for finding in self.doctor("--base-url", url + "/v1")[1]
+            }
+        for check, words in (
+            ("version", "vLLM 0.32.0"),
+            ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens, LoRA on qwen"),
+            ("template", "a prompt of one word is 9 tokens, estimated as"),
+            ("key", "VLLM_API_KEY (the environment)"),
+            ("provider", "implicit"),
+        ):
+            self.assertIn(words, findings[check])
+
+    # the settings
+
+    def test_settings_that_stop_it(self):
+        provider = {"baseUrl": "http://127.0.0.1:9/v1", "models": []}
+        config = {"models": {"providers": {"vllm": provider}}}
+        for cause, status, changes in (
+            ("config-invalid", 3, "{,"),
+            ("config-invalid", 3, {"models": []}),
+            ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
+            (
+                "config-missing-variable", 1,
+                dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
+            (
+                "config-missing-variable", 1,
+                dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
+            (
+                "endpoint-in-base-url",
+                3,
+                dict(
+                    config,
+                    models={
+                        "providers": {
+                            "vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}
+                    },
+                ),
+            ),
+            ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}}),
+        ):
+            with self.subTest(cause=cause, changes=changes):
+                self.configure(changes)
+                if cause == "config-missing-variable":
+                    self.env.pop("VLLM_API_KEY", None)
+                else:
+                    self.env["VLLM_API_KEY"] = "vllm-local"
+                with mock.patch.object(
+                        vllm, "Exchange", side_effect=AssertionError("a connection")):
+                    found = self.assert_fails(cause, status)
+                if cause == "endpoint-in-base-url":
+                    self.assertIn("http://h/v1", found["fix"])
+                if cause == "config-missing-variable":
+                    self.assertIn("export ", found["fix"])
+
+    def test_settings_of_any_type_are_a_finding(self):
+        for providers in ([{}], "x", {"vllm": 7}, {"vllm": {"models": [None]}}):
+            with self.subTest(providers=providers):
+                self.configure({"models": {"providers": providers}})
+                status, findings = self.doctor("--probe")
+                self.assertEqual((status, findings[0]["cause"]), (3, "config-invalid"))
+                self.assertEqual(
+                    {row["summary"] for row in findings if row["status"] == "skip"},
+                    {"not checked, because of config-invalid"})
+
+    def test_a_misplaced_key_whose_place_is_taken(self):
+        with loopback(healthy()) as (url, _):
+            block = {"baseUrl": url + "/v1", "models": []}
+            for key, value, place in (
+                    ("providers", {"vllm": {}}, "models.providers"),
+                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}},
+                     "models.providers.vllm.baseUrl")):
+                with self.subTest(key=key):
+                    self.configure(dict({"models": {"providers": {"vllm": block}}}, **{key: value}))
+                    found = self.assert_warns("config-unknown-key")
+                    self.assertEqual(
+                        (found["fix"], found["command"]),
+                        ("move what it holds into %s, which is there already" % place, None))
+
+    def test_a_key_in_the_clear(self):
+        for key, told in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
+            self.env["VLLM_API_KEY"] = key
+            with self.subTest(key=key), names(gpu_example=None):
+                found = [row for row in self.checked("key", "--base-url", "http://gpu.example/v1")
+                         if row["status"] == "warn"]
+                self.assertEqual([row["cause"] for row in found], told)
+                self.assertEqual("unencrypted" in str(found), bool(told))
+
+    def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
+        del self.env["VLLM_API_KEY"]
+        with loopback(healthy()) as (url, requests), mock.patch.object(
+                vllm, "DEFAULT_BASE_URL", url + "/v1"):
+            found = self.assert_fails("not-opted-in", 1)
+            self.assertEqual(found["command"], "export VLLM_API_KEY=vllm-local")
+            self.assertIn("qwen", self.checked("models")[0]["summary"])
+            self.assertEqual({request.key for request in requests}, {None})
+        with loopback(healthy(key="sk-right")) as (url, _):
+            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+                self.assert_fails("not-opted-in", 1)
+                self.assertEqual(self.checked("auth")[0]["cause"], "no-key")
+        with mock.patch.object(vllm, "DEFAULT_BASE_URL", "http://127.0.0.1:%d/v1" % free_port()):
+            self.assert_fails("not-opted-in", 1)
+            self.assertEqual(self.checked("connect")[0]["cause"], "connection-refused")
+
+    IN_A_SHELL = ("missing-v1", "wrong-provider", "usage-missing")
+
+    def fixable(self, url):
+        """Return [(cause, exit status, config, changes of the server)] that a command fixes."""
+        row = {"id": "qwen", "name": "Qwen"}
+        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
+                 "'msg': 'Extra inputs are not permitted'}]")
+
+        def config(more=(), row=row, defaults=(), **top):
+            block = dict({"baseUrl": url + "/v1", "models": [row]}, **dict(more))
+            return dict(
+                {"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}},
+                **top)
+
+        def no_options(request):
+            return (
+                refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
+            )
+
+        def no_developer(request):
+            roles = [message["role"] for message in request.json()["messages"]]
+            return (
+                refused("Unexpected role 'developer'")
+                if "developer" in roles
+                else (200, {}, {"count": 5})
+            )
+
+        silent = (200, {}, stream(None, usage=False))
+        compat = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
+        off = dict(row, compat={"supportsUsageInStreaming": False})
+        fallbacks = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
+        return [
+            ("missing-v1", 4, config({"baseUrl": url}), {}),
+            ("endpoint-in-base-url", 3, config({"baseUrl": url + "/v1/chat/completions"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": url[len("http://") :] + "/v1"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": url + "/v1?key=x"}), {}),
+            ("scheme-mismatch", 4, config({"baseUrl": url.replace("http:", "https:") + "/v1"}), {}),
+            ("wrong-api", 0, config({"api": "openai-responses"}), {}),
+            ("wrong-api", 0, config(row=dict(row, api="anthropic-messages")), {}),
+            ("private-network", 1, config({"request": {"allowPrivateNetwork": False}}), {}),
+            ("wrong-provider", 1, config({"models": []}, defaults={"model": "qwen"}), {}),
+            ("wrong-provider", 1, config(defaults={"model": fallbacks}), {}),
+            ("wrong-provider", 1, config({"models": []}, defaults={"model": "Org/Qwen3"}), {}),
+            ("model-not-served", 1, config(row=dict(row, id="qwem")), {}),
+            ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
+            ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
+            ("model-not-served", 1, config(defaults={"model": {"primary": "vllm/qwem"}}), {}),
+            (
+                "model-not-served", 1,
+                config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
+            ("context-too-large", 1, config(row=dict(row, contextWindow=131072)), {}),
+            ("context-too-large", 1, config(row=dict(row, contextTokens=50000)), {}),
+            ("context-too-small", 0, config(row=dict(row, contextWindow=4096)), {}),
+            ("max-tokens-too-large", 1, config(row=dict(row, maxTokens=40960)), {}),
+            ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
+            ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
+            ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
+            (
+                "config-unknown-key", 0,
+                {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
+            ("config-legacy-key", 0, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
+            ("usage-off", 0, config(row=off), {}),
+            ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
+            ("unknown-field-rejected", 1, config(), {"/v1/chat/completions": no_options}),
+            ("template-role", 1, config(row=compat), {"/tokenize": no_developer}),
+            ("provider-disabled", 0, config(plugins={"entries": {"vllm": {"enabled": False}}}), {}),
+            ("provider-disabled", 1, {"plugins": {"enabled": False}}, {}),
+        ]
+
+    def test_commands_fix_what_they_are_for(self):
+        changes = {}
+        models = [QWEN_ROW, GEMMA_ROW, dict(QWEN_ROW, id="Org/Qwen3")]
+
+        def answer(request):
+            return healthy(changes, models)(request)
+
+        with loopback(answer) as (url, _), mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+            for cause, status, config, changed in self.fixable(url):
+                with self.subTest(cause=cause, config=config):
+                    changes.clear()
+                    changes.update(changed)
+                    self.configure(config)
+                    self.fix(cause, status, cause in self.IN_A_SHELL)
+
+    def test_exports_that_a_shell_takes_fix_what_they_are_for(self):
+        def exported(cause, *argv):
+            found = [
+                row
+                for row in self.doctor(*argv)[1]
+                if row["cause"] == cause and row["status"] == "fail"
+            ]
+            self.assertEqual(len(found), 1, found)
+            shell = ["sh", "-c", found[0]["command"] + " && env"]
+            lines = subprocess.check_output(
+                shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
+            self.env.update(line.split("=", 1) for line in lines.splitlines() if "=" in line)
+            self.assertEqual([row for row in self.doctor(*argv)[1] if row["status"] == "fail"], [])
+
+        with loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
+            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+                del self.env["VLLM_API_KEY"]
+                exported("not-opted-in")
+            self.env["VLLM_BASE_URL"] = url
+            exported("missing-v1")
+            base = url.replace("127.0.0.1", "gpu.example") + "/v1"
+            for name in ("NO_PROXY", "no_proxy"):
+                self.env.update(
+                    {"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
+                exported("proxy-captured", "--base-url", base)
+                self.env.pop(name)
+
+    def test_fix_shows_writes_once_and_looks_again(self):
+        with loopback(healthy()) as (url, _):
+            row = {"id": "qwem", "name": "Qwen", "contextWindow": 131072}
+            block = {"baseUrl": url, "api": "openai-responses", "models": [row]}
+            text = json.dumps({"models": {"providers": {"vllm": block}}}, indent=2) + "\n"
+            self.configure(text)
+            status, out, err = run(["doctor", "--fix"], self.env)
+            self.assertIn('"baseUrl": "%s/v1"' % url, err)
+            self.assertNotIn("missing-v1", out)
+            self.assertIn("model-not-served", out)   # what the right address shows comes next
+            with open(os.path.join(self.folder, "openclaw.json.bak")) as kept:
+                self.assertEqual(kept.read(), text)
+            last = [run(["doctor", "--fix"], self.env)[0] for _ in range(2)]
+            self.assertEqual([status] + last, [1, 1, 0])
+            _, out, err = run(["doctor", "--fix", "--json"], self.env)
+            self.assertEqual((json.loads(out)["ok"], err), (
+                True, "nothing to fix in %s\n" % os.path.join(self.folder, "openclaw.json")))
+
+    def test_a_misspelled_key_that_holds_a_secret_is_moved_unseen(self):
+        with loopback(healthy()) as (url, _):
+            for key, command in (
+                    ("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
+                block = {"baseUrl": url + "/v1", "apiKeys": key, "models": []}
+                self.configure({"models": {"providers": {"vllm": block}}})
+                found = self.assert_warns("config-unknown-key")
+                self.assertIn(command, found["command"])
+                said = run(["doctor", "--fix"], self.env)[1:]
+                self.assertNotIn("sk-secret", "%s %s" % (found, said))
+                with open(os.path.join(self.folder, "openclaw.json")) as written:
+                    self.assertEqual(
+                        json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
+
+    def test_a_reference_of_another_configured_provider_is_left_alone(self):
+        with loopback(healthy(models=[QWEN_ROW, GEMMA_ROW])) as (url, _):
+            block = {"baseUrl": url + "/v1", "models": []}
+            self.configure({"models": {"providers": {"vllm": block, "google": block}},
+                            "agents": {"defaults": {"model": "google/gemma-3"}}})
+            self.assertEqual(self.doctor()[0], 0)
+
+    def test_a_key_that_a_service_does_not_see(self):
+        with loopback(healthy()) as (url, _):
+            self.env["VLLM_API_KEY"] = "sk-0123"
+            block = {"baseUrl": url + "/v1", "apiKey": "${VLLM_API_KEY}", "models": []}
+            for config, dotenv, told in (
+                ({}, "", True),
+                ({}, "VLLM_API_KEY=sk-0123\n", False),
+                ({"models": {"providers": {"vllm": block}}}, "", True),
+                ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False),
+            ):
+                with self.subTest(config=config, dotenv=dotenv):
+                    self.configure(config)
+                    write(os.path.join(self.folder, ".env"), dotenv)
+                    found = self.checked("key", "--base-url", url + "/v1")[0]
+                    self.assertEqual((found["status"], ".env" in found["fix"]), ("ok", told), found)
+                    self.assertIn("it goes to " + url, found["summary"])
+
+    def test_a_base_url_or_key_that_cannot_be_used(self):
+        for url in (
+            "gpu:8000/v1",
+            "ftp://gpu/v1",
+            "http://gpu/v1?x=1",
+            "http://gpu/v1#x",
+            "http://me:secret@gpu/v1",
+        ):
+            with self.subTest(url=url):
+                self.assertNotIn(
+                    "secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
+        self.env["VLLM_API_KEY"] = "sk-two\nlines"
+        self.assertNotIn("sk-two", str(self.assert_fails("bad-key", 5)))
+
+    def test_settings_to_be_warned_of(self):
+        with loopback(healthy()) as (url, _):
+            block = {
+                "baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
+            self.configure({"models": {"providers": {"vllm": block}}})
+            found = self.assert_warns("config-unknown-key")
+            self.assertIn("openclaw.json:1:", found["summary"])
+            self.assertEqual(found["fix"], "write models.providers.vllm.apiKey in its place")
+            self.configure(
+                {
+                    "models": {
+                        "providers": {
+                            "vllm": {"baseUrl": url + "/v1", "models": []},
+                            "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}
+                    }
+                }
+            )
+            self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
+
+    def test_keys_that_disagree_are_named_and_never_shown(self):
+        with loopback(healthy()) as (url, _):
+            write(os.path.join(self.folder, ".env"), "VLLM_API_KEY=short-two\n")
+            self.configure(
+                {
+                    "models": {
+                        "providers": {
+                            "vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}
+                    }
+                }
+            )
+            found = self.assert_warns("bad-key")
+        for words in ("VLLM_API_KEY (the environment)", "models.providers.vllm.apiKey", ".env"):
+            self.assertIn(words, found["summary"])
+        self.assertNotIn("short-", str(found))
+
+    def test_a_base_url_of_our_own_variable(self):
+        with loopback(healthy()) as (url, _):
+            self.env["VLLM_BASE_URL"] = url + "/v1"
+            self.assertIn("OpenClaw does not read", self.checked("base-url")[0]["summary"])
+            self.declare(url)
+            self.env["VLLM_BASE_URL"] = "http://127.0.0.1:9/v1"
+            self.assertIn("does not read VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
+
+    # the way to the server
+
+    def test_a_name_that_does_not_resolve(self):
+        with names(gpu_example=None):
+            self.assertIn(
+                "gpu.example",
+                self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
+
+    def test_several_servers_with_what_failed_last(self):
+        dead = "http://127.0.0.1:%d/v1" % free_port()
+        with loopback(healthy()) as (url, _):
+            argv = ["doctor", "--base-url", dead, "--base-url", url + "/v1"]
+            status, out, _ = run(argv)
+            self.assertEqual((status, out.splitlines()[0]), (0, "1 of 2 servers failed: " + dead))
+            self.assertEqual(
+                run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
+            self.assertEqual(run(["doctor", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
+            self.assertLess(out.index("== " + url), out.index("== " + dead))
+            status, out, _ = run(argv + ["--json", "--strict"])
+        found = json.loads(out)
+        self.assertEqual(
+            (status, found["ok"], {finding["server"] for finding in found["findings"]}),
+            (4, False, {dead, url + "/v1"}))
+        self.assertEqual(
+            [finding["cause"] for finding in found["findings"] if finding["status"] == "fail"],
+            ["connection-refused"])
+
+    def test_nothing_listens(self):
+        port = free_port()
+        argv = ["--base-url", "http://127.0.0.1:%d/v1" % port]
+        for files, told in (((), False), (("/.dockerenv",), True), (("/run/.containerenv",), True)):
+            with self.subTest(files), mock.patch.object(vllm, "_CONTAINER_FILES", files):
+                with mock.patch("os.path.exists", lambda path: path in files):
+                    found = self.assert_fails("connection-refused", 4, *argv)
+                self.assertIn("vllm serve MODEL --port %d" % port, found["fix"])
+                for words in ("host.docker.internal", "172.17.0.1", "0.0.0.0"):
+                    self.assertEqual(words in found["fix"], told)
+
+    def test_a_server_that_still_loads(self):
+        with socket.socket() as bound:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # as vLLM does
+            bound.bind(("127.0.0.1", 0))
+            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
+            self.assert_fails("server-loading", 4, "--base-url", url)
+
+    def test_an_engine_that_died(self):
+        dead = {
+            "error": {
+                "message": "EngineCore encountered an issue. See stack trace (above) for the "
+                "root cause.",
+                "type": "InternalServerError",
+                "code": 500,
+            }
+        }
+        event = b"data: " + json.dumps(dead).encode("ascii") + b"\n\n"
+        for name, status, changes in (
+                ("health 503", 1, {"/health": (503, {}, b"")}),
+                ("health 500", 1, {"/health": (500, {}, b"Internal Server Error")}),
+                ("all but /version", 4, {"/health": (503, {}, b""), "/v1/models": (500, {}, b"")}),
+                ("a completion only", 1, {"/v1/chat/completions": (500, {}, dead)}),
+                ("in the stream", 1, {"/v1/chat/completions": (200, {}, [event])})):
+            with self.subTest(name), loopback(healthy(changes)) as (url, _):
+                found = self.assert_fails(
+                    "engine-dead", status, "--base-url", url + "/v1", "--probe")
+                self.assertIn("restart vLLM", found["fix"])
+
+    def test_a_503_that_is_no_sign_of_loading_nor_of_a_dead_engine(self):
+        page = b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
+        with loopback(lambda request: (503, {"Server": "nginx"}, page)) as (url, _):
+            found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
+            self.assertEqual(found["summary"].count("Temporarily Unavailable"), 1)
+        with loopback(healthy({"/health": (503, {"Server": "nginx"}, page)})) as (url, _):
+            status, findings = self.doctor("--base-url", url + "/v1")
+            health = [row["status"] for row in findings if row["check"] == "health"]
+            self.assertEqual((status, health), (0, ["skip"]))
+
+    def test_layers_between(self):
+        for status, headers, body, words in (
+            (
+                502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>",
+                "is down"),
+            (
+                504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
+                "proxy_read_timeout"),
+            (
+                413, {"Server": "nginx"},
+                b"<html><title>413 Request Entity Too Large</title></html>",
+                "client_max_body_size"),
+            (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
+            (503, {}, b"no available server\n", "is down"),
+            (503, {}, b'{"detail": "queue is full"}', "later"),
+            (
+                503, {"Server": "envoy"},
+                b"upstream connect error or disconnect/reset before headers", "is down"),
+        ):
+            with self.subTest(status=status, body=body):
+                with loopback(lambda request: (status, headers, body)) as (url, _):
+                    found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
+                    self.assertIn(words, found["fix"])
+                    self.assertIn(headers.get("Server", ""), found["summary"])
+
+    def test_a_gateway_with_a_password_of_its_own(self):
+        def guarded(request):
+            if request.key != "Basic bWU6c2VjcmV0":
+                return 401, {"WWW-Authenticate": 'Basic realm="GPU lab"', "Server": "nginx"}, b""
+            return healthy()(request)
+
+        with loopback(guarded) as (url, _):
+            found = self.assert_fails("gateway-auth", 5, "--base-url", url + "/v1")
+            self.assertIn("GPU lab", found["summary"])
+            self.assertIn("headers.Authorization", found["fix"])
+            block = {"baseUrl": url + "/v1", "headers": {"Authorization": "Basic bWU6c2VjcmV0"},
+                     "models": [{"id": "qwen", "name": "Qwen"}]}
+            self.configure({"models": {"providers": {"vllm": block}}})
+            self.assertEqual(self.doctor("--probe")[0], 0)
+
+    def test_only_one_address_family_answers(self):
+        try:
+            with socket.socket(socket.AF_INET6) as sock:
+                sock.bind(("::1", 0))
+        except OSError:
+            self.skipTest("no IPv6 here")
+        with loopback(healthy()) as (url, _):
+            found = self.assert_fails(
+                "wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
+            self.assertIn(url + "/v1", found["fix"])
+            both = [
+                (
+                    socket.AF_INET6, socket.SOCK_STREAM, 6, "",
+                    ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
+                (
+                    socket.AF_INET, socket.SOCK_STREAM, 6, "",
+                    ("127.0.0.1", int(url.rsplit(":", 1)[1]))),
+            ]
+            real = socket.getaddrinfo
+            with mock.patch(
+                    "socket.getaddrinfo",
+                    lambda host, *rest: both if host == "localhost" else real(host, *rest)):
+                found = self.assert_warns(
+                    "wrong-address-family", "--base-url",
+                    url.replace("127.0.0.1", "localhost") + "/v1")
+            self.assertIn(url + "/v1", found["fix"])
+
+    def test_a_proxy_in_the_way(self):
+        broken = (502, {"Via": "1.1 squid"}, b"<html>Bad Gateway</html>")
+        for proxy_answer in (lambda request: broken, None):
+            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(
+                    gpu_example="127.0.0.1"):
+                with loopback(proxy_answer or healthy()) as (proxy, _):
+                    self.env["HTTP_PROXY"] = (
+                        proxy if proxy_answer else "http://127.0.0.1:%d" % free_port())
+                    self.env["NO_PROXY"] = "10.0.0.0/8"
+                    there = url.replace("127.0.0.1", "gpu.example") + "/v1"
+                    found = self.assert_fails("proxy-captured", 4, "--base-url", there)
+                    self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
+
+    def test_a_proxy_that_is_needed(self):
+        with names(gpu_example="127.0.0.1"), loopback(
+            lambda request: healthy()(
+                request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))
+        ) as (proxy, _):
+            port = free_port()
+            self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
+            found = self.assert_fails(
+                "proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
+            self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
+
+    def test_no_key_takes_a_detour(self):
+        self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+        taken = []
+
+        def overheard(request):
+            taken.append("%s %s" % (request.path, dict(request.headers)))
+            return 502, {"Via": "1.1 squid"}, b""
+
+        with names(gpu_example="127.0.0.1"), loopback(overheard) as (proxy, _):
+            with loopback(healthy(), tls=True) as (url, asked):
+                for base, more in (
+                        ("http://gpu.example:%d/v1" % free_port(),
+                         {"HTTP_PROXY": proxy, "NO_PROXY": "gpu.example"}),
+                        (url.replace("https://127.0.0.1", "http://gpu.example") + "/v1",
+                         {"ALL_PROXY": proxy, "NO_PROXY": ".example"}),
+                        (url.replace("127.0.0.1", "gpu.example") + "/v1", {"HTTPS_PROXY": proxy})):
+                    self.env.update(more)
+                    self.doctor("--base-url", base)
+                    for name in more:
+                        del self.env[name]
+        self.assertTrue(taken)
+        self.assertNotIn("sk-secret", "\n".join(taken))
+        self.assertEqual([request.key for request in asked if request.key], [])
+
+    def test_a_proxy_that_wants_credentials(self):
+        with names(gpu_example="127.0.0.1"), loopback(lambda request: (407, {}, b"")) as (proxy, _):
+            self.env["HTTP_PROXY"] = proxy
+            base = "http://gpu.example:%d/v1" % free_port()
+            self.assertIn(
+                "USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
+
+    def test_the_other_scheme(self):
+        with loopback(healthy()) as (url, requests):
+            self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+            found = self.assert_fails(
+                "scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
+            self.assertIn(url + "/v1", found["fix"])
+            self.assertEqual({request.key for request in requests}, {None})
+        with loopback(healthy(), tls=True) as (url, requests):
+            found = self.assert_fails(
+                "scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
+            self.assertIn(url + "/v1", found["fix"])
+            self.assertEqual(requests, [])
+
+    def test_the_other_scheme_of_servers_that_do_not_say_so(self):
+        def patient(connection, over):
+            if connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                over.wait()                          # for a line to end, as many servers do
+            connection.recv(4096)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}')
+
+        with raw_server(patient) as url:
+            argv = ["--base-url", url.replace("http:", "https:") + "/v1", "--timeout", "0.3"]
+            self.assertIn(url + "/v1", self.assert_fails("scheme-mismatch", 4, *argv)["fix"])
+        context = server_context()
+
+        def go(connection, over):
+            if connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                context.wrap_socket(connection, server_side=True).close()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n"
+                               b"Client sent an HTTP request to an HTTPS server.\n")
+
+        with raw_server(go) as url:
+            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url + "/v1")
+            self.assertIn(url.replace("http:", "https:") + "/v1", found["fix"])
+
+    def test_a_certificate_that_is_not_trusted(self):
+        with loopback(healthy(), tls=True) as (url, requests):
+            found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
+            self.assertIn(
+                "issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
+                found["summary"])
+            self.assertIn("--ca-file", found["fix"])
+            self.assertEqual(requests, [])
+            path = os.path.join(self.folder, "ca.pem")
+            write(path, LOOPBACK_PEM)
+            found = self.assert_warns("tls-untrusted", "--base-url", url + "/v1", "--ca-file", path)
+            self.assertIn("OpenClaw was not", found["summary"])
+            self.assertEqual(found["command"], "export NODE_EXTRA_CA_CERTS=" + path)
+            self.env.update(NODE_EXTRA_CA_CERTS=path, SSL_CERT_FILE=path)
+            self.assertEqual(
+                {row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
+            other = url.replace("127.0.0.1", "localhost") + "/v1"
+            self.assertIn(
+                "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
+
+    def test_a_certificate_that_has_expired(self):
+        error = ssl.SSLError("CERTIFICATE_VERIFY_FAILED")
+        for code, words in ((10, "renewed"), (18, "--ca-file")):
+            error.verify_code, error.verify_message = code, "it is not good"
+            facts = {"url": "https://h/v1", "host": "h"}
+            self.assertIn(words, vllm.tls_error(error, facts, list).hint)
+
+    # what answers
+
+    def test_a_redirect_is_reported_and_not_followed(self):
+        with loopback(healthy()) as (right, followed):
+            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (
+                    url, _):
+                found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
+        self.assertIn(right + "/v1", found["fix"])
+        self.assertEqual(followed, [])
+        login = (302, {"Location": "https://sso.example/login?next=/v1/models"}, b"")
+        with loopback(lambda request: login) as (url, _):
+            found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
+        self.assertIn("a page to log in", found["fix"])
+
+    def test_a_base_url_without_v1(self):
+        page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
+        for name, changes, base, key in (
+                ("404", {}, "", None), ("a page", {"/models": page}, "", None),
+                ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
+            with self.subTest(name), loopback(healthy(changes, key=key)) as (url, _):
+                self.assertIn(
+                    url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"]
+                )
+
+    def test_something_else_answers(self):
+        for cause, answer, words in (
+            ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
+            ("not-openai", (200, {}, {"models": []}), "data"),
+            ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
+            ("http-error", (404, {}, {"detail": "Not Found"}), "404"),
+        ):
+            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (
+                    url, _):
+                self.assertIn(
+                    words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
+
+        def speak(connection, over):
+            connection.recv(100)
+            connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+        def zmq(connection, over):
+            connection.sendall(b"\xff\0\0\0\0\0\0\0\x01\x7f")       # and waits for the same
+            over.wait()
+
+        for converse in (speak, zmq):
+            with self.subTest(converse.__name__), raw_server(converse) as url:
+                argv = ["--base-url", url + "/v1", "--timeout", "0.3"]
+                self.assertIn("HTTP", self.assert_fails("not-openai", 4, *argv)["summary"])
+
+    def test_the_demo_api_server_has_no_openai_api(self):
+        def demo(request):
+            return (
+                (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"}))
+
+        with loopback(demo) as (url, _):
+            found = self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
+            self.assertIn("vllm serve", found["command"])
+
+    def test_keys_that_are_refused(self):
+        for key, words in (
+                (None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
+                ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
+            with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, requests):
+                self.env.pop("VLLM_API_KEY", None)
+                self.env.update({"VLLM_API_KEY": key} if key else {})
+                found = self.assert_fails(
+                    "bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
+                self.assertIn(words, found["summary"])
+                self.assertNotIn("sk-", found["summary"])
+
+    def test_the_key_of_requests_is_tried_too(self):
+        with loopback(healthy(key="sk-right-one")) as (url, _):
+            self.env["VLLM_API_KEY"] = "sk-right-one"
+            block = {
+                "baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"},
+                "models": []}
+            self.configure({"models": {"providers": {"vllm": block}}})
+            self.assertIn("Authorization header", self.assert_fails("bad-key", 5)["summary"])
+
+    def test_a_key_that_the_server_ignores(self):
+        with loopback(healthy()) as (url, _):
+            self.env["VLLM_API_KEY"] = "sk-0123456789abcdef"
+            self.assert_warns("key-ignored", "--base-url", url + "/v1")
+            self.env["VLLM_API_KEY"] = "vllm-local"
+            self.assertIn(
+                "enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
+
+    def test_what_the_key_does_not_guard(self):
+        self.env["VLLM_API_KEY"] = "sk-right-one"
+        with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_lan="127.0.0.1"):
+            self.doctor("--base-url", url + "/v1")
+            found = self.assert_warns(
+                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.lan") + "/v1")
+            self.assertIn("/invocations", found["summary"])
+            self.assertNotIn("/invocations", [request.path for request in requests])
+
+    # models
+
+    def test_no_models(self):
+        with loopback(healthy(models=[])) as (url, _):
+            self.assert_fails("no-models", 1, "--base-url", url + "/v1")
+
+    def test_models_that_are_not_served(self):
+        with loopback(healthy()) as (url, _):
+            self.declare(url, id="qwem")
+            self.assertIn(
+                "write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
+            self.declare(url, id="Qwen/Qwen3-8B")
+            self.assertIn("write qwen in place", self.assert_fails("model-not-served", 1)["fix"])
+            for choice in (
+                    {"primary": "vllm/other"},
+                    {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
+                self.declare(url, {"model": choice})
+                self.assertIn("other", self.assert_fails("model-not-served", 1)["summary"])
+            self.declare(url)
+            self.assertIn(
+                "--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
+
+    def test_windows_that_do_not_fit(self):
+        for cause, row in (
+                ("context-too-large", {"contextWindow": 40961}),
+                ("context-too-large", {"contextTokens": 128000}),
+                ("max-tokens-too-large", {"maxTokens": 40960})):
+            with self.subTest(row=row), loopback(healthy()) as (url, _):
+                self.declare(url, **row)
+                self.assertIn(
+                    "40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
+        with loopback(healthy()) as (url, _):
+            self.declare(url, contextWindow=20000)
+            self.assertIn("20960 tokens", self.assert_warns("context-too-small")["summary"])
+            self.declare(url, contextWindow=40960, maxTokens=8192)
+            self.assertEqual(self.doctor()[0], 0)
+        with loopback(healthy(models=[dict(QWEN_ROW, max_model_len=16384)])) as (url, _):
+            self.declare(url, contextWindow=16384)
+            self.assert_warns("context-below-agent")
+
+    def test_a_tokenizer_without_a_chat_template(self):
+        for words in (
+            "As of transformers v4.44, default chat template is no longer allowed, so you must "
+            "provide a chat template if the tokenizer does not define one.",
+            "Cannot use chat template functions because tokenizer.chat_template is not set and no "
+            "template argument was passed!",
+        ):
+            with self.subTest(words), loopback(healthy({"/tokenize": refused(words)})) as (url, _):
+                found = self.assert_fails(
+                    "no-chat-template", 1, "--base-url", url + "/v1", "--probe")
+                self.assertIn("--chat-template", found["fix"])
+
+    def test_servers_that_do_not_chat(self):
+        for name, changes, more in (
+            (
+                "embeddings",
+                {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})},
+                []),
+            (
+                "speech",
+                {
+                    "/openapi.json": (
+                        200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})
+                },
+                [],
+            ),
+            (
+                "no endpoint",
+                {
+                    "/openapi.json": (404, {}, b""),
+                    "/v1/chat/completions": (404, {}, {"detail": "Not Found"})},
+                ["--probe"],
+            ),
+            (
+                "its words",
+                {
+                    "/v1/chat/completions": refused(
+                        "The model does not support Chat Completions API")
+                },
+                ["--probe"],
+            ),
+        ):
+            with self.subTest(name), loopback(healthy(changes)) as (url, _):
+                self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
+        page = (404, {"Server": "nginx"}, b"<html><title>404 Not Found</title></html>")
+        with loopback(healthy({"/v1/chat/completions": page})) as (url, _):
+            self.assert_fails("http-error", 1, "--base-url", url + "/v1", "--probe")
+
+    def test_a_gateway_that_passes_v1_only(self):
+        page = (200, {"Server": "nginx"}, b"<html>Welcome</html>")
+        paths = ("/version", "/health", "/openapi.json", "/tokenize", "/metrics")
+        for answer in ((404, {}, b"404 page not found\n"), (502, {}, b"Bad Gateway"), page):
+            with self.subTest(answer), loopback(healthy(dict.fromkeys(paths, answer))) as (url, _):
+                status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+                self.assertEqual(
+                    (status, [row for row in findings if row["status"] in ("warn", "fail")]),
+                    (0, []))
+                self.assertEqual(findings[-1]["status"], "ok")
+
+    def test_histories_that_a_template_refuses(self):
+        def template(rule):
+            def tokenize(request):
+                words = rule(request.json()["messages"])
+                return refused(words) if words else (200, {}, {"count": 5})
+            return tokenize
+
+        def alternate(messages):
+            roles = [message["role"] for message in messages if message["role"] != "system"]
+            wrong = any(
+                role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
+            return (
+                "Conversation roles must alternate user/assistant/user/assistant/..."
+                if wrong
+                else None
+            )
+
+        def texts(messages):
+            wrong = any(isinstance(message["content"], list) for message in messages)
+            return "can only concatenate str (not \"list\") to str" if wrong else None
+
+        def after_tool(messages):
+            roles = [message["role"] for message in messages]
+            wrong = ("tool", "user") in zip(roles, roles[1:])
+            return "Unexpected role 'user' after role 'tool'" if wrong else None
+
+        def no_tools(messages):
+            roles = {message["role"] for message in messages}
+            return (
+                "Only user, system and assistant roles are supported!" if "tool" in roles else None)
+
+        def reasoned(messages):
+            wrong = any(message["role"] == "assistant" and "reasoning_content" not in message
+                        and not message.get("tool_calls") for message in messages)
+            return "reasoning_content is missing" if wrong else None
+
+        template_option = "--chat-template"
+        for rule, row, words, fix, fixed in (
+            (texts, {}, "list of parts", "requiresStringContent: true", True),
+            (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
+            (
+                reasoned, {"reasoning": True}, "without its reasoning",
+                "requiresReasoningContentOnAssistantMessages: true", True),
+            (alternate, {}, "two user messages in a row", template_option, False),
+            (no_tools, {}, "a tool call with its result", template_option, False),
+        ):
+            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (
+                    url, _):
+                self.declare(url, **row)
+                failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
+                self.assertEqual({row["cause"] for row in failed}, {"template-history"})
+                found = failed[0]
+                self.assertIn(words, found["summary"])
+                self.assertIn(rule([{"role": role, "content": []} for role in (
+                    "user", "assistant", "tool", "user")]), found["summary"])
+                self.assertIn(fix, found["fix"])
+                self.assertEqual(bool(found["command"]), fixed)
+                if fixed:
+                    self.fix("template-history", 1)
+                else:
+                    self.assertNotIn("true", found["fix"])
+
+    def test_a_healthy_template_costs_few_requests(self):
+        with loopback(healthy()) as (url, requests):
+            self.declare(url, reasoning=True)
+            self.doctor()
+        self.assertLessEqual(
+            len([request for request in requests if request.path == "/tokenize"]), 4)
+
+    def test_a_template_that_refuses_a_role(self):
+        def refuse(role):
+            def tokenize(request):
+                roles = [message["role"] for message in request.json()["messages"]]
+                return (
+                    refused("%s role not supported" % role)
+                    if role in roles
+                    else (200, {}, {"count": 5})
+                )
+            return tokenize
+
+        with loopback(healthy({"/tokenize": refuse("system")})) as (url, _):
+            self.assertIn(
+                "system role not supported",
+                self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
+        with loopback(healthy({"/tokenize": refuse("developer")})) as (url, _):
+            self.assert_warns("template-role", "--base-url", url + "/v1")
+            self.declare(url, reasoning=True, compat={"supportsDeveloperRole": True})
+            self.assertIn(
+                "supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
+
+    def test_odd_answers_beside_the_main_ones_break_nothing(self):
+        odd = [
+            dict(QWEN_ROW, parent=["x"], root={"y": 1}),
+            dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
+        changes = {
+            "/version": (200, {}, b"[1]"),
+            "/health": (404, {}, b""),
+            "/tokenize": (200, {}, b"[[]]"),
+            "/metrics": (
+                200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"),
+        }
+        with loopback(healthy(changes, models=odd)) as (url, _):
+            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+            self.assertEqual(status, 0, findings)
+            self.assertNotIn("\x1b", run(["doctor", "--base-url", url + "/v1"], self.env)[1])
+
+    def test_a_side_entrance_that_hangs_stops_nothing(self):
+        def hang(request):
+            over.wait(10)
+            return 200, {}, b""
+
+        over = threading.Event()
+        with loopback(healthy({"/health": hang})) as (url, _):
+            found = self.assert_warns("timeout", "--base-url", url + "/v1", "--timeout", "0.2")
+            self.assertIn("/health", found["summary"])
+        template = refused("default chat template is no longer allowed")
+        changes = {"/openapi.json": hang, "/tokenize": template}
+        with loopback(healthy(changes)) as (url, _):
+            argv = ["--base-url", url + "/v1", "--timeout", "0.2"]
+            self.assert_fails("no-chat-template", 1, *argv)
+            self.assertEqual(self.checked("chat", *argv)[0]["status"], "skip")
+            over.set()
+
+    # with --probe
+
+    def probe(self, answer, tools=None, **row):
+        """Return a context manager for a server that answers completions, and tools, so."""
+        def complete(request):
+            with_tools = "tools" in request.json()
+            return (
+                (tools or (lambda request: (200, {}, stream(request))))(request)
+                if with_tools
+                else answer(request)
+            )
+
+        return loopback(healthy({"/v1/chat/completions": complete}, **row))
+
+    def test_completions_that_fail(self):
+        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
+                 "'msg': 'Extra inputs are not permitted', 'input': {}}]")
+        whole = {"id": "c1", "choices": [{"message": {"content": "1"}, "finish_reason": "stop"}]}
+        chunk = b'{"choices": [{"delta": {"content": "1"}}]}\n'
+        error = b'data: {"error": {"message": "the engine died", "code": 500}}\n\n'
+        for name, cause, answer, words in (
+            ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
+            ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
+            (
+                "an error event", "stream-broken",
+                (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
+                "the engine died"),
+            ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
+            (
+                "no finish reason", "stream-broken", (200, {}, stream(None, finish=None)),
+                "finish reason"),
+            ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
+            ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
+            ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
+            ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
+            (
+                "cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]),
+                "of 5000 bytes"),
+            ("nothing", "stream-broken", (200, {}, b""), "empty"),
+            (
+                "HTTP 200 with an error", "stream-broken",
+                (200, {}, {"error": {"message": "no luck"}}), "no luck"),
+            ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
+            (
+                "all in reasoning", "empty-answer",
+                (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
+            (
+                "<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))),
+                "<think>"),
+            (
+                "</think>", "reasoning-in-content",
+                (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
+            (
+                "[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))),
+                "[THINK]"),
+        ):
+            with self.subTest(name), self.probe(lambda request: answer) as (url, requests):
+                self.assertIn(
+                    words,
+                    self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
+
+    def test_a_value_of_the_settings_that_the_server_refuses_is_named(self):
+        def complete(request):
+            if request.json().get("temperature") == 5:
+                return refused("temperature must be in [0, 2], got 5.")
+            return 200, {}, stream(request)
+
+        with self.probe(complete) as (url, _):
+            self.declare(url, {"params": {"temperature": 5}})
+            found = self.assert_fails("field-refused", 1, "--probe")
+            self.assertIn("temperature", found["summary"])
+            self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
+                           'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
+                           '}}}}' % url)
+            self.assertIn("NaN", self.assert_fails("config-invalid", 1, "--probe")["fix"])
+
+    def test_completions_to_be_warned_of(self):
+        for cause, answer in (
+            ("usage-missing", (200, {}, stream(None, usage=False))),
+            (
+                "empty-answer",
+                (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm"))),
+        ):
+            with self.subTest(cause), self.probe(lambda request: answer) as (url, _):
+                self.assert_warns(cause, "--base-url", url + "/v1", "--probe")
+
+    def test_a_stream_that_something_buffers(self):
+        def whole(request):
+            yield b""
+            threading.Event().wait(0.12)             # a buffer is a wait and then a burst
+            yield b"".join(stream(request, texts="123456789"))
+
+        def halves(request):
+            pieces = stream(request, texts="123456789")
+            yield b"".join(pieces[:6])               # as when a buffer of nginx is full
+            threading.Event().wait(0.12)
+            yield b"".join(pieces[6:])
+
+        for answer in (whole, halves):
+            with self.subTest(answer.__name__), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1):
+                with self.probe(lambda request: (200, {}, answer(request))) as (url, _):
+                    self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
+
+    def test_tools(self):
+        no_tools = refused(
+            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+        )
+        call = {
+            "index": 0, "id": "x",
+            "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
+        halved = dict(call, function=dict(call["function"], arguments='{"city": "Paris"'))
+        as_text = ('<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}'
+                   '\n</tool_call>')
+
+        def answered(*texts, **delta):
+            return lambda request: (200, {}, stream(request, texts=texts, **delta))
+
+        plain = answered("1")
+        with self.probe(plain, lambda request: no_tools) as (url, _):
+            self.assertIn(
+                "--tool-call-parser hermes",
+                self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
+        for text in (
+                as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13],
+                "[get_current_time(city='Paris')]", "<function=get_current_time>",
+                "call:get_current_time{city: Paris}", "<|tool_calls_section_begin|>",
+                "<\uff5ctool\u2581calls\u2581begin\uff5c>",
+                '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
+            with self.subTest(text=text), self.probe(plain, answered(text)) as (url, _):
+                self.assertIn(
+                    "hermes",
+                    self.assert_fails(
+                        "tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"],
+                )
+        no_city = dict(call, function=dict(call["function"], arguments="{}"))
+        for piece in (halved, no_city):
+            with self.subTest(piece), self.probe(
+                    plain, answered("", tool_calls=[piece], finish="tool_calls")) as (url, _):
+                self.assert_warns("tool-arguments", "--base-url", url + "/v1", "--probe")
+        with self.probe(plain, answered("", tool_calls=[call], finish="tool_calls")) as (url, _):
+            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+            self.assertIn("it called one", findings[-1]["summary"])
+
+    def test_each_model_that_is_named_is_probed(self):
+        models = [QWEN_ROW, dict(QWEN_ROW, id="second"), dict(QWEN_ROW, id="third")]
+        with loopback(healthy(models=models)) as (url, requests):
+            self.declare(url, {"model": {"primary": "vllm/second"}})
+            self.doctor("--probe")
+            probed = {
+                request.json()["model"]
+                for request in requests
+                if request.path == "/v1/chat/completions"
+            }
+            self.assertEqual(probed, {"qwen", "second"})
+            del requests[:]
+            self.doctor("--probe", "--model", "third")
+            probed = {
+                request.json()["model"]
+                for request in requests
+                if request.path == "/v1/chat/completions"
+            }
+            self.assertEqual(probed, {"third"})
+
+    # bounds
+
+    def test_servers_that_hang_are_given_up(self):
+        def silent(connection, over):
+            over.wait()
+
+        def drip(connection, over):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.02):
+                connection.sendall(b"x")
+
+        def endless(connection, over):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n{")
+            while not over.wait(0.02):
+                connection.sendall(b" ")
+
+        for converse, phase in (
+                (silent, "waiting for the answer to begin"),
+                (drip, "waiting for the answer to begin"),
+                (endless, "in the middle of the answer")):
+            with self.subTest(converse.__name__), raw_server(converse) as url:
+                found = self.assert_fails(
+                    "timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
+                self.assertIn(phase, found["summary"])
+
+    def test_a_stream_that_never_ends_is_given_up(self):
+        def endless(request):
+            while True:
+                yield stream(request)[0]
+                threading.Event().wait(0.02)
+
+        with self.probe(lambda request: (200, {}, endless(request))) as (url, _):
+            found = self.assert_fails(
+                "timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
+        self.assertIn("in the middle of the answer", found["summary"])
+
+    def test_the_whole_diagnosis_is_bounded(self):
+        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(
+                lambda connection, over: over.wait()) as url:
+            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+        self.assertEqual(
+            {finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
+
+    # the report
+
+    def test_the_report_fits_a_terminal_and_can_be_pasted(self):
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
+            status, out, err = run(["doctor", "--base-url", url], self.env)
+        lines = out.splitlines()
+        self.assertEqual((status, err), (4, ""))
+        self.assertEqual(lines[0], "1 failure: server-loading; 0 warnings")
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertTrue(re.search(r"(?s)FAIL  connect .* fix: wait", out))
+        self.assertEqual(out.count("\nskip  "), 1)
+        self.assertTrue(re.search(r"auth, version.*: not checked, because of server-loading",
+                                  " ".join(out.split())))
+        command = "vllm serve %s --port 8000" % ("x" * 90)
+        report = vllm.format_findings(
+            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], (), 40)
+        self.assertEqual(report[-1].strip(), command)
+        self.assertLessEqual(max(map(len, report[:-1])), 40)
+
+    def test_a_probe_hides_the_key(self):
+        self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+        echo = refused("no such thing as sk-secret-of-the-test \x1b[31m")
+        with self.probe(lambda request: echo) as (url, _):
+            status, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"], self.env)
+        for text in (out, err):
+            self.assertNotIn("sk-secret", text)
+            self.assertNotIn("\x1b", text)
+
+    def test_a_key_that_a_server_tells_is_hidden_before_it_is_cut(self):
+        key = self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+        for padding in range(0, 120, 7):
+            told = "x" * padding + key
+            changes = {
+                "/version": (200, {}, {"version": told}),
+                "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
+            rows = [
+                dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
+                dict(QWEN_ROW, id="lora", parent=told)]
+            with self.subTest(padding), loopback(healthy(changes, models=rows)) as (url, _):
+                for more in ([], ["--json"], ["--model", "other"]):
+                    _, out, err = run(
+                        ["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
+                    self.assertNotIn("sk-sec", out + err)
+
+    def test_other_verbs_point_to_doctor(self):
+        for argv in (
+                ["list"], ["chat", "hi"],
+                ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
+            with self.subTest(argv):
+                self.env.pop("VLLM_API_KEY", None)
+                status, _, err = run(argv, self.env)
+                self.assertNotEqual(status, 0)
+                self.assertTrue(err.splitlines()[-1].endswith("openclaw_vllm.py doctor"))
 
 
 # ----------------------------------------------------------------------------
@@ -6971,1331 +7449,6 @@ print("whole")
 
 
 # ----------------------------------------------------------------------------
-# Doctor: servers to talk to
-# ----------------------------------------------------------------------------
-
-GEMMA_ROW = {"id": "google/gemma-3", "root": "google/gemma-3", "max_model_len": 40960}
-QWEN_ROW = {"id": "qwen", "object": "model", "root": "Qwen/Qwen3-8B", "parent": None, "max_model_len": 40960}
-
-
-def healthy(changes=None, models=(QWEN_ROW,), key=None):
-    """Return an `answer` for a loopback server that behaves like a healthy vLLM.
-
-    `changes` {path: (status, headers, body) or function of the request} replaces answers.
-    """
-    usual = {
-        "/v1/models": (200, {}, {"object": "list", "data": list(models)}),
-        "/version": (200, {}, {"version": "0.32.0"}),
-        "/health": (200, {}, b""),
-        "/metrics": (200, {}, b"vllm:num_requests_running{engine=\"0\"} 2.0\nvllm:num_requests_running{engine=\"1\"} 1.0\n"
-                              b"vllm:num_requests_waiting{engine=\"0\"} 0.0\nvllm:kv_cache_usage_perc{engine=\"0\"} 0.25\n"),
-        "/openapi.json": (200, {}, {"paths": {
-            "/invocations": {}, "/v1/models": {}, "/v1/chat/completions": {}}}),
-        "/tokenize": (200, {}, {"count": 9, "max_model_len": 40960, "tokens": []}),
-        "/v1/chat/completions": lambda request: (200, {"Content-Type": "text/event-stream"}, stream(request)),
-    }
-    usual.update(changes or {})
-
-    def answer(request):
-        if key and request.path.startswith("/v1") and request.key != "Bearer " + key:
-            return 401, {}, {"error": "Unauthorized"}
-        found = usual.get(request.path, (404, {}, {"detail": "Not Found"}))
-        return found(request) if callable(found) else found
-
-    return answer
-
-
-def stream(request, texts=("1", " 2", " 3"), finish="stop", usage=True, done=True, **delta):
-    """Return the pieces of a stream as vLLM sends them."""
-    chunks = [{"choices": [{"index": 0, "delta": dict({"content": text}, **delta)}]} for text in texts]
-    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    if usage:
-        chunks.append({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}})
-    return ([b"data: " + json.dumps(dict(chunk, id="c1", model="qwen")).encode("ascii") + b"\n\n" for chunk in chunks]
-            + ([b"data: [DONE]\n\n"] if done else []))
-
-
-def refused(message, status=400):
-    return status, {}, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
-
-
-class DoctorTest(unittest.TestCase):
-    """`doctor` names each cause, and no other, against servers that truly behave so."""
-
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-        self.env = {"OPENCLAW_STATE_DIR": self.folder, "VLLM_API_KEY": "vllm-local"}
-
-    def configure(self, config):
-        write(
-            os.path.join(self.folder, "openclaw.json"),
-            config if isinstance(config, str) else json.dumps(config))
-
-    def declare(self, url, defaults=None, **row):
-        """Write a config with one declared model at the server `url`."""
-        block = {"baseUrl": url + "/v1", "models": [dict({"id": "qwen", "name": "Qwen"}, **row)]}
-        self.configure(
-            {"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
-
-    def doctor(self, *argv):
-        """Return (exit status, [finding]) of `doctor --json`, its shape checked."""
-        status, out, err = run(["doctor", "--json"] + list(argv), self.env)
-        report = json.loads(out)
-        self.assertEqual(set(report), {"ok", "findings"})
-        self.assertEqual(
-            report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
-        for finding in report["findings"]:
-            self.assertEqual(
-                set(finding), {"check", "status", "cause", "summary", "fix", "command"})
-            self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
-            self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
-        self.assertEqual(err, "")
-        return status, report["findings"]
-
-    def assert_fails(self, cause, exit_status, *argv):
-        """Assert that `cause` is the one failure named; return its finding."""
-        status, findings = self.doctor(*argv)
-        failed = [finding for finding in findings if finding["status"] == "fail"]
-        self.assertEqual([finding["cause"] for finding in failed], [cause], failed)
-        self.assertEqual(status, exit_status)
-        self.assertTrue(failed[0]["fix"])
-        return failed[0]
-
-    def assert_warns(self, cause, *argv):
-        """Assert that `cause` is the one warning and nothing fails; return its finding."""
-        status, findings = self.doctor(*argv)
-        warned = [finding for finding in findings if finding["status"] in ("fail", "warn")]
-        self.assertEqual(
-            [(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned
-        )
-        self.assertEqual(status, 0)
-        return warned[0]
-
-    def fix(self, cause, exit_status, shell=False):
-        """Assert that a finding names `cause`, and that running its command ends it."""
-        def findings():
-            status, found = self.doctor("--probe")
-            return status, [finding for finding in found
-                            if finding["cause"] == cause and finding["status"] != "skip"]
-
-        status, found = findings()
-        self.assertEqual((status, len(found)), (exit_status, 1), found)
-        self.assertIn(" config --write --", found[0]["command"])
-        self.execute(found[0]["command"], shell)
-        self.assertEqual(findings()[1], [])
-
-    def execute(self, command, shell):
-        """Run a command of the tool, in a shell or split as one would, and assert that it works."""
-        if not shell:
-            words, tool = shlex.split(command), shlex.split(vllm.TOOL)
-            self.assertEqual(words[:len(tool)], tool)
-            done = run(words[len(tool):], self.env)
-            return self.assertEqual(done.status, 0, done)
-        env = dict(
-            self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
-        with subprocess.Popen(
-                ["sh", "-c", command], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            said = process.communicate(timeout=WAIT_S)[0]
-        self.assertEqual(process.returncode, 0, said)
-
-    def checked(self, check, *argv):
-        """Return the findings of one check."""
-        return [finding for finding in self.doctor(*argv)[1] if finding["check"] == check]
-
-    # healthy
-
-    def test_a_healthy_server_has_nothing_wrong(self):
-        for key in (None, "sk-secret-of-the-test"):
-            self.env["VLLM_API_KEY"] = key or "vllm-local"
-            for more in ([], ["--probe"]):
-                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (
-                        url, requests):
-                    status, findings = self.doctor("--base-url", url + "/v1", *more)
-                    self.assertEqual(
-                        (status, {finding["status"] for finding in findings}), (0, {"ok"}), findings
-                    )
-                    posts = {request.path for request in requests if request.method == "POST"}
-                    self.assertEqual(
-                        posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
-
-    def test_the_server_is_described(self):
-        models = [QWEN_ROW, dict(QWEN_ROW, id="alias"),
-                  {"id": "sql", "root": "/adapters/sql", "parent": "qwen", "max_model_len": None}]
-        with loopback(healthy(models=models)) as (url, _):
-            findings = {
-                finding["check"]: finding["summary"]
-                for finding in self.doctor("--base-url", url + "/v1")[1]
-            }
-        for check, words in (
-            ("version", "vLLM 0.32.0"),
-            ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens, LoRA on qwen"),
-            ("template", "a prompt of one word is 9 tokens, estimated as"),
-            ("key", "VLLM_API_KEY (the environment)"),
-            ("provider", "implicit"),
-        ):
-            self.assertIn(words, findings[check])
-
-    # the settings
-
-    def test_settings_that_stop_it(self):
-        provider = {"baseUrl": "http://127.0.0.1:9/v1", "models": []}
-        config = {"models": {"providers": {"vllm": provider}}}
-        for cause, status, changes in (
-            ("config-invalid", 3, "{,"),
-            ("config-invalid", 3, {"models": []}),
-            ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
-            (
-                "config-missing-variable", 1,
-                dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
-            (
-                "config-missing-variable", 1,
-                dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
-            (
-                "endpoint-in-base-url",
-                3,
-                dict(
-                    config,
-                    models={
-                        "providers": {
-                            "vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}
-                    },
-                ),
-            ),
-            ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}}),
-        ):
-            with self.subTest(cause=cause, changes=changes):
-                self.configure(changes)
-                if cause == "config-missing-variable":
-                    self.env.pop("VLLM_API_KEY", None)
-                else:
-                    self.env["VLLM_API_KEY"] = "vllm-local"
-                with mock.patch.object(
-                        vllm, "Exchange", side_effect=AssertionError("a connection")):
-                    found = self.assert_fails(cause, status)
-                if cause == "endpoint-in-base-url":
-                    self.assertIn("http://h/v1", found["fix"])
-                if cause == "config-missing-variable":
-                    self.assertIn("export ", found["fix"])
-
-    def test_settings_of_any_type_are_a_finding(self):
-        for providers in ([{}], "x", {"vllm": 7}, {"vllm": {"models": [None]}}):
-            with self.subTest(providers=providers):
-                self.configure({"models": {"providers": providers}})
-                status, findings = self.doctor("--probe")
-                self.assertEqual((status, findings[0]["cause"]), (3, "config-invalid"))
-                self.assertEqual(
-                    {row["summary"] for row in findings if row["status"] == "skip"},
-                    {"not checked, because of config-invalid"})
-
-    def test_a_misplaced_key_whose_place_is_taken(self):
-        with loopback(healthy()) as (url, _):
-            block = {"baseUrl": url + "/v1", "models": []}
-            for key, value, place in (
-                    ("providers", {"vllm": {}}, "models.providers"),
-                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}},
-                     "models.providers.vllm.baseUrl")):
-                with self.subTest(key=key):
-                    self.configure(dict({"models": {"providers": {"vllm": block}}}, **{key: value}))
-                    found = self.assert_warns("config-unknown-key")
-                    self.assertEqual(
-                        (found["fix"], found["command"]),
-                        ("move what it holds into %s, which is there already" % place, None))
-
-    def test_a_key_in_the_clear(self):
-        for key, told in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
-            self.env["VLLM_API_KEY"] = key
-            with self.subTest(key=key), names(gpu_example=None):
-                found = [row for row in self.checked("key", "--base-url", "http://gpu.example/v1")
-                         if row["status"] == "warn"]
-                self.assertEqual([row["cause"] for row in found], told)
-                self.assertEqual("unencrypted" in str(found), bool(told))
-
-    def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
-        del self.env["VLLM_API_KEY"]
-        with loopback(healthy()) as (url, requests), mock.patch.object(
-                vllm, "DEFAULT_BASE_URL", url + "/v1"):
-            found = self.assert_fails("not-opted-in", 1)
-            self.assertEqual(found["command"], "export VLLM_API_KEY=vllm-local")
-            self.assertIn("qwen", self.checked("models")[0]["summary"])
-            self.assertEqual({request.key for request in requests}, {None})
-        with loopback(healthy(key="sk-right")) as (url, _):
-            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
-                self.assert_fails("not-opted-in", 1)
-                self.assertEqual(self.checked("auth")[0]["cause"], "no-key")
-        with mock.patch.object(vllm, "DEFAULT_BASE_URL", "http://127.0.0.1:%d/v1" % free_port()):
-            self.assert_fails("not-opted-in", 1)
-            self.assertEqual(self.checked("connect")[0]["cause"], "connection-refused")
-
-    IN_A_SHELL = ("missing-v1", "wrong-provider", "usage-missing")
-
-    def fixable(self, url):
-        """Return [(cause, exit status, config, changes of the server)] that a command fixes."""
-        row = {"id": "qwen", "name": "Qwen"}
-        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
-                 "'msg': 'Extra inputs are not permitted'}]")
-
-        def config(more=(), row=row, defaults=(), **top):
-            block = dict({"baseUrl": url + "/v1", "models": [row]}, **dict(more))
-            return dict(
-                {"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}},
-                **top)
-
-        def no_options(request):
-            return (
-                refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
-            )
-
-        def no_developer(request):
-            roles = [message["role"] for message in request.json()["messages"]]
-            return (
-                refused("Unexpected role 'developer'")
-                if "developer" in roles
-                else (200, {}, {"count": 5})
-            )
-
-        silent = (200, {}, stream(None, usage=False))
-        compat = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
-        off = dict(row, compat={"supportsUsageInStreaming": False})
-        fallbacks = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
-        return [
-            ("missing-v1", 4, config({"baseUrl": url}), {}),
-            ("endpoint-in-base-url", 3, config({"baseUrl": url + "/v1/chat/completions"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url[len("http://") :] + "/v1"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url + "/v1?key=x"}), {}),
-            ("scheme-mismatch", 4, config({"baseUrl": url.replace("http:", "https:") + "/v1"}), {}),
-            ("wrong-api", 0, config({"api": "openai-responses"}), {}),
-            ("wrong-api", 0, config(row=dict(row, api="anthropic-messages")), {}),
-            ("private-network", 1, config({"request": {"allowPrivateNetwork": False}}), {}),
-            ("wrong-provider", 1, config({"models": []}, defaults={"model": "qwen"}), {}),
-            ("wrong-provider", 1, config(defaults={"model": fallbacks}), {}),
-            ("wrong-provider", 1, config({"models": []}, defaults={"model": "Org/Qwen3"}), {}),
-            ("model-not-served", 1, config(row=dict(row, id="qwem")), {}),
-            ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
-            ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
-            ("model-not-served", 1, config(defaults={"model": {"primary": "vllm/qwem"}}), {}),
-            (
-                "model-not-served", 1,
-                config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
-            ("context-too-large", 1, config(row=dict(row, contextWindow=131072)), {}),
-            ("context-too-large", 1, config(row=dict(row, contextTokens=50000)), {}),
-            ("context-too-small", 0, config(row=dict(row, contextWindow=4096)), {}),
-            ("max-tokens-too-large", 1, config(row=dict(row, maxTokens=40960)), {}),
-            ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
-            ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
-            ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
-            (
-                "config-unknown-key", 0,
-                {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
-            ("config-legacy-key", 0, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
-            ("usage-off", 0, config(row=off), {}),
-            ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
-            ("unknown-field-rejected", 1, config(), {"/v1/chat/completions": no_options}),
-            ("template-role", 1, config(row=compat), {"/tokenize": no_developer}),
-            ("provider-disabled", 0, config(plugins={"entries": {"vllm": {"enabled": False}}}), {}),
-            ("provider-disabled", 1, {"plugins": {"enabled": False}}, {}),
-        ]
-
-    def test_commands_fix_what_they_are_for(self):
-        changes = {}
-        models = [QWEN_ROW, GEMMA_ROW, dict(QWEN_ROW, id="Org/Qwen3")]
-
-        def answer(request):
-            return healthy(changes, models)(request)
-
-        with loopback(answer) as (url, _), mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
-            for cause, status, config, changed in self.fixable(url):
-                with self.subTest(cause=cause, config=config):
-                    changes.clear()
-                    changes.update(changed)
-                    self.configure(config)
-                    self.fix(cause, status, cause in self.IN_A_SHELL)
-
-    def test_exports_that_a_shell_takes_fix_what_they_are_for(self):
-        def exported(cause, *argv):
-            found = [
-                row
-                for row in self.doctor(*argv)[1]
-                if row["cause"] == cause and row["status"] == "fail"
-            ]
-            self.assertEqual(len(found), 1, found)
-            shell = ["sh", "-c", found[0]["command"] + " && env"]
-            lines = subprocess.check_output(
-                shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
-            self.env.update(line.split("=", 1) for line in lines.splitlines() if "=" in line)
-            self.assertEqual([row for row in self.doctor(*argv)[1] if row["status"] == "fail"], [])
-
-        with loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
-            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
-                del self.env["VLLM_API_KEY"]
-                exported("not-opted-in")
-            self.env["VLLM_BASE_URL"] = url
-            exported("missing-v1")
-            base = url.replace("127.0.0.1", "gpu.example") + "/v1"
-            for name in ("NO_PROXY", "no_proxy"):
-                self.env.update(
-                    {"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
-                exported("proxy-captured", "--base-url", base)
-                self.env.pop(name)
-
-    def test_fix_shows_writes_once_and_looks_again(self):
-        with loopback(healthy()) as (url, _):
-            row = {"id": "qwem", "name": "Qwen", "contextWindow": 131072}
-            block = {"baseUrl": url, "api": "openai-responses", "models": [row]}
-            text = json.dumps({"models": {"providers": {"vllm": block}}}, indent=2) + "\n"
-            self.configure(text)
-            status, out, err = run(["doctor", "--fix"], self.env)
-            self.assertIn('"baseUrl": "%s/v1"' % url, err)
-            self.assertNotIn("missing-v1", out)
-            self.assertIn("model-not-served", out)   # what the right address shows comes next
-            with open(os.path.join(self.folder, "openclaw.json.bak")) as kept:
-                self.assertEqual(kept.read(), text)
-            last = [run(["doctor", "--fix"], self.env)[0] for _ in range(2)]
-            self.assertEqual([status] + last, [1, 1, 0])
-            _, out, err = run(["doctor", "--fix", "--json"], self.env)
-            self.assertEqual((json.loads(out)["ok"], err), (
-                True, "nothing to fix in %s\n" % os.path.join(self.folder, "openclaw.json")))
-
-    def test_a_misspelled_key_that_holds_a_secret_is_moved_unseen(self):
-        with loopback(healthy()) as (url, _):
-            for key, command in (
-                    ("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
-                block = {"baseUrl": url + "/v1", "apiKeys": key, "models": []}
-                self.configure({"models": {"providers": {"vllm": block}}})
-                found = self.assert_warns("config-unknown-key")
-                self.assertIn(command, found["command"])
-                said = run(["doctor", "--fix"], self.env)[1:]
-                self.assertNotIn("sk-secret", "%s %s" % (found, said))
-                with open(os.path.join(self.folder, "openclaw.json")) as written:
-                    self.assertEqual(
-                        json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
-
-    def test_a_reference_of_another_configured_provider_is_left_alone(self):
-        with loopback(healthy(models=[QWEN_ROW, GEMMA_ROW])) as (url, _):
-            block = {"baseUrl": url + "/v1", "models": []}
-            self.configure({"models": {"providers": {"vllm": block, "google": block}},
-                            "agents": {"defaults": {"model": "google/gemma-3"}}})
-            self.assertEqual(self.doctor()[0], 0)
-
-    def test_a_key_that_a_service_does_not_see(self):
-        with loopback(healthy()) as (url, _):
-            self.env["VLLM_API_KEY"] = "sk-0123"
-            block = {"baseUrl": url + "/v1", "apiKey": "${VLLM_API_KEY}", "models": []}
-            for config, dotenv, told in (
-                ({}, "", True),
-                ({}, "VLLM_API_KEY=sk-0123\n", False),
-                ({"models": {"providers": {"vllm": block}}}, "", True),
-                ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False),
-            ):
-                with self.subTest(config=config, dotenv=dotenv):
-                    self.configure(config)
-                    write(os.path.join(self.folder, ".env"), dotenv)
-                    found = self.checked("key", "--base-url", url + "/v1")[0]
-                    self.assertEqual((found["status"], ".env" in found["fix"]), ("ok", told), found)
-                    self.assertIn("it goes to " + url, found["summary"])
-
-    def test_a_base_url_or_key_that_cannot_be_used(self):
-        for url in (
-            "gpu:8000/v1",
-            "ftp://gpu/v1",
-            "http://gpu/v1?x=1",
-            "http://gpu/v1#x",
-            "http://me:secret@gpu/v1",
-        ):
-            with self.subTest(url=url):
-                self.assertNotIn(
-                    "secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
-        self.env["VLLM_API_KEY"] = "sk-two\nlines"
-        self.assertNotIn("sk-two", str(self.assert_fails("bad-key", 5)))
-
-    def test_settings_to_be_warned_of(self):
-        with loopback(healthy()) as (url, _):
-            block = {
-                "baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
-            self.configure({"models": {"providers": {"vllm": block}}})
-            found = self.assert_warns("config-unknown-key")
-            self.assertIn("openclaw.json:1:", found["summary"])
-            self.assertEqual(found["fix"], "write models.providers.vllm.apiKey in its place")
-            self.configure(
-                {
-                    "models": {
-                        "providers": {
-                            "vllm": {"baseUrl": url + "/v1", "models": []},
-                            "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}
-                    }
-                }
-            )
-            self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
-
-    def test_keys_that_disagree_are_named_and_never_shown(self):
-        with loopback(healthy()) as (url, _):
-            write(os.path.join(self.folder, ".env"), "VLLM_API_KEY=short-two\n")
-            self.configure(
-                {
-                    "models": {
-                        "providers": {
-                            "vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}
-                    }
-                }
-            )
-            found = self.assert_warns("bad-key")
-        for words in ("VLLM_API_KEY (the environment)", "models.providers.vllm.apiKey", ".env"):
-            self.assertIn(words, found["summary"])
-        self.assertNotIn("short-", str(found))
-
-    def test_a_base_url_of_our_own_variable(self):
-        with loopback(healthy()) as (url, _):
-            self.env["VLLM_BASE_URL"] = url + "/v1"
-            self.assertIn("OpenClaw does not read", self.checked("base-url")[0]["summary"])
-            self.declare(url)
-            self.env["VLLM_BASE_URL"] = "http://127.0.0.1:9/v1"
-            self.assertIn("does not read VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
-
-    # the way to the server
-
-    def test_a_name_that_does_not_resolve(self):
-        with names(gpu_example=None):
-            self.assertIn(
-                "gpu.example",
-                self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
-
-    def test_several_servers_with_what_failed_last(self):
-        dead = "http://127.0.0.1:%d/v1" % free_port()
-        with loopback(healthy()) as (url, _):
-            argv = ["doctor", "--base-url", dead, "--base-url", url + "/v1"]
-            status, out, _ = run(argv)
-            self.assertEqual((status, out.splitlines()[0]), (0, "1 of 2 servers failed: " + dead))
-            self.assertEqual(
-                run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
-            self.assertEqual(run(["doctor", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
-            self.assertLess(out.index("== " + url), out.index("== " + dead))
-            status, out, _ = run(argv + ["--json", "--strict"])
-        found = json.loads(out)
-        self.assertEqual(
-            (status, found["ok"], {finding["server"] for finding in found["findings"]}),
-            (4, False, {dead, url + "/v1"}))
-        self.assertEqual(
-            [finding["cause"] for finding in found["findings"] if finding["status"] == "fail"],
-            ["connection-refused"])
-
-    def test_nothing_listens(self):
-        port = free_port()
-        argv = ["--base-url", "http://127.0.0.1:%d/v1" % port]
-        for files, told in (((), False), (("/.dockerenv",), True), (("/run/.containerenv",), True)):
-            with self.subTest(files), mock.patch.object(vllm, "_CONTAINER_FILES", files):
-                with mock.patch("os.path.exists", lambda path: path in files):
-                    found = self.assert_fails("connection-refused", 4, *argv)
-                self.assertIn("vllm serve MODEL --port %d" % port, found["fix"])
-                for words in ("host.docker.internal", "172.17.0.1", "0.0.0.0"):
-                    self.assertEqual(words in found["fix"], told)
-
-    def test_a_server_that_still_loads(self):
-        with socket.socket() as bound:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # as vLLM does
-            bound.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
-            self.assert_fails("server-loading", 4, "--base-url", url)
-
-    def test_an_engine_that_died(self):
-        dead = {
-            "error": {
-                "message": "EngineCore encountered an issue. See stack trace (above) for the "
-                "root cause.",
-                "type": "InternalServerError",
-                "code": 500,
-            }
-        }
-        event = b"data: " + json.dumps(dead).encode("ascii") + b"\n\n"
-        for name, status, changes in (
-                ("health 503", 1, {"/health": (503, {}, b"")}),
-                ("health 500", 1, {"/health": (500, {}, b"Internal Server Error")}),
-                ("all but /version", 4, {"/health": (503, {}, b""), "/v1/models": (500, {}, b"")}),
-                ("a completion only", 1, {"/v1/chat/completions": (500, {}, dead)}),
-                ("in the stream", 1, {"/v1/chat/completions": (200, {}, [event])})):
-            with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                found = self.assert_fails(
-                    "engine-dead", status, "--base-url", url + "/v1", "--probe")
-                self.assertIn("restart vLLM", found["fix"])
-
-    def test_a_503_that_is_no_sign_of_loading_nor_of_a_dead_engine(self):
-        page = b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
-        with loopback(lambda request: (503, {"Server": "nginx"}, page)) as (url, _):
-            found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
-            self.assertEqual(found["summary"].count("Temporarily Unavailable"), 1)
-        with loopback(healthy({"/health": (503, {"Server": "nginx"}, page)})) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1")
-            health = [row["status"] for row in findings if row["check"] == "health"]
-            self.assertEqual((status, health), (0, ["skip"]))
-
-    def test_layers_between(self):
-        for status, headers, body, words in (
-            (
-                502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>",
-                "is down"),
-            (
-                504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
-                "proxy_read_timeout"),
-            (
-                413, {"Server": "nginx"},
-                b"<html><title>413 Request Entity Too Large</title></html>",
-                "client_max_body_size"),
-            (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
-            (503, {}, b"no available server\n", "is down"),
-            (503, {}, b'{"detail": "queue is full"}', "later"),
-            (
-                503, {"Server": "envoy"},
-                b"upstream connect error or disconnect/reset before headers", "is down"),
-        ):
-            with self.subTest(status=status, body=body):
-                with loopback(lambda request: (status, headers, body)) as (url, _):
-                    found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
-                    self.assertIn(words, found["fix"])
-                    self.assertIn(headers.get("Server", ""), found["summary"])
-
-    def test_a_gateway_with_a_password_of_its_own(self):
-        def guarded(request):
-            if request.key != "Basic bWU6c2VjcmV0":
-                return 401, {"WWW-Authenticate": 'Basic realm="GPU lab"', "Server": "nginx"}, b""
-            return healthy()(request)
-
-        with loopback(guarded) as (url, _):
-            found = self.assert_fails("gateway-auth", 5, "--base-url", url + "/v1")
-            self.assertIn("GPU lab", found["summary"])
-            self.assertIn("headers.Authorization", found["fix"])
-            block = {"baseUrl": url + "/v1", "headers": {"Authorization": "Basic bWU6c2VjcmV0"},
-                     "models": [{"id": "qwen", "name": "Qwen"}]}
-            self.configure({"models": {"providers": {"vllm": block}}})
-            self.assertEqual(self.doctor("--probe")[0], 0)
-
-    def test_only_one_address_family_answers(self):
-        try:
-            with socket.socket(socket.AF_INET6) as sock:
-                sock.bind(("::1", 0))
-        except OSError:
-            self.skipTest("no IPv6 here")
-        with loopback(healthy()) as (url, _):
-            found = self.assert_fails(
-                "wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-            both = [
-                (
-                    socket.AF_INET6, socket.SOCK_STREAM, 6, "",
-                    ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
-                (
-                    socket.AF_INET, socket.SOCK_STREAM, 6, "",
-                    ("127.0.0.1", int(url.rsplit(":", 1)[1]))),
-            ]
-            real = socket.getaddrinfo
-            with mock.patch(
-                    "socket.getaddrinfo",
-                    lambda host, *rest: both if host == "localhost" else real(host, *rest)):
-                found = self.assert_warns(
-                    "wrong-address-family", "--base-url",
-                    url.replace("127.0.0.1", "localhost") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-
-    def test_a_proxy_in_the_way(self):
-        broken = (502, {"Via": "1.1 squid"}, b"<html>Bad Gateway</html>")
-        for proxy_answer in (lambda request: broken, None):
-            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(
-                    gpu_example="127.0.0.1"):
-                with loopback(proxy_answer or healthy()) as (proxy, _):
-                    self.env["HTTP_PROXY"] = (
-                        proxy if proxy_answer else "http://127.0.0.1:%d" % free_port())
-                    self.env["NO_PROXY"] = "10.0.0.0/8"
-                    there = url.replace("127.0.0.1", "gpu.example") + "/v1"
-                    found = self.assert_fails("proxy-captured", 4, "--base-url", there)
-                    self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
-
-    def test_a_proxy_that_is_needed(self):
-        with names(gpu_example="127.0.0.1"), loopback(
-            lambda request: healthy()(
-                request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))
-        ) as (proxy, _):
-            port = free_port()
-            self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
-            found = self.assert_fails(
-                "proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
-            self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
-
-    def test_no_key_takes_a_detour(self):
-        self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
-        taken = []
-
-        def overheard(request):
-            taken.append("%s %s" % (request.path, dict(request.headers)))
-            return 502, {"Via": "1.1 squid"}, b""
-
-        with names(gpu_example="127.0.0.1"), loopback(overheard) as (proxy, _):
-            with loopback(healthy(), tls=True) as (url, asked):
-                for base, more in (
-                        ("http://gpu.example:%d/v1" % free_port(),
-                         {"HTTP_PROXY": proxy, "NO_PROXY": "gpu.example"}),
-                        (url.replace("https://127.0.0.1", "http://gpu.example") + "/v1",
-                         {"ALL_PROXY": proxy, "NO_PROXY": ".example"}),
-                        (url.replace("127.0.0.1", "gpu.example") + "/v1", {"HTTPS_PROXY": proxy})):
-                    self.env.update(more)
-                    self.doctor("--base-url", base)
-                    for name in more:
-                        del self.env[name]
-        self.assertTrue(taken)
-        self.assertNotIn("sk-secret", "\n".join(taken))
-        self.assertEqual([request.key for request in asked if request.key], [])
-
-    def test_a_proxy_that_wants_credentials(self):
-        with names(gpu_example="127.0.0.1"), loopback(lambda request: (407, {}, b"")) as (proxy, _):
-            self.env["HTTP_PROXY"] = proxy
-            base = "http://gpu.example:%d/v1" % free_port()
-            self.assertIn(
-                "USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
-
-    def test_the_other_scheme(self):
-        with loopback(healthy()) as (url, requests):
-            self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
-            found = self.assert_fails(
-                "scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-            self.assertEqual({request.key for request in requests}, {None})
-        with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails(
-                "scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-            self.assertEqual(requests, [])
-
-    def test_the_other_scheme_of_servers_that_do_not_say_so(self):
-        def patient(connection, over):
-            if connection.recv(1, socket.MSG_PEEK) == b"\x16":
-                over.wait()                          # for a line to end, as many servers do
-            connection.recv(4096)
-            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}')
-
-        with raw_server(patient) as url:
-            argv = ["--base-url", url.replace("http:", "https:") + "/v1", "--timeout", "0.3"]
-            self.assertIn(url + "/v1", self.assert_fails("scheme-mismatch", 4, *argv)["fix"])
-        context = server_context()
-
-        def go(connection, over):
-            if connection.recv(1, socket.MSG_PEEK) == b"\x16":
-                context.wrap_socket(connection, server_side=True).close()
-            connection.recv(4096)
-            connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n"
-                               b"Client sent an HTTP request to an HTTPS server.\n")
-
-        with raw_server(go) as url:
-            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url + "/v1")
-            self.assertIn(url.replace("http:", "https:") + "/v1", found["fix"])
-
-    def test_a_certificate_that_is_not_trusted(self):
-        with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
-            self.assertIn(
-                "issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
-                found["summary"])
-            self.assertIn("--ca-file", found["fix"])
-            self.assertEqual(requests, [])
-            path = os.path.join(self.folder, "ca.pem")
-            write(path, LOOPBACK_PEM)
-            found = self.assert_warns("tls-untrusted", "--base-url", url + "/v1", "--ca-file", path)
-            self.assertIn("OpenClaw was not", found["summary"])
-            self.assertEqual(found["command"], "export NODE_EXTRA_CA_CERTS=" + path)
-            self.env.update(NODE_EXTRA_CA_CERTS=path, SSL_CERT_FILE=path)
-            self.assertEqual(
-                {row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
-            other = url.replace("127.0.0.1", "localhost") + "/v1"
-            self.assertIn(
-                "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
-
-    def test_a_certificate_that_has_expired(self):
-        error = ssl.SSLError("CERTIFICATE_VERIFY_FAILED")
-        for code, words in ((10, "renewed"), (18, "--ca-file")):
-            error.verify_code, error.verify_message = code, "it is not good"
-            facts = {"url": "https://h/v1", "host": "h"}
-            self.assertIn(words, vllm.tls_error(error, facts, list).hint)
-
-    # what answers
-
-    def test_a_redirect_is_reported_and_not_followed(self):
-        with loopback(healthy()) as (right, followed):
-            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (
-                    url, _):
-                found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
-        self.assertIn(right + "/v1", found["fix"])
-        self.assertEqual(followed, [])
-        login = (302, {"Location": "https://sso.example/login?next=/v1/models"}, b"")
-        with loopback(lambda request: login) as (url, _):
-            found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
-        self.assertIn("a page to log in", found["fix"])
-
-    def test_a_base_url_without_v1(self):
-        page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
-        for name, changes, base, key in (
-                ("404", {}, "", None), ("a page", {"/models": page}, "", None),
-                ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
-            with self.subTest(name), loopback(healthy(changes, key=key)) as (url, _):
-                self.assertIn(
-                    url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"]
-                )
-
-    def test_something_else_answers(self):
-        for cause, answer, words in (
-            ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
-            ("not-openai", (200, {}, {"models": []}), "data"),
-            ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
-            ("http-error", (404, {}, {"detail": "Not Found"}), "404"),
-        ):
-            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (
-                    url, _):
-                self.assertIn(
-                    words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
-
-        def speak(connection, over):
-            connection.recv(100)
-            connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
-
-        def zmq(connection, over):
-            connection.sendall(b"\xff\0\0\0\0\0\0\0\x01\x7f")       # and waits for the same
-            over.wait()
-
-        for converse in (speak, zmq):
-            with self.subTest(converse.__name__), raw_server(converse) as url:
-                argv = ["--base-url", url + "/v1", "--timeout", "0.3"]
-                self.assertIn("HTTP", self.assert_fails("not-openai", 4, *argv)["summary"])
-
-    def test_the_demo_api_server_has_no_openai_api(self):
-        def demo(request):
-            return (
-                (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"}))
-
-        with loopback(demo) as (url, _):
-            found = self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
-            self.assertIn("vllm serve", found["command"])
-
-    def test_keys_that_are_refused(self):
-        for key, words in (
-                (None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
-                ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
-            with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, requests):
-                self.env.pop("VLLM_API_KEY", None)
-                self.env.update({"VLLM_API_KEY": key} if key else {})
-                found = self.assert_fails(
-                    "bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
-                self.assertIn(words, found["summary"])
-                self.assertNotIn("sk-", found["summary"])
-
-    def test_the_key_of_requests_is_tried_too(self):
-        with loopback(healthy(key="sk-right-one")) as (url, _):
-            self.env["VLLM_API_KEY"] = "sk-right-one"
-            block = {
-                "baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"},
-                "models": []}
-            self.configure({"models": {"providers": {"vllm": block}}})
-            self.assertIn("Authorization header", self.assert_fails("bad-key", 5)["summary"])
-
-    def test_a_key_that_the_server_ignores(self):
-        with loopback(healthy()) as (url, _):
-            self.env["VLLM_API_KEY"] = "sk-0123456789abcdef"
-            self.assert_warns("key-ignored", "--base-url", url + "/v1")
-            self.env["VLLM_API_KEY"] = "vllm-local"
-            self.assertIn(
-                "enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
-
-    def test_what_the_key_does_not_guard(self):
-        self.env["VLLM_API_KEY"] = "sk-right-one"
-        with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_lan="127.0.0.1"):
-            self.doctor("--base-url", url + "/v1")
-            found = self.assert_warns(
-                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.lan") + "/v1")
-            self.assertIn("/invocations", found["summary"])
-            self.assertNotIn("/invocations", [request.path for request in requests])
-
-    # models
-
-    def test_no_models(self):
-        with loopback(healthy(models=[])) as (url, _):
-            self.assert_fails("no-models", 1, "--base-url", url + "/v1")
-
-    def test_models_that_are_not_served(self):
-        with loopback(healthy()) as (url, _):
-            self.declare(url, id="qwem")
-            self.assertIn(
-                "write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
-            self.declare(url, id="Qwen/Qwen3-8B")
-            self.assertIn("write qwen in place", self.assert_fails("model-not-served", 1)["fix"])
-            for choice in (
-                    {"primary": "vllm/other"},
-                    {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
-                self.declare(url, {"model": choice})
-                self.assertIn("other", self.assert_fails("model-not-served", 1)["summary"])
-            self.declare(url)
-            self.assertIn(
-                "--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
-
-    def test_windows_that_do_not_fit(self):
-        for cause, row in (
-                ("context-too-large", {"contextWindow": 40961}),
-                ("context-too-large", {"contextTokens": 128000}),
-                ("max-tokens-too-large", {"maxTokens": 40960})):
-            with self.subTest(row=row), loopback(healthy()) as (url, _):
-                self.declare(url, **row)
-                self.assertIn(
-                    "40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
-        with loopback(healthy()) as (url, _):
-            self.declare(url, contextWindow=20000)
-            self.assertIn("20960 tokens", self.assert_warns("context-too-small")["summary"])
-            self.declare(url, contextWindow=40960, maxTokens=8192)
-            self.assertEqual(self.doctor()[0], 0)
-        with loopback(healthy(models=[dict(QWEN_ROW, max_model_len=16384)])) as (url, _):
-            self.declare(url, contextWindow=16384)
-            self.assert_warns("context-below-agent")
-
-    def test_a_tokenizer_without_a_chat_template(self):
-        for words in (
-            "As of transformers v4.44, default chat template is no longer allowed, so you must "
-            "provide a chat template if the tokenizer does not define one.",
-            "Cannot use chat template functions because tokenizer.chat_template is not set and no "
-            "template argument was passed!",
-        ):
-            with self.subTest(words), loopback(healthy({"/tokenize": refused(words)})) as (url, _):
-                found = self.assert_fails(
-                    "no-chat-template", 1, "--base-url", url + "/v1", "--probe")
-                self.assertIn("--chat-template", found["fix"])
-
-    def test_servers_that_do_not_chat(self):
-        for name, changes, more in (
-            (
-                "embeddings",
-                {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})},
-                []),
-            (
-                "speech",
-                {
-                    "/openapi.json": (
-                        200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})
-                },
-                [],
-            ),
-            (
-                "no endpoint",
-                {
-                    "/openapi.json": (404, {}, b""),
-                    "/v1/chat/completions": (404, {}, {"detail": "Not Found"})},
-                ["--probe"],
-            ),
-            (
-                "its words",
-                {
-                    "/v1/chat/completions": refused(
-                        "The model does not support Chat Completions API")
-                },
-                ["--probe"],
-            ),
-        ):
-            with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
-        page = (404, {"Server": "nginx"}, b"<html><title>404 Not Found</title></html>")
-        with loopback(healthy({"/v1/chat/completions": page})) as (url, _):
-            self.assert_fails("http-error", 1, "--base-url", url + "/v1", "--probe")
-
-    def test_a_gateway_that_passes_v1_only(self):
-        page = (200, {"Server": "nginx"}, b"<html>Welcome</html>")
-        paths = ("/version", "/health", "/openapi.json", "/tokenize", "/metrics")
-        for answer in ((404, {}, b"404 page not found\n"), (502, {}, b"Bad Gateway"), page):
-            with self.subTest(answer), loopback(healthy(dict.fromkeys(paths, answer))) as (url, _):
-                status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-                self.assertEqual(
-                    (status, [row for row in findings if row["status"] in ("warn", "fail")]),
-                    (0, []))
-                self.assertEqual(findings[-1]["status"], "ok")
-
-    def test_histories_that_a_template_refuses(self):
-        def template(rule):
-            def tokenize(request):
-                words = rule(request.json()["messages"])
-                return refused(words) if words else (200, {}, {"count": 5})
-            return tokenize
-
-        def alternate(messages):
-            roles = [message["role"] for message in messages if message["role"] != "system"]
-            wrong = any(
-                role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
-            return (
-                "Conversation roles must alternate user/assistant/user/assistant/..."
-                if wrong
-                else None
-            )
-
-        def texts(messages):
-            wrong = any(isinstance(message["content"], list) for message in messages)
-            return "can only concatenate str (not \"list\") to str" if wrong else None
-
-        def after_tool(messages):
-            roles = [message["role"] for message in messages]
-            wrong = ("tool", "user") in zip(roles, roles[1:])
-            return "Unexpected role 'user' after role 'tool'" if wrong else None
-
-        def no_tools(messages):
-            roles = {message["role"] for message in messages}
-            return (
-                "Only user, system and assistant roles are supported!" if "tool" in roles else None)
-
-        def reasoned(messages):
-            wrong = any(message["role"] == "assistant" and "reasoning_content" not in message
-                        and not message.get("tool_calls") for message in messages)
-            return "reasoning_content is missing" if wrong else None
-
-        template_option = "--chat-template"
-        for rule, row, words, fix, fixed in (
-            (texts, {}, "list of parts", "requiresStringContent: true", True),
-            (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
-            (
-                reasoned, {"reasoning": True}, "without its reasoning",
-                "requiresReasoningContentOnAssistantMessages: true", True),
-            (alternate, {}, "two user messages in a row", template_option, False),
-            (no_tools, {}, "a tool call with its result", template_option, False),
-        ):
-            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (
-                    url, _):
-                self.declare(url, **row)
-                failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
-                self.assertEqual({row["cause"] for row in failed}, {"template-history"})
-                found = failed[0]
-                self.assertIn(words, found["summary"])
-                self.assertIn(rule([{"role": role, "content": []} for role in (
-                    "user", "assistant", "tool", "user")]), found["summary"])
-                self.assertIn(fix, found["fix"])
-                self.assertEqual(bool(found["command"]), fixed)
-                if fixed:
-                    self.fix("template-history", 1)
-                else:
-                    self.assertNotIn("true", found["fix"])
-
-    def test_a_healthy_template_costs_few_requests(self):
-        with loopback(healthy()) as (url, requests):
-            self.declare(url, reasoning=True)
-            self.doctor()
-        self.assertLessEqual(
-            len([request for request in requests if request.path == "/tokenize"]), 4)
-
-    def test_a_template_that_refuses_a_role(self):
-        def refuse(role):
-            def tokenize(request):
-                roles = [message["role"] for message in request.json()["messages"]]
-                return (
-                    refused("%s role not supported" % role)
-                    if role in roles
-                    else (200, {}, {"count": 5})
-                )
-            return tokenize
-
-        with loopback(healthy({"/tokenize": refuse("system")})) as (url, _):
-            self.assertIn(
-                "system role not supported",
-                self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
-        with loopback(healthy({"/tokenize": refuse("developer")})) as (url, _):
-            self.assert_warns("template-role", "--base-url", url + "/v1")
-            self.declare(url, reasoning=True, compat={"supportsDeveloperRole": True})
-            self.assertIn(
-                "supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
-
-    def test_odd_answers_beside_the_main_ones_break_nothing(self):
-        odd = [
-            dict(QWEN_ROW, parent=["x"], root={"y": 1}),
-            dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
-        changes = {
-            "/version": (200, {}, b"[1]"),
-            "/health": (404, {}, b""),
-            "/tokenize": (200, {}, b"[[]]"),
-            "/metrics": (
-                200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"),
-        }
-        with loopback(healthy(changes, models=odd)) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-            self.assertEqual(status, 0, findings)
-            self.assertNotIn("\x1b", run(["doctor", "--base-url", url + "/v1"], self.env)[1])
-
-    def test_a_side_entrance_that_hangs_stops_nothing(self):
-        def hang(request):
-            over.wait(10)
-            return 200, {}, b""
-
-        over = threading.Event()
-        with loopback(healthy({"/health": hang})) as (url, _):
-            found = self.assert_warns("timeout", "--base-url", url + "/v1", "--timeout", "0.2")
-            self.assertIn("/health", found["summary"])
-        template = refused("default chat template is no longer allowed")
-        changes = {"/openapi.json": hang, "/tokenize": template}
-        with loopback(healthy(changes)) as (url, _):
-            argv = ["--base-url", url + "/v1", "--timeout", "0.2"]
-            self.assert_fails("no-chat-template", 1, *argv)
-            self.assertEqual(self.checked("chat", *argv)[0]["status"], "skip")
-            over.set()
-
-    # with --probe
-
-    def probe(self, answer, tools=None, **row):
-        """Return a context manager for a server that answers completions, and tools, so."""
-        def complete(request):
-            with_tools = "tools" in request.json()
-            return (
-                (tools or (lambda request: (200, {}, stream(request))))(request)
-                if with_tools
-                else answer(request)
-            )
-
-        return loopback(healthy({"/v1/chat/completions": complete}, **row))
-
-    def test_completions_that_fail(self):
-        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
-                 "'msg': 'Extra inputs are not permitted', 'input': {}}]")
-        whole = {"id": "c1", "choices": [{"message": {"content": "1"}, "finish_reason": "stop"}]}
-        chunk = b'{"choices": [{"delta": {"content": "1"}}]}\n'
-        error = b'data: {"error": {"message": "the engine died", "code": 500}}\n\n'
-        for name, cause, answer, words in (
-            ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
-            ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
-            (
-                "an error event", "stream-broken",
-                (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
-                "the engine died"),
-            ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
-            (
-                "no finish reason", "stream-broken", (200, {}, stream(None, finish=None)),
-                "finish reason"),
-            ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
-            ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
-            ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
-            ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
-            (
-                "cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]),
-                "of 5000 bytes"),
-            ("nothing", "stream-broken", (200, {}, b""), "empty"),
-            (
-                "HTTP 200 with an error", "stream-broken",
-                (200, {}, {"error": {"message": "no luck"}}), "no luck"),
-            ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
-            (
-                "all in reasoning", "empty-answer",
-                (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
-            (
-                "<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))),
-                "<think>"),
-            (
-                "</think>", "reasoning-in-content",
-                (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
-            (
-                "[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))),
-                "[THINK]"),
-        ):
-            with self.subTest(name), self.probe(lambda request: answer) as (url, requests):
-                self.assertIn(
-                    words,
-                    self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
-
-    def test_a_value_of_the_settings_that_the_server_refuses_is_named(self):
-        def complete(request):
-            if request.json().get("temperature") == 5:
-                return refused("temperature must be in [0, 2], got 5.")
-            return 200, {}, stream(request)
-
-        with self.probe(complete) as (url, _):
-            self.declare(url, {"params": {"temperature": 5}})
-            found = self.assert_fails("field-refused", 1, "--probe")
-            self.assertIn("temperature", found["summary"])
-            self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
-                           'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
-                           '}}}}' % url)
-            self.assertIn("NaN", self.assert_fails("config-invalid", 1, "--probe")["fix"])
-
-    def test_completions_to_be_warned_of(self):
-        for cause, answer in (
-            ("usage-missing", (200, {}, stream(None, usage=False))),
-            (
-                "empty-answer",
-                (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm"))),
-        ):
-            with self.subTest(cause), self.probe(lambda request: answer) as (url, _):
-                self.assert_warns(cause, "--base-url", url + "/v1", "--probe")
-
-    def test_a_stream_that_something_buffers(self):
-        def whole(request):
-            yield b""
-            threading.Event().wait(0.12)             # a buffer is a wait and then a burst
-            yield b"".join(stream(request, texts="123456789"))
-
-        def halves(request):
-            pieces = stream(request, texts="123456789")
-            yield b"".join(pieces[:6])               # as when a buffer of nginx is full
-            threading.Event().wait(0.12)
-            yield b"".join(pieces[6:])
-
-        for answer in (whole, halves):
-            with self.subTest(answer.__name__), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1):
-                with self.probe(lambda request: (200, {}, answer(request))) as (url, _):
-                    self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
-
-    def test_tools(self):
-        no_tools = refused(
-            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
-        )
-        call = {
-            "index": 0, "id": "x",
-            "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
-        halved = dict(call, function=dict(call["function"], arguments='{"city": "Paris"'))
-        as_text = ('<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}'
-                   '\n</tool_call>')
-
-        def answered(*texts, **delta):
-            return lambda request: (200, {}, stream(request, texts=texts, **delta))
-
-        plain = answered("1")
-        with self.probe(plain, lambda request: no_tools) as (url, _):
-            self.assertIn(
-                "--tool-call-parser hermes",
-                self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
-        for text in (
-                as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13],
-                "[get_current_time(city='Paris')]", "<function=get_current_time>",
-                "call:get_current_time{city: Paris}", "<|tool_calls_section_begin|>",
-                "<\uff5ctool\u2581calls\u2581begin\uff5c>",
-                '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
-            with self.subTest(text=text), self.probe(plain, answered(text)) as (url, _):
-                self.assertIn(
-                    "hermes",
-                    self.assert_fails(
-                        "tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"],
-                )
-        no_city = dict(call, function=dict(call["function"], arguments="{}"))
-        for piece in (halved, no_city):
-            with self.subTest(piece), self.probe(
-                    plain, answered("", tool_calls=[piece], finish="tool_calls")) as (url, _):
-                self.assert_warns("tool-arguments", "--base-url", url + "/v1", "--probe")
-        with self.probe(plain, answered("", tool_calls=[call], finish="tool_calls")) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-            self.assertIn("it called one", findings[-1]["summary"])
-
-    def test_each_model_that_is_named_is_probed(self):
-        models = [QWEN_ROW, dict(QWEN_ROW, id="second"), dict(QWEN_ROW, id="third")]
-        with loopback(healthy(models=models)) as (url, requests):
-            self.declare(url, {"model": {"primary": "vllm/second"}})
-            self.doctor("--probe")
-            probed = {
-                request.json()["model"]
-                for request in requests
-                if request.path == "/v1/chat/completions"
-            }
-            self.assertEqual(probed, {"qwen", "second"})
-            del requests[:]
-            self.doctor("--probe", "--model", "third")
-            probed = {
-                request.json()["model"]
-                for request in requests
-                if request.path == "/v1/chat/completions"
-            }
-            self.assertEqual(probed, {"third"})
-
-    # bounds
-
-    def test_servers_that_hang_are_given_up(self):
-        def silent(connection, over):
-            over.wait()
-
-        def drip(connection, over):
-            connection.sendall(b"HTTP/1.1 200 OK\r\n")
-            while not over.wait(0.02):
-                connection.sendall(b"x")
-
-        def endless(connection, over):
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n{")
-            while not over.wait(0.02):
-                connection.sendall(b" ")
-
-        for converse, phase in (
-                (silent, "waiting for the answer to begin"),
-                (drip, "waiting for the answer to begin"),
-                (endless, "in the middle of the answer")):
-            with self.subTest(converse.__name__), raw_server(converse) as url:
-                found = self.assert_fails(
-                    "timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
-                self.assertIn(phase, found["summary"])
-
-    def test_a_stream_that_never_ends_is_given_up(self):
-        def endless(request):
-            while True:
-                yield stream(request)[0]
-                threading.Event().wait(0.02)
-
-        with self.probe(lambda request: (200, {}, endless(request))) as (url, _):
-            found = self.assert_fails(
-                "timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
-        self.assertIn("in the middle of the answer", found["summary"])
-
-    def test_the_whole_diagnosis_is_bounded(self):
-        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(
-                lambda connection, over: over.wait()) as url:
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-        self.assertEqual(
-            {finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
-
-    # the report
-
-    def test_the_report_fits_a_terminal_and_can_be_pasted(self):
-        with socket.socket() as bound:
-            bound.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
-            status, out, err = run(["doctor", "--base-url", url], self.env)
-        lines = out.splitlines()
-        self.assertEqual((status, err), (4, ""))
-        self.assertEqual(lines[0], "1 failure: server-loading; 0 warnings")
-        self.assertLessEqual(max(map(len, lines)), 80)
-        self.assertTrue(re.search(r"(?s)FAIL  connect .* fix: wait", out))
-        self.assertEqual(out.count("\nskip  "), 1)
-        self.assertTrue(re.search(r"auth, version.*: not checked, because of server-loading",
-                                  " ".join(out.split())))
-        command = "vllm serve %s --port 8000" % ("x" * 90)
-        report = vllm.format_findings(
-            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], (), 40)
-        self.assertEqual(report[-1].strip(), command)
-        self.assertLessEqual(max(map(len, report[:-1])), 40)
-
-    def test_a_probe_hides_the_key(self):
-        self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
-        echo = refused("no such thing as sk-secret-of-the-test \x1b[31m")
-        with self.probe(lambda request: echo) as (url, _):
-            status, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"], self.env)
-        for text in (out, err):
-            self.assertNotIn("sk-secret", text)
-            self.assertNotIn("\x1b", text)
-
-    def test_a_key_that_a_server_tells_is_hidden_before_it_is_cut(self):
-        key = self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
-        for padding in range(0, 120, 7):
-            told = "x" * padding + key
-            changes = {
-                "/version": (200, {}, {"version": told}),
-                "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
-            rows = [
-                dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
-                dict(QWEN_ROW, id="lora", parent=told)]
-            with self.subTest(padding), loopback(healthy(changes, models=rows)) as (url, _):
-                for more in ([], ["--json"], ["--model", "other"]):
-                    _, out, err = run(
-                        ["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
-                    self.assertNotIn("sk-sec", out + err)
-
-    def test_other_verbs_point_to_doctor(self):
-        for argv in (
-                ["list"], ["chat", "hi"],
-                ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
-            with self.subTest(argv):
-                self.env.pop("VLLM_API_KEY", None)
-                status, _, err = run(argv, self.env)
-                self.assertNotEqual(status, 0)
-                self.assertTrue(err.splitlines()[-1].endswith("openclaw_vllm.py doctor"))
-
-
-# ----------------------------------------------------------------------------
 # Demo
 # ----------------------------------------------------------------------------
 
@@ -8384,7 +7537,902 @@ class Demo(Case):
 
 
 # ----------------------------------------------------------------------------
-# Under fire: keys, helpers
+# Console
+# ----------------------------------------------------------------------------
+
+class Redaction(Case):
+
+    FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"],
+             ["chat", "x", "--json"],
+             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"],
+             ["config", "--check"])
+
+    def check_hidden(self, answer, forms=FORMS, rounds=1):
+        """Check that no form shows the key, or most of it, when the server answers so."""
+        for form in forms:
+            stub = self.serve(answer)
+            for options in ([], ["--verbose"]):
+                target = ["--base-url", stub.url] if form[0] != "chat" else []
+                self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
+                result = self.run_main(*form + options + target,
+                                       stdin=json.dumps(HI) if form[0] == "request" else "",
+                                       env={"MY_KEY": KEY})
+                with self.subTest(form=form + options, result=result):
+                    self.assertNotIn(KEY[:10], result.out + result.err)
+                    self.assertNotIn("Traceback", result.err)
+
+    def test_a_server_that_echoes_the_key_in_every_text(self):
+        bearer = "Bearer " + KEY
+        texts = (KEY, bearer, "a%sb" % KEY, "%s%s" % (KEY, KEY), "%s\u2026%s" % (bearer, bearer))
+        for text in texts:
+            self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}],
+                                     "id": text, "model": text,
+                                     "choices": [{"finish_reason": text, "message": {
+                "content": text, "reasoning": text,
+                "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]}}]}))
+        for status in ("401 No", "404 %s" % KEY, "500 " + bearer, "302 X", "503 %s" % bearer):
+            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer},
+                         {"detail": [bearer]}, "<p>%s</p>" % bearer,
+                         {"error": {"message": "The model `%s` does not exist. Valid aliases: `%s`"
+                                    % (KEY, KEY)}}):
+                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer,
+                                        Via=KEY),
+                                  (["list"], ["chat", "x"]))
+
+    def test_a_key_cut_by_an_excerpt(self):
+        for padding in list(range(270, 300, 4)) + [78, 70, 5990, 5985]:
+            for fill in ("x" * padding,
+                         " " * (padding - 300) + "x" * min(padding, 300)
+                         if padding > 300 else "x " * (padding // 2)):
+                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}},
+                                        "500 " + fill[:70] + KEY,
+                                        Server=fill + KEY), (["list"], ["chat", "x"]))
+
+    def test_a_key_cut_across_chunks(self):
+        for pieces in ([KEY[:1], KEY[1:]], [KEY[:9], KEY[9:]], [KEY[:-1], KEY[-1:]], list(KEY),
+                       ["x" + KEY[:5], KEY[5:] + KEY[:5], KEY[5:]], [KEY[:3], KEY[:3], KEY[3:]]):
+            self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]),
+                              (["chat", "x"], ["chat", "x", "--json"],
+                               ["chat", "x", "--no-stream"]))
+        live = vllm.LiveText(["secret-1"])
+        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "",
+                                                       "secret-")] + [live.end()],
+                         ["a ", "second", " ", "***", "", "", "***"])
+        self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
+
+    def test_a_key_in_the_spelling_of_this_program(self):
+        for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789",
+                    "sk\U0001f600\x1b0123456789"):
+            texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
+            for text in texts:
+                answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
+                    "content": text, "tool_calls": [{"id": text,
+                                                     "function": {"name": "f",
+                                                                  "arguments": json.dumps(
+                                                                      text)}}]}}]})
+                self.declare(self.serve(answer).url)
+                for form in (["list", "--json", "--base-url", self.serve(answer).url],
+                             ["chat", "x", "--json"], ["chat", "x"],
+                             ["list", "--base-url", self.serve(answer).url],
+                             ["chat", "--model", text, "x", "--verbose"]):
+                    for encoding in ("utf-8", "ascii"):
+                        with self.subTest(key=key, text=text, form=form, encoding=encoding):
+                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"},
+                                                   encoding=encoding)
+                            self.assertNotIn("0123456789", result.out + result.err)
+
+    def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
+        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY],
+                     ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
+                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY],
+                     ["list", "--api-key"]):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err="--api-key-file")
+                self.assertNotIn(KEY[:8], result.err)
+        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY],
+                     ["chat", "x", "-H", KEY]):
+            result = self.run_main(*argv)
+            self.check(result, 2)
+            self.assertNotIn(KEY[:8], result.err)
+
+    def test_a_key_in_the_clear_is_warned_of_once(self):
+        proxy = self.serve(rows("m"))
+        for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"],
+                     ["doctor"], ["config"],
+                     ["request"]):
+            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0),
+                                ("http://localhost:9/v1", 0)):
+                with self.subTest(argv=argv, url=url):
+                    self.declare(url, KEY)
+                    result = self.run_main(*argv, stdin=json.dumps(HI),
+                                           env={"http_proxy": proxy.origin})
+                    said = result.out if argv == ["doctor"] else result.err
+                    self.assertEqual(said.count("unencrypted"), warned, result)
+                    self.assertNotIn(KEY, result.err)
+
+    def test_verbose_names_the_source_of_the_key_and_where_it_is_sent(self):
+        stub = self.serve(rows("m"))
+        result = self.run_main("list", "--verbose", "--base-url", stub.url,
+                               env={"VLLM_API_KEY": KEY})
+        words = "the key of VLLM_API_KEY (the environment) is sent to "
+        self.check(result, 0, err=words + stub.origin)
+
+    def test_no_row_can_be_forged(self):
+        evil = "m\nvllm/forged  text\t\r128000"
+        url = self.serve(rows(evil, "other")).url
+        for form in ([], ["--plain"]):
+            result = self.run_main("list", "--base-url", url, *form)
+            self.check(result, 0, out="vllm/m\\x0avllm/forged  text\\x09\\x0d128000")
+            self.assertEqual(len(result.out.splitlines()), 2 + (not form))
+        for option in (evil, evil + "x"):
+            result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
+            self.check(result, 4)
+            self.assertFalse(any(line.startswith("vllm/forged")
+                                 for line in result.err.splitlines()), result.err)
+
+    def test_a_wrong_key_and_its_neighbours(self):
+        stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
+        for key in ("Bearer " + KEY, "'%s'" % KEY, KEY + " " + KEY, "${%s}" % KEY):
+            result = self.run_main("list", "--verbose", "--base-url", stub.url,
+                                   env={"VLLM_API_KEY": key})
+            self.check(result, 5, err="VLLM_API_KEY (the environment)")
+            self.assertNotIn(KEY, result.err)
+        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://user:%s@h/v1" % KEY,
+                                                          "models": []}}}})
+        self.assertNotIn(KEY, self.run_main("list").err + self.run_main("config", "--check").err)
+
+    def test_the_documented_stand_in_is_no_secret(self):
+        self.check(self.run_main("list", env={"VLLM_API_KEY": ""}), 1,
+                   err="VLLM_API_KEY=vllm-local")
+        self.assertEqual(vllm.redact("http://u:pw@h Bearer abcdefg secret", ["secret"]),
+                         "http://***@h Bearer *** ***")
+
+
+class Output(Case):
+
+    def test_any_encoding_of_the_terminal(self):
+        url = self.serve(rows("mod\u00e8le-\u6a21\U0001f600")).url
+        for encoding in ("ascii", "latin-1", "cp1252", "utf-8"):
+            for form in ("--json", "--plain", "--verbose"):
+                with self.subTest(encoding=encoding, form=form):
+                    result = self.run_main("list", form, "--base-url", url, encoding=encoding)
+                    self.check(result, 0)
+                    self.assertIn("\\u6a21" if encoding != "utf-8" else "\u6a21", result.out)
+        self.assertEqual(json.loads(self.run_main("list", "--json", "--base-url", url,
+                                                  encoding="ascii").out)["models"][0]["name"],
+                                                  "mod\u00e8le-\u6a21\U0001f600")
+
+    def test_a_process_in_the_c_locale(self):
+        url = self.serve(rows("mod\u00e8le")).url
+        result = self.program("list", "--plain", "--base-url", url,
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+        self.check(result, 0, out="vllm/mod")
+
+    def test_streams_that_fail(self):
+        class Full(io.StringIO):
+            def write(self, text):
+                raise OSError(28, "No space left on device")
+
+        class Gone(io.StringIO):
+            def write(self, text):
+                raise BrokenPipeError(32, "Broken pipe")
+
+        closed = io.StringIO()
+        closed.close()
+        self.declare("http://h/v1")
+        for stream, status in ((Full(), 1), (Gone(), 0), (closed, 1)):
+            err = io.StringIO()
+            self.assertEqual(vllm.main(["list"], self.env(), io.StringIO(), stream, err), status)
+            self.assertEqual("cannot write" in err.getvalue(), status == 1)
+
+    @unittest.skipIf(os.name == "nt", "needs sh")
+    def test_processes_whose_output_fails(self):
+        self.declare("http://h/v1")
+        for verb, redirection, status, words in (
+                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"),
+                ("list", "2>&-", 0, ""),
+                ("list", ">&- 2>&-", 1, ""), ("list", "<&-", 0, ""),
+                ("chat", "2>&-", 2, ""), ("chat", "2>/dev/full", 2, ""),
+                ("chat", "<&-", 2, "no prompt")):
+            if "/dev/full" in redirection and not os.path.exists("/dev/full"):
+                continue
+            with self.subTest(verb=verb, redirection=redirection):
+                result = self.program(verb, through=redirection)
+                self.check(result, status, err=words)
+                self.assertNotIn("Exception ignored", result.err)
+
+    def test_a_process_whose_reader_has_gone(self):
+        reading = threading.Event()
+        stub = self.serve(lambda sock,
+                          *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number
+                                                                           for number in range(
+                                                                                   9999)])))
+        with program(self.env(), ["list", "--base-url", stub.url]) as process:
+            process.stdin.close()
+            process.stdout.close()
+            reading.set()
+            self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
+
+    def test_colour_only_on_a_terminal_that_wants_it(self):
+        class Terminal(io.StringIO):
+            def isatty(self):
+                return True
+
+        self.declare(self.serve(sse(chunk(reasoning="hm"), chunk("Hi"))).url)
+        for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+            err = Terminal()
+            self.assertEqual(vllm.main(["chat", "x"], self.env(env), io.StringIO(), io.StringIO(),
+                                       err), 0)
+            self.assertEqual("\x1b[2mhm\x1b[0m" in err.getvalue(), coloured)
+
+    def test_no_argument_makes_main_exit(self):
+        self.declare("http://h/v1")
+        verbs = [row[0] for row in vllm._VERBS]
+        for argv, status in [([verb, "--help"], 0)
+                             for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
+                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0),
+                ([], 2), (["nonsense"], 2),
+                (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
+                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2),
+                ([""], 2),
+                (["list", "--json", "--config", "\0"], 3)]:
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, status)
+                self.assertEqual(bool(result.out), status == 0)
+                self.assertTrue(status == 0 or result.err)
+
+    def test_what_is_wrong_with_an_argument(self):
+        for argv, words in ((["list", "--timeout", "0"], "above 0"),
+                            (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "inf"], "below"),
+                            (["chat", "--max-tokens", "0"], "above 0"),
+                            (["list", "--time", "5"], "unknown: --time"),
+                            (["list", "--js"], "unknown: --js"),
+                            (["list", "more"], "not an option"),
+                            (["list", "--json", "--plain"], "not allowed with argument --json")):
+            with self.subTest(argv=argv):
+                result = self.run_main(*argv)
+                self.check(result, 2, err=words)
+                self.assertNotIn("_", result.err.partition("error: ")[2])
+
+    def test_the_width_of_help(self):
+        for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
+            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0,
+                       out="--base-url")
+
+    def test_the_program_itself(self):
+        self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
+        self.check(self.program("nonsense"), 2)
+        url = self.demo(KEY)
+        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-",
+                                stdin=KEY), 0,
+                   out="vllm/demo-alias\n")
+        self.check(self.program("list", "--base-url", url), 5, err="--api-key")
+        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet",
+                                env={"VLLM_API_KEY": KEY},
+                                stdin="hello"), 0, out="You said: hello\n")
+
+
+class Module(unittest.TestCase):
+
+    def test_importing_loads_nothing_heavy_and_reads_nothing(self):
+        heavy = ("urllib.request ssl http.server http.client sqlite3 typing dataclasses tempfile "
+                 "threading socket argparse concurrent.futures base64 subprocess").split()
+        code = ("import sys; sys.path.insert(0, %r); before = set(sys.modules)\n"
+                "import os, builtins; os.environ = None\n"
+                "import openclaw_vllm\n"
+                "print(sorted(set(%r) & (set(sys.modules) - before)))" % (HERE, heavy))
+        self.assertEqual(subprocess.check_output([sys.executable, "-B", "-c",
+                                                  code]).decode("ascii").strip(), "[]")
+
+    def test_everything_promised_is_there_and_documented(self):
+        for name in vllm.__all__:
+            with self.subTest(name=name):
+                self.assertTrue(getattr(vllm, name).__doc__ or sys.flags.optimize > 1)
+
+    def test_errors_have_one_root_a_hint_and_an_exit_status(self):
+        for name, row in vllm.CAUSES.items():
+            error = vllm.error_for(name, seconds=1.0)
+            self.assertIsInstance(error, vllm.Error)
+            self.assertEqual(error.cause, name)
+            self.assertIn(error.exit_status, (1, 2, 3, 4, 5))
+            self.assertEqual(error.exit_status, row.exit_status or 1)
+
+
+class Readme(Case):
+    """What the front page shows is what the program does."""
+
+    def setUp(self):
+        super(Readme, self).setUp()
+        with io.open(os.path.join(HERE, "README.md"), encoding="utf-8") as source:
+            self.text = source.read()
+
+    def test_the_first_screen_is_what_is_printed(self):
+        url = self.demo()
+        env = {"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": url}
+        shown = [line.strip() for line in self.text.splitlines()]
+        for argv in (["list"], ["chat", "Say hi"]):
+            for line in self.run_main(*argv, env=env).out.splitlines():
+                self.assertIn(line.strip(), shown)
+        report = self.run_main("doctor", env=env)
+        self.assertEqual(report.status, 0, report)
+        for line in report.out.splitlines():
+            if line.startswith(("nothing failed", "ok    key", "ok    version")):
+                self.assertIn(line.strip(), shown)
+
+    def test_the_request_that_is_explained(self):
+        body = {
+            "messages": [{"role": "developer", "content": "Be brief."},
+                         {"role": "user", "content": "hi"}],
+                "max_tokens": 64, "store": True, "top_k": 20}
+        result = self.run_main("request", "--explain", "--base-url", self.demo(),
+                               stdin=json.dumps(body))
+        shown = [line.strip() for line in self.text.splitlines()]
+        self.assertEqual([line for line in result.err.splitlines() if line not in shown], [])
+
+    def test_the_module_example_runs(self):
+        code = self.text.split("```python\n")[1].split("```")[0]
+        env = self.env(
+            {"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": self.demo(), "PYTHONPATH": HERE})
+        env.update((name, os.environ[name])
+                   for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ)
+        out = subprocess.check_output([sys.executable, "-c", code], env=env).decode("ascii")
+        self.assertIn("vllm/demo/Qwen3-8B 40960\n", out.replace("\r", ""))
+        self.assertIn("You said: Say hi", out)
+        self.assertIn("Usage(prompt_tokens=", out)
+
+    def test_every_verb_option_and_status_is_told(self):
+        for name, add_options, _, _ in vllm._VERBS:
+            with self.subTest(verb=name):
+                self.assertIn("### %s\n" % name, self.text)
+                usage = self.run_main(name, "--help").out.split("\n\n")[0]
+                for option in re.findall(r"--[a-z-]+", usage):
+                    self.assertIn(option, self.text + "--help")
+        told = dict(re.findall(r"(?m)^\| ([0-9]+) \| (.+) \|$", self.text))
+        self.assertEqual(sorted(map(int, told)), [0, 1, 2, 3, 4, 5, 130])
+
+    def test_a_copy_can_be_verified(self):
+        result = self.run_main("--version", "--verbose")
+        with open(os.path.join(HERE, "openclaw_vllm.py"), "rb") as source:
+            digest = hashlib.sha256(source.read()).hexdigest()
+        self.assertEqual(result.out.splitlines()[:2],
+                         ["openclaw_vllm %s" % vllm.__version__, "sha256 %s" % digest])
+
+
+# ----------------------------------------------------------------------------
+# Verbs
+# ----------------------------------------------------------------------------
+
+# Each kind of character that might steer a terminal or that people write with: escapes, CRLF, C1,
+# overrides, a family of emoji, Persian and Hindi joiners, marks of direction, a variation selector,
+# a soft hyphen.
+EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 "
+         "\U0001f468\u200d\U0001f469\u200d\U0001f467 "
+         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 "
+         "\u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
+
+
+class Chat(Case):
+
+    def ask(self, *argv, **given):
+        """Run `chat` against a stub with a declared model; return (Result, the body it got)."""
+        stub = self.serve(*given.pop("script", (sse(chunk("Hi"), chunk(finish="stop")),)))
+        self.declare(stub.url, **given.pop("row", {}))
+        result = self.run_main("chat", *argv, **given)
+        return result, stub.requests[0].body if stub.requests else None
+
+    def test_prompt(self):
+        for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"),
+                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"),
+                                      (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
+                                      ([], "\u6a21\n\nx", "\u6a21\n\nx")):
+            with self.subTest(argv=argv, stdin=stdin):
+                result, body = self.ask(stdin=stdin, *argv)
+                self.check(result, 0, out="Hi\n")
+                self.assertEqual(body, dict(DEFAULT_BODY,
+                                            messages=[{"role": "user", "content": expected}]))
+        for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"),
+                             (b"\xff", "not UTF-8 (byte 0)")):
+            result, body = self.ask(stdin=stdin)
+            self.check(result, 2, err=words)
+            self.assertIsNone(body)
+
+    def test_options(self):
+        image = self.write("a.png", b"\x89PNG\r\n\x1a\n")
+        tools = self.write("tools.json", "[%s, // one\n]" % json.dumps(TOOL))
+        schema = self.write("schema.json", {"type": "object"})
+        pictured = [{"type": "text", "text": "x"},
+                    {"type": "image_url",
+                     "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+        for argv, row, expected in (
+                (["--system", "Be short."], {},
+                 {"messages": [{"role": "system", "content": "Be short."},
+                               {"role": "user", "content": "x"}]}),
+                 (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
+                (["--temperature", "0"], {}, {"temperature": 0}),
+                (["--param", "top_k=20", "--param", 'stop="E=D"'], {},
+                 {"top_k": 20, "stop": "E=D"}),
+                (["--no-stream"], {}, {"stream": False, "stream_options": None}),
+                (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}),
+                (["--schema", schema], {},
+                 {"response_format": {"type": "json_schema",
+                                      "json_schema": {"name": "answer",
+                                                      "schema": {"type": "object"}}}}),
+                (["--image", image], {"input": ["text", "image"]},
+                 {"messages": [{"role": "user", "content": pictured}]}),
+                (["--image", "https://h/a.png"], {"input": ["text", "image"]},
+                 {"messages": [{"role": "user",
+                                "content": [pictured[0], {"type": "image_url",
+                                                          "image_url": {
+                                                              "url": "https://h/a.png"}}]}]}),
+                (["--thinking", "high"], {"reasoning": True,
+                                          "compat": {"supportsReasoningEffort": True}},
+                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}),
+                 (["--model", "m"], {}, {})):
+            with self.subTest(argv=argv):
+                result, body = self.ask("x", row=row,
+                                        script=(reply({"choices": [{"message": {"content": "Hi"},
+                                                                    "finish_reason": "stop"}]}),),
+                                        *argv)
+                self.check(result, 0, out="Hi\n")
+                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]),
+                                **expected)
+                self.assertEqual(body, {name: value for name,
+                                        value in expected.items() if value is not None})
+        for argv in (["--param", "x"], ["--param", "=1"], ["--param", "x=y"], ["--tools", schema],
+                     ["--tools", self.path("none")], ["--schema", tools],
+                     ["--schema", self.write("s", "{")],
+                     ["--image", image],
+                     ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
+            with self.subTest(argv=argv):
+                result, body = self.ask("x", *argv)
+                self.check(result, 2)
+                self.assertIsNone(body)
+        for path in (schema, self.path("none"), self.home):
+            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2,
+                       err="--image")
+
+    def test_streams_of_output(self):
+        calls = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
+        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2,
+                                          "total_tokens": 5}}
+        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"),
+                      usage),)
+        result = self.ask("x", script=script)[0]
+        self.assertEqual((result.status, result.out), (0, 'Hi\nf({"x": 1})\n'))
+        self.assertRegex(result.err,
+                         r"\Ahmm\n3 prompt \+ 2 completion tokens, first token [0-9.]+ s, "
+                         r".*[0-9.]+ s in all, finish reason tool_calls\n\Z")
+        self.assertEqual(self.ask("x", "--quiet", script=script)[0], (0, 'Hi\nf({"x": 1})\n', ""))
+        value = json.loads(self.ask("x", "--json", script=script)[0].out)
+        self.assertEqual(sorted(value.pop("timings")), ["first_token_s", "total_s"])
+        self.assertEqual(value,
+                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm",
+                          "finish_reason": "tool_calls",
+                          "tool_calls": [dict(CALL,
+                                              function={"name": "f", "arguments": '{"x": 1}'})],
+                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2,
+                                           "total_tokens": 5}})
+        self.assertIsNone(json.loads(self.ask("x", "--json")[0].out)["usage"])
+
+    def test_empty_and_broken_answers(self):
+        for events, status, out, words in (
+                ([chunk(reasoning="hm"), chunk(finish="length")], 0, "", "used up by reasoning"),
+                ([chunk(reasoning="hm"), chunk(finish="stop")], 0, "", "--reasoning-parser"),
+                ([chunk(finish="stop")], 0, "", "finish reason stop"),
+                ([chunk("a"), {"error": {"message": "boom"}}], 4, "a\n", "boom"),
+                ([chunk("a"), "x"], 4, "a\n", "not JSON")):
+            with self.subTest(events=events):
+                result = self.ask("x", script=(sse(*events),))[0]
+                self.check(result, status, err=words)
+                self.assertEqual(result.out, out)
+
+    def test_a_pipe_gets_the_answer_byte_for_byte(self):
+        script = (sse(*[chunk(char) for char in EXACT]),)
+        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
+        self.assertEqual(self.ask("x", "--no-stream", script=(
+            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),
+            ))[0].out, EXACT + "\n")
+        self.declare(self.serve(*script).url)
+        self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
+        for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
+            result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding=encoding)[0]
+            self.assertEqual(result.out, expected + "\n")
+        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
+        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
+
+    def test_the_answer_in_the_c_locale(self):
+        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
+        result = self.program("chat", "x", "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
+
+    def test_reasoning_cannot_steer_the_terminal(self):
+        result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
+        self.check(result, 0, out="a\n", err="\\x1b]0;x\\x07\u200d\\u202e")
+
+    @unittest.skipIf(os.name == "nt", "no pseudo-terminals")
+    def test_a_terminal_gets_what_would_steer_it_made_visible(self):
+        import pty
+        self.declare(self.serve(sse(*[chunk(char) for char in EXACT])).url)
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        with program(self.env({"LC_ALL": "C.UTF-8"}), ["chat", "x", "--quiet"],
+                     stdout=slave) as process:
+            os.close(slave)
+            process.stdin.close()
+            shown = b""
+            with contextlib.suppress(OSError):           # the other end is closed
+                while True:
+                    data = os.read(master, 65536)
+                    if not data:
+                        break
+                    shown += data
+            self.assertEqual(process.wait(WAIT_S), 0)
+        shown = shown.decode("utf-8").replace("\r\n", "\n")
+        steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+        expected = re.sub(steering,
+                          lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
+                          % ord(match.group(0)), EXACT)
+        self.assertEqual(shown, expected + "\n")
+
+    @unittest.skipIf(os.name == "nt", "no pipes to close")
+    def test_a_reader_that_went_away_is_not_a_broken_server(self):
+        left = threading.Event()
+
+        def step(sock, _, __):
+            sock.sendall(sse(chunk("one\n"), done=False))
+            left.wait(WAIT_S)
+            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
+            with contextlib.suppress(OSError):
+                while sock.recv(4096):
+                    pass
+
+        for options in ([], ["--quiet"]):
+            left.clear()
+            self.declare(self.serve(step).url)
+            with program(self.env(), ["chat", "x"] + options) as process:
+                process.stdin.close()
+                self.assertEqual(process.stdout.readline(),
+                                 b"one\n")      # while the server is silent
+                process.stdout.close()
+                left.set()
+                self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
+
+    def test_no_speed_for_an_answer_in_one_piece(self):
+        usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
+        whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
+
+        def slowly(sock, _, stub):
+            sock.sendall(sse(chunk("a"), done=False))
+            stub.ending.wait(0.05)
+            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
+
+        for script, speed in ((reply(whole), False),
+                              (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
+            result = self.ask("x", script=(script,))[0]
+            self.check(result, 0, err="2000 completion tokens, first token")
+            self.assertEqual("tokens/s" in result.err, speed, result.err)
+
+    def test_arguments_in_the_c_locale(self):
+        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
+        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
+        with mock.patch.object(os, "fsencode",
+                               lambda text: text.encode("ascii", "surrogateescape")):
+            result, body = self.ask(mangled, "--system", mangled)
+            self.check(result, 0)
+            self.assertEqual([message["content"] for message in body["messages"]],
+                             ["h\u00e9 \u6f22"] * 2)
+            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
+        url = self.demo()
+        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url,
+                              "--quiet",
+                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
+                                   "VLLM_API_KEY": KEY})
+        self.check(result, 0, out="You said: h\u00e9\n")
+
+    def test_errors_keep_the_servers_words_and_name_the_next_step(self):
+        def forbidden(*location):
+            return (
+                "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', "
+                    "'input': 1}]" % (location,))
+
+        for answer, status, words, step in (
+                (reply({"object": "error",
+                        "message": "This model's maximum context length is 2048 tokens."},
+                        "400 Bad"), 4,
+                 "2048 tokens", "--max-tokens"),
+                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"),
+                 4, "at least 1",
+                 "shorten the prompt"),
+                (reply({"object": "error", "message": forbidden("body", "stream_options")},
+                       "400 Bad"), 4, "'stream_options'",
+                 "set compat.supportsUsageInStreaming to false"),
+                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")},
+                       "400 Bad"), 4,
+                 "'max_completion_tokens'", 'set compat.maxTokensField to "max_tokens"'),
+                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function",
+                                                                "strict")}, "400 Bad"), 4,
+                 "'strict'", "set compat.supportsStrictMode to false"),
+                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4,
+                 "'top_k'",
+                 "leave the field out"),
+                (reply({
+                    "error": {
+                        "message": '"auto" tool choice requires --enable-auto-tool-choice and '
+                                             '--tool-call-parser to be set'}}, "400 Bad"),
+                 4, "requires", vllm.PARSER_PAGE),
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized",
+                 "set VLLM_API_KEY to the key"),
+                (reply("", "503 Service Unavailable"), 4, "503", "it is busy, or"),
+                (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found",
+                 "check the base URL"),
+                (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
+                 "what is behind it is down"),
+                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "",
+                 "doctor")):
+            with self.subTest(words=words, step=step):
+                result = self.ask("x", script=(answer,))[0]
+                self.check(result, status, err=words)
+                self.assertIn(step, result.err)
+                self.assertLess(len(result.err), 1000)
+        gone = reply({"object": "error", "message": "The model `m` does not exist.",
+                      "type": "NotFoundError"}, "404 Not Found")
+        self.check(self.ask("x", script=(gone, rows("m2")))[0], 4, err="did you mean --model m2 ?")
+        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url",
+                                 self.serve(rows("m2")).url), 4,
+                   err="did you mean --model m2 ?")
+
+    def test_ctrl_c(self):
+        with mock.patch.object(vllm, "send_chat", side_effect=KeyboardInterrupt):
+            self.check(self.ask("x")[0], 130)
+
+    @unittest.skipIf(os.name == "nt", "no signals to send")
+    def test_ctrl_c_stops_the_answer_of_a_process(self):
+        stub = self.serve(then_watch(sse(chunk("partial"), done=False)))
+        self.declare(stub.url)
+        with program(self.env(), ["chat", "x"]) as process:
+            process.stdin.close()
+            self.assertEqual(process.stdout.read(7), b"partial")
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(WAIT_S), 130)
+            self.assertNotIn(b"Traceback", process.stderr.read())
+        self.assertTrue(stub.gone.wait(WAIT_S))
+
+
+@unittest.skipIf(os.name == "nt", "no pseudo-terminals")
+class Conversation(Case):
+    """`chat` without a prompt, on a pseudo-terminal."""
+
+    def start(self, *script):
+        import pty
+        stub = self.serve(*script)
+        self.declare(stub.url)
+        self.master, slave = pty.openpty()
+        self.addCleanup(os.close, self.master)
+        process = program(self.env({"TERM": "dumb"}), ["chat", "--system", "S"], stdin=slave,
+                          stdout=slave, stderr=slave)
+        os.close(slave)
+        self.addCleanup(process.wait, WAIT_S)
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        self.said = b""
+        self.await_text("> ")
+        return process, stub
+
+    def await_text(self, text):
+        """Read what the terminal shows until `text` comes; return it."""
+        while text.encode("utf-8") not in self.said:
+            self.assertTrue(select.select([self.master], [], [], WAIT_S)[0],
+                            "nothing more after %r" % self.said)
+            try:
+                self.said += os.read(self.master, 65536)
+            except OSError:                              # the other end is closed
+                self.fail("ended after %r" % self.said)
+        seen, _, self.said = self.said.partition(text.encode("utf-8"))
+        return seen.decode("utf-8")
+
+    def type(self, line, answer):
+        os.write(self.master, line.encode("utf-8") + b"\n")
+        for text in (answer, "> ") if answer else ("> ",):
+            self.await_text(text)
+
+    def test_history_commands_and_end(self):
+        said = sse(chunk("Yes."), chunk(finish="stop"))
+        process, stub = self.start(said, said, said,
+                                   reply({"error": {"message": "boom"}}, "500 Oops"), said,
+                                   rows("m", "other", max_model_len=40960), said)
+        self.type("one", "Yes.")
+        self.type("two", "Yes.")
+        self.type("/reset", "")
+        self.type("/system T", "")
+        self.type("three", "Yes.")
+        self.type("four", "boom")
+        self.type("five", "Yes.")
+        self.type("/model other", "now vllm/other")
+        self.type("/help", "Ctrl-D ends")
+        self.type("six", "Yes.")
+        os.write(self.master, b"/exit\n")
+        self.assertEqual(process.wait(WAIT_S), 0)
+        bodies = [request.body for request in stub.requests
+                  if request.target.endswith("/chat/completions")]
+        self.assertEqual([" ".join(message["content"] for message in body["messages"])
+                          for body in bodies],
+                         ["S one", "S one Yes. two", "T three", "T three Yes. four",
+                          "T three Yes. five",
+                          "T three Yes. five Yes. six"])
+        self.assertEqual(bodies[-1]["model"], "other")
+
+    def test_what_one_turn_is(self):
+        said = sse(chunk("Yes."), chunk(finish="stop"))
+        process, stub = self.start(said)
+        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"),
+                            ('"""a"""', "a"),
+                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
+            self.type(typed, "Yes.")
+            self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
+        self.type("/system T", "with that system message")
+        self.type("/reset", "begun anew")
+        self.type("/system", "without a system message")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_what_is_pasted_is_one_turn(self):
+        import readline
+        if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
+            self.skipTest("the readline of this Python knows no bracketed paste")
+        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
+        self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
+        self.assertEqual(stub.requests[-1].body["messages"][-1]["content"],
+                         "def f():\n    return 1\nWhat is it?")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+
+    def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
+        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)),
+                                   sse(chunk("whole"), chunk(finish="stop")))
+        os.write(self.master, b"one\n")
+        self.await_text("partial")
+        process.send_signal(signal.SIGINT)
+        self.await_text("stopped")
+        self.await_text("> ")
+        self.assertTrue(stub.gone.wait(WAIT_S))
+        self.type("two", "whole")
+        os.write(self.master, b"\x04")
+        self.assertEqual(process.wait(WAIT_S), 0)
+        self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]],
+                         ["S", "two"])
+
+
+class RequestVerb(Case):
+
+    def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
+        self.declare("http://gpu.local/v1", KEY)
+        unwanted = AssertionError("a socket was opened")
+        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo",
+                                                                           side_effect=unwanted):
+            for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
+                result = self.run_main("request", stdin=json.dumps(body))
+                self.assertEqual((result.status, json.loads(result.out), result.err),
+                                 (0, DEFAULT_BODY, ""))
+            result = self.run_main("request", "--explain", "--thinking", "high",
+                                   stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[],
+                                                         messages=[{"role": "developer",
+                                                                    "content": "x"}])))
+            self.check(self.run_main("request",
+                                     stdin=json.dumps({"messages": [dict(USER,
+                                                                         content="a" * 20000)]})),
+                                                                         0,
+                       err="warning: the prompt takes about")
+        self.check(result, 0)
+        for line in ("store +dropped", "stream +added", "stream_options +added",
+                     "max_completion_tokens +moved +from max_tokens",
+                     "max_completion_tokens +clamped +asked for 999",
+                     "tools +dropped", "messages +changed"):
+            self.assertRegex(result.err, "(?m)^" + line)
+
+    def test_bodies_that_are_none(self):
+        self.declare("http://gpu.example/v1")
+        for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff",
+                      '{"model": 7, "messages": []}',
+                      '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
+            with self.subTest(stdin=stdin[:40]):
+                result = self.run_main("request", stdin=stdin)
+                self.check(result, 2)
+                self.assertEqual(result.out, "")
+
+    def test_an_undeclared_model_is_looked_up(self):
+        stub = self.serve(rows("served"))
+        result = self.run_main("request", "--base-url", stub.url, stdin=json.dumps(HI))
+        self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target),
+                         ("served", "/v1/models"))
+
+    TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
+
+    def test_curl_command_is_quoted(self):
+        headers = {"X-`id`": "header-value-1", "User-Agent": "my-agent/1"}
+        self.declare("http://gpu.example/v1", KEY, block={"headers": headers},
+                     headers={"X-Model": "header-value-2"})
+        result = self.run_main("request", "--curl",
+                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        words = shlex.split(result.out)
+        self.assertEqual(words[:3] + words[-2:-1], ["curl", "-sS", "-N", "--data-binary"])
+        self.assertEqual(json.loads(words[-1])["messages"][0]["content"], self.TRICKY)
+        self.assertIn('"Authorization: Bearer $VLLM_API_KEY"', result.out)
+        for text in (KEY, "header-value", "my-agent", "***"):
+            self.assertNotIn(text, result.out)
+        self.assertEqual(sorted(word for word in words if word.startswith(("X-", "User-")))[1:],
+                         ["X-Model: $HEADER_X_MODEL", "X-`id`: $HEADER_X__ID_"])
+
+    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
+    def test_curl_command_runs_as_printed(self):
+        stub = self.serve(sse(chunk("Hi")))
+        self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}})
+        result = self.run_main("request", "--curl",
+                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "HEADER_X__ID_": "header-value-1"}
+        said = subprocess.check_output(["sh", "-c", result.out], env=env, timeout=WAIT_S)
+        self.assertIn(b"[DONE]", said)
+        request = stub.requests[0]
+        self.assertEqual((request.target, request.body["messages"][0]["content"]),
+                         ("/v1/chat/completions", self.TRICKY))
+        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`",
+                                                             "content-type")],
+                         ["Bearer " + KEY, "header-value-1", "application/json"])
+
+    def test_what_a_curl_command_needs_is_said(self):
+        headers = {"X-Team": "header-value-1"}
+        ca_file = self.write("my ca.pem", "")
+        body = json.dumps(HI)
+        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
+        for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
+                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
+                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
+            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
+            self.check(result, 0)
+            self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
+            self.assertEqual(len(result.err.splitlines()), len(named))
+            self.assertNotIn(KEY, result.err + result.out)
+            self.assertIn("--cacert '%s'" % ca_file, result.out)
+        self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
+        self.declare("https://gpu.example/v1")
+        result = self.run_main("request", "--curl", stdin=body)
+        self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
+        self.assertNotIn("sk-of", result.err)
+        self.assertNotIn("cacert", result.out)
+
+    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
+    def test_curl_command_of_a_long_body_runs(self):
+        stub = self.serve(sse(chunk("Hi")))
+        self.declare(stub.url, KEY, contextWindow=10 ** 6)
+        content = self.TRICKY + "x" * 200000
+        body = json.dumps({"messages": [dict(USER, content=content)]})
+        result = self.run_main("request", "--curl", stdin=body)
+        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
+        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as shell:
+            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
+        self.assertIn(b"[DONE]", said)
+        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
+
+    @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
+    def test_a_terminal_is_told_that_a_body_is_waited_for(self):
+        self.declare("http://gpu.example/v1")
+        master, slave = os.openpty()
+        try:
+            os.write(master, (json.dumps(HI) + "\n\x04").encode("ascii"))
+            with program(self.env(), ["request"], stdin=slave) as process:
+                out, err = process.communicate(timeout=WAIT_S)
+        finally:
+            os.close(master)
+            os.close(slave)
+        self.assertIn(b"waiting for a chat-completions body", err)
+        self.assertEqual(json.loads(out.decode("utf-8")), DEFAULT_BODY)
+
+
+# ----------------------------------------------------------------------------
+# Hostile servers: keys and helpers
 # ----------------------------------------------------------------------------
 
 # differs in each of its spellings: plain, JSON, URL, base64
@@ -8419,7 +8467,7 @@ UNSAFE = re.compile(
 
 
 # ----------------------------------------------------------------------------
-# Under fire: a server that misbehaves on purpose
+# Hostile servers
 # ----------------------------------------------------------------------------
 
 STALL, RESET = "stall", "reset"
@@ -8529,7 +8577,8 @@ def json_or_stream(ask, value):
 
 
 def wrong_types(ask, value):
-    """Return an answer that is right but for its types: `value` is in every field of every level."""
+    """Return an answer that is right but for its types: `value` is in every field of every level.
+    """
     answers = []
     call = {"index": value, "id": value, "type": value,
             "function": {"name": value, "arguments": value}}
@@ -8852,7 +8901,8 @@ class UnderFireTest(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)
-        # (case, arguments, promise, status or exception, output, what is unsafe in it, bytes a connection)
+        # (case, arguments, promise, status or exception, output, what is unsafe in it, bytes a
+        # connection)
         self.outcomes = []
 
     def write_config(self, name, origin, listing=False):
@@ -8893,10 +8943,13 @@ class UnderFireTest(unittest.TestCase):
                     status, out, err = error, "", ""
                 promised = column if isinstance(column, str) else promises[column]
                 shown = out + err
-                if arguments[0] == "chat" and "--json" not in arguments:     # standard output is no terminal
+                # standard output is no terminal
+                if arguments[0] == "chat" and "--json" not in arguments:
                     shown = err
-                self.outcomes.append((name, arguments, promised, status, out + err, UNSAFE.findall(shown),
-                                      (server.sent - sent) / max(1, server.connections - connections)))
+                self.outcomes.append(
+                    (name, arguments, promised, status, out + err, UNSAFE.findall(shown),
+                                      (server.sent - sent) / max(1,
+                                          server.connections - connections)))
 
     def test_every_verb_survives_every_server(self):
         names = collections.deque(enumerate(FIRE))
