@@ -4125,7 +4125,8 @@ class Tls(Case):
         for option in ("--api-key-file", "--tools", "--schema"):
             self.check(self.run_main("chat", "hi", option, fifo), 2, err=option)
 
-    @unittest.skipUnless(sys.version_info >= (3, 8), "needs the key log of Python 3.8")
+    @unittest.skipUnless(sys.version_info >= (3, 8) and sys.implementation.name == "cpython",
+                         "needs the key log of CPython 3.8")
     def test_a_key_log_that_cannot_be_opened_is_named(self):
         stub = self.serve(rows("m"), tls=self.context)
         with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
