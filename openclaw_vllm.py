@@ -877,8 +877,10 @@ def _expand_home(path, env):
 def _exists(path):
     try:
         os.lstat(path)
-    except (OSError, ValueError) as error:           # of others, reading it says what is wrong
-        return not isinstance(error, (FileNotFoundError, NotADirectoryError))
+    except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
+        return False
+    except (OSError, ValueError):                    # reading it says what is wrong
+        return True
     return True
 
 

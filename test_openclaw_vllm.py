@@ -8128,7 +8128,8 @@ class Chat(Case):
                              ["h\u00e9 \u6f22"] * 2)
             self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
         url = self.demo()
-        result = self.program("chat", "h\u00e9", "--model", "demo-alias", "--base-url", url,
+        hello = "h\u00e9".encode("utf-8")      # bytes: this process may be in the C locale
+        result = self.program("chat", hello, "--model", "demo-alias", "--base-url", url,
                               "--quiet",
                               env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
                                    "VLLM_API_KEY": KEY})
