@@ -4658,7 +4658,7 @@ class Parsers(unittest.TestCase):
         for line in SERVED.strip().splitlines():
             model_id, tool, reasoning = line.split()
             name = model_id.rpartition("/")[2]
-            snapshot = "/root/.cache/huggingface/hub/models--%s/snapshots/0a1b2c3d" % (
+            snapshot = "/data/huggingface/hub/models--%s/snapshots/0a1b2c3d" % (
                 model_id.replace("/", "--"))
             for asked, root in ((model_id, None), (model_id, model_id), (model_id.lower(), None),
                                 (name, None), ("default", "/models/" + name),
