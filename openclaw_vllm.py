@@ -1189,11 +1189,6 @@ def _locate(trees, file, node, path):
     return file, node.start
 
 
-def _text_or_empty(value):
-    """Return a text, or "" for what is none."""
-    return value if isinstance(value, str) else ""
-
-
 def _get(value, *path):
     """Return the value at a key path, or None where the path ends early."""
     try:
@@ -1202,6 +1197,12 @@ def _get(value, *path):
     except (LookupError, TypeError):
         return None
     return value
+
+
+def _get_text(value, *path):
+    """Return the text at a key path, "" where there is none."""
+    found = _get(value, *path)
+    return found if isinstance(found, str) else ""
 
 
 # ----------------------------------------------------------------------------
@@ -2283,10 +2284,10 @@ def parse_auth_profiles(text, provider):
     if not isinstance(profiles, dict):
         return None
     for name, profile in profiles.items():
-        owner = _text_or_empty(_get(profile, "provider"))
+        owner = _get_text(profile, "provider")
         field = {"api_key": "key",
                  "token": "token"}.get(str(_get(profile, "type")))
-        key = _text_or_empty(_get(profile, field)).strip()
+        key = _get_text(profile, field).strip()
         if key and provider_id(owner) == provider_id(provider):
             return Credential("auth profile %s" % name, Secret(key))
     return None
@@ -2308,7 +2309,7 @@ def _read_profile_store(path):
     try:
         store = sqlite3.connect(uri, timeout=1.0, uri=True)
         try:
-            return _text_or_empty(_get(store.execute(query).fetchone(), 0))
+            return _get_text(store.execute(query).fetchone(), 0)
         finally:
             store.close()
     except sqlite3.Error as error:
@@ -2370,7 +2371,7 @@ def agent_layers(config):
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
     entries = (agents.get("entries") or {}).items()
-    chosen = _text_or_empty(_get(defaults, "systemAgent", "agentId"))
+    chosen = _get_text(defaults, "systemAgent", "agentId")
     chosen = trimmed(chosen).lower()
     found = [entry
              for _, entry in entries
@@ -2499,7 +2500,7 @@ def parse_model_list(payload):
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = collections.OrderedDict()
     for row in rows:
-        model_id = trimmed(_text_or_empty(_get(row, "id")))
+        model_id = trimmed(_get_text(row, "id"))
         if model_id:
             kept.setdefault(model_id, dict(row, id=model_id))
     return list(kept.values())
@@ -2534,7 +2535,7 @@ def stated_models(rows, provider):
     models = []
     for row in rows:
         model_id = row["id"]
-        parent = trimmed(_text_or_empty(row.get("parent"))) or None
+        parent = trimmed(_get_text(row, "parent")) or None
         window = row_context(row)
         if window is None and parent != model_id:
             window = stated.get(parent)
@@ -2542,7 +2543,7 @@ def stated_models(rows, provider):
             provider, model_id,
             source="discovered",
             parent=parent,
-            root=_text_or_empty(row.get("root")) or None,
+            root=_get_text(row, "root") or None,
             context_window=window,
             reasoning=re.search(_REASONING_NAME, model_id) is not None))
     return models
@@ -2868,7 +2869,7 @@ def _kept_fields(body, model, retention):
     if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
         shaped["stream_options"] = {"include_usage": True}
     if compat.get("supportsPromptCacheKey") and retention != "none":
-        key = _text_or_none(body.get("prompt_cache_key"))
+        key = _get_text(body, "prompt_cache_key")
         if key:
             shaped["prompt_cache_key"] = key[:64]
         if retention == "long" and compat.get("supportsLongCacheRetention") is not False:
@@ -2954,7 +2955,7 @@ def _shape_message(message, model, names):
     if role == "assistant":
         _shape_calls(message, compat, names)
         _shape_reasoning(message, model)
-    name = names.get(_text_or_none(message.get("tool_call_id")))
+    name = names.get(_get_text(message, "tool_call_id"))
     if role == "tool" and compat.get("requiresToolResultName") and name:
         message.setdefault("name", name)
     parts = message.get("content")
@@ -3068,7 +3069,7 @@ def _function_order(function):
 
 def _shape_function(function, compat, note):
     """Return the function of a tool as vLLM takes it, or None where OpenClaw leaves it out."""
-    name = _text_or_none(_get(function, "name"))
+    name = _get_text(function, "name")
     parameters = _get(function, "parameters")
     if parameters is None:
         parameters = {}
@@ -3314,7 +3315,7 @@ def _apply_thinking(shaped, model, thinking, note, warnings):
 
 def _level(text):
     """Return a thinking level in one spelling, or None when there is none."""
-    folded = (_text_or_none(text) or "").strip().lower()
+    folded = _get_text(text).strip().lower()
     return _LEVEL_NAMES.get(folded, folded) or None
 
 
@@ -3684,7 +3685,7 @@ class Assembler(object):
         index = piece.get("index")
         if not isinstance(index, int):
             index = position
-        call_id = _text_or_none(piece.get("id"))
+        call_id = _get_text(piece, "id")
         function = piece.get("function")
         call = self._calls_by_index.get(index)
         if call is None or (call_id and call[0] and call_id != call[0]):
@@ -3692,8 +3693,8 @@ class Assembler(object):
             self._calls.append(call)
             _check_parts(self._calls, "tool calls")
         call[0] = call_id or call[0]
-        call[1] = call[1] or _text_or_none(_get(function, "name")) or ""
-        call[2].add(_text_or_none(_get(function, "arguments")) or "")
+        call[1] = call[1] or _get_text(function, "name")
+        call[2].add(_get_text(function, "arguments"))
 
     def _add_extra(self, payload):
         if isinstance(payload.get("usage"), dict):
@@ -4164,12 +4165,6 @@ def tls_context(route):
                               "unset SSLKEYLOGFILE, or name a file that can be written")
     raise ConfigError("the CA file %s cannot be used: %s" % (path, problem),
                       "give a PEM file with --ca-file", "tls-untrusted")
-
-
-def fetch(method, url, headers, body, route, limit):
-    """Return the Reply to one request, the body read whole. Raises ServerError."""
-    with Exchange(method, url, headers, body, route) as exchange:
-        return exchange.reply(limit)
 
 
 def answers_at(host, port, patience_s):
@@ -4979,6 +4974,19 @@ def request_headers(provider, model=None):
     return headers
 
 
+def ask(provider, url, headers, body=None, limit_s=DISCOVERY_TIMEOUT_S, limit=""):
+    """Return the Reply to a GET, or to a POST of a JSON value, read whole within `limit_s` seconds.
+
+    `limit` names the setting that says how long. Raises ServerError.
+    """
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s, limit)
+    method, data = "GET", None
+    if body is not None:
+        method, data = "POST", encode_body(body)
+    with Exchange(method, url, headers, data, route) as exchange:
+        return exchange.reply(MODEL_LIST_LIMIT)
+
+
 def fetch_model_rows(provider, timeout_s=None):
     """Return the usable rows of GET {base_url}/models.
 
@@ -4986,10 +4994,9 @@ def fetch_model_rows(provider, timeout_s=None):
     """
     if provider.refusal is not None:
         raise provider.refusal
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
     url = provider.base_url + "/models"
-    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
-    reply = fetch("GET", url, discovery_headers(provider), None, route, MODEL_LIST_LIMIT)
+    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    reply = ask(provider, url, discovery_headers(provider), None, limit_s)
     return model_rows(url, reply, provider.discovery_key)
 
 
@@ -5012,10 +5019,8 @@ def probe_thinking(provider, model_id, timeout_s=None):
 def _ask_tokenizer(provider, model, body, timeout_s):
     """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
     limit_s = min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
     url = server_root((model or provider).base_url) + "/tokenize"
-    reply = fetch("POST", url, request_headers(provider, model), encode_body(body), route,
-                  MODEL_LIST_LIMIT)
+    reply = ask(provider, url, request_headers(provider, model), body, limit_s)
     try:
         count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
     except ValueError:
@@ -5083,7 +5088,7 @@ def stream_chat(provider, body, thinking=None, timeout_s=None):
     iterator closes the connection. Raises what `find_model` raises; while it is
     read, ServerError when the answer breaks off: what came before has been yielded.
     """
-    reference = _text_or_none(_get(body, "model"))
+    reference = _get_text(body, "model")
     model = find_model(provider, reference, timeout_s, thinking)
     shaped = prepare_request(provider, model, body, thinking, timeout_s)
     return send_chat(provider, model, shaped.body, timeout_s)
@@ -5392,13 +5397,8 @@ class _Case(object):
 
         `way` is the Provider whose proxies and authorities are used, if not the case's own.
         """
-        method, data = "GET", None
-        if body is not None:
-            method, data = "POST", encode_body(body)
-        way, limit_s = way or self.provider, self.patience(wait_s)
-        asked = "--timeout" if self.timeout_s else ""
-        route = Route(way.env, way.ca_file, limit_s, limit_s, limit_s, asked)
-        return fetch(method, url, headers, data, route, MODEL_LIST_LIMIT)
+        limit = "--timeout" if self.timeout_s else ""
+        return ask(way or self.provider, url, headers, body, self.patience(wait_s), limit)
 
     def look(self, path, wait_s=DISCOVERY_TIMEOUT_S):
         """Return the Reply to a GET, without the key, of what vLLM has beside /v1.
@@ -8564,14 +8564,13 @@ def _refuse_no_chat(provider, model, timeout_s):
     chat completions (an empty body generates nothing).
     """
     limit_s = timeout_s or DISCOVERY_TIMEOUT_S
-    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s)
     headers = discovery_headers(provider)
     url = server_root(provider.base_url) + "/openapi.json"
     try:
-        chats = offers_chat(_json_of(fetch("GET", url, headers, None, route, MODEL_LIST_LIMIT)))
+        chats = offers_chat(_json_of(ask(provider, url, headers, None, limit_s)))
         if chats is None:
             url = provider.base_url + "/chat/completions"
-            reply = fetch("POST", url, headers, b"{}", route, MODEL_LIST_LIMIT)
+            reply = ask(provider, url, headers, {}, limit_s)
             chats = completion_error(url, reply, provider, model).cause != "not-a-chat-model"
     except Error:
         return                                       # what cannot be asked shows nothing
