@@ -70,7 +70,7 @@ class Error(Exception):
     exit_status = 1
 
     def __init__(self, message, hint="", cause=None, command=None, **facts):
-        super(Error, self).__init__(message)
+        super().__init__(message)
         self.message = message
         self.hint = hint
         self.cause = cause
@@ -296,11 +296,11 @@ def error_for(cause, command=None, **facts):
     A fact that nobody stated is left empty. `command` is the next step for a shell.
     """
     row = CAUSES[cause]
-    facts.setdefault("tool", TOOL)
-    facts.setdefault("variable", "VLLM_API_KEY")
-    known = collections.defaultdict(str, facts)
+    known = collections.defaultdict(str, tool=TOOL, variable="VLLM_API_KEY")
+    known.update(facts)
+    summary, fix = row.summary.format_map(known), row.fix.format_map(known)
     kind = _ERRORS.get(row.exit_status, NothingToShow)
-    return kind(row.summary.format_map(known), row.fix.format_map(known), cause, command, **facts)
+    return kind(summary, fix, cause, command, **facts)
 
 
 # ----------------------------------------------------------------------------
@@ -324,32 +324,45 @@ _URL_SAFE = ("~", "~/", "~!'()*")    # what various languages leave unquoted in 
 def spellings(secret):
     """Return the texts by which a secret may be echoed, longest first; none for a short one.
 
-    Plain, URL-quoted, in base64 (inside more text, too), in Python, in JSON, and each of
-    these in JSON once more; of a header's value such as "Bearer KEY" also those of "KEY".
+    Plain, quoted for a URL, in base64 (also amid other bytes), in Python, in JSON, and each
+    of these once more in JSON; of a header's value such as "Bearer KEY" also those of "KEY".
     """
-    import binascii
-    from urllib.parse import quote
     found = set()
-    for text in {str(secret)}.union(secret.split(None, 1)[-1:]):
-        if len(text) < _SHORTEST_SECRET or text in _PUBLIC_KEYS:
-            continue
-        found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1].replace("/", "\\/")))
-        found.update(_in_json(text))
-        data = text.encode("utf-8", "surrogatepass")
-        for safe in _URL_SAFE:
-            url = quote(data, safe)
-            for url in (url, url.replace("~", "%7E")):       # as older Pythons quote it
-                found.update((url, re.sub("%..", lambda match: match.group(0).lower(), url)))
-        for before in range(3):                      # bytes of other text in its first three
-            coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
-            coded = coded[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
-            found.update((coded, coded.replace("+", "-").replace("/", "_")))
+    for text in (str(secret), secret.split(None, 1)[-1:]):
+        text = "".join(text)
+        if len(text) >= _SHORTEST_SECRET and text not in _PUBLIC_KEYS:
+            found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1].replace("/", "\\/")))
+            found.update(_in_json(text))
+            data = text.encode("utf-8", "surrogatepass")
+            found.update(_in_url(data))
+            found.update(_in_base64(data))
     found.update(*map(_in_json, found.copy()))
     return sorted(found, key=len, reverse=True)
 
 
 def _in_json(text):
     return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _in_url(data):
+    """Yield the URL-quoted spellings of some bytes, as various languages quote."""
+    from urllib.parse import quote
+    for safe in _URL_SAFE:
+        for tilde in ("~", "%7E"):                   # as older Pythons quote it
+            url = quote(data, safe).replace("~", tilde)
+            yield url
+            yield re.sub("%..", lambda match: match.group().lower(), url)
+
+
+def _in_base64(data):
+    """Yield the base64 of some bytes, after none to two bytes of other text in its first three."""
+    import binascii
+    for before in range(3):
+        coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
+        start = (before * 8 + 5) // 6                # the first character that is theirs alone
+        end = (before + len(data)) * 8 // 6
+        yield coded[start:end]
+        yield coded[start:end].replace("+", "-").replace("/", "_")
 
 
 def redact(text, secrets):
@@ -535,7 +548,7 @@ class Json5Error(ConfigError, ValueError):
         self.pos = pos
         self.line, self.column = line_and_column(text, pos)
         where = "%s at line %d, column %d" % (problem, self.line, self.column)
-        super(Json5Error, self).__init__(where, cause="config-invalid")
+        super().__init__(where, cause="config-invalid")
 
 
 Node = collections.namedtuple("Node", "start end value items")
