@@ -7706,57 +7706,6 @@ class Output(Case):
                                                   encoding="ascii").out)["models"][0]["name"],
                                                   "mod\u00e8le-\u6a21\U0001f600")
 
-    def test_a_process_in_the_c_locale(self):
-        url = self.serve(rows("mod\u00e8le")).url
-        result = self.program("list", "--plain", "--base-url", url,
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
-        self.check(result, 0, out="vllm/mod")
-
-    def test_streams_that_fail(self):
-        class Full(io.StringIO):
-            def write(self, text):
-                raise OSError(28, "No space left on device")
-
-        class Gone(io.StringIO):
-            def write(self, text):
-                raise BrokenPipeError(32, "Broken pipe")
-
-        closed = io.StringIO()
-        closed.close()
-        self.declare("http://h/v1")
-        for stream, status in ((Full(), 1), (Gone(), 0), (closed, 1)):
-            err = io.StringIO()
-            self.assertEqual(vllm.main(["list"], self.env(), io.StringIO(), stream, err), status)
-            self.assertEqual("cannot write" in err.getvalue(), status == 1)
-
-    @unittest.skipIf(os.name == "nt", "needs sh")
-    def test_processes_whose_output_fails(self):
-        self.declare("http://h/v1")
-        for verb, redirection, status, words in (
-                ("list", ">&-", 1, "closed"), ("list", ">/dev/full", 1, "No space left"),
-                ("list", "2>&-", 0, ""),
-                ("list", ">&- 2>&-", 1, ""), ("list", "<&-", 0, ""),
-                ("chat", "2>&-", 2, ""), ("chat", "2>/dev/full", 2, ""),
-                ("chat", "<&-", 2, "no prompt")):
-            if "/dev/full" in redirection and not os.path.exists("/dev/full"):
-                continue
-            with self.subTest(verb=verb, redirection=redirection):
-                result = self.program(verb, through=redirection)
-                self.check(result, status, err=words)
-                self.assertNotIn("Exception ignored", result.err)
-
-    def test_a_process_whose_reader_has_gone(self):
-        reading = threading.Event()
-        stub = self.serve(lambda sock,
-                          *_: reading.wait(WAIT_S) and sock.sendall(rows(*["m%d" % number
-                                                                           for number in range(
-                                                                                   9999)])))
-        with program(self.env(), ["list", "--base-url", stub.url]) as process:
-            process.stdin.close()
-            process.stdout.close()
-            reading.set()
-            self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
-
     def test_colour_only_on_a_terminal_that_wants_it(self):
         class Terminal(io.StringIO):
             def isatty(self):
@@ -8897,63 +8846,55 @@ VERBS_UNDER_FIRE = (
     (["config", "--dry-run"], "01345"))
 
 
-class UnderFireTest(unittest.TestCase):
-    """Every verb against every misbehaving server: status, time, memory, no traceback, no escape,
-    no key.
-    """
+Outcome = collections.namedtuple("Outcome", "server argv promised status text unsafe sent")
+Outcome.__doc__ = """A run under fire: `status` may be an exception, `unsafe` is what could harm a
+terminal, `sent` how many bytes the server sent for each connection."""
+
+
+class UnderFireTest(Case):
+    """Every verb against every misbehaving server: status, time, memory, escapes, the key."""
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.folder)
-        # (case, arguments, promise, status or exception, output, what is unsafe in it, bytes a
-        # connection)
+        super().setUp()
         self.outcomes = []
 
     def write_config(self, name, origin, listing=False):
-        """Write a config: with a declared model (its server is asked for no list), or one that only
-        lists.
+        """Write a config that declares a model, or (`listing`) one whose server is asked for them.
         """
-        path = os.path.join(self.folder, "%s-%d.json" % (name, listing))
         block = {"baseUrl": origin + "/v1", "apiKey": FIRE_KEY, "headers": {"X-Other": OTHER_KEY},
-                 "models": [] if listing
-                 else [{"id": "m", "name": "m", "contextWindow": 4096, "maxTokens": 64}]}
-        asked = {"vllm/*": {}} if listing else {}
-        with open(path, "w") as target:
-            json.dump(
-                {"models": {"providers": {"vllm": block}},
-                 "agents": {"defaults": {"models": asked}}}, target)
-        return path
+                 "models": [{"id": "m", "name": "m", "contextWindow": 4096, "maxTokens": 64}]}
+        asked = {}
+        if listing:
+            block["models"], asked = [], {"vllm/*": {}}
+        config = {"models": {"providers": {"vllm": block}},
+                  "agents": {"defaults": {"models": asked}}}
+        return self.write("%s-%d.json" % (name, listing), config)
 
     def asked(self, number):
-        """Return the rows to run against a server: list or chat, and one of the others in turn; in
-        a long run all.
-        """
+        """Return the rows to run against a server: two of them in turn; in a long run all."""
         if os.environ.get("OPENCLAW_VLLM_FUZZ"):
             return VERBS_UNDER_FIRE
-        return VERBS_UNDER_FIRE[number % 2], VERBS_UNDER_FIRE[2 + number
-                                                              % (len(VERBS_UNDER_FIRE) - 2)]
+        others = VERBS_UNDER_FIRE[2:]
+        return VERBS_UNDER_FIRE[number % 2], others[number % len(others)]
 
     def fire(self, number, name, elsewhere):
         promises = FIRE[name]
+        timeout = "0.25" if name.startswith(HASTY) else "60"
         with fire_server(promises[2], name in UNREAD, elsewhere) as server:
-            for arguments, column in self.asked(number):
+            for argv, column in self.asked(number):
                 sent, connections = server.sent, server.connections
-                path = self.write_config(number, server.origin, arguments[0] == "list")
+                path = self.write_config(number, server.origin, argv[0] == "list")
                 try:
-                    status, out, err = run(arguments
-                                           + ["--config", path, "--timeout",
-                                              "0.25" if name.startswith(HASTY) else "60"])
+                    status, out, err = run(argv + ["--config", path, "--timeout", timeout])
                 except BaseException as error:       # a traceback, for the user
                     status, out, err = error, "", ""
                 promised = column if isinstance(column, str) else promises[column]
                 shown = out + err
-                # standard output is no terminal
-                if arguments[0] == "chat" and "--json" not in arguments:
-                    shown = err
-                self.outcomes.append(
-                    (name, arguments, promised, status, out + err, UNSAFE.findall(shown),
-                                      (server.sent - sent) / max(1,
-                                          server.connections - connections)))
+                if argv[0] == "chat" and "--json" not in argv:
+                    shown = err                      # the answer is not for a terminal
+                each = (server.sent - sent) / max(1, server.connections - connections)
+                self.outcomes.append(Outcome(
+                    name, argv, promised, status, out + err, UNSAFE.findall(shown), each))
 
     def test_every_verb_survives_every_server(self):
         names = collections.deque(enumerate(FIRE))
@@ -8971,40 +8912,39 @@ class UnderFireTest(unittest.TestCase):
             for thread in threads:
                 thread.join(max(0, until - time.monotonic()))
             alive = any(thread.is_alive() for thread in threads)
-        done = collections.Counter(outcome[0] for outcome in self.outcomes)
-        self.assertEqual(
-            [name for number, name in enumerate(FIRE) if done[name] < len(self.asked(number))], [],
-                         "these hang" if alive else "")
+        done = collections.Counter(outcome.server for outcome in self.outcomes)
+        undone = [name for number, name in enumerate(FIRE) if done[name] < len(self.asked(number))]
+        self.assertEqual(undone, [], "these hang" if alive else "")
         self.assertEqual(elsewhere.connections, 0, "a redirect was followed")
-        for name, arguments, promised, status, text, unsafe, sent in self.outcomes:
-            with self.subTest(server=name, arguments=arguments):
-                self.assertIn(str(status), list(promised), "%r\n%s" % (status, text[:2000]))
-                self.assertEqual(leaks(text), [])
-                self.assertEqual(unsafe, [])
-                self.assertNotIn("Traceback", text)
-                exchanges = 4 if arguments[0] == "doctor" else 1
-                # read and forgotten; their time is bounded
-                if not name.startswith(("endless trailers", "storm")):
-                    self.assertLess(sent, exchanges * (max(CAPS.values()) + SLACK))
-                if status in (4, 5) and arguments[0] in ("list", "chat"):
-                    self.assertIn("error: ", text)
-                    self.assertLess(len(text),
-                                    2000 if arguments[0] == "list" else CAPS["STREAM_LIMIT"])
+        for outcome in self.outcomes:
+            with self.subTest(server=outcome.server, argv=outcome.argv):
+                self.check_outcome(outcome)
+
+    def check_outcome(self, outcome):
+        verb, status, text = outcome.argv[0], outcome.status, outcome.text
+        self.assertIn(str(status), list(outcome.promised), "%r\n%s" % (status, text[:2000]))
+        self.assertEqual((leaks(text), outcome.unsafe), ([], []))
+        self.assertNotIn("Traceback", text)
+        if not outcome.server.startswith(("endless trailers", "storm")):     # only time bounds them
+            exchanges = 4 if verb == "doctor" else 1
+            self.assertLess(outcome.sent, exchanges * (max(CAPS.values()) + SLACK))
+        if status in (4, 5) and verb in ("list", "chat"):
+            self.assertIn("error: ", text)
+            self.assertLess(len(text), 2000 if verb == "list" else CAPS["STREAM_LIMIT"])
 
     def test_what_the_module_raises_holds_no_key(self):
         for name in [name for name in FIRE if "key" in name or name[:3].isdigit()]:
-            with self.subTest(server=name), fire_server(FIRE[name][2],
-                                                        elsewhere="http://127.0.0.1:9") as server:
-                provider = vllm.resolve_provider(
-                    vllm.load_settings(self.write_config(0, server.origin), {}))
+            with self.subTest(server=name), \
+                    fire_server(FIRE[name][2], elsewhere="http://127.0.0.1:9") as server:
+                settings = vllm.load_settings(self.write_config(0, server.origin), {})
+                provider = vllm.resolve_provider(settings)
                 for act in (lambda: vllm.discover_models(provider, 5),
                             lambda: vllm.chat(provider, {"messages": []}, timeout_s=5)):
                     try:
                         act()
                     except vllm.Error as error:
-                        facts = [value for key, value in error.facts.items()]
-                        self.assertEqual(leaks("%s %s %s %r" % (error, error.hint, facts, error)),
-                                         [])
+                        told = (error, error.hint, list(error.facts.values()), error)
+                        self.assertEqual(leaks("%s %s %s %r" % told), [])
 
     def test_a_row_that_is_cut_to_fit_the_terminal_shows_no_part_of_the_key(self):
         rows = [{"id": "a" * padding + FIRE_KEY, "max_model_len": 5} for padding in range(30)]
@@ -9026,9 +8966,8 @@ class UnderFireTest(unittest.TestCase):
                 for url, env in (("https" + server.origin[4:], {}), ("http://192.0.2.1", proxied),
                                  ("https://192.0.2.1", proxied)):
                     with self.subTest(server=name, url=url.partition(":")[0], env=env):
-                        status, out, err = run(
-                            ["list", "--base-url", url + "/v1", "--timeout", "0.2"],
-                                                    dict(env, VLLM_API_KEY=FIRE_KEY))
+                        argv = ["list", "--base-url", url + "/v1", "--timeout", "0.2"]
+                        status, out, err = run(argv, dict(env, VLLM_API_KEY=FIRE_KEY))
                         self.assertEqual((status, out), (4, ""), err)
                         self.assertEqual((leaks(err), UNSAFE.findall(err)), ([], []))
 
@@ -9043,17 +8982,17 @@ class UnderFireTest(unittest.TestCase):
     def test_memory_stays_bounded(self):
         for name, arguments in (("endless small chunks", ["list"]),
                                 ("endless stream", ["chat", "hi"])):
-            with self.subTest(server=name,
-                              arguments=arguments), fire_server(FIRE[name][2]) as server:
+            with self.subTest(server=name, arguments=arguments), \
+                    fire_server(FIRE[name][2]) as server:
                 path = self.write_config(0, server.origin, arguments == ["list"])
-                code = (
-                    "import sys, openclaw_vllm as vllm\nvllm.STREAM_LIMIT = 1 << "
-                    "22\nvllm.main(sys.argv[1:])\n"
+                code = ("import sys, openclaw_vllm as vllm\n"
+                        "vllm.STREAM_LIMIT = 1 << 22\n"
+                        "vllm.main(sys.argv[1:])\n"
                         "vllm.os.write(3, open('/proc/self/status', 'rb').read())")
+                shell = ["sh", "-c", '"$@" 3>&1 >/dev/null 2>&1', "sh", sys.executable, "-c", code]
+                argv = arguments + ["--config", path, "--timeout", "0.5"]
                 status = subprocess.check_output(
-                    ["sh", "-c", '"$@" 3>&1 >/dev/null 2>&1', "sh", sys.executable, "-c", code]
-                    + arguments
-                    + ["--config", path, "--timeout", "0.5"], cwd=HERE, stdin=subprocess.DEVNULL)
+                    shell + argv, cwd=HERE, stdin=subprocess.DEVNULL)
                 peak_kb = int(re.search(rb"VmHWM:\s*([0-9]+) kB", status).group(1))
                 self.assertLess(peak_kb, 150 * 1024)
 
@@ -9101,8 +9040,8 @@ def mutated(rng, value, words, chance=0.08):
         return [mutated(rng, item, words, chance) for item in value
                 for _ in range(rng.choice((1, 1, 1, 1, 0, 2)))]
     if isinstance(value, dict):
-        kept = {key: mutated(rng, item, words, chance) for key,
-                item in value.items() if rng.random() > chance / 2}
+        kept = {key: mutated(rng, item, words, chance)
+                for key, item in value.items() if rng.random() > chance / 2}
         if rng.random() < chance:
             kept[rng.choice(words)] = any_json(rng, words, 2)
         return kept
@@ -9113,19 +9052,19 @@ def places_of(value, path=()):
     """Yield the key path of everything in a JSON value."""
     if path:
         yield path
-    items = value.items() if isinstance(value,
-                                        dict) else enumerate(value if isinstance(value, list)
-                                                             else ())
+    items = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
     for key, item in items:
-        for place in places_of(item, path + (key,)):
-            yield place
+        yield from places_of(item, path + (key,))
 
 
 def put(value, path, item):
     """Replace what stands at a key path, where there still is such a place."""
     for key in path[:-1]:
-        value = value[key] if key in (value if isinstance(value, dict)
-                                      else range(len(value))) else None
+        value = vllm._get(value, key)
         if not isinstance(value, (dict, list)):
             return
     if isinstance(value, dict) or path[-1] in range(len(value)):
@@ -9137,8 +9076,8 @@ def mangled(rng, text, tokens):
     for _ in range(rng.randrange(1, 6)):
         start = rng.randrange(len(text) + 1)
         end = min(len(text), start + rng.choice((0, 0, 1, 2, 9)))
-        text = text[:start] + rng.choice(
-            ("", text[start:end] * 2, rng.choice(tokens), chr(rng.randrange(0x300)))) + text[end:]
+        pieces = ("", text[start:end] * 2, rng.choice(tokens), chr(rng.randrange(0x300)))
+        text = text[:start] + rng.choice(pieces) + text[end:]
     return text
 
 
@@ -9165,14 +9104,14 @@ CONFIG = {
         "other": {"baseUrl": "https://h/v1", "apiKey": "VLLM_API_KEY", "models": [], "maxTokens": 9,
                   "contextWindow": 99}}},
     "agents": {
-        "defaults": {"model": {"primary": "vllm/m", "fallbacks": ["other/n"]},
-                     "imageModel": "vllm/m",
-                            "models": {
-                                "vllm/m": {"alias": "a",
-                                           "params": {"temperature": 1, "thinking": "high"}},
-                                           "vllm/*": {}},
-                            "params": {"topP": 0.5, "stop": "x", "extra_body": {"top_k": 1}},
-                            "thinkingDefault": "off"}},
+        "defaults": {
+            "model": {"primary": "vllm/m", "fallbacks": ["other/n"]},
+            "imageModel": "vllm/m",
+            "models": {
+                "vllm/m": {"alias": "a", "params": {"temperature": 1, "thinking": "high"}},
+                "vllm/*": {}},
+            "params": {"topP": 0.5, "stop": "x", "extra_body": {"top_k": 1}},
+            "thinkingDefault": "off"}},
     "plugins": {"entries": {"vllm": {"enabled": True}}},
     "env": {"vars": {"A_B": "value", "C": "${A_B}"}}, "$include": []}
 CONFIG_WORDS = words_of(CONFIG) + TEXTS + ("$include", "./a.json5", "../x", "openai-responses",
@@ -9309,11 +9248,9 @@ class FuzzTest(unittest.TestCase):
     def test_a_fault_is_found_among_any_number_of_warnings(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "openclaw.json")
+            fields = [("u%d" % number, 1) for number in range(500)] + [("models", 7)]
             with open(path, "w") as target:
-                target.write(
-                    provider_config(
-                        **collections.OrderedDict([("u%d" % n, 1) for n in range(500)]
-                                                  + [("models", 7)])))
+                target.write(provider_config(**collections.OrderedDict(fields)))
             settings = vllm.read_settings(path, {})
         self.assertEqual([issue.path for issue in settings.issues],
                          [("models", "providers", "vllm", "models")])
@@ -9330,8 +9267,8 @@ class FuzzTest(unittest.TestCase):
 
     def test_headers_of_a_model_that_cannot_be_sent_are_named(self):
         for name, value in (("X-A", "a\nb"), ("X A", "a"), ("X-A", "漢")):
-            with self.subTest(name=name,
-                              value=value), self.assertRaises(vllm.ConfigError) as caught:
+            with self.subTest(name=name, value=value), \
+                    self.assertRaises(vllm.ConfigError) as caught:
                 a_provider(json.loads(provider_config(models=[dict(ROW, headers={name: value})])))
             self.assertEqual(caught.exception.cause, "bad-key-form")
 
@@ -9427,12 +9364,12 @@ class FuzzTest(unittest.TestCase):
 
     def check_settings(self, path):
         """Read settings (which never fails), and when they are valid use all that they hold."""
-        settings = vllm.read_settings(path,
-                                      {"VLLM_API_KEY": "vllm-local",
-                                       "OPENCLAW_STATE_DIR": os.path.dirname(path)})
+        env = {"VLLM_API_KEY": "vllm-local", "OPENCLAW_STATE_DIR": os.path.dirname(path)}
+        settings = vllm.read_settings(path, env)
         json.dumps([settings.issues, settings.warnings])
-        provider, _ = outcome(vllm.resolve_provider, settings,
-                              kinds=vllm.Error) if not settings.issues else (None, None)
+        provider = None
+        if not settings.issues:
+            provider, _ = outcome(vllm.resolve_provider, settings, kinds=vllm.Error)
         if provider is not None:
             for model in vllm.declared_models(provider):
                 outcome(vllm.shape_request, BODY, model, kinds=vllm.UsageError)
@@ -9561,15 +9498,15 @@ class FuzzTest(unittest.TestCase):
                        {"supportsStrictMode": True}):
             models.append(models[0]._replace(compat=compat, params=(), input=("text",)))
         def case(rng):
-            body = any_json(rng, BODY_WORDS) if rng.random() < 0.1 else mutated(rng, BODY,
-                BODY_WORDS, rng.choice((0.02, 0.1)))
+            body = mutated(rng, BODY, BODY_WORDS, rng.choice((0.02, 0.1)))
+            if rng.random() < 0.1:
+                body = any_json(rng, BODY_WORDS)
             self.check_body(body, rng.choice(models))
 
         self.fuzz("bodies", case)
 
     def check_body(self, body, model):
-        """Shape any JSON: a UsageError or a Shaped; the input unchanged; at a given level, no
-        second shaping.
+        """Shape any JSON: a UsageError or a Shaped; the input stays; shaped twice is shaped once.
         """
         before = repr(body)
         outcome(vllm.shape_request, body, model, kinds=vllm.UsageError)
@@ -9588,8 +9525,9 @@ class FuzzTest(unittest.TestCase):
                  ("new", "path", "to", "it")]
 
         def case(rng):
-            text = mangled(rng, rng.choice(JSON5_TEXTS),
-                           JSON5_TOKENS) if rng.random() < 0.7 else json.dumps(any_json(rng))
+            text = json.dumps(any_json(rng))
+            if rng.random() < 0.7:
+                text = mangled(rng, rng.choice(JSON5_TEXTS), JSON5_TOKENS)
             edits = [(path, rng.choice(("text", {"a": [1]}, [{"id": "x"}], {}, [], 1.5, None)))
                      for path in rng.sample(paths, 2)]
             outcome(vllm.edited_text, text, edits, "file", kinds=vllm.ConfigError)
@@ -9597,8 +9535,7 @@ class FuzzTest(unittest.TestCase):
         self.fuzz("edits", case)
 
 
-# What vLLM answers, release by release: (status, body); of a completion what a stream and a whole
-# one hold.
+# What vLLM answers, release by release: (status, body); a completion as a stream and as a whole.
 COUNTS = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12,
           "prompt_tokens_details": {"cached_tokens": 0}}
 A_CALL = {"index": 0, "id": "call-1", "type": "function",
@@ -9688,12 +9625,12 @@ BAD_ANSWERS = refusals(
         (200, "<!doctype html><title>Welcome</title>"), (204, ""), (404, "")]
 ODD_HEADERS = (
     ("Content-Type", ("text/event-stream", "text/html", "application/json; charset=²", "")),
-               ("Content-Encoding", ("gzip", "identity", "zstd")),
-               ("Retry-After", ("1", "²", "@KEY@")),
-               ("Location", ("/v1/", "http://[", "https://h/@KEY@", "//h:99999")),
-               ("Server", ("nginx", "uvicorn", "@KEY@")), ("Via", ("1.1 @KEY@",)),
-               ("WWW-Authenticate", ("Basic realm=\"@KEY@\"", "Basic", "Bearer", "²")),
-               ("Transfer-Encoding", ("chunked", "gzip, chunked")))
+    ("Content-Encoding", ("gzip", "identity", "zstd")),
+    ("Retry-After", ("1", "²", "@KEY@")),
+    ("Location", ("/v1/", "http://[", "https://h/@KEY@", "//h:99999")),
+    ("Server", ("nginx", "uvicorn", "@KEY@")), ("Via", ("1.1 @KEY@",)),
+    ("WWW-Authenticate", ("Basic realm=\"@KEY@\"", "Basic", "Bearer", "²")),
+    ("Transfer-Encoding", ("chunked", "gzip, chunked")))
 
 LONG = "9" * 5000
 ODD_URLS = ("", " ", "http://", "http:///v1", "http://[::1", "http://h:99999/v1",
@@ -9798,21 +9735,18 @@ Scene = collections.namedtuple("Scene", "argv env config stdin screen encoding a
 
 
 class MainFuzzTest(Case):
-    """Whatever stands in the settings, the environment, the arguments and the answers: no
-    exception, no key.
-    """
+    """Whatever the settings, environment, arguments and answers hold: no exception, no key."""
 
     def setUp(self):
-        super(MainFuzzTest, self).setUp()
+        super().setUp()
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(self.home)                          # where relative paths lead
         self.answers = {}
         self.stub = self.serve(answering(self.answer))
-        self.files = [self.write(name, content) for name, content in (
-            ("key", FIRE_KEY), ("empty", ""), ("tools", [TOOL]),
-            ("bytes", b"\x89PNG\r\n\x1a\n\xff"),
-            ("deep", "[" * 490 + "]" * 490))] + [self.home, self.path("missing"), "-", "",
-                                                 "/dev/null"]
+        contents = {"key": FIRE_KEY, "empty": "", "tools": [TOOL], "deep": nested(490, ""),
+                    "bytes": b"\x89PNG\r\n\x1a\n\xff"}
+        self.files = [self.write(name, content) for name, content in sorted(contents.items())]
+        self.files += [self.home, self.path("missing"), "-", "", "/dev/null"]
         self.options = {verb: self.options_of(verb)
                         for verb in ("list", "doctor", "chat", "request", "config", "demo")}
         self.schema = {}
@@ -9823,8 +9757,8 @@ class MainFuzzTest(Case):
     def options_of(self, verb):
         """Return {option: whether it takes a value}, as the verb's help has them."""
         text = self.run_main(verb, "--help").out
-        found = {name: bool(value) for name,
-                 value in re.findall(r"^  (--[a-z-]+)( [A-Z{])?", text, re.M)}
+        lines = re.findall(r"^  (--[a-z-]+)( [A-Z{])?", text, re.M)
+        found = {name: bool(value) for name, value in lines}
         found.pop("--serve", None)                   # which never ends
         return found
 
@@ -9839,9 +9773,7 @@ class MainFuzzTest(Case):
         return status, headers, body.replace(b"@KEY@", echoed)
 
     def an_answer(self, rng, path):
-        """Return (status, headers, bytes): vLLM's own answer, one of its refusals, or what has
-        become of them.
-        """
+        """Return (status, headers, bytes): vLLM's own answer or refusal, or a mutation of it."""
         words = TEXTS + ("@KEY@", EVIL, "vllm", "m", "Qwen/Qwen3-8B", "stop", "length", "assistant",
                          "error", "detail")
         status, value = (200, GOOD_ANSWERS[path]) if rng.random() < 0.8 else rng.choice(BAD_ANSWERS)
@@ -9869,9 +9801,7 @@ class MainFuzzTest(Case):
         return status, headers, body.encode("utf-8", "surrogatepass")
 
     def a_config(self, rng):
-        """Return the text of openclaw.json, or None for none: valid, sampled from the schema, or
-        spoilt.
-        """
+        """Return the text of openclaw.json, valid, sampled from the schema or damaged, or None."""
         if rng.random() < 0.15:
             return None
         config = copy.deepcopy(CONFIG)
@@ -9903,14 +9833,10 @@ class MainFuzzTest(Case):
         return text
 
     def an_argv(self, rng):
+        words = ("", "--version", "--help", "--verbose", "nonsense", "-h", "\ud800", "--", "list")
         if rng.random() < 0.03:
-            return [
-                rng.choice(
-                    ("", "--version", "--help", "--verbose", "nonsense", "-h", "\ud800", "--",
-                     "list"))
-                    for _ in range(rng.randrange(3))]
-        verb = rng.choice(
-            ("list", "doctor", "doctor", "chat", "chat", "request", "config", "config", "demo"))
+            return [rng.choice(words) for _ in range(rng.randrange(3))]
+        verb = rng.choice("list doctor doctor chat chat request config config demo".split())
         argv = [verb]
         if verb == "chat" and rng.random() < 0.7:
             argv.append(rng.choice(("hi", "", "\ud800", "/help", "\u6f22" * 99)))
@@ -9948,9 +9874,7 @@ class MainFuzzTest(Case):
                      {path: self.an_answer(rng, path) for path in sorted(GOOD_ANSWERS)})
 
     def look_up(self, host, port, *rest, **options):
-        """Stand in for getaddrinfo: loopback alone is there, and OpenClaw's default port is the
-        Stub's.
-        """
+        """Stand in for getaddrinfo: only loopback is there, and port 8000 is the Stub's."""
         if os.fsdecode(host) not in ("127.0.0.1", "localhost"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         port = self.stub.address[1] if port == 8000 else port
@@ -10027,7 +9951,7 @@ class FailingStream(io.StringIO):
     """A stream that takes nothing."""
 
     def __init__(self, error):
-        super(FailingStream, self).__init__()
+        super().__init__()
         self.error = error
 
     def write(self, text):
@@ -10045,7 +9969,7 @@ class EveryPythonTest(Case):
     ENV = {"VLLM_API_KEY": FIRE_KEY}
 
     def setUp(self):
-        super(EveryPythonTest, self).setUp()
+        super().setUp()
         self.url = self.demo(FIRE_KEY)
         self.listing = ["list", "--plain", "--base-url", self.url]
 
@@ -10105,6 +10029,8 @@ class EveryPythonTest(Case):
                 with self.subTest(streams=through, argv=argv):
                     result = run_program(self.ENV, argv, through=through)
                     self.check(result, status, err=err)
+                    self.assertNotIn("Exception ignored", result.err)
+        self.check(run_program(self.ENV, ["chat"], through="<&-"), 2, err="no prompt")
 
     def test_an_error_keeps_its_status_when_nobody_can_be_told(self):
         unreachable = ["list", "--base-url", "http://127.0.0.1:1"]
