@@ -8809,9 +8809,8 @@ FIRE = collections.OrderedDict([
      ("4", "4", lambda ask: [answer(b"data: \x1b[2J\xc2\x9b31m\r\n\r\n")])),
     # the key
     ("the key in every field", ("0", "0", lambda ask: [answer(payload(ask, ask.key))])),
-    ("every spelling in every field",
-     ("0", "0", lambda ask: [answer(payload(ask, " ".join(spellings(ask.key)))) if ask.key
-                                                             else good(ask)])),
+    ("every spelling in every field", ("0", "0", lambda ask: [
+        answer(payload(ask, " ".join(spellings(ask.key)))) if ask.key else good(ask)])),
     ("the key cut across events", ("0", "0", lambda ask: [cut_stream(ask)])),
     ("the key in a bad event",
      ("4", "4", lambda ask: [answer(b"data: " + b"x" * 60 + ask.key.encode() + b"\n\n")])),
