@@ -571,6 +571,7 @@ _JSON5_TOKEN = (
     r"|(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|[+-](?:Infinity|NaN))"
     r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + JS_SPACE + "])+)"
+    r"|(?P<unknown>/\*|[\s\S])"
 )
 _JSON5_ESCAPE = r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|[\s\S])"
 _JSON5_ESCAPED = dict(zip("bfnrtv0", "\b\f\n\r\t\x0b\0"))
@@ -588,16 +589,17 @@ _EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "
              "',' or '}'", "the end of the text")
 _OPENING = {"{": (dict, _KEY), "[": (list, _ITEM)}
 _AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
-_CLOSING = ("", "]", "}", "", "]", "}", "")          # by what is expected
-# Words for what was found, by how it begins.
-_JSON5_FOUND = (
-    (r"\Z", "the end of the text"),
-    (r"/\*", "a comment that does not end"),
-    (r"[\"'].", "a string"),
-    (r"[\"']", "a string that does not end"),
-    (r"[-+.0-9].", "a number"),
-    ("..", "a word without quotes"),
-)
+_CLOSING = (None, "]", "}", None, "]", "}", None)    # by what is expected
+# Words for what was found, by its kind (the text may be a key), else by its text.
+_JSON5_FOUND = {
+    "string": "a string",
+    "number": "a number",
+    "word": "a word without quotes",
+    "end": "the end of the text",
+    "/*": "a comment that does not end",
+    "'": "a string that does not end",
+    '"': "a string that does not end",
+}
 
 
 def trimmed(text):
@@ -650,10 +652,11 @@ def json5_tree(text):
     frames = [[0, [], [], None]]
     expected = _VALUE
     for kind, token, start, end in _json5_tokens(text):
-        if expected in (_VALUE, _ITEM) and kind != "mark":
-            value = _json5_scalar(text, kind, token, start, expected)
+        wants_value = expected in (_VALUE, _ITEM)
+        if wants_value and (kind in ("string", "number") or token in _JSON5_WORDS):
+            value = _json5_scalar(text, kind, token, start)
             expected = _json5_attach(frames, Node(start, end, value, None))
-        elif expected in (_VALUE, _ITEM) and token in _OPENING:
+        elif wants_value and token in _OPENING:
             if len(frames) > JSON_DEPTH:
                 raise Json5Error("nested more than %d levels deep" % JSON_DEPTH, text, start)
             container, expected = _OPENING[token]
@@ -669,10 +672,9 @@ def json5_tree(text):
         elif token == _CLOSING[expected]:
             opened, value, items, _ = frames.pop()
             expected = _json5_attach(frames, Node(opened, end, value, items))
-        else:
-            raise _json5_unexpected(text, start, end, expected)
-    if expected != _END:
-        raise _json5_unexpected(text, len(text), len(text), expected)
+        elif kind != "end" or expected != _END:
+            found = _JSON5_FOUND.get(kind) or _JSON5_FOUND.get(token, repr(token))
+            raise Json5Error("expected %s, found %s" % (_EXPECTED[expected], found), text, start)
     return frames[0][2][0]
 
 
@@ -696,38 +698,16 @@ def _json5_attach(frames, node):
 
 
 def _json5_tokens(text):
-    """Yield (kind, token, start, end) of everything but white space and comments."""
-    pos = 0
+    """Yield (kind, token, start, end) of everything but white space and comments, then the end."""
     for found in re.compile(_JSON5_TOKEN).finditer(text):        # compiled only when JSON5 is met
-        start, end = found.span()
-        if start != pos:
-            break
-        pos = end
         if found.lastgroup != "trivia":
-            yield found.lastgroup, found.group(), start, end
-    if pos < len(text):
-        raise _json5_unexpected(text, pos, pos + 1)
+            yield found.lastgroup, found.group(), found.start(), found.end()
+    yield "end", "", len(text), len(text)
 
 
-def _json5_unexpected(text, start, end, expected=None):
-    """Return the error for what stands at a place; it names no word, which may be a key."""
-    token = text[start:end]
-    if text.startswith("/*", start):
-        token = "/*"
-    found = [words for pattern, words in _JSON5_FOUND if re.match(pattern, token)]
-    problem = "found " + (found + [repr(token)])[0]
-    if expected is not None:
-        problem = "expected %s, %s" % (_EXPECTED[expected], problem)
-    return Json5Error(problem, text, start)
-
-
-def _json5_scalar(text, kind, token, start, expected):
+def _json5_scalar(text, kind, token, start):
     if kind == "string":
         return _json5_string(text, token, start)
-    if kind == "word" and token in _JSON5_WORDS:
-        return _JSON5_WORDS[token]
-    if kind != "number":
-        raise _json5_unexpected(text, start, start + len(token), expected)
     digits = token.lstrip("+-")
     if digits in _JSON5_WORDS:
         value = _JSON5_WORDS[digits]
