@@ -969,7 +969,7 @@ def include_targets(value, path):
 
     What is not a text names no file: the error is that of a file which is not there.
     """
-    names = _keyed(value).get("$include", [])
+    names = _children(value).get("$include", [])
     if not isinstance(names, list):
         names = [names]
     return [os.path.normpath(os.path.join(os.path.dirname(path), str(name)))
@@ -1038,7 +1038,7 @@ def _environment_layers(env, state_dir, config):
             if env.get(name, "-").strip()
         }))
     known = _merged_variables(layers)
-    declared = _keyed(_get(config, "env", "vars"))
+    declared = _children(_get(config, "env", "vars"))
     layers.append(("env.vars of the config", {
         name: _substitute(value, known)
         for name, value in declared.items()
@@ -1388,7 +1388,7 @@ def migrate(config):
             entry = dict(entry)
             entries[entry.pop("id")] = entry
         config["agents"].setdefault("entries", entries)
-    for block in _keyed(_get(config, "models", "providers")).values():
+    for block in _children(_get(config, "models", "providers")).values():
         rows = _get(block, "models")
         if isinstance(rows, list):
             windows = {
@@ -6556,7 +6556,7 @@ def refuse_included(value, wanted, path, sources, place=()):
     It does when an object on the way is nothing but an $include, or the included
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
-    old, new = _keyed(value), _keyed(wanted)
+    old, new = _children(value), _children(wanted)
     is_array = isinstance(value, list)                   # a row from elsewhere may be any model
     targets = [target
                for row in (value if is_array else [value])
@@ -6575,7 +6575,7 @@ def refuse_included(value, wanted, path, sources, place=()):
         refuse_included(before, after, path, sources, place + (key,))
 
 
-def _keyed(value):
+def _children(value):
     """Return a container as {key or index: value}; of a scalar, {}."""
     if isinstance(value, list):
         return dict(enumerate(value))
@@ -6595,7 +6595,7 @@ def apply_edits(config, edits):
         for depth, key in enumerate(path):
             key = _key_in(place, key, path[:depth])
             following = path[depth + 1:]
-            if key not in _keyed(place):
+            if key not in _children(place):
                 if value is REMOVED:
                     break
                 if isinstance(place, list):

@@ -890,6 +890,11 @@ class Settings(Case):
                           (("models", "providers", "my.gpu", "timeoutSeconds"), inner, 4, 31),
                           (("models", "providers", "vllm", "baseUrl"), inner, 3, 14)])
 
+    def test_a_fault_in_an_included_part_of_an_object_is_found_there(self):
+        inner = self.write(".openclaw/p.json5", "{\n  vllm: {\n    baseUrl: 7 } }")
+        issue, = self.settings("{models: {providers: {$include: 'p.json5', vllm: {}}}}").issues
+        self.assertEqual(issue[2:5], (inner, 3, 14))
+
     UNKNOWN = (          # text, path of the unknown key, where its value belongs
         ("{models: {providers: {vllm: {baseURL: 'http://h'}}}}", "models.providers.vllm.baseURL",
          "models.providers.vllm.baseUrl"),
