@@ -443,14 +443,12 @@ Issue = collections.namedtuple("Issue", "path message file line column cause suc
 Issue.__doc__ = """One fault of a settings file.
 
 `path` is its key path, a tuple of keys and indexes; line and column count from
-1 or are None; `cause` is a code of CAUSES or None; `successor` the key path
-where the value of an unknown or legacy key belongs.
+1, and are None like `file` where the place is not known; `cause` is a code of
+CAUSES; `successor` the key path where the value of an unknown key belongs, or None.
 """
-Issue.__new__.__defaults__ = (None,) * 5
-
-Fault = collections.namedtuple("Fault", "path problem severe cause successor")
-Fault.__doc__ = "An Issue before its place is known; OpenClaw refuses a severe one, and so do we."
-Fault.__new__.__defaults__ = (True, "config-invalid", None)
+Issue.__new__.__defaults__ = (None, None, None, "config-invalid", None)
+Issue.severe = property(lambda self: CAUSES[self.cause].exit_status == ConfigError.exit_status,
+                        doc="Whether settings with it are refused; else it is a warning.")
 
 Settings = collections.namedtuple(
     "Settings", "path exists config variables layers unset_variables state_dir sources issues "
@@ -764,7 +762,7 @@ def _decode_utf8(data):
 # Settings: paths, .env, environment, substitution, $include
 # ----------------------------------------------------------------------------
 # What OpenClaw would know, read once from its files and the environment. A key path is a tuple of
-# keys and indexes until it is printed. Nothing here raises for what a file holds but ConfigError.
+# keys and indexes until it is printed. A file raises nothing but ConfigError, whatever it holds.
 
 def load_settings(config_path=None, env=None):
     """Return the Settings OpenClaw would have, from files and `env` (os.environ when None).
@@ -781,79 +779,81 @@ def load_settings(config_path=None, env=None):
 def issue_error(issues):
     """Return the ConfigError that words the first of some Issues; all of them are in its facts."""
     first = issues[0]
-    problem = first.message
-    if first.path:
-        problem = "%s: %s" % (dotted(first.path), problem)
+    problem = ": ".join(filter(None, (dotted(first.path), first.message)))
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
-    return error_for("config-invalid", where=issue_place(first),
-                     problem=problem, issues=issues)
+    return error_for(
+        "config-invalid", where=issue_place(first), problem=problem, issues=issues)
 
 
 def issue_place(issue):
     """Return file:line:column of an Issue, or as much of it as is known."""
-    place = (issue.file, issue.line, issue.column)
-    return ":".join(str(part) for part in place if part is not None)
+    return ":".join(map(str, filter(None, (issue.file, issue.line, issue.column))))
 
 
 def dotted(path):
     """Return a key path as text, joined with dots."""
-    return ".".join(str(key) for key in path)
+    return ".".join(map(str, path))
 
 
-def _file_error(path, problem, line=None, column=None):
-    return issue_error([Issue((), problem, path, line, column)])
+def _file_error(path, problem, *place):
+    return issue_error([Issue((), problem, path, *place)])
 
 
 def read_settings(config_path=None, env=None):
     """Return Settings whose `issues` say what is wrong; never raises for what a file holds."""
     env = dict(os.environ if env is None else env)
     state_dir = state_directory(env)
-    path = config_path or env_setting(env.get("OPENCLAW_CONFIG_PATH"))
-    if path is None and state_dir is not None:
+    path = _expand_home(config_path, env) or _path_setting(env, "OPENCLAW_CONFIG_PATH")
+    if path is None and state_dir:
         path = os.path.join(state_dir, "openclaw.json")
-    path = _expand_home(path, env)
-    sources, config, issues, warnings = {}, {}, [], []
+    sources, config = {}, {}
+    issues, warnings = [], []
     try:
-        if path is not None and _exists(path):
-            config = _load_config(path, env, sources)
+        if path and os.path.lexists(path):
+            value = _read_json5(path, CONFIG_LIMIT, sources)
+            config = include_files(value, path, env, sources)
         elif config_path:
-            warnings.append(Issue((), "no such file; continuing without a config", path))
+            warnings.append(
+                Issue((), "no such file; continuing without a config", path))
     except ConfigError as error:
         issues += error.facts["issues"]
-    except RecursionError:
-        issues.append(Issue((), "nested too deep", path))
+    except ValueError:                               # Python 3.6 and 3.7: no file has such a name
+        pass
     layers = _environment_layers(env, state_dir, config)
     variables = _merged_variables(layers)
     missing = {}
     config = _substitute(config, variables, (), missing)
+    migrate(config)
     faults = [
-        Fault(place, "the variable %s is not set; what uses it will not work"
-              % name, False,
-                    "config-missing-variable")
-              for place, name in itertools.islice(missing.items(), MAX_ISSUES)]
-    faults += schema_faults(config)
-    config, _ = migrated(config)
-    for fault, issue in zip(faults, _located(faults, path, sources)):
-        (issues if fault.severe else warnings).append(issue)
-    return Settings(path, bool(sources), config, variables, layers, missing,
-                    state_dir, sources,
-                    issues, warnings)
+        Issue(place, "the variable %s is not set; what uses it will not work" % name,
+              cause="config-missing-variable")
+        for place, name in missing.items()
+    ]
+    faults = faults[:MAX_ISSUES] + schema_faults(config)
+    for fault in _located(faults, path, sources):
+        found = issues if fault.severe else warnings
+        found.append(fault)
+    return Settings(
+        path, bool(sources), config, variables, layers, missing, state_dir, sources,
+        issues, warnings)
 
 
 def state_directory(env):
     """Return OpenClaw's state directory, or None where there is no home directory."""
-    chosen = env_setting(env.get("OPENCLAW_STATE_DIR"))
-    if chosen:
-        return _expand_home(chosen, env)
-    home = _expand_home(env_setting(env.get("OPENCLAW_HOME")), env) or _home(env)
-    return home and os.path.join(home, ".openclaw")
+    home = _path_setting(env, "OPENCLAW_HOME") or _home(env)
+    chosen = _path_setting(env, "OPENCLAW_STATE_DIR")
+    return chosen or home and os.path.join(home, ".openclaw")
 
 
 def env_setting(value):
     """Return a setting of the environment, or None when OpenClaw counts it as unset."""
     value = (value or "").strip()
     return None if value in ("", "undefined", "null") else value
+
+
+def _path_setting(env, name):
+    return _expand_home(env_setting(env.get(name)), env)
 
 
 def _home(env):
@@ -867,145 +867,106 @@ def _expand_home(path, env):
     return path
 
 
-def _exists(path):
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
-        return False
-    except (OSError, ValueError):                    # reading it says what is wrong
-        return True
-    return True
-
-
 def read_text(path, limit):
     """Return the text of a regular file of at most `limit` bytes, decoded as UTF-8, line ends kept.
 
-    Raises ConfigError naming the path; never blocks on a FIFO or a device.
+    Raises ConfigError naming the path, Json5Error for what is not UTF-8; never blocks on a FIFO.
     """
     import stat
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise _file_error(path, "is a directory")
-        if not stat.S_ISREG(mode):
-            raise _file_error(path, "is not a regular file")
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError("it is not a regular file")
         with open(path, "rb") as source:
             data = source.read(limit + 1)
         if len(data) > limit:
-            raise _file_error(path, "larger than %d bytes" % limit)
-        return _decode_utf8(data)
-    except OSError as error:
-        raise _file_error(path,
-                          "cannot be read: %s" % (error.strerror or error))
+            raise OSError("it is larger than %d bytes" % limit)
+    except (OSError, ValueError) as error:           # ValueError: a NUL in the path
+        problem = getattr(error, "strerror", None) or error
+        raise _file_error(path, "cannot be read: %s" % problem)
+    return _decode_utf8(data)
+
+
+def _read_json5(path, limit, sources):
+    """Return the value of a file; adds its text to `sources`. Raises ConfigError."""
+    try:
+        sources[path] = read_text(path, limit)
+        return json5_loads(sources[path])
     except Json5Error as error:
         raise _file_error(path, error.problem, error.line, error.column)
-    except ValueError as error:                      # a NUL in the path
-        raise _file_error(repr(path), str(error))
 
 
-def _load_config(path, env, sources):
-    """Return the config object with its $includes merged in; fills `sources` with the texts."""
-    config = _loader(path, env, sources).load(path, CONFIG_LIMIT, ())
-    if not isinstance(config, dict):
-        raise _file_error(path,
-                          "expected an object at the top, found "
-                          + _json_type(config), 1, 1)
-    if is_deep(config, CONFIG_DEPTH):
-        raise _file_error(path, "nested too deep")
-    return config
+def include_files(value, path, env, sources):
+    """Return a value of the config file `path` with its $includes merged in.
 
+    A file may include what is beside or below it, or in OPENCLAW_INCLUDE_ROOTS.
+    `sources` gains {file: text} of what is read. Raises ConfigError.
+    """
+    roots = [os.path.dirname(path)]
+    roots += filter(
+        env_setting, env.get("OPENCLAW_INCLUDE_ROOTS", "").split(os.pathsep))
+    allowed = tuple(
+        _real_folder(_expand_home(root, env))
+        for root in roots)
+    left = CONFIG_LIMIT                              # bytes that may still be included
 
-def include_files(value, path, env):
-    """Return a value of the config file with its $includes merged in. Raises ConfigError."""
-    return _loader(path, env, {}).include(value, path, (os.path.normpath(path),))
-
-
-def _loader(path, env, sources):
-    """Return a _Loader for a config file, which may include what is beside or below it."""
-    roots = [os.path.dirname(os.path.abspath(path))]
-    for root in (env.get("OPENCLAW_INCLUDE_ROOTS") or "").split(os.pathsep):
-        if env_setting(root):
-            roots.append(_expand_home(root, env))
-    return _Loader(roots, sources, [CONFIG_LIMIT])
-
-
-class _Loader(collections.namedtuple("_Loader", "roots sources left")):
-    """Reads a config and what it includes; `left` holds how many bytes may still be included."""
-
-    __slots__ = ()
-
-    def load(self, path, limit, chain):
-        text = read_text(path, limit)
-        self.sources[path] = text
-        try:
-            value = json5_loads(text)
-        except Json5Error as error:
-            raise _file_error(path, error.problem, error.line, error.column)
-        return self.include(value, path, chain + (os.path.normpath(path),))
-
-    def include(self, value, path, chain):
-        """Resolve the $include of `value` and of everything in it.
-
-        Arrays are joined, objects merged, and siblings of $include win, as in OpenClaw.
-        """
-        if isinstance(value, list):
-            return [self.include(item, path, chain) for item in value]
-        if not isinstance(value, dict):
-            return value
-        rest = {key: self.include(item, path, chain)
-                for key, item in value.items() if key != "$include"}
-        if "$include" not in value:
-            return rest
-        merged = {}
-        try:
-            for name in _include_names(value):
-                merged = deep_merge(merged, self.included(name, path, chain))
-            if rest and not isinstance(merged, dict):
-                raise ValueError("keys beside $include need an object in the included file")
-        except ValueError as error:                  # a NUL in the path, too
-            raise _file_error(path, "$include: %s" % error)
-        return deep_merge(merged, rest) if rest else merged
-
-    def included(self, name, path, chain):
-        """Return the value of one included file. Raises ConfigError, ValueError."""
-        if not isinstance(name, str):
-            raise ValueError("expected a path or a list of paths, found "
-                             + _json_type(name))
-        target = include_target(name, path)
-        real = os.path.realpath(target)
-        if not any(_inside(target, root) and _inside(real, os.path.realpath(root))
-                   for root in self.roots):
-            raise ValueError("%s lies outside %s (OPENCLAW_INCLUDE_ROOTS can allow it)"
-                             % (name, self.roots[0]))
-        if target in chain:
-            raise ValueError("the files include each other: "
-                             + " -> ".join(chain + (target,)))
-        if len(chain) > INCLUDE_DEPTH:
-            raise ValueError("more than %d levels of includes at %s"
-                             % (INCLUDE_DEPTH, name))
-        value = self.load(target, INCLUDE_LIMIT, chain)
-        # Opening a file costs time, however small it is.
-        self.left[0] -= len(self.sources[target]) + 1024
-        if self.left[0] < 0:
+    def included(target, chain):
+        nonlocal left
+        if not _real_folder(target).startswith(allowed):
+            raise ValueError("%s lies outside the config's directory "
+                             "(OPENCLAW_INCLUDE_ROOTS can allow it)" % target)
+        if target in chain or len(chain) > INCLUDE_DEPTH:
+            raise ValueError("files include each other, or more than %d levels deep: %s"
+                             % (INCLUDE_DEPTH, " -> ".join(chain + (target,))))
+        value = _read_json5(target, INCLUDE_LIMIT, sources)
+        left -= len(sources[target]) + 1024          # opening a file costs time, however small
+        if left < 0:
             raise ValueError("the included files are larger than %d bytes together" % CONFIG_LIMIT)
+        return _merge_includes(value, chain + (target,), included)
+
+    try:
+        merged = _merge_includes(value, (os.path.normpath(path),), included)
+        if is_deep(merged, CONFIG_DEPTH):
+            raise RecursionError
+    except RecursionError:
+        raise _file_error(path, "nested too deep")
+    return merged
+
+
+def _merge_includes(value, chain, included):
+    """Return a value with every $include in it replaced by what `included(file, chain)` returns.
+
+    `chain` are the files that led here, the value's own last. Arrays are joined, objects
+    merged, and siblings of $include win, as in OpenClaw. Raises ConfigError.
+    """
+    if isinstance(value, list):
+        return [_merge_includes(item, chain, included)
+                for item in value]
+    if not isinstance(value, dict):
         return value
-
-
-def _include_names(value):
-    """Return what an object says to include, as a list of what should be paths."""
-    names = value.get("$include", [])
-    return names if isinstance(names, list) else [names]
-
-
-def include_target(name, path):
-    """Return the path that $include: `name` means in the file `path`."""
-    return os.path.normpath(os.path.join(os.path.dirname(path), name))
+    own = {key: _merge_includes(item, chain, included)
+           for key, item in value.items()
+           if key != "$include"}
+    merged = {}
+    try:
+        for target in include_targets(value, chain[-1]):
+            merged = deep_merge(merged, included(target, chain))
+        if own and not isinstance(merged, dict):
+            raise ValueError("keys beside $include need an object in the included file")
+    except ValueError as error:                      # a NUL in the path, too
+        raise _file_error(chain[-1], "$include: %s" % error)
+    return deep_merge(merged, own) if own else merged
 
 
 def include_targets(value, path):
-    """Return the paths that a value of the file `path` includes itself."""
-    names = _include_names(value) if isinstance(value, dict) else []
-    return [include_target(name, path) for name in names if isinstance(name, str)]
+    """Return the paths that a value of the file `path` includes itself.
+
+    What is not a text names no file: the error is that of a file which is not there.
+    """
+    names = _children(value).get("$include", [])
+    if not isinstance(names, list):
+        names = [names]
+    return [os.path.normpath(os.path.join(os.path.dirname(path), str(name)))
+            for name in names]
 
 
 def included_has(path, key, sources):
@@ -1013,25 +974,21 @@ def included_has(path, key, sources):
     value = json5_loads(sources.get(path, "null"))
     if not isinstance(value, dict) or key.lower() in map(str.lower, value):
         return True
-    return any(included_has(target, key, sources) for target in include_targets(value, path))
+    return any(included_has(target, key, sources)
+               for target in include_targets(value, path))
 
 
-def _inside(path, root):
-    path, root = (os.path.normcase(os.path.abspath(place)).rstrip(os.sep)
-                  + os.sep
-                  for place in (path, root))
-    return path.startswith(root)
+def _real_folder(path):
+    """Return a path without symbolic links, as text that begins that of all it contains."""
+    return os.path.join(os.path.normcase(os.path.realpath(path)), "")
 
 
 def deep_merge(base, over):
     """Merge two JSON values: objects key by key, arrays joined, else `over`. Neither is changed."""
     if isinstance(base, dict) and isinstance(over, dict):
-        merged = dict(base)
-        for key, value in over.items():
-            if key in base:
-                value = deep_merge(base[key], value)
-            merged[key] = value
-        return merged
+        merged = {key: deep_merge(base.get(key), value)
+                  for key, value in over.items()}
+        return {**base, **merged}
     if isinstance(base, list) and isinstance(over, list):
         return base + over
     return over
@@ -1039,7 +996,7 @@ def deep_merge(base, over):
 
 _DOTENV_LINE = (
     r"^[ \t]*(?:export[ \t]+)?([\w.-]+)[ \t]*(?:=|:[ \t])[ \t]*"
-    r"('(?:\\'|[^'])*'|\"(?:\\\"|[^\"])*\"|`(?:\\`|[^`])*`|[^#\r\n]*)"
+    r"(?:(['\"`])((?:\\\2|(?!\2)[\s\S])*)\2|([^#\r\n]*))"
 )
 
 
@@ -1049,13 +1006,11 @@ def parse_dotenv(text):
     Source: the dotenv package's documentation; the last of equal names wins.
     """
     values = {}
-    for match in re.finditer(_DOTENV_LINE, text.replace("\r\n", "\n"), re.MULTILINE):
-        name, value = match.group(1), match.group(2).strip()
-        quoted = re.match(r"(?s)(['\"`])(.*)\1\Z", value)
-        if quoted:
-            quote, value = quoted.groups()
-            if quote == '"':
-                value = value.replace("\\n", "\n").replace("\\r", "\r")
+    line = re.compile(_DOTENV_LINE, re.MULTILINE)
+    for name, quote, quoted, bare in line.findall(text.replace("\r\n", "\n")):
+        value = quoted or bare.strip()
+        if quote == '"':
+            value = value.replace("\\n", "\n").replace("\\r", "\r")
         values[name] = value
     return values
 
@@ -1063,30 +1018,35 @@ def parse_dotenv(text):
 def _environment_layers(env, state_dir, config):
     """Return [(label, {name: value})] in the order OpenClaw asks: process, .env, env.vars."""
     layers = [("the environment", env)]
-    path = state_dir and os.path.join(state_dir, ".env")
-    if path and os.path.isfile(path):
+    if state_dir:
+        path = os.path.join(state_dir, ".env")
         try:
             found = parse_dotenv(read_text(path, INCLUDE_LIMIT))
-        except ConfigError:
-            found = {}                               # OpenClaw continues without it
+        except ConfigError:                          # not there, or OpenClaw goes on without it
+            found = {}
         # A name that the process sets blank hides the one of the same name here.
-        layers.append((path, {name: found[name]
-                              for name in found if env.get(name, "-").strip()}))
-    declared = _get(config, "env", "vars")
-    if isinstance(declared, dict):
-        known = _merged_variables(layers)
-        texts = {name: value
-                 for name, value in declared.items() if isinstance(value, str)}
-        layers.append(("env.vars of the config", _substitute(texts, known)))
+        layers.append((path, {
+            name: value
+            for name, value in found.items()
+            if env.get(name, "-").strip()
+        }))
+    known = _merged_variables(layers)
+    declared = _children(_get(config, "env", "vars"))
+    layers.append(("env.vars of the config", {
+        name: _substitute(value, known)
+        for name, value in declared.items()
+        if isinstance(value, str)
+    }))
     return layers
 
 
 def _merged_variables(layers):
-    merged = {}
-    for _, layer in reversed(layers):
-        merged.update((name, value)
-                      for name, value in layer.items() if value.strip())
-    return merged
+    return {
+        name: value
+        for _, layer in reversed(layers)
+        for name, value in layer.items()
+        if value.strip()
+    }
 
 
 def variable_source(settings, name):
@@ -1109,7 +1069,7 @@ def _substitute(value, variables, path=(), missing=None):
     if isinstance(value, list):
         return [_substitute(item, variables, path + (index,), missing)
                 for index, item in enumerate(value)]
-    if not isinstance(value, str) or "$" not in value:
+    if not isinstance(value, str):
         return value
 
     def replace(match):
@@ -1120,7 +1080,7 @@ def _substitute(value, variables, path=(), missing=None):
             missing.setdefault(path, name)
         return variables.get(name, match.group(0))
 
-    return re.sub(r"\$(\$)\{[A-Z_][A-Z0-9_]*\}|\$\{([A-Z_][A-Z0-9_]*)\}", replace, value)
+    return re.sub(r"\$(\$?)\{([A-Z_][A-Z0-9_]*)\}", replace, value)
 
 
 def unsubstituted(text):
@@ -1128,58 +1088,38 @@ def unsubstituted(text):
     return re.sub(r"\$(?=\{[A-Z_][A-Z0-9_]*\})", "$$", text)
 
 
-def _json_type(value):
-    """Return words for the type of a JSON value."""
-    return _JSON_TYPES[type(value).__name__]
-
-
-_JSON_TYPES = {
-    "NoneType": "null",
-    "bool": "a boolean",
-    "str": "a string",
-    "int": "a number",
-    "float": "a number",
-    "list": "an array",
-    "dict": "an object",
-}
-
-
 def _located(faults, file, sources):
-    """Return the Issues of some Faults: where each stands, or the nearest key above it."""
-    trees = {}
-    if faults:
-        try:
-            trees = {name: json5_tree(text) for name, text in sources.items()}
-        except Json5Error:                           # plain JSON may be nested deeper than JSON5
-            pass
-    issues = []
-    for path, problem, _, cause, successor in faults:
+    """Yield some Issues with the place of each, or of the nearest key above it."""
+    try:
+        trees = {name: json5_tree(text)
+                 for name, text in sources.items() if faults}
+    except Json5Error:                               # plain JSON may be nested deeper than JSON5
+        trees = {}
+    for fault in faults:
         found, line, column = file, None, None
-        if file in trees:
-            found, pos = _locate(trees, file, trees[file], path)
+        if trees:
+            places = _places(trees, file, trees[file], fault.path)
+            _, found, pos = min(places, key=lambda place: place[0])
             line, column = line_and_column(sources[found], pos)
-        issues.append(Issue(path, problem, found, line, column, cause, successor))
-    return issues
+        yield fault._replace(file=found, line=line, column=column)
 
 
-def _locate(trees, file, node, path):
-    """Return (file, position) of a key path below a Node, through $include, or of the nearest."""
-    if not path or not node.items:
-        return file, node.start
-    included = ()
+def _places(trees, file, node, path):
+    """Yield (keys left, file, position) of a key path below a Node and of the keys above it.
+
+    Where several are as near, the file's own come before those of the files it includes.
+    """
+    yield len(path), file, node.start
+    if not path:
+        return
+    children = node.items
     if isinstance(node.value, dict):
-        inside = [item for name, _, _, item in node.items if name == path[0]]
-        included = _include_names(node.value)
-    else:
-        inside = node.items[path[0]:][:1]
-    if inside:
-        return _locate(trees, file, inside[-1], path[1:])
-    for name in reversed(included):
-        target = include_target(name, file)
-        found = _locate(trees, target, trees[target], path)
-        if found != (target, trees[target].start):
-            return found
-    return file, node.start
+        children = {key: child for key, _, _, child in node.items}
+    child = _get(children, path[0])
+    if child is not None:
+        yield from _places(trees, file, child, path[1:])
+    for target in reversed(include_targets(node.value, file)):
+        yield from _places(trees, target, trees[target], path)
 
 
 def _get(value, *path):
@@ -1209,74 +1149,68 @@ def _lines_by_name(text):
                 for line in text.strip().split("\n"))
 
 
-def _parse_key(text):
-    key, _, rule = text.partition("=")
-    name = key.rstrip("~!")
-    return name, (key[len(name):], rule)
-
-
 def _shapes_of(text):
-    """Return {shape: {key: (mark, rule)}} of some lines; a mark is "!", "~" or ""."""
-    return {shape: dict(map(_parse_key, keys.split()))
-            for shape, keys in _lines_by_name(text).items()}
+    """Return {shape: {key: rule}} of a text with a shape a line."""
+    return {
+        shape: dict(member.partition("=")[::2]
+                    for member in members.split())
+        for shape, members in _lines_by_name(text).items()
+    }
 
 
-# One shape a line: its name, then its keys. `key=RULE` may be there, `key!=RULE` must, `key~=RULE`
-# is a legacy form, a bare key holds anything but null, *=RULE is that of any other key, and "..."
-# allows it whatever it holds.
-# A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]2,8 one of so many; *RULE a record,
-# *RULE:RULE one with a rule for its keys; a|b one of these texts; RULE/RULE either of the two.
+# One shape a line: its name, then key=RULE for each key. ! before a RULE marks a key that must be
+# there, ~ a legacy key; *=RULE:RULE has the rules of any other key and of its value.
+# A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]1,2 one of one or two items;
+# *RULE:RULE a record, by its keys and values; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = _shapes_of("""
-config $schema=text models=models agents=agents env=env plugins=plugins auth=auth secrets=secrets \
- bindings=[] worktreeAcceleration=boolean worktreeRoot=filled accessGroups=object acp=object \
- approvals=object attachments=object broadcast=object browser=object channels=object \
- cloudWorkers=object commands=object cron=object desktop=object diagnostics=object \
- discovery=object gateway=object hooks=object logging=object mcp=object memory=object \
- messages=object meta=object nodeHost=object proxy=object security=object session=object \
- skills=object surfaces=object talk=object telemetry=object tools=object transcripts=object \
- tts=object ui=object update=object wizard=object
-auth order=*[text] profiles=*profile
-profile provider!=text mode!=api_key|aws-sdk|oauth|token email=text displayName=text
+config $schema=text models=models agents=agents env=environment plugins=plugins auth=auth \
+ secrets=secrets bindings=[anything] worktreeAcceleration=boolean worktreeRoot=filled \
+ accessGroups=object acp=object approvals=object attachments=object broadcast=object \
+ browser=object channels=object cloudWorkers=object commands=object cron=object desktop=object \
+ diagnostics=object discovery=object gateway=object hooks=object logging=object mcp=object \
+ memory=object messages=object meta=object nodeHost=object proxy=object security=object \
+ session=object skills=object surfaces=object talk=object telemetry=object tools=object \
+ transcripts=object tts=object ui=object update=object wizard=object
+auth order=*text:[text] profiles=*text:profile
+profile provider=!text mode=!api_key|aws-sdk|oauth|token email=text displayName=text
 secrets defaults=object egressProxy=object providers=object
-env shellEnv=shell vars=*text
+environment shellEnv=shell vars=*text:text
 shell enabled=boolean timeoutMs=count
 plugins enabled=boolean allow=[text] deny=[text] entries=plugin-entries load=load slots=slots
 load paths=[text]
 slots memory=text contextEngine=text
-plugin-entries vllm=vllm-plugin *=plugin
+plugin-entries vllm=vllm-plugin *=text:plugin
 plugin enabled=boolean hooks=object subagent=object llm=object config=object
-vllm-plugin enabled=boolean hooks=object subagent=object llm=object config=no-config
-models mode=merge|replace providers=*provider catalogRefresh=refresh
-refresh enabled=boolean url=feed
-provider baseUrl=text apiKey=SECRET \
- auth=api-key|aws-sdk|oauth|token api=APIS maxTokens=positive timeoutSeconds=whole region=filled \
+vllm-plugin enabled=boolean hooks=object subagent=object llm=object config=*nothing:anything
+models mode=merge|replace providers=*text:provider catalogRefresh=refresh
+refresh enabled=boolean url=url
+provider baseUrl=text apiKey={SECRET} contextWindow=~anything contextTokens=~anything \
+ auth=api-key|aws-sdk|oauth|token api={APIS} maxTokens=positive timeoutSeconds=whole region=filled \
  injectNumCtxForOpenAICompat=boolean params=object agentRuntime=runtime localService=service \
- headers=*SECRET authHeader=boolean request=request models=[row]
-env-ref source!=|env provider!=name id!=variable
-file-ref source!=|file provider!=name id!=pointer
-exec-ref source!=|exec provider!=name id!=command
-store-ref source!=|store provider!=name id!=variable
+ headers=*text:{SECRET} authHeader=boolean request=request models=[row]
+(source:env,provider,id) source=!env provider=!name id=!variable
+(source:file,provider,id) source=!file provider=!name id=!pointer
+(source:exec,provider,id) source=!exec provider=!name id=!command
+(source:store,provider,id) source=!store provider=!name id=!variable
 runtime id=text
-service command!=filled args=[text] cwd=filled env=*text healthUrl=filled readyTimeoutMs=whole \
- idleStopMs=count
-request headers=*SECRET auth=default-auth/bearer-auth/header-auth \
- proxy=env-proxy/explicit-proxy tls=tls allowPrivateNetwork=boolean
-default-auth mode!=|provider-default
-bearer-auth mode!=|authorization-bearer token!=SECRET
-header-auth mode!=|header headerName!=filled value!=SECRET \
- prefix=text
-env-proxy mode!=|env-proxy tls=tls
-explicit-proxy mode!=|explicit-proxy url!=filled tls=tls
-tls ca=SECRET cert=SECRET \
- key=SECRET \
- passphrase=SECRET serverName=text insecureSkipVerify=boolean
-row id!=filled name!=filled api=APIS baseUrl=filled reasoning=boolean \
+service command=!filled args=[text] cwd=filled env=*text:text healthUrl=filled \
+ readyTimeoutMs=whole idleStopMs=count
+request headers=*text:{SECRET} \
+ auth=(mode:provider-default)/(mode:authorization-bearer,token)/(mode:header,headerName,value) \
+ proxy=(mode:env-proxy)/(mode:explicit-proxy,url) tls=tls allowPrivateNetwork=boolean
+(mode:provider-default) mode=!provider-default
+(mode:authorization-bearer,token) mode=!authorization-bearer token=!{SECRET}
+(mode:header,headerName,value) mode=!header headerName=!filled value=!{SECRET} prefix=text
+(mode:env-proxy) mode=!env-proxy tls=tls
+(mode:explicit-proxy,url) mode=!explicit-proxy url=!filled tls=tls
+tls ca={SECRET} cert={SECRET} key={SECRET} passphrase={SECRET} serverName=text \
+ insecureSkipVerify=boolean
+row id=!filled name=!filled api={APIS} baseUrl=filled reasoning=boolean \
  input=[text|image|video|audio] cost=cost contextWindow=positive contextTokens=whole \
- maxTokens=positive thinkingLevelMap=levels params=object agentRuntime=runtime headers=*text \
- compat=compat mediaInput=media metadataSource=|models-add
+ maxTokens=positive thinkingLevelMap=levels params=object agentRuntime=runtime headers=*text:text \
+ compat=compat mediaInput=media metadataSource=models-add
 cost input=number output=number cacheRead=number cacheWrite=number tieredPricing=[tier]
-tier input!=number output!=number cacheRead!=number cacheWrite!=number \
- range!=[number]2,2/[number]1,1
+tier input=!number output=!number cacheRead=!number cacheWrite=!number range=![number]2/[number]1
 levels off=text-or-null minimal=text-or-null low=text-or-null medium=text-or-null \
  high=text-or-null xhigh=text-or-null max=text-or-null
 media image=image
@@ -1294,7 +1228,7 @@ compat supportsStore=boolean supportsPromptCacheKey=boolean supportsResponsesCon
  requiresThinkingAsText=boolean requiresReasoningContentOnAssistantMessages=boolean \
  toolSchemaProfile=text unsupportedToolSchemaKeywords=[filled] toolCallArgumentsEncoding=text \
  requiresOpenAiAnthropicToolPayload=boolean openRouterRouting=openrouter \
- vercelGatewayRouting=vercel zaiToolStream=boolean cacheControlFormat=|anthropic \
+ vercelGatewayRouting=vercel zaiToolStream=boolean cacheControlFormat=anthropic \
  sendSessionAffinityHeaders=boolean sendSessionIdHeader=boolean \
  supportsEagerToolInputStreaming=boolean supportsLongCacheRetention=boolean
 openrouter allow_fallbacks=boolean require_parameters=boolean data_collection=deny|allow \
@@ -1306,78 +1240,72 @@ prices prompt=number-or-text completion=number-or-text image=number-or-text audi
  request=number-or-text
 percentiles p50=number p75=number p90=number p99=number
 vercel only=[text] order=[text]
-agents defaults=defaults entries=*agent-id:entry ownership=|explicit
+agents defaults=defaults entries=*agent-id:entry ownership=explicit list=~[listed]
 choice primary=text fallbacks=[text]
 image-choice primary=text fallbacks=[text] timeoutMs=whole
-picked alias=text params=params agentRuntime=runtime pickerRuntimes=[picker]0,8 codeMode=boolean \
- streaming=boolean
-params qwenThinkingFormat~ ...
+picked alias=text params=params agentRuntime=runtime pickerRuntimes=[picker]0,1,2,3,4,5,6,7,8 \
+ codeMode=boolean streaming=boolean
+params qwenThinkingFormat=~anything *=text:anything
 policy allow=[text]
-defaults model=text/choice imageModel=text/image-choice models=*picked params=params \
- modelPolicy=policy thinkingDefault=LEVELS reasoningDefault=off|on|stream timeoutSeconds=count \
+defaults model=text/choice imageModel=text/image-choice models=*text:picked params=params \
+ modelPolicy=policy thinkingDefault={LEVELS} reasoningDefault=off|on|stream timeoutSeconds=count \
  authInheritance=owner blockStreamingBreak=text_end|message_end blockStreamingChunk=object \
  blockStreamingCoalesce=object blockStreamingDefault=off|on bootstrapMaxChars=whole \
- bootstrapTotalMaxChars=whole compaction=object contextInjection=INJECTIONS contextLimits=object \
- contextPruning=object cwd=text decisionModel=text elevatedDefault=off|on|ask|full \
- embeddedAgent=object experimental=object fastModeDefault=boolean/|auto heartbeat=object \
- humanDelay=object imageMaxDimensionPx=whole imageQuality=auto|efficient|balanced|high \
- maxConcurrent=whole mediaMaxMb=positive mediaModels=object \
- modelSelectionScope=session|agent|global pdfMaxMb=positive pdfMaxPages=whole \
+ bootstrapTotalMaxChars=whole compaction=object contextInjection=always|continuation-skip|never \
+ contextLimits=object contextPruning=object cwd=text decisionModel=text \
+ elevatedDefault=off|on|ask|full embeddedAgent=object experimental=object \
+ fastModeDefault=boolean/auto heartbeat=object humanDelay=object imageMaxDimensionPx=whole \
+ imageQuality=auto|efficient|balanced|high maxConcurrent=whole mediaMaxMb=positive \
+ mediaModels=object modelSelectionScope=session|agent|global pdfMaxMb=positive pdfMaxPages=whole \
  pdfModel=text/image-choice repoRoot=text sandbox=object sessionStore=owner silentReply=object \
  skills=[text] skipBootstrap=boolean skipOptionalBootstrapFiles=[text] startupContext=object \
  subagents=object systemAgent=owner toolProgressDetail=explain|raw typingIntervalSeconds=whole \
- typingMode=TYPING userTimezone=text utilityModel=text verboseDefault=off|on|full \
- voiceModel=text/image-choice workspace=text contextTokens~=anything llm~
+ typingMode=never|instant|thinking|message userTimezone=text utilityModel=text \
+ verboseDefault=off|on|full voiceModel=text/image-choice workspace=text contextTokens=~anything \
+ llm=~anything
 owner agentId=filled
-entry model=text/choice models=*picked params=params modelPolicy=policy thinkingDefault=LEVELS \
- reasoningDefault=off|on|stream default~=boolean agentDir=text bootstrapMaxChars=whole \
- bootstrapTotalMaxChars=whole contextInjection=INJECTIONS contextLimits=object cwd=text \
- decisionModel=text description=text embeddedAgent=object experimental=object \
- fastModeDefault=boolean/|auto groupChat=object heartbeat=object humanDelay=object \
- identity=object memory=object name=text runtime=object sandbox=object skills=[text] \
- skillsLimits=object subagents=object toolProgressDetail=explain|raw tools=object tts=object \
- typingMode=TYPING utilityModel=text verboseDefault=off|on|full workspace=text \
- contextTokens~=anything
-listed id!=agent-id default=boolean ...
-""".replace(
-    "SECRET", "text/env-ref/file-ref/exec-ref/store-ref"
-).replace(
-    "INJECTIONS", "always|continuation-skip|never"
-).replace(
-    "TYPING", "never|instant|thinking|message"
-).replace(
-    "LEVELS", "off|minimal|low|medium|high|xhigh|adaptive|max|ultra"
-).replace(
-    "APIS", "openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
-            "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
-            "pi-messages|azure-openai-responses"
+entry model=text/choice models=*text:picked params=params modelPolicy=policy \
+ thinkingDefault={LEVELS} reasoningDefault=off|on|stream default=~boolean agentDir=text \
+ bootstrapMaxChars=whole bootstrapTotalMaxChars=whole \
+ contextInjection=always|continuation-skip|never contextLimits=object cwd=text decisionModel=text \
+ description=text embeddedAgent=object experimental=object fastModeDefault=boolean/auto \
+ groupChat=object heartbeat=object humanDelay=object identity=object memory=object name=text \
+ runtime=object sandbox=object skills=[text] skillsLimits=object subagents=object \
+ toolProgressDetail=explain|raw tools=object tts=object typingMode=never|instant|thinking|message \
+ utilityModel=text verboseDefault=off|on|full workspace=text contextTokens=~anything
+listed id=!agent-id default=boolean *=text:anything
+""".format(
+    SECRET="text/(source:env,provider,id)/(source:file,provider,id)/(source:exec,provider,id)/"
+           "(source:store,provider,id)",
+    LEVELS="off|minimal|low|medium|high|xhigh|adaptive|max|ultra",
+    APIS="openai-completions|openai-responses|openai-chatgpt-responses|anthropic-messages|"
+         "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
+         "pi-messages|azure-openai-responses",
 ))
-# What a leaf is: its types, the words for it, and behind ~ the pattern that its texts match.
+# What a leaf is: its types, the words for it, the pattern that its texts match.
 _LEAVES = _lines_by_name(r"""
-text str a text
-filled str a non-empty text
-text-or-null str,NoneType a text or null
-number-or-text int,float,str a number or a text
-boolean bool true or false
-object dict an object
-no-config dict {}
-anything NoneType,bool,int,float,str,list,dict anything
-number int,float a number
-positive int,float a number above 0
-count int,float a whole number
-whole int,float a whole number above 0
-name str a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
-variable str the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
-pointer str "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
-command str the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
-picker str the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
-agent-id str the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
-feed str https URL ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])[:\d]*)\s*([/?#].*)?)
+text str ~ a text
+filled str ~ a non-empty text ~ .+
+text-or-null str,NoneType ~ a text or null
+number-or-text int,float,str ~ a number or a text
+boolean bool ~ true or false
+object dict ~ an object
+nothing str ~ no key at all ~ (?!)
+anything NoneType,bool,int,float,str,list,dict ~ anything
+number int,float ~ a number
+positive int,float ~ a number above 0
+count int,float ~ a whole number
+whole int,float ~ a whole number above 0
+name str ~ a name such as "default" ~ [a-z][a-z0-9_-]{0,63}
+variable str ~ the name of a variable such as VLLM_API_KEY ~ [A-Z][A-Z0-9_]{0,127}
+pointer str ~ "value" or a JSON pointer ~ value|/(?:[^~]|~[01])*
+command str ~ the id of a secret ~ (?!(?:.*/)?\.\.?(?:/|\Z))[A-Za-z0-9][A-Za-z0-9._:/#-]{0,255}
+picker str ~ the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,127}\s*
+agent-id str ~ the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
+url str ~ https URL ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])[:\d]*)\s*([/?#].*)?)
 """)
-# The bounds of others; JavaScript counts in whole numbers below 2 ** 53.
+# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
-    "filled": bool,
-    "no-config": lambda value: not value,
     "number": math.isfinite,
     "positive": lambda value: 0 < value < math.inf,
     "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
@@ -1413,233 +1341,189 @@ picked temperature=.params.temperature top_p=.params.topP topP=.params.topP \
 """)
 # What became of the legacy keys.
 _LEGACY = _lines_by_name("""
-provider.contextWindow OpenClaw moves it into the rows that have none
-provider.contextTokens OpenClaw moves it into the rows that have none
-agents.list OpenClaw moves it into agents.entries
-entry.default OpenClaw moves it to agents.defaults.systemAgent.agentId
-entry.contextTokens OpenClaw ignores it
-defaults.contextTokens OpenClaw ignores it
-defaults.llm its successor is models.providers.<id>.timeoutSeconds
-params.qwenThinkingFormat its successor is compat.thinkingFormat of the row
+provider.contextWindow is a legacy key: OpenClaw moves it into the rows that have none
+provider.contextTokens is a legacy key: OpenClaw moves it into the rows that have none
+agents.list is a legacy key: OpenClaw moves it into agents.entries
+entry.default is a legacy key: OpenClaw moves it to agents.defaults.systemAgent.agentId
+entry.contextTokens is a legacy key: OpenClaw ignores it
+defaults.contextTokens is a legacy key: OpenClaw ignores it
+defaults.llm is a legacy key: its successor is models.providers.<id>.timeoutSeconds
+params.qwenThinkingFormat is a legacy key: its successor is compat.thinkingFormat of the row
 """)
-_UNKNOWN, _BOUND, _WRONG = range(3)
-_Mismatch = collections.namedtuple("_Mismatch",
-                                   "path level problem shape")
-_Mismatch.__new__.__defaults__ = ("", None)
+# How a config breaks the schema, worst first: a type, a bound, or a key that is unknown or legacy.
+# A newer OpenClaw may know the key, so that is a warning here.
+_WRONG_TYPE, _OUT_OF_BOUNDS, _ODD_KEY = range(3)
+_JSON_TYPES = _lines_by_name("""
+NoneType null
+bool a boolean
+str a string
+int a number
+float a number
+list an array
+dict an object
+""")
+
+
+def _json_type(value):
+    """Return words for the type of a JSON value."""
+    return _JSON_TYPES[type(value).__name__]
+
+
+def migrate(config):
+    """Move the legacy forms in a config as OpenClaw does, in place; its values may have any type.
+
+    The legacy keys stay beside what they became, so that `schema_faults` can name them.
+    """
+    listed = _get(config, "agents", "list")
+    if not any(_mismatches(listed, "[listed]", ())):
+        entries = {}
+        for entry in listed:
+            entry = dict(entry)
+            entries[entry.pop("id")] = entry
+        config["agents"].setdefault("entries", entries)
+    for block in _children(_get(config, "models", "providers")).values():
+        rows = _get(block, "models")
+        if isinstance(rows, list):
+            windows = {
+                key: block[key]
+                for key in ("contextWindow", "contextTokens")
+                if key in block
+            }
+            rows[:] = [deep_merge(windows, row)
+                       for row in rows]
 
 
 def schema_faults(config):
-    """Return the Faults of a substituted config object, severe ones first, MAX_ISSUES at most.
+    """Return the Issues of a substituted, migrated config, severe ones first, MAX_ISSUES at most.
 
-    Severe is what OpenClaw 2026.9 refuses, but for unknown keys: a newer release may know them.
+    Where they stand in its file is left open.
     """
-    config, moved = migrated(config)
-    found = sorted(itertools.chain(_mismatches(config, "config", ()), moved),
-                   key=lambda mismatch: -mismatch.level)
-    faults = [_fault(config, mismatch)
+    found = sorted(
+        _mismatches(config, "config", ()),
+        key=lambda mismatch: mismatch[0])
+    # The words for a key take time: they are made for few.
+    faults = [_issue(config, *mismatch)
               for mismatch in found[:MAX_ISSUES]]
-    if not found or found[0].level == _UNKNOWN:      # then every value has its type
-        faults[:0] = _agent_faults(config)
-        faults[:0] = _provider_faults(config)
+    if all(level == _ODD_KEY for level, _, _ in found):      # then every value has its type
+        faults[:0] = itertools.chain(
+            _provider_faults(config),
+            _agent_faults(config))
     return faults[:MAX_ISSUES]
 
 
-def migrated(config):
-    """Return (a config with its legacy forms moved as OpenClaw moves them, _Mismatches of them).
-
-    The values may have any type.
-    """
-    moved = []
-    agents = config.get("agents")
-    if isinstance(agents, dict) and "list" in agents and "entries" not in agents:
-        path = ("agents", "list")
-        moved += _mismatches(agents["list"], "[listed]", path)
-        if not moved:
-            moved.append(_Mismatch(path, _UNKNOWN, shape="agents"))
-            agents, entries = dict(agents), {}
-            for entry in agents.pop("list"):
-                entry = dict(entry)
-                entries[entry.pop("id")] = entry
-            config = dict(config, agents=dict(agents, entries=entries))
-    providers = _get(config, "models", "providers")
-    if isinstance(providers, dict):
-        blocks = {name: _with_moved_windows(name, providers[name], moved) for name in providers}
-        config = dict(config, models=dict(config["models"], providers=blocks))
-    return config, moved
-
-
-def _with_moved_windows(name, block, moved):
-    """Return a provider's block with its legacy windows in the rows that have none."""
-    windows = {}
-    for key in ("contextWindow", "contextTokens"):
-        if isinstance(block, dict) and key in block:
-            block = dict(block)
-            windows[key] = block.pop(key)
-            moved.append(_Mismatch(("models", "providers", name, key), _UNKNOWN, shape="provider"))
-    if windows and isinstance(block.get("models"), list):
-        block["models"] = [deep_merge(windows, row) for row in block["models"]]
-    return block
-
-
 def _mismatches(value, rule, path):
-    """Yield the _Mismatches of a value and a rule of _SHAPES."""
-    if rule[:1] == "*":
-        key_rule, _, rule = rule[1:].rpartition(":")
-        yield from _object_mismatches(value, {"*": ("", rule)},
-                                      path, key_rule=key_rule)
+    """Yield (level, path, problem) of what in a value breaks a rule of _SHAPES.
+
+    Of an unknown or a legacy key the problem is the name of the shape that has it.
+    """
+    if rule in _SHAPES or rule[0] == "*":
+        yield from _object_mismatches(value, rule, path)
     elif "/" in rule:
-        yield from _alternatives(value, rule.split("/"), path)
-    elif rule[:1] == "[":
+        yield from _alternatives(value, rule, path)
+    elif rule[0] == "[":
         yield from _array_mismatches(value, rule, path)
-    elif rule in _SHAPES:
-        yield from _object_mismatches(value, _SHAPES[rule], path,
-                                      rule)
     elif rule in _LEAVES:
-        types, words, pattern = _leaf(rule)
-        if type(value).__name__ not in types:
-            yield _mismatch(path, words, value)
-        elif (pattern and not re.match("(?s:%s)\\Z" % pattern, value)
+        types, words, *pattern = _LEAVES[rule].split(" ~ ")
+        if type(value).__name__ not in types.split(","):
+            yield _mismatch(value, words, path)
+        elif (pattern and not re.match("(?s:%s)\\Z" % pattern[0], value)
               or rule in _BOUNDS and not _BOUNDS[rule](value)):
-            yield _mismatch(path, words, value, _BOUND)
-    elif rule and value not in rule.strip("|").split("|"):
-        yield _mismatch(path, _rule_words(rule), value)
-    elif not rule and value is None:
-        yield _mismatch(path, "a value", value)
+            yield _mismatch(value, words, path, _OUT_OF_BOUNDS)
+    elif value not in rule.split("|"):
+        yield _mismatch(value, rule.replace("|", " or "), path)
 
 
-def _leaf(rule):
-    """Return (types, words, pattern) of a leaf."""
-    words, _, pattern = _LEAVES[rule].partition(" ~ ")
-    types, _, words = words.partition(" ")
-    return types.split(","), words, pattern
-
-
-def _mismatch(path, expected, value, level=_WRONG):
-    found = _json_type(value)
-    if isinstance(value, (int, float)):              # never a text, which may be a key
-        found = json.dumps(value)[:40]
-    return _Mismatch(path, level,
-                     "expected %s, found %s" % (expected, found))
-
-
-def _rule_words(rule):
-    """Return words for one of some alternatives."""
-    if "|" in rule:
-        return "one of " + ", ".join(rule.strip("|").split("|"))
-    if rule[0] == "[":
-        return "an array"
-    if rule in _LEAVES:
-        return _leaf(rule)[1]
-    required = [key
-                for key, (mark, _) in _SHAPES[rule].items()
-                if mark == "!"]
-    return "{%s}" % ", ".join(required) if required else "an object"
-
-
-def _alternatives(value, branches, path):
-    """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
-    tried = [list(_mismatches(value, branch, path))
-             for branch in branches]
-    near = [
-        found for found in tried
-        if all(mismatch.level < _WRONG for mismatch in found)
-    ]
-    if [] in near:
+def _object_mismatches(value, rule, path):
+    if not isinstance(value, dict):
+        yield _mismatch(value, "an object", path)
         return
-    if len(near) == 1:
-        yield from near[0]
-    else:
-        words = collections.OrderedDict.fromkeys(map(_rule_words, branches))
-        yield _mismatch(path, " or ".join(words), value)
+    shape = _SHAPES.get(rule) or {"*": rule[1:]}
+    for key, item in value.items():
+        place = path + (key,)
+        inner = shape.get(key)
+        if inner is None:
+            others = shape.get("*", "text:~anything")
+            keys, _, inner = others.partition(":")
+            yield from _mismatches(key, keys, place)
+        if inner[0] == "~":
+            yield _ODD_KEY, place, rule
+        yield from _mismatches(item, inner.lstrip("!~"), place)
+    for key, inner in shape.items():
+        if inner[0] == "!" and key not in value:
+            yield _WRONG_TYPE, path + (key,), "is missing"
 
 
 def _array_mismatches(value, rule, path):
-    rule, bounds = rule[1:].split("]")
     if not isinstance(value, list):
-        yield _mismatch(path, "an array", value)
+        yield _mismatch(value, "an array", path)
         return
-    if bounds:
-        least, most = bounds.split(",")
-        if not int(least) <= len(value) <= int(most):
-            expected = "%s to %s items" % (least, most)
-            yield _mismatch(path, expected, len(value), _BOUND)
+    rule, size = rule[1:].split("]")
+    if size and str(len(value)) not in size.split(","):
+        yield _mismatch(len(value), size + " items", path, _OUT_OF_BOUNDS)
     for index, item in enumerate(value):
         yield from _mismatches(item, rule, path + (index,))
 
 
-def _object_mismatches(value, known, path, shape=None,
-                       key_rule=""):
-    if not isinstance(value, dict):
-        yield _mismatch(path, "an object", value)
-        return
-    for key, item in value.items():
-        place = path + (key,)
-        mark, rule = known.get(key) or known.get("*", ("", None))
-        yield from _mismatches(key, key_rule, place)
-        if mark == "~" or rule is None and "..." not in known:
-            yield _Mismatch(place, _UNKNOWN, shape=shape)
-        if rule is not None:
-            yield from _mismatches(item, rule, place)
-    for key, (mark, _) in known.items():
-        if mark == "!" and key not in value:
-            yield _Mismatch(path + (key,), _WRONG, "is missing")
+def _alternatives(value, rule, path):
+    """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
+    tried = [list(_mismatches(value, branch, path))
+             for branch in rule.split("/")]
+    near = [
+        found
+        for found in tried
+        if all(level != _WRONG_TYPE for level, _, _ in found)
+    ]
+    if len(near) == 1:
+        yield from near[0]
+    elif [] not in near:
+        yield _mismatch(value, rule.replace("/", " or "), path)
 
 
-def _fault(config, mismatch):
-    """Return the Fault of a mismatch; the words of an unknown key take time, so few are made."""
-    path, level, problem, shape = mismatch
-    if shape is None:
-        return Fault(path, problem)
-    place = _known_place(config, path, shape)
-    legacy = _LEGACY.get("%s.%s" % (shape, path[-1]))
-    if legacy:
-        return Fault(path, "is a legacy key: " + legacy, False, "config-legacy-key", place)
-    problem = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
-    if place and place[:-1] == path[:-1]:
-        problem += "; did you mean %s?" % place[-1]
-    elif place:
-        problem += "; it belongs in %s" % dotted(place)
-    return Fault(path, problem, False, "config-unknown-key", place)
+def _mismatch(value, expected, path, level=_WRONG_TYPE):
+    found = _json_type(value)
+    if isinstance(value, (int, float)):              # never a text, which may be a key
+        found = json.dumps(value)[:40]
+    return level, path, "expected %s, found %s" % (expected, found)
+
+
+def _issue(config, level, path, problem):
+    """Return the Issue of a mismatch."""
+    if level != _ODD_KEY:
+        return Issue(path, problem)
+    place = _known_place(config, path, problem)
+    cause = "config-legacy-key"
+    words = _LEGACY.get("%s.%s" % (problem, path[-1]))
+    if words is None:
+        cause = "config-unknown-key"
+        words = "OpenClaw 2026.9 does not start with the unknown key %r" % path[-1]
+        if place:
+            words += "; did you mean %s?" % dotted(place)
+    return Issue(path, words, cause=cause, successor=place)
 
 
 def _known_place(config, path, shape):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    _, target = _MISPLACED.get(shape, {}).get(key, ("", ""))
-    if target[:1] == ".":
-        return around + tuple(target[1:].split("."))
-    if target:
-        return tuple(target.split("."))
-    if shape == "params" and key == "qwenThinkingFormat":
-        return _thinking_format_place(config, path[-3])
-    known = _SHAPES[shape]
-    if key in known:                                 # a legacy key whose value has no one place
+    names = _get_text(_MISPLACED, shape, key).split(".")
+    if names[0]:
+        return tuple(names)
+    if names[1:]:
+        return around + tuple(names[1:])
+    if key in _SHAPES[shape]:                        # a legacy key whose value has no one place
         return None
-    row = around
-    rows = _rows_at(config, around + ("models",))
-    if shape == "provider" and len(rows) == 1:
-        row += ("models", 0)
-        if key in _SHAPES["row"]:
-            return row + (key,)
-    if (shape == "row" or row != around) and key in _SHAPES["compat"]:
-        return row + ("compat", key)
+    rows = _get(config, *around, "models")
+    if (isinstance(rows, list) and len(rows) == 1
+            and key in _SHAPES["row"]):
+        return around + ("models", 0, key)
+    if shape == "row" and key in _SHAPES["compat"]:
+        return around + ("compat", key)
+    known = [
+        name
+        for name, rule in _SHAPES[shape].items()
+        if rule[0] != "~"
+    ]
     near = nearest(key, known)
-    return around + (near,) if near else None
-
-
-def _rows_at(config, path):
-    rows = _get(config, *path)
-    return rows if isinstance(rows, list) else []
-
-
-def _thinking_format_place(config, reference):
-    """Return where the switch of a model is that took the place of params.qwenThinkingFormat."""
-    provider, _, model_id = str(reference).partition("/")
-    rows = ("models", "providers", provider, "models")
-    for index, row in enumerate(_rows_at(config, rows)):
-        if _get(row, "id") == model_id:
-            return rows + (index, "compat", "thinkingFormat")
-    return None
+    return near and around + (near,)
 
 
 def nearest(name, names):
@@ -1648,82 +1532,81 @@ def nearest(name, names):
     # Each comparison costs time: among more names than this, nobody reads the guess.
     folded = {other.lower(): other
               for other in itertools.islice(names, 2000)}
-    found = difflib.get_close_matches(name.lower(), list(folded),
-                                      1, 0.6)
+    found = difflib.get_close_matches(name.lower(), list(folded), 1)
     return folded[found[0]] if found else None
 
 
 def _provider_faults(config):
-    """Yield the Faults of providers that the shapes do not tell; that of a base URL is ours."""
+    """Yield the Issues of providers that the shapes do not tell; that of a base URL is ours."""
     for name, block in provider_blocks(config).items():
         path = ("models", "providers", name)
         for key in {"baseUrl", "models"}.difference(block):
             if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                yield Fault(path + (key,),
+                yield Issue(path + (key,),
                             "is missing: OpenClaw has no provider of this name")
-        rows = enumerate(block.get("models") or ())
-        holders = [(path + ("models", index), row)
-                   for index, row in rows]
-        for place, holder in [(path, block)] + holders:
+        holders = {path: block}
+        for index, row in enumerate(block.get("models", ())):
+            holders[path + ("models", index)] = row
+        for place, holder in holders.items():
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
-                problem = "is not a valid base URL: " + problem
-                yield Fault(place + ("baseUrl",), problem, True,
-                            "bad-base-url")
+                yield Issue(place + ("baseUrl",),
+                            "is not a valid base URL: " + problem,
+                            cause="bad-base-url")
 
 
 def _agent_faults(config):
-    """Yield the Faults of agents that the shapes do not tell."""
-    agents = config.get("agents") or {}
-    entries = agents.get("entries") or {}
-    defaults = agents.get("defaults") or {}
-    owner = _get(defaults, "systemAgent", "agentId")
-    known = [name.lower() for name in entries] or ["main"]
-    if owner is not None and trimmed(owner).lower() not in known:
-        path = ("agents", "defaults", "systemAgent", "agentId")
-        yield Fault(path, "is not an agent of agents.entries")
-    yield from _scope_faults(defaults,
-                             defaults, ("agents", "defaults"))
-    for name, entry in entries.items():
-        yield from _scope_faults(entry,
-                                 defaults, ("agents", "entries", name))
-    marked = [name
-              for name, entry in entries.items()
-              if entry.get("default") is True]
+    """Yield the Issues of agents that the shapes do not tell."""
+    agents = config.get("agents", {})
+    defaults = agents.get("defaults", {})
+    entries = agents.get("entries", {})
+    names = [name.lower() for name in entries] or ["main"]
+    owner = defaults.get("systemAgent", {}).get("agentId", names[0])
+    marked = sum(entry.get("default", False)
+                 for entry in entries.values())
     explicit = "ownership" in agents
-    if len({name.lower() for name in entries}) < len(entries):
-        yield Fault(("agents", "entries"),
-                    "two ids differ in case only")
-    if len(marked) > 1:
-        yield Fault(("agents", "entries"),
-                    "more than one agent is the default")
-    if explicit and marked:
-        yield Fault(("agents", "ownership"),
-                    "\"explicit\" goes with no default: true")
-    if len(entries) > 1 and not marked and not explicit:
-        yield Fault(("agents", "ownership"),
-                    "is missing: several agents need \"explicit\" here")
+    for wrong, place, problem in (
+            (len(set(names)) < len(names),
+             "entries", "two ids differ in case only"),
+            (marked > 1,
+             "entries", "more than one agent is the default"),
+            (marked and explicit,
+             "ownership", '"explicit" goes with no default: true'),
+            (len(entries) > 1 and not marked and not explicit,
+             "ownership", 'is missing: several agents need "explicit" here'),
+            (trimmed(owner).lower() not in names,
+             "defaults.systemAgent.agentId", "is not an agent of agents.entries")):
+        if wrong:
+            yield Issue(("agents", *place.split(".")), problem)
+    yield from _scope_faults(defaults, defaults, ("agents", "defaults"))
+    for name, entry in entries.items():
+        yield from _scope_faults(
+            entry, defaults, ("agents", "entries", name))
 
 
 _ALLOWED = r"(?:[^\s*/\x00-\x1f\x7f]+/)+(?:\*|[^\s*/\x00-\x1f\x7f]+)\Z"
 
 
 def _scope_faults(scope, defaults, path):
-    """Yield the Faults of the models that agents.defaults or an entry names."""
-    for reference, entry in (scope.get("models") or {}).items():
+    """Yield the Issues of the models that agents.defaults or an entry names."""
+    models = scope.get("models", {})
+    for reference, entry in models.items():
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
             if "*" in reference or split_reference(reference) is None:
-                yield Fault(path + ("models", reference, key), "goes with provider/model only")
+                yield Issue(path + ("models", reference, key),
+                            "goes with provider/model only")
     aliases = {
         trimmed(entry.get("alias", "")).lower()
-        for holder in (defaults, scope) for entry in (holder.get("models") or {}).values()
+        for entry in [*models.values(), *defaults.get("models", {}).values()]
     }
     policy = _get(scope, "modelPolicy", "allow") or ()
     for index, allowed in enumerate(policy):
         alias = trimmed(allowed).lower()
-        if not (alias and alias in aliases or re.match(_ALLOWED, reference_key(allowed) or "")):
-            yield Fault(path + ("modelPolicy", "allow", index),
+        if alias and alias in aliases:
+            continue
+        if not re.match(_ALLOWED, reference_key(allowed) or ""):
+            yield Issue(path + ("modelPolicy", "allow", index),
                         "expected provider/model, provider/* or an alias")
 
 
@@ -5538,7 +5421,7 @@ def _issue_finding(case, issue, status):
         if value is not None:
             edits.append(Edit(place, value))
     error = issue_error([issue])
-    if issue.cause not in (None, "config-invalid"):
+    if issue.cause != "config-invalid":
         error = error_for(issue.cause, fix=fix, **facts)
     found = case.finding(error, status, edits)
     secrets = secret_texts({place[-1]: value}) if place else ()
@@ -5597,7 +5480,7 @@ def _rows(case):
     """Return [(key path, row)] of the models that the provider's block declares.
     """
     path = case.own("models")
-    ids = [trimmed(row["id"]) for row in _rows_at(case.settings.config, path)]
+    ids = [trimmed(row["id"]) for row in _get(case.settings.config, *path) or ()]
     return [
         (path + (ids.index(row["id"]),), row)
         for row in case.provider.models
@@ -6666,7 +6549,7 @@ def refuse_included(value, wanted, path, sources, place=()):
     It does when an object on the way is nothing but an $include, or the included
     file has the key that differs too. `path` names the file, `sources` is {file: text}.
     """
-    old, new = _keyed(value), _keyed(wanted)
+    old, new = _children(value), _children(wanted)
     is_array = isinstance(value, list)                   # a row from elsewhere may be any model
     targets = [target
                for row in (value if is_array else [value])
@@ -6685,7 +6568,7 @@ def refuse_included(value, wanted, path, sources, place=()):
         refuse_included(before, after, path, sources, place + (key,))
 
 
-def _keyed(value):
+def _children(value):
     """Return a container as {key or index: value}; of a scalar, {}."""
     if isinstance(value, list):
         return dict(enumerate(value))
@@ -6705,7 +6588,7 @@ def apply_edits(config, edits):
         for depth, key in enumerate(path):
             key = _key_in(place, key, path[:depth])
             following = path[depth + 1:]
-            if key not in _keyed(place):
+            if key not in _children(place):
                 if value is REMOVED:
                     break
                 if isinstance(place, list):
@@ -8709,7 +8592,7 @@ def revised_text(settings, steps, console):
         text = edited_text(text, wanted, settings.path)
     console.hide(secret_texts(value))
     for fault in _new_faults(settings, before, value):
-        problem = "%s: %s" % (dotted(fault.path), fault.problem)
+        problem = "%s: %s" % (dotted(fault.path), fault.message)
         if fault.severe:
             raise error_for("config-not-written", where=settings.path, problem=problem,
                             fix="give it what OpenClaw accepts")
@@ -8718,20 +8601,22 @@ def revised_text(settings, steps, console):
 
 
 def _new_faults(settings, before, after):
-    """Return the Faults of the file's value `after` that it had not `before`; files included."""
+    """Return the Issues of the file's value `after` that it had not `before`; files included."""
     _, env = settings.layers[0]
 
     def faults_of(value):
         try:
-            value = include_files(value, settings.path or "openclaw.json", env)
+            value = include_files(value, settings.path or "openclaw.json", env, {})
         except ConfigError:
             if not settings.issues:                  # else it may have been so before
                 raise
-        return schema_faults(_substitute(value, settings.variables))
+        value = _substitute(value, settings.variables)
+        migrate(value)
+        return schema_faults(value)
 
     def words(fault):                                # without indices, which a removal moves
         names = [key for key in fault.path if isinstance(key, str)]
-        return (fault.problem, *names)
+        return (fault.message, *names)
 
     known = collections.Counter(map(words, faults_of(before)))
     new = []
