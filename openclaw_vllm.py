@@ -6501,7 +6501,7 @@ def _config_row(model, compat, reason):
         "name": unsubstituted(model.name),
         "reasoning": Noted(bool(model.reasoning or reason), reason),
         "input": list(model.input),
-        "cost": {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0},
+        "cost": dict.fromkeys(("input", "output", "cacheRead", "cacheWrite"), 0),
     }
     if model.context_window is not None:             # else the server does not state one
         row["contextWindow"] = model.context_window
@@ -6529,8 +6529,8 @@ def _plain(value):
 def prune_rows(config, provider, served, variables):
     """Return a config without the rows of a provider whose ids are not among `served`."""
     wanted = _plain(config)
-    name, _ = find_block(wanted, provider)
-    rows = _get(wanted, "models", "providers", name, "models")
+    _, block = find_block(wanted, provider)
+    rows = _get(block, "models")
     if isinstance(rows, list):                       # else it is an $include
         rows[:] = [
             row
@@ -6588,26 +6588,18 @@ def _merge_rows(known, served, variables, bases, renewed):
         row = served[model_id]
         base_id = bases.get(model_id)
         if base_id in rows:
-            row = _like_base(row, rows[base_id], base_id)
-        if model_id in rows:
-            _complete_row(rows[model_id], row, known, renewed)
-        else:
-            rows[model_id] = row
-            known["models"].append(row)
+            base = _plain(rows[base_id])
+            reasoning = Noted(base.get("reasoning", False), "by its base, " + base_id)
+            row = dict(row, reasoning=reasoning, compat=base.get("compat", {}))
+        if model_id not in rows:
+            rows[model_id] = {}
+            known["models"].append(rows[model_id])
+        _complete_row(rows[model_id], row, known, renewed)
     return unserved
 
 
 def _row_id(row, variables):
     return trimmed(_substitute(row["id"], variables))
-
-
-def _like_base(row, base, base_id):
-    """Return the row of an adapter, with `reasoning` and `compat` from the row of its base."""
-    row = dict(row, reasoning=Noted(_plain(base.get("reasoning", False)), "by its base, " + base_id))
-    row.pop("compat", None)
-    if "compat" in base:
-        row["compat"] = _plain(base["compat"])
-    return row
 
 
 def _complete_row(row, served, known, renewed):
@@ -6644,21 +6636,24 @@ def _choose_models(config, provider, wildcard, primary):
 def refuse_included(value, wanted, path, sources, place=()):
     """Raise ConfigError where `wanted` differs from a file's value in a place that it includes.
 
-    It does when an object on the way is nothing but an $include, or the included
-    file has the key that differs too. `path` names the file, `sources` is {file: text}.
+    That is so where an object on the way is nothing but an $include, where the included file
+    has the key that differs too, and in an array with an included row, which may be any model.
+    `path` names the file, `sources` is {file: text}.
     """
     old, new = _children(value), _children(wanted)
-    is_array = isinstance(value, list)               # a row from elsewhere may be any model
-    targets = [target for holder in (value if is_array else [value])
-               for target in include_targets(holder, path)]
+    holders = value if isinstance(value, list) else [value]
+    targets = [target for holder in holders for target in include_targets(holder, path)]
     for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         for target in targets:
-            if is_array or len(old) == 1 or included_has(target, key, sources):
-                raise error_for("config-included", where=path, included=target,
-                                place=dotted(place + (key,)))
+            if holders is value or len(old) == 1 or included_has(target, key, sources):
+                raise error_for(
+                    "config-included",
+                    where=path,
+                    included=target,
+                    place=dotted(place + (key,)))
         refuse_included(before, after, path, sources, place + (key,))
 
 
@@ -6705,9 +6700,11 @@ def _key_in(place, key, above):
         key = int(key)                               # models.0.id too, as messages have it
         if key <= len(place):
             return key
-    raise error_for("config-not-written", where=dotted(above) or "the top level",
-                    problem="there is no %s in %s" % (key, _json_type(place)),
-                    fix="look at what is there: %s config --check" % TOOL)
+    raise error_for(
+        "config-not-written",
+        where=dotted(above) or "the top level",
+        problem="there is no %s in %s" % (key, _json_type(place)),
+        fix="look at what is there: %s config --check" % TOOL)
 
 
 # How a file is written: its line end, one step of its indentation, the quote of its texts, whether
@@ -6761,17 +6758,15 @@ def edited_text(text, wanted, where):
 def prove_edit(new_text, wanted, where):
     """Raise ConfigError unless a text reads as the wanted value, in the same order."""
     try:
-        if _is_same(json5_tree(new_text).value, wanted):
+        if repr(json5_tree(new_text).value) == repr(wanted):
             return
     except Json5Error:
         pass
-    raise error_for("config-not-written", where=where, fix=_BY_HAND,
-                    problem="the new text would not read as what is wanted")
-
-
-def _is_same(one, other):
-    """Return whether two JSON values are equal, order included; 1 is not True, and NaN is NaN."""
-    return repr(one) == repr(other)
+    raise error_for(
+        "config-not-written",
+        where=where,
+        problem="the new text would not read as what is wanted",
+        fix=_BY_HAND)
 
 
 def _look(text, root):
@@ -6787,7 +6782,7 @@ def _look(text, root):
         unit=_line_indent(text, first) or "  ",
         quote=re.search(r"""[{[:,]\s*(["'])""", text + ':"').group(1),
         bare=text[first] not in "\"'",
-        trailing="," * ("," in text[last.end:root.end]),
+        trailing=re.compile(_AFTER).match(text, last.end).group(3) or "",
     )
 
 
@@ -6814,44 +6809,40 @@ def _planned(node, wanted):
     """Return ([what each member becomes, maybe REMOVED], [(key or None, value) to add])."""
     plan = []
     if isinstance(wanted, dict):
-        rest = dict(wanted)
+        added = dict(wanted)
         for key, _, _, child in reversed(node.items):    # of equal keys the last counts
-            plan.append(rest.pop(key, child.value if key in wanted else REMOVED))
-        return plan[::-1], list(rest.items())
+            plan.append(added.pop(key, child.value if key in wanted else REMOVED))
+        return plan[::-1], list(added.items())
 
     def name(item):
-        return repr(_get(item, "id") or item)
+        return _get(item, "id") or item
 
-    names = list(map(name, node.value))
-    rest = [(None, item) for item in wanted]
-    for index, own in enumerate(names):
-        plan.append(REMOVED)
-        if rest:
-            _, item = rest[0]
-            if name(item) == own or name(item) not in names[index:]:
-                plan[index] = item                   # the same one, or what it has changed into
-                del rest[0]
-    return plan, rest
+    left = list(wanted)
+    for index, value in enumerate(node.value):
+        now = REMOVED
+        none_goes = len(left) >= len(node.value) - index
+        if left and (none_goes or name(left[0]) == name(value)):
+            now = left.pop(0)
+        plan.append(now)
+    return plan, [(None, item) for item in left]
 
 
 def _rewritten(text, look, node, wanted):
     """Return the text of a Node made to read as `wanted`, a _GAP where something was removed."""
     old = text[node.start:node.end]
-    if _is_same(node.value, wanted):
+    if repr(node.value) == repr(wanted):             # as texts: 1 is not True, and NaN is NaN
         return old
-    indent = _line_indent(text, node.start)
-    outer = look.newline + indent
+    outer = look.newline + _line_indent(text, node.start)
     inner = outer + look.unit
-    if node.items is None or type(node.value) is not type(wanted):
-        return render_json5(wanted, look, indent)
+    members, close = _members(text, node)
+    comments = close[:-1].rstrip()
+    is_container = node.items is not None and type(node.value) is type(wanted)
+    if not is_container or not members and not comments:
+        return render_json5(wanted, look, outer)
     plan, added = _planned(node, wanted)
-    if not plan:
-        comments = old[1:-1].rstrip()
-        if not comments:
-            return render_json5(wanted, look, indent)
+    if not members:
         addition = ",".join(_member_texts(added, look, inner)) + look.trailing
         return old[0] + comments + addition + outer + old[-1]
-    members, close = _members(text, node)
     ending = members[-1].comma
     glue = " "
     if re.search(_LINE_END, old):
@@ -6859,7 +6850,7 @@ def _rewritten(text, look, node, wanted):
     addition = ",".join(_member_texts(added, look, glue))
     if glue == " " and len(added) > plan.count(REMOVED):
         length = node.end - text.rfind("\n", 0, node.start) + len(addition)
-        if length > _LINE_WIDTH or look.newline in addition:         # a line for each member
+        if length > _LINE_WIDTH or look.newline in addition:         # each gets a line of its own
             members = [member._replace(lead=inner) for member in members]
             close = outer + close.lstrip()
             ending = look.trailing
@@ -6884,10 +6875,10 @@ def _rewritten(text, look, node, wanted):
     return old[0] + addition + "".join(reversed(pieces))
 
 
-def render_json5(value, look=_PAGE_LOOK, indent=""):
+def render_json5(value, look=_PAGE_LOOK, outer="\n"):
     """Return a value as JSON5, on one line where that has room.
 
-    `indent` is that of the line it begins on.
+    `outer` is the line end and the indentation of the line that it begins on.
     """
     if isinstance(value, str):
         return _quoted(value, look.quote)
@@ -6898,10 +6889,9 @@ def render_json5(value, look=_PAGE_LOOK, indent=""):
     if isinstance(value, dict):
         form = "{ %s }"
         members = value.items()
-    outer = look.newline + indent
     texts = _member_texts(members, look, outer + look.unit)
     line = form % ", ".join(map(str.strip, texts))
-    if len(indent + line) <= _LINE_WIDTH and look.newline not in line:
+    if len(outer + line) <= _LINE_WIDTH and look.newline not in line:
         return line
     return form[0] + ",".join(texts) + look.trailing + outer + form[-1]
 
@@ -6913,14 +6903,15 @@ def _member_texts(members, look, glue):
         note = ""
         if isinstance(item, Noted):
             item, note = item
-        text = render_json5(item, look, glue.lstrip("\r\n"))
+        text = render_json5(item, look, glue)
         if key is not None:
             if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
                 key = _quoted(key, look.quote)
             text = key + ": " + text
-        if note and glue != " " and (look.bare or look.trailing):    # plain JSON has no comments
-            note = re.sub("[^ -~]", " ", note)
-            text = "// " + note[:_LINE_WIDTH] + glue + text
+        is_json = not look.bare and not look.trailing            # it has no comments
+        if note and look.newline in glue and not is_json:
+            note = re.sub("[^ -~]", " ", note)[:_LINE_WIDTH]
+            text = "// " + note + glue + text
         texts.append(glue + text)
     return texts
 
@@ -8332,14 +8323,16 @@ def _add_config_parser(verb):
     verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
                       help="remove a key, or an item of an array (repeatable)")
     _add_flags(
-        verb,
+        verb.add_mutually_exclusive_group(),
         write="write openclaw.json; a .bak is kept",
         dry_run="print what --write would change, as a unified diff",
+        check="check openclaw.json; opens no connection")
+    _add_flags(
+        verb,
         wildcard="no rows: let OpenClaw ask the server (models[\"vllm/*\"])",
         refresh="renew contextWindow and maxTokens of rows that are there",
         prune="remove rows that the server does not serve",
         probe="ask the chat templates whether thinking can be switched",
-        check="check openclaw.json; opens no connection",
         json="with --check: print the verdict as JSON")
     _add_server_options(verb)
 
@@ -8349,20 +8342,14 @@ _CONFIG_EXAMPLES = """examples:
   openclaw_vllm.py config --dry-run --unset 'agents.defaults.models["vllm/Qwen/Qwen3-8B"].alias'
 """
 _MERGE_OPTIONS = ("primary", "wildcard", "refresh", "prune", "probe", "base_url")
-# (an option of `config`, its name in words, the options that it excludes)
-_CONFIG_CONFLICTS = (
-    ("check", "--check", ("edits", "write", "dry_run") + _MERGE_OPTIONS),
-    ("edits", "--set or --unset", _MERGE_OPTIONS),
-    ("write", "--write", ("dry_run",)),
-)
 
 
 def _cmd_config(options, env, console):
-    for name, words, excluded in _CONFIG_CONFLICTS:
-        for other in excluded:
-            if getattr(options, name) and getattr(options, other):
-                other = other.replace("_", "-").replace("edits", "set or --unset")
-                raise UsageError("%s does not go with --%s" % (words, other))
+    merges = any(getattr(options, name) for name in _MERGE_OPTIONS)
+    if options.check + merges + bool(options.edits) > 1:
+        raise UsageError("--check, --set and --unset, and the options of the merge "
+                         "(--primary, --wildcard, --refresh, --prune, --probe, --base-url) "
+                         "do not go together")
     if options.check:
         return _check_config(options, env, console)
     if options.json:
@@ -8413,29 +8400,11 @@ def _merge_config(options, env, console, show_diff):
             options.wildcard)
         yield wanted
 
-    try:
-        save_config(settings, revise, console, show_diff, options.write)
-    except ConfigError:
-        if options.write:                            # what was not written can still be pasted
-            console.out(render_json5({"models": {"providers": {provider.id: block}}}))
-        raise
+    save_config(settings, revise, console, show_diff, options.write)
     if unserved:
-        words = ["--prune"]
-        if options.provider:
-            words += ["--provider", provider.id]
-        if options.base_url:
-            words += ["--base-url", provider.base_url]
         console.err("kept, though the server does not serve them: " + _listed(unserved))
-        console.err("  to remove: " + _write_command(options.config, words))
+        console.err("  to remove them, run it again with --prune")
     _note_surroundings(options, settings, console)
-
-
-def _write_command(config_path, words):
-    """Return the shell command that writes a config file."""
-    import shlex
-    if config_path:
-        words = ["--config", config_path] + words
-    return " ".join([TOOL, "config", "--write"] + [shlex.quote(word) for word in words])
 
 
 def _refuse_no_chat(provider, model, timeout_s):
@@ -8533,16 +8502,18 @@ def parse_removal(text):
 
 def edit_command(edits, config_path=None):
     """Return the shell command that makes some Edits in the config file."""
-    words = []
+    import shlex
+    words = [TOOL, "config", "--write"]
+    if config_path:
+        words += ["--config", shlex.quote(config_path)]
     for path, value in edits:
-        path = format_path(path)
-        if value is REMOVED:
-            words += ["--unset", path]
-            continue
-        if not isinstance(value, str) or parse_value(value) != value:
-            value = json.dumps(value)
-        words += ["--set", path + "=" + value]
-    return _write_command(config_path, words)
+        option, argument = "--unset", format_path(path)
+        if value is not REMOVED:
+            if not isinstance(value, str) or parse_value(value) != value:
+                value = json.dumps(value)
+            option, argument = "--set", argument + "=" + value
+        words += [option, shlex.quote(argument)]
+    return " ".join(words)
 
 
 def save_edits(settings, edits, console, show_diff=None, write=False):
@@ -8591,7 +8562,7 @@ def _revised_text(settings, revise, console):
     old = settings.sources.get(path)
     if old is None and settings.issues:
         raise issue_error(settings.issues)           # the file cannot be read
-    text = "{}\n" if old is None else old
+    text = old or "{}\n"
     try:
         before = json5_tree(text).value
     except Json5Error as error:
@@ -8615,16 +8586,12 @@ def _new_faults(settings, before, after):
     _, env = settings.layers[0]
 
     def faults_of(value):
-        try:
+        if not settings.issues:                      # else it may include what cannot be read
             value = include_files(value, settings.path or "openclaw.json", env)
-        except ConfigError:
-            if not settings.issues:                  # else it may have been so before
-                raise
         return schema_faults(_substitute(value, settings.variables))
 
     def words(fault):                                # without indices, which a removal moves
-        names = [key for key in fault.path if isinstance(key, str)]
-        return (fault.problem, *names)
+        return re.sub("[0-9]", "", dotted(fault.path)), fault.problem
 
     known = collections.Counter(map(words, faults_of(before)))
     faults = faults_of(after)
@@ -8634,24 +8601,22 @@ def _new_faults(settings, before, after):
 
 def _check_config(options, env, console):
     settings = read_settings(options.config, env)
-    issues, warnings = settings.issues, settings.warnings
+    status = 3 if settings.issues else 0
     if options.json:
         console.out_json({
-            "valid": not issues,
-            "issues": list(map(_issue_json, issues)),
-            "warnings": list(map(_issue_json, warnings)),
+            "valid": not settings.issues,
+            "issues": list(map(_issue_json, settings.issues)),
+            "warnings": list(map(_issue_json, settings.warnings)),
         })
-    else:
-        for kind, found in (("error", issues), ("warning", warnings)):
-            for issue in found:
-                words = (kind, issue_place(issue), dotted(issue.path), issue.message)
-                console.err(": ".join(filter(None, words)))
-    if issues:
-        return 3
-    if not options.json:
+        return status
+    for kind, issues in (("error", settings.issues), ("warning", settings.warnings)):
+        for issue in issues:
+            words = (kind, issue_place(issue), dotted(issue.path), issue.message)
+            console.err(": ".join(filter(None, words)))
+    if not settings.issues:
         verdict = "valid" if settings.exists else "no such file; an empty config is valid"
         console.out("%s: %s" % (settings.path, verdict))
-    return 0
+    return status
 
 
 def _issue_json(issue):
