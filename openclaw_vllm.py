@@ -6605,9 +6605,9 @@ def _row_id(row, variables):
 def _complete_row(row, served, known, renewed):
     """Give a row of the file what it lacks; `known` is the provider's block around it."""
     served = dict(served)
-    for size in SIZES:
-        if size in renewed and size in row:
-            row[size] = served.get(size, row[size])
+    for field in renewed:
+        if field in row and field in served:
+            row[field] = served[field]
     if "contextWindow" in served:
         window = row.get("contextWindow", known.get("contextWindow", served["contextWindow"]))
         window = min(window, row.get("contextTokens", window))
@@ -6774,9 +6774,8 @@ def _look(text, root):
     newline = re.search("\r?\n", text + "\n").group()
     if not root.items:
         return _PAGE_LOOK._replace(newline=newline)
-    children = json5_children(root)
-    first, _ = children[0]
-    _, last = children[-1]
+    _, first, _, _ = root.items[0]
+    _, _, _, last = root.items[-1]
     return Look(
         newline=newline,
         unit=_line_indent(text, first) or "  ",
@@ -6806,25 +6805,25 @@ def _members(text, node):
 
 
 def _planned(node, wanted):
-    """Return ([what each member becomes, maybe REMOVED], [(key or None, value) to add])."""
+    """Return ([what each member becomes, maybe REMOVED], a container of what is to be added)."""
     plan = []
     if isinstance(wanted, dict):
         added = dict(wanted)
         for key, _, _, child in reversed(node.items):    # of equal keys the last counts
             plan.append(added.pop(key, child.value if key in wanted else REMOVED))
-        return plan[::-1], list(added.items())
+        return plan[::-1], added
 
     def name(item):
         return _get(item, "id") or item
 
-    left = list(wanted)
+    added = list(wanted)
     for index, value in enumerate(node.value):
         now = REMOVED
-        none_goes = len(left) >= len(node.value) - index
-        if left and (none_goes or name(left[0]) == name(value)):
-            now = left.pop(0)
+        none_goes = len(added) >= len(node.value) - index
+        if added and (none_goes or name(added[0]) == name(value)):
+            now = added.pop(0)
         plan.append(now)
-    return plan, [(None, item) for item in left]
+    return plan, added
 
 
 def _rewritten(text, look, node, wanted):
@@ -6885,31 +6884,28 @@ def render_json5(value, look=_PAGE_LOOK, outer="\n"):
     if not value or not isinstance(value, (dict, list)):
         return json.dumps(value)
     form = "[%s]"
-    members = [(None, item) for item in value]
     if isinstance(value, dict):
         form = "{ %s }"
-        members = value.items()
-    texts = _member_texts(members, look, outer + look.unit)
+    texts = _member_texts(value, look, outer + look.unit)
     line = form % ", ".join(map(str.strip, texts))
     if len(outer + line) <= _LINE_WIDTH and look.newline not in line:
         return line
     return form[0] + ",".join(texts) + look.trailing + outer + form[-1]
 
 
-def _member_texts(members, look, glue):
-    """Return the texts of [(key or None, value)], each behind `glue`: a blank, or a new line."""
+def _member_texts(container, look, glue):
+    """Return the texts of what is in a container, each behind `glue`: a blank, or a new line."""
     texts = []
-    for key, item in members:
+    for key, item in _children(container).items():
         note = ""
         if isinstance(item, Noted):
             item, note = item
         text = render_json5(item, look, glue)
-        if key is not None:
+        if isinstance(key, str):
             if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
                 key = _quoted(key, look.quote)
             text = key + ": " + text
-        is_json = not look.bare and not look.trailing            # it has no comments
-        if note and look.newline in glue and not is_json:
+        if note and look.bare and look.newline in glue:          # plain JSON has no comments
             note = re.sub("[^ -~]", " ", note)[:_LINE_WIDTH]
             text = "// " + note + glue + text
         texts.append(glue + text)
@@ -8371,11 +8367,11 @@ def _merge_config(options, env, console, show_diff):
                         fix="start vLLM with a model: vllm serve MODEL")
     _refuse_no_chat(provider, models[0], options.timeout)
     ids = [model.id for model in models]
-    primary = options.primary
-    if primary:
-        model = match_model(models, primary, provider.id)
+    primary = None
+    if options.primary:
+        model = match_model(models, options.primary, provider.id)
         if model is None:
-            raise model_not_served(provider.base_url, primary, ids)
+            raise model_not_served(provider.base_url, options.primary, ids)
         primary = model.key
     evidence = {model.id: _evidence(options, provider, model) for model in models}
     bases = {model.id: model.parent for model in models if model.parent}
@@ -8402,8 +8398,7 @@ def _merge_config(options, env, console, show_diff):
 
     save_config(settings, revise, console, show_diff, options.write)
     if unserved:
-        console.err("kept, though the server does not serve them: " + _listed(unserved))
-        console.err("  to remove them, run it again with --prune")
+        console.err("kept, though not served (--prune removes them): " + _listed(unserved))
     _note_surroundings(options, settings, console)
 
 
@@ -8518,10 +8513,7 @@ def edit_command(edits, config_path=None):
 
 def save_edits(settings, edits, console, show_diff=None, write=False):
     """Make Edits in the config file; the rest is as `save_config` has it."""
-    def revise(config):
-        yield apply_edits(config, edits)
-
-    save_config(settings, revise, console, show_diff, write)
+    save_config(settings, lambda config: [apply_edits(config, edits)], console, show_diff, write)
 
 
 def save_config(settings, revise, console, show_diff=None, write=False):
@@ -8532,14 +8524,18 @@ def save_config(settings, revise, console, show_diff=None, write=False):
     where the value cannot be made, comes from an $include, or has a new error.
     """
     path = settings.path
-    old, new = _revised_text(settings, revise, console)
+    old = settings.sources.get(path)
+    if old is None and settings.issues:
+        raise issue_error(settings.issues)           # the file cannot be read
+    text = old or "{}\n"
+    new = _revised_text(text, settings, revise, console)
     if not write and show_diff is None:
         console.out(re.sub("\r\n?", "\n", new.lstrip("\ufeff")).rstrip("\n"))
         return
     if path is None:
         raise UsageError("there is no home directory to write openclaw.json to",
                          "name the file: --config PATH")
-    if new == (old or "{}\n"):
+    if new == text:
         console.err("%s: nothing to change" % path)
         return
     if show_diff is not None:
@@ -8553,32 +8549,25 @@ def save_config(settings, revise, console, show_diff=None, write=False):
         console.err("%s: written%s" % (path, kept))
 
 
-def _revised_text(settings, revise, console):
-    """Return (text of the config file or None, its new text), as `save_config` does.
-
-    Warns of a key that is new and unknown.
-    """
+def _revised_text(text, settings, revise, console):
+    """Return the new text of the config file; warn of a key in it that is new and unknown."""
     path = settings.path
-    old = settings.sources.get(path)
-    if old is None and settings.issues:
-        raise issue_error(settings.issues)           # the file cannot be read
-    text = old or "{}\n"
     try:
         before = json5_tree(text).value
     except Json5Error as error:
         raise _file_error(path, error.problem, error.line, error.column)
     for wanted in revise(before):
         text = edited_text(text, wanted, path)
-    value = _plain(wanted)
-    console.hide(secret_texts(before) + secret_texts(value))
-    refuse_included(before, value, path, settings.sources)
-    for fault in _new_faults(settings, before, value):
+    after = _plain(wanted)
+    console.hide(secret_texts(before) + secret_texts(after))
+    refuse_included(before, after, path, settings.sources)
+    for fault in _new_faults(settings, before, after):
         problem = "%s: %s" % (dotted(fault.path), fault.problem)
         if fault.severe:
             raise error_for("config-not-written", where=path, problem=problem,
                             fix="give it what OpenClaw accepts")
         console.err("warning: " + problem)
-    return old, text
+    return text
 
 
 def _new_faults(settings, before, after):

@@ -7019,8 +7019,7 @@ class ConfigVerb(Case):
                        "      // the old one\n      { id: 'old', name: 'old' },\n"
                        "    ],\n  } } },\n}\n" % json.dumps(url))
         result = self.run_main("config", "--write", env=env)
-        self.check(result, 0, err="kept, though the server does not serve them: old\n"
-                                  "  to remove them, run it again with --prune")
+        self.check(result, 0, err="kept, though not served (--prune removes them): old\n")
         written = self.read()
         self.assertIn("// the old one", written)
         self.assertIn("// by its name: Qwen3", written)
