@@ -6477,44 +6477,6 @@ Noted.__doc__ = "A value to write, and a comment to write above it (may be empty
 SIZES = ("contextWindow", "maxTokens")
 
 
-def config_block(models, base_url, evidence):
-    """Return the models.providers.<id> object for some Models, as OpenClaw's documentation has it.
-
-    `evidence` is {model id: (compat object or None, reason)}: what shows that a model thinks.
-    The reason becomes a comment.
-    """
-    return {
-        "baseUrl": base_url,
-        "apiKey": "${VLLM_API_KEY}",
-        "api": "openai-completions",
-        "timeoutSeconds": 300,
-        "models": [
-            _config_row(model, *evidence.get(model.id, (None, "")))
-            for model in models
-        ],
-    }
-
-
-def _config_row(model, compat, reason):
-    row = {
-        "id": unsubstituted(model.id),
-        "name": unsubstituted(model.name),
-        "reasoning": Noted(bool(model.reasoning or reason), reason),
-        "input": list(model.input),
-        "cost": dict.fromkeys(("input", "output", "cacheRead", "cacheWrite"), 0),
-    }
-    if model.context_window is not None:             # else the server does not state one
-        row["contextWindow"] = model.context_window
-        row["maxTokens"] = _fitting_max_tokens(model.context_window)
-    if compat:
-        row["compat"] = compat
-    return row
-
-
-def _fitting_max_tokens(context_window):
-    return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
-
-
 def _plain(value):
     """Return a copy of a value without the notes in it."""
     if isinstance(value, Noted):
@@ -6540,41 +6502,49 @@ def prune_rows(config, provider, served, variables):
     return wanted
 
 
-def merge_provider(config, provider, block, variables, bases, primary=None, renewed=(),
-                   wildcard=False):
-    """Return (the config with a `config_block` merged in, ids of its rows that are not served).
+def merge_provider(
+        config, provider, models, evidence, variables, primary=None, renewed=(), wildcard=False):
+    """Return (the config with what a Provider serves merged in, ids of its rows not served).
 
     `config` is the file's own value, before $include and substitution; `variables` are what
-    gives `id: "${MODEL}"` its meaning; `bases` is {id of an adapter: id of its base}. What the
-    file says stays, and it gains what it lacks. `primary` is the default model as a whole
-    reference; `renewed` names fields (SIZES, baseUrl) whose values are replaced; `wildcard` asks
-    for discovery and adds no rows. Merging the same block once more changes nothing.
+    gives `id: "${MODEL}"` its meaning. `evidence` is {model id: (compat object or None, reason)}:
+    what shows that a model thinks; the reason becomes a comment. What the file says stays, and it
+    gains what it lacks. `primary` is the default model as a whole reference; `renewed` names fields
+    (SIZES, baseUrl) whose values are replaced; `wildcard` asks for discovery and adds no rows.
+    Merging the same models once more changes nothing.
     """
     wanted = _plain(config)
-    name, _ = find_block(wanted, provider)
+    name, _ = find_block(wanted, provider.id)
     providers = wanted.setdefault("models", {}).setdefault("providers", {})
-    known = providers.setdefault(name, dict(block, models=[]))
+    block = {
+        "baseUrl": provider.base_url,
+        "apiKey": "${VLLM_API_KEY}",
+        "api": "openai-completions",
+        "timeoutSeconds": 300,
+        "models": [],
+    }
+    known = providers.setdefault(name, block)
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
     if "baseUrl" in renewed:
-        known["baseUrl"] = block["baseUrl"]
+        known["baseUrl"] = provider.base_url
     unserved = []
     if not wildcard:
-        unserved = _merge_rows(known, block["models"], variables, bases, renewed)
+        unserved = _merge_rows(known, models, evidence, variables, renewed)
     if wildcard or primary:
-        _choose_models(wanted, provider, wildcard, primary)
+        _choose_models(wanted, provider.id, wildcard, primary)
     return wanted, unserved
 
 
 def _authorizes(block):
-    """Return whether a provider's block brings its key in another way than apiKey."""
-    headers = map(str.lower, block.get("headers") or {})
-    return _get(block, "request", "auth") is not None or "authorization" in headers
+    """Return whether a provider's block brings its key in another way than apiKey (truthy)."""
+    headers = map(str.lower, block.get("headers", {}))
+    return _get(block, "request", "auth") or "authorization" in headers
 
 
-def _merge_rows(known, served, variables, bases, renewed):
-    """Merge served rows into a provider's block; return the ids of its rows that are not served."""
+def _merge_rows(known, models, evidence, variables, renewed):
+    """Merge Models into a provider's block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
         known["models"] = []                         # it is an $include, and will be refused
     rows = {
@@ -6582,39 +6552,54 @@ def _merge_rows(known, served, variables, bases, renewed):
         for row in known["models"]
         if "id" in row                               # else it comes from an included file
     }
-    served = {_row_id(row, variables): row for row in served}
-    unserved = [model_id for model_id in rows if model_id not in served]
-    for model_id in sorted(served, key=lambda model_id: model_id in bases):
-        row = served[model_id]
-        base_id = bases.get(model_id)
-        if base_id in rows:
-            base = _plain(rows[base_id])
-            reasoning = Noted(base.get("reasoning", False), "by its base, " + base_id)
-            row = dict(row, reasoning=reasoning, compat=base.get("compat", {}))
-        if model_id not in rows:
-            rows[model_id] = {}
-            known["models"].append(rows[model_id])
-        _complete_row(rows[model_id], row, known, renewed)
-    return unserved
+    for model in sorted(models, key=lambda model: model.parent is not None):
+        served = _served_row(model, *evidence[model.id])
+        if model.parent in rows:                     # an adapter thinks as its base does
+            base = _plain(rows[model.parent])
+            note = "by its base, " + model.parent
+            served["reasoning"] = Noted(base.get("reasoning", False), note)
+            served["compat"] = base.get("compat")
+        if model.id not in rows:
+            rows[model.id] = {}
+            known["models"].append(rows[model.id])
+        _complete_row(rows[model.id], served, known, renewed)
+    served = {model.id for model in models}
+    return [model_id for model_id in rows if model_id not in served]
 
 
 def _row_id(row, variables):
     return trimmed(_substitute(row["id"], variables))
 
 
+def _served_row(model, compat, reason):
+    """Return the row of a Model, as OpenClaw's documentation has it, but for maxTokens."""
+    row = {
+        "id": unsubstituted(model.id),
+        "name": unsubstituted(model.name),
+        "reasoning": Noted(bool(model.reasoning or reason), reason),
+        "input": list(model.input),
+        "cost": dict.fromkeys(("input", "output", "cacheRead", "cacheWrite"), 0),
+        "compat": compat,
+    }
+    if model.context_window is not None:             # else the server does not state one
+        row["contextWindow"] = model.context_window
+    return row
+
+
 def _complete_row(row, served, known, renewed):
     """Give a row of the file what it lacks; `known` is the provider's block around it."""
-    served = dict(served)
-    for field in renewed:
-        if field in row and field in served:
-            row[field] = served[field]
+    compat = served.pop("compat") or {}
     if "contextWindow" in served:
-        window = row.get("contextWindow", known.get("contextWindow", served["contextWindow"]))
-        window = min(window, row.get("contextTokens", window))
-        served["maxTokens"] = _fitting_max_tokens(window)
-    compat = served.pop("compat", {})
+        window = served["contextWindow"]
+        if "contextWindow" not in renewed:
+            pinned = row.get("contextWindow", known.get("contextWindow"))
+            pinned = filter(_is_number, (pinned, row.get("contextTokens")))
+            window = min(pinned, default=window)
+        served["maxTokens"] = max(1, min(DEFAULT_MAX_TOKENS, int(window) // 2))
     for field, value in served.items():
-        if field not in SIZES or field not in known:
+        if field in renewed and field in row:
+            row[field] = value
+        elif field not in SIZES or field not in known:
             row.setdefault(field, value)
     if row["reasoning"] is not False:                # else compat would ask for thinking
         for switch, value in compat.items():
@@ -6642,7 +6627,11 @@ def refuse_included(value, wanted, path, sources, place=()):
     """
     old, new = _children(value), _children(wanted)
     holders = value if isinstance(value, list) else [value]
-    targets = [target for holder in holders for target in include_targets(holder, path)]
+    targets = [
+        target
+        for holder in holders
+        for target in include_targets(holder, path)
+    ]
     for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if before == after:
@@ -6707,9 +6696,12 @@ def _key_in(place, key, above):
         fix="look at what is there: %s config --check" % TOOL)
 
 
-# How a file is written: its line end, one step of its indentation, the quote of its texts, whether
-# its keys are bare, and the comma, or nothing, that ends the last line of a container.
 Look = collections.namedtuple("Look", "newline unit quote bare trailing")
+Look.__doc__ = """How a file is written.
+
+`newline` is its line end, `unit` one step of its indentation, `quote` that of its texts, and of
+keys unless they are `bare`; `trailing` is the comma, or nothing, that ends a container's last line.
+"""
 _PAGE_LOOK = Look("\n", "  ", '"', True, ",")         # OpenClaw's documentation
 _LINE_WIDTH = 100                    # columns that a container on one line may take
 
@@ -6749,8 +6741,8 @@ def edited_text(text, wanted, where):
     new text would not read as `wanted`, in the same order, or `text` is not JSON5.
     """
     root = json5_tree(text)
-    new = re.sub(_GAPS, "", _rewritten(text, _look(text, root), root, wanted))
-    new_text = text[:root.start] + new + text[root.end:]
+    new = _rewritten(text, _look(text, root), root, wanted)
+    new_text = text[:root.start] + re.sub(_GAPS, "", new) + text[root.end:]
     prove_edit(new_text, _plain(wanted), where)
     return new_text
 
@@ -6774,8 +6766,9 @@ def _look(text, root):
     newline = re.search("\r?\n", text + "\n").group()
     if not root.items:
         return _PAGE_LOOK._replace(newline=newline)
-    _, first, _, _ = root.items[0]
-    _, _, _, last = root.items[-1]
+    children = json5_children(root)
+    first, _ = children[0]
+    _, last = children[-1]
     return Look(
         newline=newline,
         unit=_line_indent(text, first) or "  ",
@@ -6800,7 +6793,11 @@ def _members(text, node):
         lead = between[:len(between) - len(own)]
         behind = re.compile(_AFTER).match(text, value.end)
         end = behind.end()
-        members.append(Member(lead, own + text[start:value.start], value, *behind.groups("")))
+        members.append(Member(
+            lead,
+            own + text[start:value.start],
+            value,
+            *behind.groups("")))
     return members, text[end:node.end]
 
 
@@ -6810,19 +6807,20 @@ def _planned(node, wanted):
     if isinstance(wanted, dict):
         added = dict(wanted)
         for key, _, _, child in reversed(node.items):    # of equal keys the last counts
-            plan.append(added.pop(key, child.value if key in wanted else REMOVED))
+            unchanged = child.value if key in wanted else REMOVED
+            plan.append(added.pop(key, unchanged))
         return plan[::-1], added
 
     def name(item):
         return _get(item, "id") or item
 
     added = list(wanted)
-    for index, value in enumerate(node.value):
-        now = REMOVED
-        none_goes = len(added) >= len(node.value) - index
-        if added and (none_goes or name(added[0]) == name(value)):
-            now = added.pop(0)
-        plan.append(now)
+    names = list(map(name, node.value))
+    while names:
+        own = names.pop(0)
+        plan.append(REMOVED)
+        if added and (name(added[0]) == own or name(added[0]) not in names):
+            plan[-1] = added.pop(0)                  # the same item, or what it changes into
     return plan, added
 
 
@@ -6835,13 +6833,14 @@ def _rewritten(text, look, node, wanted):
     inner = outer + look.unit
     members, close = _members(text, node)
     comments = close[:-1].rstrip()
-    is_container = node.items is not None and type(node.value) is type(wanted)
-    if not is_container or not members and not comments:
+    is_other = node.items is None or type(node.value) is not type(wanted)
+    if is_other or not members and not comments:
         return render_json5(wanted, look, outer)
     plan, added = _planned(node, wanted)
     if not members:
         addition = ",".join(_member_texts(added, look, inner)) + look.trailing
         return old[0] + comments + addition + outer + old[-1]
+
     ending = members[-1].comma
     glue = " "
     if re.search(_LINE_END, old):
@@ -6849,11 +6848,12 @@ def _rewritten(text, look, node, wanted):
     addition = ",".join(_member_texts(added, look, glue))
     if glue == " " and len(added) > plan.count(REMOVED):
         length = node.end - text.rfind("\n", 0, node.start) + len(addition)
-        if length > _LINE_WIDTH or look.newline in addition:         # each gets a line of its own
+        if length > _LINE_WIDTH or look.newline in addition:         # now a line for each member
             members = [member._replace(lead=inner) for member in members]
             close = outer + close.lstrip()
             ending = look.trailing
             addition = ",".join(_member_texts(added, look, inner))
+
     comma = ending
     if added:
         comma = ","
@@ -6906,7 +6906,7 @@ def _member_texts(container, look, glue):
                 key = _quoted(key, look.quote)
             text = key + ": " + text
         if note and look.bare and look.newline in glue:          # plain JSON has no comments
-            note = re.sub("[^ -~]", " ", note)[:_LINE_WIDTH]
+            note = re.sub("[^ -~]", " ", note)
             text = "// " + note + glue + text
         texts.append(glue + text)
     return texts
@@ -6949,10 +6949,9 @@ def write_config(path, old_text, new_text):
         os.makedirs(directory, 0o700, exist_ok=True)
         status = _check_unchanged(real, old_text)
         _remove_stale(directory, prefix)
-        versions = [(real, new_text)]
-        if old_text is not None:
-            versions = [(real + ".bak", old_text), (real, new_text)]
-        for target, text in versions:
+        for target, text in ((real + ".bak", old_text), (real, new_text)):
+            if text is None:                         # there is no old file
+                continue
             temporary = os.path.join(directory, prefix + os.urandom(8).hex() + ".tmp")
             try:
                 _write_file(temporary, text, status)
@@ -7017,7 +7016,7 @@ def _keep_owner_and_mode(path, status):
         os.chown(path, status.st_uid, -1)            # only root may give files away
     except (AttributeError, OSError):                # Windows has no owners
         pass
-    if os.stat(path).st_mode != status.st_mode:      # some file systems cannot set any
+    if os.stat(path).st_mode != status.st_mode:      # some file systems refuse to set any
         os.chmod(path, status.st_mode & 0o7777)      # after chown, which takes bits away
 
 
@@ -8313,16 +8312,16 @@ def curl_command(base_url, headers, data, ca_file=None):
 
 def _add_config_parser(verb):
     verb.epilog = _CONFIG_EXAMPLES
-    verb.add_argument("--primary", metavar="MODEL", help="make this the default model")
-    verb.add_argument("--set", metavar="PATH=VALUE", dest="edits", action="append", default=[],
-                      type=parse_assignment, help="set a value, JSON5 or else text (repeatable)")
-    verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
-                      help="remove a key, or an item of an array (repeatable)")
     _add_flags(
         verb.add_mutually_exclusive_group(),
         write="write openclaw.json; a .bak is kept",
         dry_run="print what --write would change, as a unified diff",
         check="check openclaw.json; opens no connection")
+    verb.add_argument("--primary", metavar="MODEL", help="make this the default model")
+    verb.add_argument("--set", metavar="PATH=VALUE", dest="edits", action="append", default=[],
+                      type=parse_assignment, help="set a value, JSON5 or else text (repeatable)")
+    verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
+                      help="remove a key, or an item of an array (repeatable)")
     _add_flags(
         verb,
         wildcard="no rows: let OpenClaw ask the server (models[\"vllm/*\"])",
@@ -8366,31 +8365,33 @@ def _merge_config(options, env, console, show_diff):
         raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
                         fix="start vLLM with a model: vllm serve MODEL")
     _refuse_no_chat(provider, models[0], options.timeout)
-    ids = [model.id for model in models]
+    served = [model.id for model in models]
     primary = None
     if options.primary:
         model = match_model(models, options.primary, provider.id)
         if model is None:
-            raise model_not_served(provider.base_url, options.primary, ids)
+            raise model_not_served(provider.base_url, options.primary, served)
         primary = model.key
     evidence = {model.id: _evidence(options, provider, model) for model in models}
-    bases = {model.id: model.parent for model in models if model.parent}
-    renewed = SIZES * options.refresh + ("baseUrl",) * bool(options.base_url)
-    block = config_block(models, provider.base_url, evidence)
+    renewed = []
+    if options.refresh:
+        renewed += SIZES
+    if options.base_url:
+        renewed.append("baseUrl")
     if not options.write and not options.dry_run:
         settings = settings._replace(sources={})     # the block alone
     unserved = []
 
     def revise(config):
         if options.prune:
-            config = prune_rows(config, provider.id, ids, settings.variables)
+            config = prune_rows(config, provider.id, served, settings.variables)
             yield config
         wanted, unserved[:] = merge_provider(
             config,
-            provider.id,
-            block,
+            provider,
+            models,
+            evidence,
             settings.variables,
-            bases,
             primary,
             renewed,
             options.wildcard)
@@ -8405,9 +8406,9 @@ def _merge_config(options, env, console, show_diff):
 def _refuse_no_chat(provider, model, timeout_s):
     """Raise ServerError for a server that has no chat completions; an empty body generates none."""
     url = provider.base_url + "/chat/completions"
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    headers = discovery_headers(provider)
     try:
-        reply = ask(provider, url, discovery_headers(provider), {}, limit_s)
+        reply = ask(provider, url, headers, {}, timeout_s or DISCOVERY_TIMEOUT_S)
         error = completion_error(url, reply, provider, model)
     except Error:
         return                                       # what cannot be asked shows nothing
@@ -8417,12 +8418,14 @@ def _refuse_no_chat(provider, model, timeout_s):
 
 def _evidence(options, provider, model):
     """Return (compat or None, reason) for how a model thinks; the reason is "" when it does not."""
-    if not options.probe:
+    if options.probe:
+        found = probe_thinking(provider, model.id, options.timeout)
+        if found is None and model.reasoning:
+            found = None, "by its name"
+    else:
         root = (model.root or "").split("/")[-1]
         found = thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
-        return found or (None, "")
-    found = probe_thinking(provider, model.id, options.timeout)
-    return found or (None, "by its name" * model.reasoning)
+    return found or (None, "")
 
 
 def _note_surroundings(options, settings, console):
@@ -8498,17 +8501,18 @@ def parse_removal(text):
 def edit_command(edits, config_path=None):
     """Return the shell command that makes some Edits in the config file."""
     import shlex
-    words = [TOOL, "config", "--write"]
+    words = ["config", "--write"]
     if config_path:
-        words += ["--config", shlex.quote(config_path)]
+        words += ["--config", config_path]
     for path, value in edits:
-        option, argument = "--unset", format_path(path)
-        if value is not REMOVED:
-            if not isinstance(value, str) or parse_value(value) != value:
-                value = json.dumps(value)
-            option, argument = "--set", argument + "=" + value
-        words += [option, shlex.quote(argument)]
-    return " ".join(words)
+        name = format_path(path)
+        if value is REMOVED:
+            words += ["--unset", name]
+            continue
+        if not isinstance(value, str) or parse_value(value) != value:
+            value = json.dumps(value)
+        words += ["--set", name + "=" + value]
+    return TOOL + " " + " ".join(map(shlex.quote, words))
 
 
 def save_edits(settings, edits, console, show_diff=None, write=False):
@@ -8530,7 +8534,7 @@ def save_config(settings, revise, console, show_diff=None, write=False):
     text = old or "{}\n"
     new = _revised_text(text, settings, revise, console)
     if not write and show_diff is None:
-        console.out(re.sub("\r\n?", "\n", new.lstrip("\ufeff")).rstrip("\n"))
+        console.out(re.sub("\r\n?", "\n", new).strip("\ufeff\n"))
         return
     if path is None:
         raise UsageError("there is no home directory to write openclaw.json to",
@@ -8540,8 +8544,8 @@ def save_config(settings, revise, console, show_diff=None, write=False):
         return
     if show_diff is not None:
         import difflib
-        before, after = (old or "").splitlines(), new.splitlines()
-        for line in difflib.unified_diff(before, after, path, path, lineterm=""):
+        texts = (old or "").splitlines(), new.splitlines()
+        for line in difflib.unified_diff(*texts, path, path, lineterm=""):
             show_diff(line)
     if write:
         write_config(path, old, new)

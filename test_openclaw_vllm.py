@@ -6028,19 +6028,33 @@ def a_model(model_id="tiny-qwen3", context_window=4096, reasoning=False, name=No
         context_window=context_window, reasoning=reasoning, source="discovered")
 
 
-def a_block(*models, **options):
-    evidence = options.get("evidence") or {}
-    return vllm.config_block(models or [a_model()], "http://127.0.0.1:8000/v1", evidence)
+Served = collections.namedtuple("Served", "models evidence")
 
 
-def merge(config, block, provider="vllm", variables=None, bases=None, **options):
+def a_server(*models, **evidence):
+    """Return what `merge` takes: some Models, {model id: (compat, reason)} of those that think."""
+    models = models or [a_model()]
+    found = dict.fromkeys((model.id for model in models), (None, ""))
+    return Served(models, dict(found, **evidence.get("evidence") or {}))
+
+
+def merge(config, served, provider="vllm", variables=None, **options):
     """Return (the merged config, ids of the rows that are not served)."""
-    return vllm.merge_provider(config, provider, block, variables or {}, bases or {}, **options)
+    empty = vllm.Provider(*[None] * len(vllm.Provider._fields))
+    provider = empty._replace(id=provider, base_url="http://127.0.0.1:8000/v1")
+    return vllm.merge_provider(config, provider, served.models, served.evidence, variables or {},
+                               **options)
 
 
-def merge_text(text, block, **options):
+def a_block(*models, **evidence):
+    """Return the block that is written for some Models into an empty config."""
+    wanted, _ = merge({}, a_server(*models, **evidence))
+    return wanted["models"]["providers"]["vllm"]
+
+
+def merge_text(text, served, **options):
     """Return (new text, ids of the rows that are not served) of one run over a text."""
-    wanted, unserved = merge(vllm.json5_loads(text), block, **options)
+    wanted, unserved = merge(vllm.json5_loads(text), served, **options)
     return vllm.edited_text(text, wanted, "openclaw.json"), unserved
 
 
@@ -6122,7 +6136,7 @@ PAGE_CUSTOM_URL = """\
 
 
 class TheBlock(unittest.TestCase):
-    """`config_block` and `render_json5`."""
+    """The block that is written, and `render_json5`."""
 
     def test_is_what_the_documentation_writes(self):
         block = a_block(a_model("your-model-id", 128000, name="Local vLLM Model"))
@@ -6153,13 +6167,21 @@ class TheBlock(unittest.TestCase):
         self.assertEqual([row.get("compat") for row in rows],
                          [None, None, {"thinkingFormat": "qwen-chat-template"}])
 
+    def test_writes_no_comment_where_a_line_goes_on(self):
+        wanted = {"a": {"b": 1, "c": {"d": vllm.Noted(True, "why")}}}
+        for text, new in (("{ a: { b: 1 } }", "{ a: { b: 1, c: { d: true } } }"),
+                          ("{\n  \"a\": {\n    \"b\": 1\n  }\n}",
+                           "{\n  \"a\": {\n    \"b\": 1,\n    \"c\": { \"d\": true }\n  }\n}")):
+            with self.subTest(text):
+                self.assertEqual(vllm.edited_text(text, wanted, "f"), new)
+
     def test_keeps_a_hostile_id_from_naming_a_variable(self):
         for model_id in ("${VLLM_API_KEY}", "$${HOME}", "a$${A}${B}$c", "${lower}", "$"):
             with self.subTest(id=model_id):
                 written = a_block(a_model(model_id))["models"][0]["id"]
                 variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
                 self.assertEqual(vllm._substitute(written, variables), model_id)
-                wanted, _ = merge({}, a_block(a_model(model_id)), primary="vllm/" + model_id)
+                wanted, _ = merge({}, a_server(a_model(model_id)), primary="vllm/" + model_id)
                 self.assertEqual(wanted["agents"]["defaults"]["model"]["primary"],
                                  "vllm/" + written)
 
@@ -6297,7 +6319,7 @@ class Editing(unittest.TestCase):
 
     def test_refuses_a_name_that_no_file_can_hold(self):
         with self.assertRaises(vllm.ConfigError) as caught:
-            merge_text("{}", a_block(a_model("a\ud800b")))
+            merge_text("{}", a_server(a_model("a\ud800b")))
         self.assertEqual(caught.exception.cause, "config-not-written")
 
     def time_to_refresh(self, count):
@@ -6306,7 +6328,7 @@ class Editing(unittest.TestCase):
         text = vllm.render_json5({"models": {"providers": {"vllm": a_block(*models)}}})
         served = [model._replace(context_window=8192) for model in models] + [a_model("new")]
         start = time.process_time()
-        new, _ = merge_text(text, a_block(*served), renewed=vllm.SIZES)
+        new, _ = merge_text(text, a_server(*served), renewed=vllm.SIZES)
         taken = time.process_time() - start
         rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
         self.assertEqual([row["contextWindow"] for row in rows], [8192] * count + [4096])
@@ -6398,33 +6420,33 @@ class Paths(unittest.TestCase):
 class Merging(unittest.TestCase):
     """`merge_provider`: what is wanted of a config."""
 
-    def changed_lines(self, text, block, **options):
-        """Return the lines that a merge takes and adds, as a diff has them, and the ids unserved."""
-        new, unserved = merge_text(text, block, **options)
+    def changed_lines(self, text, served, **options):
+        """Return the lines that a merge takes and adds, as a diff has them, and ids not served."""
+        new, unserved = merge_text(text, served, **options)
         diff = [line for line in difflib.ndiff(text.splitlines(),
                                                new.splitlines()) if line[0] in "+-"]
-        self.assertEqual(merge_text(new, block, **options)[0], new, "the second run")
+        self.assertEqual(merge_text(new, served, **options)[0], new, "the second run")
         return diff, unserved
 
     def test_page_example_is_left_alone_when_it_is_right(self):
-        block = a_block(a_model("your-model-id", 128000))
-        self.assertEqual(self.changed_lines(PAGE_EXAMPLE, block)[0], [])
+        served = a_server(a_model("your-model-id", 128000))
+        self.assertEqual(self.changed_lines(PAGE_EXAMPLE, served)[0], [])
 
     def test_page_example_gains_the_served_model_and_the_primary(self):
-        diff, unserved = self.changed_lines(PAGE_EXAMPLE, a_block(), primary="vllm/tiny-qwen3")
+        diff, unserved = self.changed_lines(PAGE_EXAMPLE, a_server(), primary="vllm/tiny-qwen3")
         self.assertEqual(unserved, ["your-model-id"])
         self.assertEqual(diff, ["+ " + line for line in PAGE_EXAMPLE_GAINS.splitlines()])
 
     def test_page_example_is_refreshed_in_two_lines(self):
-        block = a_block(a_model("your-model-id", 8192))
-        diff, _ = self.changed_lines(PAGE_EXAMPLE, block, renewed=vllm.SIZES)
+        served = a_server(a_model("your-model-id", 8192))
+        diff, _ = self.changed_lines(PAGE_EXAMPLE, served, renewed=vllm.SIZES)
         self.assertEqual(diff,
                          ["-             contextWindow: 128000,",
                           "+             contextWindow: 8192,",
                                 "-             maxTokens: 8192,", "+             maxTokens: 4096,"])
 
     def test_page_example_with_a_row_that_lacks_its_cost(self):
-        diff, _ = self.changed_lines(PAGE_CUSTOM_URL, a_block(a_model("my-custom-model", 4096)))
+        diff, _ = self.changed_lines(PAGE_CUSTOM_URL, a_server(a_model("my-custom-model", 4096)))
         cost = "cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },"
         self.assertEqual(diff, ["+             " + cost])
 
@@ -6456,15 +6478,14 @@ class Merging(unittest.TestCase):
                  (True, {"supportsTools": False}))):
             with self.subTest(base=base, evidence=evidence):
                 config = {"models": {"providers": {"vllm": {"models": [base]}}}} if base else {}
-                block = a_block(*models, evidence=evidence)
-                new, _ = merge_text(json.dumps(config), block, bases={"lora-r1": "base"})
+                new, _ = merge_text(json.dumps(config), a_server(*models, evidence=evidence))
                 rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
                 adapter = [row for row in rows if row["id"] == "lora-r1"][0]
                 self.assertEqual((adapter["reasoning"], adapter.get("compat")), wanted)
 
     def row_after(self, row, model=None, evidence=None, block=None, **options):
         config = {"models": {"providers": {"vllm": dict(block or {}, models=[row])}}}
-        new, _ = merge_text(json.dumps(config), a_block(model or a_model(), evidence=evidence),
+        new, _ = merge_text(json.dumps(config), a_server(model or a_model(), evidence=evidence),
                             **options)
         return vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"][0]
 
@@ -6502,14 +6523,14 @@ class Merging(unittest.TestCase):
         for text in ("{}", PAGE_EXAMPLE, PAGE_CUSTOM_URL):
             for wildcard in (False, True):
                 with self.subTest(text=text, wildcard=wildcard):
-                    new, _ = merge_text(text, a_block(evidence=evidence), wildcard=wildcard,
+                    new, _ = merge_text(text, a_server(evidence=evidence), wildcard=wildcard,
                                         primary="vllm/tiny-qwen3")
                     self.assertEqual(vllm.schema_faults(vllm.json5_loads(new)), [])
 
     def test_rows_no_longer_served_are_kept_and_reported(self):
         config = {"models": {"providers": {"vllm": {"models": [{"id": "old"}, {"id": "tiny-qwen3"},
                                                                {"id": "older"}]}}}}
-        new, unserved = merge_text(json.dumps(config), a_block())
+        new, unserved = merge_text(json.dumps(config), a_server())
         rows = rows_of(vllm.json5_loads(new))
         self.assertEqual([row["id"] for row in rows], ["old", "tiny-qwen3", "older"])
         self.assertEqual(rows[0], {"id": "old"})
@@ -6517,7 +6538,7 @@ class Merging(unittest.TestCase):
 
     def test_a_row_whose_id_is_a_variable_is_known(self):
         config = {"models": {"providers": {"vllm": {"models": [{"id": "${MODEL}", "name": "x"}]}}}}
-        wanted, unserved = merge(config, a_block(), variables={"MODEL": "tiny-qwen3"})
+        wanted, unserved = merge(config, a_server(), variables={"MODEL": "tiny-qwen3"})
         self.assertEqual([(row["id"], row["name"]) for row in rows_of(wanted)], [("${MODEL}", "x")])
         self.assertEqual(unserved, [])
 
@@ -6528,7 +6549,7 @@ class Merging(unittest.TestCase):
         for options, wanted in (({}, "http://other:9/v1/"),
                                 ({"renewed": ["baseUrl"]}, "http://127.0.0.1:8000/v1")):
             with self.subTest(options=options):
-                found = vllm.json5_loads(merge_text(json.dumps(config), a_block(),
+                found = vllm.json5_loads(merge_text(json.dumps(config), a_server(),
                                                     **options)[0])["models"]["providers"]
                 self.assertEqual(list(found), ["vLLM"])
                 self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"],
@@ -6540,7 +6561,7 @@ class Merging(unittest.TestCase):
                               ({"headers": {"authorization": "Bearer x"}}, False),
                               ({"request": {"auth": {"mode": "provider-default"}}}, False)):
             with self.subTest(block=block):
-                found, _ = merge({"models": {"providers": {"vllm": block}}}, a_block())
+                found, _ = merge({"models": {"providers": {"vllm": block}}}, a_server())
                 self.assertEqual("apiKey" in found["models"]["providers"]["vllm"], wanted)
 
     def test_wildcard_asks_for_discovery_and_adds_no_rows(self):
@@ -6550,13 +6571,13 @@ class Merging(unittest.TestCase):
                        {"agents": {"defaults": {"models": {"openai/x": {}}}}}):
             with self.subTest(config=config):
                 text = json.dumps(config)
-                new = vllm.json5_loads(merge_text(text, a_block(), wildcard=True)[0])
+                new = vllm.json5_loads(merge_text(text, a_server(), wildcard=True)[0])
                 self.assertEqual(new["agents"]["defaults"]["models"]["vllm/*"], {})
                 rows = new["models"]["providers"]["vllm"]["models"]
                 self.assertEqual(rows, [{"id": "a"}] if "models" in config else [])
         config = {"models": {"providers": {"vllm": vllm._plain(a_block())}},
                   "agents": {"defaults": {"models": {"vllm/*": {"alias": "x"}}}}}
-        self.assertEqual(merge(config, a_block(a_model("b")), wildcard=True), (config, []))
+        self.assertEqual(merge(config, a_server(a_model("b")), wildcard=True), (config, []))
 
     def test_primary_is_set_whatever_is_there(self):
         for model, wanted in ((None, {"primary": "vllm/m"}), ("openai/x", "vllm/m"),
@@ -6567,12 +6588,12 @@ class Merging(unittest.TestCase):
                                {"fallbacks": ["c/d"], "primary": "vllm/m"})):
             with self.subTest(model=model):
                 config = {} if model is None else {"agents": {"defaults": {"model": model}}}
-                new = vllm.json5_loads(merge_text(json.dumps(config), a_block(),
+                new = vllm.json5_loads(merge_text(json.dumps(config), a_server(),
                                                   primary="vllm/m")[0])
                 self.assertEqual(new["agents"]["defaults"]["model"], wanted)
 
     def test_a_second_provider_stands_beside_the_first(self):
-        new, _ = merge_text(PAGE_EXAMPLE, a_block(), provider="vllm2", wildcard=True)
+        new, _ = merge_text(PAGE_EXAMPLE, a_server(), provider="vllm2", wildcard=True)
         new = vllm.json5_loads(new)
         self.assertEqual(list(new["models"]["providers"]), ["vllm", "vllm2"])
         self.assertEqual(new["agents"]["defaults"]["models"], {"vllm2/*": {}})
@@ -6608,7 +6629,7 @@ class Merging(unittest.TestCase):
                 path = os.path.join(home, "openclaw.json")
                 config = vllm.json5_loads(text)
                 sources = {os.path.join(home, name): source for name, source in files.items()}
-                wanted = vllm._plain(merge(config, a_block())[0])
+                wanted = vllm._plain(merge(config, a_server())[0])
                 if included is None:
                     vllm.refuse_included(config, wanted, path, sources)
                     continue
@@ -6780,22 +6801,23 @@ class AnyFile(unittest.TestCase):
 
     def check_merge(self, seed):
         chance, config, text = self.generate(seed)
-        served = chance.sample(self.IDS, chance.randrange(1, len(self.IDS) + 1))
+        ids = chance.sample(self.IDS, chance.randrange(1, len(self.IDS) + 1))
         thinking = {chance.choice(self.IDS): ({"thinkingFormat": "qwen"}, "seen */ today")}
-        models = [a_model(name, chance.choice([2000, 40960])) for name in served]
-        block = a_block(*models, evidence=thinking)
+        models = [a_model(name, chance.choice([2000, 40960])) for name in ids]
+        served = a_server(*models, evidence=thinking)
         options = {"wildcard": chance.random() < 0.2,
                    "renewed": chance.choice([(), (), vllm.SIZES]),
-                   "primary": chance.choice([None, "vllm/" + served[0]])}
-        new, unserved = merge_text(text, block, **options)
+                   "primary": chance.choice([None, "vllm/" + ids[0]])}
+        new, unserved = merge_text(text, served, **options)
+        block = a_block(*models, evidence=thinking)
         wanted = expected_merge(config, block, **options)
         self.assertTrue(same(vllm.json5_tree(new).value, wanted), "the merge of the parsed inputs")
         self.assertEqual([words for words in comments_of(new) if "seen" not in words],
                          comments_of(text))
         known = vllm._get(config, "models", "providers", "VlLm", "models") or []
-        others = {row["id"] for row in known} - set(served)
+        others = {row["id"] for row in known} - set(ids)
         self.assertEqual(set(unserved), set() if options["wildcard"] else others)
-        self.assertEqual(merge_text(new, block, **options)[0], new, "a second run")
+        self.assertEqual(merge_text(new, served, **options)[0], new, "a second run")
 
     def check_edit(self, seed):
         chance, config, text = self.generate(seed)
