@@ -1132,6 +1132,13 @@ def _get(value, *path):
     return value
 
 
+def _children(value):
+    """Return {key or index: value} of a container, {} of a scalar."""
+    if isinstance(value, list):
+        return dict(enumerate(value))
+    return value if isinstance(value, dict) else {}
+
+
 def _get_text(value, *path):
     """Return the text at a key path, "" where there is none."""
     found = _get(value, *path)
@@ -6344,62 +6351,13 @@ _PROBES = (Check("probe", "chats", False, _probe_models),)
 # ----------------------------------------------------------------------------
 # Config editing: the wanted value, and the text that has it
 # ----------------------------------------------------------------------------
-# Pure. Merging, pruning and edits make the value that is wanted; `edited_text` writes what
-# differs into the text, and proves that it now reads as that value. Nothing outside the
-# difference may change by a byte.
+# Pure. Merging and edits make the value that is wanted; `edited_text` writes what differs into
+# the text and proves that it now reads as that value. Nothing else may change by a byte.
 
 Noted = collections.namedtuple("Noted", "value note")
-Noted.__doc__ = "A value to write, and the comment above it that says where it comes from."
+Noted.__doc__ = "A value to write, and a comment to write above it (may be empty)."
 
-Merge = collections.namedtuple("Merge", "wanted unserved")
-Merge.__doc__ = """What `merge_provider` returns: the wanted config, and the ids of the rows kept
-although the server does not serve them."""
-_SIZES = ("contextWindow", "maxTokens")
-
-
-def config_block(models, base_url, evidence):
-    """Return the models.providers.<id> object for some Models, as OpenClaw's documentation has it.
-
-    `evidence` is {model id: (compat object or None, reason) or None}: what was seen of
-    a model's thinking; the reason becomes a comment. A Model whose context_window is
-    None gets no window.
-    """
-    rows = [_config_row(model, *(evidence.get(model.id) or (None, "")))
-            for model in models]
-    return {
-        "baseUrl": base_url,
-        "apiKey": "${VLLM_API_KEY}",
-        "api": "openai-completions",
-        "timeoutSeconds": 300,
-        "models": rows,
-    }
-
-
-def _config_row(model, compat, reason):
-    row = {
-        "id": unsubstituted(model.id),
-        "name": unsubstituted(model.name),
-        "reasoning": bool(model.reasoning or reason),
-        "input": list(model.input),
-        "cost": {
-            "input": 0,
-            "output": 0,
-            "cacheRead": 0,
-            "cacheWrite": 0,
-        },
-    }
-    if model.context_window is not None:
-        row["contextWindow"] = model.context_window
-        row["maxTokens"] = _written_max_tokens(model.context_window)
-    if compat:
-        row["compat"] = Noted(compat, reason)
-    elif reason:
-        row["reasoning"] = Noted(True, reason)
-    return row
-
-
-def _written_max_tokens(context_window):
-    return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
+SIZES = ("contextWindow", "maxTokens")
 
 
 def _plain(value):
@@ -6407,159 +6365,162 @@ def _plain(value):
     if isinstance(value, Noted):
         value = value.value
     if isinstance(value, dict):
-        return {key: _plain(item)
-                for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
 
 
-def merge_provider(
-        config,
-        block,
-        provider=DEFAULT_PROVIDER,
-        wildcard=False,
-        primary=None,
-        refresh=False,
-        replace_base_url=False,
-        variables=None,
-        bases=None):
-    """Return the Merge that brings a `config_block` into a config.
-
-    `config` is the file's own object, before $include and substitution;
-    `variables` what it would be substituted with, so that `id: "${MODEL}"` is
-    known for what it is. `primary` is a whole reference such as vllm/qwen.
-    What the file says stays, and rows gain what they lack; `refresh` renews
-    contextWindow and maxTokens, `replace_base_url` the base URL; `wildcard`
-    asks for discovery and adds no rows. `bases` is {id of an adapter: id of its
-    base}. The merge of its own result changes nothing.
-    """
-    variables = variables or {}
+def prune_rows(config, provider, served, variables):
+    """Return a config without the rows of a provider whose ids are not among `served`."""
     wanted = _plain(config)
-    spelled, _ = find_block(wanted, provider)
+    _, block = find_block(wanted, provider)
+    rows = _get(block, "models")
+    if isinstance(rows, list):                       # else it is an $include
+        rows[:] = [
+            row
+            for row in rows
+            if "$include" in row or _row_id(row, variables) in served
+        ]
+    return wanted
+
+
+def merge_provider(
+        config, provider, models, evidence, variables, primary=None, renewed=(), wildcard=False):
+    """Return (the config with what a Provider serves merged in, ids of its rows not served).
+
+    `config` is the file's own value, before $include and substitution; `variables` are what
+    gives `id: "${MODEL}"` its meaning. `evidence` is {model id: (compat object or None, reason)}:
+    what shows that a model thinks; the reason becomes a comment. What the file says stays, and it
+    gains what it lacks. `primary` is the default model as a whole reference; `renewed` names fields
+    (SIZES, baseUrl) whose values are replaced; `wildcard` asks for discovery and adds no rows.
+    Merging the same models once more changes nothing.
+    """
+    wanted = _plain(config)
+    name, _ = find_block(wanted, provider.id)
     providers = wanted.setdefault("models", {}).setdefault("providers", {})
-    known = providers.setdefault(spelled, dict(block, models=[]))
+    block = {
+        "baseUrl": provider.base_url,
+        "apiKey": "${VLLM_API_KEY}",
+        "api": "openai-completions",
+        "timeoutSeconds": 300,
+        "models": [],
+    }
+    known = providers.setdefault(name, block)
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
-    now = _substitute(known["baseUrl"], variables)
-    if replace_base_url and now.rstrip("/") != block["baseUrl"]:
-        known["baseUrl"] = block["baseUrl"]
+    if "baseUrl" in renewed:
+        known["baseUrl"] = provider.base_url
     unserved = []
     if not wildcard:
-        unserved = _merge_rows(known, block["models"], refresh, variables, bases or {})
+        unserved = _merge_rows(known, models, evidence, variables, renewed)
     if wildcard or primary:
-        defaults = wanted.setdefault("agents", {}).setdefault("defaults", {})
-    if wildcard:
-        chosen = defaults.setdefault("models", {})
-        if provider.lower() + "/*" not in map(str.lower, chosen):
-            chosen[provider + "/*"] = {}
-    if primary:
-        place, key = defaults.setdefault("model", {}), "primary"
-        if isinstance(place, str):
-            place, key = defaults, "model"
-        now = _substitute(place.get(key), variables)
-        if not _same_key(now, primary):
-            place[key] = unsubstituted(primary)
-    return Merge(wanted, unserved)
+        _choose_models(wanted, provider.id, wildcard, primary)
+    return wanted, unserved
 
 
-def _authorizes(known):
-    """Tell whether a provider block brings its key in another way than apiKey."""
-    headers = map(str.lower, known.get("headers") or {})
-    return _get(known, "request", "auth") is not None or "authorization" in headers
+def _authorizes(block):
+    """Return whether a provider's block brings its key in another way than apiKey (truthy)."""
+    headers = map(str.lower, block.get("headers", {}))
+    return _get(block, "request", "auth") or "authorization" in headers
 
 
-def _merge_rows(known, served, refresh, variables, bases):
-    """Merge served rows into a provider block; return the ids of its rows that are not served."""
+def _merge_rows(known, models, evidence, variables, renewed):
+    """Merge Models into a provider's block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
-        known["models"] = []                             # of an $include; it will be refused
-    rows = {}
-    for row in known["models"]:
-        rows.setdefault(_row_id(row, variables), row)
-    served = {_row_id(row, variables): row
-              for row in served}
-    unserved = [model_id
-                for model_id in rows
-                if model_id not in served]
-    for model_id in sorted(served, key=lambda model_id: model_id in bases):
-        row = served[model_id]
-        base = rows.get(bases.get(model_id))
-        if base is not None:
-            row = _like_base(row, base, bases[model_id])
-        if model_id in rows:
-            _complete_row(rows[model_id], row, known, refresh)
-        else:
-            rows[model_id] = row
-            known["models"].append(row)
-    return unserved
+        known["models"] = []                         # it is an $include, and will be refused
+    rows = {
+        _row_id(row, variables): row
+        for row in known["models"]
+        if "id" in row                               # else it comes from an included file
+    }
+    for model in sorted(models, key=lambda model: model.parent is not None):
+        served = _served_row(model, *evidence[model.id])
+        if model.parent in rows:                     # an adapter thinks as its base does
+            base = _plain(rows[model.parent])
+            note = "by its base, " + model.parent
+            served["reasoning"] = Noted(base.get("reasoning", False), note)
+            served["compat"] = base.get("compat")
+        if model.id not in rows:
+            rows[model.id] = {}
+            known["models"].append(rows[model.id])
+        _complete_row(rows[model.id], served, known, renewed)
+    served = {model.id for model in models}
+    return [model_id for model_id in rows if model_id not in served]
 
 
 def _row_id(row, variables):
-    return str(_substitute(_get(row, "id"), variables)).strip()
+    return trimmed(_substitute(row["id"], variables))
 
 
-def _like_base(row, base, base_id):
-    """Return the row of an adapter with reasoning and compat of its base's row."""
-    thinks = _plain(base.get("reasoning", False))
-    row = dict(row, reasoning=Noted(thinks, "by its base, " + base_id))
-    row.pop("compat", None)
-    if "compat" in base:
-        row["compat"] = _plain(base["compat"])
+def _served_row(model, compat, reason):
+    """Return the row of a Model, as OpenClaw's documentation has it, but for maxTokens."""
+    row = {
+        "id": unsubstituted(model.id),
+        "name": unsubstituted(model.name),
+        "reasoning": Noted(bool(model.reasoning or reason), reason),
+        "input": list(model.input),
+        "cost": dict.fromkeys(("input", "output", "cacheRead", "cacheWrite"), 0),
+        "compat": compat,
+    }
+    if model.context_window is not None:             # else the server does not state one
+        row["contextWindow"] = model.context_window
     return row
 
 
-def _complete_row(row, served, known, refresh):
-    """Give a row of the file what it lacks; `known` is the provider block around it."""
-    served = dict(served)
-    if refresh:
-        row.update((size, served[size])
-                   for size in _SIZES
-                   if size in row and size in served)
-    elif "maxTokens" in served:
-        windows = (row.get("contextTokens"),
-                   row.get("contextWindow", known.get("contextWindow")))
-        window = min(filter(_is_number, windows), default=served["contextWindow"])
-        served["maxTokens"] = _written_max_tokens(window)
-    if row.get("reasoning") is False:
-        served.pop("compat", None)                       # it would ask for thinking
-    switches = row.get("compat", {})
-    for name, value in _plain(served.get("compat", {})).items():
-        switches.setdefault(name, value)
+def _complete_row(row, served, known, renewed):
+    """Give a row of the file what it lacks; `known` is the provider's block around it."""
+    compat = served.pop("compat") or {}
+    if "contextWindow" in served:
+        window = served["contextWindow"]
+        if "contextWindow" not in renewed:
+            pinned = row.get("contextWindow", known.get("contextWindow"))
+            pinned = filter(_is_number, (pinned, row.get("contextTokens")))
+            window = min(pinned, default=window)
+        served["maxTokens"] = max(1, min(DEFAULT_MAX_TOKENS, int(window) // 2))
     for field, value in served.items():
-        if field not in _SIZES or field not in known:
+        if field in renewed and field in row:
+            row[field] = value
+        elif field not in SIZES or field not in known:
             row.setdefault(field, value)
+    if row["reasoning"] is not False:                # else compat would ask for thinking
+        for switch, value in compat.items():
+            row.setdefault("compat", {}).setdefault(switch, value)
 
 
-def prune_rows(config, provider, served, variables=None):
-    """Return a config without the rows of a provider whose ids are not among `served`."""
-    wanted = _plain(config)
-    spelled, _ = find_block(wanted, provider)
-    rows = _get(wanted, "models", "providers", spelled, "models")
-    if isinstance(rows, list):
-        rows[:] = [row for row in rows
-                   if "$include" in row
-                   or _row_id(row, variables or {}) in served]
-    return wanted
+def _choose_models(config, provider, wildcard, primary):
+    defaults = config.setdefault("agents", {}).setdefault("defaults", {})
+    if wildcard:
+        defaults.setdefault("models", {}).setdefault(provider + "/*", {})
+    if primary:
+        primary = unsubstituted(primary)
+        if isinstance(defaults.get("model"), str):
+            defaults["model"] = primary
+        else:
+            defaults.setdefault("model", {})["primary"] = primary
 
 
 def refuse_included(value, wanted, path, sources, place=()):
     """Raise ConfigError where `wanted` differs from a file's value in a place that it includes.
 
-    It does when an object on the way is nothing but an $include, or the included
-    file has the key that differs too. `path` names the file, `sources` is {file: text}.
+    That is so where an object on the way is nothing but an $include, where the included file
+    has the key that differs too, and in an array with an included row, which may be any model.
+    `path` names the file, `sources` is {file: text}.
     """
     old, new = _children(value), _children(wanted)
-    is_array = isinstance(value, list)                   # a row from elsewhere may be any model
-    targets = [target
-               for row in (value if is_array else [value])
-               for target in include_targets(row, path)]
+    holders = value if isinstance(value, list) else [value]
+    targets = [
+        target
+        for holder in holders
+        for target in include_targets(holder, path)
+    ]
     for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         for target in targets:
-            if is_array or len(old) == 1 or included_has(target, key, sources):
+            if holders is value or len(old) == 1 or included_has(target, key, sources):
                 raise error_for(
                     "config-included",
                     where=path,
@@ -6568,19 +6529,12 @@ def refuse_included(value, wanted, path, sources, place=()):
         refuse_included(before, after, path, sources, place + (key,))
 
 
-def _children(value):
-    """Return a container as {key or index: value}; of a scalar, {}."""
-    if isinstance(value, list):
-        return dict(enumerate(value))
-    return value if isinstance(value, dict) else {}
-
-
 def apply_edits(config, edits):
     """Return a copy of a config with some Edits made, in their order.
 
-    Objects (arrays before an index) are made on the way; an index one past the end
-    appends; what is absent stays so when it is to be removed. Raises ConfigError where
-    a path leads through a scalar or past the end of an array.
+    Objects (arrays before an index) are made on the way; an index one past the end appends;
+    removing what is absent changes nothing. Raises ConfigError where a path leads through a
+    scalar or past the end of an array.
     """
     wanted = _plain(config)
     for path, value in edits:
@@ -6604,11 +6558,11 @@ def apply_edits(config, edits):
 
 
 def _key_in(place, key, above):
-    """Return a key of a path as the container that it leads into has it; `above` is its path."""
+    """Return a key of a path as its container has it; `above` is the path of the container."""
     if isinstance(place, dict) and isinstance(key, str):
         return key
     if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
-        key = int(key)                                   # models.0.id too, as messages have it
+        key = int(key)                               # models.0.id too, as messages have it
         if key <= len(place):
             return key
     raise error_for(
@@ -6618,35 +6572,40 @@ def _key_in(place, key, above):
         fix="look at what is there: %s config --check" % TOOL)
 
 
-Look = collections.namedtuple("Look", "unit newline quote bare trailing")
+Look = collections.namedtuple("Look", "newline unit quote bare trailing")
 Look.__doc__ = """How a file is written.
 
-`unit` is one step of indentation; `quote` that of texts, and of keys that are not
-`bare`; `trailing`: a comma ends the last line of a container.
+`newline` is its line end, `unit` one step of its indentation, `quote` that of its texts, and of
+keys unless they are `bare`; `trailing` is the comma, or nothing, that ends a container's last line.
 """
-_PAGE_LOOK = Look("  ", "\n", '"', True, True)
+_PAGE_LOOK = Look("\n", "  ", '"', True, ",")         # OpenClaw's documentation
 _LINE_WIDTH = 100                    # columns that a container on one line may take
 
 Member = collections.namedtuple("Member", "lead own value tail between comma end")
 Member.__doc__ = """A member of a container: its texts in their order, but for `value`, a Node.
 
-`own` are comments right above it, or before it on its line, and its key; `tail` and `end`
-those behind it and behind its comma, on their line. `lead` and `between` are nobody's.
+`own` is the key, after the comments right above it or before it on its line; `tail` and `end` are
+the comments on the line of the value and on that of the comma. `lead` and `between` are nobody's.
 """
 _LINE_END = r"(?:\r\n|[\r\n\u2028\u2029])"
-_COMMENT = r"(?://[^\r\n\u2028\u2029]*(?=[\r\n\u2028\u2029])|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)"
-_BLANKS = r"[^\S\r\n\u2028\u2029]*"
-# Comments behind something, on its line.
-_BEHIND = r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u2029]*)?"
+_TRIVIA = {
+    "end": _LINE_END,
+    "blanks": r"[^\S\r\n\u2028\u2029]*",
+    "comment": r"(?://[^\r\n\u2028\u2029]*(?=[\r\n\u2028\u2029])|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)",
+    # Comments behind something, on its line.
+    "behind": r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u2029]*)?",
+}
 # Lines of comments without a blank line, and comments on the line that follows, up to the end.
 _BEFORE = (
-    r"(?:(?<=[\r\n\u2028\u2029])" + _BLANKS + "(?:" + _COMMENT + _BLANKS + ")+" + _LINE_END + ")*"
-    + _BLANKS + "(?:" + _COMMENT + _BLANKS + r")*\Z")
+    r"(?:(?<=[\r\n\u2028\u2029])%(blanks)s(?:%(comment)s%(blanks)s)+%(end)s)*"
+    r"%(blanks)s(?:%(comment)s%(blanks)s)*\Z"
+) % _TRIVIA
 # What follows a value: comments of its own, others, its comma, and comments that end its line.
 _AFTER = (
-    "(" + _BEHIND + ")(?:((?:[^],/}]|" + _COMMENT + ")*?)(,)"
-    "(" + _BEHIND + "(?=" + _BLANKS + "(?:" + _LINE_END + r"|[]}])))?)?")
-_GAP = "\0"                          # stands where something was taken out; no file has it
+    "(%(behind)s)(?:((?:[^],/}]|%(comment)s)*?)(,)"
+    "(%(behind)s(?=%(blanks)s(?:%(end)s|[]}])))?)?"
+) % _TRIVIA
+_GAP = "\0"                          # stands where something was removed; no file has it
 # Gaps, with a line of their own or the blanks on one side.
 _GAPS = "(?:\r\n|[\r\n])?[ \t]*\0[ \t\0]*(?=[\r\n])|[ \t]*\0(?=[ \t\0]*[]}])|\0[ \t]*"
 
@@ -6667,8 +6626,7 @@ def edited_text(text, wanted, where):
 def prove_edit(new_text, wanted, where):
     """Raise ConfigError unless a text reads as the wanted value, in the same order."""
     try:
-        found = json5_tree(new_text).value
-        if json.dumps(found) == json.dumps(wanted):      # as texts: 1 is not True, and NaN is NaN
+        if repr(json5_tree(new_text).value) == repr(wanted):
             return
     except Json5Error:
         pass
@@ -6676,193 +6634,166 @@ def prove_edit(new_text, wanted, where):
         "config-not-written",
         where=where,
         problem="the new text would not read as what is wanted",
-        fix=_by_hand())
+        fix=_BY_HAND)
 
 
 def _look(text, root):
-    """Return the Look of a JSON5 text, as far as a glance shows it."""
-    newline = re.search("\r\n|[\r\n]", text + "\n").group()
+    """Return the Look of a JSON5 text."""
+    newline = re.search("\r?\n", text + "\n").group()
     if not root.items:
         return _PAGE_LOOK._replace(newline=newline)
-    first, _ = json5_children(root)[0]
-    members, _ = _members(text, root)
-    quote = re.search(r"""[{[:,]\s*(["'])|\Z""", text).group(1)
+    children = json5_children(root)
+    first, _ = children[0]
+    _, last = children[-1]
     return Look(
-        unit=_line_indent(text, first) or "  ",
         newline=newline,
-        quote=quote or '"',
+        unit=_line_indent(text, first) or "  ",
+        quote=re.search(r"""[{[:,]\s*(["'])""", text + ':"').group(1),
         bare=text[first] not in "\"'",
-        trailing=bool(members[-1].comma),
+        trailing=re.compile(_AFTER).match(text, last.end).group(3) or "",
     )
-
-
-def _members(text, node):
-    """Return (the Members of a container, the text from there to its end)."""
-    after = re.compile(_AFTER)
-    members, end = [], node.start + 1
-    for start, value in json5_children(node):
-        lead = text[end:start]
-        own = re.search(_BEFORE, lead).group().lstrip()
-        lead = lead[:len(lead) - len(own)]
-        found = after.match(text, value.end)
-        end = found.end()
-        own += text[start:value.start]
-        members.append(Member(lead, own, value, *found.groups("")))
-    return members, text[end:node.end]
-
-
-def _planned(node, wanted):
-    """Return ([what each member becomes, maybe REMOVED], [(key or None, value) to add])."""
-    if isinstance(node.value, dict) and isinstance(wanted, dict):
-        plan, rest = [], dict(wanted)
-        for key, _, _, child in reversed(node.items):    # of equal keys the last counts
-            plan.append(rest.pop(key, child.value if key in wanted else REMOVED))
-        return plan[::-1], list(rest.items())
-    if isinstance(node.value, list) and isinstance(wanted, list):
-        return _planned_items(node.value, wanted)
-    return [REMOVED], [(None, wanted)]
-
-
-def _planned_items(values, wanted):
-    """Plan an array: its items go by their ids, else by what they are."""
-    def name(item):
-        return repr(_get(item, "id") or item)
-
-    left = collections.Counter(map(name, values))
-    plan, rest = [], list(wanted)
-    for value in values:
-        left[name(value)] -= 1
-        now = REMOVED
-        if rest and (name(rest[0]) == name(value) or not left[name(rest[0])]):
-            now = rest.pop(0)                            # the same one, or one that has changed
-        plan.append(now)
-    return plan, [(None, item)
-                  for item in rest]
-
-
-def _rewritten(text, look, node, wanted, spread=False):
-    """Return the text of a Node made to read as `wanted`, a _GAP where something was taken out.
-
-    `spread`: its members get a line each.
-    """
-    old = text[node.start:node.end]
-    if repr(node.value) == repr(wanted):                 # as texts: 1 is not True, and NaN is NaN
-        return old
-    plan, added = _planned(node, wanted)
-    members, close = _members(text, node)
-    kept = [index
-            for index, value in enumerate(plan)
-            if value is not REMOVED]
-    indent = _line_indent(text, node.start)
-    outer = look.newline + indent
-    inner = outer + look.unit
-    if added and not kept:
-        if plan or not close[:-1].strip():
-            return render_json5(wanted, look, indent)
-        body = _joined(added, look, inner) + "," * look.trailing
-        return old[0] + close[:-1].rstrip() + body + outer + close[-1]
-    one_line = not re.search(_LINE_END, old)
-    if kept:
-        last, ended = members[kept[-1]], members[-1].comma
-        glue = " " if one_line else look.newline + _line_indent(text, last.value.start)
-        if spread:
-            glue, ended = inner, "," * look.trailing
-        if not added:
-            last = last._replace(comma=last.comma and (ended or _GAP))
-        elif not last.comma:
-            last = last._replace(tail="," + last.tail)
-        body = _joined(added, look, glue) + ended * bool(added)
-        members[kept[-1]] = last._replace(end=last.end + body)
-    new = old[0]
-    for member, value in zip(members, plan):
-        new += member.lead
-        if spread:
-            new = new.rstrip(" \t") + inner
-        if value is REMOVED:
-            new += _GAP + member.between + _GAP
-        else:
-            new += member.own + _rewritten(text, look, member.value, value)
-            new += "".join(member[3:])
-    if spread:
-        return new + outer + close.lstrip()
-    grows = len(kept) + len(added) > len(plan)
-    if one_line and grows and not _has_room(text, node, new + close):
-        return _rewritten(text, look, node, wanted, True)
-    return new + close
-
-
-def _has_room(text, node, new):
-    """Tell whether a line that holds a Node stays within the width when that becomes `new`."""
-    before = text[max(0, node.start - _LINE_WIDTH):node.start]
-    before = re.split(_LINE_END, before)[-1]
-    behind = text[node.end:node.end + _LINE_WIDTH]
-    behind = re.split(_LINE_END, behind)[0]
-    return len(before + new + behind) <= _LINE_WIDTH
-
-
-def _joined(members, look, glue):
-    """Return the text of some members, each behind `glue`, with commas between."""
-    indent = glue.lstrip("\r\n")
-    texts = [glue + text
-             for text in _member_texts(members, look, indent, glue != " ")]
-    return ",".join(texts)
-
-
-def render_json5(value, look=_PAGE_LOOK, indent=""):
-    """Return a value as JSON5: on one line that has room, else its lines after the first indented.
-    """
-    if isinstance(value, str):
-        return _quoted(value, look.quote)
-    if not value or not isinstance(value, (dict, list)):
-        return json.dumps(value)
-    left, right = "[", "]"
-    members = [(None, item)
-               for item in value]
-    if isinstance(value, dict):
-        left, right = "{ ", " }"
-        members = value.items()
-    outer = look.newline + indent
-    inner = outer + look.unit
-    texts = _member_texts(members, look, indent + look.unit)
-    text = left + ", ".join(texts) + right
-    if len(indent + text) <= _LINE_WIDTH and look.newline not in text:
-        return text
-    return left[0] + inner + ("," + inner).join(texts) + "," * look.trailing + outer + right[-1]
-
-
-def _member_texts(members, look, indent, notes=True):
-    """Return the texts of [(key or None, value)] whose lines after the first stand at `indent`."""
-    texts = []
-    for key, item in members:
-        note = ""
-        if isinstance(item, Noted):
-            item, note = item
-        text = render_json5(item, look, indent)
-        if key is not None:
-            if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
-                key = _quoted(key, look.quote)
-            text = key + ": " + text
-        if note and notes and (look.bare or look.trailing):          # plain JSON has none
-            note = re.sub(r"[^ -~]", " ", note)[:_LINE_WIDTH]
-            text = "// " + note + look.newline + indent + text
-        texts.append(text)
-    return texts
-
-
-def _quoted(text, quote):
-    """Return a JSON5 string, all of it in ASCII when some of it cannot be seen."""
-    text = json.dumps(text, ensure_ascii=not text.isprintable())
-    text = text[1:-1].replace("\x7f", "\\u007f")
-    if quote == "'":
-        text = text.replace('\\"', '"').replace("'", "\\'")
-    return quote + text + quote
 
 
 def _line_indent(text, pos):
     """Return the blanks that begin the line of a position."""
     start = text.rfind("\n", 0, pos) + 1
-    start = max(start, text.rfind("\r", start, pos) + 1)
     return re.compile("\ufeff?([ \t]*)").match(text, start).group(1)
+
+
+def _members(text, node):
+    """Return (the Members of a container, the text from there to its end)."""
+    members, end = [], node.start + 1
+    for start, value in json5_children(node):
+        between = text[end:start]
+        own = re.search(_BEFORE, between).group().lstrip()
+        lead = between[:len(between) - len(own)]
+        behind = re.compile(_AFTER).match(text, value.end)
+        end = behind.end()
+        members.append(Member(
+            lead,
+            own + text[start:value.start],
+            value,
+            *behind.groups("")))
+    return members, text[end:node.end]
+
+
+def _planned(node, wanted):
+    """Return ([what each member becomes, maybe REMOVED], a container of what is to be added)."""
+    plan = []
+    if isinstance(wanted, dict):
+        added = dict(wanted)
+        for key, _, _, child in reversed(node.items):    # of equal keys the last counts
+            unchanged = child.value if key in wanted else REMOVED
+            plan.append(added.pop(key, unchanged))
+        return plan[::-1], added
+
+    def name(item):
+        return _get(item, "id") or item
+
+    added = list(wanted)
+    names = list(map(name, node.value))
+    while names:
+        own = names.pop(0)
+        plan.append(REMOVED)
+        if added and (name(added[0]) == own or name(added[0]) not in names):
+            plan[-1] = added.pop(0)                  # the same item, or what it changes into
+    return plan, added
+
+
+def _rewritten(text, look, node, wanted):
+    """Return the text of a Node made to read as `wanted`, a _GAP where something was removed."""
+    old = text[node.start:node.end]
+    if repr(node.value) == repr(wanted):             # as texts: 1 is not True, and NaN is NaN
+        return old
+    outer = look.newline + _line_indent(text, node.start)
+    inner = outer + look.unit
+    members, close = _members(text, node)
+    comments = close[:-1].rstrip()
+    is_other = node.items is None or type(node.value) is not type(wanted)
+    if is_other or not members and not comments:
+        return render_json5(wanted, look, outer)
+    plan, added = _planned(node, wanted)
+    if not members:
+        addition = ",".join(_member_texts(added, look, inner)) + look.trailing
+        return old[0] + comments + addition + outer + old[-1]
+
+    ending = members[-1].comma
+    glue = " "
+    if re.search(_LINE_END, old):
+        glue = look.newline + _line_indent(text, members[-1].value.start)
+    addition = ",".join(_member_texts(added, look, glue))
+    if glue == " " and len(added) > plan.count(REMOVED):
+        length = node.end - text.rfind("\n", 0, node.start) + len(addition)
+        if length > _LINE_WIDTH or look.newline in addition:         # now a line for each member
+            members = [member._replace(lead=inner) for member in members]
+            close = outer + close.lstrip()
+            ending = look.trailing
+            addition = ",".join(_member_texts(added, look, inner))
+
+    comma = ending
+    if added:
+        comma = ","
+        addition += ending
+    pieces = [close]                                 # from the last to the first
+    for member, value in zip(reversed(members), reversed(plan)):
+        if value is REMOVED:
+            pieces.append(member.lead + _GAP + member.between + _GAP)
+            continue
+        new = member.lead + member.own + _rewritten(text, look, member.value, value)
+        if member.comma:
+            new += member.tail + member.between + (comma or _GAP) + member.end
+        else:
+            new += comma + member.tail
+        pieces.append(new + addition)
+        comma = ","
+        addition = ""
+    return old[0] + addition + "".join(reversed(pieces))
+
+
+def render_json5(value, look=_PAGE_LOOK, outer="\n"):
+    """Return a value as JSON5, on one line where that has room.
+
+    `outer` is the line end and the indentation of the line that it begins on.
+    """
+    if isinstance(value, str):
+        return _quoted(value, look.quote)
+    if not value or not isinstance(value, (dict, list)):
+        return json.dumps(value)
+    form = "[%s]"
+    if isinstance(value, dict):
+        form = "{ %s }"
+    texts = _member_texts(value, look, outer + look.unit)
+    line = form % ", ".join(map(str.strip, texts))
+    if len(outer + line) <= _LINE_WIDTH and look.newline not in line:
+        return line
+    return form[0] + ",".join(texts) + look.trailing + outer + form[-1]
+
+
+def _member_texts(container, look, glue):
+    """Return the texts of what is in a container, each behind `glue`: a blank, or a new line."""
+    texts = []
+    for key, item in _children(container).items():
+        note = ""
+        if isinstance(item, Noted):
+            item, note = item
+        text = render_json5(item, look, glue)
+        if isinstance(key, str):
+            if not look.bare or not re.match(r"[A-Za-z_$][A-Za-z0-9_$]*\Z", key):
+                key = _quoted(key, look.quote)
+            text = key + ": " + text
+        if note and look.bare and look.newline in glue:          # plain JSON has no comments
+            note = re.sub("[^ -~]", " ", note)
+            text = "// " + note + glue + text
+        texts.append(glue + text)
+    return texts
+
+
+def _quoted(text, quote):
+    """Return a JSON5 string, all of it in ASCII where some of it cannot be seen."""
+    text = json.dumps(text, ensure_ascii=not text.isprintable())[1:-1]
+    if quote == "'":
+        text = text.replace('\\"', '"').replace("'", "\\'")
+    return quote + text + quote
 
 
 # ----------------------------------------------------------------------------
@@ -6871,157 +6802,98 @@ def _line_indent(text, pos):
 
 # The only section that writes files; at every moment the old file or the new one is there, whole.
 
+# The next step after a write that failed, by its errno.
+_WRITE_ADVICE = {
+    errno.EACCES: "allow it (ls -ld {0} shows who may write)",
+    errno.ENOSPC: "free some space under {0}",
+    errno.EBUSY: "the file seems to be mounted by itself, as containers do: mount {0} instead",
+}
+_BY_HAND = "put the block in by hand; this prints it: %s config" % TOOL
+
+
 def write_config(path, old_text, new_text):
     """Replace a config file, which must still hold `old_text` (None: be absent), by `new_text`.
 
-    The old file stays beside it as .bak. Mode, group and, where permitted, owner are
-    kept; a symlink's target is what is replaced, other hard links keep the old file; new
-    files are 0600, new directories 0700. Raises ConfigError, having changed nothing.
+    The old file stays beside it as .bak. Mode, group and, where permitted, owner are kept. A
+    symbolic link keeps pointing at its file; other hard links keep the old file. A new file is
+    0600, its new directory 0700. Raises ConfigError, with the file as it was.
     """
     real = os.path.realpath(path)
-    directory = os.path.dirname(real)
-    old = status = None
+    directory, name = os.path.split(real)
+    prefix = ".%s.vllm-" % name
     try:
-        if old_text is None:
-            _make_directories(directory)
-        else:
-            old = old_text.encode("utf-8")
-        _check_unchanged(real, old)
-        if old is not None:
-            status = os.stat(real)
-
-        def keep_old():
-            if old is not None:
-                _replace_file(real + ".bak", old, status)
-            _check_unchanged(real, old)
-
-        _replace_file(real, new_text.encode("utf-8"), status, keep_old)
-    except OSError as error:
-        raise error_for("config-not-written", where=path, problem=error.strerror or str(error),
-                        fix=_write_advice(error.errno, directory))
-
-
-def _make_directories(directory):
-    parent = os.path.dirname(directory)
-    if not os.path.isdir(directory) and parent != directory:
-        _make_directories(parent)
-        os.mkdir(directory, 0o700)
-
-
-def _check_unchanged(path, old):
-    """Raise OSError or ConfigError unless a file holds `old` (None: is absent), writably."""
-    try:
-        with open(path, "r+b") as file:                  # +: a write-protected file is refused
-            found = file.read()
-    except FileNotFoundError:
-        found = None
-    if found != old:
-        raise error_for("config-not-written", where=path,
-                        problem="something else changed it in the meantime",
-                        fix="look at what changed, then run it again")
-
-
-def _replace_file(path, data, status, last_step=None):
-    """Put `data` into place under `path`, with mode and owner of `status`, after `last_step`."""
-    import tempfile
-    directory, name = os.path.split(path)
-    prefix, temporary = ".%s." % name, None
-    if os.name == "posix":                               # elsewhere nobody says which processes run
-        prefix += _process_space()
+        os.makedirs(directory, 0o700, exist_ok=True)
+        status = _check_unchanged(real, old_text)
         _remove_stale(directory, prefix)
+        for target, text in ((real + ".bak", old_text), (real, new_text)):
+            if text is None:                         # there is no old file
+                continue
+            temporary = os.path.join(directory, prefix + os.urandom(8).hex() + ".tmp")
+            try:
+                _write_file(temporary, text, status)
+                _check_unchanged(temporary, text)    # it reads back
+                _check_unchanged(real, old_text)
+                os.replace(temporary, target)
+            finally:                                 # Ctrl-C too leaves nothing behind
+                if os.path.exists(temporary):
+                    os.unlink(temporary)
+    except OSError as error:
+        advice = _WRITE_ADVICE.get(error.errno, "look into that under {0}").format(directory)
+        raise error_for(
+            "config-not-written",
+            where=path,
+            problem=error.strerror or str(error),
+            fix="%s, then run it again; or %s" % (advice, _BY_HAND))
+
+
+def _check_unchanged(path, text):
+    """Return the status of a file that holds `text` and may be written, None of an absent one.
+
+    Raises OSError where that is not so.
+    """
+    found = status = None
     try:
-        descriptor, temporary = tempfile.mkstemp(".tmp", "%s%d." % (prefix, os.getpid()), directory)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            if status is not None:
-                _keep_owner_and_mode(temporary, status)
-            os.fsync(file.fileno())
-        with open(temporary, "rb") as file:
-            if file.read() != data:
-                raise OSError(errno.EIO, "what was written reads back differently")
-        if last_step is not None:
-            last_step()
-        os.replace(temporary, path)
-    except BaseException:                                # Ctrl-C too leaves nothing behind
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-    _sync_directory(directory)
-
-
-def _process_space():
-    """Return a name for where process ids count: this host, on Linux a namespace of it."""
-    space = re.findall(r"\[([0-9]+)\]", os.path.realpath("/proc/self/ns/pid"))
-    return "-".join([os.uname().nodename] + space + [""])
+        with open(path, "r+b") as file:              # +: a write-protected file is refused
+            found = file.read().decode("utf-8", "replace")
+            status = os.fstat(file.fileno())
+    except FileNotFoundError:
+        pass
+    if found != text:
+        raise OSError("something else changed it in the meantime")
+    return status
 
 
 def _remove_stale(directory, prefix):
-    """Remove the temporary files under a prefix that killed processes left."""
-    try:
-        for name in os.listdir(directory):
-            found = re.match(re.escape(prefix) + r"([0-9]{1,9})\.\w+\.tmp\Z", name)
-            if found and not _is_running(int(found.group(1))):
+    """Remove the temporary files of killed runs. A run that still needs its own fails."""
+    for name in os.listdir(directory):
+        if name.startswith(prefix):
+            try:
                 os.unlink(os.path.join(directory, name))
-    except OSError:
-        pass                                             # they are in nobody's way
+            except OSError:
+                pass                                 # it is in nobody's way
 
 
-def _is_running(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _write_file(path, text, status):
+    """Write a new file, with the mode and owner of `status` unless that is None."""
+    def open_private(name, flags):
+        return os.open(name, flags, 0o600)
+
+    with open(path, "xb", opener=open_private) as file:
+        file.write(text.encode("utf-8"))
+        file.flush()
+        if status is not None:
+            _keep_owner_and_mode(path, status)
+        os.fsync(file.fileno())
 
 
 def _keep_owner_and_mode(path, status):
-    import stat
-    made = os.stat(path)
-    owner, group = status.st_uid, status.st_gid
-    if (made.st_uid, made.st_gid) != (owner, group):
-        for user in (owner, -1):                         # only root may give files away
-            try:
-                os.chown(path, user, group)
-                break
-            except PermissionError:
-                pass
-    mode = stat.S_IMODE(status.st_mode)
-    if stat.S_IMODE(made.st_mode) != mode:
-        os.chmod(path, mode)                             # after chown, which takes bits away
-
-
-def _sync_directory(directory):
-    """Make a rename last through a power cut, where the system has a way to."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError:
-        pass                                             # the new file is in place all the same
-
-
-# The next step after a write that failed with an errno; `*` is the directory.
-_WRITE_ADVICE = (
-    ((errno.EACCES, errno.EPERM), "allow it (ls -ld * shows who may write), then run it again"),
-    ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space under *, then run it again"),
-    ((errno.EBUSY, errno.EXDEV), "the file seems to be mounted by itself, as containers do: "
-                                 "mount its directory, then run it again"),
-)
-
-
-def _write_advice(code, directory):
-    step = "look into that under *, then run it again"
-    for codes, advice in _WRITE_ADVICE:
-        if code in codes:
-            step = advice
-    return "%s; or %s" % (step.replace("*", directory), _by_hand())
-
-
-def _by_hand():
-    return "put the block in by hand; this prints it: %s config" % TOOL
+        os.chown(path, -1, status.st_gid)
+        os.chown(path, status.st_uid, -1)            # only root may give files away
+    except (AttributeError, OSError):                # Windows has no owners
+        pass
+    if os.stat(path).st_mode != status.st_mode:      # some file systems refuse to set any
+        os.chmod(path, status.st_mode & 0o7777)      # after chown, which takes bits away
 
 
 # ----------------------------------------------------------------------------
@@ -7592,6 +7464,12 @@ def as_utf8(text):
         return text
     except UnicodeEncodeError:
         return os.fsencode(text).decode("utf-8")
+
+
+def _add_flags(parser, **flags):
+    """Add an option without a value for each name; the values are the words of its help."""
+    for name, words in flags.items():
+        parser.add_argument("--" + name.replace("_", "-"), action="store_true", help=words)
 
 
 def _add_server_options(verb):
@@ -8310,26 +8188,23 @@ def curl_command(base_url, headers, data, ca_file=None):
 
 def _add_config_parser(verb):
     verb.epilog = _CONFIG_EXAMPLES
-    verb.add_argument("--write", action="store_true", help="write openclaw.json; a .bak is kept")
-    verb.add_argument("--dry-run", action="store_true",
-                      help="print what --write would change, as a unified diff")
+    _add_flags(
+        verb.add_mutually_exclusive_group(),
+        write="write openclaw.json; a .bak is kept",
+        dry_run="print what --write would change, as a unified diff",
+        check="check openclaw.json; opens no connection")
     verb.add_argument("--primary", metavar="MODEL", help="make this the default model")
-    verb.add_argument("--wildcard", action="store_true",
-                      help="no rows: let OpenClaw ask the server (models[\"vllm/*\"])")
-    verb.add_argument("--refresh", action="store_true",
-                      help="renew contextWindow and maxTokens of rows that are there")
-    verb.add_argument("--prune", action="store_true",
-                      help="remove rows that the server does not serve")
-    verb.add_argument("--probe", action="store_true",
-                      help="ask the chat templates whether thinking can be switched")
     verb.add_argument("--set", metavar="PATH=VALUE", dest="edits", action="append", default=[],
                       type=parse_assignment, help="set a value, JSON5 or else text (repeatable)")
     verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
                       help="remove a key, or an item of an array (repeatable)")
-    verb.add_argument("--check", action="store_true",
-                      help="check openclaw.json; opens no connection")
-    verb.add_argument("--json", action="store_true",
-                      help="with --check: print the verdict as JSON")
+    _add_flags(
+        verb,
+        wildcard="no rows: let OpenClaw ask the server (models[\"vllm/*\"])",
+        refresh="renew contextWindow and maxTokens of rows that are there",
+        prune="remove rows that the server does not serve",
+        probe="ask the chat templates whether thinking can be switched",
+        json="with --check: print the verdict as JSON")
     _add_server_options(verb)
 
 
@@ -8338,20 +8213,14 @@ _CONFIG_EXAMPLES = """examples:
   openclaw_vllm.py config --dry-run --unset 'agents.defaults.models["vllm/Qwen/Qwen3-8B"].alias'
 """
 _MERGE_OPTIONS = ("primary", "wildcard", "refresh", "prune", "probe", "base_url")
-# (an option of `config`, as it is told, those that it does not go with)
-_CONFIG_CONFLICTS = (
-    ("check", "--check", ("edits", "write", "dry_run") + _MERGE_OPTIONS),
-    ("edits", "--set or --unset", _MERGE_OPTIONS),
-    ("write", "--write", ("dry_run",)),
-)
 
 
 def _cmd_config(options, env, console):
-    for name, words, excluded in _CONFIG_CONFLICTS:
-        clash = [other for other in excluded if getattr(options, other)]
-        if clash and getattr(options, name):
-            other = clash[0].replace("_", "-").replace("edits", "set or --unset")
-            raise UsageError("%s does not go with --%s" % (words, other))
+    merges = any(getattr(options, name) for name in _MERGE_OPTIONS)
+    if options.check + merges + bool(options.edits) > 1:
+        raise UsageError("--check, --set and --unset, and the options of the merge "
+                         "(--primary, --wildcard, --refresh, --prune, --probe, --base-url) "
+                         "do not go together")
     if options.check:
         return _check_config(options, env, console)
     if options.json:
@@ -8372,97 +8241,67 @@ def _merge_config(options, env, console, show_diff):
         raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
                         fix="start vLLM with a model: vllm serve MODEL")
     _refuse_no_chat(provider, models[0], options.timeout)
-    ids = [model.id for model in models]
-    primary = options.primary
-    if primary:
-        model = match_model(models, primary, provider.id)
+    served = [model.id for model in models]
+    primary = None
+    if options.primary:
+        model = match_model(models, options.primary, provider.id)
         if model is None:
-            raise model_not_served(provider.base_url, primary, ids)
+            raise model_not_served(provider.base_url, options.primary, served)
         primary = model.key
     evidence = {model.id: _evidence(options, provider, model) for model in models}
-    block = config_block(models, provider.base_url, evidence)
+    renewed = []
+    if options.refresh:
+        renewed += SIZES
+    if options.base_url:
+        renewed.append("baseUrl")
     if not options.write and not options.dry_run:
-        settings = settings._replace(sources={})         # the block alone
+        settings = settings._replace(sources={})     # the block alone
     unserved = []
 
-    def prune(config):
-        return prune_rows(config, provider.id, ids, settings.variables)
-
-    def merge(config):
-        merged = merge_provider(
+    def revise(config):
+        if options.prune:
+            config = prune_rows(config, provider.id, served, settings.variables)
+            yield config
+        wanted, unserved[:] = merge_provider(
             config,
-            block,
-            provider.id,
-            options.wildcard,
-            primary,
-            options.refresh,
-            bool(options.base_url),
+            provider,
+            models,
+            evidence,
             settings.variables,
-            {model.id: model.parent for model in models if model.parent})
-        unserved.extend(merged.unserved)
-        return merged.wanted
+            primary,
+            renewed,
+            options.wildcard)
+        yield wanted
 
-    try:
-        old, new = revised_text(settings, [prune] * options.prune + [merge], console)
-    except ConfigError:
-        if options.write:                            # what was not written can still be pasted
-            console.out(render_json5({"models": {"providers": {provider.id: block}}}))
-        raise
-    for model_id in unserved:
-        console.err("kept, though the server does not serve it: %s" % model_id)
+    save_config(settings, revise, console, show_diff, options.write)
     if unserved:
-        console.err("  to remove: " + _prune_command(options))
+        console.err("kept, though not served (--prune removes them): " + _listed(unserved))
     _note_surroundings(options, settings, console)
-    _deliver_text(settings.path, old, new, console, show_diff, options.write)
-
-
-def _prune_command(options):
-    words = ["--prune"]
-    for name in options.provider:
-        words += ["--provider", name]
-    for url in options.base_url:
-        words += ["--base-url", url]
-    return _write_command(options.config, words)
-
-
-def _write_command(config_path, words):
-    """Return the shell command that writes a config file."""
-    import shlex
-    if config_path:
-        words = ["--config", config_path] + words
-    return " ".join([TOOL, "config", "--write"] + [shlex.quote(word) for word in words])
 
 
 def _refuse_no_chat(provider, model, timeout_s):
-    """Raise ServerError for a server that shows that it has no chat completions.
-
-    Its description shows it; where there is none, that it does not know the address of
-    chat completions (an empty body generates nothing).
-    """
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
+    """Raise ServerError for a server that has no chat completions; an empty body generates none."""
+    url = provider.base_url + "/chat/completions"
     headers = discovery_headers(provider)
-    url = server_root(provider.base_url) + "/openapi.json"
     try:
-        chats = offers_chat(_json_of(ask(provider, url, headers, None, limit_s)))
-        if chats is None:
-            url = provider.base_url + "/chat/completions"
-            reply = ask(provider, url, headers, {}, limit_s)
-            chats = completion_error(url, reply, provider, model).cause != "not-a-chat-model"
+        reply = ask(provider, url, headers, {}, timeout_s or DISCOVERY_TIMEOUT_S)
+        error = completion_error(url, reply, provider, model)
     except Error:
         return                                       # what cannot be asked shows nothing
-    if not chats:
-        raise error_for("not-a-chat-model", url=url, model=model.id)
+    if error.cause == "not-a-chat-model":
+        raise error
 
 
 def _evidence(options, provider, model):
-    """Return (compat or None, reason) for how a model thinks, or None."""
-    if not options.probe:
+    """Return (compat or None, reason) for how a model thinks; the reason is "" when it does not."""
+    if options.probe:
+        found = probe_thinking(provider, model.id, options.timeout)
+        if found is None and model.reasoning:
+            found = None, "by its name"
+    else:
         root = (model.root or "").split("/")[-1]
-        return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
-    found = probe_thinking(provider, model.id, options.timeout)
-    if found is None and model.reasoning:
-        return None, "by its name"
-    return found
+        found = thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+    return found or (None, "")
 
 
 def _note_surroundings(options, settings, console):
@@ -8476,39 +8315,42 @@ def _note_surroundings(options, settings, console):
                     "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(options.ca_file)))
 
 
+# A name behind a dot, or in brackets an index, a text in double or single quotes, a bare word.
 _PATH_STEP = (
-    r"""(?:^|(?<=.)\.)(?P<name>[^][.=\s"']+)"""
-    r"""|\[(?P<index>[0-9]{1,9})\]"""
-    r"""|\[(?P<json>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
-    r"""|\['(?P<text>[^']*)'\]"""
-    r"""|\[(?P<word>[A-Za-z_$][^][="']*)\]"""
+    r"""(?:^|(?<=.)\.)([^][.=\s"']+)"""
+    r"""|\[(0|[1-9][0-9]{0,8}|"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")\]"""
+    r"""|\['([^']+)'\]"""
+    r"""|\[([A-Za-z_$][^][="']*)\]"""
 )
+# PATH=VALUE: the first = outside of quotes ends the path.
+_ASSIGNMENT = r"""(?s)((?:"(?:[^"\\]|\\.)*"|'[^']*'|[^"'=])*)(=?)(.*)"""
+PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
 
 
 def parse_path(text):
     """Return the key path (a tuple) of a text such as `agents.defaults.models["vllm/m"].alias`.
 
-    Names stand in dots or brackets, indices in brackets. Raises UsageError.
+    Raises UsageError.
     """
-    path, end = leading_path(text)
-    if not path or end < len(text):
+    path, read = (), ""
+    for step in re.finditer(_PATH_STEP, text):
+        name, literal, quoted, word = step.groups()
+        path += (name or quoted or word or json.loads(literal),)
+        read += step.group()
+    if not path or read != text:
         raise UsageError("%s is not a path" % text, PATH_HINT)
     return path
 
 
-PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
-
-
-def leading_path(text):
-    """Return (key path, its length) of the path that begins a text; ((), 0) when none does."""
-    path, end = (), 0
-    readers = {"index": int, "json": json.loads}
-    for found in re.finditer(_PATH_STEP, text):
-        if found.start() != end:
-            break
-        kind, end = found.lastgroup, found.end()
-        path += (readers.get(kind, str)(found.group(kind)),)
-    return path, end
+def format_path(path):
+    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
+    text = ""
+    for key in path:
+        if re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", str(key)):
+            text += "." + key
+        else:
+            text += "[%s]" % json.dumps(key)
+    return text.lstrip(".")
 
 
 def parse_value(text):
@@ -8519,36 +8361,12 @@ def parse_value(text):
         return text
 
 
-def format_path(path):
-    """Return a key path as OpenClaw writes it; `parse_path` reads it back."""
-    text = ""
-    for key in path:
-        if isinstance(key, str) and re.match(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z", key):
-            text += "." + key
-        else:
-            text += "[%s]" % json.dumps(key)
-    return text.lstrip(".")
-
-
-def edit_command(edits, config_path=None):
-    """Return the shell command that makes some Edits in the config file."""
-    words = []
-    for path, value in edits:
-        if value is REMOVED:
-            words += ["--unset", format_path(path)]
-            continue
-        if not isinstance(value, str) or parse_value(value) != value:
-            value = json.dumps(value)
-        words += ["--set", format_path(path) + "=" + value]
-    return _write_command(config_path, words)
-
-
 def parse_assignment(text):
     """Return the Edit of PATH=VALUE; VALUE is JSON5, else the text itself. Raises UsageError."""
-    path, end = leading_path(text)
-    if not path or text[end:end + 1] != "=":
-        raise UsageError("--set %s: not PATH=VALUE" % text.partition("=")[0], PATH_HINT)
-    return Edit(path, parse_value(text[end + 1:]))
+    path, sign, value = re.match(_ASSIGNMENT, text).groups()
+    if not sign:
+        raise UsageError("--set %s: not PATH=VALUE" % path, PATH_HINT)
+    return Edit(parse_path(path), parse_value(value))
 
 
 def parse_removal(text):
@@ -8556,92 +8374,54 @@ def parse_removal(text):
     return Edit(parse_path(text), REMOVED)
 
 
+def edit_command(edits, config_path=None):
+    """Return the shell command that makes some Edits in the config file."""
+    import shlex
+    words = ["config", "--write"]
+    if config_path:
+        words += ["--config", config_path]
+    for path, value in edits:
+        name = format_path(path)
+        if value is REMOVED:
+            words += ["--unset", name]
+            continue
+        if not isinstance(value, str) or parse_value(value) != value:
+            value = json.dumps(value)
+        words += ["--set", name + "=" + value]
+    return TOOL + " " + " ".join(map(shlex.quote, words))
+
+
 def save_edits(settings, edits, console, show_diff=None, write=False):
-    """Make Edits in the config file, as `config --set` and `doctor --fix` do.
+    """Make Edits in the config file; the rest is as `save_config` has it."""
+    save_config(settings, lambda config: [apply_edits(config, edits)], console, show_diff, write)
+
+
+def save_config(settings, revise, console, show_diff=None, write=False):
+    """Give the config file the value that `revise` makes of its own, in the steps that it yields.
 
     `show_diff` is called with each line of the unified diff; `write` writes the file, a .bak
-    beside it; with neither the new file is printed. Raises ConfigError, with nothing written,
-    where a path leads nowhere or into an $include, or the result has a new error.
+    beside it; with neither the new text is printed. Raises ConfigError, with nothing written,
+    where the value cannot be made, comes from an $include, or has a new error.
     """
-    def revise(config):
-        return apply_edits(config, edits)
-
-    old, new = revised_text(settings, [revise], console)
-    _deliver_text(settings.path, old, new, console, show_diff, write)
-
-
-def revised_text(settings, steps, console):
-    """Return (text of the config file or None, what some steps make of it).
-
-    A step takes the file's own value and returns the wanted one. Raises ConfigError as
-    `save_edits` does; of a key that is new and unknown it warns.
-    """
-    old = settings.sources.get(settings.path)
+    path = settings.path
+    old = settings.sources.get(path)
     if old is None and settings.issues:
         raise issue_error(settings.issues)           # the file cannot be read
-    text = "{}\n" if old is None else old
-    try:
-        value = before = json5_tree(text).value
-    except Json5Error:
-        raise issue_error(settings.issues)
-    console.hide(secret_texts(before))
-    for step in steps:
-        old_value, wanted = value, step(value)
-        value = _plain(wanted)                       # edited_text proves that the text reads so
-        refuse_included(old_value, value, settings.path, settings.sources)
-        text = edited_text(text, wanted, settings.path)
-    console.hide(secret_texts(value))
-    for fault in _new_faults(settings, before, value):
-        problem = "%s: %s" % (dotted(fault.path), fault.message)
-        if fault.severe:
-            raise error_for("config-not-written", where=settings.path, problem=problem,
-                            fix="give it what OpenClaw accepts")
-        console.err("warning: " + problem)
-    return old, text
-
-
-def _new_faults(settings, before, after):
-    """Return the Issues of the file's value `after` that it had not `before`; files included."""
-    _, env = settings.layers[0]
-
-    def faults_of(value):
-        try:
-            value = include_files(value, settings.path or "openclaw.json", env, {})
-        except ConfigError:
-            if not settings.issues:                  # else it may have been so before
-                raise
-        value = _substitute(value, settings.variables)
-        migrate(value)
-        return schema_faults(value)
-
-    def words(fault):                                # without indices, which a removal moves
-        names = [key for key in fault.path if isinstance(key, str)]
-        return (fault.message, *names)
-
-    known = collections.Counter(map(words, faults_of(before)))
-    new = []
-    for fault in faults_of(after):
-        known[words(fault)] -= 1
-        if known[words(fault)] < 0:
-            new.append(fault)
-    return new
-
-
-def _deliver_text(path, old, new, console, show_diff, write):
-    """Print, diff or write the new text of a config file."""
+    text = old or "{}\n"
+    new = _revised_text(text, settings, revise, console)
     if not write and show_diff is None:
-        console.out(re.sub("\r\n?", "\n", new.lstrip("\ufeff")).rstrip("\n"))
+        console.out(re.sub("\r\n?", "\n", new).strip("\ufeff\n"))
         return
     if path is None:
         raise UsageError("there is no home directory to write openclaw.json to",
                          "name the file: --config PATH")
-    if new == (old or "{}\n"):
+    if new == text:
         console.err("%s: nothing to change" % path)
         return
     if show_diff is not None:
         import difflib
-        before, after = (text.splitlines() for text in (old or "", new))
-        for line in difflib.unified_diff(before, after, path, path, lineterm=""):
+        texts = (old or "").splitlines(), new.splitlines()
+        for line in difflib.unified_diff(*texts, path, path, lineterm=""):
             show_diff(line)
     if write:
         write_config(path, old, new)
@@ -8649,29 +8429,73 @@ def _deliver_text(path, old, new, console, show_diff, write):
         console.err("%s: written%s" % (path, kept))
 
 
+def _revised_text(text, settings, revise, console):
+    """Return the new text of the config file; warn of a key in it that is new and unknown."""
+    path = settings.path
+    try:
+        before = json5_tree(text).value
+    except Json5Error as error:
+        raise _file_error(path, error.problem, error.line, error.column)
+    for wanted in revise(before):
+        text = edited_text(text, wanted, path)
+    after = _plain(wanted)
+    console.hide(secret_texts(before) + secret_texts(after))
+    refuse_included(before, after, path, settings.sources)
+    for fault in _new_faults(settings, before, after):
+        problem = "%s: %s" % (dotted(fault.path), fault.message)
+        if fault.severe:
+            raise error_for("config-not-written", where=path, problem=problem,
+                            fix="give it what OpenClaw accepts")
+        console.err("warning: " + problem)
+    return text
+
+
+def _new_faults(settings, before, after):
+    """Return the Issues of the file's value `after` that it did not have `before`."""
+    _, env = settings.layers[0]
+
+    def faults_of(value):
+        if not settings.issues:                      # else it may include what cannot be read
+            value = include_files(value, settings.path or "openclaw.json", env, {})
+        value = _substitute(value, settings.variables)
+        migrate(value)
+        return schema_faults(value)
+
+    def words(fault):                                # without indices, which a removal moves
+        return re.sub("[0-9]", "", dotted(fault.path)), fault.message
+
+    known = collections.Counter(map(words, faults_of(before)))
+    faults = faults_of(after)
+    new = collections.Counter(map(words, faults)) - known
+    return [fault for fault in faults if words(fault) in new]
+
+
 def _check_config(options, env, console):
     settings = read_settings(options.config, env)
-    kinds = (("error", settings.issues), ("warning", settings.warnings))
+    status = 3 if settings.issues else 0
     if options.json:
-        issues, warnings = [[_issue_json(issue) for issue in issues] for _, issues in kinds]
-        console.out_json({"valid": not issues, "issues": issues, "warnings": warnings})
-        return 3 if issues else 0
-    for kind, issues in kinds:
+        console.out_json({
+            "valid": not settings.issues,
+            "issues": list(map(_issue_json, settings.issues)),
+            "warnings": list(map(_issue_json, settings.warnings)),
+        })
+        return status
+    for kind, issues in (("error", settings.issues), ("warning", settings.warnings)):
         for issue in issues:
-            place = dotted(issue.path) + ": " if issue.path else ""
-            console.err("%s: %s: %s%s" % (kind, issue_place(issue), place, issue.message))
-    if settings.issues:
-        return 3
-    verdict = "valid" if settings.exists else "no such file; an empty config is valid"
-    console.out("%s: %s" % (settings.path, verdict))
-    return 0
+            words = (kind, issue_place(issue), dotted(issue.path), issue.message)
+            console.err(": ".join(filter(None, words)))
+    if not settings.issues:
+        verdict = "valid" if settings.exists else "no such file; an empty config is valid"
+        console.out("%s: %s" % (settings.path, verdict))
+    return status
 
 
 def _issue_json(issue):
     found = {"path": dotted(issue.path), "message": issue.message}
     for name in ("file", "line", "column"):
-        if getattr(issue, name) is not None:
-            found[name] = getattr(issue, name)
+        value = getattr(issue, name)
+        if value is not None:
+            found[name] = value
     return found
 
 
