@@ -454,21 +454,18 @@ Credential.__doc__ = "Where a key was found (a name to show) and the key (a Secr
 
 Provider = collections.namedtuple(
     "Provider", "id base_url api explicit asks_server discovery_key request_key credentials "
-                "refusal headers last_headers models max_tokens timeout_s layers references tags "
-                "primary plugin_off env ca_file where file")
+                "refusal headers models max_tokens timeout_s layers references plugin_off env "
+                "ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
-`explicit`: a models.providers block exists; `asks_server`: its server is asked for
-models; the keys are Credentials or None; `refusal` is the Error that keeps it
-from being asked, or None; `headers` go with completions, below a model's own,
-`last_headers` above them; `models` are the declared rows, ids trimmed;
-`timeout_s` is the provider's own or None; `layers` are agents.defaults and the
-default agent's entry; `references` [(tag, key)] are the default model,
-fallbacks, image models and configured ones, `tags` {key: [tag]}, `primary` the
-default model or None;
-`plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
-proxies and authorities; `where` says where the base URL comes from, `file` is
-the config.
+`id` is in lower case; `explicit`: a models.providers block exists; `asks_server`: its server is
+asked for models; the keys are Credentials or None; `refusal` is the Error that keeps it from
+being asked, or None; `headers` go with its requests; `models` are the declared rows: ids
+trimmed, each with its `baseUrl` and all `headers` of its requests; `timeout_s` is the provider's
+own or None; `layers` are agents.defaults and the default agent's entry; `references`
+[(tag, key)] are the models that the settings name, tags as `list` shows them; `plugin_off` says
+what switches OpenClaw's plugin off, or is None; `env` names proxies and authorities; `where` says
+where the base URL comes from, `file` is the config.
 """
 
 Model = collections.namedtuple(
@@ -1720,7 +1717,7 @@ def _scope_faults(scope, defaults, path):
     """Yield the Faults of the models that agents.defaults or an entry names."""
     for reference, entry in (scope.get("models") or {}).items():
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
-            if "*" in reference or split_reference(reference) is None:
+            if "*" in reference or reference_key(reference) is None:
                 yield Fault(path + ("models", reference, key), "goes with provider/model only")
     aliases = {
         trimmed(entry.get("alias", "")).lower()
@@ -1752,6 +1749,16 @@ def base_url_problem(url):
 
 Url = collections.namedtuple("Url", "scheme host port path")
 _PORTS = {"http": 80, "https": 443}
+# Scheme, host, port; then path and query.
+_HTTP_URL = (r"((?i:https?))://(\[[\w:.%]+\]|[^\[\]:\\/?#]+)(?::([0-9]{0,9}))?"
+             r"(?![^/?#])([^#]*)")
+_URL_FAULTS = (
+    (r"(?!(?i:https?)://)", "it does not begin with http:// or https://"),
+    (r".*[\x00-\x20\x7f]", "it holds a space or control character"),
+    (r"[^/]*//[^/?#]*@",
+     "it holds a user name or password; use VLLM_API_KEY or headers for those"),
+    ("(?!%s)" % _HTTP_URL, "its host is missing or malformed"),
+)
 
 
 def split_url(url):
@@ -1760,37 +1767,30 @@ def split_url(url):
     Raises ValueError saying what is wrong.
     """
     url = url.strip()
-    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url)
-    if not match:
-        raise ValueError("it does not begin with http:// or https://")
-    if re.search(r"[\x00-\x20\x7f]", url):
-        raise ValueError("it holds a space or control character")
-    scheme, place, path = match.groups()
-    if "@" in place:
-        raise ValueError("it holds a user name or password; use VLLM_API_KEY or headers for those")
-    found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
-    if not found:
-        raise ValueError("its host is missing or malformed")
+    for pattern, problem in _URL_FAULTS:
+        if re.match(pattern, url):
+            raise ValueError(problem)
+    scheme, host, port, path = re.match(_HTTP_URL, url).groups()
     scheme = scheme.lower()
-    port = int(found.group(2) or _PORTS[scheme])
+    port = int(port or _PORTS[scheme])
     if not 0 < port < 65536:
         raise ValueError("its port is not between 1 and 65535")
-    return Url(scheme, found.group(1).strip("[]"), port, path)
+    return Url(scheme, host.strip("[]"), port, path)
 
 
 def is_loopback(host):
-    """Tell whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
+    """Return whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
     host = host.lower().rstrip(".")
     return re.match(r"(?:localhost|::1|127(?:\.[0-9]{1,3}){3})\Z", host) is not None
 
 
 def is_local(host):
-    """Tell whether OpenClaw calls a host local: loopback, any address of this host, *.local."""
+    """Return whether OpenClaw calls a host local: loopback, any address of this host, *.local."""
     return is_loopback(host) or host in ("0.0.0.0", "::") or host.lower().endswith(".local")
 
 
 def is_private(host):
-    """Tell whether a host is reached without the internet, as far as its name or address tells."""
+    """Return whether the name or address of a host shows that it is not on the internet."""
     return is_local(host) or re.match(_PRIVATE_HOST, host) is not None
 
 
@@ -1802,7 +1802,7 @@ _PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
 
 
 def origin(url):
-    """Return scheme://host:port of a base URL, the port where it is not the scheme's own."""
+    """Return scheme://host:port of a base URL, without the port that the scheme implies."""
     target = split_url(url)
     place = target.scheme + "://" + _bracketed(target.host)
     if target.port != _PORTS[target.scheme]:
@@ -1838,18 +1838,14 @@ def proxy_for(target, env):
 
 
 def _proxy_setting(target, env):
-    """Return the text of the proxy variable that counts for a Url, or None."""
+    """Return the text of the proxy variable that applies to a Url, or None."""
     exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
     if is_loopback(target.host) or no_proxy_covers(exempt, target):
         return None
-    for name in (target.scheme + "_proxy", target.scheme.upper() + "_PROXY",
-                 "all_proxy", "ALL_PROXY"):
-        if name == "HTTP_PROXY" and env.get("REQUEST_METHOD"):
-            continue                                 # CGI: it may be a header ("httpoxy")
-        setting = env_setting(env.get(name))
-        if setting:
-            return setting
-    return None
+    names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
+    if env.get("REQUEST_METHOD"):                    # CGI: it may be a header ("httpoxy")
+        names.remove("HTTP_PROXY")
+    return next(filter(None, (env_setting(env.get(name)) for name in names)), None)
 
 
 def proxy_headers(target, env):
@@ -1864,19 +1860,14 @@ def proxy_headers(target, env):
 
 
 def no_proxy_covers(entries, target):
-    """Tell whether a NO_PROXY text covers a Url."""
+    """Return whether a NO_PROXY text covers a Url."""
     host = target.host.lower()
+    own_port = r"(\[.*\]|[^:]*):%d\Z" % target.port
     for entry in re.split(r"[\s,]+", entries.lower()):
-        name, port = entry, ""
-        with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
-        if with_port:
-            name, port = with_port.groups()
-        if not entry or (port and int(port) != target.port):
-            continue
-        name = name.strip("[]")
-        if entry == "*" or host == name or host.endswith("." + name.lstrip("*").lstrip(".")):
+        name = re.sub(own_port, r"\1", entry).strip("[]").lstrip("*.")
+        if entry == "*" or (name and ("." + host).endswith("." + name)):
             return True
-        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host) and _in_network(host, name):
+        if "/" in name and _in_network(host, name):
             return True
     return False
 
@@ -1897,64 +1888,63 @@ def server_root(base_url):
 # ----------------------------------------------------------------------------
 # Provider: opt-in, credentials, explicit and implicit resolution
 # ----------------------------------------------------------------------------
-# Makes settings without faults into a Provider. Opens no connection; asks no server.
+# Makes valid settings into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None,
-                     api_key=None,
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
                      ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
-    `base_url` and `api_key` stand above every other source. A provider that may
-    not be asked (not opted in, disabled, its key unusable) comes back with the
-    reason in `refusal`, which every function that opens a connection raises.
-    Raises ConfigError for settings with faults, a bad base URL or key, UsageError
-    for an unknown id.
+    `base_url` and `api_key` win over every other source. A provider that must
+    not be asked (not opted in, disabled, its key unusable) has the reason in
+    `refusal`, which every function that opens a connection raises. Raises
+    ConfigError for invalid settings, a bad base URL or key, UsageError for an
+    unknown id.
     """
     if settings.issues:
         raise issue_error(settings.issues)
     config = settings.config
     spelled, block = find_block(config, provider)
-    name = spelled
-    if provider_id(spelled) == DEFAULT_PROVIDER:
-        name = DEFAULT_PROVIDER
+    name = provider_id(spelled)
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(provider_blocks(config))
-        raise UsageError("no provider %r in %s"
-                         % (provider, settings.path or "the config"),
-                         "the config has: %s" % (", ".join(known) or "none"))
+        known = ", ".join(sorted(provider_blocks(config)))
+        raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
+                         "the config has: %s" % (known or "none"))
     path = ("models", "providers", spelled)
     url, where = _choose_base_url(settings, block, path, base_url)
+    problems = []
+    keys = _credentials(settings, name, block, path, api_key, problems)
+    option, environment, profile, own = keys
     fields = block or {}
-    credentials, problem = _credentials(settings, name, block, path, api_key)
-    headers, last_headers, header_error = _block_headers(settings, fields, path)
+    lower, upper = _block_headers(settings, fields, path, problems)
+    rows = _declared_rows(config, name)
+    for row in rows:
+        row["headers"] = _sendable_headers(lower, row.get("headers", {}), upper)
     plugin_off = _plugin_off(config, name)
-    rows, asks_server, refusal = _declared_rows(fields), True, None
-    if base_url is not None:                         # the option stands above the rows, too
-        rows = [dict(row, baseUrl=url) for row in rows]
-    else:
-        asks_server, refusal = _discovery(settings, name, block, credentials,
-                                          plugin_off)
     layers = agent_layers(config)
-    references = model_references(config, layers)
+    asks_server = True
+    if base_url is None:
+        asked = block is None or (any(keys) and _has_wildcard(layers[0], name))
+        asks_server = asked and not plugin_off and _get(config, "models", "mode") != "replace"
+        if block is None:
+            problems += _opt_in_problems(settings, name, keys, plugin_off)
+    else:
+        rows = [dict(row, baseUrl=url) for row in rows]
     return Provider(
         id=name,
         base_url=url,
         api=fields.get("api", "openai-completions"),
         explicit=block is not None,
         asks_server=asks_server,
-        discovery_key=_first(credentials, "option", "environment", "profile", "config"),
-        request_key=_first(credentials, "option", "profile", "environment", "config"),
-        credentials=list(credentials.values()),
-        refusal=problem or header_error or refusal,
-        headers=headers,
-        last_headers=last_headers,
+        discovery_key=option or environment or profile or own,
+        request_key=option or profile or environment or own,
+        credentials=list(filter(None, keys)),
+        refusal=next(iter(problems), None),
+        headers=_sendable_headers(lower, upper),
         models=rows,
         max_tokens=fields.get("maxTokens"),
         timeout_s=fields.get("timeoutSeconds"),
         layers=layers,
-        references=references,
-        tags=model_tags(references, model_aliases(layers)),
-        primary=dict(references).get("default"),
+        references=model_references(config, layers),
         plugin_off=plugin_off,
         env=settings.layers[0][1],
         ca_file=ca_file,
@@ -1962,8 +1952,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None,
         file=settings.path)
 
 
-def resolve_providers(settings, providers=(), base_urls=(), api_key=None,
-                      ca_file=None):
+def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
     """Return the Providers that repeated --provider and --base-url options name, in their order.
 
     "all" stands for every openai-completions block of the config. Raises as
@@ -1976,16 +1965,17 @@ def resolve_providers(settings, providers=(), base_urls=(), api_key=None,
 def named_servers(settings, providers, base_urls):
     """Return [(provider id, base URL or None)] for repeated --provider and --base-url.
 
-    One of settings with faults, so that they are told once. Raises UsageError.
+    Invalid settings yield one server, so that their faults are reported once. Raises UsageError.
     """
     if settings.issues:
         return [(DEFAULT_PROVIDER, None)]
-    blocks = provider_blocks(settings.config)
-    spoken = [name for name, block in blocks.items()
-              if block.get("api", "openai-completions") == "openai-completions"]
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
-        names += spoken if name == "all" and "all" not in blocks else [name]
+        if name == "all":
+            names += [other for other, block in provider_blocks(settings.config).items()
+                      if block.get("api", "openai-completions") == "openai-completions"]
+        else:
+            names.append(name)
     if not names:
         raise UsageError("--provider all: %s has no openai-completions block"
                          % (settings.path or "the config"), "name servers with --base-url")
@@ -1996,7 +1986,7 @@ def named_servers(settings, providers, base_urls):
 
 
 def provider_blocks(config):
-    """Return {id: block} of models.providers; only for a config without faults."""
+    """Return {id: block} of models.providers; only for a valid config."""
     return _get(config, "models", "providers") or {}
 
 
@@ -2008,38 +1998,36 @@ def provider_id(name):
 def find_block(config, provider):
     """Return (id as the config spells it, its models.providers block or None).
 
-    Blocks whose ids differ in case are one: later fields win, and the rows are
-    joined, each with the base URL of its own block.
+    Blocks whose ids differ in case are one, in which later fields win; their rows are joined by
+    `_declared_rows`.
     """
-    providers = provider_blocks(config)
-    same = [name
-            for name in providers if provider_id(name) == provider_id(provider)]
-    if len(same) < 2:
-        name = same[0] if same else trimmed(provider)
-        return name, providers.get(name)
-    merged, rows = {}, []
-    for name in same:
-        merged.update(providers[name])
-        own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
-        rows += [dict(own, **row)
-                 for row in providers[name].get("models") or ()]
-    return name, dict(merged, models=rows)
+    spelled, merged = trimmed(provider), None
+    for name, block in provider_blocks(config).items():
+        if provider_id(name) == provider_id(provider):
+            spelled, merged = name, dict(merged or {}, **block)
+    return spelled, merged
 
 
-def _declared_rows(block):
-    """Return the rows of a block: ids trimmed, equal ones merged (the first wins)."""
+def _declared_rows(config, provider):
+    """Return the rows of a provider: ids trimmed, equal ones merged (the first wins).
+
+    A row without a base URL gets that of its own block.
+    """
     rows = collections.OrderedDict()
-    for row in block.get("models") or ():
-        model_id = trimmed(row["id"])
-        if "baseUrl" in row:
-            row = dict(row, baseUrl=row["baseUrl"].strip().rstrip("/"))
-        if model_id:
-            rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
+    for name, block in provider_blocks(config).items():
+        if provider_id(name) != provider:
+            continue
+        for row in block.get("models") or ():
+            model_id = trimmed(row["id"])
+            if model_id:
+                rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
+        for row in rows.values():
+            row.setdefault("baseUrl", block.get("baseUrl", DEFAULT_BASE_URL))
     return list(rows.values())
 
 
 def _choose_base_url(settings, block, path, option):
-    """Return (base URL without trailing slashes, where it comes from)."""
+    """Return (base URL without trailing slashes, where it comes from). Raises ConfigError."""
     path += ("baseUrl",)
     url, where = DEFAULT_BASE_URL, "OpenClaw's default"
     chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
@@ -2048,26 +2036,22 @@ def _choose_base_url(settings, block, path, option):
     elif block is not None:
         url, where = block.get("baseUrl", url), dotted(path)
         if path in settings.unset_variables:
-            raise _missing_variable(settings, path,
-                                    settings.unset_variables[path])
+            raise _missing_variable(settings, path, settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
     problem = base_url_problem(url)
     if problem:
-        raise error_for("bad-base-url", where=where, problem=problem,
-                        example=DEFAULT_BASE_URL)
+        raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
     url = url.strip().rstrip("/")
     endpoint = re.match(r"(.*?)(/chat/completions|/completions|/models)\Z", url)
     if endpoint:
         right, suffix = endpoint.groups()
-        raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
-                        right=right)
+        raise error_for("endpoint-in-base-url", where=where, suffix=suffix, right=right)
     return url, where
 
 
 def _missing_variable(settings, path, name):
-    return error_for("config-missing-variable", path=dotted(path),
-                     variable=name,
+    return error_for("config-missing-variable", path=dotted(path), variable=name,
                      dotenv=_dotenv_path(settings))
 
 
@@ -2075,116 +2059,122 @@ def _dotenv_path(settings):
     return os.path.join(settings.state_dir or "~/.openclaw", ".env")
 
 
-def _credentials(settings, provider, block, path, api_key):
-    """Return ({kind: Credential} of the keys found, the error for one that is unusable)."""
+def _credentials(settings, provider, block, path, api_key, problems):
+    """Return the Credentials [option, environment, auth profile, config], None for what is not set.
+
+    Where there is none, `problems` gains what is wrong with the config's. Raises ConfigError for
+    one that cannot be sent.
+    """
     path += ("apiKey",)
-    found = {}
+    option = environment = own = None
     if api_key is not None:
-        found["option"] = Credential("--api-key-file", Secret(api_key.strip()))
+        option = Credential("--api-key-file", Secret(api_key.strip()))
     variable = settings.variables.get("VLLM_API_KEY")
     if variable and (provider == DEFAULT_PROVIDER or block is None):
         source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        found["environment"] = Credential(source, Secret(variable.strip()))
-    profile = auth_profile(settings, provider)
-    if profile is not None:
-        found["profile"] = profile
-    key, problem = _secret_value(settings, _get(block, "apiKey"), path)
-    if key:
-        found["config"] = Credential(dotted(path), Secret(key))
-    for source, key in found.values():
-        _refuse_unsendable(source, key)
-    return found, None if found else problem
+        environment = Credential(source, Secret(variable.strip()))
+    unusable = []
+    text = _secret_text(settings, _get(block, "apiKey"), path, unusable)
+    if text:
+        own = Credential(dotted(path), Secret(text))
+    keys = [option, environment, auth_profile(settings, provider), own]
+    for key in filter(None, keys):
+        _refuse_unsendable(key.source, key.key)
+    if not any(keys):
+        problems += unusable
+    return keys
 
 
-def _first(found, *kinds):
-    return next(filter(None, map(found.get, kinds)), None)
+def _secret_text(settings, value, path, problems):
+    """Return the text of a credential field, None where it has none; `problems` gains why.
 
-
-def _secret_value(settings, value, path):
-    """Return (text, error) of a credential field, one of the two None.
-
-    A text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
+    The field holds a text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
     """
     if value is None:
-        return None, None
+        return None
     name = settings.unset_variables.get(path)
     if isinstance(value, dict):
         name = value["id"]
         if value["source"] != "env":
-            return None, ConfigError(
+            problems.append(ConfigError(
                 "%s is a secret of the source %s, which only OpenClaw resolves"
                 % (dotted(path), value["source"]),
-                "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
+                "export VLLM_API_KEY, or pass --api-key-file", "config-invalid"))
+            return None
     elif name is None:
         value = value.strip()
-        if value != "VLLM_API_KEY" and not re.match(r"\$[A-Z_][A-Z0-9_]*\Z", value):
-            return value, None
+        if not re.match(r"(?:VLLM_API_KEY|\$[A-Z_][A-Z0-9_]*)\Z", value):
+            return value
         name = value.lstrip("$")
     text = settings.variables.get(name, "").strip()
     if text:
-        return text, None
-    return None, _missing_variable(settings, path, name)
-
-
-def header_problem(value):
-    """Return what keeps a text from being sent as a header's value, or None."""
-    if re.search(r"[\x00-\x1f\x7f]", value):
-        return "a line break or control character"
-    if re.search("[^\x00-\xff]", value):
-        return "characters outside ISO 8859-1"
+        return text
+    problems.append(_missing_variable(settings, path, name))
     return None
 
 
 def _refuse_unsendable(source, value, name="Authorization"):
     """Raise ConfigError for a header that cannot be sent."""
-    wrong = header_problem(value)
-    if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        wrong = "a line break or control character"
+    elif re.search("[^\x00-\xff]", value):
+        wrong = "characters outside ISO 8859-1"
+    elif not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
         wrong = "a name that no header has"
-    if wrong:
-        raise error_for("bad-key-form", source=source,
-                        problem="it holds " + wrong, what=wrong)
+    else:
+        return
+    raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
 
 
-def _block_headers(settings, block, path):
-    """Return (headers, the headers that stand above a model's, the error for an unusable value)."""
+def _block_headers(settings, block, path, problems):
+    """Return (the headers below those of a row, the headers above them) of a provider's block.
+
+    `problems` gains what is wrong with those that are left out.
+    """
     request = block.get("request") or {}
     auth = request.get("auth") or {}
-    headers, last_headers, problem = {}, {}, None
-    fields = [(headers, name, "", ("headers", name))
-              for name in block.get("headers") or ()]
-    fields += [(last_headers, name, "", ("request", "headers", name))
-               for name in request.get("headers") or ()]
+    fields = [(("request", "headers", name), name, "") for name in request.get("headers") or ()]
     if auth.get("mode") == "authorization-bearer":
-        fields.append((last_headers, "Authorization", "Bearer ", ("request", "auth", "token")))
-    if auth.get("mode") == "header":
-        fields.append((last_headers, auth["headerName"], auth.get("prefix", ""),
-                       ("request", "auth", "value")))
-    for target, name, prefix, place in fields:
-        text, error = _secret_value(settings, _get(block, *place), path + place)
-        problem = problem or error
-        if text is not None:
-            set_header(target, name, Secret(prefix + text))
-    rows = block.get("models") or ()
-    for sent in [headers, last_headers] + [row.get("headers", {})
-                                           for row in rows]:
-        for name, value in sent.items():
-            _refuse_unsendable("the header %r" % name, value, name)
-    return headers, last_headers, problem
+        fields.append((("request", "auth", "token"), "Authorization", "Bearer "))
+    elif auth.get("mode") == "header":
+        place = ("request", "auth", "value")
+        fields.append((place, auth["headerName"], auth.get("prefix", "")))
+
+    def resolved(fields):
+        headers = {}
+        for place, name, prefix in fields:
+            text = _secret_text(settings, _get(block, *place), path + place, problems)
+            if text is not None:
+                headers[name] = Secret(prefix + text)
+        return headers
+
+    below = [(("headers", name), name, "") for name in block.get("headers") or ()]
+    return resolved(below), resolved(fields)
 
 
-def set_header(headers, name, value):
-    """Set a header, replacing the one of the same name in any case."""
-    for other in list(headers):
-        if other.lower() == name.lower():
-            del headers[other]
-    headers[name] = value
+def merged_headers(*layers):
+    """Return {name: value} of layers of headers: later ones win, whatever the case of a name."""
+    merged = collections.OrderedDict()
+    for layer in layers:
+        for name, value in layer.items():
+            merged[name.lower()] = name, value
+    return dict(merged.values())
+
+
+def _sendable_headers(*layers):
+    """Return `merged_headers`. Raises ConfigError for one that cannot be sent."""
+    headers = merged_headers(*layers)
+    for name, value in headers.items():
+        _refuse_unsendable("the header %r" % name, value, name)
+    return headers
 
 
 def _plugin_off(config, provider):
     """Return what switches OpenClaw's vllm plugin off, in words, or None."""
-    plugins = config.get("plugins") or {}
     if provider != DEFAULT_PROVIDER:
         return None
+    plugins = config.get("plugins") or {}
+    allowed = plugins.get("allow")
     if plugins.get("enabled") is False:
         return "plugins.enabled is false"
     for plugin, entry in (plugins.get("entries") or {}).items():
@@ -2192,24 +2182,18 @@ def _plugin_off(config, provider):
             return "plugins.entries.%s.enabled is false" % plugin
     if "vllm" in map(provider_id, plugins.get("deny") or ()):
         return "plugins.deny names vllm"
-    if plugins.get("allow") and "vllm" not in map(trimmed, plugins["allow"]):    # in this case only
+    if allowed and "vllm" not in map(trimmed, allowed):      # OpenClaw compares the case here
         return "plugins.allow does not name vllm"
     return None
 
 
-def _discovery(settings, name, block, credentials, plugin_off):
-    """Return (whether OpenClaw asks the server for models, the error that forbids to ask it)."""
-    refusal = None
-    if block is None and plugin_off:
-        refusal = error_for("provider-disabled", problem=plugin_off,
-                            file=settings.path)
-    elif block is None and not credentials:
-        refusal = error_for("not-opted-in", "export VLLM_API_KEY=vllm-local",
-                            provider=name)
-    if plugin_off or _get(settings.config, "models", "mode") == "replace":
-        return False, refusal
-    more = bool(credentials) and has_wildcard(settings.config, name)
-    return block is None or more, refusal
+def _opt_in_problems(settings, provider, keys, plugin_off):
+    """Return the errors that forbid asking the server of a provider without a block."""
+    if plugin_off:
+        return [error_for("provider-disabled", problem=plugin_off, file=settings.path)]
+    if not any(keys):
+        return [error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=provider)]
+    return []
 
 
 def key_exposed(provider):
@@ -2228,19 +2212,17 @@ _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
 def secret_texts(value, inside=False):
-    """Return the texts in a config's fields that hold credentials, without what only names one."""
-    found, items = [], ()
+    """Yield the texts in a config's fields that hold credentials, without what only names one."""
     if isinstance(value, str) and inside and not value.startswith("$"):
-        found.append(value)
+        yield value
     elif isinstance(value, list):
-        items = [("", item) for item in value]
+        for item in value:
+            yield from secret_texts(item, inside)
     elif isinstance(value, dict) and not (inside and "source" in value):
-        items = value.items()
-    for name, item in items:
-        header = name == "value" and "headerName" in value
-        found += secret_texts(item,
-                              inside or header or re.search(_CREDENTIAL_FIELD, name))
-    return found
+        for name, item in value.items():
+            header = name == "value" and "headerName" in value
+            secret = inside or header or re.search(_CREDENTIAL_FIELD, name)
+            yield from secret_texts(item, secret)
 
 
 def auth_profile(settings, provider):
@@ -2254,12 +2236,10 @@ def auth_profile(settings, provider):
     store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
     agents = os.path.join(settings.state_dir, "agents")
     try:
-        names = sorted(os.listdir(agents),
-                       key=lambda name: (name != "main", name))
-    except (OSError, ValueError):                    # not there, nearly always
+        names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
+    except (OSError, ValueError):                    # it rarely exists
         names = []
-    paths = [os.path.join(agents, name, "agent", "auth-profiles.json")
-             for name in names]
+    paths = [os.path.join(agents, name, "agent", "auth-profiles.json") for name in names]
     for path in filter(os.path.isfile, [store] + paths):
         try:
             if path == store:
@@ -2275,6 +2255,9 @@ def auth_profile(settings, provider):
     return None
 
 
+_PROFILE_KEYS = {"api_key": "key", "token": "token"}     # type of a profile -> field of its key
+
+
 def parse_auth_profiles(text, provider):
     """Return the Credential of a provider in the text of an auth store, or None."""
     try:
@@ -2284,11 +2267,10 @@ def parse_auth_profiles(text, provider):
     if not isinstance(profiles, dict):
         return None
     for name, profile in profiles.items():
-        owner = _get_text(profile, "provider")
-        field = {"api_key": "key",
-                 "token": "token"}.get(str(_get(profile, "type")))
+        owner = provider_id(_get_text(profile, "provider"))
+        field = _PROFILE_KEYS.get(_get_text(profile, "type"))
         key = _get_text(profile, field).strip()
-        if key and provider_id(owner) == provider_id(provider):
+        if key and owner == provider_id(provider):
             return Credential("auth profile %s" % name, Secret(key))
     return None
 
@@ -2301,7 +2283,7 @@ def _read_profile_store(path):
     except ImportError:
         raise ConfigError("auth profiles not read: this Python has no sqlite3")
     uri = pathlib.Path(path).absolute().as_uri() + "?mode=ro"
-    # A read-only open of a WAL database may write beside it; without a log, immutable is as true.
+    # Reading a WAL database may write beside it, unless it is immutable: true where no log is left.
     log = path + "-wal"
     if not os.path.isfile(log) or os.path.getsize(log) == 0:
         uri += "&immutable=1"
@@ -2326,143 +2308,114 @@ def _read_profile_store(path):
 
 _REASONING_NAME = r"(?i)r1|reasoning|think|reason"
 # @profile behind an id; @20251001, @q4_k and @8bit are versions of a model, as OpenClaw has it.
-_PROFILE = (r"(?is)((?:.*/)?[^/@]*(?:@VERSION)*)@(?!VERSION)([^/]*)\Z".replace(
+_PROFILE = (r"(?is)\A((?:.*/)?[^/@]*(?:@VERSION)*)(?<!\A)@(?!VERSION)[^/]+\Z".replace(
     "VERSION", r"(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?=@|\Z)"))
 
 
 def model_key(provider, model_id):
     """Return the reference of a model: vllm/<id>, or the id itself where it already begins so."""
-    prefix = provider.lower() + "/"
+    prefix = provider + "/"
     return model_id if model_id.lower().startswith(prefix) else prefix + model_id
-
-
-def split_reference(text):
-    """Return (provider in lower case, id) of a provider/id text, both trimmed, or None."""
-    provider, _, model_id = text.partition("/")
-    provider, model_id = trimmed(provider).lower(), trimmed(model_id)
-    return (provider, model_id) if provider and model_id else None
 
 
 def reference_key(text):
     """Return the key of a provider/id text in one spelling, or None for one without a provider."""
-    parts = split_reference(text)
-    return parts and "/".join(split_reference(model_key(*parts)) or parts)
-
-
-def _same_key(one, other):
-    """Tell whether two references are the same, but for blanks and the provider's case."""
-    return (reference_key(str(one)) or one) == (reference_key(other) or other)
+    provider, _, model_id = text.partition("/")
+    provider, model_id = provider_id(provider), trimmed(model_id)
+    if not provider or not model_id:
+        return None
+    return provider + model_key(provider, model_id)[len(provider):]
 
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    text = trimmed(reference)
-    found = re.match(_PROFILE, text)
-    if found and all(map(trimmed, found.groups())):
-        return trimmed(found.group(1))
-    return text
+    return trimmed(re.sub(_PROFILE, r"\1", trimmed(reference)))
 
 
 def agent_layers(config):
-    """Return (agents.defaults, the entry of the default agent): what the later one says counts.
+    """Return (agents.defaults, the entry of the default agent); the second wins.
 
-    Their `models` are by key, in one spelling, without wildcards.
+    Their `models` are by key, in one spelling.
     """
     agents = config.get("agents") or {}
     defaults = agents.get("defaults") or {}
-    entries = (agents.get("entries") or {}).items()
-    chosen = _get_text(defaults, "systemAgent", "agentId")
-    chosen = trimmed(chosen).lower()
-    found = [entry
-             for _, entry in entries
-             if entry.get("default") is True]
-    if chosen:
-        found = [entry
-                 for name, entry in entries
-                 if name.lower() == chosen]
-    elif not found and len(entries) == 1:
-        found = [entry
-                 for _, entry in entries]
-    return _agent_layer(defaults), _agent_layer((found or [{}])[0])
+    entries = agents.get("entries") or {}
+    chosen = trimmed(_get_text(defaults, "systemAgent", "agentId")).lower()
+    agent = {}
+    for name, entry in entries.items():
+        is_default = entry.get("default") or len(entries) == 1
+        if chosen:
+            is_default = name.lower() == chosen
+        if is_default:
+            agent = entry
+    return _with_model_keys(defaults), _with_model_keys(agent)
 
 
-def _agent_layer(settings):
-    models, configured = collections.OrderedDict(), []
+def _with_model_keys(settings):
+    models = collections.OrderedDict()
     for reference, entry in (settings.get("models") or {}).items():
-        key = reference_key(reference)
-        if trimmed(reference).endswith("/*"):
-            continue
-        configured.append(reference)
-        if key:
-            models[key] = dict(models.get(key, {}), **entry)
-    return dict(settings, models=models, configured=configured)
+        key = reference_key(reference) or reference
+        models[key] = dict(models.get(key, {}), **entry)
+    return dict(settings, models=models)
 
 
-def model_aliases(layers):
-    """Return {key: alias} of some layers; an entry with an empty alias takes it away."""
-    aliases = collections.OrderedDict()
-    for layer in layers:
-        for key, entry in layer["models"].items():
-            if "alias" in entry:
-                aliases[without_profile(key)] = trimmed(entry["alias"])
-    return {key: alias for key, alias in aliases.items() if alias}
-
-
-def has_wildcard(config, provider):
-    """Tell whether agents.defaults has a provider with a block asked for more models: vllm/*."""
-    defaults = _get(config, "agents", "defaults") or {}
-    keys = list(defaults.get("models") or ())
-    keys += _get(defaults, "modelPolicy", "allow") or ()
-    start = provider_id(provider) + "/"
-    return any(key.startswith(start) and key.endswith("/*")
-               for key in filter(None, map(reference_key, keys)))
+def _has_wildcard(defaults, provider):
+    """Return whether agents.defaults asks a provider with a block for more models: vllm/*."""
+    keys = list(defaults["models"])
+    for allowed in _get(defaults, "modelPolicy", "allow") or ():
+        keys.append(reference_key(allowed) or "")
+    return any(key.startswith(provider + "/") and key.endswith("/*") for key in keys)
 
 
 def model_references(config, layers):
-    """Return [(tag, key)]: the default model, fallbacks, image models and configured ones.
+    """Return [(tag, key)] of all that the settings name, tags in OpenClaw's order.
 
-    A reference that means no model stays as it is written.
+    The default model, fallback#N, image, img-fallback#N, configured ones and alias:NAME. A
+    reference that means no model stays as it is written.
     """
-    own_primary, own_fallbacks = _choice(layers[1].get("model"))
-    primary, fallbacks = _choice(layers[0].get("model"))
-    image, image_fallbacks = _choice(layers[0].get("imageModel"))
+    defaults, agent = layers
+    declared = [model_key(provider_id(name), trimmed(row["id"]))
+                for name, block in provider_blocks(config).items()
+                for row in block.get("models") or ()]
+    primary, fallbacks = _choice(defaults.get("model"))
+    own_primary, own_fallbacks = _choice(agent.get("model"))
     if own_primary or own_fallbacks is not None:
         fallbacks = own_fallbacks
-    declared = _declared_keys(config)
-    primary = own_primary or primary or "".join(declared[:1])
-    found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
-    found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    found += [("configured", text) for layer in layers
-              for text in layer["configured"]]
-    aliases = {alias.lower(): key
-               for key, alias in model_aliases(layers).items()}
-    known = (list(layers[1]["models"]),
-             list(layers[0]["models"]) + declared)
-    return [(tag, resolve_reference(text, aliases, known))
-            for tag, text in found if text]
-
-
-def _numbered(tag, texts):
-    return [(tag % number, text)
-            for number, text in enumerate(texts or (), 1)]
+    image, image_fallbacks = _choice(defaults.get("imageModel"))
+    named = [("default", own_primary or primary or "".join(declared[:1]))]
+    named += _numbered("fallback#%d", fallbacks)
+    named += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
+    named += [("configured", text) for layer in layers for text in layer["models"]]
+    aliases = _aliases(layers)
+    by_alias = {alias.lower(): key for key, alias in aliases.items()}
+    known = list(agent["models"]), list(defaults["models"]) + declared
+    found = [(tag, _meant_key(text, by_alias, known)) for tag, text in named if text]
+    found += [("alias:" + alias, key) for key, alias in aliases.items()]
+    return list(collections.OrderedDict.fromkeys(found))
 
 
 def _choice(model):
     """Return (primary, fallbacks or None) of a `model` setting, a text or an object."""
     if not isinstance(model, dict):
-        model = {"primary": model}
-    return trimmed(model.get("primary") or ""), model.get("fallbacks")
+        model = {"primary": model or ""}
+    return trimmed(model.get("primary", "")), model.get("fallbacks")
 
 
-def _declared_keys(config):
-    return [
-        model_key(provider_id(name), trimmed(row["id"]))
-        for name, block in provider_blocks(config).items()
-        for row in block.get("models") or ()
-    ]
+def _numbered(tag, texts):
+    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
 
 
-def resolve_reference(text, aliases, known):
+def _aliases(layers):
+    """Return {key: alias} of some layers; an empty alias removes one, wildcards have none."""
+    aliases = collections.OrderedDict()
+    for layer in layers:
+        for key, entry in layer["models"].items():
+            if "alias" in entry and reference_key(key) and not key.endswith("/*"):
+                aliases[without_profile(key)] = trimmed(entry["alias"])
+    return {key: alias for key, alias in aliases.items() if alias}
+
+
+def _meant_key(text, aliases, known):
     """Return the key that a reference of the settings means, else its own text.
 
     `aliases` are {alias in lower case: key}, `known` lists of keys: the first list that has a bare
@@ -2477,10 +2430,8 @@ def resolve_reference(text, aliases, known):
         target = aliases.get(name, "")
         return target if target.startswith(provider + "/") else key
     for keys in known:
-        parts = [key.partition("/") for key in keys]
-        providers = {provider
-                     for provider, _, name in parts
-                     if name.lower() == text.lower()}
+        providers = {key.partition("/")[0] for key in keys
+                     if key.partition("/")[2].lower() == text.lower()}
         if len(providers) == 1:
             return providers.pop() + "/" + text
         if providers:
@@ -2491,7 +2442,7 @@ def resolve_reference(text, aliases, known):
 def parse_model_list(payload):
     """Return the usable rows of a /v1/models answer: ids trimmed, the first of equal ids kept.
 
-    Raises ValueError when the answer is no object with a list under "data".
+    Raises ValueError when the answer is not an object with a list under "data".
     """
     rows = _get(payload, "data")
     if not isinstance(rows, list):
@@ -2506,8 +2457,7 @@ def parse_model_list(payload):
     return list(kept.values())
 
 
-_WINDOW_FIELDS = ("context_length", "context_window",
-                  "context_size", "max_model_len")
+_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
 
 
 def row_context(row):
@@ -2525,7 +2475,7 @@ def _window(value):
 
 
 def _is_number(value):
-    """Tell whether a JSON value is a finite number."""
+    """Return whether a JSON value is a finite number."""
     return type(value) in (int, float) and abs(value) < math.inf     # isfinite fails on 10**400
 
 
@@ -2539,8 +2489,7 @@ def stated_models(rows, provider):
         window = row_context(row)
         if window is None and parent != model_id:
             window = stated.get(parent)
-        models.append(_model(
-            provider, model_id,
+        models.append(_model(provider, model_id)._replace(
             source="discovered",
             parent=parent,
             root=_get_text(row, "root") or None,
@@ -2551,33 +2500,45 @@ def stated_models(rows, provider):
 
 def discovered_models(rows, provider):
     """Return the Models of server rows as OpenClaw has them: each has a window."""
-    return [_with_window(model)
+    return [model._replace(context_window=_whole(model.context_window or DEFAULT_CONTEXT_WINDOW))
             for model in stated_models(rows, provider)]
 
 
-def _with_window(model):
-    window = model.context_window or DEFAULT_CONTEXT_WINDOW
-    return model._replace(context_window=_whole(window))
-
-
 def declared_models(provider):
-    """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    return [
-        _model(
-            provider, row["id"],
-            name=row["name"],
-            input=tuple(row.get("input", ("text",))),
-            context_window=_whole(row.get("contextWindow")),
-            context_tokens=_whole(row.get("contextTokens")),
-            max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
-            reasoning=row.get("reasoning"),
-            source="declared",
-            base_url=row.get("baseUrl"),
-            compat=row.get("compat"),
-            headers=row.get("headers"),
-            thinking_level_map=row.get("thinkingLevelMap"))
-        for row in provider.models
-    ]
+    """Return the Models of the rows that the config declares; unset windows stay None."""
+    return [_declared(_model(provider, row["id"]), row, provider) for row in provider.models]
+
+
+def merge_models(discovered, provider):
+    """Return the declared Models and the discovered ones as one list.
+
+    What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
+    """
+    served = collections.OrderedDict((model.id, model) for model in discovered)
+    merged = []
+    for row in provider.models:
+        model = served.pop(row["id"], None)
+        if model is None:
+            model = _model(provider, row["id"])._replace(context_window=DEFAULT_CONTEXT_WINDOW)
+        merged.append(_declared(model, row, provider))
+    return merged + list(served.values())
+
+
+def _declared(model, row, provider):
+    """Return a Model with what a declared row states."""
+    answer = _window(row.get("maxTokens", provider.max_tokens))
+    return model._replace(
+        source="declared",
+        name=row["name"],
+        base_url=row["baseUrl"].strip().rstrip("/"),
+        input=tuple(row.get("input", model.input)),
+        context_window=_whole(row.get("contextWindow", model.context_window)),
+        context_tokens=_whole(row.get("contextTokens")),
+        max_tokens=answer or model.max_tokens,
+        reasoning=row.get("reasoning", model.reasoning),
+        compat=row.get("compat", {}),
+        headers=row["headers"],
+        thinking_level_map=row.get("thinkingLevelMap", {}))
 
 
 def _whole(value):
@@ -2587,10 +2548,9 @@ def _whole(value):
     return int(value)
 
 
-def _model(provider, model_id, **fields):
-    """Return a Model with the settings of agents for it; fields that are None stay unset."""
-    key = model_key(provider.id, model_id)
-    key = reference_key(key) or key
+def _model(provider, model_id):
+    """Return a Model of which nothing is known but what the settings of agents say of its key."""
+    key = reference_key(model_key(provider.id, model_id))
     params, thinking = _agent_params(provider.layers, key)
     values = dict.fromkeys(Model._fields)
     values.update(
@@ -2601,15 +2561,12 @@ def _model(provider, model_id, **fields):
         input=("text",),
         max_tokens=DEFAULT_MAX_TOKENS,
         reasoning=False,
-        tags=tuple(provider.tags.get(key, ())),
+        tags=tuple(tag for tag, named in provider.references if named == key),
         compat={},
-        headers={},
+        headers=provider.headers,
         params=params,
         thinking=thinking,
         thinking_level_map={})
-    values.update((name, value)
-                  for name, value in fields.items()
-                  if value is not None)
     return Model(**values)
 
 
@@ -2617,31 +2574,15 @@ def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
     of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
-    params = (defaults.get("params", {}), of_model, of_agent,
-              agent.get("params", {}))
-    for level in (
-        agent.get("thinkingDefault"),
-        of_agent.get("thinking"),
-        of_model.get("thinking"),
-        defaults.get("thinkingDefault"),
-    ):
+    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
+    levels = (agent.get("thinkingDefault"), of_agent.get("thinking"), of_model.get("thinking"),
+              defaults.get("thinkingDefault"))
+    for level in levels:
         if level is False or level == "none":
             return params, "off"
         if _level(level) in _LADDER:
             return params, _level(level)
     return params, None
-
-
-def model_tags(references, aliases):
-    """Return {key: OpenClaw's tags of the model, in its order}."""
-    tags = collections.defaultdict(list)
-    for tag, reference in references:
-        key = reference_key(reference)
-        if tag not in tags[key]:
-            tags[key].append(tag)
-    for key, alias in aliases.items():
-        tags[key].append("alias:" + alias)
-    return tags
 
 
 # Families by their ids -> the compat that carries a thinking level to their templates.
@@ -2668,30 +2609,12 @@ def thinking_evidence(model_id, source="name"):
     return None
 
 
-def merge_models(declared, discovered, provider):
-    """Return declared and discovered Models as one list.
-
-    What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
-    """
-    served = collections.OrderedDict((model.id, model)
-                                     for model in discovered)
-    merged = []
-    for model, row in zip(declared, provider.models):
-        other = served.pop(model.id, None) or _with_window(model)
-        model = model._replace(parent=other.parent,
-                               root=other.root)
-        if "contextWindow" not in row:
-            model = model._replace(context_window=other.context_window)
-        if "reasoning" not in row:
-            model = model._replace(reasoning=other.reasoning)
-        merged.append(model)
-    return merged + list(served.values())
-
-
-def _own_primary(provider):
-    """Return the reference of the default model where it is one of this provider, else None."""
-    parts = split_reference(provider.primary or "")
-    return provider.primary if parts and parts[0] == provider_id(provider.id) else None
+def default_reference(provider):
+    """Return the key of the default model where it is one of this provider, else None."""
+    for tag, key in provider.references:
+        if tag == "default" and key.startswith(provider.id + "/"):
+            return key
+    return None
 
 
 def match_model(models, reference, provider):
@@ -2699,15 +2622,14 @@ def match_model(models, reference, provider):
 
     An alias in any case, else a key, else an id; each also without a profile behind an @.
     """
-    tests = (lambda model, text: "alias:" + text.lower() in map(str.lower, model.tags),
-             lambda model, text: _same_key(model.key, text),
-             lambda model, text: _same_key(model.key, model_key(provider, text)),
-             lambda model, text: model.id == text)
     for text in (trimmed(reference), without_profile(reference)):
-        for test in tests:
-            for model in models:
-                if test(model, text):
-                    return model
+        key = reference_key(model_key(provider, text))
+        for model in models:
+            if "alias:" + text.lower() in map(str.lower, model.tags):
+                return model
+        for model in models:
+            if key and reference_key(model.key) == key:
+                return model
     return None
 
 
@@ -4087,9 +4009,7 @@ def _all_headers(headers, body):
               "Connection": "close", "User-Agent": "python"}
     if body is not None:
         merged["Content-Type"] = "application/json"
-    for name, value in headers.items():
-        set_header(merged, name, value)
-    return merged
+    return merged_headers(merged, headers)
 
 
 def _addresses(host, port, patience_s):
@@ -4855,7 +4775,7 @@ def list_models(provider, timeout_s=None):
         raise provider.refusal
     models = declared_models(provider)
     if provider.asks_server:
-        models = merge_models(models, discover_models(provider, timeout_s), provider)
+        models = merge_models(discover_models(provider, timeout_s), provider)
     if not models:
         raise _nothing_declared(provider)
     return sorted(models, key=lambda model: (model.key.lower(), model.key))
@@ -4933,7 +4853,7 @@ def find_model(provider, reference=None, timeout_s=None, thinking=None):
     if provider.api != "openai-completions":
         raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
                           % (provider.id, provider.api), cause="config-invalid")
-    reference = reference or _own_primary(provider)
+    reference = reference or default_reference(provider)
 
     def match(models):
         if reference:
@@ -4943,7 +4863,7 @@ def find_model(provider, reference=None, timeout_s=None, thinking=None):
     models = declared_models(provider)
     found = match(models)
     if found is None:
-        models = merge_models(models, discover_models(provider, timeout_s), provider)
+        models = merge_models(discover_models(provider, timeout_s), provider)
         found = match(models)
     if found is None:
         raise model_not_served(provider.base_url, reference, [model.id for model in models])
@@ -4957,21 +4877,12 @@ def bearer(credential):
 
 def discovery_headers(provider):
     """Return the headers of a discovery request: the block's own, but the key stays above them."""
-    headers = {}
-    for layer in (provider.headers, provider.last_headers, bearer(provider.discovery_key)):
-        for name, value in layer.items():
-            set_header(headers, name, value)
-    return headers
+    return merged_headers(provider.headers, bearer(provider.discovery_key))
 
 
 def request_headers(provider, model=None):
-    """Return the headers of a completion: the key's, the block's, the model's, the request's."""
-    headers = {}
-    own = model.headers if model is not None else {}
-    for layer in (bearer(provider.request_key), provider.headers, own, provider.last_headers):
-        for name, value in layer.items():
-            set_header(headers, name, value)
-    return headers
+    """Return the headers of a completion: the key's, below those of the block and the model."""
+    return merged_headers(bearer(provider.request_key), (model or provider).headers)
 
 
 def ask(provider, url, headers, body=None, limit_s=DISCOVERY_TIMEOUT_S, limit=""):
@@ -5970,8 +5881,7 @@ def _check_models(case):
     own = {row["id"]: row_context(row) for row in case.rows}
     case.served = {model.id: own[model.id] or own.get(model.parent)
                    for model in found}
-    case.models = merge_models(declared_models(case.provider), found,
-                               case.provider)
+    case.models = merge_models(found, case.provider)
     words = []
     for model in found:
         text = "%s: %s tokens" % (case.shown(model.id),
@@ -6583,7 +6493,7 @@ def merge_provider(
         if isinstance(place, str):
             place, key = defaults, "model"
         now = _substitute(place.get(key), variables)
-        if not _same_key(now, primary):
+        if reference_key(str(now)) != reference_key(primary):
             place[key] = unsubstituted(primary)
     return Merge(wanted, unserved)
 
@@ -7789,7 +7699,6 @@ def hide_secrets(console, settings, provider):
     console.hide(itertools.chain(
         [credential.key for credential in provider.credentials],
         provider.headers.values(),
-        provider.last_headers.values(),
         _secret_variables(settings.variables),
         secret_texts(settings.config)))
 

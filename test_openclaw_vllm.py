@@ -1894,7 +1894,7 @@ class Models(Case):
                                       agents={"defaults": {"models": {"vllm/*": {}}}}))
         served = vllm.discovered_models([{"id": "m", "max_model_len": 9}, {"id": "think"}],
                                         provider)
-        merged = vllm.merge_models(vllm.declared_models(provider), served, provider)
+        merged = vllm.merge_models(served, provider)
         self.assertEqual(
             [(model.id, model.context_window, model.context_tokens) for model in merged],
                          [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
