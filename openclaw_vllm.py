@@ -477,7 +477,7 @@ Windows are in tokens, None where unset; `input` is a tuple of modalities;
 `source` is "declared" or "discovered"; `params` are the layers of params that apply to
 it, lowest first; `thinking` is the level that the settings choose, or None.
 """
-Model.__new__.__defaults__ = ({},)
+Model.__new__.__defaults__ = (None,) * 18 + ({},)
 Model.key = property(lambda self: model_key(self.provider, self.id),
                      doc="The reference that OpenClaw prints: vllm/<id>.")
 
@@ -1780,18 +1780,17 @@ def split_url(url):
 
 def is_loopback(host):
     """Return whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
-    host = host.lower().rstrip(".")
-    return re.match(r"(?:localhost|::1|127(?:\.[0-9]{1,3}){3})\Z", host) is not None
+    return bool(re.match(r"(?i)(?:localhost|::1|127(?:\.[0-9]{1,3}){3})\.*\Z", host))
 
 
 def is_local(host):
     """Return whether OpenClaw calls a host local: loopback, any address of this host, *.local."""
-    return is_loopback(host) or host in ("0.0.0.0", "::") or host.lower().endswith(".local")
+    return is_loopback(host) or bool(re.match(r"(?i)(?:0\.0\.0\.0|::|.*\.local)\Z", host))
 
 
 def is_private(host):
     """Return whether the name or address of a host shows that it is not on the internet."""
-    return is_local(host) or re.match(_PRIVATE_HOST, host) is not None
+    return is_local(host) or bool(re.match(_PRIVATE_HOST, host))
 
 
 # A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
@@ -1802,12 +1801,8 @@ _PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
 
 
 def origin(url):
-    """Return scheme://host:port of a base URL, without the port that the scheme implies."""
-    target = split_url(url)
-    place = target.scheme + "://" + _bracketed(target.host)
-    if target.port != _PORTS[target.scheme]:
-        place += ":%d" % target.port
-    return place
+    """Return scheme://host:port of a base URL, as it is written."""
+    return re.match("[^/]*//[^/]*", url).group(0)
 
 
 def _bracketed(host):
@@ -1821,12 +1816,10 @@ def proxy_for(target, env):
     domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
     proxy that is not http://.
     """
-    setting = _proxy_setting(target, env)
-    if setting is None:
+    scheme, _, place = _proxy_parts(target, env)
+    if not place:
         return None
-    if "://" not in setting:
-        setting = "http://" + setting
-    url = re.sub(r"//[^/]*@", "//", setting)
+    url = (scheme or "http://") + place
     problem = base_url_problem(url)
     if not url.lower().startswith("http://"):
         problem = "only http:// proxies are supported"
@@ -1837,25 +1830,26 @@ def proxy_for(target, env):
                       "proxy-captured")
 
 
-def _proxy_setting(target, env):
-    """Return the text of the proxy variable that applies to a Url, or None."""
+def _proxy_parts(target, env):
+    """Return (scheme://, user:password, the rest) of the proxy variable that applies to a Url."""
     exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
-    if is_loopback(target.host) or no_proxy_covers(exempt, target):
-        return None
     names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
+    if is_loopback(target.host) or no_proxy_covers(exempt, target):
+        names = []
     if env.get("REQUEST_METHOD"):                    # CGI: it may be a header ("httpoxy")
-        names.remove("HTTP_PROXY")
-    return next(filter(None, (env_setting(env.get(name)) for name in names)), None)
+        env = dict(env, HTTP_PROXY="")
+    settings = filter(None, (env_setting(env.get(name)) for name in names))
+    return re.match(r"(?s)(\w+://)?(?:([^/]*)@)?(.*)", next(settings, "")).groups()
 
 
 def proxy_headers(target, env):
     """Return the headers that a proxy with a password in its URL wants (RFC 7617), else {}."""
-    named = re.match(r"(?:\w+://)?([^/]*)@", _proxy_setting(target, env) or "")
+    _, named, _ = _proxy_parts(target, env)
     if not named:
         return {}
     import base64
     from urllib.parse import unquote_to_bytes
-    token = base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii")
+    token = base64.b64encode(unquote_to_bytes(named)).decode("ascii")
     return {"Proxy-Authorization": Secret("Basic " + token)}
 
 
@@ -1902,33 +1896,35 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     """
     if settings.issues:
         raise issue_error(settings.issues)
-    config = settings.config
+    config, name = settings.config, provider_id(provider)
     spelled, block = find_block(config, provider)
-    name = provider_id(spelled)
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
         known = ", ".join(sorted(provider_blocks(config)))
         raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
                          "the config has: %s" % (known or "none"))
-    path = ("models", "providers", spelled)
+    path, fields = ("models", "providers", spelled), block or {}
     url, where = _choose_base_url(settings, block, path, base_url)
-    problems = []
-    keys = _credentials(settings, name, block, path, api_key, problems)
-    option, environment, profile, own = keys
-    fields = block or {}
-    lower, upper = _block_headers(settings, fields, path, problems)
+    problems = {}
+    key, below, above = _block_secrets(settings, fields, path, problems)
+    path += ("apiKey",)
+    own = _credential(dotted(path), key)
+    keys = _credentials(settings, name, block, api_key, own)
+    if any(keys):
+        problems.pop(path, None)                     # one is enough
+    option, environment, profile, _ = keys
     rows = _declared_rows(config, name)
     for row in rows:
-        row["headers"] = _sendable_headers(lower, row.get("headers", {}), upper)
-    plugin_off = _plugin_off(config, name)
-    layers = agent_layers(config)
-    asks_server = True
+        row["headers"] = _sendable_headers(below, row.get("headers", {}), above)
+        if base_url is not None:
+            row["baseUrl"] = url
+    layers, plugin_off = agent_layers(config), _plugin_off(config, name)
+    asks_server, refusal = True, None
     if base_url is None:
-        asked = block is None or (any(keys) and _has_wildcard(layers[0], name))
-        asks_server = asked and not plugin_off and _get(config, "models", "mode") != "replace"
+        wildcard = any(keys) and _has_wildcard(layers[0], name)
+        replaced = _get(config, "models", "mode") == "replace"
+        asks_server = (block is None or wildcard) and not plugin_off and not replaced
         if block is None:
-            problems += _opt_in_problems(settings, name, keys, plugin_off)
-    else:
-        rows = [dict(row, baseUrl=url) for row in rows]
+            refusal = _opt_in_refusal(settings, name, keys, plugin_off)
     return Provider(
         id=name,
         base_url=url,
@@ -1938,8 +1934,8 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         discovery_key=option or environment or profile or own,
         request_key=option or profile or environment or own,
         credentials=list(filter(None, keys)),
-        refusal=next(iter(problems), None),
-        headers=_sendable_headers(lower, upper),
+        refusal=next(iter(problems.values()), refusal),
+        headers=_sendable_headers(below, above),
         models=rows,
         max_tokens=fields.get("maxTokens"),
         timeout_s=fields.get("timeoutSeconds"),
@@ -1971,11 +1967,12 @@ def named_servers(settings, providers, base_urls):
         return [(DEFAULT_PROVIDER, None)]
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
-        if name == "all":
-            names += [other for other, block in provider_blocks(settings.config).items()
-                      if block.get("api", "openai-completions") == "openai-completions"]
-        else:
+        if name != "all":
             names.append(name)
+            continue
+        for other, block in provider_blocks(settings.config).items():
+            if block.get("api", "openai-completions") == "openai-completions":
+                names.append(other)
     if not names:
         raise UsageError("--provider all: %s has no openai-completions block"
                          % (settings.path or "the config"), "name servers with --base-url")
@@ -2013,7 +2010,7 @@ def _declared_rows(config, provider):
 
     A row without a base URL gets that of its own block.
     """
-    rows = collections.OrderedDict()
+    rows = {}
     for name, block in provider_blocks(config).items():
         if provider_id(name) != provider:
             continue
@@ -2059,57 +2056,51 @@ def _dotenv_path(settings):
     return os.path.join(settings.state_dir or "~/.openclaw", ".env")
 
 
-def _credentials(settings, provider, block, path, api_key, problems):
+def _credentials(settings, provider, block, api_key, own):
     """Return the Credentials [option, environment, auth profile, config], None for what is not set.
 
-    Where there is none, `problems` gains what is wrong with the config's. Raises ConfigError for
-    one that cannot be sent.
+    `own` is that of the config. Raises ConfigError for one that cannot be sent.
     """
-    path += ("apiKey",)
-    option = environment = own = None
-    if api_key is not None:
-        option = Credential("--api-key-file", Secret(api_key.strip()))
-    variable = settings.variables.get("VLLM_API_KEY")
-    if variable and (provider == DEFAULT_PROVIDER or block is None):
-        source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        environment = Credential(source, Secret(variable.strip()))
-    unusable = []
-    text = _secret_text(settings, _get(block, "apiKey"), path, unusable)
-    if text:
-        own = Credential(dotted(path), Secret(text))
-    keys = [option, environment, auth_profile(settings, provider), own]
+    variable = None
+    if provider == DEFAULT_PROVIDER or block is None:
+        variable = settings.variables.get("VLLM_API_KEY")
+    source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
+    keys = [_credential("--api-key-file", api_key), _credential(source, variable),
+            auth_profile(settings, provider), own]
     for key in filter(None, keys):
         _refuse_unsendable(key.source, key.key)
-    if not any(keys):
-        problems += unusable
     return keys
 
 
-def _secret_text(settings, value, path, problems):
-    """Return the text of a credential field, None where it has none; `problems` gains why.
+def _credential(source, key):
+    return Credential(source, Secret(key.strip())) if key else None
 
-    The field holds a text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
+
+def _resolved(settings, value, path, problems):
+    """Return a credential field as a Secret, or an object without those that cannot be resolved.
+
+    A field holds a text, $NAME, the bare VLLM_API_KEY, or a SecretRef. `problems` gains
+    {key path: error} of what is left out.
     """
-    if value is None:
-        return None
-    name = settings.unset_variables.get(path)
-    if isinstance(value, dict):
-        name = value["id"]
-        if value["source"] != "env":
-            problems.append(ConfigError(
-                "%s is a secret of the source %s, which only OpenClaw resolves"
-                % (dotted(path), value["source"]),
-                "export VLLM_API_KEY, or pass --api-key-file", "config-invalid"))
-            return None
-    elif name is None:
-        value = value.strip()
-        if not re.match(r"(?:VLLM_API_KEY|\$[A-Z_][A-Z0-9_]*)\Z", value):
-            return value
-        name = value.lstrip("$")
-    text = settings.variables.get(name, "").strip()
-    if text:
-        return text
-    problems.append(_missing_variable(settings, path, name))
+    if isinstance(value, dict) and "source" not in value:
+        found = {name: _resolved(settings, item, path + (name,), problems)
+                 for name, item in value.items()}
+        return {name: item for name, item in found.items() if item is not None}
+    text = str(value).strip()
+    variable = settings.unset_variables.get(path) or _get(value, "id")
+    if re.match(r"(?:VLLM_API_KEY|\$[A-Z_][A-Z0-9_]*)\Z", text):
+        variable = text.lstrip("$")
+    if _get(value, "source") not in (None, "env"):
+        problems[path] = ConfigError(
+            "%s is a secret of the source %s, which only OpenClaw resolves"
+            % (dotted(path), value["source"]),
+            "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
+    elif variable is None:
+        return Secret(text)
+    elif variable in settings.variables:
+        return Secret(settings.variables[variable].strip())
+    else:
+        problems[path] = _missing_variable(settings, path, variable)
     return None
 
 
@@ -2126,35 +2117,28 @@ def _refuse_unsendable(source, value, name="Authorization"):
     raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
 
 
-def _block_headers(settings, block, path, problems):
-    """Return (the headers below those of a row, the headers above them) of a provider's block.
+def _block_secrets(settings, block, path, problems):
+    """Return (key, headers below those of a row, headers above them) of a provider's block."""
+    request = block.get("request", {})
+    auth = request.get("auth", {})
+    field, prefix = _AUTH_FIELDS.get(auth.get("mode"), (None, ""))
+    secrets = _picked(block, ["apiKey", "headers"])
+    secrets["request"] = dict(_picked(request, ["headers"]), auth=_picked(auth, [field]))
+    secrets = _resolved(settings, secrets, path, problems)
+    above, text = secrets["request"].get("headers", {}), secrets["request"]["auth"].get(field)
+    if text is not None:
+        name = _get_text(auth, "headerName") or "Authorization"
+        prefix = _get_text(auth, "prefix") or prefix
+        above = merged_headers(above, {name: Secret(prefix + text)})
+    return secrets.get("apiKey"), secrets.get("headers", {}), above
 
-    `problems` gains what is wrong with those that are left out.
-    """
-    request = block.get("request") or {}
-    auth = request.get("auth") or {}
-    fields = [(("request", "headers", name), name, "") for name in request.get("headers") or ()]
-    if auth.get("mode") == "authorization-bearer":
-        fields.append((("request", "auth", "token"), "Authorization", "Bearer "))
-    elif auth.get("mode") == "header":
-        place = ("request", "auth", "value")
-        fields.append((place, auth["headerName"], auth.get("prefix", "")))
 
-    def resolved(fields):
-        headers = {}
-        for place, name, prefix in fields:
-            text = _secret_text(settings, _get(block, *place), path + place, problems)
-            if text is not None:
-                headers[name] = Secret(prefix + text)
-        return headers
-
-    below = [(("headers", name), name, "") for name in block.get("headers") or ()]
-    return resolved(below), resolved(fields)
+_AUTH_FIELDS = {"authorization-bearer": ("token", "Bearer "), "header": ("value", "")}
 
 
 def merged_headers(*layers):
     """Return {name: value} of layers of headers: later ones win, whatever the case of a name."""
-    merged = collections.OrderedDict()
+    merged = {}
     for layer in layers:
         for name, value in layer.items():
             merged[name.lower()] = name, value
@@ -2187,13 +2171,13 @@ def _plugin_off(config, provider):
     return None
 
 
-def _opt_in_problems(settings, provider, keys, plugin_off):
-    """Return the errors that forbid asking the server of a provider without a block."""
+def _opt_in_refusal(settings, provider, keys, plugin_off):
+    """Return the error that forbids asking the server of a provider without a block, or None."""
     if plugin_off:
-        return [error_for("provider-disabled", problem=plugin_off, file=settings.path)]
-    if not any(keys):
-        return [error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=provider)]
-    return []
+        return error_for("provider-disabled", problem=plugin_off, file=settings.path)
+    if any(keys):
+        return None
+    return error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=provider)
 
 
 def key_exposed(provider):
@@ -2233,23 +2217,19 @@ def auth_profile(settings, provider):
     """
     if settings.state_dir is None:
         return None
-    store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
     agents = os.path.join(settings.state_dir, "agents")
     try:
         names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
     except (OSError, ValueError):                    # it rarely exists
         names = []
-    paths = [os.path.join(agents, name, "agent", "auth-profiles.json") for name in names]
-    for path in filter(os.path.isfile, [store] + paths):
+    paths = [os.path.join(settings.state_dir, "state", "openclaw.sqlite")]
+    paths += [os.path.join(agents, name, "agent", "auth-profiles.json") for name in names]
+    for path in filter(os.path.isfile, paths):
         try:
-            if path == store:
-                text = _read_profile_store(path)
-            else:
-                text = read_text(path, CONFIG_LIMIT)
+            found = parse_auth_profiles(_read_profiles(path), provider)
         except ConfigError as error:
             settings.warnings.append(Issue((), error.message, path))
             continue
-        found = parse_auth_profiles(text, provider)
         if found is not None:
             return found
     return None
@@ -2261,8 +2241,8 @@ _PROFILE_KEYS = {"api_key": "key", "token": "token"}     # type of a profile -> 
 def parse_auth_profiles(text, provider):
     """Return the Credential of a provider in the text of an auth store, or None."""
     try:
-        profiles = _get(json.loads(text), "profiles")
-    except (ValueError, RecursionError):
+        profiles = _get(loads_untrusted(text), "profiles")
+    except ValueError:
         return None
     if not isinstance(profiles, dict):
         return None
@@ -2271,21 +2251,22 @@ def parse_auth_profiles(text, provider):
         field = _PROFILE_KEYS.get(_get_text(profile, "type"))
         key = _get_text(profile, field).strip()
         if key and owner == provider_id(provider):
-            return Credential("auth profile %s" % name, Secret(key))
+            return _credential("auth profile %s" % name, key)
     return None
 
 
-def _read_profile_store(path):
-    """Return the JSON text of the authProfiles.store row, or "". Raises ConfigError."""
+def _read_profiles(path):
+    """Return the text of a JSON file, or of the store's row of profiles. Raises ConfigError."""
+    if path.endswith(".json"):
+        return read_text(path, CONFIG_LIMIT)
     import pathlib
     try:
         import sqlite3
     except ImportError:
         raise ConfigError("auth profiles not read: this Python has no sqlite3")
     uri = pathlib.Path(path).absolute().as_uri() + "?mode=ro"
-    # Reading a WAL database may write beside it, unless it is immutable: true where no log is left.
-    log = path + "-wal"
-    if not os.path.isfile(log) or os.path.getsize(log) == 0:
+    # Reading a WAL database may write beside it, unless it is immutable: true where there is no log.
+    if not os.path.isfile(path + "-wal"):
         uri += "&immutable=1"
     query = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
     try:
@@ -2320,11 +2301,11 @@ def model_key(provider, model_id):
 
 def reference_key(text):
     """Return the key of a provider/id text in one spelling, or None for one without a provider."""
-    provider, _, model_id = text.partition("/")
-    provider, model_id = provider_id(provider), trimmed(model_id)
+    provider, _, model_id = map(trimmed, text.partition("/"))
     if not provider or not model_id:
         return None
-    return provider + model_key(provider, model_id)[len(provider):]
+    key = model_key(provider.lower(), model_id)
+    return provider.lower() + key[len(provider):]
 
 
 def without_profile(reference):
@@ -2337,9 +2318,8 @@ def agent_layers(config):
 
     Their `models` are by key, in one spelling.
     """
-    agents = config.get("agents") or {}
-    defaults = agents.get("defaults") or {}
-    entries = agents.get("entries") or {}
+    agents = config.get("agents", {})
+    defaults, entries = agents.get("defaults", {}), agents.get("entries", {})
     chosen = trimmed(_get_text(defaults, "systemAgent", "agentId")).lower()
     agent = {}
     for name, entry in entries.items():
@@ -2352,8 +2332,8 @@ def agent_layers(config):
 
 
 def _with_model_keys(settings):
-    models = collections.OrderedDict()
-    for reference, entry in (settings.get("models") or {}).items():
+    models = {}
+    for reference, entry in settings.get("models", {}).items():
         key = reference_key(reference) or reference
         models[key] = dict(models.get(key, {}), **entry)
     return dict(settings, models=models)
@@ -2361,9 +2341,8 @@ def _with_model_keys(settings):
 
 def _has_wildcard(defaults, provider):
     """Return whether agents.defaults asks a provider with a block for more models: vllm/*."""
-    keys = list(defaults["models"])
-    for allowed in _get(defaults, "modelPolicy", "allow") or ():
-        keys.append(reference_key(allowed) or "")
+    allowed = _get(defaults, "modelPolicy", "allow") or ()
+    keys = filter(None, map(reference_key, itertools.chain(defaults["models"], allowed)))
     return any(key.startswith(provider + "/") and key.endswith("/*") for key in keys)
 
 
@@ -2376,43 +2355,37 @@ def model_references(config, layers):
     defaults, agent = layers
     declared = [model_key(provider_id(name), trimmed(row["id"]))
                 for name, block in provider_blocks(config).items()
-                for row in block.get("models") or ()]
-    primary, fallbacks = _choice(defaults.get("model"))
-    own_primary, own_fallbacks = _choice(agent.get("model"))
-    if own_primary or own_fallbacks is not None:
-        fallbacks = own_fallbacks
-    image, image_fallbacks = _choice(defaults.get("imageModel"))
-    named = [("default", own_primary or primary or "".join(declared[:1]))]
-    named += _numbered("fallback#%d", fallbacks)
-    named += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    named += [("configured", text) for layer in layers for text in layer["models"]]
-    aliases = _aliases(layers)
-    by_alias = {alias.lower(): key for key, alias in aliases.items()}
-    known = list(agent["models"]), list(defaults["models"]) + declared
-    found = [(tag, _meant_key(text, by_alias, known)) for tag, text in named if text]
-    found += [("alias:" + alias, key) for key, alias in aliases.items()]
-    return list(collections.OrderedDict.fromkeys(found))
-
-
-def _choice(model):
-    """Return (primary, fallbacks or None) of a `model` setting, a text or an object."""
-    if not isinstance(model, dict):
-        model = {"primary": model or ""}
-    return trimmed(model.get("primary", "")), model.get("fallbacks")
-
-
-def _numbered(tag, texts):
-    return [(tag % number, text) for number, text in enumerate(texts or (), 1)]
-
-
-def _aliases(layers):
-    """Return {key: alias} of some layers; an empty alias removes one, wildcards have none."""
-    aliases = collections.OrderedDict()
+                for row in block.get("models", ())]
+    named = _choices("default", "fallback#%d", "".join(declared[:1]),
+                     [layer.get("model", {}) for layer in layers])
+    named += _choices("image", "img-fallback#%d", "", [defaults.get("imageModel", {})])
+    aliases = {}
     for layer in layers:
         for key, entry in layer["models"].items():
-            if "alias" in entry and reference_key(key) and not key.endswith("/*"):
+            named.append(("configured", key))
+            if "alias" in entry and "/" in key and not key.endswith("/*"):
                 aliases[without_profile(key)] = trimmed(entry["alias"])
-    return {key: alias for key, alias in aliases.items() if alias}
+    keys = {alias.lower(): key for key, alias in aliases.items() if alias}
+    known = list(agent["models"]), list(defaults["models"]) + declared
+    found = [(tag, _meant_key(text, keys, known)) for tag, text in named if text]
+    found += [("alias:" + alias, key) for key, alias in aliases.items() if alias]
+    return list(dict.fromkeys(found))
+
+
+def _choices(tag, fallback_tag, primary, settings):
+    """Return [(tag, reference)] of the `model` settings of some layers, texts or objects.
+
+    The last primary counts, `primary` where there is none, and the fallbacks beside or above it.
+    """
+    fallbacks = ()
+    for model in settings:
+        if isinstance(model, str):
+            model = {"primary": model}
+        if trimmed(model.get("primary", "")):
+            primary, fallbacks = model["primary"], ()
+        fallbacks = model.get("fallbacks", fallbacks)
+    numbered = [(fallback_tag % number, text) for number, text in enumerate(fallbacks, 1)]
+    return [(tag, primary)] + numbered
 
 
 def _meant_key(text, aliases, known):
@@ -2430,13 +2403,11 @@ def _meant_key(text, aliases, known):
         target = aliases.get(name, "")
         return target if target.startswith(provider + "/") else key
     for keys in known:
-        providers = {key.partition("/")[0] for key in keys
-                     if key.partition("/")[2].lower() == text.lower()}
-        if len(providers) == 1:
-            return providers.pop() + "/" + text
-        if providers:
+        owners = {key.partition("/")[0] for key in keys
+                  if key.lower().partition("/")[2] == text.lower()}
+        if owners:
             break
-    return text
+    return owners.pop() + "/" + text if len(owners) == 1 else text
 
 
 def parse_model_list(payload):
@@ -2449,7 +2420,7 @@ def parse_model_list(payload):
         raise ValueError("expected an object with a list under \"data\"")
     if len(rows) > MODEL_LIMIT:
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
-    kept = collections.OrderedDict()
+    kept = {}
     for row in rows:
         model_id = trimmed(_get_text(row, "id"))
         if model_id:
@@ -2466,7 +2437,7 @@ def row_context(row):
 
 
 def _stated_context(row):
-    windows = [_window(row.get(name)) for name in _WINDOW_FIELDS]
+    windows = map(_window, map(row.get, _WINDOW_FIELDS))
     return next(filter(None, windows), None)
 
 
@@ -2487,7 +2458,7 @@ def stated_models(rows, provider):
         model_id = row["id"]
         parent = trimmed(_get_text(row, "parent")) or None
         window = row_context(row)
-        if window is None and parent != model_id:
+        if window is None:
             window = stated.get(parent)
         models.append(_model(provider, model_id)._replace(
             source="discovered",
@@ -2514,7 +2485,7 @@ def merge_models(discovered, provider):
 
     What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
     """
-    served = collections.OrderedDict((model.id, model) for model in discovered)
+    served = {model.id: model for model in discovered}
     merged = []
     for row in provider.models:
         model = served.pop(row["id"], None)
@@ -2552,8 +2523,7 @@ def _model(provider, model_id):
     """Return a Model of which nothing is known but what the settings of agents say of its key."""
     key = reference_key(model_key(provider.id, model_id))
     params, thinking = _agent_params(provider.layers, key)
-    values = dict.fromkeys(Model._fields)
-    values.update(
+    return Model(
         id=model_id,
         name=model_id,
         provider=provider.id,
@@ -2565,9 +2535,7 @@ def _model(provider, model_id):
         compat={},
         headers=provider.headers,
         params=params,
-        thinking=thinking,
-        thinking_level_map={})
-    return Model(**values)
+        thinking=thinking)
 
 
 def _agent_params(layers, key):
