@@ -1904,27 +1904,25 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
                          "the config has: %s" % (known or "none"))
     path, fields = ("models", "providers", spelled), block or {}
     url, where = _choose_base_url(settings, block, path, base_url)
-    problems = {}
-    key, below, above = _block_secrets(settings, fields, path, problems)
-    path += ("apiKey",)
-    own = _credential(dotted(path), key)
-    keys = _credentials(settings, name, block, api_key, own)
-    if any(keys):
-        problems.pop(path, None)                     # one is enough
-    option, environment, profile, _ = keys
+    problems = []
+    keys = _credentials(settings, name, block, path, api_key, problems)
+    option, environment, profile, own = keys
+    below, above = _block_headers(settings, fields, path, problems)
+    layers, plugin_off = agent_layers(config), _plugin_off(config, name)
+    asks_server = block is None or (any(keys) and _has_wildcard(layers[0], name))
+    if plugin_off or _get(config, "models", "mode") == "replace":
+        asks_server = False
     rows = _declared_rows(config, name)
     for row in rows:
         row["headers"] = _sendable_headers(below, row.get("headers", {}), above)
-        if base_url is not None:
-            row["baseUrl"] = url
-    layers, plugin_off = agent_layers(config), _plugin_off(config, name)
-    asks_server, refusal = True, None
-    if base_url is None:
-        wildcard = any(keys) and _has_wildcard(layers[0], name)
-        replaced = _get(config, "models", "mode") == "replace"
-        asks_server = (block is None or wildcard) and not plugin_off and not replaced
-        if block is None:
-            refusal = _opt_in_refusal(settings, name, keys, plugin_off)
+    if base_url is not None:
+        asks_server = True
+        rows = [dict(row, baseUrl=url) for row in rows]
+    elif block is None and plugin_off:
+        problems.append(error_for("provider-disabled", problem=plugin_off, file=settings.path))
+    elif block is None and not any(keys):
+        command = "export VLLM_API_KEY=vllm-local"
+        problems.append(error_for("not-opted-in", command, provider=name))
     return Provider(
         id=name,
         base_url=url,
@@ -1934,7 +1932,7 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
         discovery_key=option or environment or profile or own,
         request_key=option or profile or environment or own,
         credentials=list(filter(None, keys)),
-        refusal=next(iter(problems.values()), refusal),
+        refusal=next(iter(problems), None),
         headers=_sendable_headers(below, above),
         models=rows,
         max_tokens=fields.get("maxTokens"),
@@ -1965,14 +1963,11 @@ def named_servers(settings, providers, base_urls):
     """
     if settings.issues:
         return [(DEFAULT_PROVIDER, None)]
+    every = [name for name, block in provider_blocks(settings.config).items()
+             if block.get("api", "openai-completions") == "openai-completions"]
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
-        if name != "all":
-            names.append(name)
-            continue
-        for other, block in provider_blocks(settings.config).items():
-            if block.get("api", "openai-completions") == "openai-completions":
-                names.append(other)
+        names += every if name == "all" else [name]
     if not names:
         raise UsageError("--provider all: %s has no openai-completions block"
                          % (settings.path or "the config"), "name servers with --base-url")
@@ -2056,19 +2051,24 @@ def _dotenv_path(settings):
     return os.path.join(settings.state_dir or "~/.openclaw", ".env")
 
 
-def _credentials(settings, provider, block, api_key, own):
+def _credentials(settings, provider, block, path, api_key, problems):
     """Return the Credentials [option, environment, auth profile, config], None for what is not set.
 
-    `own` is that of the config. Raises ConfigError for one that cannot be sent.
+    Where there is none, `problems` gains what is wrong with the config's. Raises ConfigError for
+    one that cannot be sent.
     """
-    variable = None
+    path += ("apiKey",)
+    variable, unusable = None, []
     if provider == DEFAULT_PROVIDER or block is None:
         variable = settings.variables.get("VLLM_API_KEY")
     source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
+    written = _secret(settings, _get(block, "apiKey"), path, unusable)
     keys = [_credential("--api-key-file", api_key), _credential(source, variable),
-            auth_profile(settings, provider), own]
+            auth_profile(settings, provider), _credential(dotted(path), written)]
     for key in filter(None, keys):
         _refuse_unsendable(key.source, key.key)
+    if not any(keys):
+        problems += unusable
     return keys
 
 
@@ -2076,31 +2076,28 @@ def _credential(source, key):
     return Credential(source, Secret(key.strip())) if key else None
 
 
-def _resolved(settings, value, path, problems):
-    """Return a credential field as a Secret, or an object without those that cannot be resolved.
+def _secret(settings, value, path, problems):
+    """Return the Secret that a credential field means, or None; `problems` gains why.
 
-    A field holds a text, $NAME, the bare VLLM_API_KEY, or a SecretRef. `problems` gains
-    {key path: error} of what is left out.
+    A field holds a text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
     """
-    if isinstance(value, dict) and "source" not in value:
-        found = {name: _resolved(settings, item, path + (name,), problems)
-                 for name, item in value.items()}
-        return {name: item for name, item in found.items() if item is not None}
+    if value is None:
+        return None
     text = str(value).strip()
     variable = settings.unset_variables.get(path) or _get(value, "id")
     if re.match(r"(?:VLLM_API_KEY|\$[A-Z_][A-Z0-9_]*)\Z", text):
         variable = text.lstrip("$")
     if _get(value, "source") not in (None, "env"):
-        problems[path] = ConfigError(
+        problems.append(ConfigError(
             "%s is a secret of the source %s, which only OpenClaw resolves"
             % (dotted(path), value["source"]),
-            "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
-    elif variable is None:
+            "export VLLM_API_KEY, or pass --api-key-file", "config-invalid"))
+        return None
+    if variable is None:
         return Secret(text)
-    elif variable in settings.variables:
+    if variable in settings.variables:
         return Secret(settings.variables[variable].strip())
-    else:
-        problems[path] = _missing_variable(settings, path, variable)
+    problems.append(_missing_variable(settings, path, variable))
     return None
 
 
@@ -2117,31 +2114,41 @@ def _refuse_unsendable(source, value, name="Authorization"):
     raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
 
 
-def _block_secrets(settings, block, path, problems):
-    """Return (key, headers below those of a row, headers above them) of a provider's block."""
-    request = block.get("request", {})
-    auth = request.get("auth", {})
+def _block_headers(settings, block, path, problems):
+    """Return (the headers below those of a row, the headers above them) of a provider's block.
+
+    `problems` gains why the value of one is None.
+    """
+    def secret(*place):
+        return _secret(settings, _get(block, *place), path + place, problems)
+
+    def headers(*place):
+        return {name: secret(*(place + (name,))) for name in _get(block, *place) or ()}
+
+    below, above = headers("headers"), headers("request", "headers")
+    auth = _get(block, "request", "auth") or {}
     field, prefix = _AUTH_FIELDS.get(auth.get("mode"), (None, ""))
-    secrets = _picked(block, ["apiKey", "headers"])
-    secrets["request"] = dict(_picked(request, ["headers"]), auth=_picked(auth, [field]))
-    secrets = _resolved(settings, secrets, path, problems)
-    above, text = secrets["request"].get("headers", {}), secrets["request"]["auth"].get(field)
+    text = secret("request", "auth", field)
     if text is not None:
         name = _get_text(auth, "headerName") or "Authorization"
         prefix = _get_text(auth, "prefix") or prefix
         above = merged_headers(above, {name: Secret(prefix + text)})
-    return secrets.get("apiKey"), secrets.get("headers", {}), above
+    return below, above
 
 
 _AUTH_FIELDS = {"authorization-bearer": ("token", "Bearer "), "header": ("value", "")}
 
 
 def merged_headers(*layers):
-    """Return {name: value} of layers of headers: later ones win, whatever the case of a name."""
+    """Return {name: value} of layers of headers: later ones win, whatever the case of a name.
+
+    A value that is None leaves out what its header would be.
+    """
     merged = {}
     for layer in layers:
         for name, value in layer.items():
-            merged[name.lower()] = name, value
+            if value is not None:
+                merged[name.lower()] = name, value
     return dict(merged.values())
 
 
@@ -2169,15 +2176,6 @@ def _plugin_off(config, provider):
     if allowed and "vllm" not in map(trimmed, allowed):      # OpenClaw compares the case here
         return "plugins.allow does not name vllm"
     return None
-
-
-def _opt_in_refusal(settings, provider, keys, plugin_off):
-    """Return the error that forbids asking the server of a provider without a block, or None."""
-    if plugin_off:
-        return error_for("provider-disabled", problem=plugin_off, file=settings.path)
-    if any(keys):
-        return None
-    return error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=provider)
 
 
 def key_exposed(provider):
@@ -2357,25 +2355,26 @@ def model_references(config, layers):
                 for name, block in provider_blocks(config).items()
                 for row in block.get("models", ())]
     named = _choices("default", "fallback#%d", "".join(declared[:1]),
-                     [layer.get("model", {}) for layer in layers])
-    named += _choices("image", "img-fallback#%d", "", [defaults.get("imageModel", {})])
+                     defaults.get("model", {}), agent.get("model", {}))
+    named += _choices("image", "img-fallback#%d", "", defaults.get("imageModel", {}))
     aliases = {}
     for layer in layers:
         for key, entry in layer["models"].items():
             named.append(("configured", key))
             if "alias" in entry and "/" in key and not key.endswith("/*"):
                 aliases[without_profile(key)] = trimmed(entry["alias"])
-    keys = {alias.lower(): key for key, alias in aliases.items() if alias}
-    known = list(agent["models"]), list(defaults["models"]) + declared
+    aliases = {key: alias for key, alias in aliases.items() if alias}
+    keys = {alias.lower(): key for key, alias in aliases.items()}
+    known = agent["models"], list(defaults["models"]) + declared
     found = [(tag, _meant_key(text, keys, known)) for tag, text in named if text]
-    found += [("alias:" + alias, key) for key, alias in aliases.items() if alias]
+    found += [("alias:" + alias, key) for key, alias in aliases.items()]
     return list(dict.fromkeys(found))
 
 
-def _choices(tag, fallback_tag, primary, settings):
+def _choices(tag, fallback_tag, primary, *settings):
     """Return [(tag, reference)] of the `model` settings of some layers, texts or objects.
 
-    The last primary counts, `primary` where there is none, and the fallbacks beside or above it.
+    The last primary wins over `primary`, and with it the fallbacks of layers below.
     """
     fallbacks = ()
     for model in settings:
@@ -2541,13 +2540,13 @@ def _model(provider, model_id):
 def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
-    of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
+    of_model, of_agent = [_get(layer, "models", key, "params") or {} for layer in layers]
     params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
     levels = (agent.get("thinkingDefault"), of_agent.get("thinking"), of_model.get("thinking"),
               defaults.get("thinkingDefault"))
     for level in levels:
         if level is False or level == "none":
-            return params, "off"
+            level = "off"
         if _level(level) in _LADDER:
             return params, _level(level)
     return params, None
