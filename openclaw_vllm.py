@@ -2035,10 +2035,9 @@ def _choose_base_url(settings, block, path, option):
     if problem:
         raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
     url = url.strip().rstrip("/")
-    endpoint = re.match(r"(.*?)(/chat/completions|/completions|/models)\Z", url)
+    endpoint = re.match(r"(?P<right>.*?)(?P<suffix>/(?:chat/)?completions|/models)\Z", url)
     if endpoint:
-        right, suffix = endpoint.groups()
-        raise error_for("endpoint-in-base-url", where=where, suffix=suffix, right=right)
+        raise error_for("endpoint-in-base-url", where=where, **endpoint.groupdict())
     return url, where
 
 
@@ -2203,8 +2202,8 @@ def secret_texts(value, inside=False):
     elif isinstance(value, dict) and not (inside and "source" in value):
         for name, item in value.items():
             header = name == "value" and "headerName" in value
-            secret = inside or header or re.search(_CREDENTIAL_FIELD, name)
-            yield from secret_texts(item, secret)
+            secret = header or re.search(_CREDENTIAL_FIELD, name)
+            yield from secret_texts(item, inside or secret)
 
 
 def auth_profile(settings, provider):
@@ -2225,11 +2224,10 @@ def auth_profile(settings, provider):
     for path in filter(os.path.isfile, paths):
         try:
             found = parse_auth_profiles(_read_profiles(path), provider)
+            if found is not None:
+                return found
         except ConfigError as error:
             settings.warnings.append(Issue((), error.message, path))
-            continue
-        if found is not None:
-            return found
     return None
 
 
@@ -2237,7 +2235,7 @@ _PROFILE_KEYS = {"api_key": "key", "token": "token"}     # type of a profile -> 
 
 
 def parse_auth_profiles(text, provider):
-    """Return the Credential of a provider in the text of an auth store, or None."""
+    """Return the Credential of a provider's id in the text of an auth store, or None."""
     try:
         profiles = _get(loads_untrusted(text), "profiles")
     except ValueError:
@@ -2245,10 +2243,9 @@ def parse_auth_profiles(text, provider):
     if not isinstance(profiles, dict):
         return None
     for name, profile in profiles.items():
-        owner = provider_id(_get_text(profile, "provider"))
         field = _PROFILE_KEYS.get(_get_text(profile, "type"))
         key = _get_text(profile, field).strip()
-        if key and owner == provider_id(provider):
+        if key and provider_id(_get_text(profile, "provider")) == provider:
             return _credential("auth profile %s" % name, key)
     return None
 
@@ -2302,8 +2299,8 @@ def reference_key(text):
     provider, _, model_id = map(trimmed, text.partition("/"))
     if not provider or not model_id:
         return None
-    key = model_key(provider.lower(), model_id)
-    return provider.lower() + key[len(provider):]
+    provider = provider.lower()
+    return provider + model_key(provider, model_id)[len(provider):]
 
 
 def without_profile(reference):
@@ -2363,12 +2360,16 @@ def model_references(config, layers):
             named.append(("configured", key))
             if "alias" in entry and "/" in key and not key.endswith("/*"):
                 aliases[without_profile(key)] = trimmed(entry["alias"])
-    aliases = {key: alias for key, alias in aliases.items() if alias}
-    keys = {alias.lower(): key for key, alias in aliases.items()}
+    keys, tags = {}, []
+    for key, alias in aliases.items():
+        if alias:
+            behind_provider = key.partition("/")[0] + "/" + alias
+            keys[alias.lower()] = keys[behind_provider.lower()] = key
+            tags.append(("alias:" + alias, key))
     known = agent["models"], list(defaults["models"]) + declared
-    found = [(tag, _meant_key(text, keys, known)) for tag, text in named if text]
-    found += [("alias:" + alias, key) for key, alias in aliases.items()]
-    return list(dict.fromkeys(found))
+    found = [(tag, _meant_key(text, keys, known))
+             for tag, text in named if text]
+    return list(dict.fromkeys(found + tags))
 
 
 def _choices(tag, fallback_tag, primary, *settings):
@@ -2390,17 +2391,15 @@ def _choices(tag, fallback_tag, primary, *settings):
 def _meant_key(text, aliases, known):
     """Return the key that a reference of the settings means, else its own text.
 
-    `aliases` are {alias in lower case: key}, `known` lists of keys: the first list that has a bare
-    id decides whose it is.
+    `aliases` are {alias in lower case: key}, `known` collections of keys: the first that has a
+    bare id decides whose it is.
     """
     text = without_profile(text)
-    if text.lower() in aliases:
-        return aliases[text.lower()]
+    key = reference_key(text) or text
+    if key.lower() in aliases:
+        return aliases[key.lower()]
     if "/" in text:
-        key = reference_key(text) or text
-        provider, _, name = key.lower().partition("/")
-        target = aliases.get(name, "")
-        return target if target.startswith(provider + "/") else key
+        return key
     for keys in known:
         owners = {key.partition("/")[0] for key in keys
                   if key.lower().partition("/")[2] == text.lower()}
@@ -2456,14 +2455,11 @@ def stated_models(rows, provider):
     for row in rows:
         model_id = row["id"]
         parent = trimmed(_get_text(row, "parent")) or None
-        window = row_context(row)
-        if window is None:
-            window = stated.get(parent)
         models.append(_model(provider, model_id)._replace(
             source="discovered",
             parent=parent,
             root=_get_text(row, "root") or None,
-            context_window=window,
+            context_window=row_context(row) or stated.get(parent),
             reasoning=re.search(_REASONING_NAME, model_id) is not None))
     return models
 
@@ -2487,9 +2483,8 @@ def merge_models(discovered, provider):
     served = {model.id: model for model in discovered}
     merged = []
     for row in provider.models:
-        model = served.pop(row["id"], None)
-        if model is None:
-            model = _model(provider, row["id"])._replace(context_window=DEFAULT_CONTEXT_WINDOW)
+        model = _model(provider, row["id"])._replace(context_window=DEFAULT_CONTEXT_WINDOW)
+        model = served.pop(model.id, model)
         merged.append(_declared(model, row, provider))
     return merged + list(served.values())
 
@@ -2552,13 +2547,15 @@ def _agent_params(layers, key):
     return params, None
 
 
-# Families by their ids -> the compat that carries a thinking level to their templates.
+# Families by their ids -> what carries a thinking level to their templates, and its compat.
 _THINKING_FAMILIES = (
-    (r"qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))", "Qwen3",
-     {"thinkingFormat": "qwen-chat-template"}),
-    (r"glm-?(?:4\.[5-9]|[5-9])", "GLM", {"thinkingFormat": "qwen-chat-template"}),
-    (r"gpt-?oss", "gpt-oss", {"supportsReasoningEffort": True,
-                              "supportedReasoningEfforts": ["low", "medium", "high"]}),
+    (r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))",
+     "Qwen3 takes thinkingFormat", {"thinkingFormat": "qwen-chat-template"}),
+    (r"(?i)glm-?(?:4\.[5-9]|[5-9])",
+     "GLM takes thinkingFormat", {"thinkingFormat": "qwen-chat-template"}),
+    (r"(?i)gpt-?oss", "gpt-oss takes supportedReasoningEfforts, supportsReasoningEffort",
+     {"supportsReasoningEffort": True,
+      "supportedReasoningEfforts": ["low", "medium", "high"]}),
 )
 
 
@@ -2567,10 +2564,9 @@ def thinking_evidence(model_id, source="name"):
 
     `source` is whose id it is, for the reason.
     """
-    for pattern, family, compat in _THINKING_FAMILIES:
-        if re.search("(?i)" + pattern, model_id):
-            fields = ", ".join(sorted(compat))
-            return compat, "by its %s: %s takes %s" % (source, family, fields)
+    for pattern, switch, compat in _THINKING_FAMILIES:
+        if re.search(pattern, model_id):
+            return compat, "by its %s: %s" % (source, switch)
     if re.search(_REASONING_NAME, model_id):
         return None, "by its " + source
     return None
@@ -2595,7 +2591,7 @@ def match_model(models, reference, provider):
             if "alias:" + text.lower() in map(str.lower, model.tags):
                 return model
         for model in models:
-            if key and reference_key(model.key) == key:
+            if reference_key(model.key) == key:
                 return model
     return None
 
