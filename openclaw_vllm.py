@@ -1838,8 +1838,9 @@ def _proxy_parts(target, env):
         names = []
     if env.get("REQUEST_METHOD"):                    # CGI: it may be a header ("httpoxy")
         env = dict(env, HTTP_PROXY="")
-    settings = filter(None, (env_setting(env.get(name)) for name in names))
-    return re.match(r"(?s)(\w+://)?(?:([^/]*)@)?(.*)", next(settings, "")).groups()
+    settings = map(env_setting, map(env.get, names))
+    setting = next(filter(None, settings), "")
+    return re.match(r"(?s)(\w+://)?(?:([^/]*)@)?(.*)", setting).groups()
 
 
 def proxy_headers(target, env):
@@ -2122,7 +2123,7 @@ def _block_headers(settings, block, path, problems):
         return _secret(settings, _get(block, *place), path + place, problems)
 
     def headers(*place):
-        return {name: secret(*(place + (name,))) for name in _get(block, *place) or ()}
+        return {name: secret(*place, name) for name in _get(block, *place) or ()}
 
     below, above = headers("headers"), headers("request", "headers")
     auth = _get(block, "request", "auth") or {}
@@ -2163,14 +2164,14 @@ def _plugin_off(config, provider):
     """Return what switches OpenClaw's vllm plugin off, in words, or None."""
     if provider != DEFAULT_PROVIDER:
         return None
-    plugins = config.get("plugins") or {}
+    plugins = config.get("plugins", {})
     allowed = plugins.get("allow")
     if plugins.get("enabled") is False:
         return "plugins.enabled is false"
-    for plugin, entry in (plugins.get("entries") or {}).items():
+    for plugin, entry in plugins.get("entries", {}).items():
         if provider_id(plugin) == "vllm" and entry.get("enabled") is False:
             return "plugins.entries.%s.enabled is false" % plugin
-    if "vllm" in map(provider_id, plugins.get("deny") or ()):
+    if "vllm" in map(provider_id, plugins.get("deny", ())):
         return "plugins.deny names vllm"
     if allowed and "vllm" not in map(trimmed, allowed):      # OpenClaw compares the case here
         return "plugins.allow does not name vllm"
@@ -2319,9 +2320,7 @@ def agent_layers(config):
     agent = {}
     for name, entry in entries.items():
         is_default = entry.get("default") or len(entries) == 1
-        if chosen:
-            is_default = name.lower() == chosen
-        if is_default:
+        if name.lower() == chosen or (is_default and not chosen):
             agent = entry
     return _with_model_keys(defaults), _with_model_keys(agent)
 
@@ -2384,8 +2383,8 @@ def _choices(tag, fallback_tag, primary, *settings):
         if trimmed(model.get("primary", "")):
             primary, fallbacks = model["primary"], ()
         fallbacks = model.get("fallbacks", fallbacks)
-    numbered = [(fallback_tag % number, text) for number, text in enumerate(fallbacks, 1)]
-    return [(tag, primary)] + numbered
+    return [(tag, primary)] + [(fallback_tag % number, text)
+                               for number, text in enumerate(fallbacks, 1)]
 
 
 def _meant_key(text, aliases, known):
@@ -2472,38 +2471,33 @@ def discovered_models(rows, provider):
 
 def declared_models(provider):
     """Return the Models of the rows that the config declares; unset windows stay None."""
-    return [_declared(_model(provider, row["id"]), row, provider) for row in provider.models]
+    return merge_models((), provider, None)
 
 
-def merge_models(discovered, provider):
+def merge_models(discovered, provider, window=DEFAULT_CONTEXT_WINDOW):
     """Return the declared Models and the discovered ones as one list.
 
-    What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
+    What a declared row leaves out is discovered; `window` is that of one that is not served.
     """
     served = {model.id: model for model in discovered}
     merged = []
     for row in provider.models:
-        model = _model(provider, row["id"])._replace(context_window=DEFAULT_CONTEXT_WINDOW)
-        model = served.pop(model.id, model)
-        merged.append(_declared(model, row, provider))
+        unserved = _model(provider, row["id"])._replace(context_window=window)
+        model = served.pop(row["id"], unserved)
+        answer = _window(row.get("maxTokens", provider.max_tokens))
+        merged.append(model._replace(
+            source="declared",
+            name=row["name"],
+            base_url=row["baseUrl"].strip().rstrip("/"),
+            input=tuple(row.get("input", model.input)),
+            context_window=_whole(row.get("contextWindow", model.context_window)),
+            context_tokens=_whole(row.get("contextTokens")),
+            max_tokens=answer or model.max_tokens,
+            reasoning=row.get("reasoning", model.reasoning),
+            compat=row.get("compat", {}),
+            headers=row["headers"],
+            thinking_level_map=row.get("thinkingLevelMap", {})))
     return merged + list(served.values())
-
-
-def _declared(model, row, provider):
-    """Return a Model with what a declared row states."""
-    answer = _window(row.get("maxTokens", provider.max_tokens))
-    return model._replace(
-        source="declared",
-        name=row["name"],
-        base_url=row["baseUrl"].strip().rstrip("/"),
-        input=tuple(row.get("input", model.input)),
-        context_window=_whole(row.get("contextWindow", model.context_window)),
-        context_tokens=_whole(row.get("contextTokens")),
-        max_tokens=answer or model.max_tokens,
-        reasoning=row.get("reasoning", model.reasoning),
-        compat=row.get("compat", {}),
-        headers=row["headers"],
-        thinking_level_map=row.get("thinkingLevelMap", {}))
 
 
 def _whole(value):
