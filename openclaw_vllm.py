@@ -1913,12 +1913,13 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     asks_server = block is None or (any(keys) and _has_wildcard(layers[0], name))
     if plugin_off or _get(config, "models", "mode") == "replace":
         asks_server = False
-    rows = _declared_rows(config, name)
+    rows = fields.get("models", [])
     for row in rows:
         row["headers"] = _sendable_headers(below, row.get("headers", {}), above)
+        if base_url is not None:
+            row["baseUrl"] = url
     if base_url is not None:
         asks_server = True
-        rows = [dict(row, baseUrl=url) for row in rows]
     elif block is None and plugin_off:
         problems.append(error_for("provider-disabled", problem=plugin_off, file=settings.path))
     elif block is None and not any(keys):
@@ -1991,32 +1992,22 @@ def provider_id(name):
 def find_block(config, provider):
     """Return (id as the config spells it, its models.providers block or None).
 
-    Blocks whose ids differ in case are one, in which later fields win; their rows are joined by
-    `_declared_rows`.
+    Blocks whose ids differ in case are one, in which later fields win. Their rows are joined: ids
+    trimmed, equal ones merged (the first wins), each with the base URL of its own block.
     """
-    spelled, merged = trimmed(provider), None
+    spelled, merged, rows = trimmed(provider), None, {}
     for name, block in provider_blocks(config).items():
-        if provider_id(name) == provider_id(provider):
-            spelled, merged = name, dict(merged or {}, **block)
-    return spelled, merged
-
-
-def _declared_rows(config, provider):
-    """Return the rows of a provider: ids trimmed, equal ones merged (the first wins).
-
-    A row without a base URL gets that of its own block.
-    """
-    rows = {}
-    for name, block in provider_blocks(config).items():
-        if provider_id(name) != provider:
+        if provider_id(name) != provider_id(provider):
             continue
-        for row in block.get("models") or ():
-            model_id = trimmed(row["id"])
+        for row in block.get("models", ()):
+            model_id = trimmed(_get_text(row, "id"))
             if model_id:
                 rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
         for row in rows.values():
             row.setdefault("baseUrl", block.get("baseUrl", DEFAULT_BASE_URL))
-    return list(rows.values())
+        spelled, merged = name, dict(merged or {}, **block)
+        merged["models"] = list(rows.values())
+    return spelled, merged
 
 
 def _choose_base_url(settings, block, path, option):
