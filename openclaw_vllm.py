@@ -1923,8 +1923,8 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     elif block is None and plugin_off:
         problems.append(error_for("provider-disabled", problem=plugin_off, file=settings.path))
     elif block is None and not any(keys):
-        command = "export VLLM_API_KEY=vllm-local"
-        problems.append(error_for("not-opted-in", command, provider=name))
+        problems.append(
+            error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=name))
     return Provider(
         id=name,
         base_url=url,
@@ -1954,8 +1954,10 @@ def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_fil
     "all" stands for every openai-completions block of the config. Raises as
     `resolve_provider` does.
     """
-    return [resolve_provider(settings, name, url, api_key, ca_file)
-            for name, url in named_servers(settings, providers, base_urls)]
+    return [
+        resolve_provider(settings, name, url, api_key, ca_file)
+        for name, url in named_servers(settings, providers, base_urls)
+    ]
 
 
 def named_servers(settings, providers, base_urls):
@@ -1965,7 +1967,8 @@ def named_servers(settings, providers, base_urls):
     """
     if settings.issues:
         return [(DEFAULT_PROVIDER, None)]
-    every = [name for name, block in provider_blocks(settings.config).items()
+    every = [name
+             for name, block in provider_blocks(settings.config).items()
              if block.get("api", "openai-completions") == "openai-completions"]
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
@@ -2034,8 +2037,9 @@ def _choose_base_url(settings, block, path, option):
 
 
 def _missing_variable(settings, path, name):
-    return error_for("config-missing-variable", path=dotted(path), variable=name,
-                     dotenv=_dotenv_path(settings))
+    return error_for(
+        "config-missing-variable", path=dotted(path), variable=name,
+        dotenv=_dotenv_path(settings))
 
 
 def _dotenv_path(settings):
@@ -2054,10 +2058,14 @@ def _credentials(settings, provider, block, path, api_key, problems):
         variable = settings.variables.get("VLLM_API_KEY")
     source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
     written = _secret(settings, _get(block, "apiKey"), path, unusable)
-    keys = [_credential("--api-key-file", api_key), _credential(source, variable),
-            auth_profile(settings, provider), _credential(dotted(path), written)]
+    keys = [
+        _credential("--api-key-file", api_key),
+        _credential(source, variable),
+        auth_profile(settings, provider),
+        _credential(dotted(path), written),
+    ]
     for key in filter(None, keys):
-        _refuse_unsendable(key.source, key.key)
+        _refuse_unsendable(*key)
     if not any(keys):
         problems += unusable
     return keys
@@ -2123,11 +2131,14 @@ def _block_headers(settings, block, path, problems):
     if text is not None:
         name = _get_text(auth, "headerName") or "Authorization"
         prefix = _get_text(auth, "prefix") or prefix
-        above = merged_headers(above, {name: Secret(prefix + text)})
+        above[name] = Secret(prefix + text)
     return below, above
 
 
-_AUTH_FIELDS = {"authorization-bearer": ("token", "Bearer "), "header": ("value", "")}
+_AUTH_FIELDS = {                     # mode of request.auth -> (field of the secret, prefix)
+    "authorization-bearer": ("token", "Bearer "),
+    "header": ("value", ""),
+}
 
 
 def merged_headers(*layers):
@@ -2156,7 +2167,7 @@ def _plugin_off(config, provider):
     if provider != DEFAULT_PROVIDER:
         return None
     plugins = config.get("plugins", {})
-    allowed = plugins.get("allow")
+    allowed = plugins.get("allow") or ["vllm"]
     if plugins.get("enabled") is False:
         return "plugins.enabled is false"
     for plugin, entry in plugins.get("entries", {}).items():
@@ -2164,7 +2175,7 @@ def _plugin_off(config, provider):
             return "plugins.entries.%s.enabled is false" % plugin
     if "vllm" in map(provider_id, plugins.get("deny", ())):
         return "plugins.deny names vllm"
-    if allowed and "vllm" not in map(trimmed, allowed):      # OpenClaw compares the case here
+    if "vllm" not in map(trimmed, allowed):          # here alone the case counts
         return "plugins.allow does not name vllm"
     return None
 
@@ -2252,7 +2263,7 @@ def _read_profiles(path):
     except ImportError:
         raise ConfigError("auth profiles not read: this Python has no sqlite3")
     uri = pathlib.Path(path).absolute().as_uri() + "?mode=ro"
-    # Reading a WAL database may write beside it, unless it is immutable: true where there is no log.
+    # Reading a WAL database may write beside it, unless it is immutable, as one without a log is.
     if not os.path.isfile(path + "-wal"):
         uri += "&immutable=1"
     query = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
@@ -2327,8 +2338,10 @@ def _with_model_keys(settings):
 def _has_wildcard(defaults, provider):
     """Return whether agents.defaults asks a provider with a block for more models: vllm/*."""
     allowed = _get(defaults, "modelPolicy", "allow") or ()
-    keys = filter(None, map(reference_key, itertools.chain(defaults["models"], allowed)))
-    return any(key.startswith(provider + "/") and key.endswith("/*") for key in keys)
+    keys = map(reference_key, itertools.chain(defaults["models"], allowed))
+    return any(
+        key.startswith(provider + "/") and key.endswith("/*")
+        for key in filter(None, keys))
 
 
 def model_references(config, layers):
@@ -2338,11 +2351,14 @@ def model_references(config, layers):
     reference that means no model stays as it is written.
     """
     defaults, agent = layers
-    declared = [model_key(provider_id(name), trimmed(row["id"]))
-                for name, block in provider_blocks(config).items()
-                for row in block.get("models", ())]
-    named = _choices("default", "fallback#%d", "".join(declared[:1]),
-                     defaults.get("model", {}), agent.get("model", {}))
+    declared = [
+        model_key(provider_id(name), trimmed(row["id"]))
+        for name, block in provider_blocks(config).items()
+        for row in block.get("models", ())
+    ]
+    named = _choices(
+        "default", "fallback#%d", "".join(declared[:1]),
+        defaults.get("model", {}), agent.get("model", {}))
     named += _choices("image", "img-fallback#%d", "", defaults.get("imageModel", {}))
     aliases = {}
     for layer in layers:
@@ -2357,8 +2373,11 @@ def model_references(config, layers):
             keys[alias.lower()] = keys[behind_provider.lower()] = key
             tags.append(("alias:" + alias, key))
     known = agent["models"], list(defaults["models"]) + declared
-    found = [(tag, _meant_key(text, keys, known))
-             for tag, text in named if text]
+    found = [
+        (tag, _meant_key(text, keys, known))
+        for tag, text in named
+        if text
+    ]
     return list(dict.fromkeys(found + tags))
 
 
@@ -2374,8 +2393,10 @@ def _choices(tag, fallback_tag, primary, *settings):
         if trimmed(model.get("primary", "")):
             primary, fallbacks = model["primary"], ()
         fallbacks = model.get("fallbacks", fallbacks)
-    return [(tag, primary)] + [(fallback_tag % number, text)
-                               for number, text in enumerate(fallbacks, 1)]
+    return [(tag, primary)] + [
+        (fallback_tag % number, text)
+        for number, text in enumerate(fallbacks, 1)
+    ]
 
 
 def _meant_key(text, aliases, known):
@@ -2391,7 +2412,8 @@ def _meant_key(text, aliases, known):
     if "/" in text:
         return key
     for keys in known:
-        owners = {key.partition("/")[0] for key in keys
+        owners = {key.partition("/")[0]
+                  for key in keys
                   if key.lower().partition("/")[2] == text.lower()}
         if owners:
             break
@@ -2425,7 +2447,7 @@ def row_context(row):
 
 
 def _stated_context(row):
-    windows = map(_window, map(row.get, _WINDOW_FIELDS))
+    windows = (_window(row.get(name)) for name in _WINDOW_FIELDS)
     return next(filter(None, windows), None)
 
 
@@ -2456,8 +2478,11 @@ def stated_models(rows, provider):
 
 def discovered_models(rows, provider):
     """Return the Models of server rows as OpenClaw has them: each has a window."""
-    return [model._replace(context_window=_whole(model.context_window or DEFAULT_CONTEXT_WINDOW))
-            for model in stated_models(rows, provider)]
+    return [
+        model._replace(
+            context_window=_whole(model.context_window or DEFAULT_CONTEXT_WINDOW))
+        for model in stated_models(rows, provider)
+    ]
 
 
 def declared_models(provider):
@@ -2521,9 +2546,18 @@ def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
     of_model, of_agent = [_get(layer, "models", key, "params") or {} for layer in layers]
-    params = (defaults.get("params", {}), of_model, of_agent, agent.get("params", {}))
-    levels = (agent.get("thinkingDefault"), of_agent.get("thinking"), of_model.get("thinking"),
-              defaults.get("thinkingDefault"))
+    params = (
+        defaults.get("params", {}),
+        of_model,
+        of_agent,
+        agent.get("params", {}),
+    )
+    levels = (
+        agent.get("thinkingDefault"),
+        of_agent.get("thinking"),
+        of_model.get("thinking"),
+        defaults.get("thinkingDefault"),
+    )
     for level in levels:
         if level is False or level == "none":
             level = "off"
@@ -2535,10 +2569,13 @@ def _agent_params(layers, key):
 # Families by their ids -> what carries a thinking level to their templates, and its compat.
 _THINKING_FAMILIES = (
     (r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))",
-     "Qwen3 takes thinkingFormat", {"thinkingFormat": "qwen-chat-template"}),
+     "Qwen3 takes thinkingFormat",
+     {"thinkingFormat": "qwen-chat-template"}),
     (r"(?i)glm-?(?:4\.[5-9]|[5-9])",
-     "GLM takes thinkingFormat", {"thinkingFormat": "qwen-chat-template"}),
-    (r"(?i)gpt-?oss", "gpt-oss takes supportedReasoningEfforts, supportsReasoningEffort",
+     "GLM takes thinkingFormat",
+     {"thinkingFormat": "qwen-chat-template"}),
+    (r"(?i)gpt-?oss",
+     "gpt-oss takes supportedReasoningEfforts, supportsReasoningEffort",
      {"supportsReasoningEffort": True,
       "supportedReasoningEfforts": ["low", "medium", "high"]}),
 )
