@@ -3972,6 +3972,7 @@ class Transport(Case):
                 ("h", "http://xh", False),
                 ("example.com", "http://gpu.example.com", True),
                 (".example.com", "http://gpu.example.com", True),
+                (".example.com", "http://example.com", True),
                 ("*.example.com", "http://gpu.example.com", True),
                 ("example.com", "http://myexample.com", False),
                 ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False),
