@@ -1916,8 +1916,8 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
     rows = fields.get("models", [])
     for row in rows:
         row["headers"] = _sendable_headers(below, row.get("headers", {}), above)
-        if base_url is not None:
-            row["baseUrl"] = url
+        row["baseUrl"] = base_url or row["baseUrl"]
+        _refuse_bad_base_url(row["baseUrl"], "the baseUrl of the model " + row["id"])
     if base_url is not None:
         asks_server = True
     elif block is None and plugin_off:
@@ -2026,14 +2026,18 @@ def _choose_base_url(settings, block, path, option):
             raise _missing_variable(settings, path, settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
-    problem = base_url_problem(url)
-    if problem:
-        raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
+    _refuse_bad_base_url(url, where)
     url = url.strip().rstrip("/")
     endpoint = re.match(r"(?P<right>.*?)(?P<suffix>/(?:chat/)?completions|/models)\Z", url)
     if endpoint:
         raise error_for("endpoint-in-base-url", where=where, **endpoint.groupdict())
     return url, where
+
+
+def _refuse_bad_base_url(url, where):
+    problem = base_url_problem(url)
+    if problem:
+        raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
 
 
 def _missing_variable(settings, path, name):

@@ -1589,6 +1589,10 @@ class Provider(Case):
         self.check(self.run_main("chat", "hi"), 0, out="a\n")
         self.assertEqual(stub.requests[0].target, "/v1/chat/completions")
 
+    def test_a_row_whose_base_url_uses_an_unset_variable_is_refused(self):
+        self.declare("http://127.0.0.1:9/v1", baseUrl="${URL}")
+        self.check(self.run_main("list"), 3, err="the baseUrl of the model m is not a valid base")
+
     def test_windows_of_a_block_go_to_the_rows_that_have_none(self):
         models = [{"id": "a", "name": "a"},
                   {"id": "b", "name": "b", "contextWindow": 7, "contextTokens": 6}]
