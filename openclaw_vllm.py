@@ -465,21 +465,18 @@ Credential.__doc__ = "Where a key was found (a name to show) and the key (a Secr
 
 Provider = collections.namedtuple(
     "Provider", "id base_url api explicit asks_server discovery_key request_key credentials "
-                "refusal headers last_headers models max_tokens timeout_s layers references tags "
-                "primary plugin_off env ca_file where file")
+                "refusal headers models max_tokens timeout_s layers references plugin_off env "
+                "ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
-`explicit`: a models.providers block exists; `asks_server`: its server is asked for
-models; the keys are Credentials or None; `refusal` is the Error that keeps it
-from being asked, or None; `headers` go with completions, below a model's own,
-`last_headers` above them; `models` are the declared rows, ids trimmed;
-`timeout_s` is the provider's own or None; `layers` are agents.defaults and the
-default agent's entry; `references` [(tag, key)] are the default model,
-fallbacks, image models and configured ones, `tags` {key: [tag]}, `primary` the
-default model or None;
-`plugin_off` says what switches OpenClaw's plugin off, or is None; `env` names
-proxies and authorities; `where` says where the base URL comes from, `file` is
-the config.
+`id` is in lower case; `explicit`: a models.providers block exists; `asks_server`: its server is
+asked for models; the keys are Credentials or None; `refusal` is the Error that keeps it from
+being asked, or None; `headers` go with its requests; `models` are the declared rows: ids
+trimmed, each with its `baseUrl` and all `headers` of its requests; `timeout_s` is the provider's
+own or None; `layers` are agents.defaults and the default agent's entry; `references`
+[(tag, key)] are the models that the settings name, tags as `list` shows them; `plugin_off` says
+what switches OpenClaw's plugin off, or is None; `env` names proxies and authorities; `where` says
+where the base URL comes from, `file` is the config.
 """
 
 Model = collections.namedtuple(
@@ -491,7 +488,7 @@ Windows are in tokens, None where unset; `input` is a tuple of modalities;
 `source` is "declared" or "discovered"; `params` are the layers of params that apply to
 it, lowest first; `thinking` is the level that the settings choose, or None.
 """
-Model.__new__.__defaults__ = ({},)
+Model.__new__.__defaults__ = (None,) * 18 + ({},)
 Model.key = property(lambda self: model_key(self.provider, self.id),
                      doc="The reference that OpenClaw prints: vllm/<id>.")
 
@@ -1600,7 +1597,7 @@ def _scope_faults(scope, defaults, path):
     models = scope.get("models", {})
     for reference, entry in models.items():
         for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
-            if "*" in reference or split_reference(reference) is None:
+            if "*" in reference or reference_key(reference) is None:
                 yield Issue(path + ("models", reference, key),
                             "goes with provider/model only")
     aliases = {
@@ -1635,6 +1632,16 @@ def base_url_problem(url):
 
 Url = collections.namedtuple("Url", "scheme host port path")
 _PORTS = {"http": 80, "https": 443}
+# Scheme, host, port; then path and query.
+_HTTP_URL = (r"((?i:https?))://(\[[\w:.%]+\]|[^\[\]:\\/?#]+)(?::([0-9]{0,9}))?"
+             r"(?![^/?#])([^#]*)")
+_URL_FAULTS = (
+    (r"(?!(?i:https?)://)", "it does not begin with http:// or https://"),
+    (r".*[\x00-\x20\x7f]", "it holds a space or control character"),
+    (r"[^/]*//[^/?#]*@",
+     "it holds a user name or password; use VLLM_API_KEY or headers for those"),
+    ("(?!%s)" % _HTTP_URL, "its host is missing or malformed"),
+)
 
 
 def split_url(url):
@@ -1643,38 +1650,30 @@ def split_url(url):
     Raises ValueError saying what is wrong.
     """
     url = url.strip()
-    match = re.match(r"(?i)(https?)://([^/?#]*)([^#]*)", url)
-    if not match:
-        raise ValueError("it does not begin with http:// or https://")
-    if re.search(r"[\x00-\x20\x7f]", url):
-        raise ValueError("it holds a space or control character")
-    scheme, place, path = match.groups()
-    if "@" in place:
-        raise ValueError("it holds a user name or password; use VLLM_API_KEY or headers for those")
-    found = re.match(r"(\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]\\]+)(?::([0-9]{0,9}))?\Z", place)
-    if not found:
-        raise ValueError("its host is missing or malformed")
+    for pattern, problem in _URL_FAULTS:
+        if re.match(pattern, url):
+            raise ValueError(problem)
+    scheme, host, port, path = re.match(_HTTP_URL, url).groups()
     scheme = scheme.lower()
-    port = int(found.group(2) or _PORTS[scheme])
+    port = int(port or _PORTS[scheme])
     if not 0 < port < 65536:
         raise ValueError("its port is not between 1 and 65535")
-    return Url(scheme, found.group(1).strip("[]"), port, path)
+    return Url(scheme, host.strip("[]"), port, path)
 
 
 def is_loopback(host):
-    """Tell whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
-    host = host.lower().rstrip(".")
-    return re.match(r"(?:localhost|::1|127(?:\.[0-9]{1,3}){3})\Z", host) is not None
+    """Return whether a host names this machine's loopback: localhost, 127.0.0.0/8, ::1."""
+    return bool(re.match(r"(?i)(?:localhost|::1|127(?:\.[0-9]{1,3}){3})\.*\Z", host))
 
 
 def is_local(host):
-    """Tell whether OpenClaw calls a host local: loopback, any address of this host, *.local."""
-    return is_loopback(host) or host in ("0.0.0.0", "::") or host.lower().endswith(".local")
+    """Return whether OpenClaw calls a host local: loopback, any address of this host, *.local."""
+    return is_loopback(host) or bool(re.match(r"(?i)(?:0\.0\.0\.0|::|.*\.local)\Z", host))
 
 
 def is_private(host):
-    """Tell whether a host is reached without the internet, as far as its name or address tells."""
-    return is_local(host) or re.match(_PRIVATE_HOST, host) is not None
+    """Return whether the name or address of a host shows that it is not on the internet."""
+    return is_local(host) or bool(re.match(_PRIVATE_HOST, host))
 
 
 # A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
@@ -1685,12 +1684,8 @@ _PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
 
 
 def origin(url):
-    """Return scheme://host:port of a base URL, the port where it is not the scheme's own."""
-    target = split_url(url)
-    place = target.scheme + "://" + _bracketed(target.host)
-    if target.port != _PORTS[target.scheme]:
-        place += ":%d" % target.port
-    return place
+    """Return scheme://host:port of a base URL, as it is written."""
+    return re.match("[^/]*//[^/]*", url).group(0)
 
 
 def _bracketed(host):
@@ -1704,12 +1699,10 @@ def proxy_for(target, env):
     domain suffixes, host:port, CIDR blocks and *. Raises ConfigError for a
     proxy that is not http://.
     """
-    setting = _proxy_setting(target, env)
-    if setting is None:
+    scheme, _, place = _proxy_parts(target, env)
+    if not place:
         return None
-    if "://" not in setting:
-        setting = "http://" + setting
-    url = re.sub(r"//[^/]*@", "//", setting)
+    url = (scheme or "http://") + place
     problem = base_url_problem(url)
     if not url.lower().startswith("http://"):
         problem = "only http:// proxies are supported"
@@ -1720,46 +1713,39 @@ def proxy_for(target, env):
                       "proxy-captured")
 
 
-def _proxy_setting(target, env):
-    """Return the text of the proxy variable that counts for a Url, or None."""
+def _proxy_parts(target, env):
+    """Return (scheme://, user:password, the rest) of the proxy variable that applies to a Url."""
     exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    names = [target.scheme + "_proxy", target.scheme.upper() + "_PROXY", "all_proxy", "ALL_PROXY"]
     if is_loopback(target.host) or no_proxy_covers(exempt, target):
-        return None
-    for name in (target.scheme + "_proxy", target.scheme.upper() + "_PROXY",
-                 "all_proxy", "ALL_PROXY"):
-        if name == "HTTP_PROXY" and env.get("REQUEST_METHOD"):
-            continue                                 # CGI: it may be a header ("httpoxy")
-        setting = env_setting(env.get(name))
-        if setting:
-            return setting
-    return None
+        names = []
+    if env.get("REQUEST_METHOD"):                    # CGI: it may be a header ("httpoxy")
+        env = dict(env, HTTP_PROXY="")
+    settings = map(env_setting, map(env.get, names))
+    setting = next(filter(None, settings), "")
+    return re.match(r"(?s)(\w+://)?(?:([^/]*)@)?(.*)", setting).groups()
 
 
 def proxy_headers(target, env):
     """Return the headers that a proxy with a password in its URL wants (RFC 7617), else {}."""
-    named = re.match(r"(?:\w+://)?([^/]*)@", _proxy_setting(target, env) or "")
+    _, named, _ = _proxy_parts(target, env)
     if not named:
         return {}
     import base64
     from urllib.parse import unquote_to_bytes
-    token = base64.b64encode(unquote_to_bytes(named.group(1))).decode("ascii")
+    token = base64.b64encode(unquote_to_bytes(named)).decode("ascii")
     return {"Proxy-Authorization": Secret("Basic " + token)}
 
 
 def no_proxy_covers(entries, target):
-    """Tell whether a NO_PROXY text covers a Url."""
+    """Return whether a NO_PROXY text covers a Url."""
     host = target.host.lower()
+    own_port = r"(\[.*\]|[^:]*):%d\Z" % target.port
     for entry in re.split(r"[\s,]+", entries.lower()):
-        name, port = entry, ""
-        with_port = re.match(r"(\[[^]]*\]|[^:]*):([0-9]{1,5})\Z", entry)
-        if with_port:
-            name, port = with_port.groups()
-        if not entry or (port and int(port) != target.port):
-            continue
-        name = name.strip("[]")
-        if entry == "*" or host == name or host.endswith("." + name.lstrip("*").lstrip(".")):
+        name = re.sub(own_port, r"\1", entry).strip("[]").lstrip("*.")
+        if entry == "*" or (name and ("." + host).endswith("." + name)):
             return True
-        if "/" in name and re.match(r"[0-9a-f.:]+\Z", host) and _in_network(host, name):
+        if "/" in name and _in_network(host, name):
             return True
     return False
 
@@ -1780,64 +1766,64 @@ def server_root(base_url):
 # ----------------------------------------------------------------------------
 # Provider: opt-in, credentials, explicit and implicit resolution
 # ----------------------------------------------------------------------------
-# Makes settings without faults into a Provider. Opens no connection; asks no server.
+# Makes valid settings into a Provider. Opens no connection; asks no server.
 
-def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None,
-                     api_key=None,
+def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
                      ca_file=None):
     """Return the Provider that `settings` mean; opens no connection.
 
-    `base_url` and `api_key` stand above every other source. A provider that may
-    not be asked (not opted in, disabled, its key unusable) comes back with the
-    reason in `refusal`, which every function that opens a connection raises.
-    Raises ConfigError for settings with faults, a bad base URL or key, UsageError
-    for an unknown id.
+    `base_url` and `api_key` win over every other source. A provider that must
+    not be asked (not opted in, disabled, its key unusable) has the reason in
+    `refusal`, which every function that opens a connection raises. Raises
+    ConfigError for invalid settings, a bad base URL or key, UsageError for an
+    unknown id.
     """
     if settings.issues:
         raise issue_error(settings.issues)
-    config = settings.config
+    config, name = settings.config, provider_id(provider)
     spelled, block = find_block(config, provider)
-    name = spelled
-    if provider_id(spelled) == DEFAULT_PROVIDER:
-        name = DEFAULT_PROVIDER
     if block is None and name != DEFAULT_PROVIDER and base_url is None:
-        known = sorted(provider_blocks(config))
-        raise UsageError("no provider %r in %s"
-                         % (provider, settings.path or "the config"),
-                         "the config has: %s" % (", ".join(known) or "none"))
-    path = ("models", "providers", spelled)
+        known = ", ".join(sorted(provider_blocks(config)))
+        raise UsageError("no provider %r in %s" % (provider, settings.path or "the config"),
+                         "the config has: %s" % (known or "none"))
+    path, fields = ("models", "providers", spelled), block or {}
     url, where = _choose_base_url(settings, block, path, base_url)
-    fields = block or {}
-    credentials, problem = _credentials(settings, name, block, path, api_key)
-    headers, last_headers, header_error = _block_headers(settings, fields, path)
-    plugin_off = _plugin_off(config, name)
-    rows, asks_server, refusal = _declared_rows(fields), True, None
-    if base_url is not None:                         # the option stands above the rows, too
-        rows = [dict(row, baseUrl=url) for row in rows]
-    else:
-        asks_server, refusal = _discovery(settings, name, block, credentials,
-                                          plugin_off)
-    layers = agent_layers(config)
-    references = model_references(config, layers)
+    problems = []
+    keys = _credentials(settings, name, block, path, api_key, problems)
+    option, environment, profile, own = keys
+    below, above = _block_headers(settings, fields, path, problems)
+    layers, plugin_off = agent_layers(config), _plugin_off(config, name)
+    asks_server = block is None or (any(keys) and _has_wildcard(layers[0], name))
+    if plugin_off or _get(config, "models", "mode") == "replace":
+        asks_server = False
+    rows = fields.get("models", [])
+    for row in rows:
+        row["headers"] = _sendable_headers(below, row.get("headers", {}), above)
+        row["baseUrl"] = base_url or row["baseUrl"]
+        _refuse_bad_base_url(row["baseUrl"], "the baseUrl of the model " + row["id"])
+    if base_url is not None:
+        asks_server = True
+    elif block is None and plugin_off:
+        problems.append(error_for("provider-disabled", problem=plugin_off, file=settings.path))
+    elif block is None and not any(keys):
+        problems.append(
+            error_for("not-opted-in", "export VLLM_API_KEY=vllm-local", provider=name))
     return Provider(
         id=name,
         base_url=url,
         api=fields.get("api", "openai-completions"),
         explicit=block is not None,
         asks_server=asks_server,
-        discovery_key=_first(credentials, "option", "environment", "profile", "config"),
-        request_key=_first(credentials, "option", "profile", "environment", "config"),
-        credentials=list(credentials.values()),
-        refusal=problem or header_error or refusal,
-        headers=headers,
-        last_headers=last_headers,
+        discovery_key=option or environment or profile or own,
+        request_key=option or profile or environment or own,
+        credentials=list(filter(None, keys)),
+        refusal=next(iter(problems), None),
+        headers=_sendable_headers(below, above),
         models=rows,
         max_tokens=fields.get("maxTokens"),
         timeout_s=fields.get("timeoutSeconds"),
         layers=layers,
-        references=references,
-        tags=model_tags(references, model_aliases(layers)),
-        primary=dict(references).get("default"),
+        references=model_references(config, layers),
         plugin_off=plugin_off,
         env=settings.layers[0][1],
         ca_file=ca_file,
@@ -1845,30 +1831,31 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None,
         file=settings.path)
 
 
-def resolve_providers(settings, providers=(), base_urls=(), api_key=None,
-                      ca_file=None):
+def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
     """Return the Providers that repeated --provider and --base-url options name, in their order.
 
     "all" stands for every openai-completions block of the config. Raises as
     `resolve_provider` does.
     """
-    return [resolve_provider(settings, name, url, api_key, ca_file)
-            for name, url in named_servers(settings, providers, base_urls)]
+    return [
+        resolve_provider(settings, name, url, api_key, ca_file)
+        for name, url in named_servers(settings, providers, base_urls)
+    ]
 
 
 def named_servers(settings, providers, base_urls):
     """Return [(provider id, base URL or None)] for repeated --provider and --base-url.
 
-    One of settings with faults, so that they are told once. Raises UsageError.
+    Invalid settings yield one server, so that their faults are reported once. Raises UsageError.
     """
     if settings.issues:
         return [(DEFAULT_PROVIDER, None)]
-    blocks = provider_blocks(settings.config)
-    spoken = [name for name, block in blocks.items()
-              if block.get("api", "openai-completions") == "openai-completions"]
+    every = [name
+             for name, block in provider_blocks(settings.config).items()
+             if block.get("api", "openai-completions") == "openai-completions"]
     names = []
     for name in providers or [DEFAULT_PROVIDER]:
-        names += spoken if name == "all" and "all" not in blocks else [name]
+        names += every if name == "all" else [name]
     if not names:
         raise UsageError("--provider all: %s has no openai-completions block"
                          % (settings.path or "the config"), "name servers with --base-url")
@@ -1879,7 +1866,7 @@ def named_servers(settings, providers, base_urls):
 
 
 def provider_blocks(config):
-    """Return {id: block} of models.providers; only for a config without faults."""
+    """Return {id: block} of models.providers; only for a valid config."""
     return _get(config, "models", "providers") or {}
 
 
@@ -1891,38 +1878,26 @@ def provider_id(name):
 def find_block(config, provider):
     """Return (id as the config spells it, its models.providers block or None).
 
-    Blocks whose ids differ in case are one: later fields win, and the rows are
-    joined, each with the base URL of its own block.
+    Blocks whose ids differ in case are one, in which later fields win. Their rows are joined: ids
+    trimmed, equal ones merged (the first wins), each with the base URL of its own block.
     """
-    providers = provider_blocks(config)
-    same = [name
-            for name in providers if provider_id(name) == provider_id(provider)]
-    if len(same) < 2:
-        name = same[0] if same else trimmed(provider)
-        return name, providers.get(name)
-    merged, rows = {}, []
-    for name in same:
-        merged.update(providers[name])
-        own = {"baseUrl": providers[name].get("baseUrl", DEFAULT_BASE_URL)}
-        rows += [dict(own, **row)
-                 for row in providers[name].get("models") or ()]
-    return name, dict(merged, models=rows)
-
-
-def _declared_rows(block):
-    """Return the rows of a block: ids trimmed, equal ones merged (the first wins)."""
-    rows = collections.OrderedDict()
-    for row in block.get("models") or ():
-        model_id = trimmed(row["id"])
-        if "baseUrl" in row:
-            row = dict(row, baseUrl=row["baseUrl"].strip().rstrip("/"))
-        if model_id:
-            rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
-    return list(rows.values())
+    spelled, merged, rows = trimmed(provider), None, {}
+    for name, block in provider_blocks(config).items():
+        if provider_id(name) != provider_id(provider):
+            continue
+        for row in block.get("models", ()):
+            model_id = trimmed(_get_text(row, "id"))
+            if model_id:
+                rows[model_id] = dict(row, **rows.get(model_id, {"id": model_id}))
+        for row in rows.values():
+            row.setdefault("baseUrl", block.get("baseUrl", DEFAULT_BASE_URL))
+        spelled, merged = name, dict(merged or {}, **block)
+        merged["models"] = list(rows.values())
+    return spelled, merged
 
 
 def _choose_base_url(settings, block, path, option):
-    """Return (base URL without trailing slashes, where it comes from)."""
+    """Return (base URL without trailing slashes, where it comes from). Raises ConfigError."""
     path += ("baseUrl",)
     url, where = DEFAULT_BASE_URL, "OpenClaw's default"
     chosen = env_setting(settings.variables.get("VLLM_BASE_URL"))
@@ -1931,168 +1906,165 @@ def _choose_base_url(settings, block, path, option):
     elif block is not None:
         url, where = block.get("baseUrl", url), dotted(path)
         if path in settings.unset_variables:
-            raise _missing_variable(settings, path,
-                                    settings.unset_variables[path])
+            raise _missing_variable(settings, path, settings.unset_variables[path])
     elif chosen:
         url, where = chosen, "VLLM_BASE_URL"
-    problem = base_url_problem(url)
-    if problem:
-        raise error_for("bad-base-url", where=where, problem=problem,
-                        example=DEFAULT_BASE_URL)
+    _refuse_bad_base_url(url, where)
     url = url.strip().rstrip("/")
-    endpoint = re.match(r"(.*?)(/chat/completions|/completions|/models)\Z", url)
+    endpoint = re.match(r"(?P<right>.*?)(?P<suffix>/(?:chat/)?completions|/models)\Z", url)
     if endpoint:
-        right, suffix = endpoint.groups()
-        raise error_for("endpoint-in-base-url", where=where, suffix=suffix,
-                        right=right)
+        raise error_for("endpoint-in-base-url", where=where, **endpoint.groupdict())
     return url, where
 
 
+def _refuse_bad_base_url(url, where):
+    problem = base_url_problem(url)
+    if problem:
+        raise error_for("bad-base-url", where=where, problem=problem, example=DEFAULT_BASE_URL)
+
+
 def _missing_variable(settings, path, name):
-    return error_for("config-missing-variable", path=dotted(path),
-                     variable=name,
-                     dotenv=_dotenv_path(settings))
+    return error_for(
+        "config-missing-variable", path=dotted(path), variable=name,
+        dotenv=_dotenv_path(settings))
 
 
 def _dotenv_path(settings):
     return os.path.join(settings.state_dir or "~/.openclaw", ".env")
 
 
-def _credentials(settings, provider, block, path, api_key):
-    """Return ({kind: Credential} of the keys found, the error for one that is unusable)."""
+def _credentials(settings, provider, block, path, api_key, problems):
+    """Return the Credentials [option, environment, auth profile, config], None for what is not set.
+
+    Where there is none, `problems` gains what is wrong with the config's. Raises ConfigError for
+    one that cannot be sent.
+    """
     path += ("apiKey",)
-    found = {}
-    if api_key is not None:
-        found["option"] = Credential("--api-key-file", Secret(api_key.strip()))
-    variable = settings.variables.get("VLLM_API_KEY")
-    if variable and (provider == DEFAULT_PROVIDER or block is None):
-        source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
-        found["environment"] = Credential(source, Secret(variable.strip()))
-    profile = auth_profile(settings, provider)
-    if profile is not None:
-        found["profile"] = profile
-    key, problem = _secret_value(settings, _get(block, "apiKey"), path)
-    if key:
-        found["config"] = Credential(dotted(path), Secret(key))
-    for source, key in found.values():
-        _refuse_unsendable(source, key)
-    return found, None if found else problem
+    variable, unusable = None, []
+    if provider == DEFAULT_PROVIDER or block is None:
+        variable = settings.variables.get("VLLM_API_KEY")
+    source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
+    written = _secret(settings, _get(block, "apiKey"), path, unusable)
+    keys = [
+        _credential("--api-key-file", api_key),
+        _credential(source, variable),
+        auth_profile(settings, provider),
+        _credential(dotted(path), written),
+    ]
+    for key in filter(None, keys):
+        _refuse_unsendable(*key)
+    if not any(keys):
+        problems += unusable
+    return keys
 
 
-def _first(found, *kinds):
-    return next(filter(None, map(found.get, kinds)), None)
+def _credential(source, key):
+    return Credential(source, Secret(key.strip())) if key else None
 
 
-def _secret_value(settings, value, path):
-    """Return (text, error) of a credential field, one of the two None.
+def _secret(settings, value, path, problems):
+    """Return the Secret that a credential field means, or None; `problems` gains why.
 
-    A text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
+    A field holds a text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
     """
     if value is None:
-        return None, None
-    name = settings.unset_variables.get(path)
-    if isinstance(value, dict):
-        name = value["id"]
-        if value["source"] != "env":
-            return None, ConfigError(
-                "%s is a secret of the source %s, which only OpenClaw resolves"
-                % (dotted(path), value["source"]),
-                "export VLLM_API_KEY, or pass --api-key-file", "config-invalid")
-    elif name is None:
-        value = value.strip()
-        if value != "VLLM_API_KEY" and not re.match(r"\$[A-Z_][A-Z0-9_]*\Z", value):
-            return value, None
-        name = value.lstrip("$")
-    text = settings.variables.get(name, "").strip()
-    if text:
-        return text, None
-    return None, _missing_variable(settings, path, name)
-
-
-def header_problem(value):
-    """Return what keeps a text from being sent as a header's value, or None."""
-    if re.search(r"[\x00-\x1f\x7f]", value):
-        return "a line break or control character"
-    if re.search("[^\x00-\xff]", value):
-        return "characters outside ISO 8859-1"
+        return None
+    text = str(value).strip()
+    variable = settings.unset_variables.get(path) or _get(value, "id")
+    if re.match(r"(?:VLLM_API_KEY|\$[A-Z_][A-Z0-9_]*)\Z", text):
+        variable = text.lstrip("$")
+    if _get(value, "source") not in (None, "env"):
+        problems.append(ConfigError(
+            "%s is a secret of the source %s, which only OpenClaw resolves"
+            % (dotted(path), value["source"]),
+            "export VLLM_API_KEY, or pass --api-key-file", "config-invalid"))
+        return None
+    if variable is None:
+        return Secret(text)
+    if variable in settings.variables:
+        return Secret(settings.variables[variable].strip())
+    problems.append(_missing_variable(settings, path, variable))
     return None
 
 
 def _refuse_unsendable(source, value, name="Authorization"):
     """Raise ConfigError for a header that cannot be sent."""
-    wrong = header_problem(value)
-    if not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        wrong = "a line break or control character"
+    elif re.search("[^\x00-\xff]", value):
+        wrong = "characters outside ISO 8859-1"
+    elif not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
         wrong = "a name that no header has"
-    if wrong:
-        raise error_for("bad-key-form", source=source,
-                        problem="it holds " + wrong, what=wrong)
+    else:
+        return
+    raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
 
 
-def _block_headers(settings, block, path):
-    """Return (headers, the headers that stand above a model's, the error for an unusable value)."""
-    request = block.get("request") or {}
-    auth = request.get("auth") or {}
-    headers, last_headers, problem = {}, {}, None
-    fields = [(headers, name, "", ("headers", name))
-              for name in block.get("headers") or ()]
-    fields += [(last_headers, name, "", ("request", "headers", name))
-               for name in request.get("headers") or ()]
-    if auth.get("mode") == "authorization-bearer":
-        fields.append((last_headers, "Authorization", "Bearer ", ("request", "auth", "token")))
-    if auth.get("mode") == "header":
-        fields.append((last_headers, auth["headerName"], auth.get("prefix", ""),
-                       ("request", "auth", "value")))
-    for target, name, prefix, place in fields:
-        text, error = _secret_value(settings, _get(block, *place), path + place)
-        problem = problem or error
-        if text is not None:
-            set_header(target, name, Secret(prefix + text))
-    rows = block.get("models") or ()
-    for sent in [headers, last_headers] + [row.get("headers", {})
-                                           for row in rows]:
-        for name, value in sent.items():
-            _refuse_unsendable("the header %r" % name, value, name)
-    return headers, last_headers, problem
+def _block_headers(settings, block, path, problems):
+    """Return (the headers below those of a row, the headers above them) of a provider's block.
+
+    `problems` gains why the value of one is None.
+    """
+    def secret(*place):
+        return _secret(settings, _get(block, *place), path + place, problems)
+
+    def headers(*place):
+        return {name: secret(*place, name) for name in _get(block, *place) or ()}
+
+    below, above = headers("headers"), headers("request", "headers")
+    auth = _get(block, "request", "auth") or {}
+    field, prefix = _AUTH_FIELDS.get(auth.get("mode"), (None, ""))
+    text = secret("request", "auth", field)
+    if text is not None:
+        name = _get_text(auth, "headerName") or "Authorization"
+        prefix = _get_text(auth, "prefix") or prefix
+        above[name] = Secret(prefix + text)
+    return below, above
 
 
-def set_header(headers, name, value):
-    """Set a header, replacing the one of the same name in any case."""
-    for other in list(headers):
-        if other.lower() == name.lower():
-            del headers[other]
-    headers[name] = value
+_AUTH_FIELDS = {                     # mode of request.auth -> (field of the secret, prefix)
+    "authorization-bearer": ("token", "Bearer "),
+    "header": ("value", ""),
+}
+
+
+def merged_headers(*layers):
+    """Return {name: value} of layers of headers: later ones win, whatever the case of a name.
+
+    A value that is None leaves out what its header would be.
+    """
+    merged = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if value is not None:
+                merged[name.lower()] = name, value
+    return dict(merged.values())
+
+
+def _sendable_headers(*layers):
+    """Return `merged_headers`. Raises ConfigError for one that cannot be sent."""
+    headers = merged_headers(*layers)
+    for name, value in headers.items():
+        _refuse_unsendable("the header %r" % name, value, name)
+    return headers
 
 
 def _plugin_off(config, provider):
     """Return what switches OpenClaw's vllm plugin off, in words, or None."""
-    plugins = config.get("plugins") or {}
     if provider != DEFAULT_PROVIDER:
         return None
+    plugins = config.get("plugins", {})
+    allowed = plugins.get("allow") or ["vllm"]
     if plugins.get("enabled") is False:
         return "plugins.enabled is false"
-    for plugin, entry in (plugins.get("entries") or {}).items():
+    for plugin, entry in plugins.get("entries", {}).items():
         if provider_id(plugin) == "vllm" and entry.get("enabled") is False:
             return "plugins.entries.%s.enabled is false" % plugin
-    if "vllm" in map(provider_id, plugins.get("deny") or ()):
+    if "vllm" in map(provider_id, plugins.get("deny", ())):
         return "plugins.deny names vllm"
-    if plugins.get("allow") and "vllm" not in map(trimmed, plugins["allow"]):    # in this case only
+    if "vllm" not in map(trimmed, allowed):          # here alone the case counts
         return "plugins.allow does not name vllm"
     return None
-
-
-def _discovery(settings, name, block, credentials, plugin_off):
-    """Return (whether OpenClaw asks the server for models, the error that forbids to ask it)."""
-    refusal = None
-    if block is None and plugin_off:
-        refusal = error_for("provider-disabled", problem=plugin_off,
-                            file=settings.path)
-    elif block is None and not credentials:
-        refusal = error_for("not-opted-in", "export VLLM_API_KEY=vllm-local",
-                            provider=name)
-    if plugin_off or _get(settings.config, "models", "mode") == "replace":
-        return False, refusal
-    more = bool(credentials) and has_wildcard(settings.config, name)
-    return block is None or more, refusal
 
 
 def key_exposed(provider):
@@ -2111,19 +2083,17 @@ _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
 def secret_texts(value, inside=False):
-    """Return the texts in a config's fields that hold credentials, without what only names one."""
-    found, items = [], ()
+    """Yield the texts in a config's fields that hold credentials, without what only names one."""
     if isinstance(value, str) and inside and not value.startswith("$"):
-        found.append(value)
+        yield value
     elif isinstance(value, list):
-        items = [("", item) for item in value]
+        for item in value:
+            yield from secret_texts(item, inside)
     elif isinstance(value, dict) and not (inside and "source" in value):
-        items = value.items()
-    for name, item in items:
-        header = name == "value" and "headerName" in value
-        found += secret_texts(item,
-                              inside or header or re.search(_CREDENTIAL_FIELD, name))
-    return found
+        for name, item in value.items():
+            header = name == "value" and "headerName" in value
+            secret = header or re.search(_CREDENTIAL_FIELD, name)
+            yield from secret_texts(item, inside or secret)
 
 
 def auth_profile(settings, provider):
@@ -2134,59 +2104,54 @@ def auth_profile(settings, provider):
     """
     if settings.state_dir is None:
         return None
-    store = os.path.join(settings.state_dir, "state", "openclaw.sqlite")
     agents = os.path.join(settings.state_dir, "agents")
     try:
-        names = sorted(os.listdir(agents),
-                       key=lambda name: (name != "main", name))
-    except (OSError, ValueError):                    # not there, nearly always
+        names = sorted(os.listdir(agents), key=lambda name: (name != "main", name))
+    except (OSError, ValueError):                    # it rarely exists
         names = []
-    paths = [os.path.join(agents, name, "agent", "auth-profiles.json")
-             for name in names]
-    for path in filter(os.path.isfile, [store] + paths):
+    paths = [os.path.join(settings.state_dir, "state", "openclaw.sqlite")]
+    paths += [os.path.join(agents, name, "agent", "auth-profiles.json") for name in names]
+    for path in filter(os.path.isfile, paths):
         try:
-            if path == store:
-                text = _read_profile_store(path)
-            else:
-                text = read_text(path, CONFIG_LIMIT)
+            found = parse_auth_profiles(_read_profiles(path), provider)
+            if found is not None:
+                return found
         except ConfigError as error:
             settings.warnings.append(Issue((), error.message, path))
-            continue
-        found = parse_auth_profiles(text, provider)
-        if found is not None:
-            return found
     return None
 
 
+_PROFILE_KEYS = {"api_key": "key", "token": "token"}     # type of a profile -> field of its key
+
+
 def parse_auth_profiles(text, provider):
-    """Return the Credential of a provider in the text of an auth store, or None."""
+    """Return the Credential of a provider's id in the text of an auth store, or None."""
     try:
-        profiles = _get(json.loads(text), "profiles")
-    except (ValueError, RecursionError):
+        profiles = _get(loads_untrusted(text), "profiles")
+    except ValueError:
         return None
     if not isinstance(profiles, dict):
         return None
     for name, profile in profiles.items():
-        owner = _get_text(profile, "provider")
-        field = {"api_key": "key",
-                 "token": "token"}.get(str(_get(profile, "type")))
+        field = _PROFILE_KEYS.get(_get_text(profile, "type"))
         key = _get_text(profile, field).strip()
-        if key and provider_id(owner) == provider_id(provider):
-            return Credential("auth profile %s" % name, Secret(key))
+        if key and provider_id(_get_text(profile, "provider")) == provider:
+            return _credential("auth profile %s" % name, key)
     return None
 
 
-def _read_profile_store(path):
-    """Return the JSON text of the authProfiles.store row, or "". Raises ConfigError."""
+def _read_profiles(path):
+    """Return the text of a JSON file, or of the store's row of profiles. Raises ConfigError."""
+    if path.endswith(".json"):
+        return read_text(path, CONFIG_LIMIT)
     import pathlib
     try:
         import sqlite3
     except ImportError:
         raise ConfigError("auth profiles not read: this Python has no sqlite3")
     uri = pathlib.Path(path).absolute().as_uri() + "?mode=ro"
-    # A read-only open of a WAL database may write beside it; without a log, immutable is as true.
-    log = path + "-wal"
-    if not os.path.isfile(log) or os.path.getsize(log) == 0:
+    # Reading a WAL database may write beside it, unless it is immutable, as one without a log is.
+    if not os.path.isfile(path + "-wal"):
         uri += "&immutable=1"
     query = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
     try:
@@ -2209,179 +2174,150 @@ def _read_profile_store(path):
 
 _REASONING_NAME = r"(?i)r1|reasoning|think|reason"
 # @profile behind an id; @20251001, @q4_k and @8bit are versions of a model, as OpenClaw has it.
-_PROFILE = (r"(?is)((?:.*/)?[^/@]*(?:@VERSION)*)@(?!VERSION)([^/]*)\Z".replace(
+_PROFILE = (r"(?is)\A((?:.*/)?[^/@]*(?:@VERSION)*)(?<!\A)@(?!VERSION)[^/]+\Z".replace(
     "VERSION", r"(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?=@|\Z)"))
 
 
 def model_key(provider, model_id):
     """Return the reference of a model: vllm/<id>, or the id itself where it already begins so."""
-    prefix = provider.lower() + "/"
+    prefix = provider + "/"
     return model_id if model_id.lower().startswith(prefix) else prefix + model_id
-
-
-def split_reference(text):
-    """Return (provider in lower case, id) of a provider/id text, both trimmed, or None."""
-    provider, _, model_id = text.partition("/")
-    provider, model_id = trimmed(provider).lower(), trimmed(model_id)
-    return (provider, model_id) if provider and model_id else None
 
 
 def reference_key(text):
     """Return the key of a provider/id text in one spelling, or None for one without a provider."""
-    parts = split_reference(text)
-    return parts and "/".join(split_reference(model_key(*parts)) or parts)
-
-
-def _same_key(one, other):
-    """Tell whether two references are the same, but for blanks and the provider's case."""
-    return (reference_key(str(one)) or one) == (reference_key(other) or other)
+    provider, _, model_id = map(trimmed, text.partition("/"))
+    if not provider or not model_id:
+        return None
+    provider = provider.lower()
+    return provider + model_key(provider, model_id)[len(provider):]
 
 
 def without_profile(reference):
     """Return a reference, trimmed, without the name of an auth profile behind its @."""
-    text = trimmed(reference)
-    found = re.match(_PROFILE, text)
-    if found and all(map(trimmed, found.groups())):
-        return trimmed(found.group(1))
-    return text
+    return trimmed(re.sub(_PROFILE, r"\1", trimmed(reference)))
 
 
 def agent_layers(config):
-    """Return (agents.defaults, the entry of the default agent): what the later one says counts.
+    """Return (agents.defaults, the entry of the default agent); the second wins.
 
-    Their `models` are by key, in one spelling, without wildcards.
+    Their `models` are by key, in one spelling.
     """
-    agents = config.get("agents") or {}
-    defaults = agents.get("defaults") or {}
-    entries = (agents.get("entries") or {}).items()
-    chosen = _get_text(defaults, "systemAgent", "agentId")
-    chosen = trimmed(chosen).lower()
-    found = [entry
-             for _, entry in entries
-             if entry.get("default") is True]
-    if chosen:
-        found = [entry
-                 for name, entry in entries
-                 if name.lower() == chosen]
-    elif not found and len(entries) == 1:
-        found = [entry
-                 for _, entry in entries]
-    return _agent_layer(defaults), _agent_layer((found or [{}])[0])
+    agents = config.get("agents", {})
+    defaults, entries = agents.get("defaults", {}), agents.get("entries", {})
+    chosen = trimmed(_get_text(defaults, "systemAgent", "agentId")).lower()
+    agent = {}
+    for name, entry in entries.items():
+        is_default = entry.get("default") or len(entries) == 1
+        if name.lower() == chosen or (is_default and not chosen):
+            agent = entry
+    return _with_model_keys(defaults), _with_model_keys(agent)
 
 
-def _agent_layer(settings):
-    models, configured = collections.OrderedDict(), []
-    for reference, entry in (settings.get("models") or {}).items():
-        key = reference_key(reference)
-        if trimmed(reference).endswith("/*"):
-            continue
-        configured.append(reference)
-        if key:
-            models[key] = dict(models.get(key, {}), **entry)
-    return dict(settings, models=models, configured=configured)
+def _with_model_keys(settings):
+    models = {}
+    for reference, entry in settings.get("models", {}).items():
+        key = reference_key(reference) or reference
+        models[key] = dict(models.get(key, {}), **entry)
+    return dict(settings, models=models)
 
 
-def model_aliases(layers):
-    """Return {key: alias} of some layers; an entry with an empty alias takes it away."""
-    aliases = collections.OrderedDict()
-    for layer in layers:
-        for key, entry in layer["models"].items():
-            if "alias" in entry:
-                aliases[without_profile(key)] = trimmed(entry["alias"])
-    return {key: alias for key, alias in aliases.items() if alias}
-
-
-def has_wildcard(config, provider):
-    """Tell whether agents.defaults has a provider with a block asked for more models: vllm/*."""
-    defaults = _get(config, "agents", "defaults") or {}
-    keys = list(defaults.get("models") or ())
-    keys += _get(defaults, "modelPolicy", "allow") or ()
-    start = provider_id(provider) + "/"
-    return any(key.startswith(start) and key.endswith("/*")
-               for key in filter(None, map(reference_key, keys)))
+def _has_wildcard(defaults, provider):
+    """Return whether agents.defaults asks a provider with a block for more models: vllm/*."""
+    allowed = _get(defaults, "modelPolicy", "allow") or ()
+    keys = map(reference_key, itertools.chain(defaults["models"], allowed))
+    return any(
+        key.startswith(provider + "/") and key.endswith("/*")
+        for key in filter(None, keys))
 
 
 def model_references(config, layers):
-    """Return [(tag, key)]: the default model, fallbacks, image models and configured ones.
+    """Return [(tag, key)] of all that the settings name, tags in OpenClaw's order.
 
-    A reference that means no model stays as it is written.
+    The default model, fallback#N, image, img-fallback#N, configured ones and alias:NAME. A
+    reference that means no model stays as it is written.
     """
-    own_primary, own_fallbacks = _choice(layers[1].get("model"))
-    primary, fallbacks = _choice(layers[0].get("model"))
-    image, image_fallbacks = _choice(layers[0].get("imageModel"))
-    if own_primary or own_fallbacks is not None:
-        fallbacks = own_fallbacks
-    declared = _declared_keys(config)
-    primary = own_primary or primary or "".join(declared[:1])
-    found = [("default", primary)] + _numbered("fallback#%d", fallbacks)
-    found += [("image", image)] + _numbered("img-fallback#%d", image_fallbacks)
-    found += [("configured", text) for layer in layers
-              for text in layer["configured"]]
-    aliases = {alias.lower(): key
-               for key, alias in model_aliases(layers).items()}
-    known = (list(layers[1]["models"]),
-             list(layers[0]["models"]) + declared)
-    return [(tag, resolve_reference(text, aliases, known))
-            for tag, text in found if text]
-
-
-def _numbered(tag, texts):
-    return [(tag % number, text)
-            for number, text in enumerate(texts or (), 1)]
-
-
-def _choice(model):
-    """Return (primary, fallbacks or None) of a `model` setting, a text or an object."""
-    if not isinstance(model, dict):
-        model = {"primary": model}
-    return trimmed(model.get("primary") or ""), model.get("fallbacks")
-
-
-def _declared_keys(config):
-    return [
+    defaults, agent = layers
+    declared = [
         model_key(provider_id(name), trimmed(row["id"]))
         for name, block in provider_blocks(config).items()
-        for row in block.get("models") or ()
+        for row in block.get("models", ())
+    ]
+    named = _choices(
+        "default", "fallback#%d", "".join(declared[:1]),
+        defaults.get("model", {}), agent.get("model", {}))
+    named += _choices("image", "img-fallback#%d", "", defaults.get("imageModel", {}))
+    aliases = {}
+    for layer in layers:
+        for key, entry in layer["models"].items():
+            named.append(("configured", key))
+            if "alias" in entry and "/" in key and not key.endswith("/*"):
+                aliases[without_profile(key)] = trimmed(entry["alias"])
+    keys, tags = {}, []
+    for key, alias in aliases.items():
+        if alias:
+            behind_provider = key.partition("/")[0] + "/" + alias
+            keys[alias.lower()] = keys[behind_provider.lower()] = key
+            tags.append(("alias:" + alias, key))
+    known = agent["models"], list(defaults["models"]) + declared
+    found = [
+        (tag, _meant_key(text, keys, known))
+        for tag, text in named
+        if text
+    ]
+    return list(dict.fromkeys(found + tags))
+
+
+def _choices(tag, fallback_tag, primary, *settings):
+    """Return [(tag, reference)] of the `model` settings of some layers, texts or objects.
+
+    The last primary wins over `primary`, and with it the fallbacks of layers below.
+    """
+    fallbacks = ()
+    for model in settings:
+        if isinstance(model, str):
+            model = {"primary": model}
+        if trimmed(model.get("primary", "")):
+            primary, fallbacks = model["primary"], ()
+        fallbacks = model.get("fallbacks", fallbacks)
+    return [(tag, primary)] + [
+        (fallback_tag % number, text)
+        for number, text in enumerate(fallbacks, 1)
     ]
 
 
-def resolve_reference(text, aliases, known):
+def _meant_key(text, aliases, known):
     """Return the key that a reference of the settings means, else its own text.
 
-    `aliases` are {alias in lower case: key}, `known` lists of keys: the first list that has a bare
-    id decides whose it is.
+    `aliases` are {alias in lower case: key}, `known` collections of keys: the first that has a
+    bare id decides whose it is.
     """
     text = without_profile(text)
-    if text.lower() in aliases:
-        return aliases[text.lower()]
+    key = reference_key(text) or text
+    if key.lower() in aliases:
+        return aliases[key.lower()]
     if "/" in text:
-        key = reference_key(text) or text
-        provider, _, name = key.lower().partition("/")
-        target = aliases.get(name, "")
-        return target if target.startswith(provider + "/") else key
+        return key
     for keys in known:
-        parts = [key.partition("/") for key in keys]
-        providers = {provider
-                     for provider, _, name in parts
-                     if name.lower() == text.lower()}
-        if len(providers) == 1:
-            return providers.pop() + "/" + text
-        if providers:
+        owners = {key.partition("/")[0]
+                  for key in keys
+                  if key.lower().partition("/")[2] == text.lower()}
+        if owners:
             break
-    return text
+    return owners.pop() + "/" + text if len(owners) == 1 else text
 
 
 def parse_model_list(payload):
     """Return the usable rows of a /v1/models answer: ids trimmed, the first of equal ids kept.
 
-    Raises ValueError when the answer is no object with a list under "data".
+    Raises ValueError when the answer is not an object with a list under "data".
     """
     rows = _get(payload, "data")
     if not isinstance(rows, list):
         raise ValueError("expected an object with a list under \"data\"")
     if len(rows) > MODEL_LIMIT:
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
-    kept = collections.OrderedDict()
+    kept = {}
     for row in rows:
         model_id = trimmed(_get_text(row, "id"))
         if model_id:
@@ -2389,8 +2325,7 @@ def parse_model_list(payload):
     return list(kept.values())
 
 
-_WINDOW_FIELDS = ("context_length", "context_window",
-                  "context_size", "max_model_len")
+_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
 
 
 def row_context(row):
@@ -2399,7 +2334,7 @@ def row_context(row):
 
 
 def _stated_context(row):
-    windows = [_window(row.get(name)) for name in _WINDOW_FIELDS]
+    windows = (_window(row.get(name)) for name in _WINDOW_FIELDS)
     return next(filter(None, windows), None)
 
 
@@ -2408,7 +2343,7 @@ def _window(value):
 
 
 def _is_number(value):
-    """Tell whether a JSON value is a finite number."""
+    """Return whether a JSON value is a finite number."""
     return type(value) in (int, float) and abs(value) < math.inf     # isfinite fails on 10**400
 
 
@@ -2419,48 +2354,53 @@ def stated_models(rows, provider):
     for row in rows:
         model_id = row["id"]
         parent = trimmed(_get_text(row, "parent")) or None
-        window = row_context(row)
-        if window is None and parent != model_id:
-            window = stated.get(parent)
-        models.append(_model(
-            provider, model_id,
+        models.append(_model(provider, model_id)._replace(
             source="discovered",
             parent=parent,
             root=_get_text(row, "root") or None,
-            context_window=window,
+            context_window=row_context(row) or stated.get(parent),
             reasoning=re.search(_REASONING_NAME, model_id) is not None))
     return models
 
 
 def discovered_models(rows, provider):
     """Return the Models of server rows as OpenClaw has them: each has a window."""
-    return [_with_window(model)
-            for model in stated_models(rows, provider)]
-
-
-def _with_window(model):
-    window = model.context_window or DEFAULT_CONTEXT_WINDOW
-    return model._replace(context_window=_whole(window))
+    return [
+        model._replace(
+            context_window=_whole(model.context_window or DEFAULT_CONTEXT_WINDOW))
+        for model in stated_models(rows, provider)
+    ]
 
 
 def declared_models(provider):
-    """Return the Models of the rows that the config declares; what a row leaves out stays None."""
-    return [
-        _model(
-            provider, row["id"],
-            name=row["name"],
-            input=tuple(row.get("input", ("text",))),
-            context_window=_whole(row.get("contextWindow")),
-            context_tokens=_whole(row.get("contextTokens")),
-            max_tokens=_window(row.get("maxTokens", provider.max_tokens)),
-            reasoning=row.get("reasoning"),
+    """Return the Models of the rows that the config declares; unset windows stay None."""
+    return merge_models((), provider, None)
+
+
+def merge_models(discovered, provider, window=DEFAULT_CONTEXT_WINDOW):
+    """Return the declared Models and the discovered ones as one list.
+
+    What a declared row leaves out is discovered; `window` is that of one that is not served.
+    """
+    served = {model.id: model for model in discovered}
+    merged = []
+    for row in provider.models:
+        unserved = _model(provider, row["id"])._replace(context_window=window)
+        model = served.pop(row["id"], unserved)
+        answer = _window(row.get("maxTokens", provider.max_tokens))
+        merged.append(model._replace(
             source="declared",
-            base_url=row.get("baseUrl"),
-            compat=row.get("compat"),
-            headers=row.get("headers"),
-            thinking_level_map=row.get("thinkingLevelMap"))
-        for row in provider.models
-    ]
+            name=row["name"],
+            base_url=row["baseUrl"].strip().rstrip("/"),
+            input=tuple(row.get("input", model.input)),
+            context_window=_whole(row.get("contextWindow", model.context_window)),
+            context_tokens=_whole(row.get("contextTokens")),
+            max_tokens=answer or model.max_tokens,
+            reasoning=row.get("reasoning", model.reasoning),
+            compat=row.get("compat", {}),
+            headers=row["headers"],
+            thinking_level_map=row.get("thinkingLevelMap", {})))
+    return merged + list(served.values())
 
 
 def _whole(value):
@@ -2470,13 +2410,11 @@ def _whole(value):
     return int(value)
 
 
-def _model(provider, model_id, **fields):
-    """Return a Model with the settings of agents for it; fields that are None stay unset."""
-    key = model_key(provider.id, model_id)
-    key = reference_key(key) or key
+def _model(provider, model_id):
+    """Return a Model of which nothing is known but what the settings of agents say of its key."""
+    key = reference_key(model_key(provider.id, model_id))
     params, thinking = _agent_params(provider.layers, key)
-    values = dict.fromkeys(Model._fields)
-    values.update(
+    return Model(
         id=model_id,
         name=model_id,
         provider=provider.id,
@@ -2484,56 +2422,49 @@ def _model(provider, model_id, **fields):
         input=("text",),
         max_tokens=DEFAULT_MAX_TOKENS,
         reasoning=False,
-        tags=tuple(provider.tags.get(key, ())),
+        tags=tuple(tag for tag, named in provider.references if named == key),
         compat={},
-        headers={},
+        headers=provider.headers,
         params=params,
-        thinking=thinking,
-        thinking_level_map={})
-    values.update((name, value)
-                  for name, value in fields.items()
-                  if value is not None)
-    return Model(**values)
+        thinking=thinking)
 
 
 def _agent_params(layers, key):
     """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
     defaults, agent = layers
-    of_model, of_agent = [layer["models"].get(key, {}).get("params", {}) for layer in layers]
-    params = (defaults.get("params", {}), of_model, of_agent,
-              agent.get("params", {}))
-    for level in (
+    of_model, of_agent = [_get(layer, "models", key, "params") or {} for layer in layers]
+    params = (
+        defaults.get("params", {}),
+        of_model,
+        of_agent,
+        agent.get("params", {}),
+    )
+    levels = (
         agent.get("thinkingDefault"),
         of_agent.get("thinking"),
         of_model.get("thinking"),
         defaults.get("thinkingDefault"),
-    ):
+    )
+    for level in levels:
         if level is False or level == "none":
-            return params, "off"
+            level = "off"
         if _level(level) in _LADDER:
             return params, _level(level)
     return params, None
 
 
-def model_tags(references, aliases):
-    """Return {key: OpenClaw's tags of the model, in its order}."""
-    tags = collections.defaultdict(list)
-    for tag, reference in references:
-        key = reference_key(reference)
-        if tag not in tags[key]:
-            tags[key].append(tag)
-    for key, alias in aliases.items():
-        tags[key].append("alias:" + alias)
-    return tags
-
-
-# Families by their ids -> the compat that carries a thinking level to their templates.
+# Families by their ids -> what carries a thinking level to their templates, and its compat.
 _THINKING_FAMILIES = (
-    (r"qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))", "Qwen3",
+    (r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))",
+     "Qwen3 takes thinkingFormat",
      {"thinkingFormat": "qwen-chat-template"}),
-    (r"glm-?(?:4\.[5-9]|[5-9])", "GLM", {"thinkingFormat": "qwen-chat-template"}),
-    (r"gpt-?oss", "gpt-oss", {"supportsReasoningEffort": True,
-                              "supportedReasoningEfforts": ["low", "medium", "high"]}),
+    (r"(?i)glm-?(?:4\.[5-9]|[5-9])",
+     "GLM takes thinkingFormat",
+     {"thinkingFormat": "qwen-chat-template"}),
+    (r"(?i)gpt-?oss",
+     "gpt-oss takes supportedReasoningEfforts, supportsReasoningEffort",
+     {"supportsReasoningEffort": True,
+      "supportedReasoningEfforts": ["low", "medium", "high"]}),
 )
 
 
@@ -2542,39 +2473,20 @@ def thinking_evidence(model_id, source="name"):
 
     `source` is whose id it is, for the reason.
     """
-    for pattern, family, compat in _THINKING_FAMILIES:
-        if re.search("(?i)" + pattern, model_id):
-            fields = ", ".join(sorted(compat))
-            return compat, "by its %s: %s takes %s" % (source, family, fields)
+    for pattern, switch, compat in _THINKING_FAMILIES:
+        if re.search(pattern, model_id):
+            return compat, "by its %s: %s" % (source, switch)
     if re.search(_REASONING_NAME, model_id):
         return None, "by its " + source
     return None
 
 
-def merge_models(declared, discovered, provider):
-    """Return declared and discovered Models as one list.
-
-    What a declared row leaves out is discovered, or OpenClaw's default where it is not served.
-    """
-    served = collections.OrderedDict((model.id, model)
-                                     for model in discovered)
-    merged = []
-    for model, row in zip(declared, provider.models):
-        other = served.pop(model.id, None) or _with_window(model)
-        model = model._replace(parent=other.parent,
-                               root=other.root)
-        if "contextWindow" not in row:
-            model = model._replace(context_window=other.context_window)
-        if "reasoning" not in row:
-            model = model._replace(reasoning=other.reasoning)
-        merged.append(model)
-    return merged + list(served.values())
-
-
-def _own_primary(provider):
-    """Return the reference of the default model where it is one of this provider, else None."""
-    parts = split_reference(provider.primary or "")
-    return provider.primary if parts and parts[0] == provider_id(provider.id) else None
+def default_reference(provider):
+    """Return the key of the default model where it is one of this provider, else None."""
+    for tag, key in provider.references:
+        if tag == "default" and key.startswith(provider.id + "/"):
+            return key
+    return None
 
 
 def match_model(models, reference, provider):
@@ -2582,15 +2494,14 @@ def match_model(models, reference, provider):
 
     An alias in any case, else a key, else an id; each also without a profile behind an @.
     """
-    tests = (lambda model, text: "alias:" + text.lower() in map(str.lower, model.tags),
-             lambda model, text: _same_key(model.key, text),
-             lambda model, text: _same_key(model.key, model_key(provider, text)),
-             lambda model, text: model.id == text)
     for text in (trimmed(reference), without_profile(reference)):
-        for test in tests:
-            for model in models:
-                if test(model, text):
-                    return model
+        key = reference_key(model_key(provider, text))
+        for model in models:
+            if "alias:" + text.lower() in map(str.lower, model.tags):
+                return model
+        for model in models:
+            if reference_key(model.key) == key:
+                return model
     return None
 
 
@@ -3970,9 +3881,7 @@ def _all_headers(headers, body):
               "Connection": "close", "User-Agent": "python"}
     if body is not None:
         merged["Content-Type"] = "application/json"
-    for name, value in headers.items():
-        set_header(merged, name, value)
-    return merged
+    return merged_headers(merged, headers)
 
 
 def _addresses(host, port, patience_s):
@@ -4738,7 +4647,7 @@ def list_models(provider, timeout_s=None):
         raise provider.refusal
     models = declared_models(provider)
     if provider.asks_server:
-        models = merge_models(models, discover_models(provider, timeout_s), provider)
+        models = merge_models(discover_models(provider, timeout_s), provider)
     if not models:
         raise _nothing_declared(provider)
     return sorted(models, key=lambda model: (model.key.lower(), model.key))
@@ -4816,7 +4725,7 @@ def find_model(provider, reference=None, timeout_s=None, thinking=None):
     if provider.api != "openai-completions":
         raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
                           % (provider.id, provider.api), cause="config-invalid")
-    reference = reference or _own_primary(provider)
+    reference = reference or default_reference(provider)
 
     def match(models):
         if reference:
@@ -4826,7 +4735,7 @@ def find_model(provider, reference=None, timeout_s=None, thinking=None):
     models = declared_models(provider)
     found = match(models)
     if found is None:
-        models = merge_models(models, discover_models(provider, timeout_s), provider)
+        models = merge_models(discover_models(provider, timeout_s), provider)
         found = match(models)
     if found is None:
         raise model_not_served(provider.base_url, reference, [model.id for model in models])
@@ -4840,21 +4749,12 @@ def bearer(credential):
 
 def discovery_headers(provider):
     """Return the headers of a discovery request: the block's own, but the key stays above them."""
-    headers = {}
-    for layer in (provider.headers, provider.last_headers, bearer(provider.discovery_key)):
-        for name, value in layer.items():
-            set_header(headers, name, value)
-    return headers
+    return merged_headers(provider.headers, bearer(provider.discovery_key))
 
 
 def request_headers(provider, model=None):
-    """Return the headers of a completion: the key's, the block's, the model's, the request's."""
-    headers = {}
-    own = model.headers if model is not None else {}
-    for layer in (bearer(provider.request_key), provider.headers, own, provider.last_headers):
-        for name, value in layer.items():
-            set_header(headers, name, value)
-    return headers
+    """Return the headers of a completion: the key's, below those of the block and the model."""
+    return merged_headers(bearer(provider.request_key), (model or provider).headers)
 
 
 def ask(provider, url, headers, body=None, limit_s=DISCOVERY_TIMEOUT_S, limit=""):
@@ -5853,8 +5753,7 @@ def _check_models(case):
     own = {row["id"]: row_context(row) for row in case.rows}
     case.served = {model.id: own[model.id] or own.get(model.parent)
                    for model in found}
-    case.models = merge_models(declared_models(case.provider), found,
-                               case.provider)
+    case.models = merge_models(found, case.provider)
     words = []
     for model in found:
         text = "%s: %s tokens" % (case.shown(model.id),
@@ -6374,8 +6273,8 @@ def _plain(value):
 def prune_rows(config, provider, served, variables):
     """Return a config without the rows of a provider whose ids are not among `served`."""
     wanted = _plain(config)
-    _, block = find_block(wanted, provider)
-    rows = _get(block, "models")
+    name, _ = find_block(wanted, provider)
+    rows = _get(wanted, "models", "providers", name, "models")
     if isinstance(rows, list):                       # else it is an $include
         rows[:] = [
             row
@@ -7543,7 +7442,6 @@ def hide_secrets(console, settings, provider):
     console.hide(itertools.chain(
         [credential.key for credential in provider.credentials],
         provider.headers.values(),
-        provider.last_headers.values(),
         _secret_variables(settings.variables),
         secret_texts(settings.config)))
 
@@ -8439,7 +8337,7 @@ def _revised_text(text, settings, revise, console):
     for wanted in revise(before):
         text = edited_text(text, wanted, path)
     after = _plain(wanted)
-    console.hide(secret_texts(before) + secret_texts(after))
+    console.hide(secret_texts([before, after]))
     refuse_included(before, after, path, settings.sources)
     for fault in _new_faults(settings, before, after):
         problem = "%s: %s" % (dotted(fault.path), fault.message)

@@ -1596,6 +1596,10 @@ class Provider(Case):
         self.check(self.run_main("chat", "hi"), 0, out="a\n")
         self.assertEqual(stub.requests[0].target, "/v1/chat/completions")
 
+    def test_a_row_whose_base_url_uses_an_unset_variable_is_refused(self):
+        self.declare("http://127.0.0.1:9/v1", baseUrl="${URL}")
+        self.check(self.run_main("list"), 3, err="the baseUrl of the model m is not a valid base")
+
     def test_windows_of_a_block_go_to_the_rows_that_have_none(self):
         models = [{"id": "a", "name": "a"},
                   {"id": "b", "name": "b", "contextWindow": 7, "contextTokens": 6}]
@@ -1901,7 +1905,7 @@ class Models(Case):
                                       agents={"defaults": {"models": {"vllm/*": {}}}}))
         served = vllm.discovered_models([{"id": "m", "max_model_len": 9}, {"id": "think"}],
                                         provider)
-        merged = vllm.merge_models(vllm.declared_models(provider), served, provider)
+        merged = vllm.merge_models(served, provider)
         self.assertEqual(
             [(model.id, model.context_window, model.context_tokens) for model in merged],
                          [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
@@ -3979,6 +3983,7 @@ class Transport(Case):
                 ("h", "http://xh", False),
                 ("example.com", "http://gpu.example.com", True),
                 (".example.com", "http://gpu.example.com", True),
+                (".example.com", "http://example.com", True),
                 ("*.example.com", "http://gpu.example.com", True),
                 ("example.com", "http://myexample.com", False),
                 ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False),
