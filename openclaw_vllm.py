@@ -2714,22 +2714,23 @@ def match_model(models, reference, provider):
 # ----------------------------------------------------------------------------
 # Requests: shape_request, thinking, the output budget
 # ----------------------------------------------------------------------------
-# Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: it asks
-# nobody, leaves its arguments as they are, and says what it changed and why.
+# Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: asks no
+# server, leaves its arguments unchanged, and says what it changed and why.
 
-# Fields that are never taken over; a rule of its own decides about the last two.
+# Fields that are never copied from a body; rules of their own may set the last two.
 _NATIVE_FIELDS = (
     "store service_tier prompt_cache_retention prompt_cache_options safety_identifier verbosity "
     "metadata reasoning prediction web_search_options modalities audio "
     "prompt_cache_key stream_options").split()
-# Why a field is not what the body has, where no step knows better.
+# Why a field differs from the body's, where the step that changed it gave no reason.
 _REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
 _REASONS.update({
     "store": "stored completions are OpenAI's own",
     "stream": "answers are read as they come",
     "stream_options": "asks for token counts at the end of the stream",
     "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
-    "response_format": "servers know json_object, text, and json_schema with a schema",
+    "response_format": "from params, or as servers know it: json_object, text, or json_schema with "
+                       "a schema",
     "reasoning_effort": "it follows from the thinking level",
     "chat_template_kwargs": "they have to be an object",
     "max_tokens": "one field of tokens is sent",
@@ -2737,20 +2738,18 @@ _REASONS.update({
     "tools": "sorted by name; not sent where there are none, or compat.supportsTools is false",
     "tool_choice": "it goes with the tools that are there",
 })
-# Why a field of a message, or of a tool's function, is not what it was; "" stands for others.
-_MESSAGE_REASONS = {
+# Why a field of a message or of a tool's function differs; the last two stand for all others.
+_PART_REASONS = {
     "role": "role: system, or developer with compat.supportsDeveloperRole",
     "content": "images left out where the model's input has no image; reasoning as text, or one "
                "text, where compat asks for it",
     "tool_calls": "empty tool-call arguments become {}: they must be JSON",
     "name": "compat.requiresToolResultName: the tool's name added",
-    "": "earlier reasoning: only what the model's template takes back",
-}
-_FUNCTION_REASONS = {
     "strict": "strict: false, and only with compat.supportsStrictMode",
     "parameters": "references inlined, an object on top, arrays state their items, keywords that "
                   "compat names left out",
-    "": "a name, a description and parameters are sent",
+    "messages": "earlier reasoning: only what the model's template takes back",
+    "tools": "a name, a description and parameters are sent",
 }
 # Body field -> its names in params, the one that counts first. The values are numbers.
 _NUMBER_PARAMS = {
@@ -2763,7 +2762,7 @@ _NUMBER_PARAMS = {
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
-# Families whose own reasoning has to come back to them, by the last segment of the id.
+# Families that expect their own reasoning back, by the last segment of the id.
 _REPLAYED = (
     r"(?i)(.*:)?(deepseek-v4-(flash|pro)"
     r"|mimo-v2(-pro|-omni|\.5(-pro)?|\.6-(flash|pro(-ultraspeed)?))"
@@ -2786,8 +2785,8 @@ def shape_request(body, model, thinking=None, prompt_tokens=None):
     """Shape an OpenAI-style chat-completions body the way OpenClaw shapes it for vLLM.
 
     Pure: `body` is not changed. `model` is a Model, whose compat switches and params apply;
-    `thinking` a level (off, minimal, low … or on) above all others; `prompt_tokens` what the
-    prompt takes, where it was counted: it replaces the estimate. Returns Shaped. Raises
+    `thinking` is a level (off, minimal, low … or on) that overrides all others; `prompt_tokens`
+    is the counted size of the prompt and replaces the estimate. Returns Shaped. Raises
     UsageError for a body that OpenClaw would not send, and ServerError (context-exceeded)
     where the counted prompt leaves no token for an answer.
     """
@@ -2799,22 +2798,19 @@ def shape_request(body, model, thinking=None, prompt_tokens=None):
 
 def _shape(body, model, thinking, prompt_tokens):
     messages = _get(body, "messages")
-    if (not isinstance(messages, list)
-            or not all(isinstance(each, dict) for each in messages)):
+    if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
         raise UsageError(
             "the body is not a chat completion: expected an object with a list of messages",
             'like {"messages": [{"role": "user", "content": "hi"}]}')
-    notes, warnings = [], []
+    notes, warnings = collections.defaultdict(collections.OrderedDict), []
 
     def note(field, reason, action=None):
-        notes.append((field, action, reason))
+        notes[field][reason] = action
 
-    params = {}
-    for layer in model.params:
-        params.update(layer)
-    shaped = _kept_fields(body, model, params.get("cacheRetention"))
+    params = collections.ChainMap(*reversed(model.params))
+    shaped = _param_fields(model.params, params)
+    shaped.update(_kept_fields(body, model, params.get("cacheRetention")))
     note("model", "the id the server knows: " + model.id)
-    _apply_params(shaped, model, params, note)
     _shape_response_format(shaped, model.compat)
     shaped["messages"] = _shape_messages(messages, model, note)
     _shape_tools(shaped, model.compat, note)
@@ -2825,28 +2821,30 @@ def _shape(body, model, thinking, prompt_tokens):
 
 
 def _changes(body, shaped, notes):
-    """Return a Change for each reason why a field of the shaped body differs, each once."""
-    changes = collections.OrderedDict()
-    for field in list(body) + list(shaped):
-        action = "changed"
+    """Return the Changes that lead to the shaped body; `notes` are {field: {reason: action}}."""
+    changes = []
+    for field in _differences(body, shaped):
+        action, default = "changed", "from params"
         if field not in shaped:
-            action = "dropped"
+            action, default = "dropped", "some releases refuse an explicit null"
         elif field not in body:
             action = "added"
-        elif body[field] == shaped[field]:
-            continue
-        found = [(own or action, reason) for name, own, reason in notes if name == field]
-        default = _REASONS.get(field, "some releases refuse an explicit null")
-        for action, reason in found or [(action, default)]:
-            changes[Change(field, action, reason)] = None
-    return list(changes)
+        default = _REASONS.get(field, default)
+        for reason, special in (notes[field] or {default: None}).items():
+            changes.append(Change(field, special or action, reason))
+    return changes
 
 
-def _note_differences(before, after, reasons, field, note):
-    """Note why parts of a field, an object before and after, are not the same."""
-    for name in list(before) + list(after):
-        if before.get(name, note) != after.get(name, note):      # no value is a function
-            note(field, reasons.get(name, reasons[""]))
+def _differences(before, after):
+    """Return the names of the fields that differ between two objects."""
+    return [name for name in dict(before, **after)
+            if before.get(name, REMOVED) != after.get(name, REMOVED)]
+
+
+def _note_parts(before, after, field, note):
+    """Note why parts of a field, a message or function before and after, differ."""
+    for name in _differences(before, after):
+        note(field, _PART_REASONS.get(name, _PART_REASONS[field]))
 
 
 def _picked(value, names):
@@ -2861,7 +2859,7 @@ def _texts(value):
 
 
 def _kept_fields(body, model, retention):
-    """Return the body's fields that may go out, the fields of streams and caches set."""
+    """Return the body's fields that may go out, those of streams and caches set."""
     compat = model.compat
     shaped = {name: value for name, value in body.items()
               if value is not None and name not in _NATIVE_FIELDS}
@@ -2886,25 +2884,22 @@ def _param(layers, *names):
     return None
 
 
-def _apply_params(shaped, model, params, note):
-    """Add what the params set and the body leaves open."""
-    found = {"response_format": _param(model.params, "response_format", "responseFormat")}
+def _param_fields(layers, params):
+    """Return what the params set of fields that the body may leave open."""
+    fields = {"response_format": _param(layers, "response_format", "responseFormat")}
     for field, names in _NUMBER_PARAMS.items():
         value = _param([params], *names.split())
         if _is_number(value):
-            found[field] = value
+            fields[field] = value
     stop = params.get("stop")
     stop = [text for text in _texts([stop]) or _texts(stop) if text]
     if stop:
-        found["stop"] = stop
-    for field, value in found.items():
-        if field not in shaped:
-            shaped[field] = value
-            note(field, "from params")
+        fields["stop"] = stop
+    return fields
 
 
 def _shape_response_format(shaped, compat):
-    """Keep a response_format that servers know; else wrap it as a schema, or drop it."""
+    """Keep a response_format that servers know; wrap another as a schema, or drop it."""
     form = shaped.pop("response_format", None)
     kinds = ["json_object", "text"]
     if isinstance(_get(form, "json_schema"), dict):
@@ -2917,23 +2912,19 @@ def _shape_response_format(shaped, compat):
 
 
 def _shape_messages(messages, model, note):
-    compat = model.compat
-    names, shaped = {}, []
-    previous = None
+    compat, names = model.compat, {}
+    shaped, previous = [], None
     for before in messages:
         message = _shape_message(dict(before), model, names)
         role = message.get("role")
-        if (role == "assistant" and not message.get("content")
-                and "tool_calls" not in message):
+        if role == "assistant" and not message.get("content") and "tool_calls" not in message:
             note("messages", "an assistant message without content left out")
             continue
-        _note_differences(before, message, _MESSAGE_REASONS, "messages", note)
-        if (compat.get("requiresAssistantAfterToolResult")
-                and (previous, role) == ("tool", "user")):
+        _note_parts(before, message, "messages", note)
+        if compat.get("requiresAssistantAfterToolResult") and (previous, role) == ("tool", "user"):
             note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
-            shaped.append({
-                "role": "assistant",
-                "content": "I have processed the tool results."})
+            bridge = {"role": "assistant", "content": "I have processed the tool results."}
+            shaped.append(bridge)
         previous = role
         if compat.get("strictMessageKeys"):
             note("messages", "compat.strictMessageKeys: role and content only")
@@ -2960,24 +2951,22 @@ def _shape_message(message, model, names):
         message.setdefault("name", name)
     parts = message.get("content")
     if compat.get("requiresStringContent") and isinstance(parts, list):
-        texts = _texts([
-            _get(part, "text") for part in parts
-            if _get(part, "type") == "text"])
+        texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
         if len(texts) == len(parts):
             message["content"] = "\n".join(texts)
     return message
 
 
 def _shape_calls(message, compat, names):
-    """Make an assistant's tool calls fit to be sent; no calls are no field."""
+    """Make an assistant's tool calls fit to be sent; an empty list is dropped."""
     calls = message.pop("tool_calls", None)
     if not isinstance(calls, list) or not calls:
         return
     message["tool_calls"] = []
     for call in calls:
-        function = _get(call, "function")
-        if isinstance(_get(call, "id"), str):
-            names[call["id"]] = _get(function, "name")
+        function, call_id = _get(call, "function"), _get_text(call, "id")
+        if call_id:
+            names[call_id] = _get(function, "name")
         if _get(function, "arguments") == "":
             call = dict(call, function=dict(function, arguments="{}"))
         message["tool_calls"].append(call)
@@ -2990,28 +2979,25 @@ def _shape_reasoning(message, model):
     compat = model.compat
     form = compat.get("thinkingFormat")
     needed = compat.get("requiresReasoningContentOnAssistantMessages")
-    before = {
-        name: message.pop(name) for name in _REASONING_FIELDS
-        if name in message}
-    texts = {name: text for name, text in before.items() if isinstance(text, str)}
+    content, reasoning, text, details = [message.pop(name, None) for name in _REASONING_FIELDS]
     if compat.get("requiresThinkingAsText"):
-        spoken = [_text_part(text) for text in texts.values() if text.strip()]
+        spoken = [each for each in _texts([content, reasoning, text]) if each.strip()]
         if spoken:
-            message["content"] = spoken[:1] + _parts(message.get("content"))
-        texts, before = {}, {}
-    if needed and model.reasoning:
-        texts.setdefault("reasoning_content", "")
+            message["content"] = [_text_part(spoken[0])] + _parts(message.get("content"))
+        content = reasoning = text = details = None
+    if needed and model.reasoning and not isinstance(content, str):
+        content = ""
     if form == "openrouter":
-        if not texts.get("reasoning") and not texts.get("reasoning_content"):
-            texts["reasoning"] = texts.get("reasoning_text")
-        for name in ("reasoning", "reasoning_content"):
-            if texts.get(name):
-                message[name] = texts[name]
-        if isinstance(before.get("reasoning_details"), list):
-            message["reasoning_details"] = before["reasoning_details"]
-    elif (model.reasoning or needed or form in ("deepseek", "zai")
-          or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
-        message.update(_picked(texts, ("reasoning_content",)))
+        kept = {"reasoning": reasoning, "reasoning_content": content}
+        if not any(map(_get_text, kept.values())):
+            kept["reasoning"] = text
+        message.update((name, value) for name, value in kept.items() if _get_text(value))
+        if isinstance(details, list):
+            message["reasoning_details"] = details
+    elif isinstance(content, str) and (
+            model.reasoning or needed or form in ("deepseek", "zai")
+            or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
+        message["reasoning_content"] = content
 
 
 def _text_part(text):
@@ -3040,31 +3026,22 @@ def _without_images(parts):
 
 
 def _shape_tools(shaped, compat, note):
-    tools = shaped.pop("tools", None)
-    choice = shaped.pop("tool_choice", None)
-    if (compat.get("supportsTools") is False
-            or not isinstance(tools, list) or not tools):
+    tools, choice = shaped.pop("tools", None), shaped.pop("tool_choice", None)
+    if compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
         return
-    functions = [
-        _shape_function(_get(tool, "function"), compat, note)
-        for tool in tools]
+    functions = [_shape_function(_get(tool, "function"), compat, note) for tool in tools]
     functions = sorted(filter(None, functions), key=_function_order)
     choice = _shape_choice(choice, [function["name"] for function in functions])
     if functions:
-        shaped["tools"] = [
-            {"type": "function", "function": function}
-            for function in functions]
-    called = any(
-        message.get("role") == "tool" or message.get("tool_calls")
-        for message in shaped["messages"])
+        shaped["tools"] = [{"type": "function", "function": function} for function in functions]
+    called = any(message.get("role") == "tool" or message.get("tool_calls")
+                 for message in shaped["messages"])
     if functions or choice == "none" and not called:
         shaped["tool_choice"] = choice
 
 
 def _function_order(function):
-    """Return what sorts functions as JavaScript does: by UTF-16 units."""
-    texts = (function["name"], function.get("description", ""))
-    return [text.encode("utf-16-be", "surrogatepass") for text in texts]
+    return function["name"], function.get("description", "")
 
 
 def _shape_function(function, compat, note):
@@ -3082,30 +3059,26 @@ def _shape_function(function, compat, note):
         kept["description"] = function["description"]
     if compat.get("supportsStrictMode"):
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
-    _note_differences(function, kept, _FUNCTION_REASONS, "tools", note)
+    _note_parts(function, kept, "tools", note)
     return kept
 
 
 def _shape_choice(choice, names):
     """Return the tool_choice for tools of these names. Raises UsageError where OpenClaw fails."""
-    wanted = _get(choice, "function", "name")
-    allowed = _get(choice, "allowed_tools", "tools")
-    mode = _get(choice, "allowed_tools", "mode")
     if choice is None:
         return "auto"
+    mode = _get(choice, "allowed_tools", "mode")
+    allowed = _get(choice, "allowed_tools", "tools")
     if mode in ("auto", "required") and isinstance(allowed, list):
-        kept = [
-            _named_tool(tool) for tool in allowed
-            if _get(tool, "function", "name") in names]
+        kept = [_named_tool(tool) for tool in allowed if _get(tool, "function", "name") in names]
         if kept:
-            return {
-                "type": "allowed_tools",
-                "allowed_tools": {"mode": mode, "tools": kept}}
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
         if mode == "auto":
             return "none"
-        choice, names = "required", []
+        raise UsageError("tool_choice requires a tool, and none of those allowed can be sent")
     if choice == "required" and not names:
         raise UsageError("tool_choice requires a tool, and none of the tools can be sent")
+    wanted = _get(choice, "function", "name")
     if _get(choice, "type") != "function" or not isinstance(wanted, str):
         return choice
     if wanted not in names:
@@ -3124,6 +3097,7 @@ _SCHEMA_PLACES = (
     "not if then else").split()
 _DEFINITIONS = ("$defs", "definitions", "components")
 _LABELS = ("title", "description", "default")
+_JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
 
 
 def _shape_schema(schema, compat):
@@ -3147,46 +3121,43 @@ def _map_schemas(schema, function):
 
 
 def _without_references(document):
-    """Return a schema with what its #/… references name in their place, a recursive one as {}.
+    """Return a schema with the targets of its #/… references inlined, a recursive one as {}.
 
-    The definitions go, unless a reference names nothing.
+    The definitions go, unless a reference leads to no object.
     """
-    unresolved = []
+    followed, unresolved = [], []
 
-    def inlined(schema, followed):
-        if not isinstance(schema, dict):
-            return schema
-        reference = schema.get("$ref")
-        if not isinstance(reference, str):
-            plain = {
-                key: value for key, value in schema.items()
-                if key not in _DEFINITIONS}
-            plain = _map_schemas(plain, lambda inner: inlined(inner, followed))
-            if unresolved:
-                plain.update(_picked(schema, _DEFINITIONS))
-            return plain
+    def inlined(schema):
+        reference = _get_text(schema, "$ref")
         if reference in followed:
             return {}
-        if not reference.startswith("#/"):
-            return schema
-        target = _pointed_at(document, reference)
-        if target is None:
+        if reference.startswith("#/"):
+            target = _pointed_at(document, reference)
+            if isinstance(target, dict):
+                followed.append(reference)
+                target = inlined(target)
+                followed.pop()
+                return dict(target, **_picked(schema, _LABELS))
             unresolved.append(reference)
+        if reference or not isinstance(schema, dict):
             return schema
-        target = inlined(target, followed + (reference,))
-        if isinstance(target, dict):
-            target = dict(target, **_picked(schema, _LABELS))
-        return target
+        plain = {key: value for key, value in schema.items() if key not in _DEFINITIONS}
+        plain = _map_schemas(plain, inlined)
+        if unresolved:
+            plain.update(_picked(schema, _DEFINITIONS))
+        return plain
 
-    return inlined(document, ())
+    return inlined(document)
 
 
 def _pointed_at(document, reference):
     """Return what a #/… reference names in its document (RFC 6901), or None."""
     for segment in reference.split("/")[1:]:
-        if isinstance(document, list):
-            document = {str(place): value for place, value in enumerate(document)}
-        document = _get(document, segment.replace("~1", "/").replace("~0", "~"))
+        if isinstance(document, list) and segment.isdecimal():
+            segment = int(segment)
+        else:
+            segment = segment.replace("~1", "/").replace("~0", "~")
+        document = _get(document, segment)
     return document
 
 
@@ -3200,8 +3171,6 @@ def _variants(schema):
 
 def _object_schema(schema):
     """Return a schema that is an object on top: what servers take as a function's parameters."""
-    if not isinstance(schema, dict):
-        schema = {}
     variants, properties = _variants(schema), schema.get("properties")
     if variants is not None:
         return _merged_variants(schema, variants)
@@ -3210,8 +3179,7 @@ def _object_schema(schema):
         likely = True
     else:
         properties = {}
-    if (isinstance(schema.get("allOf"), list)
-            or schema.get("type", likely) not in ("object", True)):
+    if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
         return schema
     return dict(schema, type="object", properties=properties)
 
@@ -3224,16 +3192,10 @@ def _merged_variants(schema, variants):
     for source in objects:
         for name, value in source["properties"].items():
             properties[name] = _merged_property(properties.get(name), value)
-    merged = {name: schema[name] for name in ("title", "description")
-              if isinstance(schema.get(name), str)}
-    merged.update(
-        type="object", properties=properties,
-        additionalProperties=schema.get("additionalProperties", True))
-    lists = [
-        _texts(source.get("required")) for source in objects
-        if source is not schema]
-    counts = collections.Counter(sum(lists, []))
-    everywhere = [name for name in counts if counts[name] == len(lists)]
+    merged = dict(_picked(schema, ("title", "description")), type="object", properties=properties,
+                  additionalProperties=schema.get("additionalProperties", True))
+    lists = [_texts(source.get("required")) for source in objects if source is not schema]
+    everywhere = [name for name in sum(lists[:1], []) if all(name in each for each in lists)]
     required = _texts(schema.get("required")) or everywhere
     if required:
         merged["required"] = required
@@ -3242,64 +3204,52 @@ def _merged_variants(schema, variants):
 
 def _merged_property(first, second):
     """Return one property schema for two of a name: the first, or the values of both."""
+    values = _allowed_values(first) + _allowed_values(second)
     if first is None:
         return second
-    stated = [
-        values for values in map(_allowed_values, (first, second))
-        if values is not None]
-    if not stated:
+    if not values:
         return first
-    values = collections.OrderedDict(
-        (json.dumps(value), value) for value in sum(stated, []))
-    merged = {"enum": list(values.values())}
+    merged = {"enum": list({json.dumps(value): value for value in values}.values())}
     for schema in (second, first):
         if isinstance(schema, dict):
             merged.update(_picked(schema, _LABELS))
-    kinds = {_JS_TYPES.get(type(value), "object") for value in merged["enum"]}
+    kinds = {_JS_TYPES.get(type(value), "object") for value in values}
     if len(kinds) == 1:
         merged["type"] = kinds.pop()
     return merged
 
 
-_JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
-
-
 def _allowed_values(schema):
-    """Return the values that an enum or a const allows, also in variants of the schema, or None."""
+    """Return the values that an enum or a const allows, also in variants of the schema."""
     if not isinstance(schema, dict):
-        return None
+        return []
     if isinstance(schema.get("enum"), list):
         return schema["enum"]
     if "const" in schema:
         return [schema["const"]]
-    found = [_allowed_values(variant) or [] for variant in _variants(schema) or ()]
-    return sum(found, []) or None
+    return sum(map(_allowed_values, _variants(schema) or []), [])
 
 
 def _cleaned_schema(schema, keywords):
     """Return a schema whose arrays state their items, without some keywords."""
     if not isinstance(schema, dict):
         return schema
-    if schema.get("type") == "array" and "items" not in schema:
-        schema = dict(schema, items={})
-    schema = {
-        key: value for key, value in schema.items()
-        if key not in keywords}
+    if schema.get("type") == "array":
+        schema = dict({"items": {}}, **schema)
+    schema = {key: value for key, value in schema.items() if key not in keywords}
     return _map_schemas(schema, lambda inner: _cleaned_schema(inner, keywords))
 
 
 def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
-    asked, effort, default = map(
-        _level,
-        (thinking, shaped.pop("reasoning_effort", None), model.thinking))
+    asked, effort = _level(thinking), _level(shaped.pop("reasoning_effort", None))
     wanted = asked or effort
-    level = _available_level(model, wanted, default)
+    level = _available_level(model, wanted)
     fields = _thinking_fields(model, level, (wanted or level) not in _OFF)
     for name in fields:
         note(name, "thinking level " + level)
-    cannot = model.source == "declared" and not model.reasoning
-    if asked and not fields and not (cannot and level in _OFF):
+    silent = level in _OFF and model.source == "declared" and not model.reasoning
+    if asked and not fields and not silent:
         warnings.append(
             "--thinking %s has no effect on %s: set reasoning: true and, in compat, thinkingFormat "
             "(\"qwen-chat-template\" where its template takes enable_thinking) or "
@@ -3314,39 +3264,46 @@ def _apply_thinking(shaped, model, thinking, note, warnings):
 
 
 def _level(text):
-    """Return a thinking level in one spelling, or None when there is none."""
+    """Return a thinking level in one spelling, "" when there is none."""
     folded = _get_text(text).strip().lower()
-    return _LEVEL_NAMES.get(folded, folded) or None
+    return _LEVEL_NAMES.get(folded, folded)
 
 
-def _available_level(model, asked, default):
-    """Return the level that is asked for, or the nearest that the model has: a higher one first.
+def _steps(level, lower_first):
+    """Return the levels that may stand in for one, itself first; off only for itself."""
+    if level not in _LADDER:
+        return []
+    place = _LADDER.index(level)
+    higher, lower = _LADDER[place:], _LADDER[place:0:-1]
+    if lower_first:
+        return lower + higher
+    return higher + lower
 
-    A default gives way to a lower one first, but not to off; families with a switch have off and
-    low for it.
+
+def _available_level(model, asked):
+    """Return the level that is asked for, or the nearest that the model has, a higher one first.
+
+    A level of the settings gives way to a lower one first, but not to off. Families with a
+    switch have off and low for it.
     """
     form = model.compat.get("thinkingFormat") or ""
-    usual, steps = "medium", _LADDER[:5]
-    if not asked and (form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
-        usual, steps = "off", ["off", "low"]
-    level = asked or default or usual
+    usual, known = "medium", _LADDER[:5]
     if not asked and not model.reasoning:
         return "off"
+    if not asked and (form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
+        usual, known = "off", ["off", "low"]
+    level = asked or _level(model.thinking) or usual
     if level not in _LADDER:
         return level
-    stated = dict.fromkeys(steps, True)
-    stated.update((effort, True) for effort in _stated_efforts(model) or ())
-    if form not in ("qwen", "qwen-chat-template", "zai"):
-        stated.update(
-            (name, True) for name, effort in _effort_map(model.compat).items() if effort.strip())
-    stated.update(model.thinking_level_map)
-    place = _LADDER.index(level)
-    up, down = _LADDER[place:], _LADDER[place:0:-1]
-    candidates = down + up
-    if asked and not (place > 4 and stated.get(level, level) is None):
-        candidates = up + down
-    known = [name for name in candidates if stated.get(name) is not None]
-    return (known + ["off"])[0]
+    efforts, mapped = _effort_map(model.compat), model.thinking_level_map
+    known += _stated_efforts(model) or []
+    if not form.startswith(("qwen", "zai")):
+        known += [name for name in efforts if efforts[name].strip()]
+    known += mapped
+    withdrawn = [name for name in mapped if mapped[name] is None]
+    lower_first = not asked or level in withdrawn and level in ("xhigh", "max")
+    steps = _steps(level, lower_first)
+    return ([step for step in steps if step in known and step not in withdrawn] + ["off"])[0]
 
 
 def _effort_map(compat):
@@ -3361,69 +3318,61 @@ def _stated_efforts(model):
         return []
     if stated is None and re.match(_GPT, model.id):
         return ["none", "low", "medium", "high", "xhigh"]
-    return stated and [effort.strip() for effort in stated if effort.strip()]
+    return stated and [effort.strip() for effort in stated]
 
 
 def _thinking_fields(model, level, switch):
-    """Return the body fields that carry out a level: a table of formats, and two families."""
-    compat = model.compat
-    mapped = _effort_map(compat).get(level) or model.thinking_level_map.get(level)
-    effort = _effort(model, level, mapped)
+    """Return the body fields that carry out a level; `switch` tells whether it asks for thinking.
+
+    What the maps make of the level counts for efforts, and never for Qwen's switches.
+    """
+    form = model.compat.get("thinkingFormat")
+    mapped = _effort_map(model.compat).get(level) or model.thinking_level_map.get(level)
+    efforts = _stated_efforts(model)
+    effort = _effort(efforts, level, mapped)
     on = (mapped or level).strip().lower() not in _OFF
-    plain, spoken, nested = {}, {}, {}
-    if effort:
-        nested["reasoning"] = {"effort": effort}
-        if compat.get("supportsReasoningEffort"):
-            plain["reasoning_effort"] = effort
-        if on:
-            spoken["reasoning_effort"] = effort
-    enabled = {"reasoning": {"enabled": on}}
-    if _stated_efforts(model) == []:
-        nested = enabled
-    form = compat.get("thinkingFormat")
-    if re.search(_DEEPSEEK, model.id):
-        form = "deepseek-v4"
-    formats = {
-        "qwen": {"enable_thinking": switch},
-        "qwen-chat-template": {
-            "chat_template_kwargs": {
-                "enable_thinking": switch, "preserve_thinking": True}},
-        "together": dict(enabled, **_picked(plain, spoken)),
-        "openrouter": nested,
-        "deepseek-v4": {
-            "chat_template_kwargs": dict(spoken, thinking=on, enable_thinking=on)},
-    }
-    fields = {}
-    if model.reasoning:
-        fields = formats.get(form, plain)
+    fields, kwargs = {}, {}
+    if not model.reasoning:
+        pass
+    elif re.search(_DEEPSEEK, model.id):
+        kwargs.update(thinking=on, enable_thinking=on)
+        if on and effort:
+            kwargs["reasoning_effort"] = effort
+    elif form == "qwen":
+        fields["enable_thinking"] = switch
+    elif form == "qwen-chat-template":
+        kwargs.update(enable_thinking=switch, preserve_thinking=True)
+    elif form == "openrouter":
+        if efforts == []:
+            fields["reasoning"] = {"enabled": on}
+        elif effort:
+            fields["reasoning"] = {"effort": effort}
+    else:
+        if form == "together":
+            fields["reasoning"] = {"enabled": on}
+        if effort and model.compat.get("supportsReasoningEffort") and (on or form != "together"):
+            fields["reasoning_effort"] = effort
     if not switch and re.search(_NEMOTRON, model.id):
-        kwargs = fields.setdefault("chat_template_kwargs", {})
         kwargs.update(enable_thinking=False, force_nonempty_content=True)
+    if kwargs:
+        fields["chat_template_kwargs"] = kwargs
     return fields
 
 
-def _rank(effort):
-    return _LADDER.index(effort) if effort in _LADDER else 0
-
-
-def _effort(model, level, mapped):
-    """Return the reasoning effort for a level that the model's server takes, or None."""
+def _effort(efforts, level, mapped):
+    """Return the one of the efforts that stands for a level, or None; efforts of None are any."""
     intent = (mapped or level).strip()
-    efforts = _stated_efforts(model)
     if efforts is None and level == "off" and not mapped:
         return "none"
-    if efforts is None or intent in efforts:
+    if efforts is None:
         return intent
-    if level == "off" and "none" in efforts:
-        return "none"
-    if level in _OFF or intent in _OFF:
-        return None
-    found = [effort for effort in efforts if effort.lower() not in _OFF]
-    if _rank(intent):
-        ranked = sorted(filter(_rank, efforts), key=_rank)
-        lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
-        found = lower[::-1] + ranked + found
-    return (found + [None])[0]
+    candidates = [intent]
+    if level == "off":
+        candidates.append("none")
+    if level not in _OFF and intent not in _OFF:
+        candidates += _steps(intent, lower_first=True)
+        candidates += [effort for effort in efforts if effort.lower() not in _OFF]
+    return next((effort for effort in candidates if effort in efforts), None)
 
 
 def _asked_tokens(shaped, layers):
@@ -3477,8 +3426,7 @@ def _apply_overrides(shaped, model, params, note):
     parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
     over = {}
     if isinstance(kwargs, dict) and kwargs:
-        over["chat_template_kwargs"] = dict(
-            shaped.get("chat_template_kwargs", {}), **kwargs)
+        over["chat_template_kwargs"] = dict(shaped.get("chat_template_kwargs", {}), **kwargs)
     if isinstance(extra, dict):
         over.update(extra)
     over.pop("store", None)
@@ -3504,10 +3452,8 @@ def estimate_tokens(body):
                 elif not isinstance(text, str):
                     text = part
                 values.append(text)
-    characters = sum(
-        _characters(value) for value in values
-        if isinstance(value, (str, dict, list)))
-    return int(math.ceil(characters / 4.0 * 1.25))
+    characters = sum(_characters(value) for value in values if value is not None)
+    return math.ceil(characters / 4 * 1.25)
 
 
 def _characters(value):
@@ -3520,64 +3466,49 @@ def _characters(value):
 # ----------------------------------------------------------------------------
 # Answers: SSE lines -> events -> deltas -> one assembled message
 # ----------------------------------------------------------------------------
-# Pure: bytes and JSON values in, values out. Whatever a server sends, each step costs in
-# proportion to its size.
+# Pure: bytes and JSON values in, values out. Each step costs in proportion to its size, whatever
+# a server sends.
 
 class EventDecoder(object):
     """Turns bytes, cut anywhere, into server-sent events; knows nothing of where they come from.
 
-    Source: the WHATWG HTML standard, "Parsing an event stream". Lines end at
-    CR, LF or CRLF and nowhere else; an event that no blank line ends is dropped.
+    Source: the WHATWG HTML standard, "Parsing an event stream". Lines end at LF or CRLF (no
+    server ends them at CR alone); an event that no blank line ends is dropped.
     """
 
     def __init__(self):
-        self._rest = bytearray()
-        self._after_cr = False
+        self._line = bytearray()                     # of which the end has not come
+        self._data = []                              # of an event whose end has not come
+        self._size = 0                               # bytes since the latest end of an event
 
     def feed(self, data):
         """Return the texts of the events that `data` ends. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr or b"\r" in data:          # a CRLF may be cut in two
-            if self._after_cr and data.startswith(b"\n"):
-                data = data[1:]
-            self._after_cr = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if self._rest:
-            searched = len(self._rest) - 1
-            self._rest += data
-            data = b""
-            if self._rest.find(b"\n\n", searched) >= 0:
-                data, self._rest = bytes(self._rest), bytearray()
-        blocks = data.split(b"\n\n")
-        self._rest += blocks.pop()
-        if len(self._rest) > EVENT_LIMIT:
-            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
         events = []
-        for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
-                events.append(block[6:].decode("utf-8", "replace"))
-            else:
-                events += _event_data(block.decode("utf-8", "replace"))
+        self._size += len(data)
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            if self._line:
+                line, self._line = bytes(self._line + line), bytearray()
+            line = line.rstrip(b"\r")
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                self._data.append(value[1:] if value.startswith(b" ") else value)
+            elif not line:
+                if self._data:
+                    events.append(b"\n".join(self._data).decode("utf-8", "replace"))
+                self._data, self._size = [], 0
+        self._line += rest
+        if self._size > EVENT_LIMIT:
+            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
         return events
-
-
-def _event_data(block):
-    """Return [data] of the lines of one event, [] when it carries none."""
-    data = []
-    for line in block.split("\n"):
-        field, _, value = line.partition(":")
-        if field == "data":
-            data.append(re.sub("^ ", "", value))
-    if not data:
-        return []
-    return ["\n".join(data)]
 
 
 def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
-    Reads the choice with index 0: its `delta` or `message`, `reasoning` or
-    `reasoning_content`. With `full` the object itself is kept in `extra`, its log
-    probabilities and other choices with it.
+    Reads the choice with index 0: its `delta` or `message`, `reasoning` or `reasoning_content`.
+    With `full` the object itself is kept in `extra`, its log probabilities and other choices
+    with it.
     """
     choice = {}
     for item in choices_of(payload):
@@ -3624,42 +3555,20 @@ def decode_usage(usage):
     """Return the Usage of a usage object, or None when there is none."""
     if not isinstance(usage, dict):
         return None
-    counts = [usage.get(name) for name in Usage._fields]
-    for position, count in enumerate(counts):
-        if not isinstance(count, int) or count > 1e15:       # which no float could divide
-            counts[position] = None
-    return Usage(*counts)
-
-
-class _Text(object):
-    """A text that grows by small pieces and takes little more memory than itself."""
-
-    def __init__(self):
-        self._text = ""
-        self._pieces = []
-
-    def add(self, piece):
-        self._pieces.append(piece)
-        if len(self._pieces) == 1000:
-            self.whole()
-
-    def whole(self):
-        text, self._text = self._text, None          # CPython lengthens what has one reference
-        text += "".join(self._pieces)
-        self._text = text
-        self._pieces = []
-        return text
+    counts = {name: count for name, count in usage.items()
+              if isinstance(count, int) and count < 1e15}            # a float can divide it
+    return Usage(*map(counts.get, Usage._fields))
 
 
 class Assembler(object):
-    """Collects Deltas into one Answer; holds the text once, and nothing else that grows.
+    """Collects Deltas into one Answer; of each text it holds little more than the text.
 
     `add` raises ServerError for more tool calls or choices than ANSWER_PARTS.
     """
 
     def __init__(self):
-        self._content, self._reasoning = _Text(), _Text()
-        self._calls = []                             # [id, name, _Text of the arguments]
+        self._content, self._reasoning = io.StringIO(), io.StringIO()
+        self._calls = []                             # [id, name, StringIO of the arguments]
         self._calls_by_index = {}                    # the latest of each index
         self._id = self._model = self._finish_reason = self._usage = None
         self._extra, self._others = {}, {}
@@ -3667,10 +3576,8 @@ class Assembler(object):
     def add(self, delta):
         """Take one Delta."""
         content, reasoning, calls, finish_reason, usage, answer_id, model, extra = delta
-        if content:
-            self._content.add(content)
-        if reasoning:
-            self._reasoning.add(reasoning)
+        self._content.write(content)
+        self._reasoning.write(reasoning)
         for position, piece in enumerate(calls):
             if isinstance(piece, dict):
                 self._add_call(position, piece)
@@ -3686,25 +3593,23 @@ class Assembler(object):
         if not isinstance(index, int):
             index = position
         call_id = _get_text(piece, "id")
-        function = piece.get("function")
         call = self._calls_by_index.get(index)
         if call is None or (call_id and call[0] and call_id != call[0]):
-            call = self._calls_by_index[index] = [None, "", _Text()]
+            call = self._calls_by_index[index] = [None, "", io.StringIO()]
             self._calls.append(call)
-            _check_parts(self._calls, "tool calls")
+            _check_parts(self._calls)
         call[0] = call_id or call[0]
-        call[1] = call[1] or _get_text(function, "name")
-        call[2].add(_get_text(function, "arguments"))
+        call[1] = call[1] or _get_text(piece, "function", "name")
+        call[2].write(_get_text(piece, "function", "arguments"))
 
     def _add_extra(self, payload):
         if isinstance(payload.get("usage"), dict):
             self._extra["usage"] = payload["usage"]
         for choice in choices_of(payload):
-            index = choice.get("index") or 0
-            logprobs = choice.get("logprobs")
+            index, logprobs = choice.get("index"), choice.get("logprobs")
             if index and isinstance(index, int):
                 other = self._others.setdefault(index, Assembler())
-                _check_parts(self._others, "choices")
+                _check_parts(self._others)
                 other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
             elif isinstance(logprobs, dict):
                 kept = self._extra.setdefault("logprobs", {})
@@ -3716,56 +3621,39 @@ class Assembler(object):
         """Return the Answer so far."""
         calls = []
         for call_id, name, arguments in self._calls:
-            function = {"name": name, "arguments": arguments.whole()}
+            function = {"name": name, "arguments": arguments.getvalue()}
             calls.append({"id": call_id, "type": "function", "function": function})
         extra, others = dict(self._extra), []
         for index, assembler in sorted(self._others.items()):
-            other = assembler.answer()
-            choice = _picked(other._asdict(), _OTHER_CHOICE)
-            others.append(dict(choice, index=index, **other.extra))
+            other = assembler.answer()._asdict()
+            choice = _picked(other, ("content", "reasoning", "tool_calls", "finish_reason"))
+            others.append(dict(choice, index=index, **other["extra"]))
         if others:
             extra["choices"] = others
         return Answer(
-            self._id,
-            self._model,
-            self._content.whole(),
-            self._reasoning.whole(),
-            calls,
-            self._finish_reason,
-            self._usage,
-            timings,
-            extra)
+            self._id, self._model, self._content.getvalue(), self._reasoning.getvalue(), calls,
+            self._finish_reason, self._usage, timings, extra)
 
 
-_OTHER_CHOICE = ("content", "reasoning", "tool_calls", "finish_reason")      # what is kept of it
-
-
-def _check_parts(parts, what):
+def _check_parts(parts):
     if len(parts) > ANSWER_PARTS:
-        raise ServerError("the answer holds more than %d %s" % (ANSWER_PARTS, what),
+        raise ServerError("the answer holds more than %d tool calls or choices" % ANSWER_PARTS,
                           "look at what answers at the base URL", "answer-broken")
 
 
-# An event shorter than this is safe for the plain decoder: no number in it is long enough to cost
-# anything. Only longer ones need the slower guard of `json_number`.
-_SHORT_EVENT = 4000
 _decode_json = json.JSONDecoder().decode         # `json.loads` looks at its options each time
-
-
-def loads_event(text):
-    """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
-    if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
-        return _decode_json(text)
-    return loads_untrusted(text)
 
 
 def loads_untrusted(text):
     """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
 
-    Nested so deep that to handle it might overflow the stack is refused, and so is what
-    would take many times the memory of its text: objects and lists beyond JSON_CONTAINERS.
+    A text nested so deep that handling it might overflow the stack is refused, and so is one
+    that would take many times its own memory: objects and lists beyond JSON_CONTAINERS. A short
+    text, as nearly all events are, holds no number that is slow to read.
     """
     containers = text.count("{") + text.count("[")
+    if len(text) < 4000 and containers <= JSON_DEPTH:
+        return _decode_json(text)
     if containers > JSON_CONTAINERS:
         raise ValueError("more than %d objects and lists" % JSON_CONTAINERS)
     try:
@@ -3778,17 +3666,14 @@ def loads_untrusted(text):
 
 
 def is_deep(value, levels=JSON_DEPTH):
-    """Tell whether a JSON value is nested more than some levels deep."""
-    level = [value]
+    """Tell whether an object or list is nested more than some levels deep."""
+    containers = [value]
     for _ in range(levels):
         inner = []
-        for container in level:
-            if isinstance(container, dict):
-                inner += container.values()
-            elif isinstance(container, list):
-                inner += container
-        level = [item for item in inner if isinstance(item, (dict, list))]
-    return bool(level)
+        for container in containers:
+            inner += container.values() if isinstance(container, dict) else container
+        containers = [item for item in inner if isinstance(item, (dict, list))]
+    return bool(containers)
 
 
 # ----------------------------------------------------------------------------
@@ -5239,7 +5124,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
                 observed.done = True
                 return
             try:
-                payload = loads_event(text)
+                payload = loads_untrusted(text)
             except ValueError:
                 detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
                 raise error_for("stream-broken", url=exchange.url, detail=detail)
