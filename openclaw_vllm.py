@@ -11,6 +11,7 @@ Python 3.6 or newer. As a module it offers what `__all__` names; importing it
 reads nothing and opens nothing.
 """
 import collections
+import copy
 import errno
 import io
 import itertools
@@ -2723,21 +2724,20 @@ _NATIVE_FIELDS = (
     "metadata reasoning prediction web_search_options modalities audio "
     "prompt_cache_key stream_options").split()
 # Why a field differs from the body's, where the step that changed it gave no reason.
-_REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
-_REASONS.update({
-    "store": "stored completions are OpenAI's own",
-    "stream": "answers are read as they come",
-    "stream_options": "asks for token counts at the end of the stream",
-    "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
-    "response_format": "from params, or as servers know it: json_object, text, or json_schema with "
+_REASONS = dict(
+    dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it"),
+    store="stored completions are OpenAI's own",
+    stream="answers are read as they come",
+    stream_options="asks for token counts at the end of the stream",
+    prompt_cache_key="64 characters at most, and only with compat.supportsPromptCacheKey",
+    response_format="from params, or as servers know it: json_object, text, or json_schema with "
                        "a schema",
-    "reasoning_effort": "it follows from the thinking level",
-    "chat_template_kwargs": "they have to be an object",
-    "max_tokens": "one field of tokens is sent",
-    "max_completion_tokens": "one field of tokens is sent",
-    "tools": "sorted by name; not sent where there are none, or compat.supportsTools is false",
-    "tool_choice": "it goes with the tools that are there",
-})
+    reasoning_effort="it follows from the thinking level",
+    chat_template_kwargs="they have to be an object",
+    max_tokens="one field of tokens is sent",
+    max_completion_tokens="one field of tokens is sent",
+    tools="sorted by name; not sent where there are none, or compat.supportsTools is false",
+    tool_choice="it goes with the tools that are there")
 # Why a field of a message or of a tool's function differs; the last two stand for all others.
 _PART_REASONS = {
     "role": "role: system, or developer with compat.supportsDeveloperRole",
@@ -2770,7 +2770,7 @@ _REPLAYED = (
     r"(-free|-paid|-trial)?(:.*)?")
 _NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
 _DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
-_GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
+_GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows their efforts, whoever serves them
 _LADDER = "off minimal low medium high xhigh max".split()
 _OFF = ("off", "none")
 _LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "low", "on": "low",
@@ -2808,12 +2808,14 @@ def _shape(body, model, thinking, prompt_tokens):
         notes[field][reason] = action
 
     params = collections.ChainMap(*reversed(model.params))
+    compat = collections.defaultdict(lambda: None, model.compat)      # unset switches are None
+    model = model._replace(compat=compat)
     shaped = _param_fields(model.params, params)
     shaped.update(_kept_fields(body, model, params.get("cacheRetention")))
     note("model", "the id the server knows: " + model.id)
-    _shape_response_format(shaped, model.compat)
+    _shape_response_format(shaped, compat)
     shaped["messages"] = _shape_messages(messages, model, note)
-    _shape_tools(shaped, model.compat, note)
+    _shape_tools(shaped, compat, note)
     _apply_thinking(shaped, model, thinking, note, warnings)
     clamped = _apply_budget(shaped, model, prompt_tokens, note, warnings)
     _apply_overrides(shaped, model, params, note)
@@ -2829,9 +2831,8 @@ def _changes(body, shaped, notes):
             action, default = "dropped", "some releases refuse an explicit null"
         elif field not in body:
             action = "added"
-        default = _REASONS.get(field, default)
-        for reason, special in (notes[field] or {default: None}).items():
-            changes.append(Change(field, special or action, reason))
+        reasons = notes[field] or {_REASONS.get(field, default): None}
+        changes += [Change(field, own or action, reason) for reason, own in reasons.items()]
     return changes
 
 
@@ -2864,13 +2865,13 @@ def _kept_fields(body, model, retention):
     shaped = {name: value for name, value in body.items()
               if value is not None and name not in _NATIVE_FIELDS}
     shaped.update(model=model.id, stream=body.get("stream") is not False)
-    if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
+    if shaped["stream"] and compat["supportsUsageInStreaming"] is not False:
         shaped["stream_options"] = {"include_usage": True}
-    if compat.get("supportsPromptCacheKey") and retention != "none":
+    if compat["supportsPromptCacheKey"] and retention != "none":
         key = _get_text(body, "prompt_cache_key")
         if key:
             shaped["prompt_cache_key"] = key[:64]
-        if retention == "long" and compat.get("supportsLongCacheRetention") is not False:
+        if retention == "long" and compat["supportsLongCacheRetention"] is not False:
             shaped["prompt_cache_retention"] = "24h"
     return shaped
 
@@ -2906,27 +2907,26 @@ def _shape_response_format(shaped, compat):
         kinds.append("json_schema")
     if _get(form, "type") in kinds:
         shaped["response_format"] = form
-    elif isinstance(form, dict) and compat.get("supportsJsonSchemaResponseFormat"):
+    elif isinstance(form, dict) and compat["supportsJsonSchemaResponseFormat"]:
         schema = {"name": "openclaw_response", "schema": form}
         shaped["response_format"] = {"type": "json_schema", "json_schema": schema}
 
 
 def _shape_messages(messages, model, note):
-    compat, names = model.compat, {}
-    shaped, previous = [], None
+    compat = model.compat
+    names, shaped = {}, []
     for before in messages:
-        message = _shape_message(dict(before), model, names)
+        message = _shape_message(copy.deepcopy(before), model, names)
         role = message.get("role")
         if role == "assistant" and not message.get("content") and "tool_calls" not in message:
             note("messages", "an assistant message without content left out")
             continue
         _note_parts(before, message, "messages", note)
-        if compat.get("requiresAssistantAfterToolResult") and (previous, role) == ("tool", "user"):
+        after_tool = role == "user" and _get(shaped, -1, "role") == "tool"
+        if after_tool and compat["requiresAssistantAfterToolResult"]:
             note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
-            bridge = {"role": "assistant", "content": "I have processed the tool results."}
-            shaped.append(bridge)
-        previous = role
-        if compat.get("strictMessageKeys"):
+            shaped.append({"role": "assistant", "content": "I have processed the tool results."})
+        if compat["strictMessageKeys"]:
             note("messages", "compat.strictMessageKeys: role and content only")
             message = _picked(message, ("role", "content"))
         shaped.append(message)
@@ -2939,59 +2939,59 @@ def _shape_message(message, model, names):
     role, content = message.get("role"), message.get("content")
     if role in ("system", "developer"):
         message["role"] = "system"
-        if compat.get("supportsDeveloperRole") and model.reasoning:
+        if compat["supportsDeveloperRole"] and model.reasoning:
             message["role"] = "developer"
     if isinstance(content, list) and "image" not in model.input:
         message["content"] = _without_images(content)
     if role == "assistant":
         _shape_calls(message, compat, names)
         _shape_reasoning(message, model)
-    name = names.get(_get_text(message, "tool_call_id"))
-    if role == "tool" and compat.get("requiresToolResultName") and name:
+    name = names.get(_get_text(message, "tool_call_id") or None)
+    if role == "tool" and compat["requiresToolResultName"] and name:
         message.setdefault("name", name)
     parts = message.get("content")
-    if compat.get("requiresStringContent") and isinstance(parts, list):
-        texts = _texts([_get(part, "text") for part in parts if _get(part, "type") == "text"])
-        if len(texts) == len(parts):
-            message["content"] = "\n".join(texts)
+    if (compat["requiresStringContent"] and isinstance(parts, list)
+            and all(_get(part, "type") == "text" for part in parts)):
+        message["content"] = "\n".join(_get_text(part, "text") for part in parts)
     return message
 
 
 def _shape_calls(message, compat, names):
     """Make an assistant's tool calls fit to be sent; an empty list is dropped."""
-    calls = message.pop("tool_calls", None)
+    calls = message.get("tool_calls")
     if not isinstance(calls, list) or not calls:
+        message.pop("tool_calls", None)
         return
-    message["tool_calls"] = []
     for call in calls:
-        function, call_id = _get(call, "function"), _get_text(call, "id")
-        if call_id:
-            names[call_id] = _get(function, "name")
+        function = _get(call, "function")
+        names[_get_text(call, "id")] = _get(function, "name")
         if _get(function, "arguments") == "":
-            call = dict(call, function=dict(function, arguments="{}"))
-        message["tool_calls"].append(call)
-    if message.setdefault("content") is None and compat.get("requiresAssistantAfterToolResult"):
+            function["arguments"] = "{}"
+    if message.setdefault("content") is None and compat["requiresAssistantAfterToolResult"]:
         message["content"] = ""
 
 
 def _shape_reasoning(message, model):
     """Leave of an assistant's earlier reasoning what the model takes back."""
     compat = model.compat
-    form = compat.get("thinkingFormat")
-    needed = compat.get("requiresReasoningContentOnAssistantMessages")
+    form = compat["thinkingFormat"]
+    needed = compat["requiresReasoningContentOnAssistantMessages"]
     content, reasoning, text, details = [message.pop(name, None) for name in _REASONING_FIELDS]
-    if compat.get("requiresThinkingAsText"):
-        spoken = [each for each in _texts([content, reasoning, text]) if each.strip()]
+    if compat["requiresThinkingAsText"]:
+        spoken = next(filter(str.strip, _texts([content, reasoning, text])), None)
         if spoken:
-            message["content"] = [_text_part(spoken[0])] + _parts(message.get("content"))
+            message["content"] = [_text_part(spoken)] + _parts(message.get("content"))
         content = reasoning = text = details = None
     if needed and model.reasoning and not isinstance(content, str):
         content = ""
     if form == "openrouter":
-        kept = {"reasoning": reasoning, "reasoning_content": content}
-        if not any(map(_get_text, kept.values())):
-            kept["reasoning"] = text
-        message.update((name, value) for name, value in kept.items() if _get_text(value))
+        content, reasoning, text = map(_get_text, (content, reasoning, text))
+        if content:
+            message["reasoning_content"] = content
+        elif not reasoning:
+            reasoning = text
+        if reasoning:
+            message["reasoning"] = reasoning
         if isinstance(details, list):
             message["reasoning_details"] = details
     elif isinstance(content, str) and (
@@ -3027,10 +3027,11 @@ def _without_images(parts):
 
 def _shape_tools(shaped, compat, note):
     tools, choice = shaped.pop("tools", None), shaped.pop("tool_choice", None)
-    if compat.get("supportsTools") is False or not isinstance(tools, list) or not tools:
+    if compat["supportsTools"] is False or not isinstance(tools, list) or not tools:
         return
     functions = [_shape_function(_get(tool, "function"), compat, note) for tool in tools]
-    functions = sorted(filter(None, functions), key=_function_order)
+    functions = sorted(filter(None, functions),
+                       key=lambda each: (each["name"], each.get("description", "")))
     choice = _shape_choice(choice, [function["name"] for function in functions])
     if functions:
         shaped["tools"] = [{"type": "function", "function": function} for function in functions]
@@ -3038,10 +3039,6 @@ def _shape_tools(shaped, compat, note):
                  for message in shaped["messages"])
     if functions or choice == "none" and not called:
         shaped["tool_choice"] = choice
-
-
-def _function_order(function):
-    return function["name"], function.get("description", "")
 
 
 def _shape_function(function, compat, note):
@@ -3057,7 +3054,7 @@ def _shape_function(function, compat, note):
     kept = {"name": name, "parameters": _shape_schema(parameters, compat)}
     if isinstance(function.get("description"), str):
         kept["description"] = function["description"]
-    if compat.get("supportsStrictMode"):
+    if compat["supportsStrictMode"]:
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
     _note_parts(function, kept, "tools", note)
     return kept
@@ -3067,10 +3064,10 @@ def _shape_choice(choice, names):
     """Return the tool_choice for tools of these names. Raises UsageError where OpenClaw fails."""
     if choice is None:
         return "auto"
-    mode = _get(choice, "allowed_tools", "mode")
-    allowed = _get(choice, "allowed_tools", "tools")
-    if mode in ("auto", "required") and isinstance(allowed, list):
-        kept = [_named_tool(tool) for tool in allowed if _get(tool, "function", "name") in names]
+    allowed = _get(choice, "allowed_tools")
+    mode, tools = _get(allowed, "mode"), _get(allowed, "tools")
+    if mode in ("auto", "required") and isinstance(tools, list):
+        kept = [_named_tool(tool) for tool in tools if _get(tool, "function", "name") in names]
         if kept:
             return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
         if mode == "auto":
@@ -3100,63 +3097,65 @@ _LABELS = ("title", "description", "default")
 _JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
 
 
-def _shape_schema(schema, compat):
+def _shape_schema(parameters, compat):
     """Return the parameters of a tool as OpenClaw sends them."""
-    keywords = [word.strip() for word in compat.get("unsupportedToolSchemaKeywords") or []]
-    return _cleaned_schema(_object_schema(_without_references(schema)), keywords)
+    schema = copy.deepcopy(parameters)
+    _inline_references(schema, parameters)
+    schema = _object_schema(schema)
+    keywords = compat["unsupportedToolSchemaKeywords"] or []
+    _clean_schema(schema, [keyword.strip() for keyword in keywords])
+    return schema
 
 
-def _map_schemas(schema, function):
-    """Return a schema with `function` applied to each schema directly inside it."""
-    mapped = {}
+def _inner_schemas(schema):
+    """Return the schemas directly inside a schema."""
+    inner = []
     for key, value in schema.items():
         if key in _SCHEMA_MAPS and isinstance(value, dict):
-            value = {name: function(inner) for name, inner in value.items()}
-        elif key in _SCHEMA_PLACES and isinstance(value, list):
-            value = [function(inner) for inner in value]
+            inner += value.values()
         elif key in _SCHEMA_PLACES:
-            value = function(value)
-        mapped[key] = value
-    return mapped
+            inner += value if isinstance(value, list) else [value]
+    return [each for each in inner if isinstance(each, dict)]
 
 
-def _without_references(document):
-    """Return a schema with the targets of its #/… references inlined, a recursive one as {}.
+def _inline_references(document, original):
+    """Replace the #/… references of a schema by what they name, a recursive one by {}.
 
     The definitions go, unless a reference leads to no object.
     """
-    followed, unresolved = [], []
+    unresolved = []
 
-    def inlined(schema):
+    def inline(schema, followed):
         reference = _get_text(schema, "$ref")
         if reference in followed:
-            return {}
-        if reference.startswith("#/"):
-            target = _pointed_at(document, reference)
+            schema.clear()
+        elif reference.startswith("#/"):
+            target, labels = _pointed_at(original, reference), _picked(schema, _LABELS)
             if isinstance(target, dict):
-                followed.append(reference)
-                target = inlined(target)
-                followed.pop()
-                return dict(target, **_picked(schema, _LABELS))
-            unresolved.append(reference)
-        if reference or not isinstance(schema, dict):
-            return schema
-        plain = {key: value for key, value in schema.items() if key not in _DEFINITIONS}
-        plain = _map_schemas(plain, inlined)
-        if unresolved:
-            plain.update(_picked(schema, _DEFINITIONS))
-        return plain
+                schema.clear()
+                schema.update(copy.deepcopy(target))
+                inline(schema, followed + [reference])
+                schema.update(labels)
+            else:
+                unresolved.append(reference)
+        elif not reference:
+            definitions = _picked(schema, _DEFINITIONS)
+            for name in definitions:
+                del schema[name]
+            for inner in _inner_schemas(schema):
+                inline(inner, followed)
+            if unresolved:
+                schema.update(definitions)
 
-    return inlined(document)
+    inline(document, [])
 
 
 def _pointed_at(document, reference):
     """Return what a #/… reference names in its document (RFC 6901), or None."""
     for segment in reference.split("/")[1:]:
+        segment = segment.replace("~1", "/").replace("~0", "~")
         if isinstance(document, list) and segment.isdecimal():
             segment = int(segment)
-        else:
-            segment = segment.replace("~1", "/").replace("~0", "~")
         document = _get(document, segment)
     return document
 
@@ -3195,8 +3194,9 @@ def _merged_variants(schema, variants):
     merged = dict(_picked(schema, ("title", "description")), type="object", properties=properties,
                   additionalProperties=schema.get("additionalProperties", True))
     lists = [_texts(source.get("required")) for source in objects if source is not schema]
-    everywhere = [name for name in sum(lists[:1], []) if all(name in each for each in lists)]
-    required = _texts(schema.get("required")) or everywhere
+    required = _texts(schema.get("required"))
+    if lists and not required:
+        required = [name for name in lists[0] if all(name in each for each in lists)]
     if required:
         merged["required"] = required
     return merged
@@ -3230,14 +3230,14 @@ def _allowed_values(schema):
     return sum(map(_allowed_values, _variants(schema) or []), [])
 
 
-def _cleaned_schema(schema, keywords):
-    """Return a schema whose arrays state their items, without some keywords."""
-    if not isinstance(schema, dict):
-        return schema
+def _clean_schema(schema, keywords):
+    """Let the arrays of a schema state their items, and remove some keywords."""
     if schema.get("type") == "array":
-        schema = dict({"items": {}}, **schema)
-    schema = {key: value for key, value in schema.items() if key not in keywords}
-    return _map_schemas(schema, lambda inner: _cleaned_schema(inner, keywords))
+        schema.setdefault("items", {})
+    for keyword in keywords:
+        schema.pop(keyword, None)
+    for inner in _inner_schemas(schema):
+        _clean_schema(inner, keywords)
 
 
 def _apply_thinking(shaped, model, thinking, note, warnings):
@@ -3269,15 +3269,14 @@ def _level(text):
     return _LEVEL_NAMES.get(folded, folded)
 
 
-def _steps(level, lower_first):
-    """Return the levels that may stand in for one, itself first; off only for itself."""
+def _nearest_level(level, known, lower_first):
+    """Return the known level that is nearest to one, or None; off only for itself."""
     if level not in _LADDER:
-        return []
+        return None
     place = _LADDER.index(level)
     higher, lower = _LADDER[place:], _LADDER[place:0:-1]
-    if lower_first:
-        return lower + higher
-    return higher + lower
+    steps = lower + higher if lower_first else higher + lower
+    return next((step for step in steps if step in known), None)
 
 
 def _available_level(model, asked):
@@ -3286,7 +3285,7 @@ def _available_level(model, asked):
     A level of the settings gives way to a lower one first, but not to off. Families with a
     switch have off and low for it.
     """
-    form = model.compat.get("thinkingFormat") or ""
+    form = model.compat["thinkingFormat"] or ""
     usual, known = "medium", _LADDER[:5]
     if not asked and not model.reasoning:
         return "off"
@@ -3295,26 +3294,25 @@ def _available_level(model, asked):
     level = asked or _level(model.thinking) or usual
     if level not in _LADDER:
         return level
-    efforts, mapped = _effort_map(model.compat), model.thinking_level_map
-    known += _stated_efforts(model) or []
+    mapped = model.thinking_level_map
+    known += list(mapped) + (_stated_efforts(model) or [])
     if not form.startswith(("qwen", "zai")):
+        efforts = _effort_map(model.compat)
         known += [name for name in efforts if efforts[name].strip()]
-    known += mapped
-    withdrawn = [name for name in mapped if mapped[name] is None]
-    lower_first = not asked or level in withdrawn and level in ("xhigh", "max")
-    steps = _steps(level, lower_first)
-    return ([step for step in steps if step in known and step not in withdrawn] + ["off"])[0]
+    known = [step for step in known if mapped.get(step, step) is not None]
+    withdrawn = level in ("xhigh", "max") and mapped.get(level, level) is None
+    return _nearest_level(level, known, withdrawn or not asked) or "off"
 
 
 def _effort_map(compat):
-    stated = compat.get("reasoningEffortMap") or {}
+    stated = compat["reasoningEffortMap"] or {}
     return {level.strip().lower(): effort for level, effort in stated.items()}
 
 
 def _stated_efforts(model):
     """Return the efforts that a model's server takes, as far as OpenClaw knows, or None."""
-    stated = model.compat.get("supportedReasoningEfforts")
-    if model.compat.get("supportsReasoningEffort") is False:
+    stated = model.compat["supportedReasoningEfforts"]
+    if model.compat["supportsReasoningEffort"] is False:
         return []
     if stated is None and re.match(_GPT, model.id):
         return ["none", "low", "medium", "high", "xhigh"]
@@ -3326,7 +3324,7 @@ def _thinking_fields(model, level, switch):
 
     What the maps make of the level counts for efforts, and never for Qwen's switches.
     """
-    form = model.compat.get("thinkingFormat")
+    form = model.compat["thinkingFormat"]
     mapped = _effort_map(model.compat).get(level) or model.thinking_level_map.get(level)
     efforts = _stated_efforts(model)
     effort = _effort(efforts, level, mapped)
@@ -3350,7 +3348,8 @@ def _thinking_fields(model, level, switch):
     else:
         if form == "together":
             fields["reasoning"] = {"enabled": on}
-        if effort and model.compat.get("supportsReasoningEffort") and (on or form != "together"):
+            effort = on and effort
+        if effort and model.compat["supportsReasoningEffort"]:
             fields["reasoning_effort"] = effort
     if not switch and re.search(_NEMOTRON, model.id):
         kwargs.update(enable_thinking=False, force_nonempty_content=True)
@@ -3360,37 +3359,35 @@ def _thinking_fields(model, level, switch):
 
 
 def _effort(efforts, level, mapped):
-    """Return the one of the efforts that stands for a level, or None; efforts of None are any."""
+    """Return which of the efforts stands for a level, or None; efforts of None take any."""
     intent = (mapped or level).strip()
     if efforts is None and level == "off" and not mapped:
         return "none"
-    if efforts is None:
+    if efforts is None or intent in efforts:
         return intent
-    candidates = [intent]
-    if level == "off":
-        candidates.append("none")
-    if level not in _OFF and intent not in _OFF:
-        candidates += _steps(intent, lower_first=True)
-        candidates += [effort for effort in efforts if effort.lower() not in _OFF]
-    return next((effort for effort in candidates if effort in efforts), None)
+    if level == "off" and "none" in efforts:
+        return "none"
+    if level in _OFF or intent in _OFF:
+        return None
+    usable = [effort for effort in efforts if effort.lower() not in _OFF] or [None]
+    return _nearest_level(intent, usable, lower_first=True) or usable[0]
 
 
 def _asked_tokens(shaped, layers):
     """Take the wanted number of tokens out of the body, else of the params: (number, field)."""
-    asked = [(shaped.pop(name, None), name, 1) for name in _TOKEN_FIELDS]
-    for layer in reversed(layers):
+    body = {name: shaped.pop(name, None) or None for name in _TOKEN_FIELDS}      # 0 is no wish
+    for layer in (body,) + layers[::-1]:
         for name in ("maxTokens",) + _TOKEN_FIELDS:
-            asked.append((layer.get(name), "params." + name, 0))
-    for value, source, least in asked:
-        if _is_number(value) and value >= least:
-            return int(value), source
+            value = layer.get(name)
+            if _is_number(value) and value >= 0:
+                return int(value), name if layer is body else "params." + name
     return 0, None
 
 
 def _apply_budget(shaped, model, prompt_tokens, note, warnings):
     """Set the token field; tell whether the context leaves less than was wanted."""
     number, source = _asked_tokens(shaped, model.params)
-    field = model.compat.get("maxTokensField") or "max_completion_tokens"
+    field = model.compat["maxTokensField"] or "max_completion_tokens"
     limit = model.max_tokens or DEFAULT_MAX_TOKENS
     window = model.context_tokens or model.context_window
     wanted = left = min(number or limit, limit)
@@ -3445,21 +3442,21 @@ def estimate_tokens(body):
     for message in body["messages"]:
         values.append(message.get("tool_calls"))
         for field in ("content",) + _REASONING_FIELDS:
-            for part in _parts(message.get(field)):
-                text = _get(part, "text")
-                if _get(part, "type") in _IMAGE_PARTS:
-                    text = "i" * 8000
-                elif not isinstance(text, str):
-                    text = part
-                values.append(text)
-    characters = sum(_characters(value) for value in values if value is not None)
-    return math.ceil(characters / 4 * 1.25)
+            values += _parts(message.get(field))
+    return math.ceil(sum(map(_characters, filter(None, values))) / 4 * 1.25)
 
 
 def _characters(value):
-    """Count characters of a value's text as OpenClaw does: CJK as 4, others in UTF-16 units."""
-    if not isinstance(value, str):
-        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    """Count the characters of a text, a part or another value as OpenClaw does.
+
+    An image is 8000, a CJK character 4, others are what they are in UTF-16.
+    """
+    if _get(value, "type") in _IMAGE_PARTS:
+        return 8000
+    if isinstance(_get(value, "text"), str):
+        value = value["text"]
+    elif not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return len(re.sub(_WIDE, "wide", value).encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -3507,8 +3504,8 @@ def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
     Reads the choice with index 0: its `delta` or `message`, `reasoning` or `reasoning_content`.
-    With `full` the object itself is kept in `extra`, its log probabilities and other choices
-    with it.
+    `extra` is the object itself where it has usage and, with `full`, always: log probabilities
+    and other choices are in it.
     """
     choice = {}
     for item in choices_of(payload):
@@ -3522,10 +3519,8 @@ def decode_delta(payload, full=False):
     if not isinstance(calls, list):
         calls = ()
     usage, extra = decode_usage(payload.get("usage")), None
-    if full:
+    if full or usage:
         extra = payload
-    elif usage is not None:
-        extra = {"usage": payload["usage"]}
     return Delta(
         _text_or_none(piece.get("content")) or "",
         _text_or_none(piece.get("reasoning") or piece.get("reasoning_content")) or "",
@@ -3567,11 +3562,13 @@ class Assembler(object):
     """
 
     def __init__(self):
-        self._content, self._reasoning = io.StringIO(), io.StringIO()
+        self._content = io.StringIO()
+        self._reasoning = io.StringIO()
         self._calls = []                             # [id, name, StringIO of the arguments]
         self._calls_by_index = {}                    # the latest of each index
         self._id = self._model = self._finish_reason = self._usage = None
-        self._extra, self._others = {}, {}
+        self._extra = {}
+        self._others = {}                            # {index: Assembler} of further choices
 
     def add(self, delta):
         """Take one Delta."""
@@ -3623,16 +3620,22 @@ class Assembler(object):
         for call_id, name, arguments in self._calls:
             function = {"name": name, "arguments": arguments.getvalue()}
             calls.append({"id": call_id, "type": "function", "function": function})
-        extra, others = dict(self._extra), []
+        extra = dict(self._extra)
         for index, assembler in sorted(self._others.items()):
             other = assembler.answer()._asdict()
             choice = _picked(other, ("content", "reasoning", "tool_calls", "finish_reason"))
-            others.append(dict(choice, index=index, **other["extra"]))
-        if others:
-            extra["choices"] = others
+            choice.update(other["extra"], index=index)
+            extra.setdefault("choices", []).append(choice)
         return Answer(
-            self._id, self._model, self._content.getvalue(), self._reasoning.getvalue(), calls,
-            self._finish_reason, self._usage, timings, extra)
+            self._id,
+            self._model,
+            self._content.getvalue(),
+            self._reasoning.getvalue(),
+            calls,
+            self._finish_reason,
+            self._usage,
+            timings,
+            extra)
 
 
 def _check_parts(parts):
@@ -3667,13 +3670,14 @@ def loads_untrusted(text):
 
 def is_deep(value, levels=JSON_DEPTH):
     """Tell whether an object or list is nested more than some levels deep."""
-    containers = [value]
-    for _ in range(levels):
-        inner = []
-        for container in containers:
-            inner += container.values() if isinstance(container, dict) else container
-        containers = [item for item in inner if isinstance(item, (dict, list))]
-    return bool(containers)
+    if not levels:
+        return True
+    if isinstance(value, dict):
+        value = value.values()
+    for inner in value:
+        if isinstance(inner, (dict, list)) and is_deep(inner, levels - 1):
+            return True
+    return False
 
 
 # ----------------------------------------------------------------------------
