@@ -2730,10 +2730,8 @@ _REASONS = dict(
     stream="answers are read as they come",
     stream_options="asks for token counts at the end of the stream",
     prompt_cache_key="64 characters at most, and only with compat.supportsPromptCacheKey",
-    response_format="from params, or as servers know it: json_object, text, or json_schema with "
-                       "a schema",
     reasoning_effort="it follows from the thinking level",
-    chat_template_kwargs="they have to be an object",
+    chat_template_kwargs="it must be an object",
     max_tokens="one field of tokens is sent",
     max_completion_tokens="one field of tokens is sent",
     tools="sorted by name; not sent where there are none, or compat.supportsTools is false",
@@ -2790,19 +2788,16 @@ def shape_request(body, model, thinking=None, prompt_tokens=None):
     UsageError for a body that OpenClaw would not send, and ServerError (context-exceeded)
     where the counted prompt leaves no token for an answer.
     """
-    try:
-        return _shape(body, model, thinking, prompt_tokens)
-    except RecursionError:
-        raise UsageError("the body is nested too deep")
-
-
-def _shape(body, model, thinking, prompt_tokens):
     messages = _get(body, "messages")
-    if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
+    if (not isinstance(messages, list)
+            or not all(isinstance(each, dict) for each in messages)):
         raise UsageError(
             "the body is not a chat completion: expected an object with a list of messages",
             'like {"messages": [{"role": "user", "content": "hi"}]}')
-    notes, warnings = collections.defaultdict(collections.OrderedDict), []
+    if is_deep(body):
+        raise UsageError("the body is nested more than %d levels deep" % JSON_DEPTH)
+    notes = collections.defaultdict(collections.OrderedDict)      # {field: {reason: action}}
+    warnings = []
 
     def note(field, reason, action=None):
         notes[field][reason] = action
@@ -2810,10 +2805,9 @@ def _shape(body, model, thinking, prompt_tokens):
     params = collections.ChainMap(*reversed(model.params))
     compat = collections.defaultdict(lambda: None, model.compat)      # unset switches are None
     model = model._replace(compat=compat)
-    shaped = _param_fields(model.params, params)
-    shaped.update(_kept_fields(body, model, params.get("cacheRetention")))
+    shaped = _own_fields(body, model, params)
     note("model", "the id the server knows: " + model.id)
-    _shape_response_format(shaped, compat)
+    _shape_response_format(shaped, compat, note)
     shaped["messages"] = _shape_messages(messages, model, note)
     _shape_tools(shaped, compat, note)
     _apply_thinking(shaped, model, thinking, note, warnings)
@@ -2823,7 +2817,7 @@ def _shape(body, model, thinking, prompt_tokens):
 
 
 def _changes(body, shaped, notes):
-    """Return the Changes that lead to the shaped body; `notes` are {field: {reason: action}}."""
+    """Return a Change for each reason why a field differs: what is noted of it, or else usual."""
     changes = []
     for field in _differences(body, shaped):
         action, default = "changed", "from params"
@@ -2843,7 +2837,7 @@ def _differences(before, after):
 
 
 def _note_parts(before, after, field, note):
-    """Note why parts of a field, a message or function before and after, differ."""
+    """Note for a field why one of its messages or functions differs."""
     for name in _differences(before, after):
         note(field, _PART_REASONS.get(name, _PART_REASONS[field]))
 
@@ -2859,11 +2853,30 @@ def _texts(value):
     return [text for text in value if isinstance(text, str)]
 
 
-def _kept_fields(body, model, retention):
-    """Return the body's fields that may go out, those of streams and caches set."""
+def _param(layers, *names):
+    """Return the value in the topmost layer that has one of the names; the first name counts."""
+    for layer in reversed(layers):
+        for name in names:
+            if name in layer:
+                return layer[name]
+    return None
+
+
+def _own_fields(body, model, params):
+    """Return the fields of the body that may be sent, with those of params, streams and caches."""
     compat = model.compat
-    shaped = {name: value for name, value in body.items()
-              if value is not None and name not in _NATIVE_FIELDS}
+    retention = params.get("cacheRetention")
+    shaped = {"response_format": _param(model.params, "response_format", "responseFormat")}
+    for field, names in _NUMBER_PARAMS.items():
+        value = _param([params], *names.split())
+        if _is_number(value):
+            shaped[field] = value
+    stop = params.get("stop")
+    stop = [text for text in _texts([stop]) or _texts(stop) if text]
+    if stop:
+        shaped["stop"] = stop
+    shaped.update((name, value) for name, value in body.items()
+                  if value is not None and name not in _NATIVE_FIELDS)
     shaped.update(model=model.id, stream=body.get("stream") is not False)
     if shaped["stream"] and compat["supportsUsageInStreaming"] is not False:
         shaped["stream_options"] = {"include_usage": True}
@@ -2876,30 +2889,7 @@ def _kept_fields(body, model, retention):
     return shaped
 
 
-def _param(layers, *names):
-    """Return what the topmost layer with one of the names has there; the first name counts."""
-    for layer in reversed(layers):
-        for name in names:
-            if name in layer:
-                return layer[name]
-    return None
-
-
-def _param_fields(layers, params):
-    """Return what the params set of fields that the body may leave open."""
-    fields = {"response_format": _param(layers, "response_format", "responseFormat")}
-    for field, names in _NUMBER_PARAMS.items():
-        value = _param([params], *names.split())
-        if _is_number(value):
-            fields[field] = value
-    stop = params.get("stop")
-    stop = [text for text in _texts([stop]) or _texts(stop) if text]
-    if stop:
-        fields["stop"] = stop
-    return fields
-
-
-def _shape_response_format(shaped, compat):
+def _shape_response_format(shaped, compat, note):
     """Keep a response_format that servers know; wrap another as a schema, or drop it."""
     form = shaped.pop("response_format", None)
     kinds = ["json_object", "text"]
@@ -2907,7 +2897,9 @@ def _shape_response_format(shaped, compat):
         kinds.append("json_schema")
     if _get(form, "type") in kinds:
         shaped["response_format"] = form
-    elif isinstance(form, dict) and compat["supportsJsonSchemaResponseFormat"]:
+        return
+    note("response_format", "servers know json_object, text, and json_schema with a schema")
+    if isinstance(form, dict) and compat["supportsJsonSchemaResponseFormat"]:
         schema = {"name": "openclaw_response", "schema": form}
         shaped["response_format"] = {"type": "json_schema", "json_schema": schema}
 
@@ -2957,7 +2949,7 @@ def _shape_message(message, model, names):
 
 
 def _shape_calls(message, compat, names):
-    """Make an assistant's tool calls fit to be sent; an empty list is dropped."""
+    """Make an assistant's tool calls acceptable; drop the field where there are none."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list) or not calls:
         message.pop("tool_calls", None)
@@ -2972,7 +2964,7 @@ def _shape_calls(message, compat, names):
 
 
 def _shape_reasoning(message, model):
-    """Leave of an assistant's earlier reasoning what the model takes back."""
+    """Keep only what the model takes back of an assistant's earlier reasoning."""
     compat = model.compat
     form = compat["thinkingFormat"]
     needed = compat["requiresReasoningContentOnAssistantMessages"]
@@ -3026,7 +3018,8 @@ def _without_images(parts):
 
 
 def _shape_tools(shaped, compat, note):
-    tools, choice = shaped.pop("tools", None), shaped.pop("tool_choice", None)
+    tools = shaped.pop("tools", None)
+    choice = shaped.pop("tool_choice", None)
     if compat["supportsTools"] is False or not isinstance(tools, list) or not tools:
         return
     functions = [_shape_function(_get(tool, "function"), compat, note) for tool in tools]
@@ -3119,7 +3112,7 @@ def _inner_schemas(schema):
 
 
 def _inline_references(document, original):
-    """Replace the #/… references of a schema by what they name, a recursive one by {}.
+    """Replace the #/… references in a schema by what they name, a recursive one by {}.
 
     The definitions go, unless a reference leads to no object.
     """
@@ -3151,7 +3144,7 @@ def _inline_references(document, original):
 
 
 def _pointed_at(document, reference):
-    """Return what a #/… reference names in its document (RFC 6901), or None."""
+    """Return what a #/… reference names in a document (RFC 6901), or None."""
     for segment in reference.split("/")[1:]:
         segment = segment.replace("~1", "/").replace("~0", "~")
         if isinstance(document, list) and segment.isdecimal():
@@ -3169,7 +3162,7 @@ def _variants(schema):
 
 
 def _object_schema(schema):
-    """Return a schema that is an object on top: what servers take as a function's parameters."""
+    """Return a schema with an object on top, as servers want the parameters of a function."""
     variants, properties = _variants(schema), schema.get("properties")
     if variants is not None:
         return _merged_variants(schema, variants)
@@ -3203,7 +3196,7 @@ def _merged_variants(schema, variants):
 
 
 def _merged_property(first, second):
-    """Return one property schema for two of a name: the first, or the values of both."""
+    """Return one schema for two of the same property: the first, or the values of both."""
     values = _allowed_values(first) + _allowed_values(second)
     if first is None:
         return second
@@ -3231,7 +3224,7 @@ def _allowed_values(schema):
 
 
 def _clean_schema(schema, keywords):
-    """Let the arrays of a schema state their items, and remove some keywords."""
+    """Give the arrays of a schema their items, and remove the keywords."""
     if schema.get("type") == "array":
         schema.setdefault("items", {})
     for keyword in keywords:
@@ -3242,7 +3235,8 @@ def _clean_schema(schema, keywords):
 
 def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
-    asked, effort = _level(thinking), _level(shaped.pop("reasoning_effort", None))
+    asked = _level(thinking)
+    effort = _level(shaped.pop("reasoning_effort", None))
     wanted = asked or effort
     level = _available_level(model, wanted)
     fields = _thinking_fields(model, level, (wanted or level) not in _OFF)
@@ -3270,7 +3264,7 @@ def _level(text):
 
 
 def _nearest_level(level, known, lower_first):
-    """Return the known level that is nearest to one, or None; off only for itself."""
+    """Return the known level nearest to a level, or None; off stands in for nothing but itself."""
     if level not in _LADDER:
         return None
     place = _LADDER.index(level)
@@ -3280,10 +3274,10 @@ def _nearest_level(level, known, lower_first):
 
 
 def _available_level(model, asked):
-    """Return the level that is asked for, or the nearest that the model has, a higher one first.
+    """Return the level asked for, or the nearest one that the model has, a higher one first.
 
-    A level of the settings gives way to a lower one first, but not to off. Families with a
-    switch have off and low for it.
+    A level from the settings gives way to a lower one first, but not to off. For these,
+    families with a switch have off and low.
     """
     form = model.compat["thinkingFormat"] or ""
     usual, known = "medium", _LADDER[:5]
@@ -3320,9 +3314,10 @@ def _stated_efforts(model):
 
 
 def _thinking_fields(model, level, switch):
-    """Return the body fields that carry out a level; `switch` tells whether it asks for thinking.
+    """Return the body fields that carry out a level, by thinking format and family.
 
-    What the maps make of the level counts for efforts, and never for Qwen's switches.
+    `switch` is whether the level asked for means thinking; what the maps make of it counts
+    everywhere but in Qwen's and Nemotron's switches.
     """
     form = model.compat["thinkingFormat"]
     mapped = _effort_map(model.compat).get(level) or model.thinking_level_map.get(level)
@@ -3374,8 +3369,8 @@ def _effort(efforts, level, mapped):
 
 
 def _asked_tokens(shaped, layers):
-    """Take the wanted number of tokens out of the body, else of the params: (number, field)."""
-    body = {name: shaped.pop(name, None) or None for name in _TOKEN_FIELDS}      # 0 is no wish
+    """Remove the body's token fields; return (number asked for there or in params, its name)."""
+    body = {name: shaped.pop(name, None) or None for name in _TOKEN_FIELDS}      # 0: not asked
     for layer in (body,) + layers[::-1]:
         for name in ("maxTokens",) + _TOKEN_FIELDS:
             value = layer.get(name)
@@ -3385,7 +3380,7 @@ def _asked_tokens(shaped, layers):
 
 
 def _apply_budget(shaped, model, prompt_tokens, note, warnings):
-    """Set the token field; tell whether the context leaves less than was wanted."""
+    """Set the token field; return whether the context leaves less than was wanted."""
     number, source = _asked_tokens(shaped, model.params)
     field = model.compat["maxTokensField"] or "max_completion_tokens"
     limit = model.max_tokens or DEFAULT_MAX_TOKENS
@@ -3417,7 +3412,7 @@ def _apply_budget(shaped, model, prompt_tokens, note, warnings):
 
 
 def _apply_overrides(shaped, model, params, note):
-    """Lay over the body what params set whatever it says: kwargs, extra_body, parallel calls."""
+    """Set what params set whatever the body says: kwargs, extra_body, parallel_tool_calls."""
     kwargs = _param([params], "chat_template_kwargs", "chatTemplateKwargs")
     extra = _param([params], "extra_body", "extraBody")
     parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
@@ -3447,9 +3442,9 @@ def estimate_tokens(body):
 
 
 def _characters(value):
-    """Count the characters of a text, a part or another value as OpenClaw does.
+    """Count the characters of a text, a content part or another value as OpenClaw does.
 
-    An image is 8000, a CJK character 4, others are what they are in UTF-16.
+    An image counts 8000, a CJK character 4, any other its UTF-16 units.
     """
     if _get(value, "type") in _IMAGE_PARTS:
         return 8000
