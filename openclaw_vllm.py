@@ -3513,9 +3513,7 @@ def decode_delta(payload, full=False):
     calls = piece.get("tool_calls")
     if not isinstance(calls, list):
         calls = ()
-    usage, extra = decode_usage(payload.get("usage")), None
-    if full or usage:
-        extra = payload
+    usage = decode_usage(payload.get("usage"))
     return Delta(
         _text_or_none(piece.get("content")) or "",
         _text_or_none(piece.get("reasoning") or piece.get("reasoning_content")) or "",
@@ -3524,7 +3522,7 @@ def decode_delta(payload, full=False):
         usage,
         _text_or_none(payload.get("id")),
         _text_or_none(payload.get("model")),
-        extra)
+        payload if full or usage else None)
 
 
 def choices_of(payload):
