@@ -3281,10 +3281,11 @@ def _available_level(model, asked):
     """
     form = model.compat["thinkingFormat"] or ""
     usual, known = "medium", _LADDER[:5]
-    if not asked and not model.reasoning:
-        return "off"
-    if not asked and (form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
-        usual, known = "off", ["off", "low"]
+    if not asked:
+        if not model.reasoning:
+            return "off"
+        if form.startswith("qwen") or re.search(_NEMOTRON, model.id):
+            usual, known = "off", ["off", "low"]
     level = asked or _level(model.thinking) or usual
     if level not in _LADDER:
         return level
