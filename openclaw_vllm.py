@@ -11,6 +11,7 @@ Python 3.6 or newer. As a module it offers what `__all__` names; importing it
 reads nothing and opens nothing.
 """
 import collections
+import copy
 import errno
 import io
 import itertools
@@ -2508,43 +2509,39 @@ def match_model(models, reference, provider):
 # ----------------------------------------------------------------------------
 # Requests: shape_request, thinking, the output budget
 # ----------------------------------------------------------------------------
-# Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: it asks
-# nobody, leaves its arguments as they are, and says what it changed and why.
+# Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: asks no
+# server, leaves its arguments unchanged, and says what it changed and why.
 
-# Fields that are never taken over; a rule of its own decides about the last two.
+# Fields that are never copied from a body; rules of their own may set the last two.
 _NATIVE_FIELDS = (
     "store service_tier prompt_cache_retention prompt_cache_options safety_identifier verbosity "
     "metadata reasoning prediction web_search_options modalities audio "
     "prompt_cache_key stream_options").split()
-# Why a field is not what the body has, where no step knows better.
-_REASONS = dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it")
-_REASONS.update({
-    "store": "stored completions are OpenAI's own",
-    "stream": "answers are read as they come",
-    "stream_options": "asks for token counts at the end of the stream",
-    "prompt_cache_key": "64 characters at most, and only with compat.supportsPromptCacheKey",
-    "response_format": "servers know json_object, text, and json_schema with a schema",
-    "reasoning_effort": "it follows from the thinking level",
-    "chat_template_kwargs": "they have to be an object",
-    "max_tokens": "one field of tokens is sent",
-    "max_completion_tokens": "one field of tokens is sent",
-    "tools": "sorted by name; not sent where there are none, or compat.supportsTools is false",
-    "tool_choice": "it goes with the tools that are there",
-})
-# Why a field of a message, or of a tool's function, is not what it was; "" stands for others.
-_MESSAGE_REASONS = {
+# Why a field differs from the body's, where the step that changed it gave no reason.
+_REASONS = dict(
+    dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it"),
+    store="stored completions are OpenAI's own",
+    stream="answers are read as they come",
+    stream_options="asks for token counts at the end of the stream",
+    prompt_cache_key="64 characters at most, and only with compat.supportsPromptCacheKey",
+    reasoning_effort="it follows from the thinking level",
+    chat_template_kwargs="it must be an object",
+    max_tokens="one field of tokens is sent",
+    max_completion_tokens="one field of tokens is sent",
+    tools="sorted by name; not sent where there are none, or compat.supportsTools is false",
+    tool_choice="it goes with the tools that are there")
+# Why a field of a message or of a tool's function differs; the last two stand for all others.
+_PART_REASONS = {
     "role": "role: system, or developer with compat.supportsDeveloperRole",
     "content": "images left out where the model's input has no image; reasoning as text, or one "
                "text, where compat asks for it",
     "tool_calls": "empty tool-call arguments become {}: they must be JSON",
     "name": "compat.requiresToolResultName: the tool's name added",
-    "": "earlier reasoning: only what the model's template takes back",
-}
-_FUNCTION_REASONS = {
     "strict": "strict: false, and only with compat.supportsStrictMode",
     "parameters": "references inlined, an object on top, arrays state their items, keywords that "
                   "compat names left out",
-    "": "a name, a description and parameters are sent",
+    "messages": "earlier reasoning: only what the model's template takes back",
+    "tools": "a name, a description and parameters are sent",
 }
 # Body field -> its names in params, the one that counts first. The values are numbers.
 _NUMBER_PARAMS = {
@@ -2557,7 +2554,7 @@ _NUMBER_PARAMS = {
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
-# Families whose own reasoning has to come back to them, by the last segment of the id.
+# Families that expect their own reasoning back, by the last segment of the id.
 _REPLAYED = (
     r"(?i)(.*:)?(deepseek-v4-(flash|pro)"
     r"|mimo-v2(-pro|-omni|\.5(-pro)?|\.6-(flash|pro(-ultraspeed)?))"
@@ -2565,7 +2562,7 @@ _REPLAYED = (
     r"(-free|-paid|-trial)?(:.*)?")
 _NEMOTRON = r"(?i)\bnemotron-3(?:[-_](?:nano|super|ultra))?\b"
 _DEEPSEEK = r"(?i)deepseek[-_]?v4(?:[-_](?:pro|flash))?\b"
-_GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows the efforts of these ids, whoever serves them
+_GPT = r"(?i)gpt-5\.[2-9](-|$)"      # OpenClaw knows their efforts, whoever serves them
 _LADDER = "off minimal low medium high xhigh max".split()
 _OFF = ("off", "none")
 _LEVEL_NAMES = {"false": "off", "disabled": "off", "true": "low", "on": "low",
@@ -2580,38 +2577,33 @@ def shape_request(body, model, thinking=None, prompt_tokens=None):
     """Shape an OpenAI-style chat-completions body the way OpenClaw shapes it for vLLM.
 
     Pure: `body` is not changed. `model` is a Model, whose compat switches and params apply;
-    `thinking` a level (off, minimal, low … or on) above all others; `prompt_tokens` what the
-    prompt takes, where it was counted: it replaces the estimate. Returns Shaped. Raises
+    `thinking` is a level (off, minimal, low … or on) that overrides all others; `prompt_tokens`
+    is the counted size of the prompt and replaces the estimate. Returns Shaped. Raises
     UsageError for a body that OpenClaw would not send, and ServerError (context-exceeded)
     where the counted prompt leaves no token for an answer.
     """
-    try:
-        return _shape(body, model, thinking, prompt_tokens)
-    except RecursionError:
-        raise UsageError("the body is nested too deep")
-
-
-def _shape(body, model, thinking, prompt_tokens):
     messages = _get(body, "messages")
     if (not isinstance(messages, list)
             or not all(isinstance(each, dict) for each in messages)):
         raise UsageError(
             "the body is not a chat completion: expected an object with a list of messages",
             'like {"messages": [{"role": "user", "content": "hi"}]}')
-    notes, warnings = [], []
+    if is_deep(body):
+        raise UsageError("the body is nested more than %d levels deep" % JSON_DEPTH)
+    notes = collections.defaultdict(collections.OrderedDict)      # {field: {reason: action}}
+    warnings = []
 
     def note(field, reason, action=None):
-        notes.append((field, action, reason))
+        notes[field][reason] = action
 
-    params = {}
-    for layer in model.params:
-        params.update(layer)
-    shaped = _kept_fields(body, model, params.get("cacheRetention"))
+    params = collections.ChainMap(*reversed(model.params))
+    compat = collections.defaultdict(lambda: None, model.compat)      # unset switches are None
+    model = model._replace(compat=compat)
+    shaped = _own_fields(body, model, params)
     note("model", "the id the server knows: " + model.id)
-    _apply_params(shaped, model, params, note)
-    _shape_response_format(shaped, model.compat)
+    _shape_response_format(shaped, compat, note)
     shaped["messages"] = _shape_messages(messages, model, note)
-    _shape_tools(shaped, model.compat, note)
+    _shape_tools(shaped, compat, note)
     _apply_thinking(shaped, model, thinking, note, warnings)
     clamped = _apply_budget(shaped, model, prompt_tokens, note, warnings)
     _apply_overrides(shaped, model, params, note)
@@ -2619,28 +2611,29 @@ def _shape(body, model, thinking, prompt_tokens):
 
 
 def _changes(body, shaped, notes):
-    """Return a Change for each reason why a field of the shaped body differs, each once."""
-    changes = collections.OrderedDict()
-    for field in list(body) + list(shaped):
-        action = "changed"
+    """Return a Change for each reason why a field differs: what is noted of it, or else usual."""
+    changes = []
+    for field in _differences(body, shaped):
+        action, default = "changed", "from params"
         if field not in shaped:
-            action = "dropped"
+            action, default = "dropped", "some releases refuse an explicit null"
         elif field not in body:
             action = "added"
-        elif body[field] == shaped[field]:
-            continue
-        found = [(own or action, reason) for name, own, reason in notes if name == field]
-        default = _REASONS.get(field, "some releases refuse an explicit null")
-        for action, reason in found or [(action, default)]:
-            changes[Change(field, action, reason)] = None
-    return list(changes)
+        reasons = notes[field] or {_REASONS.get(field, default): None}
+        changes += [Change(field, own or action, reason) for reason, own in reasons.items()]
+    return changes
 
 
-def _note_differences(before, after, reasons, field, note):
-    """Note why parts of a field, an object before and after, are not the same."""
-    for name in list(before) + list(after):
-        if before.get(name, note) != after.get(name, note):      # no value is a function
-            note(field, reasons.get(name, reasons[""]))
+def _differences(before, after):
+    """Return the names of the fields that differ between two objects."""
+    return [name for name in dict(before, **after)
+            if before.get(name, REMOVED) != after.get(name, REMOVED)]
+
+
+def _note_parts(before, after, field, note):
+    """Note for a field why one of its messages or functions differs."""
+    for name in _differences(before, after):
+        note(field, _PART_REASONS.get(name, _PART_REASONS[field]))
 
 
 def _picked(value, names):
@@ -2654,25 +2647,8 @@ def _texts(value):
     return [text for text in value if isinstance(text, str)]
 
 
-def _kept_fields(body, model, retention):
-    """Return the body's fields that may go out, the fields of streams and caches set."""
-    compat = model.compat
-    shaped = {name: value for name, value in body.items()
-              if value is not None and name not in _NATIVE_FIELDS}
-    shaped.update(model=model.id, stream=body.get("stream") is not False)
-    if shaped["stream"] and compat.get("supportsUsageInStreaming") is not False:
-        shaped["stream_options"] = {"include_usage": True}
-    if compat.get("supportsPromptCacheKey") and retention != "none":
-        key = _get_text(body, "prompt_cache_key")
-        if key:
-            shaped["prompt_cache_key"] = key[:64]
-        if retention == "long" and compat.get("supportsLongCacheRetention") is not False:
-            shaped["prompt_cache_retention"] = "24h"
-    return shaped
-
-
 def _param(layers, *names):
-    """Return what the topmost layer with one of the names has there; the first name counts."""
+    """Return the value in the topmost layer that has one of the names; the first name counts."""
     for layer in reversed(layers):
         for name in names:
             if name in layer:
@@ -2680,32 +2656,44 @@ def _param(layers, *names):
     return None
 
 
-def _apply_params(shaped, model, params, note):
-    """Add what the params set and the body leaves open."""
-    found = {"response_format": _param(model.params, "response_format", "responseFormat")}
+def _own_fields(body, model, params):
+    """Return the fields of the body that may be sent, with those of params, streams and caches."""
+    compat = model.compat
+    retention = params.get("cacheRetention")
+    shaped = {"response_format": _param(model.params, "response_format", "responseFormat")}
     for field, names in _NUMBER_PARAMS.items():
         value = _param([params], *names.split())
         if _is_number(value):
-            found[field] = value
+            shaped[field] = value
     stop = params.get("stop")
     stop = [text for text in _texts([stop]) or _texts(stop) if text]
     if stop:
-        found["stop"] = stop
-    for field, value in found.items():
-        if field not in shaped:
-            shaped[field] = value
-            note(field, "from params")
+        shaped["stop"] = stop
+    shaped.update((name, value) for name, value in body.items()
+                  if value is not None and name not in _NATIVE_FIELDS)
+    shaped.update(model=model.id, stream=body.get("stream") is not False)
+    if shaped["stream"] and compat["supportsUsageInStreaming"] is not False:
+        shaped["stream_options"] = {"include_usage": True}
+    if compat["supportsPromptCacheKey"] and retention != "none":
+        key = _get_text(body, "prompt_cache_key")
+        if key:
+            shaped["prompt_cache_key"] = key[:64]
+        if retention == "long" and compat["supportsLongCacheRetention"] is not False:
+            shaped["prompt_cache_retention"] = "24h"
+    return shaped
 
 
-def _shape_response_format(shaped, compat):
-    """Keep a response_format that servers know; else wrap it as a schema, or drop it."""
+def _shape_response_format(shaped, compat, note):
+    """Keep a response_format that servers know; wrap another as a schema, or drop it."""
     form = shaped.pop("response_format", None)
     kinds = ["json_object", "text"]
     if isinstance(_get(form, "json_schema"), dict):
         kinds.append("json_schema")
     if _get(form, "type") in kinds:
         shaped["response_format"] = form
-    elif isinstance(form, dict) and compat.get("supportsJsonSchemaResponseFormat"):
+        return
+    note("response_format", "servers know json_object, text, and json_schema with a schema")
+    if isinstance(form, dict) and compat["supportsJsonSchemaResponseFormat"]:
         schema = {"name": "openclaw_response", "schema": form}
         shaped["response_format"] = {"type": "json_schema", "json_schema": schema}
 
@@ -2713,23 +2701,18 @@ def _shape_response_format(shaped, compat):
 def _shape_messages(messages, model, note):
     compat = model.compat
     names, shaped = {}, []
-    previous = None
     for before in messages:
-        message = _shape_message(dict(before), model, names)
+        message = _shape_message(copy.deepcopy(before), model, names)
         role = message.get("role")
-        if (role == "assistant" and not message.get("content")
-                and "tool_calls" not in message):
+        if role == "assistant" and not message.get("content") and "tool_calls" not in message:
             note("messages", "an assistant message without content left out")
             continue
-        _note_differences(before, message, _MESSAGE_REASONS, "messages", note)
-        if (compat.get("requiresAssistantAfterToolResult")
-                and (previous, role) == ("tool", "user")):
+        _note_parts(before, message, "messages", note)
+        after_tool = role == "user" and _get(shaped, -1, "role") == "tool"
+        if after_tool and compat["requiresAssistantAfterToolResult"]:
             note("messages", "compat.requiresAssistantAfterToolResult: an assistant message added")
-            shaped.append({
-                "role": "assistant",
-                "content": "I have processed the tool results."})
-        previous = role
-        if compat.get("strictMessageKeys"):
+            shaped.append({"role": "assistant", "content": "I have processed the tool results."})
+        if compat["strictMessageKeys"]:
             note("messages", "compat.strictMessageKeys: role and content only")
             message = _picked(message, ("role", "content"))
         shaped.append(message)
@@ -2742,70 +2725,65 @@ def _shape_message(message, model, names):
     role, content = message.get("role"), message.get("content")
     if role in ("system", "developer"):
         message["role"] = "system"
-        if compat.get("supportsDeveloperRole") and model.reasoning:
+        if compat["supportsDeveloperRole"] and model.reasoning:
             message["role"] = "developer"
     if isinstance(content, list) and "image" not in model.input:
         message["content"] = _without_images(content)
     if role == "assistant":
         _shape_calls(message, compat, names)
         _shape_reasoning(message, model)
-    name = names.get(_get_text(message, "tool_call_id"))
-    if role == "tool" and compat.get("requiresToolResultName") and name:
+    name = names.get(_get_text(message, "tool_call_id") or None)
+    if role == "tool" and compat["requiresToolResultName"] and name:
         message.setdefault("name", name)
     parts = message.get("content")
-    if compat.get("requiresStringContent") and isinstance(parts, list):
-        texts = _texts([
-            _get(part, "text") for part in parts
-            if _get(part, "type") == "text"])
-        if len(texts) == len(parts):
-            message["content"] = "\n".join(texts)
+    if (compat["requiresStringContent"] and isinstance(parts, list)
+            and all(_get(part, "type") == "text" for part in parts)):
+        message["content"] = "\n".join(_get_text(part, "text") for part in parts)
     return message
 
 
 def _shape_calls(message, compat, names):
-    """Make an assistant's tool calls fit to be sent; no calls are no field."""
-    calls = message.pop("tool_calls", None)
+    """Make an assistant's tool calls acceptable; drop the field where there are none."""
+    calls = message.get("tool_calls")
     if not isinstance(calls, list) or not calls:
+        message.pop("tool_calls", None)
         return
-    message["tool_calls"] = []
     for call in calls:
         function = _get(call, "function")
-        if isinstance(_get(call, "id"), str):
-            names[call["id"]] = _get(function, "name")
+        names[_get_text(call, "id")] = _get(function, "name")
         if _get(function, "arguments") == "":
-            call = dict(call, function=dict(function, arguments="{}"))
-        message["tool_calls"].append(call)
-    if message.setdefault("content") is None and compat.get("requiresAssistantAfterToolResult"):
+            function["arguments"] = "{}"
+    if message.setdefault("content") is None and compat["requiresAssistantAfterToolResult"]:
         message["content"] = ""
 
 
 def _shape_reasoning(message, model):
-    """Leave of an assistant's earlier reasoning what the model takes back."""
+    """Keep only what the model takes back of an assistant's earlier reasoning."""
     compat = model.compat
-    form = compat.get("thinkingFormat")
-    needed = compat.get("requiresReasoningContentOnAssistantMessages")
-    before = {
-        name: message.pop(name) for name in _REASONING_FIELDS
-        if name in message}
-    texts = {name: text for name, text in before.items() if isinstance(text, str)}
-    if compat.get("requiresThinkingAsText"):
-        spoken = [_text_part(text) for text in texts.values() if text.strip()]
+    form = compat["thinkingFormat"]
+    needed = compat["requiresReasoningContentOnAssistantMessages"]
+    content, reasoning, text, details = [message.pop(name, None) for name in _REASONING_FIELDS]
+    if compat["requiresThinkingAsText"]:
+        spoken = next(filter(str.strip, _texts([content, reasoning, text])), None)
         if spoken:
-            message["content"] = spoken[:1] + _parts(message.get("content"))
-        texts, before = {}, {}
-    if needed and model.reasoning:
-        texts.setdefault("reasoning_content", "")
+            message["content"] = [_text_part(spoken)] + _parts(message.get("content"))
+        content = reasoning = text = details = None
+    if needed and model.reasoning and not isinstance(content, str):
+        content = ""
     if form == "openrouter":
-        if not texts.get("reasoning") and not texts.get("reasoning_content"):
-            texts["reasoning"] = texts.get("reasoning_text")
-        for name in ("reasoning", "reasoning_content"):
-            if texts.get(name):
-                message[name] = texts[name]
-        if isinstance(before.get("reasoning_details"), list):
-            message["reasoning_details"] = before["reasoning_details"]
-    elif (model.reasoning or needed or form in ("deepseek", "zai")
-          or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
-        message.update(_picked(texts, ("reasoning_content",)))
+        content, reasoning, text = map(_get_text, (content, reasoning, text))
+        if content:
+            message["reasoning_content"] = content
+        elif not reasoning:
+            reasoning = text
+        if reasoning:
+            message["reasoning"] = reasoning
+        if isinstance(details, list):
+            message["reasoning_details"] = details
+    elif isinstance(content, str) and (
+            model.reasoning or needed or form in ("deepseek", "zai")
+            or re.fullmatch(_REPLAYED, model.id.split("/")[-1])):
+        message["reasoning_content"] = content
 
 
 def _text_part(text):
@@ -2836,29 +2814,18 @@ def _without_images(parts):
 def _shape_tools(shaped, compat, note):
     tools = shaped.pop("tools", None)
     choice = shaped.pop("tool_choice", None)
-    if (compat.get("supportsTools") is False
-            or not isinstance(tools, list) or not tools):
+    if compat["supportsTools"] is False or not isinstance(tools, list) or not tools:
         return
-    functions = [
-        _shape_function(_get(tool, "function"), compat, note)
-        for tool in tools]
-    functions = sorted(filter(None, functions), key=_function_order)
+    functions = [_shape_function(_get(tool, "function"), compat, note) for tool in tools]
+    functions = sorted(filter(None, functions),
+                       key=lambda each: (each["name"], each.get("description", "")))
     choice = _shape_choice(choice, [function["name"] for function in functions])
     if functions:
-        shaped["tools"] = [
-            {"type": "function", "function": function}
-            for function in functions]
-    called = any(
-        message.get("role") == "tool" or message.get("tool_calls")
-        for message in shaped["messages"])
+        shaped["tools"] = [{"type": "function", "function": function} for function in functions]
+    called = any(message.get("role") == "tool" or message.get("tool_calls")
+                 for message in shaped["messages"])
     if functions or choice == "none" and not called:
         shaped["tool_choice"] = choice
-
-
-def _function_order(function):
-    """Return what sorts functions as JavaScript does: by UTF-16 units."""
-    texts = (function["name"], function.get("description", ""))
-    return [text.encode("utf-16-be", "surrogatepass") for text in texts]
 
 
 def _shape_function(function, compat, note):
@@ -2874,32 +2841,28 @@ def _shape_function(function, compat, note):
     kept = {"name": name, "parameters": _shape_schema(parameters, compat)}
     if isinstance(function.get("description"), str):
         kept["description"] = function["description"]
-    if compat.get("supportsStrictMode"):
+    if compat["supportsStrictMode"]:
         kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
-    _note_differences(function, kept, _FUNCTION_REASONS, "tools", note)
+    _note_parts(function, kept, "tools", note)
     return kept
 
 
 def _shape_choice(choice, names):
     """Return the tool_choice for tools of these names. Raises UsageError where OpenClaw fails."""
-    wanted = _get(choice, "function", "name")
-    allowed = _get(choice, "allowed_tools", "tools")
-    mode = _get(choice, "allowed_tools", "mode")
     if choice is None:
         return "auto"
-    if mode in ("auto", "required") and isinstance(allowed, list):
-        kept = [
-            _named_tool(tool) for tool in allowed
-            if _get(tool, "function", "name") in names]
+    allowed = _get(choice, "allowed_tools")
+    mode, tools = _get(allowed, "mode"), _get(allowed, "tools")
+    if mode in ("auto", "required") and isinstance(tools, list):
+        kept = [_named_tool(tool) for tool in tools if _get(tool, "function", "name") in names]
         if kept:
-            return {
-                "type": "allowed_tools",
-                "allowed_tools": {"mode": mode, "tools": kept}}
+            return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": kept}}
         if mode == "auto":
             return "none"
-        choice, names = "required", []
+        raise UsageError("tool_choice requires a tool, and none of those allowed can be sent")
     if choice == "required" and not names:
         raise UsageError("tool_choice requires a tool, and none of the tools can be sent")
+    wanted = _get(choice, "function", "name")
     if _get(choice, "type") != "function" or not isinstance(wanted, str):
         return choice
     if wanted not in names:
@@ -2918,69 +2881,69 @@ _SCHEMA_PLACES = (
     "not if then else").split()
 _DEFINITIONS = ("$defs", "definitions", "components")
 _LABELS = ("title", "description", "default")
+_JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
 
 
-def _shape_schema(schema, compat):
+def _shape_schema(parameters, compat):
     """Return the parameters of a tool as OpenClaw sends them."""
-    keywords = [word.strip() for word in compat.get("unsupportedToolSchemaKeywords") or []]
-    return _cleaned_schema(_object_schema(_without_references(schema)), keywords)
+    schema = copy.deepcopy(parameters)
+    _inline_references(schema, parameters)
+    schema = _object_schema(schema)
+    keywords = compat["unsupportedToolSchemaKeywords"] or []
+    _clean_schema(schema, [keyword.strip() for keyword in keywords])
+    return schema
 
 
-def _map_schemas(schema, function):
-    """Return a schema with `function` applied to each schema directly inside it."""
-    mapped = {}
+def _inner_schemas(schema):
+    """Return the schemas directly inside a schema."""
+    inner = []
     for key, value in schema.items():
         if key in _SCHEMA_MAPS and isinstance(value, dict):
-            value = {name: function(inner) for name, inner in value.items()}
-        elif key in _SCHEMA_PLACES and isinstance(value, list):
-            value = [function(inner) for inner in value]
+            inner += value.values()
         elif key in _SCHEMA_PLACES:
-            value = function(value)
-        mapped[key] = value
-    return mapped
+            inner += value if isinstance(value, list) else [value]
+    return [each for each in inner if isinstance(each, dict)]
 
 
-def _without_references(document):
-    """Return a schema with what its #/… references name in their place, a recursive one as {}.
+def _inline_references(document, original):
+    """Replace the #/… references in a schema by what they name, a recursive one by {}.
 
-    The definitions go, unless a reference names nothing.
+    The definitions go, unless a reference leads to no object.
     """
     unresolved = []
 
-    def inlined(schema, followed):
-        if not isinstance(schema, dict):
-            return schema
-        reference = schema.get("$ref")
-        if not isinstance(reference, str):
-            plain = {
-                key: value for key, value in schema.items()
-                if key not in _DEFINITIONS}
-            plain = _map_schemas(plain, lambda inner: inlined(inner, followed))
-            if unresolved:
-                plain.update(_picked(schema, _DEFINITIONS))
-            return plain
+    def inline(schema, followed):
+        reference = _get_text(schema, "$ref")
         if reference in followed:
-            return {}
-        if not reference.startswith("#/"):
-            return schema
-        target = _pointed_at(document, reference)
-        if target is None:
-            unresolved.append(reference)
-            return schema
-        target = inlined(target, followed + (reference,))
-        if isinstance(target, dict):
-            target = dict(target, **_picked(schema, _LABELS))
-        return target
+            schema.clear()
+        elif reference.startswith("#/"):
+            target, labels = _pointed_at(original, reference), _picked(schema, _LABELS)
+            if isinstance(target, dict):
+                schema.clear()
+                schema.update(copy.deepcopy(target))
+                inline(schema, followed + [reference])
+                schema.update(labels)
+            else:
+                unresolved.append(reference)
+        elif not reference:
+            definitions = _picked(schema, _DEFINITIONS)
+            for name in definitions:
+                del schema[name]
+            for inner in _inner_schemas(schema):
+                inline(inner, followed)
+            if unresolved:
+                schema.update(definitions)
 
-    return inlined(document, ())
+    inline(document, [])
 
 
 def _pointed_at(document, reference):
-    """Return what a #/… reference names in its document (RFC 6901), or None."""
+    """Return what a #/… reference names in a document (RFC 6901), or None."""
     for segment in reference.split("/")[1:]:
-        if isinstance(document, list):
-            document = {str(place): value for place, value in enumerate(document)}
-        document = _get(document, segment.replace("~1", "/").replace("~0", "~"))
+        segment = segment.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, list) and segment.isdecimal():
+            segment = int(segment)
+        document = _get(document, segment)
     return document
 
 
@@ -2993,9 +2956,7 @@ def _variants(schema):
 
 
 def _object_schema(schema):
-    """Return a schema that is an object on top: what servers take as a function's parameters."""
-    if not isinstance(schema, dict):
-        schema = {}
+    """Return a schema with an object on top, as servers want the parameters of a function."""
     variants, properties = _variants(schema), schema.get("properties")
     if variants is not None:
         return _merged_variants(schema, variants)
@@ -3004,8 +2965,7 @@ def _object_schema(schema):
         likely = True
     else:
         properties = {}
-    if (isinstance(schema.get("allOf"), list)
-            or schema.get("type", likely) not in ("object", True)):
+    if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
         return schema
     return dict(schema, type="object", properties=properties)
 
@@ -3018,82 +2978,66 @@ def _merged_variants(schema, variants):
     for source in objects:
         for name, value in source["properties"].items():
             properties[name] = _merged_property(properties.get(name), value)
-    merged = {name: schema[name] for name in ("title", "description")
-              if isinstance(schema.get(name), str)}
-    merged.update(
-        type="object", properties=properties,
-        additionalProperties=schema.get("additionalProperties", True))
-    lists = [
-        _texts(source.get("required")) for source in objects
-        if source is not schema]
-    counts = collections.Counter(sum(lists, []))
-    everywhere = [name for name in counts if counts[name] == len(lists)]
-    required = _texts(schema.get("required")) or everywhere
+    merged = dict(_picked(schema, ("title", "description")), type="object", properties=properties,
+                  additionalProperties=schema.get("additionalProperties", True))
+    lists = [_texts(source.get("required")) for source in objects if source is not schema]
+    required = _texts(schema.get("required"))
+    if lists and not required:
+        required = [name for name in lists[0] if all(name in each for each in lists)]
     if required:
         merged["required"] = required
     return merged
 
 
 def _merged_property(first, second):
-    """Return one property schema for two of a name: the first, or the values of both."""
+    """Return one schema for two of the same property: the first, or the values of both."""
+    values = _allowed_values(first) + _allowed_values(second)
     if first is None:
         return second
-    stated = [
-        values for values in map(_allowed_values, (first, second))
-        if values is not None]
-    if not stated:
+    if not values:
         return first
-    values = collections.OrderedDict(
-        (json.dumps(value), value) for value in sum(stated, []))
-    merged = {"enum": list(values.values())}
+    merged = {"enum": list({json.dumps(value): value for value in values}.values())}
     for schema in (second, first):
         if isinstance(schema, dict):
             merged.update(_picked(schema, _LABELS))
-    kinds = {_JS_TYPES.get(type(value), "object") for value in merged["enum"]}
+    kinds = {_JS_TYPES.get(type(value), "object") for value in values}
     if len(kinds) == 1:
         merged["type"] = kinds.pop()
     return merged
 
 
-_JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
-
-
 def _allowed_values(schema):
-    """Return the values that an enum or a const allows, also in variants of the schema, or None."""
+    """Return the values that an enum or a const allows, also in variants of the schema."""
     if not isinstance(schema, dict):
-        return None
+        return []
     if isinstance(schema.get("enum"), list):
         return schema["enum"]
     if "const" in schema:
         return [schema["const"]]
-    found = [_allowed_values(variant) or [] for variant in _variants(schema) or ()]
-    return sum(found, []) or None
+    return sum(map(_allowed_values, _variants(schema) or []), [])
 
 
-def _cleaned_schema(schema, keywords):
-    """Return a schema whose arrays state their items, without some keywords."""
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("type") == "array" and "items" not in schema:
-        schema = dict(schema, items={})
-    schema = {
-        key: value for key, value in schema.items()
-        if key not in keywords}
-    return _map_schemas(schema, lambda inner: _cleaned_schema(inner, keywords))
+def _clean_schema(schema, keywords):
+    """Give the arrays of a schema their items, and remove the keywords."""
+    if schema.get("type") == "array":
+        schema.setdefault("items", {})
+    for keyword in keywords:
+        schema.pop(keyword, None)
+    for inner in _inner_schemas(schema):
+        _clean_schema(inner, keywords)
 
 
 def _apply_thinking(shaped, model, thinking, note, warnings):
     """Turn the thinking level into the fields of the model's thinking format."""
-    asked, effort, default = map(
-        _level,
-        (thinking, shaped.pop("reasoning_effort", None), model.thinking))
+    asked = _level(thinking)
+    effort = _level(shaped.pop("reasoning_effort", None))
     wanted = asked or effort
-    level = _available_level(model, wanted, default)
+    level = _available_level(model, wanted)
     fields = _thinking_fields(model, level, (wanted or level) not in _OFF)
     for name in fields:
         note(name, "thinking level " + level)
-    cannot = model.source == "declared" and not model.reasoning
-    if asked and not fields and not (cannot and level in _OFF):
+    silent = level in _OFF and model.source == "declared" and not model.reasoning
+    if asked and not fields and not silent:
         warnings.append(
             "--thinking %s has no effect on %s: set reasoning: true and, in compat, thinkingFormat "
             "(\"qwen-chat-template\" where its template takes enable_thinking) or "
@@ -3108,102 +3052,105 @@ def _apply_thinking(shaped, model, thinking, note, warnings):
 
 
 def _level(text):
-    """Return a thinking level in one spelling, or None when there is none."""
+    """Return a thinking level in one spelling, "" when there is none."""
     folded = _get_text(text).strip().lower()
-    return _LEVEL_NAMES.get(folded, folded) or None
+    return _LEVEL_NAMES.get(folded, folded)
 
 
-def _available_level(model, asked, default):
-    """Return the level that is asked for, or the nearest that the model has: a higher one first.
+def _nearest_level(level, known, lower_first):
+    """Return the known level nearest to a level, or None; off stands in for nothing but itself."""
+    if level not in _LADDER:
+        return None
+    place = _LADDER.index(level)
+    higher, lower = _LADDER[place:], _LADDER[place:0:-1]
+    steps = lower + higher if lower_first else higher + lower
+    return next((step for step in steps if step in known), None)
 
-    A default gives way to a lower one first, but not to off; families with a switch have off and
-    low for it.
+
+def _available_level(model, asked):
+    """Return the level asked for, or the nearest one that the model has, a higher one first.
+
+    A level from the settings gives way to a lower one first, but not to off. For these,
+    families with a switch have off and low.
     """
-    form = model.compat.get("thinkingFormat") or ""
-    usual, steps = "medium", _LADDER[:5]
-    if not asked and (form.startswith("qwen") or re.search(_NEMOTRON, model.id)):
-        usual, steps = "off", ["off", "low"]
-    level = asked or default or usual
-    if not asked and not model.reasoning:
-        return "off"
+    form = model.compat["thinkingFormat"] or ""
+    usual, known = "medium", _LADDER[:5]
+    if not asked:
+        if not model.reasoning:
+            return "off"
+        if form.startswith("qwen") or re.search(_NEMOTRON, model.id):
+            usual, known = "off", ["off", "low"]
+    level = asked or _level(model.thinking) or usual
     if level not in _LADDER:
         return level
-    stated = dict.fromkeys(steps, True)
-    stated.update((effort, True) for effort in _stated_efforts(model) or ())
-    if form not in ("qwen", "qwen-chat-template", "zai"):
-        stated.update(
-            (name, True) for name, effort in _effort_map(model.compat).items() if effort.strip())
-    stated.update(model.thinking_level_map)
-    place = _LADDER.index(level)
-    up, down = _LADDER[place:], _LADDER[place:0:-1]
-    candidates = down + up
-    if asked and not (place > 4 and stated.get(level, level) is None):
-        candidates = up + down
-    known = [name for name in candidates if stated.get(name) is not None]
-    return (known + ["off"])[0]
+    mapped = model.thinking_level_map
+    known += list(mapped) + (_stated_efforts(model) or [])
+    if not form.startswith(("qwen", "zai")):
+        efforts = _effort_map(model.compat)
+        known += [name for name in efforts if efforts[name].strip()]
+    known = [step for step in known if mapped.get(step, step) is not None]
+    withdrawn = level in ("xhigh", "max") and mapped.get(level, level) is None
+    return _nearest_level(level, known, withdrawn or not asked) or "off"
 
 
 def _effort_map(compat):
-    stated = compat.get("reasoningEffortMap") or {}
+    stated = compat["reasoningEffortMap"] or {}
     return {level.strip().lower(): effort for level, effort in stated.items()}
 
 
 def _stated_efforts(model):
     """Return the efforts that a model's server takes, as far as OpenClaw knows, or None."""
-    stated = model.compat.get("supportedReasoningEfforts")
-    if model.compat.get("supportsReasoningEffort") is False:
+    stated = model.compat["supportedReasoningEfforts"]
+    if model.compat["supportsReasoningEffort"] is False:
         return []
     if stated is None and re.match(_GPT, model.id):
         return ["none", "low", "medium", "high", "xhigh"]
-    return stated and [effort.strip() for effort in stated if effort.strip()]
+    return stated and [effort.strip() for effort in stated]
 
 
 def _thinking_fields(model, level, switch):
-    """Return the body fields that carry out a level: a table of formats, and two families."""
-    compat = model.compat
-    mapped = _effort_map(compat).get(level) or model.thinking_level_map.get(level)
-    effort = _effort(model, level, mapped)
+    """Return the body fields that carry out a level, by thinking format and family.
+
+    `switch` is whether the level asked for means thinking; what the maps make of it counts
+    everywhere but in Qwen's and Nemotron's switches.
+    """
+    form = model.compat["thinkingFormat"]
+    mapped = _effort_map(model.compat).get(level) or model.thinking_level_map.get(level)
+    efforts = _stated_efforts(model)
+    effort = _effort(efforts, level, mapped)
     on = (mapped or level).strip().lower() not in _OFF
-    plain, spoken, nested = {}, {}, {}
-    if effort:
-        nested["reasoning"] = {"effort": effort}
-        if compat.get("supportsReasoningEffort"):
-            plain["reasoning_effort"] = effort
-        if on:
-            spoken["reasoning_effort"] = effort
-    enabled = {"reasoning": {"enabled": on}}
-    if _stated_efforts(model) == []:
-        nested = enabled
-    form = compat.get("thinkingFormat")
-    if re.search(_DEEPSEEK, model.id):
-        form = "deepseek-v4"
-    formats = {
-        "qwen": {"enable_thinking": switch},
-        "qwen-chat-template": {
-            "chat_template_kwargs": {
-                "enable_thinking": switch, "preserve_thinking": True}},
-        "together": dict(enabled, **_picked(plain, spoken)),
-        "openrouter": nested,
-        "deepseek-v4": {
-            "chat_template_kwargs": dict(spoken, thinking=on, enable_thinking=on)},
-    }
-    fields = {}
-    if model.reasoning:
-        fields = formats.get(form, plain)
+    fields, kwargs = {}, {}
+    if not model.reasoning:
+        pass
+    elif re.search(_DEEPSEEK, model.id):
+        kwargs.update(thinking=on, enable_thinking=on)
+        if on and effort:
+            kwargs["reasoning_effort"] = effort
+    elif form == "qwen":
+        fields["enable_thinking"] = switch
+    elif form == "qwen-chat-template":
+        kwargs.update(enable_thinking=switch, preserve_thinking=True)
+    elif form == "openrouter":
+        if efforts == []:
+            fields["reasoning"] = {"enabled": on}
+        elif effort:
+            fields["reasoning"] = {"effort": effort}
+    else:
+        if form == "together":
+            fields["reasoning"] = {"enabled": on}
+            effort = on and effort
+        if effort and model.compat["supportsReasoningEffort"]:
+            fields["reasoning_effort"] = effort
     if not switch and re.search(_NEMOTRON, model.id):
-        kwargs = fields.setdefault("chat_template_kwargs", {})
         kwargs.update(enable_thinking=False, force_nonempty_content=True)
+    if kwargs:
+        fields["chat_template_kwargs"] = kwargs
     return fields
 
 
-def _rank(effort):
-    return _LADDER.index(effort) if effort in _LADDER else 0
-
-
-def _effort(model, level, mapped):
-    """Return the reasoning effort for a level that the model's server takes, or None."""
+def _effort(efforts, level, mapped):
+    """Return which of the efforts stands for a level, or None; efforts of None take any."""
     intent = (mapped or level).strip()
-    efforts = _stated_efforts(model)
     if efforts is None and level == "off" and not mapped:
         return "none"
     if efforts is None or intent in efforts:
@@ -3212,30 +3159,25 @@ def _effort(model, level, mapped):
         return "none"
     if level in _OFF or intent in _OFF:
         return None
-    found = [effort for effort in efforts if effort.lower() not in _OFF]
-    if _rank(intent):
-        ranked = sorted(filter(_rank, efforts), key=_rank)
-        lower = [effort for effort in ranked if _rank(effort) <= _rank(intent)]
-        found = lower[::-1] + ranked + found
-    return (found + [None])[0]
+    usable = [effort for effort in efforts if effort.lower() not in _OFF] or [None]
+    return _nearest_level(intent, usable, lower_first=True) or usable[0]
 
 
 def _asked_tokens(shaped, layers):
-    """Take the wanted number of tokens out of the body, else of the params: (number, field)."""
-    asked = [(shaped.pop(name, None), name, 1) for name in _TOKEN_FIELDS]
-    for layer in reversed(layers):
+    """Remove the body's token fields; return (number asked for there or in params, its name)."""
+    body = {name: shaped.pop(name, None) or None for name in _TOKEN_FIELDS}      # 0: not asked
+    for layer in (body,) + layers[::-1]:
         for name in ("maxTokens",) + _TOKEN_FIELDS:
-            asked.append((layer.get(name), "params." + name, 0))
-    for value, source, least in asked:
-        if _is_number(value) and value >= least:
-            return int(value), source
+            value = layer.get(name)
+            if _is_number(value) and value >= 0:
+                return int(value), name if layer is body else "params." + name
     return 0, None
 
 
 def _apply_budget(shaped, model, prompt_tokens, note, warnings):
-    """Set the token field; tell whether the context leaves less than was wanted."""
+    """Set the token field; return whether the context leaves less than was wanted."""
     number, source = _asked_tokens(shaped, model.params)
-    field = model.compat.get("maxTokensField") or "max_completion_tokens"
+    field = model.compat["maxTokensField"] or "max_completion_tokens"
     limit = model.max_tokens or DEFAULT_MAX_TOKENS
     window = model.context_tokens or model.context_window
     wanted = left = min(number or limit, limit)
@@ -3265,14 +3207,13 @@ def _apply_budget(shaped, model, prompt_tokens, note, warnings):
 
 
 def _apply_overrides(shaped, model, params, note):
-    """Lay over the body what params set whatever it says: kwargs, extra_body, parallel calls."""
+    """Set what params set whatever the body says: kwargs, extra_body, parallel_tool_calls."""
     kwargs = _param([params], "chat_template_kwargs", "chatTemplateKwargs")
     extra = _param([params], "extra_body", "extraBody")
     parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
     over = {}
     if isinstance(kwargs, dict) and kwargs:
-        over["chat_template_kwargs"] = dict(
-            shaped.get("chat_template_kwargs", {}), **kwargs)
+        over["chat_template_kwargs"] = dict(shaped.get("chat_template_kwargs", {}), **kwargs)
     if isinstance(extra, dict):
         over.update(extra)
     over.pop("store", None)
@@ -3291,87 +3232,70 @@ def estimate_tokens(body):
     for message in body["messages"]:
         values.append(message.get("tool_calls"))
         for field in ("content",) + _REASONING_FIELDS:
-            for part in _parts(message.get(field)):
-                text = _get(part, "text")
-                if _get(part, "type") in _IMAGE_PARTS:
-                    text = "i" * 8000
-                elif not isinstance(text, str):
-                    text = part
-                values.append(text)
-    characters = sum(
-        _characters(value) for value in values
-        if isinstance(value, (str, dict, list)))
-    return int(math.ceil(characters / 4.0 * 1.25))
+            values += _parts(message.get(field))
+    return math.ceil(sum(map(_characters, filter(None, values))) / 4 * 1.25)
 
 
 def _characters(value):
-    """Count characters of a value's text as OpenClaw does: CJK as 4, others in UTF-16 units."""
-    if not isinstance(value, str):
-        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    """Count the characters of a text, a content part or another value as OpenClaw does.
+
+    An image counts 8000, a CJK character 4, any other its UTF-16 units.
+    """
+    if _get(value, "type") in _IMAGE_PARTS:
+        return 8000
+    if isinstance(_get(value, "text"), str):
+        value = value["text"]
+    elif not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return len(re.sub(_WIDE, "wide", value).encode("utf-16-le", "surrogatepass")) // 2
 
 
 # ----------------------------------------------------------------------------
 # Answers: SSE lines -> events -> deltas -> one assembled message
 # ----------------------------------------------------------------------------
-# Pure: bytes and JSON values in, values out. Whatever a server sends, each step costs in
-# proportion to its size.
+# Pure: bytes and JSON values in, values out. Each step costs in proportion to its size, whatever
+# a server sends.
 
 class EventDecoder(object):
     """Turns bytes, cut anywhere, into server-sent events; knows nothing of where they come from.
 
-    Source: the WHATWG HTML standard, "Parsing an event stream". Lines end at
-    CR, LF or CRLF and nowhere else; an event that no blank line ends is dropped.
+    Source: the WHATWG HTML standard, "Parsing an event stream". Lines end at LF or CRLF (no
+    server ends them at CR alone); an event that no blank line ends is dropped.
     """
 
     def __init__(self):
-        self._rest = bytearray()
-        self._after_cr = False
+        self._line = bytearray()                     # of which the end has not come
+        self._data = []                              # of an event whose end has not come
+        self._size = 0                               # bytes since the latest end of an event
 
     def feed(self, data):
         """Return the texts of the events that `data` ends. Raises ValueError past EVENT_LIMIT."""
-        if self._after_cr or b"\r" in data:          # a CRLF may be cut in two
-            if self._after_cr and data.startswith(b"\n"):
-                data = data[1:]
-            self._after_cr = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if self._rest:
-            searched = len(self._rest) - 1
-            self._rest += data
-            data = b""
-            if self._rest.find(b"\n\n", searched) >= 0:
-                data, self._rest = bytes(self._rest), bytearray()
-        blocks = data.split(b"\n\n")
-        self._rest += blocks.pop()
-        if len(self._rest) > EVENT_LIMIT:
-            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
         events = []
-        for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block:     # nearly all that vLLM sends
-                events.append(block[6:].decode("utf-8", "replace"))
-            else:
-                events += _event_data(block.decode("utf-8", "replace"))
+        self._size += len(data)
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            if self._line:
+                line, self._line = bytes(self._line + line), bytearray()
+            line = line.rstrip(b"\r")
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                self._data.append(value[1:] if value.startswith(b" ") else value)
+            elif not line:
+                if self._data:
+                    events.append(b"\n".join(self._data).decode("utf-8", "replace"))
+                self._data, self._size = [], 0
+        self._line += rest
+        if self._size > EVENT_LIMIT:
+            raise ValueError("an event larger than %d bytes" % EVENT_LIMIT)
         return events
-
-
-def _event_data(block):
-    """Return [data] of the lines of one event, [] when it carries none."""
-    data = []
-    for line in block.split("\n"):
-        field, _, value = line.partition(":")
-        if field == "data":
-            data.append(re.sub("^ ", "", value))
-    if not data:
-        return []
-    return ["\n".join(data)]
 
 
 def decode_delta(payload, full=False):
     """Return the Delta of one chat.completion(.chunk) object; {} and odd shapes give an empty one.
 
-    Reads the choice with index 0: its `delta` or `message`, `reasoning` or
-    `reasoning_content`. With `full` the object itself is kept in `extra`, its log
-    probabilities and other choices with it.
+    Reads the choice with index 0: its `delta` or `message`, `reasoning` or `reasoning_content`.
+    `extra` is the object itself where it has usage and, with `full`, always: log probabilities
+    and other choices are in it.
     """
     choice = {}
     for item in choices_of(payload):
@@ -3384,11 +3308,7 @@ def decode_delta(payload, full=False):
     calls = piece.get("tool_calls")
     if not isinstance(calls, list):
         calls = ()
-    usage, extra = decode_usage(payload.get("usage")), None
-    if full:
-        extra = payload
-    elif usage is not None:
-        extra = {"usage": payload["usage"]}
+    usage = decode_usage(payload.get("usage"))
     return Delta(
         _text_or_none(piece.get("content")) or "",
         _text_or_none(piece.get("reasoning") or piece.get("reasoning_content")) or "",
@@ -3397,7 +3317,7 @@ def decode_delta(payload, full=False):
         usage,
         _text_or_none(payload.get("id")),
         _text_or_none(payload.get("model")),
-        extra)
+        payload if full or usage else None)
 
 
 def choices_of(payload):
@@ -3418,53 +3338,31 @@ def decode_usage(usage):
     """Return the Usage of a usage object, or None when there is none."""
     if not isinstance(usage, dict):
         return None
-    counts = [usage.get(name) for name in Usage._fields]
-    for position, count in enumerate(counts):
-        if not isinstance(count, int) or count > 1e15:       # which no float could divide
-            counts[position] = None
-    return Usage(*counts)
-
-
-class _Text(object):
-    """A text that grows by small pieces and takes little more memory than itself."""
-
-    def __init__(self):
-        self._text = ""
-        self._pieces = []
-
-    def add(self, piece):
-        self._pieces.append(piece)
-        if len(self._pieces) == 1000:
-            self.whole()
-
-    def whole(self):
-        text, self._text = self._text, None          # CPython lengthens what has one reference
-        text += "".join(self._pieces)
-        self._text = text
-        self._pieces = []
-        return text
+    counts = {name: count for name, count in usage.items()
+              if isinstance(count, int) and count < 1e15}            # a float can divide it
+    return Usage(*map(counts.get, Usage._fields))
 
 
 class Assembler(object):
-    """Collects Deltas into one Answer; holds the text once, and nothing else that grows.
+    """Collects Deltas into one Answer; of each text it holds little more than the text.
 
     `add` raises ServerError for more tool calls or choices than ANSWER_PARTS.
     """
 
     def __init__(self):
-        self._content, self._reasoning = _Text(), _Text()
-        self._calls = []                             # [id, name, _Text of the arguments]
+        self._content = io.StringIO()
+        self._reasoning = io.StringIO()
+        self._calls = []                             # [id, name, StringIO of the arguments]
         self._calls_by_index = {}                    # the latest of each index
         self._id = self._model = self._finish_reason = self._usage = None
-        self._extra, self._others = {}, {}
+        self._extra = {}
+        self._others = {}                            # {index: Assembler} of further choices
 
     def add(self, delta):
         """Take one Delta."""
         content, reasoning, calls, finish_reason, usage, answer_id, model, extra = delta
-        if content:
-            self._content.add(content)
-        if reasoning:
-            self._reasoning.add(reasoning)
+        self._content.write(content)
+        self._reasoning.write(reasoning)
         for position, piece in enumerate(calls):
             if isinstance(piece, dict):
                 self._add_call(position, piece)
@@ -3480,25 +3378,23 @@ class Assembler(object):
         if not isinstance(index, int):
             index = position
         call_id = _get_text(piece, "id")
-        function = piece.get("function")
         call = self._calls_by_index.get(index)
         if call is None or (call_id and call[0] and call_id != call[0]):
-            call = self._calls_by_index[index] = [None, "", _Text()]
+            call = self._calls_by_index[index] = [None, "", io.StringIO()]
             self._calls.append(call)
-            _check_parts(self._calls, "tool calls")
+            _check_parts(self._calls)
         call[0] = call_id or call[0]
-        call[1] = call[1] or _get_text(function, "name")
-        call[2].add(_get_text(function, "arguments"))
+        call[1] = call[1] or _get_text(piece, "function", "name")
+        call[2].write(_get_text(piece, "function", "arguments"))
 
     def _add_extra(self, payload):
         if isinstance(payload.get("usage"), dict):
             self._extra["usage"] = payload["usage"]
         for choice in choices_of(payload):
-            index = choice.get("index") or 0
-            logprobs = choice.get("logprobs")
+            index, logprobs = choice.get("index"), choice.get("logprobs")
             if index and isinstance(index, int):
                 other = self._others.setdefault(index, Assembler())
-                _check_parts(self._others, "choices")
+                _check_parts(self._others)
                 other.add(decode_delta({"choices": [dict(choice, index=0)]}, True))
             elif isinstance(logprobs, dict):
                 kept = self._extra.setdefault("logprobs", {})
@@ -3510,20 +3406,19 @@ class Assembler(object):
         """Return the Answer so far."""
         calls = []
         for call_id, name, arguments in self._calls:
-            function = {"name": name, "arguments": arguments.whole()}
+            function = {"name": name, "arguments": arguments.getvalue()}
             calls.append({"id": call_id, "type": "function", "function": function})
-        extra, others = dict(self._extra), []
+        extra = dict(self._extra)
         for index, assembler in sorted(self._others.items()):
-            other = assembler.answer()
-            choice = _picked(other._asdict(), _OTHER_CHOICE)
-            others.append(dict(choice, index=index, **other.extra))
-        if others:
-            extra["choices"] = others
+            other = assembler.answer()._asdict()
+            choice = _picked(other, ("content", "reasoning", "tool_calls", "finish_reason"))
+            choice.update(other["extra"], index=index)
+            extra.setdefault("choices", []).append(choice)
         return Answer(
             self._id,
             self._model,
-            self._content.whole(),
-            self._reasoning.whole(),
+            self._content.getvalue(),
+            self._reasoning.getvalue(),
             calls,
             self._finish_reason,
             self._usage,
@@ -3531,35 +3426,25 @@ class Assembler(object):
             extra)
 
 
-_OTHER_CHOICE = ("content", "reasoning", "tool_calls", "finish_reason")      # what is kept of it
-
-
-def _check_parts(parts, what):
+def _check_parts(parts):
     if len(parts) > ANSWER_PARTS:
-        raise ServerError("the answer holds more than %d %s" % (ANSWER_PARTS, what),
+        raise ServerError("the answer holds more than %d tool calls or choices" % ANSWER_PARTS,
                           "look at what answers at the base URL", "answer-broken")
 
 
-# An event shorter than this is safe for the plain decoder: no number in it is long enough to cost
-# anything. Only longer ones need the slower guard of `json_number`.
-_SHORT_EVENT = 4000
 _decode_json = json.JSONDecoder().decode         # `json.loads` looks at its options each time
-
-
-def loads_event(text):
-    """Return the JSON value of a server-sent event. Raises ValueError, whatever it holds."""
-    if len(text) < _SHORT_EVENT and text.count("{") + text.count("[") <= JSON_DEPTH:
-        return _decode_json(text)
-    return loads_untrusted(text)
 
 
 def loads_untrusted(text):
     """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
 
-    Nested so deep that to handle it might overflow the stack is refused, and so is what
-    would take many times the memory of its text: objects and lists beyond JSON_CONTAINERS.
+    A text nested so deep that handling it might overflow the stack is refused, and so is one
+    that would take many times its own memory: objects and lists beyond JSON_CONTAINERS. A short
+    text, as nearly all events are, holds no number that is slow to read.
     """
     containers = text.count("{") + text.count("[")
+    if len(text) < 4000 and containers <= JSON_DEPTH:
+        return _decode_json(text)
     if containers > JSON_CONTAINERS:
         raise ValueError("more than %d objects and lists" % JSON_CONTAINERS)
     try:
@@ -3572,17 +3457,15 @@ def loads_untrusted(text):
 
 
 def is_deep(value, levels=JSON_DEPTH):
-    """Tell whether a JSON value is nested more than some levels deep."""
-    level = [value]
-    for _ in range(levels):
-        inner = []
-        for container in level:
-            if isinstance(container, dict):
-                inner += container.values()
-            elif isinstance(container, list):
-                inner += container
-        level = [item for item in inner if isinstance(item, (dict, list))]
-    return bool(level)
+    """Tell whether an object or list is nested more than some levels deep."""
+    if not levels:
+        return True
+    if isinstance(value, dict):
+        value = value.values()
+    for inner in value:
+        if isinstance(inner, (dict, list)) and is_deep(inner, levels - 1):
+            return True
+    return False
 
 
 # ----------------------------------------------------------------------------
@@ -5022,7 +4905,7 @@ def _read_events(exchange, chunks, provider, model, observed, full):
                 observed.done = True
                 return
             try:
-                payload = loads_event(text)
+                payload = loads_untrusted(text)
             except ValueError:
                 detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
                 raise error_for("stream-broken", url=exchange.url, detail=detail)
