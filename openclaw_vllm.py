@@ -3843,7 +3843,7 @@ class Exchange(io.RawIOBase):
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
         self.secrets = []
-        for value in itertools.chain(headers.values(), self._to_proxy.values()):
+        for value in [*headers.values(), *self._to_proxy.values()]:
             if isinstance(value, Secret):
                 self.secrets += spellings(value)
         self.limit, self._silence_s = STREAM_LIMIT, min(CONNECT_TIMEOUT_S, route.silence_s)
@@ -3856,22 +3856,13 @@ class Exchange(io.RawIOBase):
         except BaseException as error:
             self.__exit__()
             raise self._error(error)
-        self.status, self.reason = self._response.status, self.redact(self._response.reason)
-        self.headers = {name.lower(): self.redact(value)
-                        for name, value in self._response.headers.items()}
+        self.headers = {name.lower(): redact(value, self.secrets)
+                        for name, value in self.response.headers.items()}
 
     def __exit__(self, *_):
         """Close the connection; a server that is still generating stops."""
         if self.sock is not None:
             self.sock.close()
-
-    def redact(self, text):
-        """Return a text of the server with every secret that was sent to it hidden."""
-        return redact(text, self.secrets)
-
-    def elapsed(self):
-        """Return the seconds since the exchange began."""
-        return time.monotonic() - self._started
 
     # Waiting, and what http.client calls
 
@@ -3928,24 +3919,20 @@ class Exchange(io.RawIOBase):
         self.sock = _connect_first(addresses, self._patience())
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.target.scheme == "https":
-            if self.proxy:
-                self._tunnel()
+            if self.proxy:                           # a tunnel to the server (RFC 9110, 9.3.6)
+                response = self._response_to("proxy", "CONNECT", self._place, self._to_proxy)
+                if response.status != 200:
+                    raise proxy_error(self.url, self.proxy, response.status)
             self.enter("tls")
             context = tls_context(self.route)
             self.sock.settimeout(self._patience())
             self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
 
-    def _tunnel(self):
-        """Ask the proxy for a tunnel to the server (RFC 9110, 9.3.6)."""
-        response = self._response_to("proxy", "CONNECT", self._place, self._to_proxy)
-        if response.status != 200:
-            raise proxy_error(self.url, self.proxy, response.status)
-
     def _request(self, headers, body):
         """Send the request and wait for the answer to begin."""
         from urllib.parse import quote
-        plain = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity",
-                 "Connection": "close", "User-Agent": "python"}
+        plain = {"Accept": "application/json, text/event-stream", "Connection": "close",
+                 "User-Agent": "python"}
         method, path = "GET", quote(self.target.path or "/", safe="/%?=&+,;:@!$'()*~[]|")
         if body is not None:
             method, plain["Content-Type"] = "POST", "application/json"
@@ -3953,7 +3940,7 @@ class Exchange(io.RawIOBase):
         if self.proxy and self.target.scheme == "http":
             path = "http://" + self._place + path
             headers.update(self._to_proxy)
-        self._response = self._response_to("wait", method, path, headers, body)
+        self.response = self._response_to("wait", method, path, headers, body)
         self.enter("read")
 
     def _response_to(self, phase, method, target, headers, body=None):
@@ -3971,12 +3958,12 @@ class Exchange(io.RawIOBase):
 
     def chunks(self):
         """Yield the body's bytes as they come. Raises ServerError, past `limit` bytes too."""
-        got, expected = 0, self._response.length     # read1 of older Pythons does not count down
+        got, expected = 0, self.response.length     # read1 of older Pythons does not count down
         if expected is None:
             expected = math.inf
         while got < expected:
             try:
-                data = self._response.read1(min(65536, expected - got))
+                data = self.response.read1(min(65536, expected - got))
             except BaseException as error:
                 raise self._error(error)
             if not data:
@@ -3986,45 +3973,46 @@ class Exchange(io.RawIOBase):
                 raise error_for("answer-too-large", url=self.url, limit=self.limit)
             yield data
         if got < expected < math.inf:
-            raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
+            detail = "the answer ended after %d of %d bytes" % (got, expected)
+            raise error_for("answer-broken", url=self.url, detail=detail)
 
     def reply(self, limit):
         """Return the whole answer as a Reply. Raises ServerError, past `limit` bytes too."""
         self.limit = limit
-        body = joined(self.chunks())
-        return Reply(self.status, self.reason, self.headers, body, self.proxy, self.secrets)
-
-    def _broken(self, detail):
-        return error_for("answer-broken", url=self.url, detail=detail)
+        reason = redact(self.response.reason, self.secrets)
+        return Reply(self.response.status, reason, self.headers, joined(self.chunks()), self.proxy,
+                     self.secrets)
 
     def _error(self, error):
         """Return the Error that a network exception means; anything else comes back as it is."""
         import http.client
         import socket
-        facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
-        detail = getattr(error, "strerror", None) or str(error)
+        facts = dict(self.target._asdict(), url=self.url)
+        cause, detail = "unreachable", getattr(error, "strerror", None) or str(error)
         if isinstance(error, (socket.timeout, TimeoutError)):
-            return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
-        if isinstance(error, (socket.gaierror, UnicodeError)):
-            return error_for("dns", detail=detail, **facts)
+            return timeout_error(self.url, self.phase, time.monotonic() - self._started,
+                                 self.route.limit)
+        if "ssl" in type(error).__module__:          # CertificateError of 3.6 is not an SSLError
+            return tls_error(error, facts, self._certificate_names)
         if isinstance(error, ConnectionRefusedError):
             if self.proxy:
                 return proxy_error(self.url, self.proxy)
-            return error_for("connection-refused", port=self.target.port, **facts)
-        if type(error).__module__ == "ssl":          # CertificateError of 3.6 is not an SSLError
-            return tls_error(error, facts, self._certificate_names)
-        if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return self._broken("the connection was closed " + PHASES[self.phase])
-        if isinstance(error, http.client.BadStatusLine):
+            cause = "connection-refused"
+        elif isinstance(error, (socket.gaierror, UnicodeError)):
+            cause = "dns"
+        elif isinstance(error, (ConnectionError, http.client.IncompleteRead)):
+            cause, detail = "answer-broken", "the connection was closed " + PHASES[self.phase]
+        elif isinstance(error, http.client.BadStatusLine):
+            cause, detail = "not-openai", "what answers there does not speak HTTP"
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
-                return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
-            return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
+                cause, facts["right"] = "scheme-mismatch", "https" + self.url[4:]
         # Older Pythons raise ValueError for a chunk of negative size.
-        if isinstance(error, (http.client.HTTPException, ValueError)):
-            return self._broken("it is not valid HTTP: " + excerpt(self.redact(str(error)), 80))
-        if isinstance(error, OSError):
-            return error_for("unreachable", detail=detail, **facts)
-        return error
+        elif isinstance(error, (http.client.HTTPException, ValueError)):
+            words = excerpt(redact(str(error), self.secrets), 80)
+            cause, detail = "answer-broken", "it is not valid HTTP: " + words
+        elif not isinstance(error, OSError):
+            return error
+        return error_for(cause, detail=detail, **facts)
 
     def _certificate_names(self):
         """Return the names that the server's trusted certificate is for; [] if unknown."""
@@ -4065,9 +4053,8 @@ def tls_context(route):
     try:
         if path is None or os.path.isfile(path):
             return ssl.create_default_context(cafile=path)
-    except (OSError, ValueError) as error:           # ssl itself opens a file SSLKEYLOGFILE, too
-        path = getattr(error, "filename", None) or path
-        problem = getattr(error, "strerror", None) or error
+    except OSError as error:                         # ssl itself opens a file SSLKEYLOGFILE, too
+        path, problem = error.filename or path, error.strerror
     raise ConfigError("the file %s cannot be used for TLS: %s" % (path, problem),
                       "give a PEM file with --ca-file; unset SSLKEYLOGFILE if that names it",
                       "tls-untrusted")
@@ -4147,8 +4134,8 @@ def answers_at(host, target, patience_s):
 
 
 def greeting(target, patience_s):
-    """Return what a server says before it is asked: nothing, where it speaks HTTP."""
-    return _peek(target, patience_s, lambda sock: sock.recv(64)) or b""
+    """Return what a server says before it is asked: nothing or None, where it speaks HTTP."""
+    return _peek(target, patience_s, lambda sock: sock.recv(64))
 
 
 def peer_certificate(target, patience_s):
@@ -4183,10 +4170,12 @@ def port_is_bound(target, patience_s):
 def _lingers(port):
     """Return whether a closed connection still holds a port of this host (TIME_WAIT, a minute)."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # Linux; elsewhere nothing is known
-        if os.path.exists(table):
+        try:
             with open(table) as lines:
                 if re.search(r": [0-9A-F]+:%04X \S+ 06 " % port, lines.read()):
                     return True
+        except OSError:
+            pass
     return False
 
 
@@ -4799,11 +4788,7 @@ def discover_models(provider, timeout_s=None):
 
     Raises ServerError, KeyRefused, or the provider's refusal; NothingToShow for an empty list.
     """
-    rows = fetch_model_rows(provider, timeout_s)
-    if not rows:
-        raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
-                        fix="start vLLM with a model: vllm serve MODEL")
-    return discovered_models(rows, provider)
+    return discovered_models(fetch_model_rows(provider, timeout_s), provider)
 
 
 def list_models(provider, timeout_s=None):
@@ -4845,7 +4830,9 @@ def list_everywhere(providers, timeout_s=None):
         try:
             return provider, list_models(provider, timeout_s), None
         except Error as error:
-            declared = [] if provider.refusal else declared_models(provider)
+            declared = []
+            if not provider.refusal:
+                declared = declared_models(provider)
             return provider, declared, error
 
     return in_parallel(outcome, [(provider,) for provider in providers])
@@ -4871,14 +4858,16 @@ def find_model(provider, reference=None, timeout_s=None, thinking=None):
             model = match_model(models, reference, provider.id)
         else:
             model = next(iter(models), None)
-        if model is not None:
+        if model:
             return thinking_model(provider, model, thinking, timeout_s)
     raise model_not_served(provider.base_url, reference, [model.id for model in models])
 
 
 def bearer(credential):
     """Return the headers that carry a Credential (none for None)."""
-    return {"Authorization": Secret("Bearer " + credential.key)} if credential else {}
+    if credential is None:
+        return {}
+    return {"Authorization": Secret("Bearer " + credential.key)}
 
 
 def discovery_headers(provider):
@@ -4900,26 +4889,33 @@ def ask(provider, url, headers, body=None, limit_s=DISCOVERY_TIMEOUT_S, limit=""
     if provider.refusal is not None:
         raise provider.refusal
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit)
-    data = None if body is None else encode_body(body)
+    data = None
+    if body is not None:
+        data = encode_body(body)
     with Exchange(url, headers, data, route) as exchange:
         return exchange.reply(MODEL_LIST_LIMIT)
 
 
 def fetch_model_rows(provider, timeout_s=None):
-    """Return the usable rows of GET {base_url}/models.
-
-    Raises ServerError, KeyRefused or the refusal.
-    """
-    url, limit_s = provider.base_url + "/models", timeout_s or DISCOVERY_TIMEOUT_S
-    reply = ask(provider, url, discovery_headers(provider), None, limit_s)
-    return model_rows(url, reply, provider.discovery_key)
+    """Return the usable rows of GET {base_url}/models. Raises as `discover_models` does."""
+    url = provider.base_url + "/models"
+    reply = ask(provider, url, discovery_headers(provider), None, timeout_s or DISCOVERY_TIMEOUT_S)
+    rows = model_rows(url, reply, provider.discovery_key)
+    if not rows:
+        raise error_for("no-models", where=provider.base_url,
+                        problem="the server offers no models",
+                        fix="start vLLM with a model: vllm serve MODEL")
+    return rows
 
 
 def _count_tokens(provider, model, body, timeout_s):
     """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
-    limit_s = min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S)
-    url = server_root(model.base_url) + "/tokenize"
-    reply = ask(provider, url, request_headers(provider, model), body, limit_s)
+    reply = ask(
+        provider,
+        server_root(model.base_url) + "/tokenize",
+        request_headers(provider, model),
+        body,
+        min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S))
     count = _get(_json_of(reply), "count")
     return count if type(count) is int else None
 
@@ -4931,7 +4927,8 @@ def probe_thinking(provider, model, timeout_s=None):
     """
     counts = []
     for enabled in (False, True):
-        body = {"model": model.id, "messages": [{"role": "user", "content": "hi"}],
+        body = {"model": model.id,
+                "messages": [{"role": "user", "content": "hi"}],
                 "chat_template_kwargs": {"enable_thinking": enabled}}
         counts.append(_count_tokens(provider, model, body, timeout_s))
     if None in counts or counts[0] == counts[1]:
@@ -4952,10 +4949,10 @@ def thinking_model(provider, model, thinking, timeout_s=None):
     names = model.id + " " + root
     found = thinking_evidence(model.id) or thinking_evidence(root)
     if re.search(_NEMOTRON, names) or re.search(_DEEPSEEK, names):
-        found = {}, "a family that is shaped by its name"
-    if found is None or found[0] is None:
+        found = {}, None                             # shaped by their names
+    if not found or found[0] is None:
         found = probe_thinking(provider, model, timeout_s)
-    if found is None:
+    if not found:
         return model
     return model._replace(reasoning=True, compat=dict(found[0], **model.compat))
 
@@ -4968,17 +4965,19 @@ def prepare_request(provider, model, body, thinking=None, timeout_s=None):
     Raises as `shape_request` does.
     """
     shaped = shape_request(body, model, thinking)
-    parts = [part for message in shaped.body["messages"] for part in _parts(message.get("content"))]
-    if not shaped.clamped or any(_get(part, "type") != "text" for part in parts):
+    only_texts = all(_get(part, "type") == "text"
+                     for message in shaped.body["messages"]
+                     for part in _parts(message.get("content")))
+    if not shaped.clamped or not only_texts:
         return shaped
     counted = _picked(shaped.body, ("model", "messages", "tools", "chat_template_kwargs"))
     try:
         count = _count_tokens(provider, model, counted, timeout_s)
     except Error:                                    # the completion will say what is wrong
         count = None
-    if count is None:
-        return shaped
-    return shape_request(body, model, thinking, count)
+    if count is not None:
+        shaped = shape_request(body, model, thinking, count)
+    return shaped
 
 
 def stream_chat(provider, body, thinking=None, timeout_s=None):
@@ -5027,12 +5026,10 @@ def collect_answer(deltas, show=None):
 class Observed(object):
     """What `send_chat` saw of one exchange; it fills this in while the Deltas are read.
 
-    `headers_s` are the seconds until the answer began, None before that; `pieces` counts the
-    reads that brought bytes of a stream, `events` its events; `done` is whether the answer came
-    to its own end: [DONE], or that of the one object.
+    `pieces` counts the reads that brought bytes of a stream, `events` its events; `done` is
+    whether the answer came to its own end: [DONE], or that of the one object.
     """
 
-    headers_s = None
     pieces = events = 0
     done = False
 
@@ -5051,13 +5048,12 @@ def send_chat(provider, model, body, timeout_s=None, total_s=math.inf, observed=
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
     route = Route(provider.env, provider.ca_file, silence_s, total_s,
                   limit_words(provider, timeout_s))
-    headers, data = request_headers(provider, model), encode_body(body)
-    full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
+    full = body.get("logprobs") or body.get("n") not in (None, 1)
     observed = observed or Observed()
     finished = False
-    with Exchange(url, headers, data, route, before_wait) as exchange:
-        observed.headers_s = exchange.elapsed()
-        if exchange.status != 200:
+    with Exchange(url, request_headers(provider, model), encode_body(body), route,
+                  before_wait) as exchange:
+        if exchange.response.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
         for payload in answer_payloads(exchange, observed):
             if is_error_payload(payload):
@@ -5108,8 +5104,9 @@ def answer_payloads(exchange, observed):
             try:
                 payload = loads_event(text)
             except ValueError:
-                detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
-                raise error_for("stream-broken", url=exchange.url, detail=detail)
+                words = excerpt(redact(text, exchange.secrets), 80)
+                raise error_for("stream-broken", url=exchange.url,
+                                detail="an event is not JSON: " + words)
             if isinstance(payload, dict):
                 yield payload
 
@@ -6268,8 +6265,7 @@ def _probe_stream(case, model):
             status = "warn"
             error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
         found.append(case.finding(error, status))
-    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s,
-                                              statistics(answer))
+    words = "%s: %s" % (model.key, statistics(answer))
     if answer.reasoning:
         words += ", it reasons"
     return found + [words]
@@ -8360,9 +8356,6 @@ def _cmd_config(options, env, console):
 def _merge_config(options, env, console, show_diff):
     settings, provider = _open_provider(options, env, console)
     models = stated_models(fetch_model_rows(provider, options.timeout), provider)
-    if not models:
-        raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
-                        fix="start vLLM with a model: vllm serve MODEL")
     _refuse_no_chat(provider, models[0], options.timeout)
     ids = [model.id for model in models]
     primary = options.primary

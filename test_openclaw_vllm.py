@@ -3453,7 +3453,7 @@ class Answers(unittest.TestCase):
 
         def blank_bytes(size):
             exchange = mock.Mock(url="u", chunks=lambda: iter([b"\n"] * size))
-            self.assertEqual([], list(vllm.answer_payloads(exchange, vllm.Observed())))
+            self.assertEqual(list(vllm.answer_payloads(exchange, vllm.Observed())), [])
 
         def arguments_in_small_pieces(size):
             piece = vllm.Delta(tool_calls=[call_piece(0, "a", "f", "x" * 100)])
@@ -3755,7 +3755,6 @@ class Streams(Case):
                                                    observed=observed))
                 self.assertEqual((observed.done, observed.events), expected)
                 self.assertEqual(observed.pieces > 0, observed.events > 0)
-                self.assertGreater(observed.headers_s, 0)
 
     def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(self):
         self.declare(self.serve(sse(chunk("a"), chunk("b"), done=False)).url)
