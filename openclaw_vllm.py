@@ -3474,15 +3474,14 @@ def is_deep(value, levels=JSON_DEPTH):
 # It knows HTTP, TLS and proxies, and nothing of models. A key goes to the origin it was given
 # for and nowhere else; every wait has an end; what fails is raised as an Error.
 
-Route = collections.namedtuple("Route", "env ca_file connect_s silence_s total_s limit")
-Route.__new__.__defaults__ = ("",)
+Route = collections.namedtuple("Route", "env ca_file silence_s total_s limit")
 Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
-seconds to connect, of silence between two reads, and in all (None: no end); `limit` names the
-setting that says how long, "" where a default does."""
+the seconds between two signs of progress, and in all; `limit` names the setting that these come
+from, "" for a default."""
 
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
-Reply.__doc__ = """One whole answer; `headers` is an email.message.Message, `body` bytes, `proxy` a
-URL or None, `secrets` the texts to hide in what the server says."""
+Reply.__doc__ = """One whole answer; `headers` are {name in lower case: text}, `body` bytes, `proxy`
+a URL or None, `secrets` the texts to hide in what the server says."""
 
 
 # Where an exchange is: the code in `Exchange.phase` and in the facts of a timeout, and its words.
@@ -3500,199 +3499,148 @@ PHASES = {
 LIFE_FACTOR = 10                     # how often comments can prolong the wait for an event
 
 
-class _Wire(io.RawIOBase):
-    """A connected socket as http.client sees it, bounded by silence and deadline.
+class Exchange(io.RawIOBase):
+    """One HTTP request and the answer to it, on a connection of its own; `with` closes it.
 
-    Silence lasts until `progress` is reported: bytes alone are none, or a server
-    could drip one at a time for ever. `before_wait` is called before each wait.
+    Never follows a redirect, never waits past its Route, and raises ServerError (or ConfigError
+    for an unusable CA file) whatever the other side does. `phase` is a code of PHASES, `limit`
+    the most bytes of a body. `before_wait` is called before each wait; what it raises goes up
+    as it is.
+
+    To http.client it is the socket. Bytes alone do not end a silence, or a server could drip
+    one at a time forever: whoever reads calls `enter` when the answer has got further, and
+    `keep_alive` when the server has only shown that it is there.
     """
 
-    def __init__(self, sock, silence_s, deadline, before_wait=None):
-        super(_Wire, self).__init__()
-        self.sock, self.silence_s, self.deadline = sock, silence_s, deadline
-        self.before_wait = before_wait
-        self.progress()
+    sock = None
 
-    def progress(self):
-        """Take note that the other side has got on: its time starts anew with the next wait."""
+    def __init__(self, url, headers, body, route, before_wait=None):
+        self.url, self.route, self._before_wait = url, route, before_wait
+        self.target = split_url(url)
+        self.proxy = proxy_for(self.target, route.env)
+        self._to_proxy = proxy_headers(self.target, route.env)
+        self.secrets = []
+        for value in [*headers.values(), *self._to_proxy.values()]:
+            if isinstance(value, Secret):
+                self.secrets += spellings(value)
+        self.limit, self._silence_s = STREAM_LIMIT, min(CONNECT_TIMEOUT_S, route.silence_s)
+        self._started = time.monotonic()
+        self._deadline = self._started + route.total_s
+        try:
+            self._connect()
+            self._silence_s = route.silence_s
+            self._request(headers, body)
+        except BaseException as error:
+            self.__exit__()
+            raise self._error(error)
+        self.headers = {name.lower(): redact(value, self.secrets)
+                        for name, value in self.response.headers.items()}
+
+    def __exit__(self, *_):
+        """Close the connection; a server that is still generating stops."""
+        if self.sock is not None:
+            self.sock.close()
+
+    # Waiting, and what http.client calls
+
+    def enter(self, phase):
+        """Begin a phase, or the next step of one: the other side's time starts anew."""
+        self.phase = phase
         self._until = self._latest = None
 
     def keep_alive(self):
-        """Take note of a sign of life without progress: it prolongs the wait, but not for ever."""
+        """Prolong the wait, but not forever: a comment or a line end came, and no event."""
+        self.phase = "comments"
         self._until = None
+
+    def _patience(self, until=math.inf):
+        """Return the seconds to wait now. Raises TimeoutError when there are none left."""
+        left = min(until, self._deadline) - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(self._silence_s, left)
 
     def readable(self):
         return True
 
     def readinto(self, buffer):
-        if self.before_wait is not None:
-            self.before_wait()
-        now = time.monotonic()
-        if self._latest is None:
-            self._latest = now + LIFE_FACTOR * self.silence_s
-        if self._until is None:
-            self._until = min(now + self.silence_s, self._latest)
-        self.sock.settimeout(_patience(self.silence_s, min(self._until, self.deadline)))
+        if self._before_wait is not None:
+            self._before_wait()
+        now = time.monotonic()                       # time starts with a wait, not while we work
+        self._latest = self._latest or now + LIFE_FACTOR * self._silence_s
+        self._until = self._until or min(now + self._silence_s, self._latest)
+        self.sock.settimeout(self._patience(self._until))
         return self.sock.recv_into(buffer)
 
     def sendall(self, data):
-        self.sock.settimeout(_patience(self.silence_s, self.deadline))
+        self.sock.settimeout(self._patience())
         self.sock.sendall(data)
-        self.progress()
 
-    def makefile(self, mode, buffering=None):
+    def makefile(self, mode):
         return io.BufferedReader(self, 65536)
 
     def close(self):
-        """Do nothing: http.client closes what it has read; the Exchange owns the socket."""
+        """Do nothing: http.client closes what it has read, and `with` the connection."""
 
-
-def _patience(silence_s, deadline):
-    """Return the seconds to wait now. Raises socket.timeout when the deadline has passed."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        import socket
-        raise socket.timeout("deadline")
-    return min(silence_s, left)
-
-
-class Exchange(object):
-    """One HTTP request and the answer to it, on a connection of its own; `with` closes it.
-
-    Never follows a redirect, never waits past its Route, and raises ServerError
-    (or ConfigError for an unusable CA file) whatever the other side does.
-    `phase` is a code of PHASES, `limit` the most bytes of a body, `seconds` holds when it
-    was connected and when the answer began. `before_wait` is called before each wait; what
-    it raises goes up as it is.
-    """
-
-    def __init__(self, method, url, headers, body, route, before_wait=None):
-        import http.client
-        self.url, self.route, self.sock, self._before_wait = url, route, None, before_wait
-        self.target = split_url(url)
-        self.proxy = proxy_for(self.target, route.env)
-        self._to_proxy = proxy_headers(self.target, route.env)
-        self.secrets = []
-        for value in itertools.chain(headers.values(), self._to_proxy.values()):
-            if isinstance(value, Secret):
-                self.secrets += spellings(value)
-        self.phase, self.limit, self.seconds = "resolve", STREAM_LIMIT, {}
-        self._started, self._deadline = time.monotonic(), math.inf
-        if route.total_s is not None:
-            self._deadline = self._started + route.total_s
-        try:
-            self._host = _ascii_host(self.target.host)
-            self._wire = self._connect()
-            self.seconds["connect"] = self.elapsed()
-            connection = http.client.HTTPConnection(self._host, self.target.port)
-            connection.sock = self._wire
-            self.phase = "send"
-            if self.target.scheme == "http":
-                headers = dict(headers, **self._to_proxy)
-            connection.request(method, self._request_target(), body, _all_headers(headers, body))
-            self.phase = "wait"
-            self.response = connection.getresponse()
-            self.seconds["headers"] = self.elapsed()
-            self.progress()
-        except BaseException as error:
-            self.close()
-            raise self._error(error)
-        self.status, self.reason = self.response.status, self.redact(self.response.reason)
-        self.headers = http.client.HTTPMessage()
-        for name, value in self.response.headers.items():
-            self.headers[name] = self.redact(value)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self):
-        """Close the connection; a server that was still generating stops."""
-        if self.sock is not None:
-            self.sock.close()
-
-    def redact(self, text):
-        """Return a text of the server with every secret that was sent to it hidden."""
-        return redact(text, self.secrets)
-
-    def elapsed(self):
-        """Return the seconds since the exchange began."""
-        return time.monotonic() - self._started
-
-    def progress(self):
-        """Take note that a useful piece of the answer has come: the next may take as long again."""
-        self.phase = "read"
-        self._wire.progress()
-
-    def keep_alive(self):
-        """Take note of a comment or a line end: the server lives, but the answer has not got on."""
-        self.phase = "comments"
-        self._wire.keep_alive()
+    # Asking
 
     def _connect(self):
-        """Return the _Wire to the server, through the proxy and TLS where they are asked for."""
+        """Connect to the server, through the proxy and in TLS where they are asked for."""
         import socket
-        via = self.target
-        if self.proxy:
-            via = split_url(self.proxy)
-        addresses = _addresses(via.host, via.port, _patience(self.route.connect_s, self._deadline))
-        self.phase = "connect"
-        self.sock = _connect_first(addresses, self.route.connect_s, self._deadline)
+        via = split_url(self.proxy or self.url)
+        self.enter("resolve")
+        self._host = self.target.host.encode("idna").decode("ascii")
+        self._place = "%s:%d" % (_bracketed(self._host), self.target.port)
+        addresses = _addresses(via.host, via.port, self._patience())
+        self.enter("connect")
+        self.sock = _connect_first(addresses, self._patience())
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.target.scheme == "https":
-            if self.proxy:
-                self._tunnel()
-            self.phase = "tls"
+            if self.proxy:                           # a tunnel to the server (RFC 9110, 9.3.6)
+                response = self._response_to("proxy", "CONNECT", self._place, self._to_proxy)
+                if response.status != 200:
+                    raise proxy_error(self.url, self.proxy, response.status)
+            self.enter("tls")
             context = tls_context(self.route)
-            self.sock.settimeout(_patience(self.route.connect_s, self._deadline))
+            self.sock.settimeout(self._patience())
             self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
-        return _Wire(self.sock, self.route.silence_s, self._deadline, self._before_wait)
 
-    def _tunnel(self):
-        """Ask the proxy for a tunnel to the server (RFC 9110, 9.3.6)."""
-        import http.client
-        self.phase = "proxy"
-        wire = _Wire(self.sock, self.route.connect_s, self._deadline)
-        place = "%s:%d" % (_bracketed(self._host), self.target.port)
-        fields = [("Host", place)] + sorted(self._to_proxy.items())
-        lines = ["CONNECT %s HTTP/1.1" % place] + ["%s: %s" % field for field in fields]
-        wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
-        response = http.client.HTTPResponse(wire, method="CONNECT")
-        response.begin()
-        if response.status != 200:
-            raise proxy_error(self.url, self.proxy, response.status)
-
-    def _certificate_names(self):
-        """Return the names that the server's trusted certificate is for; [] if unknown."""
-        if self.proxy:
-            return []
-        try:
-            context = tls_context(self.route)
-            context.check_hostname = False
-            with _opened(self.target, self.route.connect_s, context) as tls:
-                return [name for _, name in tls.getpeercert().get("subjectAltName", ())]
-        except OSError:
-            return []
-
-    def _request_target(self):
+    def _request(self, headers, body):
+        """Send the request and wait for the answer to begin."""
         from urllib.parse import quote
-        path = quote(self.target.path or "/", safe="/%?=&+,;:@!$'()*~[]|")
+        plain = {"Accept": "application/json, text/event-stream", "Connection": "close",
+                 "User-Agent": "python"}
+        method, path = "GET", quote(self.target.path or "/", safe="/%?=&+,;:@!$'()*~[]|")
+        if body is not None:
+            method, plain["Content-Type"] = "POST", "application/json"
+        headers = merged_headers(plain, headers)
         if self.proxy and self.target.scheme == "http":
-            return "http://%s:%d%s" % (_bracketed(self._host), self.target.port, path)
-        return path
+            path = "http://" + self._place + path
+            headers.update(self._to_proxy)
+        self.response = self._response_to("wait", method, path, headers, body)
+        self.enter("read")
+
+    def _response_to(self, phase, method, target, headers, body=None):
+        """Return the HTTPResponse to a request; `phase` is that of the wait for it."""
+        import http.client
+        connection = http.client.HTTPConnection(self._host, self.target.port)
+        connection.default_port = _PORTS[self.target.scheme]
+        connection.sock = self
+        self.enter("send")
+        connection.request(method, target, body, headers)
+        self.enter(phase)
+        return connection.getresponse()
+
+    # The answer
 
     def chunks(self):
         """Yield the body's bytes as they come. Raises ServerError, past `limit` bytes too."""
-        got, expected = 0, self.response.length      # read1 of older Pythons does not count down
-        if expected is None or expected > sys.maxsize:
+        got, expected = 0, self.response.length     # read1 of older Pythons does not count down
+        if expected is None:
             expected = math.inf
         while got < expected:
             try:
                 data = self.response.read1(min(65536, expected - got))
-            except ValueError:                       # older Pythons, at a chunk of negative size
-                raise self._broken("its chunks are damaged")
             except BaseException as error:
                 raise self._error(error)
             if not data:
@@ -3702,122 +3650,63 @@ class Exchange(object):
                 raise error_for("answer-too-large", url=self.url, limit=self.limit)
             yield data
         if got < expected < math.inf:
-            raise self._broken("the answer ended after %d of %d bytes" % (got, expected))
+            detail = "the answer ended after %d of %d bytes" % (got, expected)
+            raise error_for("answer-broken", url=self.url, detail=detail)
 
     def reply(self, limit):
         """Return the whole answer as a Reply. Raises ServerError, past `limit` bytes too."""
         self.limit = limit
-        body = _all_bytes(self.chunks())
-        return Reply(self.status, self.reason, self.headers, body, self.proxy, self.secrets)
-
-    def _broken(self, detail):
-        return error_for("answer-broken", url=self.url, detail=detail)
+        reason = redact(self.response.reason, self.secrets)
+        return Reply(self.response.status, reason, self.headers, joined(self.chunks()), self.proxy,
+                     self.secrets)
 
     def _error(self, error):
         """Return the Error that a network exception means; anything else comes back as it is."""
         import http.client
         import socket
-        facts = {"url": self.url, "host": self.target.host, "scheme": self.target.scheme}
+        facts = dict(self.target._asdict(), url=self.url)
+        cause, detail = "unreachable", getattr(error, "strerror", None) or str(error)
         if isinstance(error, (socket.timeout, TimeoutError)):
-            return timeout_error(self.url, self.phase, self.elapsed(), self.route.limit)
-        if isinstance(error, (socket.gaierror, UnicodeError)):
-            return error_for("dns", detail=getattr(error, "strerror", None) or str(error), **facts)
+            return timeout_error(self.url, self.phase, time.monotonic() - self._started,
+                                 self.route.limit)
+        if "ssl" in type(error).__module__:          # CertificateError of 3.6 is not an SSLError
+            return tls_error(error, facts, self._certificate_names)
         if isinstance(error, ConnectionRefusedError):
             if self.proxy:
                 return proxy_error(self.url, self.proxy)
-            return error_for("connection-refused", port=self.target.port, **facts)
-        ssl = sys.modules.get("ssl")                 # CertificateError of 3.6 is not an SSLError
-        if ssl is not None and isinstance(error, (ssl.SSLError, ssl.CertificateError)):
-            return tls_error(error, facts, self._certificate_names)
-        if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-            return self._broken("the connection was closed " + PHASES[self.phase])
-        if isinstance(error, http.client.BadStatusLine):
+            cause = "connection-refused"
+        elif isinstance(error, (socket.gaierror, UnicodeError)):
+            cause = "dns"
+        elif isinstance(error, (ConnectionError, http.client.IncompleteRead)):
+            cause, detail = "answer-broken", "the connection was closed " + PHASES[self.phase]
+        elif isinstance(error, http.client.BadStatusLine):
+            cause, detail = "not-openai", "what answers there does not speak HTTP"
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
-                return error_for("scheme-mismatch", right="https" + self.url[4:], **facts)
-            return error_for("not-openai", detail="what answers there does not speak HTTP", **facts)
-        if isinstance(error, http.client.HTTPException):
-            return self._broken("it is not valid HTTP: " + excerpt(self.redact(str(error)), 80))
-        if isinstance(error, OSError):
-            return error_for("unreachable", detail=error.strerror or str(error), **facts)
-        return error
+                cause, facts["right"] = "scheme-mismatch", "https" + self.url[4:]
+        # Older Pythons raise ValueError for a chunk of negative size.
+        elif isinstance(error, (http.client.HTTPException, ValueError)):
+            words = excerpt(redact(str(error), self.secrets), 80)
+            cause, detail = "answer-broken", "it is not valid HTTP: " + words
+        elif not isinstance(error, OSError):
+            return error
+        return error_for(cause, detail=detail, **facts)
+
+    def _certificate_names(self):
+        """Return the names that the server's trusted certificate is for; [] if unknown."""
+        if self.proxy:
+            return []
+        context = tls_context(self.route)
+        context.check_hostname = False
+        certificate = _peek(self.target, CONNECT_TIMEOUT_S, lambda tls: tls.getpeercert(), context)
+        return [name for _, name in (certificate or {}).get("subjectAltName", ())]
 
 
-def _all_bytes(chunks):
-    body = bytearray()                               # a list of chunks takes many times their size
+def joined(chunks):
+    """Return the bytes of many chunks; a list of tiny ones would take many times their size."""
+    whole = bytearray()
     for data in chunks:
-        body += data
-    return bytes(body)
-
-
-def _ascii_host(host):
-    """Return a host name as DNS, proxies and headers spell it (IDNA). Raises UnicodeError."""
-    try:
-        host.encode("ascii")
-        return host
-    except UnicodeEncodeError:
-        return host.encode("idna").decode("ascii")
-
-
-def _all_headers(headers, body):
-    """Return the headers to send: the given ones above plain defaults, which attribute nothing."""
-    merged = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "identity",
-              "Connection": "close", "User-Agent": "python"}
-    if body is not None:
-        merged["Content-Type"] = "application/json"
-    return merged_headers(merged, headers)
-
-
-def _addresses(host, port, patience_s):
-    """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
-    import socket
-    import threading
-    outcome = []
-
-    def look_up():
-        try:
-            outcome.append(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
-        except Exception as error:                   # carried over to the thread that asked
-            outcome.append(error)
-
-    thread = threading.Thread(target=look_up, daemon=True)
-    thread.start()
-    thread.join(patience_s)
-    if not outcome:
-        raise socket.timeout("the resolver")
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return outcome[0]
-
-
-def _connect_first(addresses, connect_s, deadline=math.inf):
-    """Return a socket connected to the first address that takes it; each has its share of time."""
-    import socket
-    until = min(deadline, time.monotonic() + connect_s)
-    failure = None
-    for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        share = (until - time.monotonic()) / (len(addresses) - position)
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(max(0.05, share))
-            sock.connect(address)
-            return sock
-        except BaseException as error:
-            sock.close()
-            if not isinstance(error, OSError):
-                raise
-            if failure is None or isinstance(failure, ConnectionRefusedError):
-                failure = error                      # silence says more than a refusal
-    raise failure
-
-
-def _opened(target, patience_s, context=None):
-    """Return a socket connected to a host, in TLS with a context. Raises OSError."""
-    addresses = _addresses(target.host, target.port, patience_s)
-    sock = _connect_first(addresses, patience_s)
-    sock.settimeout(patience_s)
-    if context is not None:
-        sock = context.wrap_socket(sock, server_hostname=target.host)
-    return sock
+        whole += data
+    return bytes(whole)
 
 
 def tls_context(route):
@@ -3828,41 +3717,115 @@ def tls_context(route):
         raise ServerError("this Python has no ssl module, so it cannot speak https",
                           "use a Python with ssl, or an http base URL", "tls-failed")
     path = route.ca_file or env_setting(route.env.get("SSL_CERT_FILE"))
-    problem = "it is missing, a directory or a FIFO"     # to open a FIFO would wait for ever
+    problem = "it is missing, a directory or a FIFO"     # opening a FIFO would wait forever
     try:
         if path is None or os.path.isfile(path):
             return ssl.create_default_context(cafile=path)
-    except (OSError, ValueError) as error:           # ssl.SSLError is an OSError
-        problem = getattr(error, "strerror", None) or error
-        key_log = os.environ.get("SSLKEYLOGFILE")    # which ssl itself opens
-        if key_log and getattr(error, "filename", None) == key_log:
-            raise ConfigError("SSLKEYLOGFILE=%s cannot be opened: %s" % (key_log, problem),
-                              "unset SSLKEYLOGFILE, or name a file that can be written")
-    raise ConfigError("the CA file %s cannot be used: %s" % (path, problem),
-                      "give a PEM file with --ca-file", "tls-untrusted")
+    except OSError as error:                         # ssl itself opens a file SSLKEYLOGFILE, too
+        path, problem = error.filename or path, error.strerror
+    raise ConfigError("the file %s cannot be used for TLS: %s" % (path, problem),
+                      "give a PEM file with --ca-file; unset SSLKEYLOGFILE if that names it",
+                      "tls-untrusted")
 
 
-def answers_at(host, port, patience_s):
-    """Tell whether something accepts a connection at an address; it is closed at once."""
+def _addresses(host, port, patience_s):
+    """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
+    import socket
+    return in_parallel(socket.getaddrinfo, [(host, port, 0, socket.SOCK_STREAM)], patience_s)[0]
+
+
+def _connect_first(addresses, patience_s):
+    """Return a socket connected to the first address that accepts; each has a share of the time."""
+    import socket
+    failure = None
+    for family, kind, protocol, _, address in addresses:
+        sock = socket.socket(family, kind, protocol)
+        sock.settimeout(patience_s / len(addresses))
+        try:
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            sock.close()
+            if failure is None or isinstance(failure, ConnectionRefusedError):
+                failure = error                      # silence says more than a refusal
+    raise failure
+
+
+def in_parallel(function, calls, patience_s=math.inf):
+    """Return [function(*call) for call in calls], all at once, each in a thread of its own.
+
+    The threads are daemons, so that Ctrl-C ends the program although some hang. Raises what the
+    call that failed first raised, TimeoutError when one is not done after `patience_s` seconds.
+    """
+    import threading
+    values, errors = [None] * len(calls), []
+
+    def work(number, call):
+        try:
+            values[number] = function(*call)
+        except Exception as error:                   # carried over to the thread that asked
+            errors.append(error)
+
+    until = time.monotonic() + patience_s
+    threads = [threading.Thread(target=work, args=job, daemon=True) for job in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            thread.join(min(0.5, left))              # a longer one would delay Ctrl-C on Windows
+    for error in errors:
+        raise error
+    return values
+
+
+# A look at what is behind an address
+
+def _peek(target, patience_s, look, context=None):
+    """Return what look(socket) finds out on a new connection, None where there is none."""
     try:
-        _connect_first(_addresses(host, port, patience_s), patience_s).close()
-        return True
+        sock = _connect_first(_addresses(target.host, target.port, patience_s), patience_s)
+        sock.settimeout(patience_s)
+        if context is not None:
+            sock = context.wrap_socket(sock, server_hostname=target.host)
+        with sock:
+            return look(sock)
     except OSError:
-        return False
+        return None
+
+
+def answers_at(host, target, patience_s):
+    """Return whether something accepts a connection at the port of a Url on another host."""
+    return bool(_peek(target._replace(host=host), patience_s, lambda sock: True))
+
+
+def greeting(target, patience_s):
+    """Return what a server says before it is asked: nothing or None, where it speaks HTTP."""
+    return _peek(target, patience_s, lambda sock: sock.recv(64))
+
+
+def peer_certificate(target, patience_s):
+    """Return the certificate (DER) of a TLS server, unverified; b"" if it shows none."""
+    import ssl
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return _peek(target, patience_s, lambda tls: tls.getpeercert(True), context) or b""
 
 
 def port_is_bound(target, patience_s):
-    """Tell whether a port of this host is taken though nothing listens: vLLM binds before it loads.
+    """Return whether a port of this host is taken though nothing listens: vLLM binds, then loads.
 
-    A bind without SO_REUSEADDR finds out and is undone at once; the addresses
-    of other hosts cannot be bound and so say no. What a connection just closed
-    leaves behind (TIME_WAIT) takes its own address only, a server mostly all.
+    A bind without SO_REUSEADDR finds out and is undone at once; the addresses of other hosts
+    cannot be bound. What a closed connection leaves behind (TIME_WAIT) takes only the address
+    it had; a server usually takes all.
     """
     import socket
-    addresses = _addresses(target.host, target.port, patience_s)
+    host = target.host
     if _lingers(target.port):
-        addresses = socket.getaddrinfo("127.0.0.2", target.port, 0, socket.SOCK_STREAM)
-    for family, kind, protocol, _, address in addresses:
+        host = "127.0.0.2"
+    for family, kind, protocol, _, address in _addresses(host, target.port, patience_s):
         try:
             with socket.socket(family, kind, protocol) as sock:
                 sock.bind(address)
@@ -3873,36 +3836,15 @@ def port_is_bound(target, patience_s):
 
 
 def _lingers(port):
-    """Tell whether a closed connection keeps a port of this host (TIME_WAIT, for a minute)."""
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # where there is none, nothing is known
+    """Return whether a closed connection still holds a port of this host (TIME_WAIT, a minute)."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # Linux; elsewhere nothing is known
         try:
             with open(table) as lines:
-                if any(re.match(r"\s*\d+: [0-9A-F]+:%04X \S+ 06 " % port, line) for line in lines):
+                if re.search(r": [0-9A-F]+:%04X \S+ 06 " % port, lines.read()):
                     return True
         except OSError:
             pass
     return False
-
-
-def greeting(target, patience_s):
-    """Return what a server says before it is asked: nothing, where it speaks HTTP."""
-    try:
-        with _opened(target, patience_s) as sock:
-            return sock.recv(64)
-    except OSError:
-        return b""
-
-
-def peer_certificate(target, patience_s):
-    """Return the certificate (DER) of a TLS server, unverified; b"" if it shows none."""
-    import ssl
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        with _opened(target, patience_s, context) as tls:
-            return tls.getpeercert(True) or b""
-    except OSError:
-        return b""
 
 
 # ----------------------------------------------------------------------------
@@ -4055,7 +3997,7 @@ def http_error(url, reply, credential):
     if status in (401, 403):
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
-        location = excerpt(reply.headers.get("Location") or "nowhere", 200)
+        location = excerpt(reply.headers.get("location") or "nowhere", 200)
         right = _redirect_base(url, location)
         return error_for("redirect", location=location, right=right, **facts)
     if re.search(b"HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL", reply.body):
@@ -4064,7 +4006,7 @@ def http_error(url, reply, credential):
         return error_for("engine-dead", **facts)
     if status not in _GATEWAY:
         return error_for("http-error", fix=_OTHER_FIXES.get(status, _LOG), **facts)
-    fix, wait = _GATEWAY[status], reply.headers.get("Retry-After")
+    fix, wait = _GATEWAY[status], reply.headers.get("retry-after")
     if wait:
         fix += " (Retry-After: %s)" % excerpt(wait, 40)
     return error_for("gateway", fix=fix, **facts)
@@ -4085,7 +4027,7 @@ def proxy_error(url, proxy, status=None):
 
 def _key_error(reply, credential, facts):
     """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
-    challenge = excerpt(reply.headers.get("WWW-Authenticate") or "", 80)
+    challenge = excerpt(reply.headers.get("www-authenticate") or "", 80)
     if challenge and challenge.lower() != "bearer":  # vLLM sends none; a realm is another's
         return error_for("gateway-auth", challenge=challenge, **facts)
     if credential is None:
@@ -4265,10 +4207,11 @@ def context_facts(model_id, limit=None, prompt_tokens=None, alone=False):
             "fix": lower + ", or shorten the prompt"}
 
 
-def _error_inside(exchange, data, payload, provider, model):
+def _error_inside(exchange, payload, provider, model):
     """Return the error for an error object that came with HTTP 200, whole or within a stream."""
     code = _get(payload, "error", "code") or _get(payload, "code")
     status = code if isinstance(code, int) else 500
+    data = json.dumps(payload).encode("ascii")
     reply = Reply(status, "", exchange.headers, data, exchange.proxy, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
@@ -4513,18 +4456,14 @@ def discover_models(provider, timeout_s=None):
 
     Raises ServerError, KeyRefused, or the provider's refusal; NothingToShow for an empty list.
     """
-    rows = fetch_model_rows(provider, timeout_s)
-    if not rows:
-        raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
-                        fix="start vLLM with a model: vllm serve MODEL")
-    return discovered_models(rows, provider)
+    return discovered_models(fetch_model_rows(provider, timeout_s), provider)
 
 
 def list_models(provider, timeout_s=None):
     """Return the Models OpenClaw would offer for a provider, sorted by key.
 
-    Asks the server only where OpenClaw would. Raises as `discover_models` does,
-    and NothingToShow when nothing is declared and nothing is to be asked.
+    Asks the server only where OpenClaw would. Raises as `discover_models` does, and
+    NothingToShow when nothing is declared and the server is not to be asked.
     """
     if provider.refusal is not None:
         raise provider.refusal
@@ -4538,96 +4477,65 @@ def list_models(provider, timeout_s=None):
 
 def _nothing_declared(provider):
     """Return the error for a provider without rows whose server is not to be asked."""
-    wildcard = "agents: { defaults: { models: { \"%s/*\": {} } } }" % provider.id
-    reason = "models.providers.%s declares no models" % provider.id
+    problem = "models.providers.%s declares no models" % provider.id
     if provider.plugin_off:
-        reason += " and " + provider.plugin_off
+        problem += " and " + provider.plugin_off
     elif not provider.explicit:
-        reason = "models.mode is \"replace\" and no models are declared"
+        problem = 'models.mode is "replace" and no models are declared'
+    fix = ('declare them (%s config --write), or let the server be asked: '
+           'agents: { defaults: { models: { "%s/*": {} } } }' % (TOOL, provider.id))
     return error_for("no-models", where=provider.file or "the config",
-                     problem=reason + ", so OpenClaw lists none and asks no server",
-                     fix="declare them (%s config --write), or let the server be asked: %s"
-                         % (TOOL, wildcard))
+                     problem=problem + ", so OpenClaw lists none and asks no server", fix=fix)
 
 
 def list_everywhere(providers, timeout_s=None):
     """Ask many servers at once: return [(Provider, [Model], Error or None)] in their order.
 
-    A dead server costs its own rows only (declared ones stay, as in OpenClaw),
-    and all dead ones together about `timeout_s`.
+    A dead server costs only its own rows (declared ones stay, as in OpenClaw), and all dead
+    ones together about `timeout_s`.
     """
-    def ask(provider):
+    def outcome(provider):
         try:
             return provider, list_models(provider, timeout_s), None
         except Error as error:
-            declared = [] if provider.refusal else declared_models(provider)
+            declared = []
+            if not provider.refusal:
+                declared = declared_models(provider)
             return provider, declared, error
 
-    return in_parallel(ask, [(provider,) for provider in providers])
-
-
-def in_parallel(function, calls):
-    """Return [function(*call) for call in calls], all at once.
-
-    In at most 256 threads. They are daemons, so that Ctrl-C ends the program although some hang.
-    Raises what the call that failed first raised.
-    """
-    import threading
-    values, errors = [None] * len(calls), []
-
-    def work(first):
-        for number in range(first, len(calls), _MOST_THREADS):
-            try:
-                values[number] = function(*calls[number])
-            except BaseException as error:           # carried over to the thread that asked
-                errors.append(error)
-
-    threads = []
-    for first in range(min(len(calls), _MOST_THREADS)):
-        threads.append(threading.Thread(target=work, args=(first,), daemon=True))
-        threads[-1].start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.5)                         # for ever would hold Ctrl-C up on Windows
-    for error in errors:
-        raise error
-    return values
-
-
-_MOST_THREADS = 256
+    return in_parallel(outcome, [(provider,) for provider in providers])
 
 
 def find_model(provider, reference=None, timeout_s=None, thinking=None):
     """Return the Model a reference means; a declared one without asking the server.
 
-    `reference` is a key (vllm/<id>), an id or an alias; None means the default
-    model, else the first declared, else the first served. It has the switch that a level
-    of `thinking` needs (`thinking_model`). Raises as `discover_models` does, and
-    ServerError (model-not-served) for an unknown one.
+    `reference` is a key (vllm/<id>), an id or an alias; None means the default model, else the
+    first declared, else the first served. The Model has the switch that a level of `thinking`
+    needs (`thinking_model`). Raises as `discover_models` does, and ServerError
+    (model-not-served) for an unknown one.
     """
     if provider.api != "openai-completions":
         raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
                           % (provider.id, provider.api), cause="config-invalid")
     reference = reference or default_reference(provider)
-
-    def match(models):
-        if reference:
-            return match_model(models, reference, provider.id)
-        return next(iter(models), None)
-
     models = declared_models(provider)
-    found = match(models)
-    if found is None:
-        models = merge_models(discover_models(provider, timeout_s), provider)
-        found = match(models)
-    if found is None:
-        raise model_not_served(provider.base_url, reference, [model.id for model in models])
-    return thinking_model(provider, found, thinking, timeout_s)
+    for ask_server in (False, True):
+        if ask_server:
+            models = merge_models(discover_models(provider, timeout_s), provider)
+        if reference:
+            model = match_model(models, reference, provider.id)
+        else:
+            model = next(iter(models), None)
+        if model:
+            return thinking_model(provider, model, thinking, timeout_s)
+    raise model_not_served(provider.base_url, reference, [model.id for model in models])
 
 
 def bearer(credential):
     """Return the headers that carry a Credential (none for None)."""
-    return {"Authorization": Secret("Bearer " + credential.key)} if credential else {}
+    if credential is None:
+        return {}
+    return {"Authorization": Secret("Bearer " + credential.key)}
 
 
 def discovery_headers(provider):
@@ -4643,71 +4551,57 @@ def request_headers(provider, model=None):
 def ask(provider, url, headers, body=None, limit_s=DISCOVERY_TIMEOUT_S, limit=""):
     """Return the Reply to a GET, or to a POST of a JSON value, read whole within `limit_s` seconds.
 
-    `limit` names the setting that says how long. Raises ServerError.
+    `limit` names the setting that says how long. Raises ServerError, or the refusal.
     """
-    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit_s, limit)
-    method, data = "GET", None
+    if provider.refusal is not None:
+        raise provider.refusal
+    route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit)
+    data = None
     if body is not None:
-        method, data = "POST", encode_body(body)
-    with Exchange(method, url, headers, data, route) as exchange:
+        data = encode_body(body)
+    with Exchange(url, headers, data, route) as exchange:
         return exchange.reply(MODEL_LIST_LIMIT)
 
 
 def fetch_model_rows(provider, timeout_s=None):
-    """Return the usable rows of GET {base_url}/models.
-
-    Raises ServerError, KeyRefused or the refusal.
-    """
-    if provider.refusal is not None:
-        raise provider.refusal
+    """Return the usable rows of GET {base_url}/models. Raises as `discover_models` does."""
     url = provider.base_url + "/models"
-    limit_s = timeout_s or DISCOVERY_TIMEOUT_S
-    reply = ask(provider, url, discovery_headers(provider), None, limit_s)
-    return model_rows(url, reply, provider.discovery_key)
+    reply = ask(provider, url, discovery_headers(provider), None, timeout_s or DISCOVERY_TIMEOUT_S)
+    rows = model_rows(url, reply, provider.discovery_key)
+    if not rows:
+        raise error_for("no-models", where=provider.base_url,
+                        problem="the server offers no models",
+                        fix="start vLLM with a model: vllm serve MODEL")
+    return rows
 
 
-def probe_thinking(provider, model_id, timeout_s=None):
+def _count_tokens(provider, model, body, timeout_s):
+    """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
+    reply = ask(
+        provider,
+        server_root(model.base_url) + "/tokenize",
+        request_headers(provider, model),
+        body,
+        min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S))
+    count = _get(_json_of(reply), "count")
+    return count if type(count) is int else None
+
+
+def probe_thinking(provider, model, timeout_s=None):
     """Ask the chat template whether enable_thinking matters to it: (compat, reason), or None.
 
     Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
     """
-    on, off = [
-        _ask_tokenizer(provider, None, {
-            "model": model_id, "messages": [{"role": "user", "content": "hi"}],
-            "chat_template_kwargs": {"enable_thinking": enabled}}, timeout_s)
-        for enabled in (True, False)]
-    if None in (on, off) or on == off:
+    counts = []
+    for enabled in (False, True):
+        body = {"model": model.id,
+                "messages": [{"role": "user", "content": "hi"}],
+                "chat_template_kwargs": {"enable_thinking": enabled}}
+        counts.append(_count_tokens(provider, model, body, timeout_s))
+    if None in counts or counts[0] == counts[1]:
         return None
     return ({"thinkingFormat": "qwen-chat-template"},
-            "probed: enable_thinking changes the prompt from %d to %d tokens" % (off, on))
-
-
-def _ask_tokenizer(provider, model, body, timeout_s):
-    """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
-    limit_s = min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S)
-    url = server_root((model or provider).base_url) + "/tokenize"
-    reply = ask(provider, url, request_headers(provider, model), body, limit_s)
-    try:
-        count = _get(loads_untrusted(reply.body.decode("utf-8", "replace")), "count")
-    except ValueError:
-        return None
-    return count if type(count) is int and reply.status == 200 else None
-
-
-def count_prompt_tokens(provider, model, body, timeout_s=None):
-    """Return how many tokens the prompt of a shaped body takes, or None where nobody can tell.
-
-    One POST /tokenize with the messages, tools and template arguments as they will be sent. A
-    prompt with more than texts is not asked about: an image counts only once it is read.
-    """
-    parts = [part for message in body["messages"] for part in _parts(message.get("content"))]
-    if provider.refusal is not None or any(_get(part, "type") != "text" for part in parts):
-        return None
-    asked = _picked(body, ("model", "messages", "tools", "chat_template_kwargs"))
-    try:
-        return _ask_tokenizer(provider, model, asked, timeout_s)
-    except Error:                                    # what is wrong will be said of the completion
-        return None
+            "probed: enable_thinking changes the prompt from %d to %d tokens" % tuple(counts))
 
 
 def thinking_model(provider, model, thinking, timeout_s=None):
@@ -4718,44 +4612,50 @@ def thinking_model(provider, model, thinking, timeout_s=None):
     """
     if thinking is None or model.source != "discovered":
         return model
-    names = [model.id, (model.root or "").split("/")[-1]]
-    evidence = list(filter(None, map(thinking_evidence, names)))
-    compat = None
-    if evidence:
-        compat = evidence[0][0]
-    if any(re.search(family, name) for family in (_NEMOTRON, _DEEPSEEK) for name in names):
-        compat = {}
-    if compat is None:
-        compat = (probe_thinking(provider, model.id, timeout_s) or (None,))[0]
-    if compat is None:
+    root = (model.root or "").split("/")[-1]
+    names = model.id + " " + root
+    found = thinking_evidence(model.id) or thinking_evidence(root)
+    if re.search(_NEMOTRON, names) or re.search(_DEEPSEEK, names):
+        found = {}, None                             # shaped by their names
+    if not found or found[0] is None:
+        found = probe_thinking(provider, model, timeout_s)
+    if not found:
         return model
-    return model._replace(reasoning=True, compat=dict(compat, **model.compat))
+    return model._replace(reasoning=True, compat=dict(found[0], **model.compat))
 
 
 def prepare_request(provider, model, body, thinking=None, timeout_s=None):
     """Return a body Shaped for sending, its budget counted where the estimate would cut it.
 
+    One POST /tokenize counts the messages, tools and template arguments as they will be sent.
+    A prompt with more than texts is not asked about: an image counts only once it is read.
     Raises as `shape_request` does.
     """
     shaped = shape_request(body, model, thinking)
-    count = None
-    if shaped.clamped:
-        count = count_prompt_tokens(provider, model, shaped.body, timeout_s)
-    if count is None:
+    only_texts = all(_get(part, "type") == "text"
+                     for message in shaped.body["messages"]
+                     for part in _parts(message.get("content")))
+    if not shaped.clamped or not only_texts:
         return shaped
-    return shape_request(body, model, thinking, count)
+    counted = _picked(shaped.body, ("model", "messages", "tools", "chat_template_kwargs"))
+    try:
+        count = _count_tokens(provider, model, counted, timeout_s)
+    except Error:                                    # the completion will say what is wrong
+        count = None
+    if count is not None:
+        shaped = shape_request(body, model, thinking, count)
+    return shaped
 
 
 def stream_chat(provider, body, thinking=None, timeout_s=None):
     """Send a chat-completions body and return an iterator of Deltas as the answer comes.
 
-    The body is shaped first (`prepare_request`), for the model that body["model"]
-    names. `timeout_s` bounds silence, not the whole answer. Dropping the
-    iterator closes the connection. Raises what `find_model` raises; while it is
-    read, ServerError when the answer breaks off: what came before has been yielded.
+    The body is shaped first (`prepare_request`), for the model that body["model"] names.
+    `timeout_s` bounds silence, not the whole answer. Dropping the iterator closes the
+    connection. Raises what `find_model` raises; while it is read, ServerError when the answer
+    breaks off: what came before has been yielded.
     """
-    reference = _get_text(body, "model")
-    model = find_model(provider, reference, timeout_s, thinking)
+    model = find_model(provider, _get_text(body, "model"), timeout_s, thinking)
     shaped = prepare_request(provider, model, body, thinking, timeout_s)
     return send_chat(provider, model, shaped.body, timeout_s)
 
@@ -4777,8 +4677,7 @@ def collect_answer(deltas, show=None):
         for delta in deltas:
             if delta.content or delta.reasoning or delta.tool_calls:
                 timings["last_token_s"] = time.monotonic() - started
-                if timings["first_token_s"] is None:
-                    timings["first_token_s"] = timings["last_token_s"]
+                timings["first_token_s"] = timings["first_token_s"] or timings["last_token_s"]
             assembler.add(delta)
             if show is not None:
                 show(delta)
@@ -4794,44 +4693,46 @@ def collect_answer(deltas, show=None):
 class Observed(object):
     """What `send_chat` saw of one exchange; it fills this in while the Deltas are read.
 
-    Seconds count from the start of the exchange and are None until it came that far.
-    `pieces` counts the reads that brought bytes of the answer, `events` those of its
-    stream; `framed` tells whether it was a stream, `done` whether [DONE] ended it;
-    `reasoning_field` is the name of the field that reasoning came in, or None.
+    `pieces` counts the reads that brought bytes of a stream, `events` its events; `done` is
+    whether the answer came to its own end: [DONE], or that of the one object.
     """
 
-    connect_s = headers_s = first_piece_s = last_piece_s = reasoning_field = None
     pieces = events = 0
-    framed = done = False
+    done = False
 
 
-def send_chat(provider, model, body, timeout_s=None, total_s=None, observed=None, before_wait=None):
+def send_chat(provider, model, body, timeout_s=None, total_s=math.inf, observed=None,
+              before_wait=None):
     """POST a shaped body and yield the answer's Deltas. Raises ServerError, KeyRefused.
 
-    `timeout_s` bounds the silence between two events, `total_s` the whole exchange.
-    An Observed is filled in; `before_wait` is called whenever all that came has been
-    yielded and the server is waited for: what it raises ends the exchange as it is.
+    `timeout_s` bounds the silence between two events, `total_s` the whole exchange. An Observed
+    is filled in; `before_wait` is called whenever all that came has been yielded and the server
+    is waited for: what it raises ends the exchange as it is.
     """
     if provider.refusal is not None:
         raise provider.refusal
     url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(
-        provider.env,
-        provider.ca_file,
-        min(CONNECT_TIMEOUT_S, silence_s),
-        silence_s,
-        total_s,
-        limit_words(provider, timeout_s))
-    headers = request_headers(provider, model)
-    full = bool(body.get("logprobs")) or body.get("n") not in (None, 1)
+    route = Route(provider.env, provider.ca_file, silence_s, total_s,
+                  limit_words(provider, timeout_s))
+    full = body.get("logprobs") or body.get("n") not in (None, 1)
     observed = observed or Observed()
-    with Exchange("POST", url, headers, encode_body(body), route, before_wait) as exchange:
-        observed.connect_s = exchange.seconds["connect"]
-        observed.headers_s = exchange.seconds["headers"]
-        if exchange.status != 200:
+    finished = False
+    with Exchange(url, request_headers(provider, model), encode_body(body), route,
+                  before_wait) as exchange:
+        if exchange.response.status != 200:
             raise completion_error(url, exchange.reply(ANSWER_LIMIT), provider, model)
-        yield from read_answer(exchange, provider, model, observed, full)
+        for payload in answer_payloads(exchange, observed):
+            if is_error_payload(payload):
+                raise _error_inside(exchange, payload, provider, model)
+            delta = decode_delta(payload, full)
+            finished = finished or delta.finish_reason is not None
+            yield delta
+    if not finished and not observed.done:
+        detail = "it ended without [DONE] or a finish reason"
+        if not observed.pieces:
+            detail = "the answer is empty"
+        raise error_for("stream-broken", url=url, detail=detail)
 
 
 def encode_body(body):
@@ -4843,60 +4744,23 @@ def encode_body(body):
                          "leave NaN and Infinity out")
 
 
-def read_answer(exchange, provider, model, observed, full=False):
-    """Yield the Deltas of an answer that began well: a stream of events, or one JSON object."""
-    chunks = exchange.chunks()
-    exchange.phase = "first"
-    for first in chunks:
-        if first.strip():
-            break
-        exchange.keep_alive()
-    else:
-        raise error_for("stream-broken", url=exchange.url, detail="the answer is empty")
-    chunks = itertools.chain((first,), chunks)
-    if first.lstrip()[:1] in (b"{", b"[", b"<"):
-        return _read_whole(exchange, chunks, provider, model, full)
-    return _read_events(exchange, chunks, provider, model, observed, full)
-
-
-def _read_whole(exchange, chunks, provider, model, full):
-    exchange.limit = ANSWER_LIMIT
-    text = _all_bytes(chunks)
-    try:
-        payload = loads_untrusted(text.decode("utf-8", "replace"))
-    except ValueError:
-        payload = None
-    if is_error_payload(payload):
-        raise _error_inside(exchange, text, payload, provider, model)
-    if not isinstance(_get(payload, "choices"), list):
-        raise error_for(
-            "not-openai",
-            url=exchange.url,
-            detail=what_it_is(text) or "there are no choices in it",
-            **layer_facts(exchange.headers))
-    yield decode_delta(payload, full)
-
-
-def _reasoning_field(payload):
-    for choice in choices_of(payload):
-        for name in ("reasoning", "reasoning_content"):
-            if _get(choice, "delta", name):
-                return name
-
-
-def _read_events(exchange, chunks, provider, model, observed, full):
-    decoder = EventDecoder()
-    finished, observed.framed = False, True
+def answer_payloads(exchange, observed):
+    """Yield the objects of an answer that began well: its only one, or those of its events."""
+    decoder, chunks = EventDecoder(), exchange.chunks()
+    exchange.enter("first")
     for data in chunks:
-        observed.pieces += 1
-        observed.last_piece_s = exchange.elapsed()
-        observed.first_piece_s = observed.first_piece_s or observed.last_piece_s
+        if not observed.pieces and data.lstrip()[:1] in (b"{", b"[", b"<"):
+            exchange.limit, observed.done = ANSWER_LIMIT, True
+            yield _whole_payload(exchange, joined(itertools.chain((data,), chunks)))
+            return
+        if data.strip():
+            observed.pieces += 1
         try:
             events = decoder.feed(data)
         except ValueError as error:
             raise error_for("stream-broken", url=exchange.url, detail=str(error))
         if events:
-            exchange.progress()
+            exchange.enter("read")
         elif b"\n" in data:                          # a comment, or a line of an event
             exchange.keep_alive()
         for text in events:
@@ -4907,21 +4771,23 @@ def _read_events(exchange, chunks, provider, model, observed, full):
             try:
                 payload = loads_untrusted(text)
             except ValueError:
-                detail = "an event is not JSON: " + excerpt(exchange.redact(text), 80)
-                raise error_for("stream-broken", url=exchange.url, detail=detail)
-            if is_error_payload(payload):
-                data = text.encode("utf-8", "replace")
-                raise _error_inside(exchange, data, payload, provider, model)
-            if not isinstance(payload, dict):
-                continue
-            delta = decode_delta(payload, full)
-            if delta.reasoning:
-                observed.reasoning_field = _reasoning_field(payload)
-            finished = finished or delta.finish_reason is not None
-            yield delta
-    if not finished:
-        raise error_for("stream-broken", url=exchange.url,
-                        detail="it ended without [DONE] or a finish reason")
+                words = excerpt(redact(text, exchange.secrets), 80)
+                raise error_for("stream-broken", url=exchange.url,
+                                detail="an event is not JSON: " + words)
+            if isinstance(payload, dict):
+                yield payload
+
+
+def _whole_payload(exchange, text):
+    try:
+        payload = loads_untrusted(text.decode("utf-8", "replace"))
+    except ValueError:
+        payload = None
+    if not is_error_payload(payload) and not isinstance(_get(payload, "choices"), list):
+        detail = what_it_is(text) or "there are no choices in it"
+        raise error_for("not-openai", url=exchange.url, detail=detail,
+                        **layer_facts(exchange.headers))
+    return payload
 
 
 # ----------------------------------------------------------------------------
@@ -5359,12 +5225,12 @@ def _check_connect(case):
     yield summary
     addresses = ()
     if target.host == "localhost":
-        addresses = _addresses("localhost", target.port, 0)
+        addresses = _addresses("localhost", target.port, case.patience())
     hosts = {address[0] for _, _, _, _, address in addresses}
     answering = {
         host
         for host in hosts
-        if answers_at(host, target.port, case.patience())}
+        if answers_at(host, target, case.patience())}
     if not answering:
         hosts = set()
     for refusing in hosts - answering:
@@ -5444,7 +5310,7 @@ def _explain_refusal(case, error):
         return None
     if is_loopback(target.host):
         for other in {"127.0.0.1", "::1"} - {target.host}:
-            if answers_at(other, target.port, case.patience()):
+            if answers_at(other, target, case.patience()):
                 return _wrong_family(case, target.host, other)
         if any(map(os.path.exists, _CONTAINER_FILES)):
             error.hint += _FROM_CONTAINER
@@ -6015,7 +5881,7 @@ def _complete(case, model, question, **fields):
     answer = collect_answer(
         send_chat(case.provider, model, body, limit_s, limit_s, observed))
     for broken, detail in (
-            (not observed.framed,
+            (not observed.events,
              "a stream was asked for, and JSON without `data:` came"),
             (answer.finish_reason is None, "no chunk gives a finish reason"),
             (not observed.done, "it ended without [DONE]")):
@@ -6047,7 +5913,7 @@ def _probe_stream(case, model):
         found.append(
             _compat_finding(case, model, error,
                             {"supportsUsageInStreaming": False}))
-    first_s, last_s = observed.first_piece_s, observed.last_piece_s
+    first_s, last_s = [answer.timings[name] or 0 for name in ("first_token_s", "last_token_s")]
     burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
     if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst
                                                                 or observed.pieces <= 3):
@@ -6065,10 +5931,9 @@ def _probe_stream(case, model):
             status = "warn"
             error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
         found.append(case.finding(error, status))
-    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s,
-                                              statistics(answer))
-    if observed.reasoning_field:
-        words += ", it reasons, in the field %s" % observed.reasoning_field
+    words = "%s: %s" % (model.key, statistics(answer))
+    if answer.reasoning:
+        words += ", it reasons"
     return found + [words]
 
 
@@ -8018,9 +7883,6 @@ def _cmd_config(options, env, console):
 def _merge_config(options, env, console, show_diff):
     settings, provider = _open_provider(options, env, console)
     models = stated_models(fetch_model_rows(provider, options.timeout), provider)
-    if not models:
-        raise error_for("no-models", where=provider.base_url, problem="the server offers no models",
-                        fix="start vLLM with a model: vllm serve MODEL")
     _refuse_no_chat(provider, models[0], options.timeout)
     served = [model.id for model in models]
     primary = None
@@ -8076,7 +7938,7 @@ def _refuse_no_chat(provider, model, timeout_s):
 def _evidence(options, provider, model):
     """Return (compat or None, reason) for how a model thinks; the reason is "" when it does not."""
     if options.probe:
-        found = probe_thinking(provider, model.id, options.timeout)
+        found = probe_thinking(provider, model, options.timeout)
         if found is None and model.reasoning:
             found = None, "by its name"
     else:

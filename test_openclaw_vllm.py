@@ -3461,8 +3461,7 @@ class Answers(unittest.TestCase):
 
         def blank_bytes(size):
             exchange = mock.Mock(url="u", chunks=lambda: iter([b"\n"] * size))
-            with self.assertRaises(vllm.ServerError):
-                vllm.read_answer(exchange, None, None, None)
+            self.assertEqual(list(vllm.answer_payloads(exchange, vllm.Observed())), [])
 
         def arguments_in_small_pieces(size):
             piece = vllm.Delta(tool_calls=[call_piece(0, "a", "f", "x" * 100)])
@@ -3753,24 +3752,17 @@ class Streams(Case):
         whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
         stop = chunk(finish="stop")
         for name, step, expected in (
-                ("stream", sse(chunk("a"), stop), (True, True, 3, None)),
-                ("no [DONE]", sse(chunk("a"), stop, done=False), (True, False, 2, None)),
-                ("reasoning", sse(chunk(reasoning="r"), stop), (True, True, 3, "reasoning")),
-                ("old reasoning", sse(chunk(reasoning_content="r"), stop),
-                 (True, True, 3, "reasoning_content")),
-                ("whole", whole, (False, False, 0, None))):
+                ("stream", sse(chunk("a"), stop), (True, 3)),
+                ("no [DONE]", sse(chunk("a"), stop, done=False), (False, 2)),
+                ("whole", whole, (True, 0))):
             with self.subTest(name=name):
                 self.declare(self.serve(step).url)
                 provider, observed = self.provider(), vllm.Observed()
                 model = vllm.find_model(provider)
                 vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY,
                                                    observed=observed))
-                self.assertEqual((observed.framed, observed.done, observed.events,
-                                  observed.reasoning_field), expected)
-                self.assertLessEqual(observed.connect_s, observed.headers_s)
-                if observed.framed:
-                    self.assertGreaterEqual(observed.pieces, 1)
-                    self.assertLessEqual(observed.first_piece_s, observed.last_piece_s)
+                self.assertEqual((observed.done, observed.events), expected)
+                self.assertEqual(observed.pieces > 0, observed.events > 0)
 
     def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(self):
         self.declare(self.serve(sse(chunk("a"), chunk("b"), done=False)).url)
@@ -4141,7 +4133,7 @@ class Tls(Case):
         with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
             self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority),
                        3,
-                       err="SSLKEYLOGFILE=" + self.path("none", "log"))
+                       err=self.path("none", "log"))
 
     def test_the_wrong_scheme(self):
         self.check(self.run_main("list", "--base-url",
@@ -4168,7 +4160,8 @@ class Tls(Case):
 
         def tunnel(sock, request, _):
             self.assertEqual((request.method, request.headers), ("CONNECT", {
-                "host": request.target, "proxy-authorization": "Basic dTpw"}))
+                "host": request.target, "proxy-authorization": "Basic dTpw",
+                "accept-encoding": "identity"}))
             with contextlib.closing(socket.create_connection(target.address, WAIT_S)) as other:
                 sock.sendall(b"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\n")
                 pairs = {sock: other, other: sock}
