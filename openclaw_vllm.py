@@ -5274,9 +5274,13 @@ LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
 # Causes that the transport tells apart and the contract of `doctor --json` does not.
 _CONTRACT_CAUSES = {
-    "bad-key-form": "bad-key", "unreachable": "connection-refused", "tls-failed": "tls-untrusted",
-    "answer-broken": "not-openai", "answer-too-large": "not-openai",
-    "context-exceeded": "chat-failed", None: "config-invalid",
+    "bad-key-form": "bad-key",
+    "unreachable": "connection-refused",
+    "tls-failed": "tls-untrusted",
+    "answer-broken": "not-openai",
+    "answer-too-large": "not-openai",
+    "context-exceeded": "chat-failed",
+    None: "config-invalid",
 }
 # Failures that leave later checks nothing to look at, though no gate found them.
 _STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
@@ -5301,16 +5305,19 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
         if block is not None:
             case.block_path = ("models", "providers", name)
         try:
-            case.take(resolve_provider(settings, provider_id, base_url, api_key, ca_file))
+            provider = resolve_provider(settings, provider_id, base_url, api_key, ca_file)
+            case.refusal = provider.refusal
         except (ConfigError, NothingToShow) as error:
             case.refusal = error
+        if not case.refusal or case.refusal.cause == "not-opted-in":
+            case.take(provider)
     for check in _CHECKS + (_PROBES if probe else ()):
         name, needs, examine = check
         for finding in _run_check(case, needs, examine):
             stopping = check in _GATES or finding.cause in _STOPPING
             if stopping and finding.status == "fail":
                 case.stopped = finding.cause
-                if case.not_opted_in and finding.cause != "not-opted-in":
+                if case.refusal and name != "settings":
                     finding = finding._replace(status="warn")        # OpenClaw does not look there
             yield finding._replace(check=name)
 
@@ -5320,7 +5327,7 @@ def _run_check(case, needs, examine):
     if case.left() <= 0:
         yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
         return
-    if needs and getattr(case, needs) is None:
+    if getattr(case, needs) is None:
         yield _skipped(case.stopped, "not checked, because of %s" % case.stopped)
         return
     try:
@@ -5330,8 +5337,8 @@ def _run_check(case, needs, examine):
             elif isinstance(found, Error):
                 found = _finding(case, found)
             yield found
-    except Error as error:                           # a side request failed; the main one did not
-        yield _finding(case, error, "warn")
+    except Error as error:                           # so it could not look
+        yield _finding(case, error, "skip")._replace(fix="")
 
 
 def _skipped(cause, summary):
@@ -5341,20 +5348,21 @@ def _skipped(cause, summary):
 def _finding(case, error, status=None):
     """Return the Finding of an Error; the Edits of openclaw.json that fix it are its fact `edits`.
 
-    Without a `status`, a cause whose exit status is 0 is a warning. The command that makes the
-    edits takes the place of the error's own. An Edit without path or value is none.
+    Without a `status`, a cause whose exit status is 0 is a warning. Without a command of its own,
+    an error has the one that makes its edits. An Edit without path or value is none.
     """
     cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
     if status is None:
         status = "fail" if CAUSES[cause].exit_status else "warn"
     if cause in _BASE_URL_CAUSES:
         _add_base_url(case, error)
-    edits, command = error.facts.get("edits", ()), error.command
+    edits = error.facts.get("edits", ())
+    command = error.command
     if cause == "provider-disabled":
         switches = ("plugins", "enabled"), ("plugins", "entries", "vllm", "enabled")
         edits = [Edit(path, True) for path in switches if case.written(path) is False]
     edits = tuple(edit for edit in edits if None not in edit)
-    if edits:
+    if edits and command is None:
         command = edit_command(edits, case.settings.path)
     return Finding("", status, cause, error.message, error.hint, command, edits)
 
@@ -5362,17 +5370,15 @@ def _finding(case, error, status=None):
 def _add_base_url(case, error):
     """Add to an error what puts its fact `right` where the base URL comes from."""
     import shlex
-    right = error.facts.get("right")
+    right = error.facts["right"]
     where = error.facts.get("where") or case.provider.where
     error.command = None
-    if not right or where == "--base-url":
-        return
     if where == "VLLM_BASE_URL":
         error.command = "export VLLM_BASE_URL=" + shlex.quote(right)
-    elif case.block_path:
+    elif where != "--base-url" and case.block_path:
         error.facts["edits"] = [Edit(case.block_path + ("baseUrl",), right)]
-    else:
-        error.command = "%s --base-url %s" % (case.config_command(), shlex.quote(right))
+    elif where != "--base-url":
+        error.command = "%s --base-url %s" % (case.config_command, shlex.quote(right))
 
 
 def diagnosis_status(findings):
@@ -5388,21 +5394,26 @@ def diagnosis_status(findings):
 class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
-    `provider`, `usable` (it may be asked), `answered` (by a model list or a 401), `rows` and
-    `chats` (nothing rules chat completions out) are None until that is known to be so; checks
-    name what they need. `refusal` is the error of resolving the provider, `error` that of the
+    `provider` (it may be asked), `answered` (by a model list or a 401), `rows` and `chats`
+    (nothing rules chat completions out) are None until that is known to be so; checks name what
+    they need. `refusal` is the error of resolving the provider, `error` that of the
     first request, `stopped` the cause that keeps later checks from looking. `row_paths` is
     {id: key path} of the declared rows, `served` {id: context in tokens or None}, `chosen` the
     served Models to look at; `enforced` tells whether the server wants the key.
     """
 
-    provider = usable = answered = rows = chats = None
+    provider = answered = rows = chats = None
     refusal = error = stopped = openapi = None
-    version, block_path, not_opted_in, enforced = "", (), False, False
+    version = ""
+    block_path = ()
+    enforced = False
 
     def __init__(self, settings, timeout_s, reference, thinking):
-        self.settings, self.timeout_s = settings, timeout_s
-        self.reference, self.thinking = reference, thinking
+        self.settings = settings
+        self.timeout_s = timeout_s
+        self.reference = reference
+        self.thinking = thinking
+        self.config_command = edit_command((), settings.path)    # which writes the server's models
         self._deadline = time.monotonic() + DIAGNOSIS_S
         try:
             self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
@@ -5411,19 +5422,14 @@ class _Case(object):
 
     def take(self, provider):
         """Take the provider; the server of one that is not opted in is looked at all the same."""
-        self.refusal = provider.refusal
-        if self.refusal is None:
-            self.usable = True
-        elif self.refusal.cause == "not-opted-in":
-            self.usable = self.not_opted_in = True
         self.provider = provider._replace(refusal=None)
-        self.url, self.target = provider.base_url, split_url(provider.base_url)
+        self.url = provider.base_url
+        self.target = split_url(provider.base_url)
         self.root = server_root(self.url)
         path = self.block_path + ("models",)
-        ids = [trimmed(row["id"]) for row in _rows_at(self.settings.config, path)]
-        self.row_paths = {
-            row["id"]: path + (ids.index(row["id"]),)
-            for row in provider.models if row["id"] in ids}
+        self.row_paths = {}
+        for index, row in enumerate(_rows_at(self.settings.config, path)):
+            self.row_paths.setdefault(trimmed(row["id"]), path + (index,))
 
     def left(self):
         """Return the seconds left of the whole diagnosis."""
@@ -5449,11 +5455,6 @@ class _Case(object):
         """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
         return _get(self._raw, *path)
 
-    def config_command(self):
-        """Return the shell command that writes the server's models into this config."""
-        return edit_command((), self.settings.path)
-
-
 def _short(name):
     """Return a name that a server gave; a long one is not cut, as it could end inside a key."""
     return name if len(name) <= 100 else "(%d characters)" % len(name)
@@ -5473,55 +5474,55 @@ def _listed(names):
 
 def _json_of(reply):
     """Return the JSON value of a Reply with status 200, else None."""
-    if reply.status == 200:
-        try:
-            return loads_untrusted(reply.body.decode("utf-8", "replace"))
-        except ValueError:
-            pass
-    return None
+    if reply.status != 200:
+        return None
+    try:
+        return loads_untrusted(reply.body.decode("utf-8", "replace"))
+    except ValueError:
+        return None
 
 
 # The settings side.
 
 def _check_settings(case):
-    settings, refusal = case.settings, case.refusal
+    settings = case.settings
+    refusal = case.refusal
     for issue in settings.issues:
         yield _issue_finding(case, issue, "fail")
     for issue in dict.fromkeys(settings.warnings):
-        if refusal is None or refusal.facts.get("path") != dotted(issue.path):
+        if not refusal or refusal.facts.get("path") != dotted(issue.path):
             yield _issue_finding(case, issue, "warn")
-    if refusal is not None:
+    if refusal:
         yield refusal
-    elif settings.exists and not settings.issues:
-        yield "%s: read" % ", ".join(settings.sources)
     elif not settings.issues:
-        yield "%s does not exist: an empty config" % settings.path
+        yield "read: " + (", ".join(settings.sources) or "nothing; no %s" % settings.path)
 
 
 def _issue_finding(case, issue, status):
     """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
-    path, place, value = issue.path, issue.successor, case.written(issue.path)
-    error, edits = issue_error([issue]), ()
+    path = issue.path
+    place = issue.successor
+    value = case.written(issue.path)
+    error = issue_error([issue])
+    edits = ()
     if issue.cause == "config-missing-variable":
         error = _missing_variable(case.settings, path, case.settings.unset_variables[path])
     elif issue.cause == "bad-base-url":
-        right = _evident_base_url(value)
+        right = _evident_base_url(value or "")
         error.hint = "use something like " + (right or DEFAULT_BASE_URL)
         edits = [Edit(path, right)]
-    elif place and _get(case.settings.config, *place) is not None:
-        error.hint = "move what it holds into %s, which is there already" % dotted(place)
-    elif place:
+    elif place and _get(case.settings.config, *place) is None:
         error.hint = "write %s in its place" % dotted(place)
         if path[-1] == "llm":                        # an object; no block is begun for its number
-            value = case.written(place[:3]) and value.get("idleTimeoutSeconds")
+            value = case.written(place[:3]) and _get(value, "idleTimeoutSeconds")
         edits = [Edit(path, REMOVED), Edit(place, value)]
+        if any(map(spellings, secret_texts({place[-1]: value}))):    # the edits would show it
+            error.command = TOOL + " doctor --fix"
     elif issue.cause in ("config-unknown-key", "config-legacy-key"):
-        error.hint = "remove it, or use what took its place"
-    error.cause, error.facts["edits"] = issue.cause, edits
-    found = _finding(case, error, status)
-    if edits and any(map(spellings, secret_texts({edits[-1].path[-1]: value}))):
-        found = found._replace(command=TOOL + " doctor --fix")       # the edits would show it
-    return found
+        error.hint = "move what it holds to where it belongs, or remove it"
+    error.cause = issue.cause
+    error.facts["edits"] = edits
+    return _finding(case, error, status)
 
 
 _ALMOST_A_URL = (
@@ -5541,14 +5542,12 @@ def _evident_base_url(url):
 def _check_provider(case):
     """Say which provider it is, and whether its server is asked for models."""
     provider = case.provider
-    kind, asked = "implicit (no block in the config)", "OpenClaw asks the server what it has"
-    if case.block_path:
-        declared = _plural(len(provider.models), "model")
-        kind = "explicit, %s declares %s" % (dotted(case.block_path), declared)
-    if not provider.asks_server:
-        asked = "OpenClaw takes these alone and asks no server"
-    yield "%s: %s; %s" % (provider.id, kind, asked)
-    if provider.plugin_off and case.refusal is None:
+    place = dotted(case.block_path) or "implicit: no block in the config"
+    asked = "takes the models declared there and asks no server"
+    if provider.asks_server:
+        asked = "asks the server for models"
+    yield "%s (%s): OpenClaw %s" % (provider.id, place, asked)
+    if provider.plugin_off:
         error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
         yield _finding(case, error, "warn")
     stated = [(case.block_path, provider.api)]
@@ -5556,24 +5555,29 @@ def _check_provider(case):
     for path, api in stated:
         if path and api not in (None, "openai-completions"):
             path += ("api",)
-            yield error_for("wrong-api", path=dotted(path), api=api,
-                            edits=[Edit(path, "openai-completions")])
+            yield error_for(
+                "wrong-api",
+                path=dotted(path),
+                api=api,
+                edits=[Edit(path, "openai-completions")])
 
 
 def _check_key(case):
     """Name the key's source, where it goes and what it shadows; never the key."""
-    provider, layers = case.provider, case.settings.layers
-    winner, path = provider.request_key, case.block_path + ("apiKey",)
+    provider = case.provider
+    layers = case.settings.layers
+    winner = provider.request_key
+    path = case.block_path + ("apiKey",)
     if winner is None:
         yield "none is set, and none is sent"
         return
-    variable, found = "VLLM_API_KEY (%s)", dict(provider.credentials)
+    variable = "VLLM_API_KEY (%s)"
+    found = dict(provider.credentials)
     for label, layer in layers if provider.id == DEFAULT_PROVIDER else ():
         found[variable % label] = layer.get("VLLM_API_KEY", "").strip()
-    same = [winner.source]
-    if "VLLM_API_KEY" in json.dumps(case.written(path)):
-        same.append(dotted(path))                    # it refers to the variable
-    others = {source: key for source, key in found.items() if key and source not in same}
+    if "VLLM_API_KEY" in json.dumps(case.written(path)):         # it refers to the variable
+        found.pop(dotted(path), None)
+    others = {source: key for source, key in found.items() if key and source != winner.source}
     summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
     if others:
         summary += "; it shadows %s" % _listed(others)
@@ -5587,19 +5591,22 @@ def _check_key(case):
         yield summary
     warning = key_exposed(provider)
     if warning:
-        yield Finding("", "warn", "exposed", warning, "let a reverse proxy speak TLS in front of the server")
+        yield Finding("", "warn", "exposed", warning, "let a proxy in front of it speak TLS")
 
 
 def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
-    summary, path = "%s (from %s)" % (case.url, case.provider.where), case.block_path
+    summary = "%s (from %s)" % (case.url, case.provider.where)
     if env_setting(case.settings.variables.get("VLLM_BASE_URL")):
         summary += "; OpenClaw does not read VLLM_BASE_URL: config --write puts it into the config"
     yield summary
-    path += ("request", "allowPrivateNetwork")
+    path = case.block_path + ("request", "allowPrivateNetwork")
     if case.written(path) is False and is_private(case.target.host):
-        yield error_for("private-network", path=dotted(path), url=case.url,
-                        edits=[Edit(path, REMOVED)])
+        yield error_for(
+            "private-network",
+            path=dotted(path),
+            url=case.url,
+            edits=[Edit(path, REMOVED)])
 
 
 # The way to the server. The first request is the one OpenClaw sends; when it
@@ -5607,11 +5614,14 @@ def _check_base_url(case):
 
 def _check_connect(case):
     """Ask for the models as OpenClaw does; where that fails, find out why."""
-    provider, target = case.provider, case.target
-    headers, sent = request_headers(provider), _sent_credential(provider)
+    provider = case.provider
+    headers = request_headers(provider)
+    sent = _sent_credential(provider)
     if provider.asks_server:
-        headers, sent = discovery_headers(provider), provider.discovery_key or sent
-    url, started = case.url + "/models", time.monotonic()
+        headers = discovery_headers(provider)
+        sent = provider.discovery_key or sent
+    url = case.url + "/models"
+    started = time.monotonic()
     try:
         case.rows = model_rows(url, case.ask(url, headers), sent)
     except KeyRefused as error:
@@ -5621,13 +5631,14 @@ def _check_connect(case):
         return
     case.answered = True
     summary = "%s answers after %.1f ms" % (url, 1000 * (time.monotonic() - started))
-    proxy = proxy_for(target, provider.env)
+    proxy = proxy_for(case.target, provider.env)
     if proxy:
         summary += ", through the proxy %s" % proxy
     yield summary
-    if target.host == "localhost":
-        yield from _check_families(case)
-    yield from _check_authority(case)
+    for lacking in (_family_error, _authority_error):
+        error = lacking(case)
+        if error:
+            yield _finding(case, error, "warn")
 
 
 def _explained(case, error):
@@ -5652,42 +5663,49 @@ def _sent_credential(provider):
 
 
 def _answers(case, base, way=None):
-    """Tell whether {base}/models is answered: by models, the wish for a key, or a certificate.
+    """Tell whether {base}/models lists models or asks for a key; none is sent on a detour.
 
-    The key is not sent on a detour. `way` is as in `_Case.ask`.
+    `way` is as in `_Case.ask`.
     """
     url = base + "/models"
     try:
         model_rows(url, case.ask(url, {}, None, way), None)
-    except Error as error:
-        return error.cause in ("no-key", "gateway-auth", "tls-untrusted", "tls-wrong-host")
+    except KeyRefused:
+        return True
+    except Error:
+        return False
     return True
 
 
-def _check_families(case):
-    """Warn where one address of localhost refuses: OpenClaw may try that one."""
-    port, wait_s = case.target.port, case.patience()
-    hosts = {address[0] for _, _, _, _, address in _addresses("localhost", port, wait_s)}
-    answering = {host for host in hosts if answers_at(host, port, wait_s)}
-    if answering:
-        for refusing in hosts - answering:
-            yield _finding(case, _wrong_family(case, refusing, min(answering)), "warn")
-
-
-def _wrong_family(case, refuses, answers):
-    right = case.url.replace(_bracketed(case.target.host), _bracketed(answers))
+def _family_error(case):
+    """Return the error for a loopback address that refuses although the other answers, or None."""
+    host = case.target.host
+    port = case.target.port
+    wait_s = case.patience()
+    if not is_loopback(host):
+        return None
+    tried = {found[4][0] for found in _addresses(host, port, wait_s)}
+    answering = {address for address in tried.union(("127.0.0.1", "::1"))
+                 if answers_at(address, port, wait_s)}
+    if not answering or tried <= answering:
+        return None
+    answers = min(answering)
     return error_for(
-        "wrong-address-family", url=case.url, answers=answers, refuses=refuses, right=right)
+        "wrong-address-family",
+        url=case.url,
+        answers=answers,
+        refuses=min(tried - answering),
+        right=case.url.replace(_bracketed(host), _bracketed(answers)))
 
 
-def _check_authority(case):
-    """Warn where this tool alone was told of the authority behind the server's certificate."""
+def _authority_error(case):
+    """Return the error for a certificate whose authority this tool alone was told of, or None."""
     import shlex
     provider = case.provider
     told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
-    known = "NODE_EXTRA_CA_CERTS" in provider.env or case.written(case.block_path + ("request", "tls"))
-    if not told or known:
-        return
+    known = case.written(case.block_path + ("request", "tls"))
+    if not told or known or "NODE_EXTRA_CA_CERTS" in provider.env:
+        return None
     env = dict(provider.env, SSL_CERT_FILE="")
     try:
         case.ask(case.url + "/models", {}, None, provider._replace(ca_file=None, env=env))
@@ -5695,7 +5713,8 @@ def _check_authority(case):
         if error.cause == "tls-untrusted":
             error.message += ": this tool was told of its authority, OpenClaw was not"
             error.command = "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(told))
-            yield _finding(case, error, "warn")
+            return error
+    return None
 
 
 # Each _explain_… returns the error that it knows to be behind another, or None.
@@ -5707,14 +5726,12 @@ _FROM_CONTAINER = (
 
 def _explain_refusal(case, error):
     """Refused: the other loopback address answers, or a server that loads has the port."""
-    target = case.target
-    if is_loopback(target.host):
-        for other in {"127.0.0.1", "::1"} - {target.host}:
-            if answers_at(other, target.port, case.patience()):
-                return _wrong_family(case, target.host, other)
-        if any(map(os.path.exists, _CONTAINER_FILES)):
-            error.hint += _FROM_CONTAINER
-    if not port_is_bound(target, case.patience()):
+    other = _family_error(case)
+    if other:
+        return other
+    if is_loopback(case.target.host) and any(map(os.path.exists, _CONTAINER_FILES)):
+        error.hint += _FROM_CONTAINER
+    if not port_is_bound(case.target, case.patience()):
         return None
     return error_for("server-loading", url=error.facts["url"],
                      detail="nothing answers, yet the port is taken")
@@ -5723,7 +5740,8 @@ def _explain_refusal(case, error):
 def _explain_route(case, error):
     """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
     import shlex
-    provider, target, env = case.provider, case.target, case.provider.env
+    target = case.target
+    env = case.provider.env
     name = "no_proxy" if env.get("no_proxy") else "NO_PROXY"
     exempt = re.findall(r"[^\s,]+", env.get(name, ""))
     proxy = proxy_for(target, env)
@@ -5734,27 +5752,34 @@ def _explain_route(case, error):
         way = "is needed, and NO_PROXY keeps it from being used"
         exempt = [entry for entry in exempt if not no_proxy_covers(entry, target)]
     value = ",".join(exempt)
-    other = provider._replace(env=dict(env, **{name: value}))
+    other = case.provider._replace(env=dict(env, **{name: value}))
     detour = proxy_for(target, other.env)
     if proxy == detour or not _answers(case, case.url, other):
         return None
-    command = "export %s=%s" % (name, shlex.quote(value))
-    return error_for("proxy-captured", command, url=case.url, proxy=proxy or detour, way=way,
-                     detail=error.facts.get("detail") or error.message)
+    return error_for(
+        "proxy-captured",
+        "export %s=%s" % (name, shlex.quote(value)),
+        url=case.url,
+        proxy=proxy or detour,
+        way=way,
+        detail=error.facts.get("detail") or error.message)
 
 
 def _explain_scheme(case, error):
     """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
     scheme = case.target.scheme
     right = {"http": "https", "https": "http"}[scheme] + case.url[len(scheme):]
-    if not _answers(case, right):
-        return None
+    try:
+        case.ask(right + "/models", {})
+    except Error as outcome:
+        if outcome.cause not in ("tls-untrusted", "tls-wrong-host"):     # a certificate is TLS
+            return None
     return error_for("scheme-mismatch", url=case.url, scheme=scheme, right=right)
 
 
 def _explain_silence(case, error):
     """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
-    told = greeting(case.target, min(2.0, case.patience()))
+    told = greeting(case.target, case.patience())
     if not told or told.startswith(b"HTTP/"):
         return None
     return error_for(
@@ -5771,10 +5796,9 @@ def _explain_certificate(case, error):
 def _explain_path(case, error):
     """Not found, or a page: the base URL may lack its /v1, or the server have no such API."""
     for right in (case.url + "/v1", origin(case.url) + "/v1"):
-        if right != case.url and _answers(case, right):
+        if _answers(case, right):
             return error_for("missing-v1", url=case.url, right=right)
-    missing = error.facts.get("status") in (404, 405)
-    healthy = missing and case.look("/health").status == 200
+    healthy = error.cause != "not-openai" and case.look("/health").status == 200
     if healthy and case.look("/version").status != 200:
         error = error_for(
             "not-openai", "vllm serve MODEL", url=error.facts["url"],
@@ -5798,7 +5822,7 @@ def _engine_death(case, reply):
     return None
 
 
-# What may be explained (a cause, an HTTP status, a phase; anything where nothing is named), and how.
+# What to explain (causes, HTTP statuses or phases; everything where none is named), and how.
 _EXPLANATIONS = (
     (("connection-refused",), _explain_refusal),
     ((), _explain_route),
@@ -5812,13 +5836,15 @@ _EXPLANATIONS = (
 
 def _check_auth(case):
     """See whether the server takes the key, and whether it wants one."""
-    provider, url = case.provider, case.url + "/models"
-    if case.error is not None:
+    provider = case.provider
+    url = case.url + "/models"
+    if case.error:
         if case.look("/version").status == 200:
             case.error.message += "; /version answers, so the server is up"
         yield case.error
         return
-    sent, key = request_headers(provider), _sent_credential(provider)
+    sent = request_headers(provider)
+    key = _sent_credential(provider)
     if sent != discovery_headers(provider):
         reply = case.ask(url, sent)
         if reply.status in (401, 403):
@@ -5850,7 +5876,7 @@ def _check_version(case):
 def _check_health(case):
     reply = case.look("/health")
     error = _engine_death(case, reply)
-    if error is not None:
+    if error:
         yield error
     elif reply.status == 200:
         yield "/health answers"
@@ -5864,34 +5890,33 @@ def _check_models(case):
     if not case.rows:
         case.rows = None
         yield error_for(
-            "no-models", command="vllm serve MODEL", where=case.url,
-            problem="the server offers no models", fix="start vLLM with a model")
+            "no-models",
+            "vllm serve MODEL",
+            where=case.url,
+            problem="the server offers no models",
+            fix="start vLLM with a model")
         return
-    found = stated_models(case.rows, case.provider)
-    case.served = {model.id: model.context_window for model in found}
+    case.served = {
+        model.id: model.context_window for model in stated_models(case.rows, case.provider)}
     case.models = merge_models(
         declared_models(case.provider), discovered_models(case.rows, case.provider), case.provider)
-    yield _listed("%s: %s tokens" % (model.id, model.context_window or "unknown")
-                  for model in found)
+    yield _listed("%s: %s tokens" % (model_id, limit or "unknown")
+                  for model_id, limit in case.served.items())
 
 
 def _check_chat(case):
     """See in the server's own description whether it offers chat completions."""
-    said = "/openapi.json is not the description of an API"
-    try:
-        case.openapi = _json_of(case.look("/openapi.json", SPARE_S))
-    except ServerError as error:
-        said = error.message
-    offered = offers_chat(case.openapi)
-    if offered is False:
-        yield error_for("not-a-chat-model", url=case.url, model=_listed(case.served))
-        return
     if case.stopped != "engine-dead":
         case.chats = True
+    case.openapi = _json_of(case.look("/openapi.json", SPARE_S))
+    offered = offers_chat(case.openapi)
     if offered:
         yield "/openapi.json has /v1/chat/completions"
+    elif offered is None:
+        yield _skipped("http-error", "/openapi.json is not the description of an API")
     else:
-        yield _skipped("http-error", said)
+        case.chats = None
+        yield error_for("not-a-chat-model", url=case.url, model=_listed(case.served))
 
 
 def _chosen_references(case):
@@ -5915,7 +5940,9 @@ def _chosen_references(case):
 
 def _check_references(case):
     """Compare the ids that the settings and --model name with those served; choose the Models."""
-    provider, served, faults = case.provider, case.served, []
+    provider = case.provider
+    served = case.served
+    faults = []
     named = {model_id: [(None, "declared")] for model_id in case.row_paths}
     for path, reference, tag in _chosen_references(case):
         owner, _, model_id = reference.partition("/")
@@ -5928,19 +5955,21 @@ def _check_references(case):
         if written in served and find_block(case.settings.config, owner)[1] is None:
             right = model_key(provider.id, written)
             faults.append(error_for(
-                "wrong-provider", reference=written, right=right,
+                "wrong-provider",
+                reference=written,
+                right=right,
                 path=dotted(path or ["the model of the default agent"]),
                 edits=[Edit(path, right)]))
     known = [model for model in case.models if model.id in served]
     case.chosen = [model for model in known if model.id in named] or known[:1]
     if case.reference is not None:
-        model = match_model(case.models, case.reference, provider.id)
-        asked = model.id if model else case.reference
-        named.setdefault(asked, []).append((None, "--model"))
-        case.chosen = [model for model in known if model.id == asked]
-    for model_id, places in named.items():
-        if model_id not in served:
-            faults.append(_not_served(case, model_id, places))
+        asked = match_model(known, case.reference, provider.id)
+        case.chosen = [model for model in known if model is asked]
+        if asked is None:
+            faults.append(model_not_served(case.url, case.reference, served, " (--model)"))
+    faults += [
+        _not_served(case, model_id, places)
+        for model_id, places in named.items() if model_id not in served]
     yield from faults
     if not faults:
         yield "named and served: " + (_listed(named) or "none")
@@ -5948,23 +5977,31 @@ def _check_references(case):
 
 def _not_served(case, model_id, places):
     """Return the error for a model that is named and not served, with the id that was meant."""
-    provider, served, row_path = case.provider, list(case.served), case.row_paths.get(model_id)
+    served = case.served
+    declared = case.row_paths
     right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2], served)
     for row in case.rows:
         root = "/" + _get_text(row, "root").rstrip("/")
         if root.endswith("/" + model_id):
             right = row["id"]
-    fix, edits, command = "the server has: " + _listed(served), [], None
-    if row_path and (not right or right in case.row_paths):
-        command = case.config_command() + " --prune"
-    if right and _short(right) == right:
+    fix = "the server has: " + _listed(served)
+    edits = []
+    command = None
+    if right:
         fix = "write %s in place of %s" % (right, model_id)
-        edits = [Edit(path, model_key(provider.id, right)) for path, _ in places]
-        if row_path and right not in case.row_paths:
-            edits.append(Edit(row_path + ("id",), right))
-    words = " (%s)" % ", ".join(words for _, words in places)
-    return error_for("model-not-served", command, url=case.url, model=model_id, words=words,
-                     fix=fix, edits=edits)
+        edits = [Edit(path, model_key(case.provider.id, right)) for path, _ in places]
+    if model_id in declared and right and right not in declared:
+        edits.append(Edit(declared[model_id] + ("id",), right))
+    elif model_id in declared:
+        command = case.config_command + " --prune"
+    return error_for(
+        "model-not-served",
+        command,
+        url=case.url,
+        model=model_id,
+        words=" (%s)" % ", ".join(words for _, words in places),
+        fix=fix,
+        edits=edits)
 
 
 def _check_limits(case):
@@ -5982,19 +6019,27 @@ def _check_limits(case):
 
 def _limit_errors(case, row, model):
     """Yield the errors for what a declared row states beyond the server's limits, or far below."""
-    path, limit = case.row_paths[model.id], case.served[model.id]
-    window, tokens = model.context_window or limit, model.context_tokens or limit
+    path = case.row_paths[model.id]
+    limit = case.served[model.id]
+    window = model.context_window or limit
+    tokens = model.context_tokens or limit
     answer = row.get("maxTokens", case.provider.max_tokens) or 0
-    room = _written_max_tokens(limit)
     for cause, field, declared, wrong, right in (
             ("context-too-large", "contextWindow", window, window > limit, limit),
             ("context-too-large", "contextTokens", tokens, tokens > limit, limit),
             ("context-too-small", "contextWindow", window, window < limit / 2, limit),
-            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT, room)):
+            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT,
+             _written_max_tokens(limit))):
         if wrong:
             yield error_for(
-                cause, model=model.key, field=field, declared=declared, served=limit,
-                lost=limit - declared, right=right, edits=[Edit(path + (field,), right)])
+                cause,
+                model=model.key,
+                field=field,
+                declared=declared,
+                served=limit,
+                lost=limit - declared,
+                right=right,
+                edits=[Edit(path + (field,), right)])
     if model.compat.get("supportsUsageInStreaming") is False:    # who states a limit sends usage
         path += ("compat", "supportsUsageInStreaming")
         yield error_for("usage-off", path=dotted(path), edits=[Edit(path, REMOVED)])
@@ -6036,12 +6081,11 @@ def _check_template(case):
     """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
     for model in case.chosen:
         count, error = _tokenize(case, model, [_USER])
-        if error is not None:
-            if error.cause in ("no-chat-template", "engine-dead"):
-                case.chats = None
-                yield error
-            else:
-                yield _skipped("http-error", "/tokenize counts nothing: " + error.message)
+        if error:
+            if error.cause not in ("no-chat-template", "engine-dead"):
+                raise error
+            case.chats = None
+            yield error
             return
         faults = list(_template_findings(case, model))
         yield from faults
@@ -6057,38 +6101,31 @@ def _template_findings(case, model):
     """
     asked = model.compat.get("supportsDeveloperRole")
     eager = model._replace(reasoning=True, compat={"supportsDeveloperRole": True})
-    error = None
-    if asked is not False:
-        error = _refusal(case, eager, _DEVELOPER)
-    if error is not None:
+    error = asked is not False and _refusal(case, eager, _DEVELOPER)
+    if error:
         status = "warn"                              # it is sent as system
         if asked and model.reasoning:
             status = None
         yield _finding(case, error, status)
         model = model._replace(compat=dict(model.compat, supportsDeveloperRole=False))
-    whole, refused = _refusal(case, model, _TOGETHER), []
-    if whole is None:
-        return
-    for history in _HISTORIES:
-        if history.messages[:-1] in refused:         # it goes on from one that is refused
-            continue
-        error = _refusal(case, model, history)
-        if error is not None:
-            refused.append(history.messages)
-            yield error
-    if not refused:
-        yield whole
+    whole = _refusal(case, model, _TOGETHER)
+    if whole:
+        alone = (_refusal(case, model, history) for history in _HISTORIES)
+        yield from list(filter(None, alone)) or [whole]
 
 
 def _refusal(case, model, history):
     """Return the error for a History that the template refuses, with what avoids it, or None."""
     _, refused = _tokenize(case, model, history.messages)
-    if refused is None:
+    if not refused:
         return None
     if refused.facts.get("status") not in (400, 422, 500):
         raise refused
     error = error_for(
-        history.cause, model=model.key, role=history.words, history=history.words,
+        history.cause,
+        model=model.key,
+        role=history.words,
+        history=history.words,
         words=refused.facts["words"],
         fix="start vLLM with a template that takes it: --chat-template FILE")
     for name, value in history.switch.items():
@@ -6101,8 +6138,9 @@ def _refusal(case, model, history):
 
 def _tokenize(case, model, messages):
     """Return (number of tokens, None) of POST /tokenize for messages as sent, or (None, error)."""
-    url, shaped = case.root + "/tokenize", shape_request({"messages": messages}, model)
-    body = {"model": model.id, "messages": shaped.body["messages"]}
+    url = case.root + "/tokenize"
+    body = shape_request({"messages": messages}, model).body
+    body = {"model": model.id, "messages": body["messages"]}
     reply = case.ask(url, request_headers(case.provider, model), body)
     count = _get(_json_of(reply), "count")
     if isinstance(count, int):
@@ -6115,7 +6153,7 @@ def _add_switch(case, model, error, name, value):
     path = case.row_paths.get(model.id)
     if path is None:
         error.hint = "declare the model, then " + error.hint
-        error.command = case.config_command()
+        error.command = case.config_command
     else:
         error.facts["edits"] = [Edit(path + ("compat", name), value)]
 
@@ -6168,8 +6206,8 @@ def _probe(case, model):
     except Error as error:
         status = None
         if error.cause in ("not-openai", "answer-broken", "answer-too-large"):
-            detail = error.facts.get("detail") or error.message
-            error = error_for("stream-broken", url=error.facts["url"], detail=detail)
+            error.cause = "stream-broken"
+            error.hint = CAUSES["stream-broken"].fix
         elif error.cause == "tools-disabled":
             status = "warn"
         elif error.facts.get("switch"):
@@ -6185,7 +6223,8 @@ def _complete(case, model, question, **fields):
     """
     fields.update(messages=[{"role": "user", "content": question}], max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
-    observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
+    observed = Observed()
+    limit_s = case.patience(PROBE_TIMEOUT_S)
     answer = collect_answer(send_chat(case.provider, model, body, limit_s, limit_s, observed))
     for broken, detail in (
             (not observed.framed, "a stream was asked for, and JSON without `data:` came"),
@@ -6204,12 +6243,17 @@ def _probe_stream(case, model):
         error = error_for("usage-missing", model=model.key)
         _add_switch(case, model, error, "supportsUsageInStreaming", False)
         yield error
-    first_s, last_s = observed.first_piece_s, observed.last_piece_s
+    first_s = observed.first_piece_s
+    last_s = observed.last_piece_s
     burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
     bunched = burst or observed.pieces <= 3
     if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and bunched:
-        yield error_for("stream-buffered", model=model.key, seconds=last_s,
-                        events=observed.events, pieces=observed.pieces)
+        yield error_for(
+            "stream-buffered",
+            model=model.key,
+            seconds=last_s,
+            events=observed.events,
+            pieces=observed.pieces)
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
         yield error_for("reasoning-in-content", model=model.key, detail=marker.group(0),
@@ -6220,10 +6264,7 @@ def _probe_stream(case, model):
         yield _finding(case, error, "warn")
     elif not answer.content:
         yield empty_answer(model, answer)
-    words = "%s: headers after %.2f s, %s" % (model.key, observed.headers_s, statistics(answer))
-    if observed.reasoning_field:
-        words += ", it reasons, in the field %s" % observed.reasoning_field
-    yield words
+    yield "%s: %s" % (model.key, statistics(answer))
 
 
 def _probe_tools(case, model):
@@ -6236,9 +6277,9 @@ def _probe_tools(case, model):
                           **parser_facts(case.url, model, TOOL_PARSER))
         error.hint += "; if it stays so, set params.extra_body.tool_choice to \"required\""
         return error
-    faults = list(filter(None, map(_argument_fault, answer.tool_calls)))
-    if faults and answer.finish_reason != "length":
-        return error_for("tool-arguments", model=model.key, detail=faults[0])
+    fault = next(filter(None, map(_argument_fault, answer.tool_calls)), None)
+    if fault and answer.finish_reason != "length":
+        return error_for("tool-arguments", model=model.key, detail=fault)
     if answer.tool_calls:
         return model.key + ": tools are taken; it called one"
     return model.key + ": tools are taken; it answered without a call"
@@ -6257,11 +6298,11 @@ def _argument_fault(call):
 # that yields a text for what is well, an Error for what is not, or a Finding.
 # What a gate finds decides the exit status, and stops what needs it.
 _GATES = (
-    ("settings", None, _check_settings),
+    ("settings", "settings", _check_settings),
     ("provider", "provider", _check_provider),
     ("key", "provider", _check_key),
     ("base-url", "provider", _check_base_url),
-    ("connect", "usable", _check_connect),
+    ("connect", "provider", _check_connect),
     ("auth", "answered", _check_auth),
 )
 _CHECKS = _GATES + (
