@@ -5282,8 +5282,6 @@ _CONTRACT_CAUSES = {
     "context-exceeded": "chat-failed",
     None: "config-invalid",
 }
-# Failures that leave later checks nothing to look at, though no gate found them.
-_STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
 # Causes whose fact `right` is the base URL to use.
 _BASE_URL_CAUSES = (
     "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family")
@@ -5311,11 +5309,9 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
             case.refusal = error
         if not case.refusal or case.refusal.cause == "not-opted-in":
             case.take(provider)
-    for check in _CHECKS + (_PROBES if probe else ()):
-        name, needs, examine = check
+    for name, needs, examine in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, needs, examine):
-            stopping = check in _GATES or finding.cause in _STOPPING
-            if stopping and finding.status == "fail":
+            if finding.status == "fail" and name not in ("references", "limits"):
                 case.stopped = finding.cause
                 if case.refusal and name != "settings":
                     finding = finding._replace(status="warn")        # OpenClaw does not look there
@@ -5384,9 +5380,8 @@ def _add_base_url(case, error):
 def diagnosis_status(findings):
     """Return the exit status for Findings: that of a gate that failed, else 1 for any failure."""
     failed = [finding for finding in findings if finding.status == "fail"]
-    gates = [name for name, _, _ in _GATES]
     for finding in failed:
-        if finding.check in gates:
+        if finding.check in _GATES:
             return CAUSES[finding.cause].exit_status
     return int(bool(failed))
 
@@ -5706,9 +5701,9 @@ def _authority_error(case):
     known = case.written(case.block_path + ("request", "tls"))
     if not told or known or "NODE_EXTRA_CA_CERTS" in provider.env:
         return None
-    env = dict(provider.env, SSL_CERT_FILE="")
+    untold = provider._replace(ca_file=None, env=dict(provider.env, SSL_CERT_FILE=""))
     try:
-        case.ask(case.url + "/models", {}, None, provider._replace(ca_file=None, env=env))
+        case.ask(case.url + "/models", {}, None, untold)
     except ServerError as error:
         if error.cause == "tls-untrusted":
             error.message += ": this tool was told of its authority, OpenClaw was not"
@@ -5800,11 +5795,12 @@ def _explain_path(case, error):
             return error_for("missing-v1", url=case.url, right=right)
     healthy = error.cause != "not-openai" and case.look("/health").status == 200
     if healthy and case.look("/version").status != 200:
-        error = error_for(
-            "not-openai", "vllm serve MODEL", url=error.facts["url"],
+        return error_for(
+            "not-openai",
+            "vllm serve MODEL",
+            url=error.facts["url"],
             detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
-        error.hint = "start the server that has the OpenAI API"
-    return error
+    return None
 
 
 def _explain_unready(case, error):
@@ -5964,7 +5960,7 @@ def _check_references(case):
     case.chosen = [model for model in known if model.id in named] or known[:1]
     if case.reference is not None:
         asked = match_model(known, case.reference, provider.id)
-        case.chosen = [model for model in known if model is asked]
+        case.chosen = list(filter(None, [asked]))
         if asked is None:
             faults.append(model_not_served(case.url, case.reference, served, " (--model)"))
     faults += [
@@ -6051,36 +6047,33 @@ _CALL = {"role": "assistant", "content": "", "tool_calls": [
      "function": {"name": "get_time", "arguments": "{}"}}]}
 _RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
 
-History = collections.namedtuple("History", "cause words messages switch")
-History.__doc__ = """Messages that OpenClaw sends as a conversation goes on.
-
-`words` name them, or the role they are about; `switch` is the `compat` that avoids them.
-"""
-_DEVELOPER = History(
+# What OpenClaw sends as a conversation goes on: (cause of a refusal, the role or the history in
+# words, messages, the switch of `compat` that avoids them).
+_DEVELOPER = (
     "template-role", "developer", [{"role": "developer", "content": "Be brief."}, _USER],
     {"supportsDeveloperRole": False})
 _HISTORIES = (
-    History("template-role", "system", [{"role": "system", "content": "Be brief."}, _USER], {}),
-    History("template-history", "content as a list of parts",
-            [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
-            {"requiresStringContent": True}),
-    History("template-history", "two user messages in a row", [_USER, _USER], {}),
-    History("template-history", "a tool call with its result", [_USER, _CALL, _RESULT], {}),
-    History("template-history", "a user message after a tool result",
-            [_USER, _CALL, _RESULT, _USER], {"requiresAssistantAfterToolResult": True}),
-    History("template-history", "an earlier answer without its reasoning",
-            [_USER, {"role": "assistant", "content": "Hello."}, _USER],
-            {"requiresReasoningContentOnAssistantMessages": True}),
+    ("template-role", "system", [{"role": "system", "content": "Be brief."}, _USER], {}),
+    ("template-history", "content as a list of parts",
+     [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+     {"requiresStringContent": True}),
+    ("template-history", "two user messages in a row", [_USER, _USER], {}),
+    ("template-history", "a tool call with its result", [_USER, _CALL, _RESULT], {}),
+    ("template-history", "a user message after a tool result", [_USER, _CALL, _RESULT, _USER],
+     {"requiresAssistantAfterToolResult": True}),
+    ("template-history", "an earlier answer without its reasoning",
+     [_USER, {"role": "assistant", "content": "Hello."}, _USER],
+     {"requiresReasoningContentOnAssistantMessages": True}),
 )
-_TOGETHER = History(
+_TOGETHER = (
     "template-history", "a conversation that holds all of these",
-    [message for history in _HISTORIES for message in history.messages], {})
+    [message for _, _, messages, _ in _HISTORIES for message in messages], {})
 
 
 def _check_template(case):
-    """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
+    """Let /tokenize, which generates nothing, try the chat template on roles and histories."""
     for model in case.chosen:
-        count, error = _tokenize(case, model, [_USER])
+        error = _tokenizer_error(case, model, [_USER])
         if error:
             if error.cause not in ("no-chat-template", "engine-dead"):
                 raise error
@@ -6088,10 +6081,7 @@ def _check_template(case):
             yield error
             return
         faults = list(_template_findings(case, model))
-        yield from faults
-        if not faults:
-            yield ("%s: the chat template takes all that OpenClaw sends; a prompt of one word is "
-                   "%d tokens" % (model.key, count))
+        yield from faults or [model.key + ": the chat template takes all that OpenClaw sends"]
 
 
 def _template_findings(case, model):
@@ -6115,37 +6105,37 @@ def _template_findings(case, model):
 
 
 def _refusal(case, model, history):
-    """Return the error for a History that the template refuses, with what avoids it, or None."""
-    _, refused = _tokenize(case, model, history.messages)
+    """Return the error for a history that the template refuses, with what avoids it, or None."""
+    cause, words, messages, switch = history
+    refused = _tokenizer_error(case, model, messages)
     if not refused:
         return None
     if refused.facts.get("status") not in (400, 422, 500):
         raise refused
     error = error_for(
-        history.cause,
+        cause,
         model=model.key,
-        role=history.words,
-        history=history.words,
+        role=words,
+        history=words,
         words=refused.facts["words"],
         fix="start vLLM with a template that takes it: --chat-template FILE")
-    for name, value in history.switch.items():
-        switched = model._replace(compat=dict(model.compat, **history.switch))
-        if _tokenize(case, switched, history.messages)[1] is None:
+    for name, value in switch.items():
+        switched = model._replace(compat=dict(model.compat, **switch))
+        if not _tokenizer_error(case, switched, messages):
             error.hint = "set compat: { %s: %s }" % (name, json.dumps(value))
             _add_switch(case, model, error, name, value)
     return error
 
 
-def _tokenize(case, model, messages):
-    """Return (number of tokens, None) of POST /tokenize for messages as sent, or (None, error)."""
+def _tokenizer_error(case, model, messages):
+    """Return the error that /tokenize has for messages as they would be sent, or None."""
     url = case.root + "/tokenize"
     body = shape_request({"messages": messages}, model).body
     body = {"model": model.id, "messages": body["messages"]}
     reply = case.ask(url, request_headers(case.provider, model), body)
-    count = _get(_json_of(reply), "count")
-    if isinstance(count, int):
-        return count, None
-    return None, completion_error(url, reply, case.provider, model)
+    if isinstance(_get(_json_of(reply), "count"), int):
+        return None
+    return completion_error(url, reply, case.provider, model)
 
 
 def _add_switch(case, model, error, name, value):
@@ -6165,12 +6155,12 @@ def _check_exposed(case):
     elif not case.version or is_loopback(case.target.host):
         yield "nothing but /v1 is seen that a stranger could reach"
     else:
-        paths = ["/version"]
+        paths = "/version"
         if offers_chat(case.openapi) is None or "/invocations" in case.openapi["paths"]:
-            paths.append("/invocations, which runs the model")
+            paths += " and /invocations, which runs the model,"
         if case.look("/metrics").status == 200:
-            paths.append("/metrics")
-        yield error_for("exposed", url=origin(case.url), paths=" and ".join(paths))
+            paths += " and /metrics"
+        yield error_for("exposed", url=origin(case.url), paths=paths)
 
 
 # With --probe: completions, sent as `chat` sends them.
@@ -6258,12 +6248,13 @@ def _probe_stream(case, model):
     if marker:
         yield error_for("reasoning-in-content", model=model.key, detail=marker.group(0),
                         **parser_facts(case.url, model, REASONING_PARSER))
-    elif not answer.content and answer.finish_reason == "length":
-        error = empty_answer(model, answer)
-        error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
-        yield _finding(case, error, "warn")
     elif not answer.content:
-        yield empty_answer(model, answer)
+        error = empty_answer(model, answer)
+        status = None
+        if answer.finish_reason == "length":
+            status = "warn"
+            error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
+        yield _finding(case, error, status)
     yield "%s: %s" % (model.key, statistics(answer))
 
 
@@ -6294,18 +6285,17 @@ def _argument_fault(call):
     return None if _get(arguments, "city") else "no value for its required argument"
 
 
-# The checks in the order they run: a name, what the case must hold for it to look, and the function
-# that yields a text for what is well, an Error for what is not, or a Finding.
-# What a gate finds decides the exit status, and stops what needs it.
-_GATES = (
+# What fails in one of these decides the exit status.
+_GATES = ("settings", "provider", "key", "base-url", "connect", "auth")
+# The checks in the order they run: a name, what the case must hold for it to look, and the
+# function that yields a text for what is well, an Error for what is not, or a Finding.
+_CHECKS = (
     ("settings", "settings", _check_settings),
     ("provider", "provider", _check_provider),
     ("key", "provider", _check_key),
     ("base-url", "provider", _check_base_url),
     ("connect", "provider", _check_connect),
     ("auth", "answered", _check_auth),
-)
-_CHECKS = _GATES + (
     ("version", "answered", _check_version),
     ("health", "answered", _check_health),
     ("models", "rows", _check_models),

@@ -4852,7 +4852,7 @@ class DoctorTest(unittest.TestCase):
         for check, words in (
             ("version", "vLLM 0.32.0"),
             ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens"),
-            ("template", "a prompt of one word is 9 tokens"),
+            ("template", "takes all that OpenClaw sends"),
             ("key", "VLLM_API_KEY (the environment)"),
             ("provider", "implicit"),
         ):
