@@ -4793,9 +4793,9 @@ def _whole_payload(exchange, text):
 # ----------------------------------------------------------------------------
 # Doctor: one small function per check
 # ----------------------------------------------------------------------------
-# Looks at all that lies between the settings and an answer, in the order of _CHECKS, and words
-# what it sees with CAUSES. Sends GETs and /tokenize only, completions with `probe`. The key goes
-# to the configured origin by the configured route; every detour is tried without it.
+# Looks at everything between the settings and an answer, in the order of _CHECKS, and words what
+# it sees with CAUSES. Sends GETs and /tokenize only; completions with `probe`. The key goes to
+# the configured origin by the configured route; every detour is tried without it.
 
 DIAGNOSIS_S = 30.0                   # seconds for a whole diagnosis, whatever the server does
 PROBE_TIMEOUT_S = 20.0               # seconds for one completion where no --timeout says otherwise
@@ -4804,24 +4804,23 @@ SPARE_S = 15.0                       # seconds for /openapi.json, which is made 
 AGENT_PROMPT = 32000                 # tokens; about what OpenClaw's own agent prompt takes
 LEAST_PROMPT = 64                    # tokens; a system line and a question
 BUFFERED_AFTER_S = 0.5               # seconds of silence before a burst that are no accident
-# What the transport tells apart and the contract of `doctor --json` does not.
+# Causes that the transport tells apart and the contract of `doctor --json` does not.
 _CONTRACT_CAUSES = {
-    "bad-key-form": "bad-key", "unreachable": "connection-refused",
+    "bad-key-form": "bad-key",
+    "unreachable": "connection-refused",
     "tls-failed": "tls-untrusted",
-    "answer-broken": "not-openai", "answer-too-large": "not-openai",
-    "context-exceeded": "chat-failed", None: "config-invalid",
+    "answer-broken": "not-openai",
+    "answer-too-large": "not-openai",
+    "context-exceeded": "chat-failed",
+    None: "config-invalid",
 }
-_KEY_CAUSES = ("no-key", "bad-key", "gateway-auth")
-# After which later checks, though no gate found them, cannot look.
-_STOPPING = ("engine-dead", "no-models", "not-a-chat-model", "no-chat-template")
-_CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
-# Where the fact `right` is the base URL to use.
+# Causes whose fact `right` is the base URL to use.
 _BASE_URL_CAUSES = (
-    "endpoint-in-base-url", "missing-v1", "scheme-mismatch",
-    "wrong-address-family",
-)
-def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None,
-             ca_file=None,
+    "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family")
+_CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
+
+
+def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None, ca_file=None,
              model=None, thinking=None, probe=False, timeout_s=None):
     """Yield a Finding for everything looked at between OpenClaw's settings and the server.
 
@@ -4832,76 +4831,116 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
     """
     case = _Case(settings, timeout_s, model, thinking)
     if not settings.issues:
-        case.block_path = _block_path(settings.config, provider_id)
+        name, block = find_block(settings.config, provider_id)
+        if block is not None:
+            case.block_path = ("models", "providers", name)
         try:
-            case.take(
-                resolve_provider(settings, provider_id, base_url, api_key,
-                                 ca_file))
-        except UsageError:
-            raise
-        except Error as error:
+            provider = resolve_provider(settings, provider_id, base_url, api_key, ca_file)
+            case.refusal = provider.refusal
+        except (ConfigError, NothingToShow) as error:
             case.refusal = error
-    for check in _CHECKS + (_PROBES if probe else ()):
-        for finding in _run_check(case, check):
-            failed = finding.status == "fail"
-            if failed and (check.gate or finding.cause in _STOPPING):
+        if not case.refusal or case.refusal.cause == "not-opted-in":
+            case.take(provider)
+    for name, needs, examine in _CHECKS + (_PROBES if probe else ()):
+        for finding in _run_check(case, needs, examine):
+            if finding.status == "fail" and name not in ("references", "limits"):
                 case.stopped = finding.cause
-            # not opted in, so OpenClaw does not look
-            unasked = case.usable and case.refusal
-            if failed and check.gate and unasked and finding.cause != "not-opted-in":
-                finding = finding._replace(status="warn")
-            yield finding._replace(check=check.name)
+                if case.refusal and name != "settings":
+                    finding = finding._replace(status="warn")        # OpenClaw does not look there
+            yield finding._replace(check=name)
 
 
-def _run_check(case, check):
-    """Yield what one check finds, or why it cannot look."""
-    if check.needs is not None and getattr(case, check.needs) is None:
+def _run_check(case, needs, examine):
+    """Yield the Findings of one check, or why it cannot look."""
+    if case.left() <= 0:
+        yield _skipped("timeout", "not checked: the %g s of a diagnosis are over" % DIAGNOSIS_S)
+        return
+    if getattr(case, needs) is None:
         yield _skipped(case.stopped, "not checked, because of %s" % case.stopped)
-    elif case.left() <= 0:
-        case.stopped = case.stopped or "timeout"
-        yield _skipped("timeout",
-                       "not checked: the %g s of a diagnosis are over"
-                       % DIAGNOSIS_S)
-    else:
-        try:
-            for found in check.examine(case):
-                if isinstance(found, str):
-                    found = Finding("", "ok", None, found)
-                elif isinstance(found, Error):
-                    found = case.finding(found)
-                yield found
-        # a side entrance; the main one did not fail
-        except Error as error:
-            yield case.finding(error, "warn")
+        return
+    try:
+        for found in examine(case):
+            if isinstance(found, str):
+                found = Finding("", summary=found)
+            elif isinstance(found, Error):
+                found = _finding(case, found)
+            yield found
+    except Error as error:                           # so it could not look
+        yield _finding(case, error, "skip")._replace(fix="")
+
+
+def _skipped(cause, summary):
+    return Finding("", "skip", cause, summary)
+
+
+def _finding(case, error, status=None):
+    """Return the Finding of an Error; the Edits of openclaw.json that fix it are its fact `edits`.
+
+    Without a `status`, a cause whose exit status is 0 is a warning. Without a command of its own,
+    an error has the one that makes its edits. An Edit without path or value is none.
+    """
+    cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
+    if status is None:
+        status = "fail" if CAUSES[cause].exit_status else "warn"
+    if cause in _BASE_URL_CAUSES:
+        _add_base_url(case, error)
+    edits = error.facts.get("edits", ())
+    command = error.command
+    if cause == "provider-disabled":
+        switches = ("plugins", "enabled"), ("plugins", "entries", "vllm", "enabled")
+        edits = [Edit(path, True) for path in switches if case.written(path) is False]
+    edits = tuple(edit for edit in edits if None not in edit)
+    if edits and command is None:
+        command = edit_command(edits, case.settings.path)
+    return Finding("", status, cause, error.message, error.hint, command, edits)
+
+
+def _add_base_url(case, error):
+    """Add to an error what puts its fact `right` where the base URL comes from."""
+    import shlex
+    right = error.facts["right"]
+    where = error.facts.get("where") or case.provider.where
+    error.command = None
+    if where == "VLLM_BASE_URL":
+        error.command = "export VLLM_BASE_URL=" + shlex.quote(right)
+    elif where != "--base-url" and case.block_path:
+        error.facts["edits"] = [Edit(case.block_path + ("baseUrl",), right)]
+    elif where != "--base-url":
+        error.command = "%s --base-url %s" % (case.config_command, shlex.quote(right))
 
 
 def diagnosis_status(findings):
-    """Return the exit status for Findings: what stopped it decides, else 1 for any failure."""
-    gates = [check.name for check in _CHECKS if check.gate]
+    """Return the exit status for Findings: that of a gate that failed, else 1 for any failure."""
     failed = [finding for finding in findings if finding.status == "fail"]
     for finding in failed:
-        if finding.check in gates:
-            return CAUSES[finding.cause].exit_status or ConfigError.exit_status
+        if finding.check in _GATES:
+            return CAUSES[finding.cause].exit_status
     return int(bool(failed))
 
 
 class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
-    `provider`, `usable` (it may be asked), `connected`, `answered` (a model list or a 401), `rows`
-    and `chats` (nothing rules chat completions out) are None until that is known to be so; checks
-    name what they need. `refusal` is what resolving the provider failed with, `error` what the
-    first request did, `stopped` the cause that keeps later checks from looking. `served` is {id:
-    context in tokens or None}, `enforced` whether the server wants the key.
+    `provider` (it may be asked), `answered` (by a model list or a 401), `rows` and `chats`
+    (nothing rules chat completions out) are None until that is known to be so; checks name what
+    they need. `refusal` is the error of resolving the provider, `error` that of the
+    first request, `stopped` the cause that keeps later checks from looking. `row_paths` is
+    {id: key path} of the declared rows, `served` {id: context in tokens or None}, `chosen` the
+    served Models to look at; `enforced` tells whether the server wants the key.
     """
 
+    provider = answered = rows = chats = None
+    refusal = error = stopped = openapi = None
+    version = ""
+    block_path = ()
+    enforced = False
+
     def __init__(self, settings, timeout_s, reference, thinking):
-        self.settings, self.timeout_s = settings, timeout_s
-        self.reference, self.thinking = reference, thinking
-        self.provider = self.usable = self.connected = self.answered = None
-        self.rows = self.chats = self.version = self.openapi = self.block_path = None
-        self.refusal = self.error = self.stopped = None
-        self.served, self.models, self.enforced = {}, [], False
+        self.settings = settings
+        self.timeout_s = timeout_s
+        self.reference = reference
+        self.thinking = thinking
+        self.config_command = edit_command((), settings.path)    # which writes the server's models
         self._deadline = time.monotonic() + DIAGNOSIS_S
         try:
             self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
@@ -4910,11 +4949,14 @@ class _Case(object):
 
     def take(self, provider):
         """Take the provider; the server of one that is not opted in is looked at all the same."""
-        self.refusal = provider.refusal
-        if self.refusal is None or self.refusal.cause == "not-opted-in":
-            self.usable = True
         self.provider = provider._replace(refusal=None)
-        self.url, self.target = provider.base_url, split_url(provider.base_url)
+        self.url = provider.base_url
+        self.target = split_url(provider.base_url)
+        self.root = server_root(self.url)
+        path = self.block_path + ("models",)
+        self.row_paths = {}
+        for index, row in enumerate(_get(self.settings.config, *path) or ()):
+            self.row_paths.setdefault(trimmed(row["id"]), path + (index,))
 
     def left(self):
         """Return the seconds left of the whole diagnosis."""
@@ -4933,438 +4975,327 @@ class _Case(object):
         return ask(way or self.provider, url, headers, body, self.patience(wait_s), limit)
 
     def look(self, path, wait_s=DISCOVERY_TIMEOUT_S):
-        """Return the Reply to a GET, without the key, of what vLLM has beside /v1.
-        """
-        return self.ask(self.beside(path), {}, wait_s=wait_s)
-
-    def beside(self, path):
-        """Return the URL of what vLLM answers beside /v1."""
-        return server_root(self.url) + path
-
-    def shown(self, text, limit=100):
-        """Return what a server named, keys hidden before it is cut: half a key is a key told."""
-        values = [credential.key for credential in self.provider.credentials]
-        values += request_headers(self.provider).values()
-        secrets = [spelling for value in values for spelling in spellings(value)]
-        return excerpt(redact(text, secrets), limit)
+        """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
+        return self.ask(self.root + path, {}, wait_s=wait_s)
 
     def written(self, path):
         """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
         return _get(self._raw, *path)
 
-    def own(self, *keys):
-        """Return a key path below the provider's block."""
-        return (self.block_path or ()) + keys
-
-    def found(self, cause, edits=(), **facts):
-        """Return the Finding of a row of CAUSES, worded with `facts`, that `edits` fix."""
-        return self.finding(error_for(cause, **facts), None, edits)
-
-    def finding(self, error, status=None, edits=()):
-        """Return the Finding of an Error that `edits` of openclaw.json fix.
-
-        A cause with exit status 0 is a warning. The command of edits stands for the cause's own.
-        """
-        cause = _CONTRACT_CAUSES.get(error.cause, error.cause)
-        command = error.command
-        if status is None:
-            status = "fail" if CAUSES[cause].exit_status else "warn"
-        if cause == "provider-disabled":
-            paths = ("plugins", "enabled"), ("plugins", "entries", "vllm",
-                                             "enabled")
-            edits = [Edit(path, True)
-                     for path in paths if self.written(path) is False]
-        elif cause in _BASE_URL_CAUSES:
-            edits, command = self._base_url_fix(error)
-        if edits:
-            command = self.config_command(edits)
-        return Finding("", status, cause, error.message, error.hint, command,
-                       tuple(edits))
-
-    def config_command(self, edits=()):
-        """Return the shell command that writes edits, or only the models, into this config."""
-        return edit_command(edits, self.settings.path)
-
-    def _base_url_fix(self, error):
-        """Return (edits, command) that put the fact `right` where the base URL comes from."""
-        import shlex
-        right = error.facts.get("right")
-        where = error.facts.get("where") or self.provider.where
-        if not right or where == "--base-url":
-            return (), None
-        if where == "VLLM_BASE_URL":
-            return (), "export VLLM_BASE_URL=%s" % shlex.quote(right)
-        if self.block_path is None:
-            return (), "%s --base-url %s" % (self.config_command(),
-                                             shlex.quote(right))
-        return (Edit(self.own("baseUrl"), right),), None
-
-
-def _block_path(config, provider_id):
-    """Return the key path of a provider's block, or None where the config has none."""
-    name, block = find_block(config, provider_id)
-    return None if block is None else ("models", "providers", name)
-
-
-def _skipped(cause, summary):
-    return Finding("", "skip", cause, summary)
+def _short(name):
+    """Return a name that a server gave; a long one is not cut, as it could end inside a key."""
+    return name if len(name) <= 100 else "(%d characters)" % len(name)
 
 
 def _plural(count, noun):
     return "%d %s%s" % (count, noun, "" if count == 1 else "s")
 
 
-def _listed(names, limit=6):
-    """Return names in one text, at most `limit` of them."""
-    names = list(names)
-    if len(names) > limit:
-        names[limit:] = ["and %d more" % (len(names) - limit)]
+def _listed(names):
+    """Return names in one text, at most six of them."""
+    names = list(map(_short, names))
+    if len(names) > 6:
+        names[6:] = ["and %d more" % (len(names) - 6)]
     return ", ".join(names)
 
 
 def _json_of(reply):
     """Return the JSON value of a Reply with status 200, else None."""
-    if reply.status == 200:
-        try:
-            return loads_untrusted(reply.body.decode("utf-8", "replace"))
-        except ValueError:
-            pass
-    return None
+    if reply.status != 200:
+        return None
+    try:
+        return loads_untrusted(reply.body.decode("utf-8", "replace"))
+    except ValueError:
+        return None
 
 
 # The settings side.
 
 def _check_settings(case):
-    settings, refusal = case.settings, case.refusal
+    settings = case.settings
+    refusal = case.refusal
     for issue in settings.issues:
         yield _issue_finding(case, issue, "fail")
-    for issue in collections.OrderedDict.fromkeys(settings.warnings):
-        if refusal is None or refusal.facts.get("path") != dotted(issue.path):
+    for issue in dict.fromkeys(settings.warnings):
+        if not refusal or refusal.facts.get("path") != dotted(issue.path):
             yield _issue_finding(case, issue, "warn")
-    if refusal is not None:
+    if refusal:
         yield refusal
-    elif settings.exists and not settings.issues:
-        yield "%s: read" % _listed(settings.sources)
     elif not settings.issues:
-        yield "%s does not exist: an empty config" % settings.path
+        yield "read: " + (", ".join(settings.sources) or "nothing; no %s" % settings.path)
 
 
 def _issue_finding(case, issue, status):
     """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
-    path, place = issue.path, issue.successor
-    value, edits, fix = case.written(path), [], _NOWHERE.get(issue.cause)
-    facts = {"where": issue_place(issue), "path": dotted(path),
-             "problem": issue.message}
-    if issue.cause == "config-missing-variable":
-        facts.update(
-            variable=case.settings.unset_variables[path],
-            dotenv=_dotenv_path(case.settings))
-    elif issue.cause == "bad-base-url":
-        right = _evident_base_url(value)
-        if right:
-            edits.append(Edit(path, right))
-        facts.update(
-            where=dotted(path), problem=base_url_problem(value),
-            example=right or DEFAULT_BASE_URL)
-    elif place and _get(case.settings.config, *place) is not None:
-        fix = "move what it holds into %s, which is there already" % dotted(place)
-    elif place:
-        fix = "write %s in its place" % dotted(place)
-        edits.append(Edit(path, REMOVED))
-        if path[-1] == "llm":                        # an object, and no block is begun for it
-            block = case.written(place[:3])
-            value = _get(value, "idleTimeoutSeconds") if block else None
-        if value is not None:
-            edits.append(Edit(place, value))
+    path = issue.path
+    place = issue.successor
+    value = case.written(issue.path)
     error = issue_error([issue])
-    if issue.cause != "config-invalid":
-        error = error_for(issue.cause, fix=fix, **facts)
-    found = case.finding(error, status, edits)
-    secrets = secret_texts({place[-1]: value}) if place else ()
-    if any(map(spellings, secrets)):                 # which a command would show
-        found = found._replace(command="%s doctor --fix" % TOOL)
-    return found
+    edits = ()
+    if issue.cause == "config-missing-variable":
+        error = _missing_variable(case.settings, path, case.settings.unset_variables[path])
+    elif issue.cause == "bad-base-url":
+        right = _evident_base_url(value or "")
+        error.hint = "use something like " + (right or DEFAULT_BASE_URL)
+        edits = [Edit(path, right)]
+    elif place and _get(case.settings.config, *place) is None:
+        error.hint = "write %s in its place" % dotted(place)
+        if path[-1] == "llm":                        # an object; no block is begun for its number
+            value = case.written(place[:3]) and _get(value, "idleTimeoutSeconds")
+        edits = [Edit(path, REMOVED), Edit(place, value)]
+        if any(map(spellings, secret_texts({place[-1]: value}))):    # the edits would show it
+            error.command = TOOL + " doctor --fix"
+    elif issue.cause in ("config-unknown-key", "config-legacy-key"):
+        error.hint = "move what it holds to where it belongs, or remove it"
+    error.cause = issue.cause
+    error.facts["edits"] = edits
+    return _finding(case, error, status)
 
 
-# What to do about a key for whose value no place is known.
-_NOWHERE = {
-    "config-unknown-key": "remove it; a newer OpenClaw may know it",
-    "config-legacy-key": "remove it, and set what takes its place",
-}
+_ALMOST_A_URL = (
+    r"(?i)\s*(?:(https?)(?::/*|/+)|//)?(?!.*(?:@|://))((?:localhost|[^/]*[.:])[^?#]*)")
 
 
 def _evident_base_url(url):
     """Return the base URL that a malformed one evidently means, or None."""
-    match = re.match(
-        r"(?i)\s*(?:(https?)(?::/*|/+)|//)?((?:localhost|[^/]*[.:])[^?#]*)", url)
-    if not match or "@" in url or "://" in match.group(2):
+    match = re.match(_ALMOST_A_URL, url)
+    if match is None:
         return None
-    scheme = (match.group(1) or "http").lower()
-    right = "%s://%s" % (scheme, match.group(2).strip().rstrip("/"))
-    right = re.sub("/(chat/completions|completions|models)$", "", right)
+    scheme, rest = match.groups("http")
+    right = "%s://%s" % (scheme.lower(), rest.strip().rstrip("/"))
     return None if base_url_problem(right) else right
 
 
 def _check_provider(case):
-    """Say which provider it is, and why its server is asked for models or not."""
+    """Say which provider it is, and whether its server is asked for models."""
     provider = case.provider
-    if case.block_path is None:
-        yield ("%s: implicit (no block in the config), so OpenClaw asks the "
-               "server for its "
-                      "models" % provider.id)
-        return
-    asked = "OpenClaw takes these alone and asks no server"
+    place = dotted(case.block_path) or "implicit: no block in the config"
+    asked = "takes the models declared there and asks no server"
     if provider.asks_server:
-        asked = "the server is asked for more"
-    yield ("%s: explicit, %s declares %s; %s" % (
-        provider.id, dotted(case.block_path),
-        _plural(len(provider.models), "model"), asked))
+        asked = "asks the server for models"
+    yield "%s (%s): OpenClaw %s" % (provider.id, place, asked)
     if provider.plugin_off:
-        error = error_for("provider-disabled", problem=provider.plugin_off,
-                          file=provider.file)
-        yield case.finding(error, "warn")
-    block = _get(case.settings.config, *case.block_path)
-    for path, place in [(case.block_path, block)] + _rows(case):
-        api = place.get("api", "openai-completions")
-        if api != "openai-completions":
+        error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
+        yield _finding(case, error, "warn")
+    stated = [(case.block_path, provider.api)]
+    stated += [(case.row_paths.get(row["id"]), row.get("api")) for row in provider.models]
+    for path, api in stated:
+        if path and api not in (None, "openai-completions"):
             path += ("api",)
-            edits = (Edit(path, "openai-completions"),)
-            yield case.found("wrong-api", edits, path=dotted(path), api=api)
-
-
-def _rows(case):
-    """Return [(key path, row)] of the models that the provider's block declares.
-    """
-    path = case.own("models")
-    ids = [trimmed(row["id"]) for row in _get(case.settings.config, *path) or ()]
-    return [
-        (path + (ids.index(row["id"]),), row)
-        for row in case.provider.models
-        if row["id"] in ids]
+            yield error_for(
+                "wrong-api",
+                path=dotted(path),
+                api=api,
+                edits=[Edit(path, "openai-completions")])
 
 
 def _check_key(case):
     """Name the key's source, where it goes and what it shadows; never the key."""
-    provider, settings = case.provider, case.settings
+    provider = case.provider
+    layers = case.settings.layers
     winner = provider.request_key
+    path = case.block_path + ("apiKey",)
     if winner is None:
         yield "none is set, and none is sent"
         return
-    others = collections.OrderedDict(provider.credentials)
-    for label, layer in settings.layers if provider.id == DEFAULT_PROVIDER else ():
-        others["VLLM_API_KEY (%s)" % label] = layer.get("VLLM_API_KEY", "").strip()
-    others = {
-        source: key
-        for source, key in others.items()
-        if key and source != winner.source}
+    variable = "VLLM_API_KEY (%s)"
+    found = dict(provider.credentials)
+    for label, layer in layers if provider.id == DEFAULT_PROVIDER else ():
+        found[variable % label] = layer.get("VLLM_API_KEY", "").strip()
+    if "VLLM_API_KEY" in json.dumps(case.written(path)):         # it refers to the variable
+        found.pop(dotted(path), None)
+    others = {source: key for source, key in found.items() if key and source != winner.source}
     summary = "%s; it goes to %s" % (winner.source, origin(provider.base_url))
     if others:
         summary += "; it shadows %s" % _listed(others)
-    own = json.dumps(case.written(case.own("apiKey")))
-    refers = "VLLM_API_KEY" in own                   # then it is no key of its own
-    shell = "VLLM_API_KEY (%s)" % settings.layers[0][0]
-    if set(others.values()) - {winner.key} and not winner.source.startswith("--"):
-        yield Finding(
-            "", "warn", "bad-key",
-            "%s, but not every one is the same key" % summary,
-            "keep one of them, or make them equal")
-    elif winner.source == shell and len(others) <= refers:
-        note = error_for("key-in-shell-only", dotenv=_dotenv_path(settings))
-        yield Finding("", "ok", None, "%s. %s" % (summary, note.message),
-                      note.hint)
+    if set(others.values()) - {winner.key} and winner.source != "--api-key-file":
+        yield Finding("", "warn", "bad-key", summary + ", but not every one is the same key",
+                      "keep one of them, or make them equal")
+    elif winner.source == variable % layers[0][0] and not others:
+        note = error_for("key-in-shell-only", dotenv=_dotenv_path(case.settings))
+        yield Finding("", "ok", None, "%s. %s" % (summary, note.message), note.hint)
     else:
         yield summary
     warning = key_exposed(provider)
     if warning:
-        summary, _, fix = warning.rpartition(": ")
-        yield Finding("", "warn", "exposed", summary, fix)
+        yield Finding("", "warn", "exposed", warning, "let a proxy in front of it speak TLS")
 
 
 def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
-    provider = case.provider
-    summary, fix, command = "%s (from %s)" % (case.url, provider.where), "", None
+    summary = "%s (from %s)" % (case.url, case.provider.where)
     if env_setting(case.settings.variables.get("VLLM_BASE_URL")):
-        summary += "; OpenClaw does not read VLLM_BASE_URL"
-    if provider.where == "VLLM_BASE_URL":
-        fix, command = "for OpenClaw, write it into the config", case.config_command()
-    yield Finding("", "ok", None, summary, fix, command)
-    path = case.own("request", "allowPrivateNetwork")
+        summary += "; OpenClaw does not read VLLM_BASE_URL: config --write puts it into the config"
+    yield summary
+    path = case.block_path + ("request", "allowPrivateNetwork")
     if case.written(path) is False and is_private(case.target.host):
-        edits = (Edit(path, REMOVED),)
-        yield case.found("private-network", edits, path=dotted(path), url=case.url)
+        yield error_for(
+            "private-network",
+            path=dotted(path),
+            url=case.url,
+            edits=[Edit(path, REMOVED)])
 
 
 # The way to the server. The first request is the one OpenClaw sends; when it
 # fails, each _explain_… below may know better what that means.
 
 def _check_connect(case):
-    target, error = case.target, None
+    """Ask for the models as OpenClaw does; where that fails, find out why."""
+    provider = case.provider
+    headers = request_headers(provider)
+    sent = _sent_credential(provider)
+    if provider.asks_server:
+        headers = discovery_headers(provider)
+        sent = provider.discovery_key or sent
+    url = case.url + "/models"
     started = time.monotonic()
     try:
-        case.rows = _ask_models(case)
-    except Error as failure:
-        error = failure
-    waited_s = time.monotonic() - started
-    for explain in _EXPLANATIONS if error else ():
-        try:
-            error = explain(case, error) or error
-        except Error:
-            pass                                     # what it tried failed too and explains nothing
-    case.error = error
-    if error is None or "status" in error.facts:
-        case.connected = True
-    if error is not None and error.cause not in _KEY_CAUSES:
-        yield error
+        case.rows = model_rows(url, case.ask(url, headers), sent)
+    except KeyRefused as error:
+        case.error = error
+    except Error as error:
+        yield _explained(case, error)
         return
     case.answered = True
-    proxy = proxy_for(target, case.provider.env)
-    summary = "%s/models answers after %.1f ms" % (case.url, 1000 * waited_s)
+    summary = "%s answers after %.1f ms" % (url, 1000 * (time.monotonic() - started))
+    proxy = proxy_for(case.target, provider.env)
     if proxy:
         summary += ", through the proxy %s" % proxy
     yield summary
-    addresses = ()
-    if target.host == "localhost":
-        addresses = _addresses("localhost", target.port, case.patience())
-    hosts = {address[0] for _, _, _, _, address in addresses}
-    answering = {
-        host
-        for host in hosts
-        if answers_at(host, target, case.patience())}
-    if not answering:
-        hosts = set()
-    for refusing in hosts - answering:
-        yield case.finding(_wrong_family(case, refusing, min(answering)), "warn")
-    yield from _check_authority(case)
+    for lacking in (_family_error, _authority_error):
+        error = lacking(case)
+        if error:
+            yield _finding(case, error, "warn")
 
 
-def _ask_models(case):
-    """Return the rows of {base URL}/models, asked as OpenClaw would. Raises Error.
-    """
-    provider = case.provider
-    url, headers, sent = provider.base_url + "/models", request_headers(
-        provider), None
-    if provider.asks_server:
-        headers, sent = discovery_headers(provider), provider.discovery_key
-    return model_rows(url, case.ask(url, headers),
-                      sent or _sent_credential(provider))
+def _explained(case, error):
+    """Return the error behind the one of the first request, as far as _EXPLANATIONS find it."""
+    for signs, explain in _EXPLANATIONS:
+        seen = {error.cause, error.facts.get("status"), error.facts.get("phase")}
+        try:
+            if not signs or seen.intersection(signs):
+                error = explain(case, error) or error
+        except Error:
+            pass                                     # what it tried failed too and explains nothing
+    return error
 
 
 def _sent_credential(provider):
     """Return the Credential of completions: the block's Authorization header, else the key."""
-    key = provider.request_key
+    own = bearer(provider.request_key).values()
     for name, value in request_headers(provider).items():
-        own = key is None or not value.endswith(key.key)
-        if name.lower() == "authorization" and own:
-            return Credential("the config's Authorization header",
-                              value.split(" ")[-1])
-    return key
+        if name.lower() == "authorization" and value not in own:
+            return Credential("the config's Authorization header", value.split(" ")[-1])
+    return provider.request_key
 
 
 def _answers(case, base, way=None):
-    """Tell whether {base}/models lists models or asks for a key; none is sent on a detour."""
+    """Tell whether {base}/models lists models or asks for a key; none is sent on a detour.
+
+    `way` is as in `_Case.ask`.
+    """
     url = base + "/models"
     try:
         model_rows(url, case.ask(url, {}, None, way), None)
-    except Error as error:
-        return error.cause in _KEY_CAUSES
+    except KeyRefused:
+        return True
+    except Error:
+        return False
     return True
 
 
-def _check_authority(case):
-    """Warn where this tool alone was told of the authority behind the server's certificate."""
+def _family_error(case):
+    """Return the error for a loopback address that refuses although the other answers, or None."""
+    host = case.target.host
+    port = case.target.port
+    wait_s = case.patience()
+    if not is_loopback(host):
+        return None
+    tried = {found[4][0] for found in _addresses(host, port, wait_s)}
+    answering = {address for address in tried.union(("127.0.0.1", "::1"))
+                 if answers_at(address, case.target, wait_s)}
+    if not answering or tried <= answering:
+        return None
+    answers = min(answering)
+    return error_for(
+        "wrong-address-family",
+        url=case.url,
+        answers=answers,
+        refuses=min(tried - answering),
+        right=case.url.replace(_bracketed(host), _bracketed(answers)))
+
+
+def _authority_error(case):
+    """Return the error for a certificate whose authority this tool alone was told of, or None."""
+    import shlex
     provider = case.provider
     told = provider.ca_file or env_setting(provider.env.get("SSL_CERT_FILE"))
-    known = "NODE_EXTRA_CA_CERTS" in provider.env or case.written(
-        case.own("request", "tls"))
-    if not told or known:
-        return
-    untold = provider._replace(ca_file=None,
-                               env=dict(provider.env, SSL_CERT_FILE=""))
+    known = case.written(case.block_path + ("request", "tls"))
+    if not told or known or "NODE_EXTRA_CA_CERTS" in provider.env:
+        return None
+    untold = provider._replace(ca_file=None, env=dict(provider.env, SSL_CERT_FILE=""))
     try:
-        case.ask(provider.base_url + "/models", {}, None, untold)
+        case.ask(case.url + "/models", {}, None, untold)
     except ServerError as error:
         if error.cause == "tls-untrusted":
-            import shlex
-            command = "export NODE_EXTRA_CA_CERTS=" + shlex.quote(
-                os.path.abspath(told))
-            detail = "this tool was told of its authority, OpenClaw was not"
-            facts = dict(error.facts, detail=detail, command=command)
-            yield case.finding(error_for("tls-untrusted", **facts), "warn")
-
-
-def _wrong_family(case, refuses, answers):
-    scheme, _, port, path = case.target
-    right = "%s://%s:%d%s" % (scheme, _bracketed(answers), port, path)
-    return error_for(
-        "wrong-address-family", url=case.url, answers=answers, refuses=refuses,
-        right=right)
+            error.message += ": this tool was told of its authority, OpenClaw was not"
+            error.command = "export NODE_EXTRA_CA_CERTS=" + shlex.quote(os.path.abspath(told))
+            return error
+    return None
 
 
 # Each _explain_… returns the error that it knows to be behind another, or None.
 
+_FROM_CONTAINER = (
+    "; in a container that is the container itself: try host.docker.internal or 172.17.0.1, with "
+    "vLLM started with --host 0.0.0.0")
+
+
 def _explain_refusal(case, error):
     """Refused: the other loopback address answers, or a server that loads has the port."""
-    target = case.target
-    if error.cause != "connection-refused":
+    other = _family_error(case)
+    if other:
+        return other
+    if is_loopback(case.target.host) and any(map(os.path.exists, _CONTAINER_FILES)):
+        error.hint += _FROM_CONTAINER
+    if not port_is_bound(case.target, case.patience()):
         return None
-    if is_loopback(target.host):
-        for other in {"127.0.0.1", "::1"} - {target.host}:
-            if answers_at(other, target, case.patience()):
-                return _wrong_family(case, target.host, other)
-        if any(map(os.path.exists, _CONTAINER_FILES)):
-            error.hint += _FROM_CONTAINER
-    if port_is_bound(target, case.patience()):
-        return error_for(
-            "server-loading", url=error.facts["url"],
-            detail="nothing answers, yet the port is taken")
-    return None
-
-
-_FROM_CONTAINER = (
-    "; in a container that is the container itself: try host.docker.internal or "
-    "172.17.0.1, with "
-    "vLLM started with --host 0.0.0.0")
+    return error_for("server-loading", url=error.facts["url"],
+                     detail="nothing answers, yet the port is taken")
 
 
 def _explain_route(case, error):
     """A proxy stands in the way, or NO_PROXY keeps it from where it is needed."""
     import shlex
-    provider = case.provider
-    target, env = case.target, provider.env
-    names = [name
-             for name in ("no_proxy", "NO_PROXY") if env.get(name)] or ["NO_PROXY"]
-    listed = re.split(r"[\s,]+", env.get(names[0], ""))
+    target = case.target
+    env = case.provider.env
+    name = "no_proxy" if env.get("no_proxy") else "NO_PROXY"
+    exempt = re.findall(r"[^\s,]+", env.get(name, ""))
     proxy = proxy_for(target, env)
     if proxy:
-        way, hidden = "stands in the way: directly, the server answers", "_proxy"
-        listed.append(target.host)
+        way = "stands in the way: directly, the server answers"
+        exempt.append(target.host)
     else:
-        way, hidden = "is needed, and NO_PROXY keeps it from being used", "no_proxy"
-        listed = [entry for entry in listed if not no_proxy_covers(entry, target)]
-    other = {name: env[name] for name in env if not name.lower().endswith(hidden)}
-    detour = proxy_for(target, other)
-    if error.cause in _KEY_CAUSES or proxy == detour:
+        way = "is needed, and NO_PROXY keeps it from being used"
+        exempt = [entry for entry in exempt if not no_proxy_covers(entry, target)]
+    value = ",".join(exempt)
+    other = case.provider._replace(env=dict(env, **{name: value}))
+    detour = proxy_for(target, other.env)
+    if proxy == detour or not _answers(case, case.url, other):
         return None
-    if not _answers(case, case.url, provider._replace(env=other)):
-        return None
-    no_proxy = shlex.quote(",".join(filter(None, listed)))
-    command = "export " + " ".join("%s=%s" % (name, no_proxy) for name in names)
     return error_for(
-        "proxy-captured", command, url=error.facts.get("url"),
-        proxy=proxy or detour, way=way,
-        detail=excerpt(error.facts.get("detail") or error.message, 80))
+        "proxy-captured",
+        "export %s=%s" % (name, shlex.quote(value)),
+        url=case.url,
+        proxy=proxy or detour,
+        way=way,
+        detail=error.facts.get("detail") or error.message)
 
 
 def _explain_scheme(case, error):
     """Not the protocol of the scheme, a 400, or silence at a TLS hello: the other may be spoken."""
-    garbled = error.cause in ("scheme-mismatch", "answer-broken", "not-openai",
-                              "tls-failed")
-    refused, silent = error.facts.get("status") == 400, error.facts.get("phase") == "tls"
-    if not garbled and not refused and not silent:
-        return None
-    scheme, rest = case.url.split(":", 1)
-    right = {"http": "https:", "https": "http:"}[scheme.lower()] + rest
+    scheme = case.target.scheme
+    right = {"http": "https", "https": "http"}[scheme] + case.url[len(scheme):]
     try:
         case.ask(right + "/models", {})
     except Error as outcome:
@@ -5375,48 +5306,38 @@ def _explain_scheme(case, error):
 
 def _explain_silence(case, error):
     """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
-    if error.facts.get("phase") != "wait":
-        return None
-    told = greeting(case.target, min(2.0, case.patience()))
+    told = greeting(case.target, case.patience())
     if not told or told.startswith(b"HTTP/"):
         return None
     return error_for(
         "not-openai", url=error.facts["url"],
-        detail="the port does not speak HTTP; vLLM's processes have such ports "
-               "of their own")
+        detail="the port does not speak HTTP; vLLM's processes have such ports of their own")
 
 
 def _explain_certificate(case, error):
     """A certificate that is not trusted: whose, and from when to when."""
-    if error.cause == "tls-untrusted" and not proxy_for(case.target,
-                                                        case.provider.env):
-        certificate = peer_certificate(case.target, case.patience())
-        error.message += describe_certificate(certificate)
+    if not proxy_for(case.target, case.provider.env):
+        error.message += describe_certificate(peer_certificate(case.target, case.patience()))
 
 
 def _explain_path(case, error):
     """Not found, or a page: the base URL may lack its /v1, or the server have no such API."""
-    missing = error.facts.get("status") in (404, 405)
-    if error.cause != "not-openai" and not missing:
-        return None
-    base = case.url
-    for right in (base + "/v1", origin(base) + "/v1"):
-        if right != base and _answers(case, right):
-            return error_for("missing-v1", url=base, right=right)
-    healthy = missing and case.look("/health").status == 200
+    for right in (case.url + "/v1", origin(case.url) + "/v1"):
+        if _answers(case, right):
+            return error_for("missing-v1", url=case.url, right=right)
+    healthy = error.cause != "not-openai" and case.look("/health").status == 200
     if healthy and case.look("/version").status != 200:
-        error = error_for(
-            "not-openai", "vllm serve MODEL", url=error.facts["url"],
-            detail="/health answers and nothing of /v1, as of vLLM's demo "
-                   "api_server")
-        error.hint = "start the server that has the OpenAI API"
-    return error
+        return error_for(
+            "not-openai",
+            "vllm serve MODEL",
+            url=error.facts["url"],
+            detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
+    return None
 
 
 def _explain_unready(case, error):
     """HTTP 500 or 503, though the API answers: /health may say that the engine is dead."""
-    failing = error.facts.get("status") in (500, 503)
-    if failing and case.look("/version").status == 200:
+    if case.look("/version").status == 200:
         return _engine_death(case, case.look("/health"))
     return None
 
@@ -5425,30 +5346,34 @@ def _engine_death(case, reply):
     """Return the error that an answer of /health means, or None; a page is not vLLM's."""
     page = reply.body.lstrip().startswith(b"<")
     if reply.status in (500, 503) and not page:
-        return error_for("engine-dead", url=case.beside("/health"),
-                         status=reply.status)
+        return error_for("engine-dead", url=case.root + "/health", status=reply.status)
     return None
 
 
+# What to explain (causes, HTTP statuses or phases; everything where none is named), and how.
 _EXPLANATIONS = (
-    _explain_refusal, _explain_route, _explain_scheme, _explain_silence,
-    _explain_certificate,
-    _explain_path, _explain_unready,
+    (("connection-refused",), _explain_refusal),
+    ((), _explain_route),
+    (("scheme-mismatch", "answer-broken", "not-openai", "tls-failed", 400, "tls"), _explain_scheme),
+    (("wait",), _explain_silence),
+    (("tls-untrusted",), _explain_certificate),
+    (("not-openai", 404, 405), _explain_path),
+    ((500, 503), _explain_unready),
 )
 
 
 def _check_auth(case):
-    """Whether the server takes the key, and whether it wants one."""
-    provider, url = case.provider, case.url + "/models"
-    if case.error is not None:
-        found = case.finding(case.error)
+    """See whether the server takes the key, and whether it wants one."""
+    provider = case.provider
+    url = case.url + "/models"
+    if case.error:
         if case.look("/version").status == 200:
-            found = found._replace(
-                summary=found.summary + "; /version answers, so the server is up")
-        yield found
+            case.error.message += "; /version answers, so the server is up"
+        yield case.error
         return
-    sent, key = request_headers(provider), _sent_credential(provider)
-    if provider.asks_server and sent != discovery_headers(provider):
+    sent = request_headers(provider)
+    key = _sent_credential(provider)
+    if sent != discovery_headers(provider):
         reply = case.ask(url, sent)
         if reply.status in (401, 403):
             yield http_error(url, reply, key)
@@ -5460,8 +5385,7 @@ def _check_auth(case):
     ignored = error_for("key-ignored", url=url)
     if case.enforced:
         yield "the server enforces a key and takes this one"
-    # it looks like a real one
-    elif len(key.key) >= 16 or key.key.startswith("sk-"):
+    elif len(key.key) >= 16 or key.key.startswith("sk-"):        # it looks like a real one
         yield ignored
     else:
         yield ignored.message
@@ -5469,19 +5393,18 @@ def _check_auth(case):
 
 def _check_version(case):
     reply = case.look("/version")
-    case.version = _get(_json_of(reply), "version")
-    if isinstance(case.version, str):
-        yield "vLLM %s" % case.shown(case.version, 40)
+    case.version = _short(_get_text(_json_of(reply), "version"))
+    if case.version:
+        yield "vLLM " + case.version
     else:
-        case.version = None
         yield ("/version says nothing: what answers is not vLLM, or hides it"
-                      + layer_facts(reply.headers)["answered_by"])
+               + layer_facts(reply.headers)["answered_by"])
 
 
 def _check_health(case):
     reply = case.look("/health")
     error = _engine_death(case, reply)
-    if error is not None and case.answered:
+    if error:
         yield error
     elif reply.status == 200:
         yield "/health answers"
@@ -5495,182 +5418,158 @@ def _check_models(case):
     if not case.rows:
         case.rows = None
         yield error_for(
-            "no-models", command="vllm serve MODEL", where=case.url,
-            problem="the server offers no models", fix="start vLLM with a model")
+            "no-models",
+            "vllm serve MODEL",
+            where=case.url,
+            problem="the server offers no models",
+            fix="start vLLM with a model")
         return
-    found = discovered_models(case.rows, case.provider)
-    own = {row["id"]: row_context(row) for row in case.rows}
-    case.served = {model.id: own[model.id] or own.get(model.parent)
-                   for model in found}
-    case.models = merge_models(found, case.provider)
-    words = []
-    for model in found:
-        text = "%s: %s tokens" % (case.shown(model.id),
-                                  case.served[model.id] or "unknown")
-        if model.parent:
-            text += ", LoRA on %s" % case.shown(model.parent)
-        words.append(text)
-    yield _listed(words)
+    case.served = {
+        model.id: model.context_window for model in stated_models(case.rows, case.provider)}
+    case.models = merge_models(discovered_models(case.rows, case.provider), case.provider)
+    yield _listed("%s: %s tokens" % (model_id, limit or "unknown")
+                  for model_id, limit in case.served.items())
 
 
 def _check_chat(case):
     """See in the server's own description whether it offers chat completions."""
-    said = "is not the description of an API"
-    try:
-        case.openapi = _json_of(case.look("/openapi.json", SPARE_S))
-    except ServerError as error:
-        said = "does not come: " + error.message
-    offered = offers_chat(case.openapi)
-    if case.stopped != "engine-dead" and offered is not False:
+    if case.stopped != "engine-dead":
         case.chats = True
-    if offered is False:
-        yield error_for(
-            "not-a-chat-model", url=case.url, model=_listed(case.served))
-    elif offered:
+    case.openapi = _json_of(case.look("/openapi.json", SPARE_S))
+    offered = offers_chat(case.openapi)
+    if offered:
         yield "/openapi.json has /v1/chat/completions"
+    elif offered is None:
+        yield _skipped("http-error", "/openapi.json is not the description of an API")
     else:
-        yield _skipped("http-error", "/openapi.json " + said)
-
-
-def _references(case):
-    """Return {id: [(key path or None, words)]} of this provider's models, as the settings and
-    --model name them."""
-    provider, named = case.provider, collections.OrderedDict()
-
-    def name(model_id, path, words):
-        named.setdefault(model_id, []).append((path, words))
-
-    for path, row in _rows(case):
-        name(row["id"], path + ("id",), "declared")
-    for path, key, tag in _chosen_references(case):
-        owner, _, model_id = key.partition("/")
-        if owner == provider_id(provider.id):
-            name(key if key in case.served else model_id, path, tag)
-    if case.reference is not None:
-        model = match_model(case.models, case.reference, provider.id)
-        name(model.id if model else case.reference, None, "--model")
-    return named
+        case.chats = None
+        yield error_for("not-a-chat-model", url=case.url, model=_listed(case.served))
 
 
 def _chosen_references(case):
-    """Yield (key path or None, key, tag) of the default model and its fallbacks.
+    """Yield (key path, reference, tag) of the default model and its fallbacks.
+
+    The path is None where openclaw.json does not hold the reference there.
     """
-    for tag, key in case.provider.references:
-        path = ("agents", "defaults", "model")
-        if tag.startswith("fallback#"):
-            path += ("fallbacks", int(tag[9:]) - 1)
-        elif tag != "default":
+    for tag, reference in case.provider.references:
+        kind, _, number = tag.partition("#")
+        if kind not in ("default", "fallback"):
             continue
+        path = ("agents", "defaults", "model")
+        if number:
+            path += ("fallbacks", int(number) - 1)
         elif not isinstance(case.written(path), str):
             path += ("primary",)
         if case.provider.layers[1].get("model") or case.written(path) is None:
-            # it stands elsewhere, or nowhere
             path = None
-        yield path, key, tag
+        yield path, reference, tag
 
 
 def _check_references(case):
-    """Compare the ids that the settings name with those served."""
-    provider, served, faults = case.provider, [], []
-    for model_id, places in _references(case).items():
-        words = ", ".join(words for _, words in places)
-        if model_id in case.served:
-            served.append("%s (%s)" % (case.shown(model_id), words))
-        else:
-            faults.append(_not_served(case, model_id, places, words))
-    for path, key, _ in _chosen_references(case):
-        owner = key.partition("/")[0]
-        other = owner != provider_id(provider.id)
-        # the key is in lower case
-        written = trimmed(case.written(path) if path else key)
-        if written in case.served and other and _block_path(case.settings.config,
-                                                            owner) is None:
+    """Compare the ids that the settings and --model name with those served; choose the Models."""
+    provider = case.provider
+    served = case.served
+    faults = []
+    named = {model_id: [(None, "declared")] for model_id in case.row_paths}
+    for path, reference, tag in _chosen_references(case):
+        owner, _, model_id = reference.partition("/")
+        if owner == provider_id(provider.id):
+            if reference in served:                  # an id that itself begins with vllm/
+                model_id = reference
+            named.setdefault(model_id, []).append((path, tag))
+            continue
+        written = trimmed(case.written(path) if path else reference)     # a key is in lower case
+        if written in served and find_block(case.settings.config, owner)[1] is None:
             right = model_key(provider.id, written)
-            edits = []
-            if path:
-                edits.append(Edit(path, right))
-            faults.append(case.found(
-                "wrong-provider", edits, reference=written, right=right,
-                path=dotted(path or ["the model of the default agent"])))
-    if served:
-        yield "served: " + _listed(served)
-    elif not faults:
-        yield "the settings name no model of %s" % provider.id
+            faults.append(error_for(
+                "wrong-provider",
+                reference=written,
+                right=right,
+                path=dotted(path or ["the model of the default agent"]),
+                edits=[Edit(path, right)]))
+    known = [model for model in case.models if model.id in served]
+    case.chosen = [model for model in known if model.id in named] or known[:1]
+    if case.reference is not None:
+        asked = match_model(known, case.reference, provider.id)
+        case.chosen = list(filter(None, [asked]))
+        if asked is None:
+            faults.append(model_not_served(case.url, case.reference, served, " (--model)"))
+    faults += [
+        _not_served(case, model_id, places)
+        for model_id, places in named.items() if model_id not in served]
     yield from faults
+    if not faults:
+        yield "named and served: " + (_listed(named) or "none")
 
 
-def _not_served(case, model_id, places, words):
-    """Return the Finding for a model that is named and not served, with the id that was meant."""
-    provider, served = case.provider, list(case.served)
-    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2],
-                                                 served)
+def _not_served(case, model_id, places):
+    """Return the error for a model that is named and not served, with the id that was meant."""
+    served = case.served
+    declared = case.row_paths
+    right = nearest(model_id, served) or nearest(model_id.rpartition("/")[2], served)
     for row in case.rows:
-        root = str(row.get("root"))
-        if model_id in (root, root.rstrip("/").rpartition("/")[2]):
+        root = "/" + _get_text(row, "root").rstrip("/")
+        if root.endswith("/" + model_id):
             right = row["id"]
-    error = model_not_served(case.url, model_id, served, " (%s)" % words)
-    error.hint = "the server has: " + _listed(map(case.shown, served))
-    declared, edits = [row["id"] for _, row in _rows(case)], []
-    if model_id in declared and (not right or right in declared):
-        error.command = case.config_command() + " --prune"
-    if not right or case.shown(right) != right:
-        return error
-    error.hint = "write %s in place of %s" % (right, model_id)
-    for path, _ in places:
-        if path and path[-1] != "id":
-            edits.append(Edit(path, model_key(provider.id, right)))
-        elif path and right not in declared:
-            edits.append(Edit(path, right))
-    return case.finding(error, None, edits)
+    fix = "the server has: " + _listed(served)
+    edits = []
+    command = None
+    if right:
+        fix = "write %s in place of %s" % (right, model_id)
+        edits = [Edit(path, model_key(case.provider.id, right)) for path, _ in places]
+    if model_id in declared and right and right not in declared:
+        edits.append(Edit(declared[model_id] + ("id",), right))
+    elif model_id in declared:
+        command = case.config_command + " --prune"
+    return error_for(
+        "model-not-served",
+        command,
+        url=case.url,
+        model=model_id,
+        words=" (%s)" % ", ".join(words for _, words in places),
+        fix=fix,
+        edits=edits)
 
 
 def _check_limits(case):
     """Compare what the settings state of a model with the server's own limits."""
     found = []
-    for (path, row), model in zip(_rows(case), declared_models(case.provider)):
-        if case.served.get(model.id):
-            found += _limit_findings(case, path, row, model)
-    for model in _chosen_models(case):
-        limit = case.served[model.id]
-        if limit is not None and limit < AGENT_PROMPT:
-            found.append(
-                error_for("context-below-agent", model=model.key, served=limit))
+    for row, model in zip(case.provider.models, declared_models(case.provider)):
+        if model.id in case.row_paths and case.served.get(model.id):
+            found += _limit_errors(case, row, model)
+    for model in case.chosen:
+        limit = case.served[model.id] or AGENT_PROMPT
+        if limit < AGENT_PROMPT:
+            found.append(error_for("context-below-agent", model=model.key, served=limit))
     return found or ["what the settings state fits the server"]
 
 
-def _limit_findings(case, path, row, model):
-    """Yield what a declared row states beyond what the server can do, or far below it."""
+def _limit_errors(case, row, model):
+    """Yield the errors for what a declared row states beyond the server's limits, or far below."""
+    path = case.row_paths[model.id]
     limit = case.served[model.id]
-    window, tokens = model.context_window or limit, model.context_tokens or limit
+    window = model.context_window or limit
+    tokens = model.context_tokens or limit
     answer = row.get("maxTokens", case.provider.max_tokens) or 0
-    room = min(DEFAULT_MAX_TOKENS, max(1, limit // 2))
     for cause, field, declared, wrong, right in (
             ("context-too-large", "contextWindow", window, window > limit, limit),
             ("context-too-large", "contextTokens", tokens, tokens > limit, limit),
-            ("context-too-small", "contextWindow", window, window < limit / 2,
-             limit),
-            ("max-tokens-too-large", "maxTokens", answer,
-             answer > limit - LEAST_PROMPT, room)):
+            ("context-too-small", "contextWindow", window, window < limit / 2, limit),
+            ("max-tokens-too-large", "maxTokens", answer, answer > limit - LEAST_PROMPT,
+             written_max_tokens(limit))):
         if wrong:
-            yield case.found(
-                cause, (Edit(path + (field,), right),), model=model.key,
+            yield error_for(
+                cause,
+                model=model.key,
                 field=field,
-                declared=declared, served=limit, lost=limit - declared,
-                right=right)
-    if model.compat.get("supportsUsageInStreaming") is False:
-        # who states a limit sends usage
+                declared=declared,
+                served=limit,
+                lost=limit - declared,
+                right=right,
+                edits=[Edit(path + (field,), right)])
+    if model.compat.get("supportsUsageInStreaming") is False:    # who states a limit sends usage
         path += ("compat", "supportsUsageInStreaming")
-        yield case.found("usage-off", (Edit(path, REMOVED),), path=dotted(path))
-
-
-def _chosen_models(case):
-    """Return the served Models to look at: --model, else those that are named, else the first."""
-    served = [model for model in case.models if model.id in case.served]
-    if case.reference is not None:
-        chosen = match_model(served, case.reference, case.provider.id)
-        return [chosen] if chosen else []
-    named = _references(case)
-    return [model for model in served if model.id in named] or served[:1]
+        yield error_for("usage-off", path=dotted(path), edits=[Edit(path, REMOVED)])
 
 
 _USER = {"role": "user", "content": "Hi"}
@@ -5679,156 +5578,120 @@ _CALL = {"role": "assistant", "content": "", "tool_calls": [
      "function": {"name": "get_time", "arguments": "{}"}}]}
 _RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "It is noon."}
 
-History = collections.namedtuple("History", "cause words messages switch")
-# What OpenClaw sends as a conversation goes on, and the switch of `compat` that avoids it.
+# What OpenClaw sends as a conversation goes on: (cause of a refusal, the role or the history in
+# words, messages, the switch of `compat` that avoids them).
+_DEVELOPER = (
+    "template-role", "developer", [{"role": "developer", "content": "Be brief."}, _USER],
+    {"supportsDeveloperRole": False})
 _HISTORIES = (
-    History("template-role", "system",
-            [{"role": "system", "content": "Be brief."}, _USER], None),
-    History("template-history", "content as a list of parts",
-            [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
-            "requiresStringContent"),
-    History("template-history", "two user messages in a row", [_USER, _USER],
-            None),
-    History("template-history", "a tool call with its result",
-            [_USER, _CALL, _RESULT], None),
-    History("template-history", "a user message after a tool result",
-            [_USER, _CALL, _RESULT, _USER], "requiresAssistantAfterToolResult"),
-    History("template-history", "an earlier answer without its reasoning",
-            [_USER, {"role": "assistant", "content": "Hello."}, _USER],
-            "requiresReasoningContentOnAssistantMessages"),
+    ("template-role", "system", [{"role": "system", "content": "Be brief."}, _USER], {}),
+    ("template-history", "content as a list of parts",
+     [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+     {"requiresStringContent": True}),
+    ("template-history", "two user messages in a row", [_USER, _USER], {}),
+    ("template-history", "a tool call with its result", [_USER, _CALL, _RESULT], {}),
+    ("template-history", "a user message after a tool result", [_USER, _CALL, _RESULT, _USER],
+     {"requiresAssistantAfterToolResult": True}),
+    ("template-history", "an earlier answer without its reasoning",
+     [_USER, {"role": "assistant", "content": "Hello."}, _USER],
+     {"requiresReasoningContentOnAssistantMessages": True}),
 )
-_TOGETHER = History(
+_TOGETHER = (
     "template-history", "a conversation that holds all of these",
-    [message for history in _HISTORIES for message in history.messages], None)
+    [message for _, _, messages, _ in _HISTORIES for message in messages], {})
 
 
 def _check_template(case):
-    """Let /tokenize try the chat template on roles and histories, and count a prompt exactly."""
-    for model in _chosen_models(case):
-        count, reply = _tokenize(case, model, [_USER])
-        if count is None:
-            error = http_error(case.beside("/tokenize"), reply, None)
-            if reply.status in (400, 422, 500):
-                error = completion_error(error.facts["url"], reply, case.provider,
-                                         model)
-            if error.cause in ("no-chat-template", "engine-dead"):
-                case.chats = None
-                yield error
-            else:
-                yield _skipped(
-                    "http-error",
-                    "/tokenize counts nothing: HTTP %d" % reply.status)
+    """Let /tokenize, which generates nothing, try the chat template on roles and histories."""
+    for model in case.chosen:
+        error = _tokenizer_error(case, model, [_USER])
+        if error:
+            if error.cause not in ("no-chat-template", "engine-dead"):
+                raise error
+            case.chats = None
+            yield error
             return
         faults = list(_template_findings(case, model))
-        yield from faults
-        if not faults:
-            estimate = estimate_tokens({"messages": [_USER]})
-            yield (
-                "%s: the chat template takes all that OpenClaw sends; a prompt "
-                "of one word is %s, "
-                "estimated as %d" % (model.key, _plural(count, "token"), estimate))
+        yield from faults or [model.key + ": the chat template takes all that OpenClaw sends"]
 
 
 def _template_findings(case, model):
-    """Yield the roles and histories that the chat template refuses.
+    """Yield what the chat template refuses: the developer role, other roles and histories.
 
     The histories are tried together, and one by one only when that is refused.
     """
-    asked, words = model.compat.get("supportsDeveloperRole"), None
-    if asked is not False:
-        eager = model._replace(reasoning=True,
-                               compat={"supportsDeveloperRole": True})
-        words = _refusal_of(case, eager,
-                            [{"role": "developer", "content": "Be brief."}, _USER])
-    if words is not None:
-        error = error_for(
-            "template-role", model=model.key, role="developer",
-            words=words,
-            fix="have it sent as system: compat: { supportsDeveloperRole: false }")
-        status, switches = "warn", {"supportsDeveloperRole": False}
-        if asked and model.reasoning:                # else it is sent as system
+    asked = model.compat.get("supportsDeveloperRole")
+    eager = model._replace(reasoning=True, compat={"supportsDeveloperRole": True})
+    error = asked is not False and _refusal(case, eager, _DEVELOPER)
+    if error:
+        status = "warn"                              # it is sent as system
+        if asked and model.reasoning:
             status = None
-        yield _compat_finding(case, model, error, switches, status)
-        model = model._replace(compat=dict(model.compat, **switches))
-    whole = _refusal_of(case, model, _TOGETHER.messages)
-    refused = []
-    for history in _HISTORIES if whole else ():
-        explained = any(history.messages[:len(start)] == start
-                        for start in refused)
-        words = None
-        if not explained:
-            words = _refusal_of(case, model, history.messages)
-        if words is not None:
-            refused.append(history.messages)
-            yield _history_finding(case, model, history, words)
-    if whole and not refused:
-        yield _history_finding(case, model, _TOGETHER, whole)
+        yield _finding(case, error, status)
+        model = model._replace(compat=dict(model.compat, supportsDeveloperRole=False))
+    whole = _refusal(case, model, _TOGETHER)
+    if whole:
+        alone = (_refusal(case, model, history) for history in _HISTORIES)
+        yield from list(filter(None, alone)) or [whole]
 
 
-def _history_finding(case, model, history, words):
-    """Return the Finding for a history that is refused, with its switch where that helps."""
-    switches, fix = {}, "start vLLM with a template that takes it: --chat-template FILE"
-    if history.switch:
-        compat = dict(model.compat, **{history.switch: True})
-        if _refusal_of(case, model._replace(compat=compat),
-                       history.messages) is None:
-            switches[history.switch] = True
-            fix = "set compat: { %s: true }" % history.switch
-    error = error_for(
-        history.cause, model=model.key, role=history.words, history=history.words,
-        words=words, fix=fix)
-    return _compat_finding(case, model, error, switches)
-
-
-def _compat_finding(case, model, error, switches, status=None):
-    """Return the Finding of an error that {switch: value} of a model's `compat` avoids."""
-    edits = [
-        Edit(path + ("compat", name), switches[name])
-        for path, row in _rows(case)
-        for name in sorted(switches)
-        if row["id"] == model.id]
-    if switches and not edits:
-        error.hint = "declare the model, then " + error.hint
-        error.command = case.config_command()
-    return case.finding(error, status, edits)
-
-
-def _tokenize(case, model, messages):
-    """Return (number of tokens or None, Reply) of POST /tokenize."""
-    body = {"model": model.id, "messages": messages}
-    reply = case.ask(case.beside("/tokenize"),
-                     request_headers(case.provider, model), body)
-    count = _get(_json_of(reply), "count")
-    return count if isinstance(count, int) else None, reply
-
-
-def _refusal_of(case, model, messages):
-    """Return the words by which /tokenize refuses messages, shaped for a model, or None."""
-    shaped = shape_request({"messages": messages}, model)
-    count, reply = _tokenize(case, model, shaped.body["messages"])
-    if count is not None:
+def _refusal(case, model, history):
+    """Return the error for a history that the template refuses, with what avoids it, or None."""
+    cause, words, messages, switch = history
+    refused = _tokenizer_error(case, model, messages)
+    if not refused:
         return None
-    if reply.status not in (400, 422, 500):
-        raise http_error(case.beside("/tokenize"), reply,
-                         case.provider.request_key)
-    return ": " + reply_words(reply)[1]
+    if refused.facts.get("status") not in (400, 422, 500):
+        raise refused
+    error = error_for(
+        cause,
+        model=model.key,
+        role=words,
+        history=words,
+        words=refused.facts["words"],
+        fix="start vLLM with a template that takes it: --chat-template FILE")
+    for name, value in switch.items():
+        switched = model._replace(compat=dict(model.compat, **switch))
+        if not _tokenizer_error(case, switched, messages):
+            error.hint = "set compat: { %s: %s }" % (name, json.dumps(value))
+            _add_switch(case, model, error, name, value)
+    return error
+
+
+def _tokenizer_error(case, model, messages):
+    """Return the error that /tokenize has for messages as they would be sent, or None."""
+    url = case.root + "/tokenize"
+    body = shape_request({"messages": messages}, model).body
+    body = {"model": model.id, "messages": body["messages"]}
+    reply = case.ask(url, request_headers(case.provider, model), body)
+    if isinstance(_get(_json_of(reply), "count"), int):
+        return None
+    return completion_error(url, reply, case.provider, model)
+
+
+def _add_switch(case, model, error, name, value):
+    """Add to an error the Edit of a model's `compat` that avoids it."""
+    path = case.row_paths.get(model.id)
+    if path is None:
+        error.hint = "declare the model, then " + error.hint
+        error.command = case.config_command
+    else:
+        error.facts["edits"] = [Edit(path + ("compat", name), value)]
 
 
 def _check_exposed(case):
     """Say what a key does not guard; found without trying it."""
-    url = origin(case.url)
     if not case.enforced:
         yield "no key is enforced: whoever reaches the port may use the server"
-    elif case.version is None or is_loopback(case.target.host):
+    elif not case.version or is_loopback(case.target.host):
         yield "nothing but /v1 is seen that a stranger could reach"
     else:
-        paths = ["/version"]
-        # if hidden, too
-        if "/invocations" in (_get(case.openapi, "paths") or "/invocations"):
-            paths.append("/invocations, which runs the model")
+        paths = "/version"
+        if offers_chat(case.openapi) is None or "/invocations" in case.openapi["paths"]:
+            paths += " and /invocations, which runs the model,"
         if case.look("/metrics").status == 200:
-            paths.append("/metrics")
-        yield error_for("exposed", url=url, paths=" and ".join(paths))
+            paths += " and /metrics"
+        yield error_for("exposed", url=origin(case.url), paths=paths)
 
 
 # With --probe: completions, sent as `chat` sends them.
@@ -5836,8 +5699,7 @@ def _check_exposed(case):
 _PROBE_TOOL = {"type": "function", "function": {
     "name": "get_current_time", "description": "The current time in a city.",
     "parameters": {
-        "type": "object", "properties": {"city": {"type": "string"}},
-        "required": ["city"]}}}
+        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
 # Markup of calls, and of reasoning, that no parser of the server took out of the content.
 _TOOL_TEXT = (
     r"<(?:\w+:)?tool_calls?>|<function_calls?>|<function=|<TOOLCALL>|\[TOOL_CALLS\]|<[|\uff5c]tool|"
@@ -5850,8 +5712,7 @@ _REASONING_TEXT = (
 
 def _probe_models(case):
     """Probe all chosen models at once."""
-    calls = [(case, model) for model in _chosen_models(case)]
-    for findings in in_parallel(_probe, calls):
+    for findings in in_parallel(_probe, [(case, model) for model in case.chosen]):
         yield from findings
 
 
@@ -5859,13 +5720,20 @@ def _probe(case, model):
     """Return what one tiny completion, and one with a tool, show of a model."""
     found = []
     try:
-        model = thinking_model(
-            case.provider, model, case.thinking, case.patience(DISCOVERY_TIMEOUT_S))
+        model = thinking_model(case.provider, model, case.thinking, case.patience())
         found += _probe_stream(case, model)
         if model.compat.get("supportsTools") is not False:
             found.append(_probe_tools(case, model))
     except Error as error:
-        found.append(_completion_finding(case, model, error))
+        status = None
+        if error.cause in ("not-openai", "answer-broken", "answer-too-large"):
+            error.cause = "stream-broken"
+            error.hint = CAUSES["stream-broken"].fix
+        elif error.cause == "tools-disabled":
+            status = "warn"
+        elif error.facts.get("switch"):
+            _add_switch(case, model, error, *error.facts["switch"])
+        found.append(_finding(case, error, status))
     return found
 
 
@@ -5874,15 +5742,13 @@ def _complete(case, model, question, **fields):
 
     Raises Error, for a stream that breaks a rule of the protocol too.
     """
-    fields.update(messages=[{"role": "user", "content": question}],
-                  max_tokens=PROBE_TOKENS)
+    fields.update(messages=[{"role": "user", "content": question}], max_tokens=PROBE_TOKENS)
     body = shape_request(fields, model, case.thinking).body
-    observed, limit_s = Observed(), case.patience(PROBE_TIMEOUT_S)
-    answer = collect_answer(
-        send_chat(case.provider, model, body, limit_s, limit_s, observed))
+    observed = Observed()
+    limit_s = case.patience(PROBE_TIMEOUT_S)
+    answer = collect_answer(send_chat(case.provider, model, body, limit_s, limit_s, observed))
     for broken, detail in (
-            (not observed.events,
-             "a stream was asked for, and JSON without `data:` came"),
+            (not observed.events, "a stream was asked for, and JSON without `data:` came"),
             (answer.finish_reason is None, "no chunk gives a finish reason"),
             (not observed.done, "it ended without [DONE]")):
         if broken:
@@ -5891,108 +5757,86 @@ def _complete(case, model, question, **fields):
     return body, observed, answer
 
 
-def _completion_finding(case, model, error):
-    """Return the Finding of a completion that failed."""
-    switches, status = {}, None
-    if error.cause in ("not-openai", "answer-broken", "answer-too-large"):
-        detail = error.facts.get("detail") or error.message
-        error = error_for("stream-broken", url=error.facts["url"], detail=detail)
-    elif error.cause == "unknown-field-rejected":
-        switches = dict(filter(None, [error.facts["switch"]]))
-    elif error.cause == "tools-disabled":
-        status = "warn"
-    return _compat_finding(case, model, error, switches, status)
-
-
 def _probe_stream(case, model):
-    """Return what a stream shows: usage, buffering, an answer or none, and how fast it was."""
+    """Yield what a stream shows: usage, buffering, an answer or none, and how fast it was."""
     body, observed, answer = _complete(case, model, "Count from one to twenty.")
-    found = []
     if answer.usage is None and "stream_options" in body:
         error = error_for("usage-missing", model=model.key)
-        found.append(
-            _compat_finding(case, model, error,
-                            {"supportsUsageInStreaming": False}))
-    first_s, last_s = [answer.timings[name] or 0 for name in ("first_token_s", "last_token_s")]
+        _add_switch(case, model, error, "supportsUsageInStreaming", False)
+        yield error
+    first_s = answer.timings["first_token_s"] or 0
+    last_s = answer.timings["last_token_s"] or 0
     burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
-    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and (burst
-                                                                or observed.pieces <= 3):
-        found.append(error_for(
-            "stream-buffered", model=model.key, seconds=last_s,
-            events=observed.events, pieces=observed.pieces))
+    bunched = burst or observed.pieces <= 3
+    if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and bunched:
+        yield error_for(
+            "stream-buffered",
+            model=model.key,
+            seconds=last_s,
+            events=observed.events,
+            pieces=observed.pieces)
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
-        found.append(
-            _parser_finding(case, model, "reasoning-in-content", marker,
-                            REASONING_PARSER))
+        yield error_for("reasoning-in-content", model=model.key, detail=marker.group(0),
+                        **parser_facts(case.url, model, REASONING_PARSER))
     elif not answer.content:
-        error, status = empty_answer(model, answer), None
+        error = empty_answer(model, answer)
+        status = None
         if answer.finish_reason == "length":
             status = "warn"
             error.hint = "none is needed if it reasons: a probe allows %d tokens" % PROBE_TOKENS
-        found.append(case.finding(error, status))
-    words = "%s: %s" % (model.key, statistics(answer))
-    if answer.reasoning:
-        words += ", it reasons"
-    return found + [words]
-
-
-def _parser_finding(case, model, cause, marker, option):
-    """Return the Error for markup in the content that a parser of the server should have read."""
-    facts = parser_facts(case.url, model, option)
-    if option is TOOL_PARSER:
-        facts["fix"] += "; if it stays so, set params.extra_body.tool_choice to \"required\""
-    return error_for(cause, model=model.key, detail=marker.group(0), **facts)
+        yield _finding(case, error, status)
+    yield "%s: %s" % (model.key, statistics(answer))
 
 
 def _probe_tools(case, model):
-    """Return the Finding for the answer to a request with a tool."""
+    """Return what the answer to a request with a tool shows."""
     question = "What time is it in Paris? Call the tool."
     _, _, answer = _complete(case, model, question, tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
-        return _parser_finding(case, model, "tool-parser-mismatch", marker,
-                               TOOL_PARSER)
-    for call in answer.tool_calls:
-        detail = None
-        try:
-            arguments = loads_untrusted(call["function"]["arguments"] or "{}")
-            own = call["function"]["name"] == _PROBE_TOOL["function"]["name"]
-            if own and not _get(arguments, "city"):
-                detail = "no value for its required argument"
-        except ValueError:
-            detail = "arguments that are cut off or not JSON"
-        if detail and answer.finish_reason != "length":
-            return error_for("tool-arguments", model=model.key, detail=detail)
-    called = "it answered without a call"
+        error = error_for("tool-parser-mismatch", model=model.key, detail=marker.group(0),
+                          **parser_facts(case.url, model, TOOL_PARSER))
+        error.hint += "; if it stays so, set params.extra_body.tool_choice to \"required\""
+        return error
+    fault = next(filter(None, map(_argument_fault, answer.tool_calls)), None)
+    if fault and answer.finish_reason != "length":
+        return error_for("tool-arguments", model=model.key, detail=fault)
     if answer.tool_calls:
-        called = "it called one"
-    return "%s: tools are taken; %s" % (model.key, called)
+        return model.key + ": tools are taken; it called one"
+    return model.key + ": tools are taken; it answered without a call"
 
 
-Check = collections.namedtuple("Check", "name needs gate examine")
-Check.__doc__ = """One row of the table of checks, in the order they run.
+def _argument_fault(call):
+    """Return what is wrong with the arguments of a call of _PROBE_TOOL, or None."""
+    try:
+        arguments = loads_untrusted(call["function"]["arguments"] or "{}")
+    except ValueError:
+        return "arguments that are cut off or not JSON"
+    return None if _get(arguments, "city") else "no value for its required argument"
 
-`needs` is what the case must hold for it to look; what a `gate` finds decides the exit status.
-`examine` yields a text for what is well, an Error for what is not, or a Finding.
-"""
+
+# What fails in one of these decides the exit status.
+_GATES = ("settings", "provider", "key", "base-url", "connect", "auth")
+# The checks in the order they run: a name, what the case must hold for it to look, and the
+# function that yields a text for what is well, an Error for what is not, or a Finding.
 _CHECKS = (
-    Check("settings", None, True, _check_settings),
-    Check("provider", "provider", True, _check_provider),
-    Check("key", "provider", True, _check_key),
-    Check("base-url", "provider", True, _check_base_url),
-    Check("connect", "usable", True, _check_connect),
-    Check("auth", "answered", True, _check_auth),
-    Check("version", "connected", False, _check_version),
-    Check("health", "connected", False, _check_health),
-    Check("models", "rows", False, _check_models),
-    Check("chat", "rows", False, _check_chat),
-    Check("references", "rows", False, _check_references),
-    Check("limits", "rows", False, _check_limits),
-    Check("template", "chats", False, _check_template),
-    Check("exposed", "rows", False, _check_exposed),
+    ("settings", "settings", _check_settings),
+    ("provider", "provider", _check_provider),
+    ("key", "provider", _check_key),
+    ("base-url", "provider", _check_base_url),
+    ("connect", "provider", _check_connect),
+    ("auth", "answered", _check_auth),
+    ("version", "answered", _check_version),
+    ("health", "answered", _check_health),
+    ("models", "rows", _check_models),
+    ("chat", "rows", _check_chat),
+    ("references", "rows", _check_references),
+    ("limits", "rows", _check_limits),
+    ("template", "chats", _check_template),
+    ("exposed", "rows", _check_exposed),
 )
-_PROBES = (Check("probe", "chats", False, _probe_models),)
+_PROBES = (("probe", "chats", _probe_models),)
 
 
 # ----------------------------------------------------------------------------
@@ -6125,7 +5969,7 @@ def _complete_row(row, served, known, renewed):
             pinned = row.get("contextWindow", known.get("contextWindow"))
             pinned = filter(_is_number, (pinned, row.get("contextTokens")))
             window = min(pinned, default=window)
-        served["maxTokens"] = max(1, min(DEFAULT_MAX_TOKENS, int(window) // 2))
+        served["maxTokens"] = written_max_tokens(window)
     for field, value in served.items():
         if field in renewed and field in row:
             row[field] = value
@@ -6134,6 +5978,11 @@ def _complete_row(row, served, known, renewed):
     if row["reasoning"] is not False:                # else compat would ask for thinking
         for switch, value in compat.items():
             row.setdefault("compat", {}).setdefault(switch, value)
+
+
+def written_max_tokens(context_window):
+    """Return the maxTokens to write for a context window: half of it leaves room for the prompt."""
+    return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
 
 
 def _choose_models(config, provider, wildcard, primary):
