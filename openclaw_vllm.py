@@ -4341,6 +4341,8 @@ _GATEWAY = {
     503: "it is busy, or what is behind it is down: try again later, then read their logs",
 }
 _LOG = "look at the server's log"
+# In a page: JSON could echo a request that says so.
+_TLS_WANTED = b"[^{]*(?:HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL)"
 _ENGINE_DEAD = ("EngineCore|EngineDead|"
                 r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
@@ -4349,14 +4351,14 @@ def http_error(url, reply, credential):
     """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
     facts = refusal_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"     # https is only tunnelled
-    if forwarded and status in (403, 407, 502, 503, 504):
+    plain = split_url(url).scheme == "http"          # proxies only tunnel https
+    if plain and reply.proxy and status in (403, 407, 502, 503, 504):
         return proxy_error(url, reply.proxy, status)
     if status in (401, 403):
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
         return _redirect_error(url, reply, facts)
-    if re.search(b"HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL", reply.body):
+    if plain and re.match(_TLS_WANTED, reply.body):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
     if status >= 500 and re.search(_ENGINE_DEAD, facts["said"]):
         return error_for("engine-dead", **facts)
@@ -4410,10 +4412,9 @@ def _redirect_error(url, reply, facts):
     """
     right = "the address the server names, unless that is a page to log in"
     location = excerpt(reply.headers.get("Location", "nowhere"), 200)
-    target = location
     if re.match("/(?!/)", location):
-        target = origin(url) + location
-    base = re.match(r"(https?://[^?]*)/(?:chat/completions|models)/*(?:\?|$)", target)
+        location = origin(url) + location
+    base = re.match(r"(https?://[^?]*)/(?:chat/completions|models)/*(?:\?|$)", location)
     if base:
         right = base.group(1)
     return error_for("redirect", location=location, right=right, **facts)
@@ -4525,8 +4526,8 @@ def _told_context(model, said):
     for pattern in (_CONTEXT_LIMIT, _PROMPT_TOKENS):
         told = re.search(pattern, said)
         counts.append(told and int(told.group(1)))
-    alone = re.search("even without any output|characters|got -", said)
-    return context_facts(model.id, *counts, alone)
+    return context_facts(
+        model.id, *counts, re.search("even without any output|characters|got -", said))
 
 
 def context_facts(model_id, limit, prompt_tokens, alone):
@@ -4723,7 +4724,7 @@ def tls_error(error, facts, names):
     elif re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         cause, facts["right"] = "scheme-mismatch", "http" + facts["url"][5:]
     found = error_for(cause, detail=detail, **facts)
-    if getattr(error, "verify_code", None) in (9, 10):       # not yet valid, expired
+    if re.search("expired|not yet valid", text):
         found.hint = "have it renewed, or set the clock of this host"
     return found
 
@@ -4738,11 +4739,10 @@ def describe_certificate(der):
     dates = re.search(_DATE * 2, text)
     if not dates:
         return ""
-    issuer = ""                                      # its CN or O, before the dates
-    for size, text in re.findall(_NAME, text[:dates.start()]):
-        issuer = "issued by %s, " % text[:ord(size)]
-    days = "valid from %s%s-%s-%s to %s%s-%s-%s" % dates.groups("20")
-    return " (%s%s)" % (issuer, days)
+    issuer = ""
+    for size, name in re.findall(_NAME, text[:dates.start()]):   # the issuer's precede the dates
+        issuer = "issued by %s, " % name[:ord(size)]
+    return " (%svalid from %s%s-%s-%s to %s%s-%s-%s)" % ((issuer,) + dates.groups("20"))
 
 
 # Answers without content

@@ -2069,7 +2069,8 @@ class List(Case):
                 (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
                 (reply("{"), 4, "Expecting property name"),
                 (reply({"data": None}), 4, 'a list under "data"'),
-                (reply(b"\xff{}"), 4, "codec can't decode"), (reply("[" * 100000), 4, "nested too deep"),
+                (reply(b"\xff{}"), 4, "codec can't decode"),
+                (reply("[" * 100000), 4, "nested too deep"),
                 (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
                 (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
                 (reply("{}", "204 No Content"), 4, "it is empty"),
@@ -5428,11 +5429,14 @@ class DoctorTest(unittest.TestCase):
                 "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
 
     def test_a_certificate_that_has_expired(self):
-        error = ssl.SSLError("CERTIFICATE_VERIFY_FAILED")
-        for code, words in ((10, "renewed"), (18, "--ca-file")):
-            error.verify_code, error.verify_message = code, "it is not good"
-            facts = {"url": "https://h/v1", "host": "h"}
-            self.assertIn(words, vllm.tls_error(error, facts, list).hint)
+        for reason, words in (("certificate has expired", "renewed"),
+                              ("certificate is not yet valid", "renewed"),
+                              ("self-signed certificate", "--ca-file")):
+            error = ssl.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+                                 "%s (_ssl.c:1000)" % reason)
+            found = vllm.tls_error(error, {"url": "https://h/v1", "host": "h"}, list)
+            self.assertTrue(found.message.endswith("certificate verify failed: " + reason))
+            self.assertIn(words, found.hint)
 
     # what answers
 
