@@ -4240,8 +4240,7 @@ def peer_certificate(target, patience_s):
 def model_rows(url, reply, credential):
     """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
 
-    As in OpenClaw, any 2xx status will do, and so will rows with an error beside them; NaN will
-    not.
+    As in OpenClaw, any 2xx status and an error beside the rows are accepted, but not NaN.
     """
     if not 200 <= reply.status < 300:
         raise http_error(url, reply, credential)
@@ -4291,7 +4290,8 @@ def error_message(text):
     try:
         payload = loads_untrusted(text)
     except ValueError:
-        # Whatever is no title goes, and the status. Unclosed tags cost their number squared.
+        # All but the title goes, or all tags, and the status at the start of what they hold.
+        # Unclosed tags cost their number squared, so only the beginning is looked at.
         tags = (r"(?is)^.*?<title[^>]*>(?:\d{3} )?([^<]+).*|<(script|style).*?</\2>|"
                 r"<[^>]*>(?:\d{3} )?")
         return re.sub(tags, r"\1 ", text[:10000]), ""
@@ -4302,11 +4302,10 @@ def error_message(text):
 
 
 def refusal_facts(url, reply):
-    """Return what is told of every refusal: `url`, `status`, `said`, `words`, `param`, and who
-    answered.
+    """Return the facts of a refused request: url, status, said, words, param, answered_by.
 
-    `said` is the server's message, `words` its beginning as the end of a sentence. Secrets that
-    were sent are hidden here, not only where it is printed: a text that is cut may end inside one.
+    `said` is the server's message, `words` its beginning, ready to end a sentence. Secrets are
+    hidden here already, not only where it is printed: a cut could leave half of one.
     """
     texts = error_message(reply.body[:100000].decode("utf-8", "replace"))
     said, param = [redact(text, reply.secrets) for text in texts]
@@ -4320,7 +4319,7 @@ _LAYERS = (r"(?im)^(?:Server|Via): (?!uvicorn$)(.+)|^x-(litellm)|"
 
 
 def layer_facts(headers, body=b""):
-    """Return the fact `answered_by`: words for what answered in place of vLLM, else ""."""
+    """Return {"answered_by": words for what answered in place of vLLM, or ""}."""
     text = "".join("%s: %s\n" % field for field in headers.items())
     text += body[:10000].decode("utf-8", "replace")
     named = re.search(_LAYERS, text)
@@ -4341,7 +4340,7 @@ _GATEWAY = {
     503: "it is busy, or what is behind it is down: try again later, then read their logs",
 }
 _LOG = "look at the server's log"
-# In a page: JSON could echo a request that says so.
+# What nginx, Apache and Go say on a port of https. Not in JSON, which could echo a request.
 _TLS_WANTED = b"[^{]*(?:HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL)"
 _ENGINE_DEAD = ("EngineCore|EngineDead|"
                 r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
@@ -4408,8 +4407,7 @@ _SUSPICIONS = (
 
 
 def _redirect_error(url, reply, facts):
-    """Return the error for a redirect; the base URL to use is where it points, less the endpoint.
-    """
+    """Return the error for a redirect, with the base URL where it points to an endpoint."""
     right = "the address the server names, unless that is a page to log in"
     location = excerpt(reply.headers.get("Location", "nowhere"), 200)
     if re.match("/(?!/)", location):
@@ -4531,10 +4529,9 @@ def _told_context(model, said):
 
 
 def context_facts(model_id, limit, prompt_tokens, alone):
-    """Return the facts `problem` and `fix` of context-exceeded, with the numbers where both are
-    known.
+    """Return the facts `problem` and `fix` of context-exceeded; a number may be None.
 
-    `alone`: the prompt is too long whatever the answer, as it is when it has `limit` tokens.
+    `alone`: the prompt does not fit even without an answer, as when it has `limit` tokens.
     """
     problem, numbers, lower = "the prompt does not fit", "", "lower --max-tokens"
     if limit and prompt_tokens:
@@ -4549,7 +4546,10 @@ def context_facts(model_id, limit, prompt_tokens, alone):
 
 
 def _error_inside(exchange, data, payload, provider, model):
-    """Return the error for an error object that came with HTTP 200, whole or within a stream."""
+    """Return the error for an error object that came with HTTP 200, whole or within a stream.
+
+    Its `code` stands for the status, and no proxy can have sent it.
+    """
     code = _get(payload.get("error", payload), "code")
     status = code if isinstance(code, int) else 500
     reply = Reply(status, "", exchange.headers, data, None, exchange.secrets)
