@@ -182,7 +182,7 @@ CAUSES = {
         "use the address that answers: {right}"),
     "unreachable": Cause(
         4, "{url}: {detail}", "check the address, the route to it and the firewall"),
-    "timeout": Cause(4, "{url}: timed out {when} after {seconds:g} s{limit}", "{fix}"),
+    "timeout": Cause(4, "{url}: timed out {when} after {seconds:.1f} s{limit}", "{fix}"),
     "proxy-captured": Cause(
         4, "{url}: the proxy {proxy} of the environment {way} ({detail})",
         "{advice}let the host bypass the proxy"),
@@ -3850,64 +3850,56 @@ def _lingers(port):
 # ----------------------------------------------------------------------------
 # What a server's answer means
 # ----------------------------------------------------------------------------
-# Turns statuses, bodies and exceptions into errors. Opens no connection; only `_not_found` asks
-# for the model list, to tell a missing model from a missing endpoint. The wording of servers is
-# matched as vLLM 0.3 to 0.33 writes it.
+# Turns statuses, bodies and exceptions into errors. Opens no connection; only `completion_error`
+# asks for the model list, to tell a missing model from a missing endpoint. The wording of servers
+# is matched as vLLM 0.3 to 0.33 writes it.
 
 def model_rows(url, reply, credential):
     """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
 
-    As in OpenClaw any 2xx status will do, an error beside the rows, too, but not NaN.
+    As in OpenClaw, any 2xx status and an error beside the rows are accepted, but not NaN.
     """
     if not 200 <= reply.status < 300:
         raise http_error(url, reply, credential)
     try:
         text = reply.body.decode("utf-8-sig")
         payload = loads_untrusted(text)
-        if re.search("NaN|Infinity", text):
-            json.loads(text, parse_int=json_number, parse_constant=_refuse_constant)
-        if is_error_payload(payload) and not isinstance(payload.get("data"), list):
+        if re.search(r"[\[:,]\s*-?(NaN|Infinity)", text):
+            raise ValueError("it holds NaN or Infinity, which JSON does not have")
+        if is_error_payload(payload) and not _get(payload, "data"):
             raise http_error(url, reply, credential)
         return parse_model_list(payload)
-    except UnicodeDecodeError:
-        detail = "it is not UTF-8"
-    except json.JSONDecodeError:
-        detail = what_it_is(reply.body) or "it is not JSON"
     except ValueError as error:
-        detail = str(error)
+        detail = what_it_is(reply.body) or str(error)
     raise error_for("not-openai", url=url, detail=detail, **layer_facts(reply.headers, reply.body))
 
 
-def _refuse_constant(name):
-    raise ValueError("it holds %s, which is not JSON" % name)
-
-
 def is_error_payload(payload):
-    """Tell whether an object is an error in place of an answer; some releases send it with 200."""
-    if not isinstance(payload, dict):
-        return False
-    return bool(payload.get("error")) or payload.get("object") == "error"
+    """Tell whether a JSON value is an error in place of an answer; some releases send it with 200.
+    """
+    return bool(_get(payload, "error") or _get(payload, "object") == "error")
 
 
 def what_it_is(body):
     """Return words for a body that cannot be JSON, or None."""
     if not body.strip():
         return "it is empty"
-    return "it is an HTML page" if body.lstrip()[:1] == b"<" else None
+    if body.lstrip()[:1] == b"<":
+        return "it is an HTML page"
+    return None
 
 
 def offers_chat(openapi):
     """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
-    paths = _get(openapi, "paths")
-    if not isinstance(paths, dict) or "/v1/models" not in paths:
+    if _get(openapi, "paths", "/v1/models") is None:
         return None
-    return any("/chat/completions" in path for path in paths)
+    return any("/chat/completions" in path for path in openapi["paths"])
 
 
-# What an error body says
+# What a refusal says, and who says it
 
 def error_message(text):
-    """Return (message, parameter it is about or "") of an error body, in each shape vLLM has used.
+    """Return (message, the parameter it is about or "") of an error body of any release.
 
     {"error": {"message", "param"}}, {"error": "…"}, {"object": "error", "message", "param"},
     {"detail": …}; of an HTML page the title, else the text.
@@ -3915,74 +3907,58 @@ def error_message(text):
     try:
         payload = loads_untrusted(text)
     except ValueError:
-        return _page_words(text[:10000]), ""         # unclosed tags cost their number squared
-    param = _get(payload, "error", "param") or _get(payload, "param") or ""
-    for path in (("error", "message"), ("error",), ("message",), ("detail",)):
-        value = _get(payload, *path)
-        if value:
-            return value if isinstance(value, str) else json.dumps(value), str(param)
-    return text, ""
+        # All but the title goes, or all tags, and the status at the start of what they hold.
+        # Unclosed tags cost their number squared, so only the beginning is looked at.
+        tags = (r"(?is)^.*?<title[^>]*>(?:\d{3} )?([^<]+).*|<(script|style).*?</\2>|"
+                r"<[^>]*>(?:\d{3} )?")
+        return re.sub(tags, r"\1 ", text[:10000]), ""
+    param = _get_text(payload, "error", "param") or _get_text(payload, "param")
+    message = (_get(payload, "error", "message") or _get(payload, "error")
+               or _get(payload, "message") or _get(payload, "detail"))
+    return str(message or text), param
 
 
-def _page_words(text):
-    title = re.search(r"(?i)<title[^>]*>([^<]+)", text)
-    if title:
-        return title.group(1)
-    return re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text)
+def refusal_facts(url, reply):
+    """Return the facts of a refused request: url, status, said, words, param, answered_by.
 
-
-def reply_words(reply):
-    """Return (message, the message in one line, parameter it is about) of an error body.
-
-    Secrets that were sent are hidden here and not only where it is printed: a text that is
-    cut may end inside a key.
+    `said` is the server's message, `words` its beginning, ready to end a sentence. Secrets are
+    hidden here already, not only where it is printed: a cut could leave half of one.
     """
     texts = error_message(reply.body[:100000].decode("utf-8", "replace"))
-    message, param = [redact(text, reply.secrets) for text in texts]
-    return message, excerpt(message), param
-
-
-def _reply_facts(url, reply):
-    """Return what is told of every refused request: its status, its words, and what answered."""
-    words = re.sub("^%d " % reply.status, "", reply_words(reply)[1])    # as in the title of a page
-    if words:
-        words = ": " + words
-    elif reply.reason:
-        words = " " + excerpt(reply.reason, 60)
-    return dict(layer_facts(reply.headers, reply.body), url=url, status=reply.status, words=words)
+    said, param = [redact(text, reply.secrets) for text in texts]
+    words = ": " + (excerpt(said or reply.reason) or "no reason given")
+    return dict(layer_facts(reply.headers, reply.body),
+                url=url, status=reply.status, said=said, words=words, param=param)
 
 
 _LAYERS = (r"(?im)^(?:Server|Via): (?!uvicorn$)(.+)|^x-(litellm)|"
-           r"<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)|^(no available server)$")
+           r"^[ \t]*<.*\b(nginx|openresty|haproxy|envoy|caddy|apache|cloudflare)")
 
 
 def layer_facts(headers, body=b""):
-    """Return what answered when it is not vLLM itself: `layer`, a name or "", and `answered_by`."""
-    texts = ["%s: %s" % field for field in headers.items()]
-    page = body[:10000].decode("utf-8", "replace").strip()
-    if not page.startswith("{"):                     # JSON may echo a request
-        texts.append(page)
-    named = re.search(_LAYERS, "\n".join(texts))
+    """Return {"answered_by": words for what answered in place of vLLM, or ""}."""
+    text = "".join("%s: %s\n" % field for field in headers.items())
+    text += body[:10000].decode("utf-8", "replace")
+    named = re.search(_LAYERS, text)
     if not named:
-        return {"layer": "", "answered_by": ""}
-    layer = excerpt(named.group(named.lastindex), 80)
-    return {"layer": layer, "answered_by": " (answered by %s)" % layer}
+        return {"answered_by": ""}
+    return {"answered_by": " (answered by %s)" % excerpt(named.group(named.lastindex), 80)}
 
 
 # Statuses
 
-_BUSY = "it is busy: try again later"
 _DOWN = "what is behind it is down, or not at the address it has: start vLLM, or read its log"
 _SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;"
-# What a status of the layers before vLLM means, and the knob that turns it; 52x is Cloudflare's.
+# What a status of a layer before vLLM means, and the knob that turns it; 52x is Cloudflare's.
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
-    429: _BUSY, 502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
+    429: "it is busy: try again later",
+    502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
     503: "it is busy, or what is behind it is down: try again later, then read their logs",
 }
-_URL = "check the base URL: for vLLM it ends in /v1"
 _LOG = "look at the server's log"
-_OTHER_FIXES = {404: _URL, 405: _URL}
+# What nginx, Apache and Go say on a port of https. Not in JSON, which could echo a request.
+_TLS_WANTED = b"[^{]*(?:HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL)"
 _ENGINE_DEAD = ("EngineCore|EngineDead|"
                 r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
@@ -3990,36 +3966,37 @@ _ENGINE_DEAD = ("EngineCore|EngineDead|"
 def http_error(url, reply, credential):
     """Return the error that a status other than 2xx means, whatever was asked for."""
     status = reply.status
-    facts = _reply_facts(url, reply)
-    forwarded = reply.proxy and split_url(url).scheme == "http"     # https is only tunnelled
-    if forwarded and status in (403, 407, 502, 503, 504):
+    facts = refusal_facts(url, reply)
+    plain = split_url(url).scheme == "http"          # proxies only tunnel https
+    if plain and reply.proxy and status in (403, 407, 502, 503, 504):
         return proxy_error(url, reply.proxy, status)
     if status in (401, 403):
         return _key_error(reply, credential, facts)
     if 300 <= status < 400:
-        location = excerpt(reply.headers.get("location") or "nowhere", 200)
-        right = _redirect_base(url, location)
-        return error_for("redirect", location=location, right=right, **facts)
-    if re.search(b"HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL", reply.body):
+        return _redirect_error(url, reply, facts)
+    if plain and re.match(_TLS_WANTED, reply.body):
         return error_for("scheme-mismatch", scheme="http", right="https" + url[4:], **facts)
-    if status >= 500 and re.search(_ENGINE_DEAD, facts["words"]):
+    if status >= 500 and re.search(_ENGINE_DEAD, facts["said"]):
         return error_for("engine-dead", **facts)
-    if status not in _GATEWAY:
-        return error_for("http-error", fix=_OTHER_FIXES.get(status, _LOG), **facts)
-    fix, wait = _GATEWAY[status], reply.headers.get("retry-after")
-    if wait:
-        fix += " (Retry-After: %s)" % excerpt(wait, 40)
-    return error_for("gateway", fix=fix, **facts)
+    if status in _GATEWAY:
+        fix, wait = _GATEWAY[status], reply.headers.get("retry-after")
+        if wait:
+            fix += " (Retry-After: %s)" % excerpt(wait, 40)
+        return error_for("gateway", fix=fix, **facts)
+    fix = _LOG
+    if status in (404, 405):
+        fix = "check the base URL: for vLLM it ends in /v1"
+    return error_for("http-error", fix=fix, **facts)
 
 
 def proxy_error(url, proxy, status=None):
     """Return the error for the environment's proxy: it refuses connections, or gave a status."""
+    import shlex
     detail, advice = "it refuses connections", ""
     if status:
         detail = "it answers HTTP %d in place of the server" % status
     if status == 407:
         advice = "put its user and password into its URL (http://USER:PASSWORD@HOST:PORT), or "
-    import shlex
     command = "export NO_PROXY=" + shlex.quote(split_url(url).host)
     return error_for("proxy-captured", command, url=url, proxy=proxy, way="stands in the way",
                      detail=detail, advice=advice)
@@ -4027,15 +4004,17 @@ def proxy_error(url, proxy, status=None):
 
 def _key_error(reply, credential, facts):
     """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
-    challenge = excerpt(reply.headers.get("www-authenticate") or "", 80)
-    if challenge and challenge.lower() != "bearer":  # vLLM sends none; a realm is another's
+    challenge = excerpt(reply.headers.get("www-authenticate", ""), 80)
+    if challenge.lower() not in ("", "bearer"):      # vLLM sends none; a realm is another's
         return error_for("gateway-auth", challenge=challenge, **facts)
     if credential is None:
         return error_for("no-key", **facts)
-    return error_for("bad-key", source=credential.source,
-                     suspect=key_suspicion(credential.key), **facts)
+    suspect = "".join(
+        "; " + words for looks, words in _SUSPICIONS if re.match(looks, credential.key))
+    return error_for("bad-key", source=credential.source, suspect=suspect, **facts)
 
 
+# What looks wrong about a key, as patterns; none of the words repeats it.
 _SUSPICIONS = (
     (r"(?i)bearer\s", "it begins with \"Bearer \", which is added on its own"),
     (r"""(['"]).*\1$""", "it is in quotes"),
@@ -4044,39 +4023,32 @@ _SUSPICIONS = (
 )
 
 
-def key_suspicion(key):
-    """Return words for what looks wrong about a key (never the key), or ""."""
-    return next(("; " + words for looks, words in _SUSPICIONS if re.match(looks, key)), "")
-
-
-def _redirect_base(url, location):
-    """Return the base URL a redirect means: the place it points to without the endpoint."""
-    from urllib.parse import urljoin
-    try:
-        target = urljoin(url, location).split("?")[0].rstrip("/")
-    except ValueError:
-        target = ""
-    found = re.match("(https?://.*)/(?:chat/completions|models)$", target)
-    if found:
-        return found.group(1)
-    return "the address the server names, unless that is a page to log in"
+def _redirect_error(url, reply, facts):
+    """Return the error for a redirect, with the base URL where it points to an endpoint."""
+    right = "the address the server names, unless that is a page to log in"
+    location = excerpt(reply.headers.get("location", "nowhere"), 200)
+    if re.match("/(?!/)", location):
+        location = origin(url) + location
+    base = re.match(r"(https?://[^?]*)/(?:chat/completions|models)/*(?:\?|$)", location)
+    if base:
+        right = base.group(1)
+    return error_for("redirect", location=location, right=right, **facts)
 
 
 # Refused completions
 
 # The switch of a model's compat that keeps a field from being sent.
 _COMPAT_SWITCHES = {
-    "stream_options": ("supportsUsageInStreaming", False),
-    "max_completion_tokens": ("maxTokensField", "max_tokens"),
-    "strict": ("supportsStrictMode", False),
-    "store": ("supportsStore", False),
-    "prompt_cache_key": ("supportsPromptCacheKey", False),
-    "reasoning_effort": ("supportsReasoningEffort", False),
-    "tools": ("supportsTools", False),
-    "tool_choice": ("supportsTools", False),
+    "stream_options": {"supportsUsageInStreaming": False},
+    "max_completion_tokens": {"maxTokensField": "max_tokens"},
+    "strict": {"supportsStrictMode": False},
+    "store": {"supportsStore": False},
+    "prompt_cache_key": {"supportsPromptCacheKey": False},
+    "reasoning_effort": {"supportsReasoningEffort": False},
+    "tools": {"supportsTools": False},
 }
-# What the words of a refusal mean. A validation error, which may echo the request, is told by
-# its structure before these are tried.
+_NO_MODEL = r"(?i)\bmodel\b.{0,200} (?:does not exist|not found)|invalid model name"
+# What other words of a refusal mean.
 _REFUSALS = (
     ("tools-disabled", "--enable-auto-tool-choice|--tool-call-parser"),
     ("no-chat-template", "chat template is no longer allowed|chat_template is not set"),
@@ -4086,144 +4058,128 @@ _REFUSALS = (
      "longer than the maximum model length"),
     ("field-refused", "is not a multimodal model|At most 0 |does not support image"),
 )
-_NO_MODEL = r"(?i)\bmodel\b.{0,200} (?:does not exist|not found)|invalid model name"
-_VALUE_FIX = "correct it where it is set: an option, the body, or params in openclaw.json"
 
 
 def completion_error(url, reply, provider, model):
     """Return the error that a refused completion means, the server's own words kept."""
-    status = reply.status
-    message, _, param = reply_words(reply)
-    facts = dict(_reply_facts(url, reply), model=model.id)
-    if status == 404:
-        return _not_found(url, reply, provider, model, facts)
-    died = status >= 500 and re.search(_ENGINE_DEAD, message)
-    if died or status not in (400, 422, 500, 501):   # the status says it all
-        return http_error(url, reply, provider.request_key)
-    if "'loc': " in message:
-        return _validation_error(message, facts)
-    if re.search(_NO_MODEL, message):
-        return _not_found(url, reply, provider, model, facts)
+    error = http_error(url, reply, provider.request_key)
+    if error.cause != "http-error" or reply.status not in (400, 404, 422, 500, 501):
+        return error                                 # the status says it all
+    facts = dict(error.facts, model=model.id)
+    said = facts["said"]
+    if "'loc': " in said:                            # of pydantic, which may echo the request
+        return _field_error(facts)
+    unknown = re.search(_NO_MODEL, said)
+    if unknown or reply.status == 404:
+        served = _served_ids(provider)
+        if unknown:
+            return model_not_served(url, model.id, served, facts["words"])
+        page = b"<" in reply.body                    # of a layer before the server
+        if model.id in served and url.startswith(provider.base_url) and not page:
+            return error_for("not-a-chat-model", **facts)
+        return error
+    known = {
+        "tools-disabled": parser_facts(url, model, TOOL_PARSER),
+        "context-exceeded": _told_context(model, said),
+        "field-refused": {"field": "the image",
+                          "fix": "leave it out, or ask a model that takes images"},
+    }
     for cause, words in _REFUSALS:
-        if re.search(words, message):
-            return error_for(cause, **dict(facts, **_refusal_facts(cause, url, model, message)))
-    named = re.match(r"`?(\w+)`? must ", message)
-    return _field_refused(param or named and named.group(1), facts)
+        if re.search(words, said):
+            return error_for(cause, **dict(facts, **known.get(cause, {})))
+    return _field_error(facts)
 
 
-def _refusal_facts(cause, url, model, message):
-    if cause == "tools-disabled":
-        return parser_facts(url, model, TOOL_PARSER)
-    if cause == "context-exceeded":
-        return _told_context(model, message)
-    if cause == "field-refused":
-        return {"field": "the image", "fix": "leave it out, or ask a model that takes images"}
-    return {}
+def _served_ids(provider):
+    try:
+        return [row["id"] for row in fetch_model_rows(provider)]
+    except Error:                                    # the server's words are enough
+        return []
 
 
-def _validation_error(message, facts):
-    """Return the error for a field that the server does not know, or whose value it refuses.
+def _field_error(facts):
+    """Return the error for a field that the server does not know or whose value it refuses.
 
     `loc` is a tuple as Python writes it, from 0.32 a path: ('body', 'tools', 0), 'body.tools.0'.
     What pydantic adds of its own, such as the names of its types, is left out.
     """
-    place = re.search("'loc': (.{0,500}?), 'msg'", message)
-    parts = re.findall("[^'.,() ]+", place.group(1)) if place else []
-    path = [part for part in parts if re.match(r"[a-z_0-9]+$", part) and part != "body"]
-    if not path or "Extra inputs are not permitted" not in message:
-        return _field_refused(".".join(path), facts)
-    name = excerpt(path[-1], 100)
-    switch = _COMPAT_SWITCHES.get(name)
-    fix = "leave the field out: this vLLM does not know it"
-    if switch:
-        setting, value = switch
-        fix = "set compat.%s to %s for this model in openclaw.json" % (setting, json.dumps(value))
-    return error_for("unknown-field-rejected", field=name, switch=switch, fix=fix, **facts)
-
-
-def _field_refused(field, facts):
-    if not field:
+    said, place = facts["said"], facts["param"]
+    named = re.search(r"'loc': (.{0,500}?), 'msg'|^`?(\w+)`? must ", said)
+    if named:
+        place = named.group(named.lastindex)
+    path = re.findall(r"(?<![^'.,( ])(?!body\b)[a-z_0-9]+(?![^'.,) ])", place)
+    if not path:
         return error_for("chat-failed", **facts)
-    return error_for("field-refused", field=excerpt(field, 100), fix=_VALUE_FIX, **facts)
-
-
-def _not_found(url, reply, provider, model, facts):
-    """Return the error for a missing model, or for an endpoint that is not there."""
-    try:
-        served = [row["id"] for row in fetch_model_rows(provider)]
-    except Error:
-        served = []                                  # the server's words are enough
-    if re.search(_NO_MODEL, reply_words(reply)[0]):
-        return model_not_served(url, model.id, served, facts["words"])
-    page = reply.body.lstrip()[:1] == b"<"           # of a layer before it
-    if model.id in served and url.startswith(provider.base_url) and not page:
-        return error_for("not-a-chat-model", **facts)
-    return http_error(url, reply, provider.request_key)
+    cause, field, switch = "field-refused", ".".join(path), {}
+    fix = "correct it where it is set: an option, the body, or params in openclaw.json"
+    if "Extra inputs are not permitted" in said:
+        cause, field = "unknown-field-rejected", path[-1]
+        switch = _COMPAT_SWITCHES.get(field, {})
+        fix = "leave the field out: this vLLM does not know it"
+    if switch:
+        fix = "set compat: %s for this model in openclaw.json" % json.dumps(switch)
+    return error_for(cause, **dict(facts, field=excerpt(field, 100), switch=switch, fix=fix))
 
 
 def model_not_served(url, model_id, served, words=""):
     """Return the error for a model the server does not have, with the nearest it has."""
     near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
-    short = [other for other in served if len(other) <= 100]     # half a key could not be redacted
-    fix = "the server has: " + (", ".join(short[:8]) or "none")
-    if near:
-        fix = "did you mean --model %s ?" % near
+    fix = "did you mean --model %s ?" % near
+    if not near:
+        fix = "the server has: " + (_listed(served) or "none")
     return error_for("model-not-served", url=url, model=model_id, words=words, fix=fix)
 
 
-def _told_context(model, message):
+_CONTEXT_LIMIT = r"(?:context length (?:is|is only|of)|model_len ?=|model length of) ?(\d{1,15})\b"
+_PROMPT_TOKENS = (r"(?<!for )(?<!least )\b(\d{1,15})"
+                  r"(?: input tokens| in the messages|\) is longer than the maximum)")
+
+
+def _told_context(model, said):
     """Return the facts of context-exceeded that vLLM's words give."""
-    limit = _number("(?:context length (?:is|is only|of)|model_len ?=|model length of) ?#", message)
-    prompt = _number(r"(?:contains|has|passed) # input tokens|prompt \(length #|# in the messages",
-                     message)
-    alone = re.search("even without any output|characters|got -", message)
-    return context_facts(model.id, limit, prompt, bool(alone))
+    counts = []
+    for pattern in (_CONTEXT_LIMIT, _PROMPT_TOKENS):
+        told = re.search(pattern, said)
+        counts.append(told and int(told.group(1)))
+    return context_facts(
+        model.id, *counts, re.search("even without any output|characters|got -", said))
 
 
-def _number(pattern, text):
-    """Return the number that stands for # in a text that has the pattern, or None."""
-    found = re.search(pattern.replace("#", r"(\d{1,15})\b"), text)
-    return int(found.group(found.lastindex)) if found else None
+def context_facts(model_id, limit, prompt_tokens, alone):
+    """Return the facts `problem` and `fix` of context-exceeded; a number may be None.
 
-
-def context_facts(model_id, limit=None, prompt_tokens=None, alone=False):
-    """Return the facts `problem` and `fix` of context-exceeded, with both numbers where known.
-
-    `alone`: the prompt is too long whatever the answer, as it is when it has `limit` tokens.
+    `alone`: the prompt does not fit even without an answer, as when it has `limit` tokens.
     """
-    place = "the context of %s" % model_id
-    if limit:
-        place += ", %d tokens" % limit
-    prompt = "the prompt"
-    if prompt_tokens:
-        prompt += " of %d tokens" % prompt_tokens
-    if alone or limit and prompt_tokens and prompt_tokens >= limit:
-        return {"problem": "%s does not fit %s" % (prompt, place),
-                "fix": "shorten the prompt, or start vLLM with a larger --max-model-len"}
-    lower = "lower --max-tokens"
+    problem, numbers, lower = "the prompt does not fit", "", "lower --max-tokens"
     if limit and prompt_tokens:
+        alone = alone or prompt_tokens >= limit
+        numbers = " (%d tokens of prompt, %d of context)" % (prompt_tokens, limit)
         lower += " to %d" % (limit - prompt_tokens)
-    return {"problem": "%s and its answer do not fit %s" % (prompt, place),
-            "fix": lower + ", or shorten the prompt"}
+    fix = "shorten the prompt, or start vLLM with a larger --max-model-len"
+    if not alone:
+        problem = "the prompt and its answer do not fit"
+        fix = lower + ", or shorten the prompt"
+    return {"problem": "%s the context of %s%s" % (problem, model_id, numbers), "fix": fix}
 
 
 def _error_inside(exchange, payload, provider, model):
-    """Return the error for an error object that came with HTTP 200, whole or within a stream."""
-    code = _get(payload, "error", "code") or _get(payload, "code")
+    """Return the error for an error object that came with HTTP 200, whole or within a stream.
+
+    Its `code` stands for the status, and no proxy can have sent it.
+    """
+    code = _get(payload.get("error", payload), "code")
     status = code if isinstance(code, int) else 500
     data = json.dumps(payload).encode("ascii")
-    reply = Reply(status, "", exchange.headers, data, exchange.proxy, exchange.secrets)
+    reply = Reply(status, "", exchange.headers, data, None, exchange.secrets)
     error = completion_error(exchange.url, reply, provider, model)
     if error.cause in ("chat-failed", "http-error"):
-        detail = "the server says: " + reply_words(reply)[1]
-        return error_for("stream-broken", url=exchange.url, detail=detail)
+        return error_for("stream-broken", url=exchange.url,
+                         detail="the server says" + error.facts["words"])
     return error
 
 
 # Commands and parsers of vLLM
 
-PARSER_PAGE = "https://docs.vllm.ai/en/latest/features/tool_calling/"
-REASONING_PAGE = "https://docs.vllm.ai/en/latest/features/reasoning_outputs/"
 # Families: a pattern of the name, its tool parser and its reasoning parser, the first match
 # counts; from vLLM's pages, its recipes and its registries, - where they name none. Names are
 # matched in lower case with - for _, whole: qwen3 is not in qwen3.5, nor in qwen30b. A family
@@ -4305,35 +4261,26 @@ trinity-large-thinking                                               qwen3_coder
 mellum-?2.*thinking                                                  hermes          qwen3
 mellum-?2                                                            hermes          -
 """
+# A kind of parser: its column, the options of vLLM that name one, and vLLM's page about it.
+TOOL_PARSER = (0, "--enable-auto-tool-choice --tool-call-parser",
+               "https://docs.vllm.ai/en/latest/features/tool_calling/")
+REASONING_PARSER = (1, "--reasoning-parser",
+                    "https://docs.vllm.ai/en/latest/features/reasoning_outputs/")
 
 
-def tool_call_parser(model_id, root=None):
-    """Return the --tool-call-parser of a model's family, or None: see PARSER_PAGE.
+def family_parsers(model_id, root):
+    """Return the tool parser and the reasoning parser of a model's family, "-" for none.
 
     `root` is what vLLM was started with, a path as well as an id; it tells more than `model_id`,
     which can be any name.
     """
-    return _family(model_id, root)[0]
-
-
-def reasoning_parser(model_id, root=None):
-    """Return the --reasoning-parser of a model's family, or None: see REASONING_PAGE."""
-    return _family(model_id, root)[1]
-
-
-def _family(model_id, root):
-    for text in (root or "", model_id):
-        for name in reversed(re.split("/|--", text.lower().replace("_", "-"))):
-            for row in _FAMILIES.strip().split("\n"):
-                pattern, tool, reasoning = row.split()
-                if re.search(r"(?<![a-z0-9])(?:%s)(?![\db]|\.\d)" % pattern, name):
-                    return tool.strip("-") or None, reasoning.strip("-") or None
-    return None, None
-
-
-# The options of vLLM that name a parser, what knows the parser, and vLLM's page about it.
-TOOL_PARSER = ("--enable-auto-tool-choice --tool-call-parser", tool_call_parser, PARSER_PAGE)
-REASONING_PARSER = ("--reasoning-parser", reasoning_parser, REASONING_PAGE)
+    places = "%s/%s" % (model_id, root or "")
+    for name in reversed(re.split("/|--", places.lower().replace("_", "-"))):
+        for row in _FAMILIES.strip().splitlines():
+            pattern, tool, reasoning = row.split()
+            if re.search(r"(?<![a-z0-9])(?:%s)(?![\db]|\.\d)" % pattern, name):
+                return tool, reasoning
+    return "-", "-"
 
 
 def parser_facts(url, model, kind):
@@ -4341,25 +4288,20 @@ def parser_facts(url, model, kind):
 
     `kind` is TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page.
     """
-    options, parser_of, page = kind
-    parser = parser_of(model.id, model.root)
-    fix = "start vLLM with %s " % options
-    if not parser:
-        return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
-    command = "%s %s %s" % (serve_command(url, model), options, parser)
-    return {"fix": fix + parser, "command": command}
-
-
-def serve_command(url, model):
-    """Return the shell command that starts vLLM with a Model as it is served at `url`."""
     import shlex
+    column, options, page = kind
+    parser = family_parsers(model.id, model.root)[column]
+    fix = "start vLLM with %s " % options
+    if parser == "-":
+        return {"fix": fix + "and the parser of the model's family, if it has one: " + page}
     words = ["vllm", "serve", model.root or model.id]
     if words[-1] != model.id:
         words += ["--served-model-name", model.id]
     target = split_url(url)
     if is_loopback(target.host):
         words += ["--port", str(target.port)]
-    return " ".join(map(shlex.quote, words))
+    words = list(map(shlex.quote, words)) + [options, parser]
+    return {"fix": fix + parser, "command": " ".join(words)}
 
 
 # The way to the server
@@ -4368,7 +4310,9 @@ def limit_words(provider, timeout_s):
     """Return the name of the setting that bounds a completion's silence, "" for the default."""
     if timeout_s:
         return "--timeout"
-    return "models.providers.%s.timeoutSeconds" % provider.id if provider.timeout_s else ""
+    if provider.timeout_s:
+        return "models.providers.%s.timeoutSeconds" % provider.id
+    return ""
 
 
 def timeout_error(url, phase, seconds, limit=""):
@@ -4376,47 +4320,47 @@ def timeout_error(url, phase, seconds, limit=""):
 
     `limit` names the setting that ended the wait; "" is a default.
     """
-    facts = {"url": url, "phase": phase, "when": PHASES[phase], "seconds": round(seconds, 1)}
-    if phase in ("resolve", "connect", "proxy", "tls"):      # these have a limit of their own
-        fix = "check the address and the way to it: name servers, proxy, firewall"
-        return error_for("timeout", fix=fix, **facts)
-    reason = _LOG
-    if phase in ("wait", "first"):
-        reason = "a queue or a long prompt is the usual reason"
-    return error_for("timeout", limit=" (limit: %s)" % (limit or "the default"),
-                     fix="%s; to wait longer, raise %s" % (reason, limit or "--timeout"), **facts)
+    told, fix = "", "check the address and the way to it: name servers, proxy, firewall"
+    if phase not in ("resolve", "connect", "proxy", "tls"):  # these have a limit of their own
+        reason = _LOG
+        if phase in ("wait", "first"):
+            reason = "a queue or a long prompt is the usual reason"
+        told = " (limit: %s)" % (limit or "the default")
+        fix = "%s; to wait longer, raise %s" % (reason, limit or "--timeout")
+    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], limit=told, fix=fix,
+                     seconds=seconds)
 
 
 def tls_error(error, facts, names):
     """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
     text = str(error)
-    cause, detail = "tls-failed", getattr(error, "reason", None) or text
+    cause, detail = "tls-failed", re.sub(r"\[.*?\] | \(_ssl.*", "", text)
     if re.search("doesn't match|[Mm]ismatch", text):
-        cause, detail = "tls-wrong-host", "it is for " + (", ".join(names()[:8]) or "another")
+        cause, detail = "tls-wrong-host", "it is for " + (_listed(names()) or "another")
     elif "CERTIFICATE_VERIFY_FAILED" in text:
-        cause, detail = "tls-untrusted", getattr(error, "verify_message", None) or text
+        cause = "tls-untrusted"
     elif re.search("WRONG_VERSION|UNKNOWN_PROTOCOL|RECORD_LAYER|HTTP_REQUEST|PACKET_LENGTH", text):
         cause, facts["right"] = "scheme-mismatch", "http" + facts["url"][5:]
     found = error_for(cause, detail=detail, **facts)
-    if getattr(error, "verify_code", None) in (9, 10):       # not yet valid, expired
+    if re.search("expired|not yet valid", text):
         found.hint = "have it renewed, or set the clock of this host"
     return found
 
 
 _DATE = "[\x17\x18][\r\x0f]([0-9]{2})?([0-9]{2})([0-9]{2})([0-9]{2})[0-9]{6}Z"
+_NAME = "(?s)U\x04[\x03\n][\x0c\x13\x14](.)(?=(.{0,255}))"    # its CN or O: size, text
 
 
 def describe_certificate(der):
     """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
     text = der.decode("latin-1")
-    dates = list(re.finditer(_DATE, text))[:2]
-    if len(dates) < 2:
+    dates = re.search(_DATE * 2, text)
+    if not dates:
         return ""
-    days = ["%s%s-%s-%s" % found.groups("20") for found in dates]
-    issuer = ""                                      # its CN or O, before the dates
-    for found in re.finditer("U\x04[\x03\n][\x0c\x13\x14](.)", text[:dates[0].start()], re.S):
-        issuer = "issued by %s, " % text[found.end():found.end() + ord(found.group(1))]
-    return " (%svalid from %s)" % (issuer, " to ".join(days))
+    issuer = ""
+    for size, name in re.findall(_NAME, text[:dates.start()]):   # the issuer's precede the dates
+        issuer = "issued by %s, " % name[:ord(size)]
+    return " (%svalid from %s%s-%s-%s to %s%s-%s-%s)" % ((issuer,) + dates.groups("20"))
 
 
 # Answers without content
@@ -4426,12 +4370,11 @@ def empty_answer(model, answer):
     no_thinking = "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
     if model.compat.get("thinkingFormat"):
         no_thinking = "--thinking off"
-    if answer.reasoning and answer.finish_reason == "length":
-        detail = "its budget of tokens was used up by reasoning"
-        fix = "raise --max-tokens, or pass " + no_thinking
-    elif answer.finish_reason == "length":
-        detail = "its budget of tokens was used up before any text came"
-        fix = "raise --max-tokens"
+    if answer.finish_reason == "length":
+        detail, fix = "its budget of tokens was used up", "raise --max-tokens"
+        if answer.reasoning:
+            detail += " by reasoning"
+            fix += ", or pass " + no_thinking
     elif answer.reasoning:
         detail = "all its text is in the reasoning field"
         fix = ("pass %s; a model that does not reason needs no --reasoning-parser on the server"
@@ -4442,9 +4385,8 @@ def empty_answer(model, answer):
 
 
 def finish_words(answer):
-    """Return words for an Answer's finish reason; a long one is not cut: it may hold the key."""
-    reason = answer.finish_reason or "none"
-    return "finish reason " + (reason if len(reason) <= 40 else "unknown")
+    """Return words for the finish reason of an Answer."""
+    return "finish reason " + (answer.finish_reason or "none")
 
 
 # ----------------------------------------------------------------------------
@@ -5731,8 +5673,8 @@ def _probe(case, model):
             error.hint = CAUSES["stream-broken"].fix
         elif error.cause == "tools-disabled":
             status = "warn"
-        elif error.facts.get("switch"):
-            _add_switch(case, model, error, *error.facts["switch"])
+        for name, value in error.facts.get("switch", {}).items():
+            _add_switch(case, model, error, name, value)
         found.append(_finding(case, error, status))
     return found
 
@@ -6398,68 +6340,45 @@ def _keep_owner_and_mode(path, status):
 # Answers as vLLM 0.32 does, for what the other verbs ask; it generates nothing but an echo.
 # Whatever a client sends or leaves out, the server stays up and prints no traceback.
 
-_DEMO_TIMEOUT_S = 30.0    # for a client to send the rest of its request
 _DEMO_ROWS = [
-    {
-        "id": name,
-        "object": "model",
-        "root": root,
-        "parent": parent,
-        "max_model_len": limit,
-    }
-    for name, root, parent, limit in (
-        ("demo/Qwen3-8B", "demo/Qwen3-8B", None, 40960),
-        ("demo-alias", "demo/Qwen3-8B", None, 40960),
-        ("demo-sql-lora", "/adapters/sql", "demo/Qwen3-8B", None),
-    )
+    {"id": "demo/Qwen3-8B", "max_model_len": 40960},
+    {"id": "demo-alias", "root": "demo/Qwen3-8B", "max_model_len": 40960},
+    {"id": "demo-sql-lora", "parent": "demo/Qwen3-8B"},
 ]
 _DEMO_PAGES = {
-    "/v1/models": {"object": "list", "data": _DEMO_ROWS},
+    "/v1/models": {"data": _DEMO_ROWS},
     "/version": {"version": "0.0.0+demo"},
-    "/health": "",
+    "/health": {},
     "/openapi.json": {"paths": {"/v1/models": {}, "/v1/chat/completions": {}}},
 }
 
 
-def demo_reply(method, path, authorization, body, key=None):
+def demo_reply(path, authorization, body, key):
     """Return what vLLM would answer: (status, JSON value). Pure.
 
-    A list is the events of a stream.
+    `body` is a JSON value, None where the request has none; a list is the events of a stream.
     """
     if key and path.startswith("/v1") and authorization != "Bearer " + key:
         return 401, {"error": "Unauthorized"}
-    if method == "GET" and path in _DEMO_PAGES:
+    if path in _DEMO_PAGES:
         return 200, _DEMO_PAGES[path]
-    if method == "GET" or path not in ("/tokenize", "/v1/chat/completions"):
+    if path not in ("/tokenize", "/v1/chat/completions"):
         return 404, {"detail": "Not Found"}
-    messages = _get(body, "messages")
-    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
-        words = "[{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}]"
-        return _demo_error(400, "BadRequestError", words)
-    if body.get("model") not in [row["id"] for row in _DEMO_ROWS]:
-        words = "The model `%s` does not exist." % body.get("model")
-        return _demo_error(404, "NotFoundError", words)
+    messages, model_id = _get(body, "messages"), _get(body, "model")
+    if not messages:
+        return 400, {"error": {
+            "message": "[{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}]"}}
+    if model_id not in [row["id"] for row in _DEMO_ROWS]:
+        return 404, {"error": {"message": "The model `%s` does not exist." % model_id}}
     used = len(json.dumps(messages)) // 4
     if path == "/tokenize":
-        return 200, {"count": used, "max_model_len": 40960}
+        return 200, {"count": used}
     return 200, _demo_completion(body, used)
-
-
-def _demo_error(status, kind, message):
-    error = {
-        "message": message,
-        "type": kind,
-        "param": None,
-        "code": status,
-    }
-    return status, {"error": error}
 
 
 def _demo_completion(body, used):
     """Return an answer that repeats the last message: one value, or a list of chunks."""
-    said = (body["messages"] or [{}])[-1].get("content")
-    if not isinstance(said, str):
-        said = "nothing"
+    said = _get_text(body, "messages", -1, "content") or "nothing"
     words = ["You said: "] + re.findall(r"\S+\s*", said)
     size = len(words)
     usage = {
@@ -6467,17 +6386,18 @@ def _demo_completion(body, used):
         "completion_tokens": size,
         "total_tokens": used + size,
     }
-    answer = {"id": "chatcmpl-demo", "model": body["model"]}
+    answer = {
+        "id": "chatcmpl-demo",
+        "model": body["model"],
+        "usage": usage,
+    }
+    end = {"index": 0, "finish_reason": "stop"}
     if not body.get("stream"):
         message = {"role": "assistant", "content": "".join(words)}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return dict(answer, choices=[choice], usage=usage)
+        return dict(answer, choices=[dict(end, message=message)])
     choices = [{"index": 0, "delta": {"content": word}} for word in words]
-    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
-    chunks = [dict(answer, choices=[choice]) for choice in choices]
-    if _get(body, "stream_options", "include_usage"):
-        chunks.append(dict(answer, choices=[], usage=usage))
-    return chunks
+    choices.append(dict(end, delta={}))
+    return [dict(answer, choices=[choice]) for choice in choices]
 
 
 def demo_server(port=0, key=None):
@@ -6485,56 +6405,41 @@ def demo_server(port=0, key=None):
 
     `port` 0 takes a free one (`server_address[1]`). Raises OSError when the port is taken.
     """
+    import contextlib
     import http.server
     import socketserver
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = _DEMO_TIMEOUT_S
 
         def log_message(self, *_):
             pass
 
         def handle(self):
-            try:
+            with contextlib.suppress(OSError):       # a client may leave at any time
                 super().handle()
-            except OSError:                          # a client may leave at any time
-                pass
 
         def do_GET(self, body=None):
-            path = self.path.partition("?")[0]
-            key_sent = self.headers.get("Authorization")
-            self.send(*demo_reply(self.command, path, key_sent, body, key))
-
-        def do_POST(self):
-            size = self.headers.get("Content-Length") or "0"
-            try:
-                if not re.match(r"[0-9]{1,8}\Z", size):
-                    raise ValueError(size)
-                body = loads_untrusted(self.rfile.read(int(size)).decode("utf-8"))
-            except ValueError:
-                self.close_connection = True         # where this body ends is not known
-                return self.send(*_demo_error(400, "BadRequestError", "the body is not JSON"))
-            self.do_GET(body)
-
-        def send(self, status, value):
-            kind = "application/json"
-            text = ""
+            status, value = demo_reply(
+                self.path, self.headers.get("Authorization"), body, key)
+            kind, text = "application/json", json.dumps(value)
             if isinstance(value, list):
                 kind = "text/event-stream"
-                events = [json.dumps(event) for event in value] + ["[DONE]"]
-                text = "".join("data: %s\n\n" % event for event in events)
-            elif value:
-                text = json.dumps(value)
+                text = "".join("data: %s\n\n" % json.dumps(event) for event in value)
+                text += "data: [DONE]\n\n"
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(text.encode("ascii"))
+            self.wfile.write(text.encode())
+
+        def do_POST(self):
+            body, size = None, self.headers.get("Content-Length", "")
+            if re.match(r"[0-9]{1,8}\Z", size):
+                with contextlib.suppress(ValueError):
+                    body = loads_untrusted(self.rfile.read(int(size)).decode("utf-8"))
+            self.do_GET(body)
 
     class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         daemon_threads = True
-        request_queue_size = 128
 
     return Server(("127.0.0.1", port), Handler)
 
@@ -8002,23 +7907,19 @@ def _add_demo_parser(verb):
 
 def _cmd_demo(options, env, console):
     import threading
-    key = None
-    if options.api_key_file:
-        key = _read_key(options.api_key_file, console).strip()
+    key = (_read_key(options.api_key_file, console) or "").strip()
     try:
         server = demo_server(options.port, key)
     except (OSError, OverflowError) as error:
-        raise ServerError(
-            "the demo cannot take port %d: %s" % (options.port, error),
-            "leave --port away for a free one")
+        raise ServerError("the demo cannot take port %d: %s" % (options.port, error),
+                          "leave out --port to get a free one")
     url = "http://127.0.0.1:%d/v1" % server.server_address[1]
     with server:
         if options.serve:
             console.out("a stand-in vLLM answers at %s    (Ctrl-C ends it)" % url)
             console.flush()
             server.serve_forever()
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             return _show_verbs(url, key or "vllm-local", console)
         finally:
@@ -8039,22 +7940,13 @@ def _show_verbs(url, key, console):
     import shlex
     # A home that holds nothing: the settings of whoever tries this stay out of it.
     env = {"HOME": os.devnull, "VLLM_API_KEY": key}
-    report = io.StringIO()
     statuses = []
     console.err("a stand-in vLLM answers at %s while this runs" % url)
-    for words, out in (
-        (["list"], console.stdout),
-        (["chat", "Say hi"], console.stdout),
-        (["doctor"], report),
-        (["config"], console.stdout),
-    ):
-        argv = words + ["--base-url", url]
-        console.err("\n$ %s %s" % (TOOL, " ".join(map(shlex.quote, argv))))
-        statuses.append(main(argv, env, io.StringIO(), out, console.stderr))
-        if out is report:
-            verdict, _, rest = report.getvalue().partition("\n")
-            console.out(verdict)
-            console.err("(and %d lines on what it looked at)" % rest.count("\n"))
+    for verb in ("list", "chat 'Say hi'", "doctor", "config"):
+        command = "%s --base-url %s" % (verb, url)
+        console.err("\n$ %s %s" % (TOOL, command))
+        argv = shlex.split(command)
+        statuses.append(main(argv, env, io.StringIO(), console.stdout, console.stderr))
     console.err(_DEMO_NEXT.format(tool=TOOL))
     return max(statuses)
 
