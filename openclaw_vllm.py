@@ -7309,9 +7309,9 @@ class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
-        if stderr is None:                           # it is closed
-            self.stderr = io.StringIO()
+        self.stdin = stdin or io.StringIO()          # None: it is closed
+        self.stdout = stdout
+        self.stderr = stderr or io.StringIO()
         self.env = env
         self.secrets = []
         self.verbose = False
@@ -7319,8 +7319,8 @@ class Console(object):
 
     def hide(self, texts):
         """Remember texts that must never be shown, in any spelling."""
-        known = set(self.secrets).union(*map(spellings, texts))
-        self.secrets = sorted(known, key=len, reverse=True)
+        texts = set(self.secrets).union(*map(spellings, texts))
+        self.secrets = sorted(texts, key=len, reverse=True)
 
     def shown(self, text, unsafe=UNSAFE):
         """Return a text as it may be shown: redacted, then made visible."""
@@ -7362,17 +7362,22 @@ class Console(object):
         self.write_answer(redact_known(text, self.secrets) + "\n")
 
     def write_answer(self, text):
-        """Write redacted text of an answer: to a pipe or file as it is, visible to a terminal."""
-        if is_terminal(self.stdout):
-            return self.write(self.stdout, visible(text, UNSAFE_ANSWER))
+        """Write redacted text of an answer: as UTF-8 to a pipe or file, visible to a terminal."""
         buffer = getattr(self.stdout, "buffer", None)
+        if is_terminal(self.stdout):
+            buffer, text = None, visible(text, UNSAFE_ANSWER)
         if buffer is None:
             return self.write(self.stdout, text)
-        encoding = self.stdout.encoding
-        if self.stdout.errors == "surrogateescape":  # Python's mark of a locale without an encoding
-            encoding = "utf-8"
-        self._attempt(self.stdout, self.stdout.flush)
-        self._attempt(self.stdout, buffer.write, text.encode(encoding, "backslashreplace"))
+        self.flush()
+        self._attempt(self.stdout, buffer.write, text.encode("utf-8", "backslashreplace"))
+
+    def write_reasoning(self, text):
+        """Write redacted reasoning to standard error, dimmed on a terminal that takes colour."""
+        text = visible(text, UNSAFE_ANSWER)
+        plain = self.env.get("NO_COLOR") or self.env.get("TERM") == "dumb"
+        if is_terminal(self.stderr) and not plain:
+            text = "\x1b[2m%s\x1b[0m" % text
+        self.write(self.stderr, text)
 
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode.
@@ -7411,8 +7416,10 @@ class LiveText(object):
     """Writes text that comes in pieces, redacted, a secret cut across pieces included."""
 
     def __init__(self, secrets, write):
-        self._secrets, self._write = secrets, write
-        self._pieces, self._line_open = [], False
+        self._secrets = secrets
+        self._write = write
+        self._pieces = []
+        self._line_open = False
 
     def add(self, text):
         """Collect a piece."""
@@ -7448,17 +7455,10 @@ class _Display(object):
     """
 
     def __init__(self, options, console):
-        self._options, self._console = options, console
-        self._reasoning = LiveText(console.secrets, self._write_reasoning)
+        self._options = options
+        self._console = console
+        self._reasoning = LiveText(console.secrets, console.write_reasoning)
         self._content = LiveText(console.secrets, self._write_content)
-        self._style = "%s"
-        plain = console.env.get("NO_COLOR") or console.env.get("TERM") == "dumb"
-        if is_terminal(console.stderr) and not plain:
-            self._style = "\x1b[2m%s\x1b[0m"
-
-    def _write_reasoning(self, text):
-        text = self._style % visible(text, UNSAFE_ANSWER)
-        self._console.write(self._console.stderr, text)
 
     def _write_content(self, text):
         self._reasoning.end()
@@ -7486,7 +7486,7 @@ class _Display(object):
 
 def display_width(text):
     """Return how many columns of a terminal a text takes: wide characters 2, combining ones 0."""
-    if len(text) == len(text.encode("utf-8", "surrogatepass")):
+    if not re.search("[^ -~]", text):
         return len(text)
     import unicodedata
     width = 0
@@ -7498,13 +7498,7 @@ def display_width(text):
     return width
 
 
-def _fitted(text, width):
-    """Return a text that fills so many columns: cut, or padded with spaces."""
-    if display_width(text) > width:
-        text = text[:4 * width]                      # which combining characters could make endless
-        while display_width(text) >= width:
-            text = text[:-1]
-        text += "…"
+def _padded(text, width):
     return text + " " * (width - display_width(text))
 
 
@@ -7521,9 +7515,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """
     if argv is None:
         argv = sys.argv[1:]
-    if env is None:
-        env = os.environ
-    env = dict(env)
+    env = dict(os.environ if env is None else env)
     console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr, env)
     try:
         status = run(list(argv), env, console)
@@ -7553,8 +7545,8 @@ def run(argv, env, console):
         options, unknown = parser.parse_known_args(argv)
         if verb is _NO_VERB and not options.version:
             raise UsageError("name a verb, and name it first", "--help lists the verbs")
-        if unknown:                                  # options by name only: a value may be a key
-            names = [text.partition("=")[0] for text in unknown if text.startswith("-")]
+        if unknown:                                  # by name only: the value may be a key
+            names = re.findall("(?m)^--?[A-Za-z-]+", "\n".join(unknown))
             parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
         console.verbose = options.verbose
         return act(options, env, console)
@@ -7570,11 +7562,10 @@ def _cmd_version(options, env, console):
     if options.verbose:
         import hashlib
         try:
-            with open(__file__, "rb") as source:
-                console.out("sha256 %s" % hashlib.sha256(source.read()).hexdigest())
-        except (NameError, OSError):
-            console.out("sha256 unknown: this copy does not run from a file")
-        console.out("Python %s on %s" % (sys.version.split()[0], sys.platform))
+            digest = hashlib.sha256(_file(__file__)).hexdigest()
+        except (NameError, UsageError):
+            digest = "unknown: this copy does not run from a file"
+        console.out("sha256 " + digest)
     return 0
 
 
@@ -7611,14 +7602,11 @@ def _parser(console, name, summary):
 
 
 def report_width(console):
-    """Return the columns of reports and help: COLUMNS, the terminal's, or 80; at least 40."""
-    columns = console.env.get("COLUMNS") or ""
-    if not re.match(r"[0-9]{1,4}\Z", columns):
-        columns = 80
-        if is_terminal(console.stdout):
-            import shutil
-            columns = shutil.get_terminal_size().columns
-    return max(40, int(columns))
+    """Return the columns of reports and help: the terminal's, at least 40, or 80."""
+    if not is_terminal(console.stdout):
+        return 80
+    import shutil
+    return max(40, shutil.get_terminal_size().columns)
 
 
 def _add_version_options(parser):
@@ -7627,7 +7615,7 @@ def _add_version_options(parser):
     parser.description += "\n\nverbs (VERB --help lists the options of one):\n" + "\n".join(verbs)
     parser.epilog = _EPILOG
     _add_flags(parser, version="print the version",
-               verbose="with --version: the digest of this file, and the Python")
+               verbose="with --version: the digest of this file")
 
 
 _NO_VERB = ("VERB", _add_version_options, _cmd_version, "OpenClaw's vLLM provider in one file")
@@ -7640,20 +7628,11 @@ def _refuse_key(_):
                      "use --api-key-file PATH, or the variable VLLM_API_KEY")
 
 
-def _seconds(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
+def seconds(text):
+    value = float(text)                              # argparse says "invalid seconds value"
     if not 0 < value < LONGEST_TIMEOUT_S:
         raise UsageError("--timeout takes seconds, above 0 and below %d" % LONGEST_TIMEOUT_S)
     return value
-
-
-def _whole_number(text):
-    if not re.match("0*[1-9][0-9]{0,9}\\Z", text):
-        raise UsageError("--max-tokens takes a whole number above 0")
-    return int(text)
 
 
 def _body_field(text):
@@ -7662,8 +7641,7 @@ def _body_field(text):
     try:
         return name, loads_untrusted(value)
     except ValueError:
-        raise UsageError("--param %s: the value is not JSON" % name,
-                         "like: --param top_k=20 --param 'stop=\"END\"'")
+        raise UsageError("--param takes NAME=JSON", "like: --param top_k=20 --param 'stop=\"END\"'")
 
 
 def _file(path):
@@ -7671,24 +7649,16 @@ def _file(path):
     try:
         with open(path, "rb") as source:
             return source.read()
-    except (OSError, ValueError) as error:           # a ValueError: a NUL in the path
-        problem = getattr(error, "strerror", None) or error
-        raise UsageError("%s cannot be read: %s" % (path, problem))
+    except (OSError, ValueError) as error:           # ValueError: a NUL in the path
+        raise UsageError("%s cannot be read: %s" % (path, error.args[-1]))
 
 
-def _json_file(kind):
-    """Return the type of an argument that names a JSON5 file with a list or an object."""
-    def read(path):
-        try:
-            value = json5_loads(_file(path))
-        except Json5Error as error:
-            raise UsageError("%s: %s" % (path, error.message))
-        if not isinstance(value, kind):
-            found, wanted = _json_type(value), _json_type(kind())
-            raise UsageError("%s: expected %s, found %s" % (path, wanted, found))
-        return value
-
-    return read
+def _json_file(path):
+    """Return the value of a JSON5 file."""
+    try:
+        return json5_loads(_file(path))
+    except Json5Error as error:
+        raise UsageError("%s: %s" % (path, error.message))
 
 
 _IMAGE_KINDS = ((b"\x89PNG\r\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif"),
@@ -7726,29 +7696,31 @@ def _add_flags(parser, **flags):
         parser.add_argument("--" + name.replace("_", "-"), action="store_true", help=words)
 
 
+def _add_value(parser, name, metavar, words, kind=None, **more):
+    """Add an option with a value; `words` are its help, `kind` makes the value of the text."""
+    parser.add_argument(name, metavar=metavar, help=words, type=kind, **more)
+
+
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
-    group.add_argument("--config", metavar="PATH",
-                       help="openclaw.json to read (default: where OpenClaw keeps it)")
-    group.add_argument("--provider", metavar="ID", action="append", default=[], type=as_utf8,
-                       help="a block of models.providers (default: vllm); "
-                            "list and doctor take several, or all")
-    group.add_argument("--base-url", metavar="URL", action="append", default=[], type=as_utf8,
-                       help="ask this server, above every setting; list and doctor take several")
-    group.add_argument("--api-key-file", metavar="PATH",
-                       help="read the key from a file (-: standard input)")
-    group.add_argument("--timeout", metavar="SECONDS", type=_seconds,
-                       help="how long to wait for the server")
-    group.add_argument("--ca-file", metavar="PEM", help="trust the authorities in this file")
+    _add_value(group, "--config", "PATH",
+               "openclaw.json to read (default: where OpenClaw keeps it)")
+    _add_value(group, "--provider", "ID", "a block of models.providers (default: vllm); "
+               "list and doctor take several, or all", as_utf8, action="append", default=[])
+    _add_value(group, "--base-url", "URL", "ask this server, above every setting; "
+               "list and doctor take several", as_utf8, action="append", default=[])
+    _add_value(group, "--api-key-file", "PATH", "read the key from a file (-: standard input)")
+    _add_value(group, "--timeout", "SECONDS", "how long to wait for the server", seconds)
+    _add_value(group, "--ca-file", "PEM", "trust the authorities in this file")
     _add_flags(group, verbose="say on standard error what is done")
 
 
 def _add_model_options(verb):
     group = verb.add_argument_group("the model")
-    group.add_argument("--model", metavar="REF", type=as_utf8,
-                       help="vllm/<id>, an id or an alias (default: the default model)")
-    group.add_argument("--thinking", metavar="LEVEL", choices=THINKING_LEVELS, type=str.lower,
-                       help="one of: " + ", ".join(THINKING_LEVELS))
+    _add_value(group, "--model", "REF", "vllm/<id>, an id or an alias (default: the default model)",
+               as_utf8)
+    _add_value(group, "--thinking", "LEVEL", "one of: " + ", ".join(THINKING_LEVELS), str.lower,
+               choices=THINKING_LEVELS)
 
 
 def _open_provider(options, env, console):
@@ -7780,37 +7752,34 @@ def say_where_the_key_goes(console, provider):
     if warning:
         console.err_once("warning: " + warning)
     if console.verbose:
-        url, key, sent = provider.base_url, provider.request_key, "no key"
-        if key is not None:
-            sent = "the key of %s is sent to %s" % (key.source, origin(url))
-        console.err_once("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
+        sent = "no key"
+        if provider.request_key is not None:
+            sent = "the key of " + provider.request_key.source
+        console.err_once("%s: base URL %s (%s) is sent %s" % (
+            provider.id, provider.base_url, provider.where, sent))
 
 
 def _secret_variables(variables):
     """Return the values of environment variables named like a secret, and passwords in URLs."""
-    pattern = "KEY|TOKEN|SECRET|PASSWORD"
-    found = [value for name, value in variables.items() if re.search(pattern, name.upper())]
+    pattern = "(?i)key|token|secret|password"
+    found = [value for name, value in variables.items() if re.search(pattern, name)]
     return found + re.findall(r":([^:@/\s]+)@", " ".join(variables.values()))
 
 
 def hide_secrets(console, settings, provider):
     """Tell the console every key, token and header value in these settings, of any provider."""
-    console.hide(itertools.chain(
-        [credential.key for credential in provider.credentials],
-        provider.headers.values(),
-        provider.last_headers.values(),
-        _secret_variables(settings.variables),
-        secret_texts(settings.config)))
+    console.hide([credential.key for credential in provider.credentials])
+    console.hide(request_headers(provider).values())
+    console.hide(_secret_variables(settings.variables))
+    console.hide(secret_texts(settings.config))
 
 
 def _read_key(path, console):
     """Return the text of --api-key-file, None without the option. Raises UsageError."""
     if not path:
         return None
-    if path == "-":
-        key = _read_stdin(console).strip()
-    else:
-        key = _utf8(_file(path), path).strip()
+    text = _read_stdin(console) if path == "-" else _file(path).decode("utf-8-sig", "replace")
+    key = text.strip()
     if not key:
         raise UsageError("--api-key-file %s holds no key" % path,
                          "write the key into it, and nothing else")
@@ -7820,21 +7789,15 @@ def _read_key(path, console):
 
 def _read_stdin(console):
     """Return standard input as text. Raises UsageError."""
-    if console.stdin is None:
-        return ""
     data = getattr(console.stdin, "buffer", console.stdin).read(ANSWER_LIMIT + 1)
     if len(data) > ANSWER_LIMIT:
         raise UsageError("standard input is larger than %d bytes" % ANSWER_LIMIT)
-    if isinstance(data, bytes):
-        data = _utf8(data, "standard input")
-    return data
-
-
-def _utf8(data, source):
+    if isinstance(data, str):
+        return data
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError("%s is not UTF-8 (byte %d)" % (source, error.start))
+        raise UsageError("standard input is not UTF-8 (byte %d)" % error.start)
 
 
 def _add_list_parser(verb):
@@ -7848,46 +7811,35 @@ def _add_list_parser(verb):
 def _cmd_list(options, env, console):
     _, providers = _open_providers(options, env, console)
     outcomes = list_everywhere(providers, options.timeout)
-    failures = [(provider, error) for provider, _, error in outcomes if error]
+    errors = [error for _, _, error in outcomes if error]
     rows = [(model, provider) for provider, models, _ in outcomes for model in models]
-    rows.sort(key=lambda row: (row[0].key.lower(), row[0].key))
-    servers = None
-    if len(outcomes) > 1:
+    rows.sort(key=lambda row: row[0].key.lower())
+    several = len(outcomes) > 1
+    if options.json and (rows or several):
         servers = collections.defaultdict(list)
         for model, _ in rows:
             servers[model.id].append(model.base_url)
-    elif not rows:
-        raise failures[0][1]
-    _show_rows(rows, servers, options, console)
-    console.flush()
-    for provider, error in failures:
-        console.report(error, "error: %s: " % provider.id)
-    if failures and (options.strict or not rows):
-        return failures[0][1].exit_status
-    return 0
-
-
-def _show_rows(rows, servers, options, console):
-    def show(text):
-        return console.shown(text, UNSAFE_LINE)
-
-    if options.json:
+        if not several:
+            servers = None
         models = [list_row(model, provider, servers) for model, provider in rows]
-        return console.out_json({"count": len(models), "models": models})
-    lines = [model.key for model, _ in rows]
-    if rows and not options.plain:
-        width = None
-        if is_terminal(console.stdout):
-            width = report_width(console)
-        lines = format_table(rows, servers, width, show)
-    for line in lines:
-        console.out(line, UNSAFE_LINE)
+        console.out_json({"count": len(models), "models": models})
+    elif options.plain:
+        for model, _ in rows:
+            console.out(model.key, UNSAFE_LINE)
+    elif rows:
+        console.out("\n".join(format_table(rows, several, console.shown)))
+    console.flush()
+    for error in errors:
+        console.report(error)
+    if errors and (options.strict or not rows):
+        return errors[0].exit_status
+    return 0
 
 
 def list_row(model, provider, servers=None):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
-    `servers` are {model id: [base URL]}, where several were asked.
+    `servers` are {model id: [base URL]} where several were asked.
     """
     row = {
         "key": model.key,
@@ -7909,55 +7861,42 @@ def list_row(model, provider, servers=None):
     return row
 
 
-_YES_NO = {True: "yes", False: "no"}
-
-
-def format_table(rows, servers=None, width=None, show=visible):
+def format_table(rows, several=False, show=visible):
     """Return the lines of the table of `list` for (Model, Provider) rows.
 
-    `servers` {model id: [base URL]} adds a column where several were asked;
-    with a `width` in columns, long ids are cut to fit, after `show` has made them safe.
+    `several` servers have a column; `show` makes texts of a server safe to show.
     """
     cells = [["Model", "Input", "Ctx", "Local", "Auth", "Server", "Tags"]]
     for model, provider in rows:
-        row = list_row(model, provider, servers)
-        tags = row["tags"]
-        if row.get("alsoOn"):
-            tags.append("on %d servers" % (len(row["alsoOn"]) + 1))
+        row = list_row(model, provider)
         cells.append([
-            show(model.key),
+            show(model.key, UNSAFE_LINE),
             row["input"],
             str(model.context_tokens or model.context_window or "-"),
-            _YES_NO[row["local"]],
-            _YES_NO[provider.request_key is not None],
+            "yes" if row["local"] else "no",
+            "yes" if provider.request_key else "no",
             model.base_url,
-            show(",".join(tags)),
+            show(",".join(model.tags), UNSAFE_LINE),
         ])
-    if servers is None:
+    if not several:
         for row in cells:
             del row[-2]
     sizes = [max(map(display_width, column)) for column in zip(*cells)]
-    if width is not None:
-        spare = width - sum(sizes[1:-1]) - 2 * (len(sizes) - 1) - min(sizes[-1], 12)
-        sizes[0] = min(sizes[0], max(spare, 8))
-    return ["  ".join(map(_fitted, row, sizes)).rstrip() for row in cells]
+    return ["  ".join(map(_padded, row, sizes)).rstrip() for row in cells]
 
 
 def _add_chat_parser(verb):
     verb.add_argument("prompt", nargs="*", metavar="PROMPT", type=as_utf8,
                       help="the prompt; standard input is added to it")
-    verb.add_argument("--system", metavar="TEXT", type=as_utf8, help="the system message")
-    verb.add_argument("--image", metavar="FILE|URL", action="append", type=_image_url,
-                      help="show the model an image (repeatable)")
-    verb.add_argument("--max-tokens", metavar="N", type=_whole_number,
-                      help="at most so many tokens of answer")
-    verb.add_argument("--temperature", metavar="T", type=float)
-    verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[],
-                      type=_body_field, help="any other field of the body (repeatable)")
-    verb.add_argument("--tools", metavar="FILE", type=_json_file(list),
-                      help="JSON list of tools to offer")
-    verb.add_argument("--schema", metavar="FILE", type=_json_file(dict),
-                      help="JSON schema that the answer must follow")
+    _add_value(verb, "--system", "TEXT", "the system message", as_utf8)
+    _add_value(verb, "--image", "FILE|URL", "show the model an image (repeatable)", _image_url,
+               action="append")
+    _add_value(verb, "--max-tokens", "N", "at most so many tokens of answer", int)
+    _add_value(verb, "--temperature", "T", "how freely to choose each token; 0: not at all", float)
+    _add_value(verb, "--param", "NAME=JSON", "any other field of the body (repeatable)",
+               _body_field, action="append", default=[])
+    _add_value(verb, "--tools", "FILE", "JSON list of tools to offer", _json_file)
+    _add_value(verb, "--schema", "FILE", "JSON schema that the answer must follow", _json_file)
     _add_flags(verb, json="print the whole answer as one JSON object",
                no_stream="ask for the answer in one piece",
                quiet="no reasoning and no statistics on standard error")
@@ -7968,10 +7907,10 @@ def _add_chat_parser(verb):
 def _cmd_chat(options, env, console):
     fields = _chat_fields(options)
     prompt = " ".join(options.prompt)
-    interactive = not prompt and is_terminal(console.stdin) and is_terminal(console.stdout)
+    interactive = not prompt and is_terminal(console.stdin)
     if not is_terminal(console.stdin) and options.api_key_file != "-":
         parts = (prompt, _read_stdin(console).strip("\n"))
-        prompt = "\n\n".join(part for part in parts if part.strip())
+        prompt = "\n\n".join(filter(str.strip, parts))
     if not interactive and not prompt.strip():
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
@@ -7982,9 +7921,12 @@ def _cmd_chat(options, env, console):
                          'if it does, declare it: input: ["text", "image"]')
     if interactive:
         return _converse(options, provider, model, fields, console)
-    user = {"role": "user", "content": _user_content(prompt, options.image)}
-    body = dict(fields, messages=_system_messages(options.system) + [user])
-    _ask(options, provider, model, body, console)
+    content = prompt
+    if options.image:
+        content = [{"type": "text", "text": prompt}]
+        content += [{"type": "image_url", "image_url": {"url": url}} for url in options.image]
+    messages = _system_messages(options.system) + [{"role": "user", "content": content}]
+    _ask(options, provider, model, dict(fields, messages=messages), console)
     return 0
 
 
@@ -8003,21 +7945,13 @@ def _chat_fields(options):
         "temperature": options.temperature,
         "tools": options.tools,
     }
+    if not isinstance(options.tools, (list, type(None))):
+        raise UsageError("--tools takes a file with a list of tools")
     if options.schema is not None:
         schema = {"name": "answer", "schema": options.schema}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     fields.update(options.param)
     return fields
-
-
-def _user_content(prompt, images):
-    """Return the content of a user message: the text, or parts with the URL of each image."""
-    if not images:
-        return prompt
-    parts = [{"type": "text", "text": prompt}]
-    for url in images:
-        parts.append({"type": "image_url", "image_url": {"url": url}})
-    return parts
 
 
 def _ask(options, provider, model, body, console):
@@ -8027,18 +7961,17 @@ def _ask(options, provider, model, body, console):
         console.err_once("warning: " + warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
-    failure = None
     try:
         answer = collect_answer(deltas, show.add)
     except (Error, KeyboardInterrupt) as stop:       # what came before it broke off is shown
-        answer, failure = stop.partial, stop
+        show.end()
+        if options.json and stop.partial.timings["first_token_s"] is not None:
+            console.out_json(answer_json(stop.partial))
+        raise
     show.end()
-    begun = answer.timings["first_token_s"] is not None
-    if options.json and (begun or failure is None):
+    if options.json:
         console.out_json(answer_json(answer))
-    if failure is not None:
-        raise failure
-    if not options.json:
+    else:
         for call in answer.tool_calls:
             console.out_exact("{name}({arguments})".format_map(call["function"]))
     if not answer.content and not answer.tool_calls:
@@ -8055,14 +7988,14 @@ def statistics(answer):
     """Return the line of statistics of an Answer: tokens, time to the first, tokens a second."""
     usage, timings = answer.usage, answer.timings
     first_s, last_s = timings["first_token_s"], timings["last_token_s"]
-    parts, written = [], 0
+    parts = []
     if usage is not None:
         parts.append("%s prompt + %s completion tokens" % usage[:2])
-        written = usage.completion_tokens or 0
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
-        if written > 1 and last_s - first_s > ONE_PIECE_S:
-            parts.append("%.1f tokens/s" % ((written - 1) / (last_s - first_s)))
+        writing_s = last_s - first_s
+        if usage is not None and usage.completion_tokens and writing_s > ONE_PIECE_S:
+            parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
         parts.append(finish_words(answer))
@@ -8108,7 +8041,7 @@ def _converse(options, provider, model, fields, console):
         try:
             text = read_turn(input)
             command, _, argument = text.partition(" ")
-            if command in ("/exit", "/quit"):
+            if command == "/exit":
                 return 0
             if command == "/help":
                 console.err(_CONVERSATION_HELP)
@@ -8166,7 +8099,7 @@ def _cmd_doctor(options, env, console):
     settings, reports = _diagnose_all(options, key, env, console)
     if options.fix:
         edits = []
-        for _, findings in reports:
+        for _, _, findings in reports:
             for finding in findings:
                 edits += [edit for edit in finding.edits if edit not in edits]
         if edits:
@@ -8175,17 +8108,24 @@ def _cmd_doctor(options, env, console):
         else:
             console.err("nothing to fix in %s" % settings.path)
     if options.json:
-        console.out_json(_findings_json(reports))
+        rows = []
+        for _, server, findings in reports:
+            for finding in findings:
+                row = finding._asdict()
+                del row["edits"]                     # which `command` holds
+                if len(reports) > 1:
+                    row["server"] = server
+                rows.append(row)
+        ok = all(row["status"] != "fail" for row in rows)
+        console.out_json({"ok": ok, "findings": rows})
     else:
         _show_findings(reports, console)
-    judged = reports[0]                              # the best off
-    if options.strict:
-        judged = reports[-1]
-    return diagnosis_status(judged[1])
+    judged = -1 if options.strict else 0             # else one server that works will do
+    return reports[judged][0]
 
 
 def _diagnose_all(options, key, env, console):
-    """Return (settings, [(server, [Finding])]) of the servers named, those that failed last."""
+    """Return (settings, [(status, server, [Finding])]) of the servers named, the worst last."""
     settings = read_settings(options.config, env)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
@@ -8196,37 +8136,24 @@ def _diagnose_all(options, key, env, console):
             pass                                     # what is wrong will be a finding
 
     def examine(name, url):
-        return url or name, list(diagnose(
+        findings = list(diagnose(
             settings, name, url, key, options.ca_file, options.model, options.thinking,
             options.probe, options.timeout))
+        return diagnosis_status(findings), url or name, findings
 
-    reports = in_parallel(examine, asked)
-    return settings, sorted(reports, key=lambda report: diagnosis_status(report[1]))
-
-
-def _findings_json(reports):
-    """Return the object of `doctor --json`."""
-    rows = []
-    for server, findings in reports:
-        for finding in findings:
-            row = finding._asdict()
-            del row["edits"]                         # which `command` holds
-            if len(reports) > 1:
-                row["server"] = server
-            rows.append(row)
-    return {"ok": all(row["status"] != "fail" for row in rows), "findings": rows}
+    return settings, sorted(in_parallel(examine, asked), key=lambda report: report[0])
 
 
 def _show_findings(reports, console):
     if len(reports) > 1:
-        failed = [server for server, findings in reports if diagnosis_status(findings)]
+        failed = [server for status, server, _ in reports if status]
         named = ", ".join(failed) or "none"
         console.out("%d of %d servers failed: %s" % (len(failed), len(reports), named))
-    for server, findings in reports:
+    for _, server, findings in reports:
         if len(reports) > 1:
             console.out("\n== %s" % server)
-        for line in format_findings(findings, console.shown, report_width(console)):
-            console.out(line)
+        lines = format_findings(findings, console.shown, report_width(console))
+        console.out("\n".join(lines))
 
 
 def format_findings(findings, show=visible, width=80):
@@ -8239,7 +8166,7 @@ def format_findings(findings, show=visible, width=80):
     failed = [finding.cause for finding in findings if finding.status == "fail"]
     verdict = "nothing failed"
     if failed:
-        causes = ", ".join(collections.OrderedDict.fromkeys(failed))
+        causes = _listed(collections.OrderedDict.fromkeys(failed))
         verdict = "%s: %s" % (_plural(len(failed), "failure"), causes)
     lines = [verdict + "; " + _plural(statuses.count("warn"), "warning")]
 
@@ -8259,8 +8186,9 @@ def format_findings(findings, show=visible, width=80):
             add("      fix: ", finding.fix)
         if finding.command:
             lines.append(" " * 11 + show(finding.command))
-    for reason, checks in skipped.items():
-        add("skip  ", "%s: %s" % (", ".join(checks), reason))
+    if skipped:
+        reasons = ["%s: %s" % (", ".join(skipped[reason]), reason) for reason in skipped]
+        add("skip  ", "; ".join(reasons))
     return lines
 
 
@@ -8273,9 +8201,6 @@ def _add_request_parser(verb):
 
 
 def _cmd_request(options, env, console):
-    if options.api_key_file == "-":
-        raise UsageError("the body comes on standard input, so the key cannot",
-                         "give --api-key-file a path")
     if is_terminal(console.stdin):
         console.err("waiting for a chat-completions body on standard input")
     try:
@@ -8293,39 +8218,38 @@ def _cmd_request(options, env, console):
     if options.explain:
         for change in shaped.changes:
             console.err("%-22s %-8s %s" % change)
-    if not options.curl:
+    if options.curl:
+        command, variables = curl_command(provider, model, data)
+        for name, value in variables.items():
+            if env.get(name) != value:
+                console.err("set %s in this shell before you run it" % name)
+        console.out_exact(command)
+    else:
         console.out_json(shaped.body)
-        return 0
-    command, variables = curl_command(provider, model, data)
-    for name, value, source in variables:
-        if env.get(name) != value:
-            console.err("set %s in this shell before you run it: it stands for %s" % (name, source))
-    console.out_exact(command)
     return 0
 
 
 def curl_command(provider, model, data):
-    """Return (shell command that posts a JSON text, [(variable, value, source)] that it needs).
+    """Return (shell command that posts a JSON text, {variable: value} that it needs).
 
     Values of headers are left to variables of the shell: they may be secret.
     """
     import shlex
     key = provider.request_key
-    lines = ["curl -sS -N " + shlex.quote(model.base_url + "/chat/completions")]
+    lines = [
+        "curl -sS -N " + shlex.quote(model.base_url + "/chat/completions"),
+        "-H 'Content-Type: application/json'",
+    ]
     if provider.ca_file:
         lines.append("--cacert " + shlex.quote(provider.ca_file))
     if is_loopback(split_url(model.base_url).host):
         lines.append("--noproxy '*'")
-    lines.append("-H 'Content-Type: application/json'")
-    variables = []
+    variables = {}
     for name, value in request_headers(provider, model).items():
-        variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
-        source = "the header %s of the config" % name
-        prefix = name + ": "
+        prefix, variable = name + ": ", re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
         if bearer(key).get(name) == value:
-            variable, value, source = "VLLM_API_KEY", key.key, "the key of " + key.source
-            prefix += "Bearer "
-        variables.append((variable, value, source))
+            prefix, variable, value = prefix + "Bearer ", "VLLM_API_KEY", key.key
+        variables[variable] = value
         lines.append('-H %s"$%s"' % (shlex.quote(prefix), variable))
     lines.append("--data-binary @- <<'END'\n%s\nEND" % data)
     return " \\\n  ".join(lines), variables

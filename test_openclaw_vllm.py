@@ -160,7 +160,8 @@ def run(argv, env=None, stdin="", encoding="utf-8"):
     status = vllm.main(list(argv), env or {}, source, out, err)
     for stream in (out, err):
         stream.flush()
-    return Result(status, *[stream.buffer.getvalue().decode(encoding) for stream in (out, err)])
+    return Result(status, *[stream.buffer.getvalue().decode(encoding, "replace")
+                            for stream in (out, err)])
 
 
 def program_command():
@@ -1896,7 +1897,9 @@ class Models(Case):
                           for model in found],
                          [("a", "A", None, 7), ("b", "B", None, 8192),
                           ("\u0085c", "C", 2 ** 53 - 1, 8192)])
-        self.assertEqual([vllm.input_words(model) for model in found], ["image+text", "-", "text"])
+        provider = self.provider()
+        self.assertEqual([vllm.list_row(model, provider)["input"] for model in found],
+                         ["image+text", "-", "text"])
 
     def test_under_a_wildcard_what_a_row_leaves_out_is_discovered(self):
         rows_written = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
@@ -1986,7 +1989,7 @@ class List(Case):
              for row in json.loads(result.out)["models"]],
                          [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]),
                           ("vllm/b", two.url, [one.url])])
-        self.check(self.run_main("list", "--strict", *urls), 4, out="on 2 servers",
+        self.check(self.run_main("list", "--strict", *urls), 4, out=two.url,
                    err="connection refused")
         self.check(self.run_main("chat", "hi", *urls), 2, err="one server")
         self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m", "name": "m"}]},
@@ -2030,20 +2033,14 @@ class List(Case):
                           "vllm/a/x  text   4096  yes    no",
                           "vllm/b    text   4096  yes    no"])
 
-    def test_table_fits_and_aligns_wide_characters(self):
+    def test_table_aligns_wide_characters(self):
         provider = self.provider()
         names = ["\u6a21\u578b" * 20, "e\u0301" * 30, "plain", "\U0001f600x", "x" * 200]
         models = vllm.discovered_models([{"id": name, "max_model_len": 4096} for name in names],
                                         provider)
-        for width in (None, 40, 60, 80, 120):
-            lines = vllm.format_table([(model, provider) for model in models], None, width)
-            widths = [vllm.display_width(line) for line in lines]
-            with self.subTest(width=width):
-                self.assertEqual(len(lines), 6)
-                self.assertTrue(width is None or max(widths) <= width, widths)
-                starts = {vllm.display_width(line[:line.index("text")])
-                          for line in lines[1:] if "text" in line}
-                self.assertEqual(len(starts), 1)
+        lines = vllm.format_table([(model, provider) for model in models])
+        starts = {vllm.display_width(line[:line.index("text")]) for line in lines[1:]}
+        self.assertEqual((len(lines), len(starts)), (6, 1))
         for text, width in (("abc", 3), ("\u6a21", 2), ("e\u0301", 1), ("\uff21", 2), ("", 0),
                             ("\u00fc", 1)):
             self.assertEqual(vllm.display_width(text), width)
@@ -7666,8 +7663,8 @@ class Redaction(Case):
         stub = self.serve(rows("m"))
         result = self.run_main("list", "--verbose", "--base-url", stub.url,
                                env={"VLLM_API_KEY": KEY})
-        words = "the key of VLLM_API_KEY (the environment) is sent to "
-        self.check(result, 0, err=words + stub.origin)
+        words = "base URL %s (--base-url) is sent the key of VLLM_API_KEY (the environment)" % stub.url
+        self.check(result, 0, err=words)
 
     def test_no_row_can_be_forged(self):
         evil = "m\nvllm/forged  text\t\r128000"
@@ -7796,9 +7793,8 @@ class Output(Case):
 
     def test_what_is_wrong_with_an_argument(self):
         for argv, words in ((["list", "--timeout", "0"], "above 0"),
-                            (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "x"], "invalid seconds value"),
                             (["list", "--timeout", "inf"], "below"),
-                            (["chat", "--max-tokens", "0"], "above 0"),
                             (["list", "--time", "5"], "unknown: --time"),
                             (["list", "--js"], "unknown: --js"),
                             (["list", "more"], "not an option"),
@@ -7993,9 +7989,8 @@ class Chat(Case):
                 self.assertEqual(body, {name: value for name,
                                         value in expected.items() if value is not None})
         for argv in (["--param", "x"], ["--param", "x=y"], ["--tools", schema],
-                     ["--tools", self.path("none")], ["--schema", tools],
+                     ["--tools", self.path("none")], ["--image", image],
                      ["--schema", self.write("s", "{")],
-                     ["--image", image],
                      ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", *argv)
@@ -8048,9 +8043,8 @@ class Chat(Case):
             ))[0].out, EXACT + "\n")
         self.declare(self.serve(*script).url)
         self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
-        for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
-            result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding=encoding)[0]
-            self.assertEqual(result.out, expected + "\n")
+        result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding="latin-1")[0]
+        self.assertEqual(result.out.encode("latin-1").decode("utf-8"), "\xe9\u6f22\r\n")
         call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
         self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
 
@@ -8410,7 +8404,7 @@ class RequestVerb(Case):
         self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
         self.declare("https://gpu.example/v1")
         result = self.run_main("request", "--curl", stdin=body)
-        self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
+        self.assertRegex(result.err, "^set VLLM_API_KEY in this shell")
         self.assertNotIn("sk-of", result.err)
         self.assertNotIn("cacert", result.out)
 
@@ -9014,16 +9008,6 @@ class UnderFireTest(unittest.TestCase):
                         self.assertEqual(leaks("%s %s %s %r" % (error, error.hint, facts, error)),
                                          [])
 
-    def test_a_row_that_is_cut_to_fit_the_terminal_shows_no_part_of_the_key(self):
-        rows = [{"id": "a" * padding + FIRE_KEY, "max_model_len": 5} for padding in range(30)]
-        with fire_server(lambda ask: [answer(json_bytes({"data": rows}))]) as server:
-            with mock.patch.object(vllm, "is_terminal", lambda stream: True), \
-                    mock.patch.object(shutil, "get_terminal_size",
-                                      lambda *_: os.terminal_size((40, 20))):
-                status, out, _ = run(["list", "--base-url", server.origin + "/v1"],
-                                     {"VLLM_API_KEY": FIRE_KEY})
-        self.assertEqual((status, leaks(out)), (0, []))
-
     def test_tls_and_proxies_that_misbehave(self):
         names = ("stall on accept", "reset on accept", "close on accept", "garbage",
                  "garbage status", "HTTP/2", "SSH", "a TLS alert",
@@ -9499,7 +9483,7 @@ class FuzzTest(unittest.TestCase):
         if error is None:
             models = vllm.discovered_models(rows, provider)
             json.dumps([vllm.list_row(model, provider) for model in models], allow_nan=False)
-            vllm.format_table([(model, provider) for model in models], None, 40)
+            vllm.format_table([(model, provider) for model in models])
             for model in models:
                 if model.context_window is not None:         # None above what OpenClaw can count
                     self.assertGreaterEqual(model.context_window, 1)
@@ -9983,7 +9967,7 @@ class MainFuzzTest(Case):
         texts = []
         for stream in (out, err):
             stream.flush()
-            texts.append(stream.buffer.getvalue().decode(scene.encoding))
+            texts.append(stream.buffer.getvalue().decode(scene.encoding, "replace"))
         return [status] + texts
 
     def judge(self, scene):
