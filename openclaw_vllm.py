@@ -7353,9 +7353,18 @@ class Console(object):
         """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         plain = encoding.lower() not in ("utf-8", "utf8")
-        text = json.dumps(redact_value(value, self.secrets), indent=2, ensure_ascii=plain)
-        text = re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-        self.write(self.stdout, text + "\n")
+        encoder = json.JSONEncoder(indent=2, ensure_ascii=plain)
+        pieces = encoder.iterencode(redact_value(value, self.secrets))
+
+        def escape(match):
+            return "\\u%04x" % ord(match.group(0))
+
+        while True:                                  # in batches: all of it would double the memory
+            text = "".join(itertools.islice(pieces, 5000))
+            if not text:
+                break
+            self.write(self.stdout, re.sub(UNSAFE, escape, text))
+        self.write(self.stdout, "\n")
 
     def out_exact(self, text):
         """Write a line that a program reads: only known secrets are changed."""
@@ -7363,13 +7372,13 @@ class Console(object):
 
     def write_answer(self, text):
         """Write redacted text of an answer: as UTF-8 to a pipe or file, visible to a terminal."""
-        buffer = getattr(self.stdout, "buffer", None)
         if is_terminal(self.stdout):
-            buffer, text = None, visible(text, UNSAFE_ANSWER)
-        if buffer is None:
-            return self.write(self.stdout, text)
-        self.flush()
-        self._attempt(self.stdout, buffer.write, text.encode("utf-8", "backslashreplace"))
+            text = visible(text, UNSAFE_ANSWER)
+        elif hasattr(self.stdout, "buffer"):
+            self.flush()
+            data = text.encode("utf-8", "backslashreplace")
+            return self._attempt(self.stdout, self.stdout.buffer.write, data)
+        self.write(self.stdout, text)
 
     def write_reasoning(self, text):
         """Write redacted reasoning to standard error, dimmed on a terminal that takes colour."""
@@ -7761,17 +7770,18 @@ def say_where_the_key_goes(console, provider):
 
 def _secret_variables(variables):
     """Return the values of environment variables named like a secret, and passwords in URLs."""
-    pattern = "(?i)key|token|secret|password"
-    found = [value for name, value in variables.items() if re.search(pattern, name)]
+    found = [value for name, value in variables.items()
+             if re.search("(?i)key|token|secret|password", name)]
     return found + re.findall(r":([^:@/\s]+)@", " ".join(variables.values()))
 
 
 def hide_secrets(console, settings, provider):
     """Tell the console every key, token and header value in these settings, of any provider."""
-    console.hide([credential.key for credential in provider.credentials])
-    console.hide(request_headers(provider).values())
-    console.hide(_secret_variables(settings.variables))
-    console.hide(secret_texts(settings.config))
+    console.hide(
+        [credential.key for credential in provider.credentials]
+        + list(request_headers(provider).values())
+        + _secret_variables(settings.variables)
+        + secret_texts(settings.config))
 
 
 def _read_key(path, console):
@@ -7932,9 +7942,7 @@ def _cmd_chat(options, env, console):
 
 def _system_messages(text):
     """Return the messages that a conversation begins with."""
-    if not text:
-        return []
-    return [{"role": "system", "content": text}]
+    return [{"role": "system", "content": text}] if text else []
 
 
 def _chat_fields(options):
@@ -8116,8 +8124,8 @@ def _cmd_doctor(options, env, console):
                 if len(reports) > 1:
                     row["server"] = server
                 rows.append(row)
-        ok = all(row["status"] != "fail" for row in rows)
-        console.out_json({"ok": ok, "findings": rows})
+        worst = reports[-1][0]
+        console.out_json({"ok": worst == 0, "findings": rows})
     else:
         _show_findings(reports, console)
     judged = -1 if options.strict else 0             # else one server that works will do
@@ -8162,13 +8170,13 @@ def format_findings(findings, show=visible, width=80):
     `show` makes a text safe to show; `width` is in columns.
     """
     import textwrap
-    statuses = [finding.status for finding in findings]
+    warned = sum(finding.status == "warn" for finding in findings)
     failed = [finding.cause for finding in findings if finding.status == "fail"]
     verdict = "nothing failed"
     if failed:
         causes = _listed(collections.OrderedDict.fromkeys(failed))
         verdict = "%s: %s" % (_plural(len(failed), "failure"), causes)
-    lines = [verdict + "; " + _plural(statuses.count("warn"), "warning")]
+    lines = [verdict + "; " + _plural(warned, "warning")]
 
     def add(label, text):
         lines.extend(textwrap.wrap(

@@ -1359,8 +1359,8 @@ class Provider(Case):
         for path, words in ((self.path("none"), "cannot be read"), (self.home, "directory"),
                             (self.write("blank", " \n"), "holds no key")):
             self.check(self.run_main("list", "--api-key-file", path), 2, err=words)
-        self.check(self.run_main("request", "--api-key-file", "-", stdin="sk-stdin"), 2,
-                   err="the body comes on standard input")
+        self.check(self.run_main("request", "--api-key-file", "-", stdin=json.dumps(HI)), 2,
+                   err="--api-key-file - holds no key")
 
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_profiles_from_the_sqlite_store(self):
@@ -7663,8 +7663,8 @@ class Redaction(Case):
         stub = self.serve(rows("m"))
         result = self.run_main("list", "--verbose", "--base-url", stub.url,
                                env={"VLLM_API_KEY": KEY})
-        words = "base URL %s (--base-url) is sent the key of VLLM_API_KEY (the environment)" % stub.url
-        self.check(result, 0, err=words)
+        words = "base URL %s (--base-url) is sent the key of VLLM_API_KEY (the environment)"
+        self.check(result, 0, err=words % stub.url)
 
     def test_no_row_can_be_forged(self):
         evil = "m\nvllm/forged  text\t\r128000"
