@@ -6447,132 +6447,123 @@ def demo_server(port=0, key=None):
 # ----------------------------------------------------------------------------
 # Console: the streams, and what a terminal may be shown
 # ----------------------------------------------------------------------------
-# All that is written goes through here and is redacted. What fails is told by OutputFailed and
-# ReaderGone, which are no OSErrors: a reader that left must not look like a broken server.
+# Everything that is written goes through here and is redacted. OutputFailed is not an OSError:
+# a reader that left must not look like a broken server.
 
 class OutputFailed(Exception):
-    """Standard output took no more; the message is the reason."""
-
-
-class ReaderGone(Exception):
-    """Nobody reads standard output any more."""
+    """Standard output took no more; its argument is why: a BrokenPipeError when nobody reads."""
 
 
 class Console(object):
     """The streams of one run: everything written goes through here, redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
-        self.stdin, self.env = stdin, env
-        self.stdout, self.stderr = stdout, stderr
-        if stderr is None:                           # it is closed
-            self.stderr = io.StringIO()
+        self.stdin = stdin or io.StringIO()          # None: it is closed
+        self.stdout = stdout
+        self.stderr = stderr or io.StringIO()
+        self.env = env
         self.secrets = []
-        self.warned = []
         self.verbose = False
+        self._said = set()
 
     def hide(self, texts):
         """Remember texts that must never be shown, in any spelling."""
-        known = set(self.secrets).union(*map(spellings, texts))
-        self.secrets = sorted(known, key=len, reverse=True)
+        texts = set(self.secrets).union(*map(spellings, texts))
+        self.secrets = sorted(texts, key=len, reverse=True)
+
+    def shown(self, text, unsafe=UNSAFE):
+        """Return a text as it may be shown: redacted, then made visible."""
+        return visible(redact(text, self.secrets), unsafe)
 
     def out(self, text, unsafe=UNSAFE):
         """Write lines to standard output; one line with UNSAFE_LINE, whatever the text holds."""
-        self.write(self.stdout, visible(redact(text, self.secrets), unsafe) + "\n")
+        self.write(self.stdout, self.shown(text, unsafe) + "\n")
 
-    def err(self, text):
+    def err(self, text, unsafe=UNSAFE):
         """Write lines about the run to standard error, at once; never fails."""
-        self.write(self.stderr, visible(redact(text, self.secrets)) + "\n")
-        self.flush_errors()
+        self.write(self.stderr, self.shown(text, unsafe) + "\n")
+        self._attempt(self.stderr, self.stderr.flush)
 
-    def warn(self, text):
-        """Write a warning to standard error, the same one once in a run."""
-        if text not in self.warned:
-            self.warned.append(text)
-            self.err("warning: " + text)
+    def err_once(self, text):
+        """Write lines to standard error, the same ones once in a run."""
+        if text not in self._said:
+            self._said.add(text)
+            self.err(text)
 
-    def out_json(self, value, indent=2):
+    def report(self, error, label="error: "):
+        """Write an Error in one to three lines: what and where, the next step, where to ask."""
+        self.err(label + error.message, UNSAFE_LINE)
+        if error.next_step:
+            self.err("  " + error.next_step, UNSAFE_LINE)
+        if error.cause in DOCTOR_KNOWS_MORE:
+            self.err_once("  more: %s doctor" % TOOL)
+
+    def out_json(self, value):
         """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         plain = encoding.lower() not in ("utf-8", "utf8")
-        encoder = json.JSONEncoder(indent=indent, ensure_ascii=plain)
+        encoder = json.JSONEncoder(indent=2, ensure_ascii=plain)
         pieces = encoder.iterencode(redact_value(value, self.secrets))
+
+        def escape(match):
+            return "\\u%04x" % ord(match.group(0))
+
         while True:                                  # in batches: all of it would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             if not text:
-                return self.write(self.stdout, "\n")
-            text = re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group(0)), text)
-            self.write(self.stdout, text)
+                break
+            self.write(self.stdout, re.sub(UNSAFE, escape, text))
+        self.write(self.stdout, "\n")
 
     def out_exact(self, text):
-        """Write to standard output what a program reads: only known secrets are changed."""
-        self.write(self.stdout, redact_known(text, self.secrets) + "\n")
+        """Write a line that a program reads: only known secrets are changed."""
+        self.write_answer(redact_known(text, self.secrets) + "\n")
 
     def write_answer(self, text):
-        """Write redacted text of an answer: to a pipe or file as it is, visible to a terminal."""
+        """Write redacted text of an answer: as UTF-8 to a pipe or file, visible to a terminal."""
         if is_terminal(self.stdout):
-            return self.write(self.stdout, visible(text, UNSAFE_ANSWER))
-        buffer = getattr(self.stdout, "buffer", None)
-        if buffer is None:
-            return self.write(self.stdout, text)
-        encoding = self.stdout.encoding
-        if self.stdout.errors == "surrogateescape":  # Python's mark of a locale without an encoding
-            encoding = "utf-8"
-        self._attempt(self.stdout, self.stdout.flush)
-        self._attempt(self.stdout, buffer.write, text.encode(encoding, "backslashreplace"))
+            text = visible(text, UNSAFE_ANSWER)
+        elif hasattr(self.stdout, "buffer"):
+            self.flush()
+            data = text.encode("utf-8", "backslashreplace")
+            return self._attempt(self.stdout, self.stdout.buffer.write, data)
+        self.write(self.stdout, text)
+
+    def write_reasoning(self, text):
+        """Write redacted reasoning to standard error, dimmed on a terminal that takes colour."""
+        text = visible(text, UNSAFE_ANSWER)
+        plain = self.env.get("NO_COLOR") or self.env.get("TERM") == "dumb"
+        if is_terminal(self.stderr) and not plain:
+            text = "\x1b[2m%s\x1b[0m" % text
+        self.write(self.stderr, text)
 
     def write(self, stream, text):
         """Write text as it is, in whatever the stream can encode.
 
-        Raises OutputFailed or ReaderGone for standard output; of standard
-        error's failures there is nobody left to tell.
+        Raises OutputFailed for standard output; a failure of standard error cannot be reported.
         """
         if stream is None:
             raise OutputFailed("it is closed")
-        try:
-            self._attempt(stream, stream.write, text)
-        except UnicodeEncodeError:
-            encoding = stream.encoding or "ascii"
-            text = text.encode(encoding, "backslashreplace").decode(encoding)
-            self._attempt(stream, stream.write, text)
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+        self._attempt(stream, stream.write, text)
 
     def _attempt(self, stream, act, *arguments):
         try:
             act(*arguments)
-        except UnicodeEncodeError:
-            raise
         except (OSError, ValueError) as error:       # full, closed, or nobody reads
-            if stream is not self.stdout:
-                return
-            if isinstance(error, BrokenPipeError):
-                raise ReaderGone()
-            raise OutputFailed(getattr(error, "strerror", None) or str(error))
-
-    def colour(self, stream):
-        """Tell whether a stream is a terminal that takes colour."""
-        plain = self.env.get("NO_COLOR") or self.env.get("TERM") == "dumb"
-        return is_terminal(stream) and not plain
-
-    def report(self, error):
-        """Write an Error in one to three lines: what and where, the next step, where to ask."""
-        for indent, text in (("error: ", error.message), ("  ", error.next_step)):
-            if text:
-                self.err(indent + visible(redact(text, self.secrets), UNSAFE_LINE))
-        if error.cause in DOCTOR_KNOWS_MORE:
-            self.err("  more: %s doctor" % TOOL)
+            if stream is self.stdout:
+                raise OutputFailed(error)
 
     def flush(self):
         """Flush both streams: standard output must not fail at the interpreter's end only."""
-        self.flush_errors()
-        if self.stdout is not None:
-            self._attempt(self.stdout, self.stdout.flush)
-
-    def flush_errors(self):
-        """Flush standard error; never fails."""
-        self._attempt(self.stderr, self.stderr.flush)
+        for stream in (self.stderr, self.stdout):
+            if stream is not None:
+                self._attempt(stream, stream.flush)
 
 
 def is_terminal(stream):
-    """Tell whether a stream is a terminal."""
+    """Return whether a stream is a terminal."""
     try:
         return stream.isatty()
     except (AttributeError, ValueError):             # no stream, or a closed one
@@ -6580,29 +6571,80 @@ def is_terminal(stream):
 
 
 class LiveText(object):
-    """Redacts text that comes in pieces, a secret cut across pieces included."""
+    """Writes text that comes in pieces, redacted, a secret cut across pieces included."""
 
-    def __init__(self, secrets):
-        self._secrets, self._held = secrets, ""
+    def __init__(self, secrets, write):
+        self._secrets = secrets
+        self._write = write
+        self._pieces = []
+        self._line_open = False
 
-    def feed(self, text):
-        """Return what can be shown now; holds back an end that may begin a secret."""
-        text = redact_known(self._held + text, self._secrets)
+    def add(self, text):
+        """Collect a piece."""
+        self._pieces.append(text)
+
+    def flush(self):
+        """Write what was collected, but for an end that may begin a secret."""
+        text = redact_known("".join(self._pieces), self._secrets)
         shown = len(text) - begun_secret(text, self._secrets)
-        self._held = text[shown:]
-        return text[:shown]
+        self._pieces = [text[shown:]]
+        self._put(text[:shown])
 
     def end(self):
-        """Return what was held back, unless it is most of a secret."""
-        held, self._held = self._held, ""
-        if begun_secret(held, self._secrets) >= _SHORTEST_SECRET:
-            return "***"
-        return held
+        """Write all that is left, unless it is most of a secret, and end the line."""
+        self.flush()
+        held = self._pieces.pop()
+        if len(held) >= _SHORTEST_SECRET:
+            held = "***"
+        self._put(held)
+        if self._line_open:
+            self._put("\n")
+
+    def _put(self, text):
+        if text:
+            self._write(text)
+            self._line_open = not text.endswith("\n")
+
+
+class _Display(object):
+    """Shows Deltas: content on standard output, reasoning dimmed on standard error.
+
+    What comes is collected; `flush`, called before the server is waited for, shows it.
+    """
+
+    def __init__(self, options, console):
+        self._options = options
+        self._console = console
+        self._reasoning = LiveText(console.secrets, console.write_reasoning)
+        self._content = LiveText(console.secrets, self._write_content)
+
+    def _write_content(self, text):
+        self._reasoning.end()
+        self._console.write_answer(text)
+
+    def add(self, delta):
+        """Take one Delta."""
+        if delta.reasoning and not self._options.quiet:
+            self._reasoning.add(delta.reasoning)
+        if delta.content and not self._options.json:
+            self._content.add(delta.content)
+
+    def flush(self):
+        """Show what was collected."""
+        self._reasoning.flush()
+        self._content.flush()
+        self._console.flush()
+
+    def end(self):
+        """Show all that is left, and end open lines."""
+        self._reasoning.end()
+        self._content.end()
+        self._console.flush()
 
 
 def display_width(text):
     """Return how many columns of a terminal a text takes: wide characters 2, combining ones 0."""
-    if len(text) == len(text.encode("utf-8", "surrogatepass")):
+    if not re.search("[^ -~]", text):
         return len(text)
     import unicodedata
     width = 0
@@ -6614,85 +6656,15 @@ def display_width(text):
     return width
 
 
-def _padded(text, size):
-    return text + " " * (size - display_width(text))
-
-
-def _cut(text, size):
-    if display_width(text) <= size:
-        return text
-    text = text[:4 * size]                           # which combining characters could make endless
-    while display_width(text) > size - 1:
-        text = text[:-1]
-    return text + "…"
-
-
-class _Display(object):
-    """Shows Deltas: content on standard output, reasoning dimmed on standard error.
-
-    What comes is collected; `flush`, called before the server is waited for, shows it.
-    """
-
-    def __init__(self, options, console):
-        self._console = console
-        self._shows = {"content": not options.json, "reasoning": not options.quiet}
-        self._live = {part: LiveText(console.secrets) for part in self._shows}
-        self._line_open = dict.fromkeys(self._shows, False)
-        self._dim = ("", "")
-        if console.colour(console.stderr):
-            self._dim = ("\x1b[2m", "\x1b[0m")
-        self._part, self._pieces = "content", []     # what was collected since the last flush
-
-    def add(self, delta):
-        """Take one Delta."""
-        self._collect("reasoning", delta.reasoning)
-        self._collect("content", delta.content)
-
-    def _collect(self, part, text):
-        if not text or not self._shows[part]:
-            return
-        if part != self._part:
-            self.flush()
-            if part == "content":
-                self._close("reasoning")
-            self._part = part
-        self._pieces.append(text)
-
-    def flush(self):
-        """Show what was collected, but for an end that may begin a secret."""
-        if self._pieces:
-            text = "".join(self._pieces)
-            self._pieces = []
-            self._write(self._part, self._live[self._part].feed(text))
-
-    def _write(self, part, text):
-        if not text:
-            return
-        if part == "content":
-            self._console.write_answer(text)
-        else:
-            before, after = self._dim
-            self._console.write(self._console.stderr, before + visible(text, UNSAFE_ANSWER) + after)
-        self._line_open[part] = not text.endswith("\n")
-        self._console.flush()
-
-    def _close(self, part):
-        self._write(part, self._live[part].end())
-        if self._line_open[part]:
-            self._write(part, "\n")
-
-    def end(self):
-        """Show all that is left, and end open lines."""
-        self.flush()
-        self._close("reasoning")
-        self._close("content")
+def _padded(text, width):
+    return text + " " * (width - display_width(text))
 
 
 # ----------------------------------------------------------------------------
 # Verbs
 # ----------------------------------------------------------------------------
 # One `_add_…_parser` and one `_cmd_…` each. What a verb finds out it says on the Console; what
-# it cannot do it raises, and `run` alone makes an exit status of that.
+# it cannot do it raises, and only `run` turns that into an exit status.
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """Run the command line and return its exit status; never calls sys.exit.
@@ -6701,9 +6673,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """
     if argv is None:
         argv = sys.argv[1:]
-    if env is None:
-        env = os.environ
-    env = dict(env)
+    env = dict(os.environ if env is None else env)
     console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr, env)
     try:
         status = run(list(argv), env, console)
@@ -6712,45 +6682,34 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     except KeyboardInterrupt:
         console.err("")
         return 130
-    except ReaderGone:                               # it has what it wanted
-        _abandon(console.stdout)
-        return 0
-    except OutputFailed as error:
-        _abandon(console.stdout)
-        console.err("error: cannot write to standard output: %s" % error)
+    except OutputFailed as failure:
+        reason = failure.args[0]
+        if isinstance(reason, BrokenPipeError):      # the reader has what it wanted
+            return 0
+        console.err("error: cannot write to standard output: %s" % reason)
         return 1
-
-
-def _abandon(stream):
-    """Point a stream that failed at nothing, or the interpreter's last flush would fail again."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except (AttributeError, OSError, ValueError):
-        pass
 
 
 def run(argv, env, console):
     """Parse the arguments, run the verb they name and return its exit status."""
     console.hide(_secret_variables(env))
-    proxies = [value for name, value in env.items() if name.lower().endswith("_proxy")]
-    console.hide(re.findall(r":([^:@/]+)@", " ".join(proxies)))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), _NO_VERB)
-    name, add_options, act, summary = verb           # one parser is built, for the verb asked for
-    parser = _parser(console, name, summary)
-    add_options(parser)
+    name, add_options, act, summary = verb
     try:
-        if name:
+        parser = _parser(console, name, summary)     # one, for the verb asked for: it starts faster
+        add_options(parser)
+        if verb is not _NO_VERB:
             argv = argv[1:]
         options, unknown = parser.parse_known_args(argv)
-        if unknown:                                  # options by name only: a value may be a key
-            names = [text.partition("=")[0] for text in unknown if text.startswith("-")]
-            parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
         if verb is _NO_VERB and not options.version:
-            parser.error("name a verb, and name it first")
+            raise UsageError("name a verb, and name it first", "--help lists the verbs")
+        if unknown:                                  # by name only: the value may be a key
+            names = re.findall("(?m)^--?[A-Za-z-]+", "\n".join(unknown))
+            parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
         console.verbose = options.verbose
         return act(options, env, console)
-    except SystemExit as stop:                       # argparse has said why
-        return stop.code or 0
+    except SystemExit:                               # argparse has printed the help
+        return 0
     except Error as error:
         console.report(error)
         return error.exit_status
@@ -6761,11 +6720,10 @@ def _cmd_version(options, env, console):
     if options.verbose:
         import hashlib
         try:
-            with open(__file__, "rb") as source:
-                console.out("sha256 %s" % hashlib.sha256(source.read()).hexdigest())
-        except (NameError, OSError):
-            console.out("sha256 unknown: this copy does not run from a file")
-        console.out("Python %s on %s" % (sys.version.split()[0], sys.platform))
+            digest = hashlib.sha256(_file(__file__)).hexdigest()
+        except (NameError, UsageError):
+            digest = "unknown: this copy does not run from a file"
+        console.out("sha256 " + digest)
     return 0
 
 
@@ -6782,89 +6740,112 @@ configuration, 4 the server, 5 the server refused the key, 130 interrupted
 
 
 def _parser(console, name, summary):
-    """Return an ArgumentParser that writes to the console and asks no terminal for its width."""
+    """Return an ArgumentParser that prints its help to the console; what it refuses is raised."""
     import argparse
 
     class Parser(argparse.ArgumentParser):
         def print_help(self, file=None):
             console.write(console.stdout, self.format_help())
 
-        def _print_message(self, message, file=None):       # not by sys.stderr, which may be None
-            console.write(console.stderr, visible(redact(message or "", console.secrets)))
+        def error(self, message):
+            raise UsageError(message, "--help lists the options")
 
-    def formatter(prog):
+    def formatter(prog):                             # told the width, it asks no terminal for it
         return argparse.RawDescriptionHelpFormatter(prog, width=report_width(console) - 2)
 
-    parser = Parser(
-        prog="openclaw_vllm.py " + name,
-        description=summary[0].upper() + summary[1:] + ".",
-        formatter_class=formatter,
-        allow_abbrev=False)
+    parser = Parser("openclaw_vllm.py " + name, description=summary, formatter_class=formatter,
+                    allow_abbrev=False)
     parser.add_argument("--api-key", nargs="?", const="", type=_refuse_key, help=argparse.SUPPRESS)
     return parser
 
 
+def report_width(console):
+    """Return the columns of reports and help: the terminal's, at least 40, or 80."""
+    if not is_terminal(console.stdout):
+        return 80
+    import shutil
+    return max(40, shutil.get_terminal_size().columns)
+
+
 def _add_version_options(parser):
-    """Make a parser that of arguments which begin with no verb: help, the version, or a mistake."""
-    parser.prog = "openclaw_vllm.py"
-    parser.usage = "%(prog)s VERB [options]    (VERB --help lists its options)"
+    """Make a parser that of arguments which begin with no verb: help, or the version."""
     verbs = ["  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS]
-    parser.description += "\n\nverbs:\n" + "\n".join(verbs)
+    parser.description += "\n\nverbs (VERB --help lists the options of one):\n" + "\n".join(verbs)
     parser.epilog = _EPILOG
-    parser.add_argument("--version", action="store_true", help="print the version")
-    parser.add_argument("--verbose", action="store_true",
-                        help="with --version: the digest of this file, and the Python")
-    parser.add_argument("verb", metavar="VERB", nargs="?", choices=[row[0] for row in _VERBS])
+    _add_flags(parser, version="print the version",
+               verbose="with --version: the digest of this file")
 
 
-_NO_VERB = ("", _add_version_options, _cmd_version, "OpenClaw's vLLM provider in one file")
+_NO_VERB = ("VERB", _add_version_options, _cmd_version, "OpenClaw's vLLM provider in one file")
 
 
-# Types of arguments; what they raise, argparse words as "argument --timeout: …".
-
-def _bad_argument(problem):
-    import argparse
-    return argparse.ArgumentTypeError(problem)
-
+# Types of arguments. Each takes what was typed, and raises UsageError.
 
 def _refuse_key(_):
-    raise _bad_argument("a key on the command line can be read by every user of this host: "
-                        "use --api-key-file PATH, or the variable VLLM_API_KEY")
+    raise UsageError("a key on the command line can be read by every user of this host",
+                     "use --api-key-file PATH, or the variable VLLM_API_KEY")
 
 
-def _seconds(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
+def seconds(text):
+    value = float(text)                              # argparse says "invalid seconds value"
     if not 0 < value < LONGEST_TIMEOUT_S:
-        raise _bad_argument("give a number of seconds, above 0 and below %d" % LONGEST_TIMEOUT_S)
+        raise UsageError("--timeout takes seconds, above 0 and below %d" % LONGEST_TIMEOUT_S)
     return value
 
 
-def _whole_number(text):
-    if not re.match("0*[1-9][0-9]{0,9}\\Z", text):
-        raise _bad_argument("give a whole number above 0")
-    return int(text)
-
-
-def _text(text):
+def _body_field(text):
+    """Return (name, value) of NAME=JSON."""
+    name, _, value = as_utf8(text).partition("=")
     try:
-        return as_utf8(text)
+        return name, loads_untrusted(value)
     except ValueError:
-        raise _bad_argument("it is not valid UTF-8")
+        raise UsageError("--param takes NAME=JSON", "like: --param top_k=20 --param 'stop=\"END\"'")
+
+
+def _file(path):
+    """Return the bytes of a file."""
+    try:
+        with open(path, "rb") as source:
+            return source.read()
+    except (OSError, ValueError) as error:           # ValueError: a NUL in the path
+        raise UsageError("%s cannot be read: %s" % (path, error.args[-1]))
+
+
+def _json_file(path):
+    """Return the value of a JSON5 file."""
+    try:
+        return json5_loads(_file(path))
+    except Json5Error as error:
+        raise UsageError("%s: %s" % (path, error.message))
+
+
+_IMAGE_KINDS = ((b"\x89PNG\r\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif"),
+                (b"RIFF", "webp"))
+
+
+def _image_url(text):
+    """Return the URL of an image: a file's holds its bytes."""
+    if re.match(r"(?i)(https?|data):", text):
+        return text
+    import base64
+    data = _file(text)
+    for magic, kind in _IMAGE_KINDS:
+        if data.startswith(magic):
+            return "data:image/%s;base64,%s" % (kind, base64.b64encode(data).decode("ascii"))
+    raise UsageError("--image %s is not a PNG, JPEG, GIF or WebP file" % text)
 
 
 def as_utf8(text):
     """Return an argument or a line as UTF-8, whatever Python took it for in the C locale.
 
-    Raises ValueError when it is not UTF-8.
+    Raises UsageError when it is not UTF-8.
     """
     try:
-        text.encode("utf-8")
+        if re.search("[\ud800-\udfff]", text):
+            text = os.fsencode(text).decode("utf-8")
         return text
-    except UnicodeEncodeError:
-        return os.fsencode(text).decode("utf-8")
+    except ValueError:
+        raise UsageError("what was typed is not valid UTF-8")
 
 
 def _add_flags(parser, **flags):
@@ -6873,29 +6854,31 @@ def _add_flags(parser, **flags):
         parser.add_argument("--" + name.replace("_", "-"), action="store_true", help=words)
 
 
+def _add_value(parser, name, metavar, words, kind=None, **more):
+    """Add an option with a value; `words` are its help, `kind` makes the value of the text."""
+    parser.add_argument(name, metavar=metavar, help=words, type=kind, **more)
+
+
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
-    group.add_argument("--config", metavar="PATH",
-                       help="openclaw.json to read (default: where OpenClaw keeps it)")
-    group.add_argument("--provider", metavar="ID", action="append", default=[], type=_text,
-                       help="a block of models.providers (default: vllm); "
-                            "list and doctor take several, or all")
-    group.add_argument("--base-url", metavar="URL", action="append", default=[], type=_text,
-                       help="ask this server, above every setting; list and doctor take several")
-    group.add_argument("--api-key-file", metavar="PATH",
-                       help="read the key from a file (-: standard input)")
-    group.add_argument("--timeout", metavar="SECONDS", type=_seconds,
-                       help="how long to wait for the server")
-    group.add_argument("--ca-file", metavar="PEM", help="trust the authorities in this file")
-    group.add_argument("--verbose", action="store_true", help="say on standard error what is done")
+    _add_value(group, "--config", "PATH",
+               "openclaw.json to read (default: where OpenClaw keeps it)")
+    _add_value(group, "--provider", "ID", "a block of models.providers (default: vllm); "
+               "list and doctor take several, or all", as_utf8, action="append", default=[])
+    _add_value(group, "--base-url", "URL", "ask this server, above every setting; "
+               "list and doctor take several", as_utf8, action="append", default=[])
+    _add_value(group, "--api-key-file", "PATH", "read the key from a file (-: standard input)")
+    _add_value(group, "--timeout", "SECONDS", "how long to wait for the server", seconds)
+    _add_value(group, "--ca-file", "PEM", "trust the authorities in this file")
+    _add_flags(group, verbose="say on standard error what is done")
 
 
 def _add_model_options(verb):
     group = verb.add_argument_group("the model")
-    group.add_argument("--model", metavar="REF", type=_text,
-                       help="vllm/<id>, an id or an alias (default: the default model)")
-    group.add_argument("--thinking", metavar="LEVEL", choices=THINKING_LEVELS, type=str.lower,
-                       help="one of: " + ", ".join(THINKING_LEVELS))
+    _add_value(group, "--model", "REF", "vllm/<id>, an id or an alias (default: the default model)",
+               as_utf8)
+    _add_value(group, "--thinking", "LEVEL", "one of: " + ", ".join(THINKING_LEVELS), str.lower,
+               choices=THINKING_LEVELS)
 
 
 def _open_provider(options, env, console):
@@ -6925,18 +6908,20 @@ def say_where_the_key_goes(console, provider):
     """Warn of a key that would be sent in the clear; with --verbose name its source and origin."""
     warning = key_exposed(provider)
     if warning:
-        console.warn(warning)
-    url, key, sent = provider.base_url, provider.request_key, "no key"
-    if key is not None:
-        sent = "the key of %s is sent to %s" % (key.source, origin(url))
+        console.err_once("warning: " + warning)
     if console.verbose:
-        console.err("%s: base URL %s (%s); %s" % (provider.id, url, provider.where, sent))
+        sent = "no key"
+        if provider.request_key is not None:
+            sent = "the key of " + provider.request_key.source
+        console.err_once("%s: base URL %s (%s) is sent %s" % (
+            provider.id, provider.base_url, provider.where, sent))
 
 
 def _secret_variables(variables):
-    """Return the values of the environment variables that are named like a secret."""
-    pattern = "KEY|TOKEN|SECRET|PASSWORD"
-    return [value for name, value in variables.items() if re.search(pattern, name.upper())]
+    """Return the values of environment variables named like a secret, and passwords in URLs."""
+    found = [value for name, value in variables.items()
+             if re.search("(?i)key|token|secret|password", name)]
+    return found + re.findall(r":([^:@/\s]+)@", " ".join(variables.values()))
 
 
 def hide_secrets(console, settings, provider):
@@ -6952,122 +6937,73 @@ def _read_key(path, console):
     """Return the text of --api-key-file, None without the option. Raises UsageError."""
     if not path:
         return None
-    if path == "-":
-        text = _read_stdin(console)
-    else:
-        text = _utf8(_option_file("--api-key-file", path), path)
-    console.hide([text.strip()])
-    if not text.strip():
+    text = _read_stdin(console) if path == "-" else _file(path).decode("utf-8-sig", "replace")
+    key = text.strip()
+    if not key:
         raise UsageError("--api-key-file %s holds no key" % path,
                          "write the key into it, and nothing else")
-    return text
+    console.hide([key])
+    return key
 
 
 def _read_stdin(console):
     """Return standard input as text. Raises UsageError."""
-    if console.stdin is None:
-        return ""
     data = getattr(console.stdin, "buffer", console.stdin).read(ANSWER_LIMIT + 1)
     if len(data) > ANSWER_LIMIT:
         raise UsageError("standard input is larger than %d bytes" % ANSWER_LIMIT)
     if isinstance(data, str):
         return data
-    return _utf8(data, "standard input")
-
-
-def _option_file(option, path):
-    """Return the bytes of the file that an option names; a FIFO could hang. Raises UsageError."""
-    problem = "it is missing, a directory or a FIFO"
-    try:
-        if os.path.isfile(path):
-            with open(path, "rb") as source:
-                return source.read()
-    except (OSError, ValueError) as error:           # a ValueError: a NUL in the path
-        problem = getattr(error, "strerror", None) or error
-    raise UsageError("%s %s cannot be read: %s" % (option, path, problem))
-
-
-def _utf8(data, source):
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError("%s is not UTF-8 (byte %d)" % (source, error.start))
+        raise UsageError("standard input is not UTF-8 (byte %d)" % error.start)
 
 
 def _add_list_parser(verb):
     form = verb.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true",
-                      help="print the object of `openclaw models list --json`")
-    form.add_argument("--plain", action="store_true", help="print one key a line")
-    verb.add_argument("--strict", action="store_true",
-                      help="with several servers: fail when one of them did not answer")
+    _add_flags(form, json="print the object of `openclaw models list --json`",
+               plain="print one key a line")
+    _add_flags(verb, strict="with several servers: fail when one of them did not answer")
     _add_server_options(verb)
 
 
 def _cmd_list(options, env, console):
     _, providers = _open_providers(options, env, console)
     outcomes = list_everywhere(providers, options.timeout)
-    failures = [(provider, error) for provider, _, error in outcomes if error]
+    errors = [error for _, _, error in outcomes if error]
     rows = [(model, provider) for provider, models, _ in outcomes for model in models]
-    rows.sort(key=lambda row: (row[0].key.lower(), row[0].key))
-    if not rows and len(outcomes) == 1:
-        raise failures[0][1]
-    servers = None
-    if len(outcomes) > 1:
+    rows.sort(key=lambda row: row[0].key.lower())
+    several = len(outcomes) > 1
+    if options.json and (rows or several):
         servers = collections.defaultdict(list)
         for model, _ in rows:
             servers[model.id].append(model.base_url)
-    _show_rows(rows, servers, options, console)
-    console.flush()
-    for provider, error in failures:
-        console.err("error: %s: %s" % (provider.id, error.message))
-        if error.next_step:
-            console.err("  " + error.next_step)
-    if failures and (options.strict or not rows):
-        return failures[0][1].exit_status
-    return 0
-
-
-def _show_rows(rows, servers, options, console):
-    def show(text):
-        return visible(redact(text, console.secrets), UNSAFE_LINE)
-
-    if options.json:
+        if not several:
+            servers = None
         models = [list_row(model, provider, servers) for model, provider in rows]
         console.out_json({"count": len(models), "models": models})
     elif options.plain:
         for model, _ in rows:
             console.out(model.key, UNSAFE_LINE)
     elif rows:
-        for line in format_table(rows, servers, _columns(console), show):
-            console.out(line)
-
-
-def _columns(console):
-    """Return the width of the terminal on standard output, or None when it is none."""
-    if not is_terminal(console.stdout):
-        return None
-    import shutil
-    return shutil.get_terminal_size().columns
-
-
-def report_width(console):
-    """Return the columns of reports and help: COLUMNS, the terminal's, or 80; at least 40."""
-    columns = console.env.get("COLUMNS") or ""
-    if not re.match(r"[0-9]{1,4}\Z", columns):
-        columns = _columns(console) or 80
-    return max(40, int(columns))
+        console.out("\n".join(format_table(rows, several, console.shown)))
+    console.flush()
+    for error in errors:
+        console.report(error)
+    if errors and (options.strict or not rows):
+        return errors[0].exit_status
+    return 0
 
 
 def list_row(model, provider, servers=None):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
-    `servers` are {model id: [base URL]}, where several were asked.
+    `servers` are {model id: [base URL]} where several were asked.
     """
     row = {
         "key": model.key,
         "name": model.name,
-        "input": input_words(model),
+        "input": "+".join(model.input) or "-",       # as OpenClaw prints it
         "contextWindow": model.context_window,
         "local": is_local(split_url(model.base_url).host),
         "available": provider.refusal is None,
@@ -7084,66 +7020,45 @@ def list_row(model, provider, servers=None):
     return row
 
 
-def input_words(model):
-    """Return what a Model takes, as OpenClaw prints it."""
-    return "+".join(model.input) or "-"
-
-
-_YES_NO = {True: "yes", False: "no"}
-
-
-def format_table(rows, servers=None, width=None, show=visible):
+def format_table(rows, several=False, show=visible):
     """Return the lines of the table of `list` for (Model, Provider) rows.
 
-    `servers` {model id: [base URL]} adds a column where several were asked;
-    with a `width` in columns, long ids are cut to fit, after `show` has made them safe.
+    `several` servers have a column; `show` makes texts of a server safe to show.
     """
-    several = servers is not None
-    cells = [["Model", "Input", "Ctx", "Local", "Auth"] + ["Server"] * several + ["Tags"]]
+    cells = [["Model", "Input", "Ctx", "Local", "Auth", "Server", "Tags"]]
     for model, provider in rows:
-        tags = list(model.tags)
-        if several and len(servers[model.id]) > 1:
-            tags.append("on %d servers" % len(servers[model.id]))
-        row = [
-            show(model.key),
-            input_words(model),
+        row = list_row(model, provider)
+        cells.append([
+            show(model.key, UNSAFE_LINE),
+            row["input"],
             str(model.context_tokens or model.context_window or "-"),
-            _YES_NO[is_local(split_url(model.base_url).host)],
-            _YES_NO[provider.request_key is not None],
-        ]
-        cells.append(row + [model.base_url] * several + [show(",".join(tags))])
+            "yes" if row["local"] else "no",
+            "yes" if provider.request_key else "no",
+            model.base_url,
+            show(",".join(model.tags), UNSAFE_LINE),
+        ])
+    if not several:
+        for row in cells:
+            del row[-2]
     sizes = [max(map(display_width, column)) for column in zip(*cells)]
-    if width is not None:
-        spare = width - sum(sizes[1:-1]) - 2 * (len(sizes) - 1) - min(sizes[-1], 12)
-        sizes[0] = min(sizes[0], max(spare, 16))
-    lines = []
-    for row in cells:
-        padded = [_padded(_cut(text, size), size) for text, size in zip(row[:-1], sizes)]
-        line = "  ".join(padded + row[-1:]).rstrip()
-        if width is not None:
-            line = _cut(line, width)
-        lines.append(line)
-    return lines
+    return ["  ".join(map(_padded, row, sizes)).rstrip() for row in cells]
 
 
 def _add_chat_parser(verb):
-    verb.add_argument("prompt", nargs="*", metavar="PROMPT", type=_text,
+    verb.add_argument("prompt", nargs="*", metavar="PROMPT", type=as_utf8,
                       help="the prompt; standard input is added to it")
-    verb.add_argument("--system", metavar="TEXT", type=_text, help="the system message")
-    verb.add_argument("--image", metavar="FILE|URL", action="append", default=[],
-                      help="show the model an image (repeatable)")
-    verb.add_argument("--max-tokens", metavar="N", type=_whole_number,
-                      help="at most so many tokens of answer")
-    verb.add_argument("--temperature", metavar="T", type=float)
-    verb.add_argument("--param", metavar="NAME=JSON", action="append", default=[], type=_text,
-                      help="any other field of the body (repeatable)")
-    verb.add_argument("--tools", metavar="FILE", help="JSON list of tools to offer")
-    verb.add_argument("--schema", metavar="FILE", help="JSON schema that the answer must follow")
-    verb.add_argument("--json", action="store_true",
-                      help="print the whole answer as one JSON object")
-    verb.add_argument("--no-stream", action="store_true", help="ask for the answer in one piece")
-    verb.add_argument("--quiet", action="store_true",
-                      help="no reasoning and no statistics on standard error")
+    _add_value(verb, "--system", "TEXT", "the system message", as_utf8)
+    _add_value(verb, "--image", "FILE|URL", "show the model an image (repeatable)", _image_url,
+               action="append")
+    _add_value(verb, "--max-tokens", "N", "at most so many tokens of answer", int)
+    _add_value(verb, "--temperature", "T", "how freely to choose each token; 0: not at all", float)
+    _add_value(verb, "--param", "NAME=JSON", "any other field of the body (repeatable)",
+               _body_field, action="append", default=[])
+    _add_value(verb, "--tools", "FILE", "JSON list of tools to offer", _json_file)
+    _add_value(verb, "--schema", "FILE", "JSON schema that the answer must follow", _json_file)
+    _add_flags(verb, json="print the whole answer as one JSON object",
+               no_stream="ask for the answer in one piece",
+               quiet="no reasoning and no statistics on standard error")
     _add_model_options(verb)
     _add_server_options(verb)
 
@@ -7151,115 +7066,73 @@ def _add_chat_parser(verb):
 def _cmd_chat(options, env, console):
     fields = _chat_fields(options)
     prompt = " ".join(options.prompt)
-    interactive = not prompt and is_terminal(console.stdin) and is_terminal(console.stdout)
+    interactive = not prompt and is_terminal(console.stdin)
     if not is_terminal(console.stdin) and options.api_key_file != "-":
         parts = (prompt, _read_stdin(console).strip("\n"))
-        prompt = "\n\n".join(part for part in parts if part.strip())
+        prompt = "\n\n".join(filter(str.strip, parts))
     if not interactive and not prompt.strip():
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
     _, provider = _open_provider(options, env, console)
     model = find_model(provider, options.model, options.timeout, options.thinking)
-    if model.base_url != provider.base_url:
-        say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
+    say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
     if options.image and "image" not in model.input:
         raise UsageError("%s takes no images" % model.key,
                          'if it does, declare it: input: ["text", "image"]')
-    messages = []
-    if options.system:
-        messages.append({"role": "system", "content": options.system})
     if interactive:
-        return _converse(options, provider, model, fields, messages, console)
-    messages.append({"role": "user", "content": _user_content(prompt, options.image)})
+        return _converse(options, provider, model, fields, console)
+    content = prompt
+    if options.image:
+        content = [{"type": "text", "text": prompt}]
+        content += [{"type": "image_url", "image_url": {"url": url}} for url in options.image]
+    messages = _system_messages(options.system) + [{"role": "user", "content": content}]
     _ask(options, provider, model, dict(fields, messages=messages), console)
     return 0
 
 
+def _system_messages(text):
+    """Return the messages that a conversation begins with."""
+    return [{"role": "system", "content": text}] if text else []
+
+
 def _chat_fields(options):
-    """Return the body fields that the options of `chat` set. Raises UsageError."""
-    fields = {"stream": not options.no_stream}
-    for text in options.param:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError("--param %s is not NAME=JSON" % text, "like: --param top_k=20")
-        try:
-            fields[name] = loads_untrusted(value)
-        except ValueError:
-            raise UsageError("--param %s: the value is not JSON" % name,
-                             "quote texts: --param 'stop=\"END\"'")
-    if options.max_tokens is not None:
-        fields["max_completion_tokens"] = options.max_tokens
-    if options.temperature is not None:
-        fields["temperature"] = options.temperature
-    if options.tools:
-        fields["tools"] = _option_json("--tools", options.tools, list, "a list of tools")
-    if options.schema:
-        schema = _option_json("--schema", options.schema, dict, "a JSON schema")
-        fields["response_format"] = {"type": "json_schema",
-                                     "json_schema": {"name": "answer", "schema": schema}}
+    """Return the body fields that the options of `chat` set."""
+    fields = {
+        "stream": not options.no_stream,
+        "max_completion_tokens": options.max_tokens,
+        "temperature": options.temperature,
+        "tools": options.tools,
+    }
+    if not isinstance(options.tools, (list, type(None))):
+        raise UsageError("--tools takes a file with a list of tools")
+    if options.schema is not None:
+        schema = {"name": "answer", "schema": options.schema}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+    fields.update(options.param)
     return fields
-
-
-def _option_json(option, path, kind, what):
-    try:
-        value = json5_loads(_option_file(option, path))
-    except Json5Error as error:
-        raise UsageError("%s %s: %s" % (option, path, error.message))
-    if not isinstance(value, kind):
-        raise UsageError("%s %s: expected %s, found %s" % (option, path, what, _json_type(value)))
-    return value
-
-
-_IMAGE_KINDS = ((b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"),
-                (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
-
-
-def _user_content(prompt, images):
-    """Return the content of a user message: the text, or parts with each image as a URL."""
-    if not images:
-        return prompt
-    parts = [{"type": "text", "text": prompt}]
-    for image in images:
-        if not re.match(r"(?i)(https?|data):", image):
-            image = _data_url(image)
-        parts.append({"type": "image_url", "image_url": {"url": image}})
-    return parts
-
-
-def _data_url(path):
-    import base64
-    data = _option_file("--image", path)
-    for magic, kind in _IMAGE_KINDS:
-        if data.startswith(magic):
-            return "data:%s;base64,%s" % (kind, base64.b64encode(data).decode("ascii"))
-    raise UsageError("--image %s is not a PNG, JPEG, GIF or WebP file" % path)
 
 
 def _ask(options, provider, model, body, console):
     """Send a body, show the answer as it comes, and return it. Raises as `send_chat` does."""
     shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
-        console.warn(warning)
+        console.err_once("warning: " + warning)
     show = _Display(options, console)
     deltas = send_chat(provider, model, shaped.body, options.timeout, before_wait=show.flush)
-    failure = None
     try:
         answer = collect_answer(deltas, show.add)
     except (Error, KeyboardInterrupt) as stop:       # what came before it broke off is shown
-        answer, failure = stop.partial, stop
+        show.end()
+        if options.json and stop.partial.timings["first_token_s"] is not None:
+            console.out_json(answer_json(stop.partial))
+        raise
     show.end()
-    begun = answer.timings["first_token_s"] is not None or answer.finish_reason
-    if options.json and (begun or failure is None):
+    if options.json:
         console.out_json(answer_json(answer))
-    if failure is not None:
-        raise failure
-    if not options.json:
+    else:
         for call in answer.tool_calls:
-            line = "%s(%s)\n" % (call["function"]["name"], call["function"]["arguments"])
-            console.write_answer(redact_known(line, console.secrets))
+            console.out_exact("{name}({arguments})".format_map(call["function"]))
     if not answer.content and not answer.tool_calls:
-        error = empty_answer(model, answer)
-        console.err("warning: " + error.message)
-        console.err("  " + error.next_step)
+        console.report(empty_answer(model, answer), "warning: ")
     if not options.quiet:
         console.err(statistics(answer))
     return answer
@@ -7278,7 +7151,7 @@ def statistics(answer):
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
         writing_s = last_s - first_s
-        if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
+        if usage is not None and usage.completion_tokens and writing_s > ONE_PIECE_S:
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
@@ -7294,10 +7167,8 @@ def answer_json(answer):
     value = answer._asdict()
     extra = json.dumps(value.pop("extra"))
     extra = json.loads(extra, parse_constant=lambda name: None)      # NaN is not JSON
-    usage = extra.pop("usage", None)
     if answer.usage is not None:
-        usage = dict(usage or {}, **answer.usage._asdict())
-    value["usage"] = usage
+        value["usage"] = dict(extra.pop("usage", None) or {}, **answer.usage._asdict())
     value["timings"] = _picked(answer.timings, ("first_token_s", "total_s"))
     value.update(extra)
     return value
@@ -7313,52 +7184,43 @@ A line that ends in \\ goes on, as does a text between \"\"\" and what is pasted
 // begins a prompt with /. Ctrl-C stops an answer, Ctrl-D ends."""
 
 
-def _converse(options, provider, model, fields, messages, console):
-    """Hold a conversation on the terminal until its end."""
+def _converse(options, provider, model, fields, console):
+    """Hold a conversation on the terminal until its end; return the exit status."""
     try:
         import readline                              # line editing and history of input()
         readline.parse_and_bind("set enable-bracketed-paste on")
     except ImportError:
         pass
     console.err("%s at %s    /help lists the commands, Ctrl-D ends" % (model.key, model.base_url))
+    system = options.system
+    messages = _system_messages(system)
     while True:
         try:
             text = read_turn(input)
+            command, _, argument = text.partition(" ")
+            if command == "/exit":
+                return 0
+            if command == "/help":
+                console.err(_CONVERSATION_HELP)
+            elif command in ("/reset", "/system"):
+                if command == "/system":
+                    system = argument
+                messages = _system_messages(system)
+                console.err("begun anew; the system message: " + (system or "none"))
+            elif command == "/model":
+                model = find_model(provider, argument, options.timeout, options.thinking)
+                console.err("now %s" % model.key)
+            elif text:
+                asked = messages + [{"role": "user", "content": re.sub("^//", "/", text)}]
+                answer = _ask(options, provider, model, dict(fields, messages=asked), console)
+                messages = asked + [{"role": "assistant", "content": answer.content}]
         except EOFError:
             console.err("")
             return 0
         except KeyboardInterrupt:
-            console.err("")
-            continue
-        except ValueError:
+            console.err("\nstopped; the conversation goes on without that turn")
+        except UnicodeDecodeError:                   # raised by input()
             console.err("that was not valid UTF-8")
-            continue
-        command, _, argument = text.partition(" ")
-        if command in ("/exit", "/quit"):
-            return 0
-        try:
-            if command == "/help":
-                console.err(_CONVERSATION_HELP)
-            elif command == "/reset":
-                messages = [message for message in messages if message["role"] == "system"]
-                console.err("begun anew; the system message stays")
-            elif command == "/system":
-                messages, words = [], "without a system message"
-                if argument:
-                    messages = [{"role": "system", "content": argument}]
-                    words = "with that system message"
-                console.err("begun anew " + words)
-            elif command == "/model":
-                model = find_model(
-                    provider, argument or None, options.timeout, options.thinking)
-                console.err("now %s" % model.key)
-            elif text:
-                text = re.sub("^//", "/", text)
-                asked = messages + [{"role": "user", "content": text}]
-                answer = _ask(options, provider, model, dict(fields, messages=asked), console)
-                messages = asked + [{"role": "assistant", "content": answer.content}]
-        except KeyboardInterrupt:
-            console.err("stopped; the conversation goes on without that turn")
         except Error as error:
             console.report(error)
 
@@ -7381,13 +7243,10 @@ def read_turn(read_line):
 
 
 def _add_doctor_parser(verb):
-    verb.add_argument("--probe", action="store_true",
-                      help="let each model answer: a few tokens, and once with a tool")
-    verb.add_argument("--fix", action="store_true",
-                      help="write into openclaw.json what fixes the findings; look again")
-    verb.add_argument("--json", action="store_true", help="print the findings as one JSON object")
-    verb.add_argument("--strict", action="store_true",
-                      help="with several servers: fail when one of them fails")
+    _add_flags(verb, probe="let each model answer: a few tokens, and once with a tool",
+               fix="write into openclaw.json what fixes the findings; look again",
+               json="print the findings as one JSON object",
+               strict="with several servers: fail when one of them fails")
     _add_model_options(verb)
     _add_server_options(verb)
 
@@ -7397,7 +7256,7 @@ def _cmd_doctor(options, env, console):
     settings, reports = _diagnose_all(options, key, env, console)
     if options.fix:
         edits = []
-        for _, findings in reports:
+        for _, _, findings in reports:
             for finding in findings:
                 edits += [edit for edit in finding.edits if edit not in edits]
         if edits:
@@ -7405,22 +7264,25 @@ def _cmd_doctor(options, env, console):
             settings, reports = _diagnose_all(options, key, env, console)
         else:
             console.err("nothing to fix in %s" % settings.path)
-    failed = [server for server, findings in reports if diagnosis_status(findings)]
     if options.json:
-        console.out_json(_findings_json(reports))
-    elif len(reports) > 1:
-        named = ": " * bool(failed) + ", ".join(failed)
-        console.out("%d of %d servers failed%s" % (len(failed), len(reports), named))
-    for server, findings in () if options.json else reports:
-        if len(reports) > 1:
-            console.out("\n== %s" % server)
-        for line in format_findings(findings, console.secrets, report_width(console)):
-            console.out(line)
-    return diagnosis_status(reports[-1 if options.strict else 0][1])
+        rows = []
+        for _, server, findings in reports:
+            for finding in findings:
+                row = finding._asdict()
+                del row["edits"]                     # which `command` holds
+                if len(reports) > 1:
+                    row["server"] = server
+                rows.append(row)
+        worst = reports[-1][0]
+        console.out_json({"ok": worst == 0, "findings": rows})
+    else:
+        _show_findings(reports, console)
+    judged = -1 if options.strict else 0             # else one server that works will do
+    return reports[judged][0]
 
 
 def _diagnose_all(options, key, env, console):
-    """Return (settings, [(server, [Finding])]) of the servers named, those that failed last."""
+    """Return (settings, [(status, server, [Finding])]) of the servers named, the worst last."""
     settings = read_settings(options.config, env)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
@@ -7431,159 +7293,123 @@ def _diagnose_all(options, key, env, console):
             pass                                     # what is wrong will be a finding
 
     def examine(name, url):
-        return url or name, list(diagnose(
+        findings = list(diagnose(
             settings, name, url, key, options.ca_file, options.model, options.thinking,
             options.probe, options.timeout))
+        return diagnosis_status(findings), url or name, findings
 
-    reports = in_parallel(examine, asked)
-    return settings, sorted(reports, key=lambda report: diagnosis_status(report[1]))
-
-
-def _findings_json(reports):
-    """Return the object of `doctor --json`."""
-    rows = []
-    for server, findings in reports:
-        for finding in findings:
-            row = collections.OrderedDict(finding._asdict())
-            del row["edits"]                         # which `command` holds
-            if len(reports) > 1:
-                row["server"] = server
-            rows.append(row)
-    return {"ok": all(row["status"] != "fail" for row in rows), "findings": rows}
+    return settings, sorted(in_parallel(examine, asked), key=lambda report: report[0])
 
 
-def format_findings(findings, secrets, width=80):
+def _show_findings(reports, console):
+    if len(reports) > 1:
+        failed = [server for status, server, _ in reports if status]
+        named = ", ".join(failed) or "none"
+        console.out("%d of %d servers failed: %s" % (len(failed), len(reports), named))
+    for _, server, findings in reports:
+        if len(reports) > 1:
+            console.out("\n== %s" % server)
+        lines = format_findings(findings, console.shown, report_width(console))
+        console.out("\n".join(lines))
+
+
+def format_findings(findings, show=visible, width=80):
     """Return the lines of the report of `doctor`, the verdict first, commands never broken.
 
-    `secrets` are texts to hide; `width` is in columns.
+    `show` makes a text safe to show; `width` is in columns.
     """
-    statuses = [finding.status for finding in findings]
+    import textwrap
+    warned = sum(finding.status == "warn" for finding in findings)
     failed = [finding.cause for finding in findings if finding.status == "fail"]
     verdict = "nothing failed"
     if failed:
-        named = ", ".join(collections.OrderedDict.fromkeys(failed))
-        verdict = "%s: %s" % (_plural(len(failed), "failure"), named)
-    verdict += "; " + _plural(statuses.count("warn"), "warning")
-    entries, skipped = [(verdict, "")], collections.OrderedDict()
+        causes = _listed(collections.OrderedDict.fromkeys(failed))
+        verdict = "%s: %s" % (_plural(len(failed), "failure"), causes)
+    lines = [verdict + "; " + _plural(warned, "warning")]
+
+    def add(label, text):
+        lines.extend(textwrap.wrap(
+            show(text), width, initial_indent=label, subsequent_indent=" " * len(label),
+            break_long_words=False, break_on_hyphens=False))
+
+    skipped = collections.defaultdict(list)
     for finding in findings:
         if finding.status == "skip":
-            skipped.setdefault(finding.summary, []).append(finding.check)
+            skipped[finding.summary].append(finding.check)
             continue
         status = finding.status.replace("fail", "FAIL")
-        entries.append((finding.summary, _ENTRY % (status, finding.check)))
+        add("%-4s  %-10s  " % (status, finding.check), finding.summary)
         if finding.fix:
-            entries.append((finding.fix, "      fix: "))
+            add("      fix: ", finding.fix)
         if finding.command:
-            entries.append((finding.command, None))
-    texts = ["%s: %s" % (", ".join(skipped[summary]), summary) for summary in skipped]
-    if texts:
-        entries.append(("; ".join(texts), _ENTRY % ("skip", "")))
-    lines = []
-    for text, label in entries:
-        lines += _wrapped(visible(redact(text, secrets)), label, width)
+            lines.append(" " * 11 + show(finding.command))
+    if skipped:
+        reasons = ["%s: %s" % (", ".join(skipped[reason]), reason) for reason in skipped]
+        add("skip  ", "; ".join(reasons))
     return lines
-
-
-_ENTRY = "%-4s  %-10s  "
-
-
-def _wrapped(text, label, width):
-    """Wrap a text behind its label; no word, nothing in braces and no command (label None) is
-    broken."""
-    if label is None:
-        return [" " * 11 + text]
-    import textwrap
-    text = " ".join(text.split())
-    text = re.sub(r"\{[^{}]*\}", lambda match: match.group(0).replace(" ", "\xa0"), text)
-    lines = textwrap.wrap(
-        text, width, initial_indent=label, subsequent_indent=" " * len(label),
-        break_long_words=False, break_on_hyphens=False)
-    return [line.replace("\xa0", " ") for line in lines]
 
 
 def _add_request_parser(verb):
     form = verb.add_mutually_exclusive_group()
-    form.add_argument("--explain", action="store_true",
-                      help="say on standard error what was changed, and why")
-    form.add_argument("--curl", action="store_true", help="print a curl command that sends it")
+    _add_flags(form, explain="say on standard error what was changed, and why",
+               curl="print a curl command that sends it")
     _add_model_options(verb)
     _add_server_options(verb)
 
 
 def _cmd_request(options, env, console):
-    if options.api_key_file == "-":
-        raise UsageError("the body comes on standard input, so the key cannot",
-                         "give --api-key-file a path")
     if is_terminal(console.stdin):
         console.err("waiting for a chat-completions body on standard input")
-    text = _read_stdin(console)
     try:
-        body = loads_untrusted(text)
+        body = loads_untrusted(_read_stdin(console))
     except ValueError as error:
         example = """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request"""
         raise UsageError("the body on standard input is not JSON: %s" % error, example % TOOL)
     _, provider = _open_provider(options, env, console)
-    reference = options.model or _get(body, "model")
-    if reference is not None and not isinstance(reference, str):
-        raise UsageError("the body's model is not a text", "give the id of a model")
+    reference = options.model or _get_text(body, "model")
     model = find_model(provider, reference, options.timeout, options.thinking)
     shaped = shape_request(body, model, options.thinking)
     data = encode_body(shaped.body).decode("ascii")
     for warning in shaped.warnings:
-        console.warn(warning)
+        console.err_once("warning: " + warning)
     if options.explain:
         for change in shaped.changes:
             console.err("%-22s %-8s %s" % change)
-    if not options.curl:
+    if options.curl:
+        command, variables = curl_command(provider, model, data)
+        for name, value in variables.items():
+            if env.get(name) != value:
+                console.err("set %s in this shell before you run it" % name)
+        console.out_exact(command)
+    else:
         console.out_json(shaped.body)
-        return 0
-    headers = curl_headers(provider, model)
-    for header in headers:
-        if env.get(header.variable) != header.value:
-            console.err("set %s in this shell before you run it: it stands for %s" % header[2::2])
-    console.out_exact(curl_command(model.base_url, headers, data, provider.ca_file))
     return 0
 
 
-CurlHeader = collections.namedtuple("CurlHeader", "name prefix variable value source")
-_ONE_ARGUMENT = 100000               # bytes; Linux takes 128 KiB
+def curl_command(provider, model, data):
+    """Return (shell command that posts a JSON text, {variable: value} that it needs).
 
-
-def curl_headers(provider, model):
-    """Return the CurlHeaders of a completion: each value is left to a variable of the shell."""
-    key = provider.request_key
-    own = bearer(key)
-    headers = []
-    for name, value in request_headers(provider, model).items():
-        if own.get(name) == value:
-            source = "the key of " + key.source
-            header = CurlHeader(name, "Bearer ", "VLLM_API_KEY", key.key, source)
-        else:
-            variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
-            header = CurlHeader(name, "", variable, value, "the header %s of the config" % name)
-        headers.append(header)
-    return headers
-
-
-def curl_command(base_url, headers, data, ca_file=None):
-    """Return a shell command that posts a body, a JSON text, to the completions of a base URL."""
+    Values of headers are left to variables of the shell: they may be secret.
+    """
     import shlex
-    lines = ["curl -sS -N %s" % shlex.quote(base_url + "/chat/completions")]
-    if ca_file:
-        lines.append("--cacert %s" % shlex.quote(ca_file))
-    if is_loopback(split_url(base_url).host):
+    key = provider.request_key
+    lines = [
+        "curl -sS -N " + shlex.quote(model.base_url + "/chat/completions"),
+        "-H 'Content-Type: application/json'",
+    ]
+    if provider.ca_file:
+        lines.append("--cacert " + shlex.quote(provider.ca_file))
+    if is_loopback(split_url(model.base_url).host):
         lines.append("--noproxy '*'")
-    lines.append("-H 'Content-Type: application/json'")
-    for header in headers:
-        if header.prefix:
-            lines.append('-H "%s: %s$%s"' % header[:3])
-        else:
-            lines.append('-H %s"$%s"' % (shlex.quote(header.name + ": "), header.variable))
-    if len(data) < _ONE_ARGUMENT:
-        lines.append("--data-binary %s" % shlex.quote(data))
-    else:
-        lines.append("--data-binary @- <<'END'\n%s\nEND" % data)
-    return " \\\n  ".join(lines)
+    variables = {}
+    for name, value in request_headers(provider, model).items():
+        prefix, variable = name + ": ", re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
+        if bearer(key).get(name) == value:
+            prefix, variable, value = prefix + "Bearer ", "VLLM_API_KEY", key.key
+        variables[variable] = value
+        lines.append('-H %s"$%s"' % (shlex.quote(prefix), variable))
+    lines.append("--data-binary @- <<'END'\n%s\nEND" % data)
+    return " \\\n  ".join(lines), variables
 
 
 def _add_config_parser(verb):

@@ -140,6 +140,17 @@ class Case(unittest.TestCase):
                 self.assertIn(wanted, stream)
 
 
+def shown_of(secrets, *pieces):
+    """Return what LiveText writes of an answer in some pieces, each flushed at once."""
+    shown = []
+    live = vllm.LiveText(secrets, shown.append)
+    for piece in pieces:
+        live.add(piece)
+        live.flush()
+    live.end()
+    return shown
+
+
 def run(argv, env=None, stdin="", encoding="utf-8"):
     """Run `main` in this process, with streams in memory; return Result. `stdin` is text or bytes.
     """
@@ -149,7 +160,8 @@ def run(argv, env=None, stdin="", encoding="utf-8"):
     status = vllm.main(list(argv), env or {}, source, out, err)
     for stream in (out, err):
         stream.flush()
-    return Result(status, *[stream.buffer.getvalue().decode(encoding) for stream in (out, err)])
+    return Result(status, *[stream.buffer.getvalue().decode(encoding, "replace")
+                            for stream in (out, err)])
 
 
 def program_command():
@@ -1354,8 +1366,8 @@ class Provider(Case):
         for path, words in ((self.path("none"), "cannot be read"), (self.home, "directory"),
                             (self.write("blank", " \n"), "holds no key")):
             self.check(self.run_main("list", "--api-key-file", path), 2, err=words)
-        self.check(self.run_main("request", "--api-key-file", "-", stdin="sk-stdin"), 2,
-                   err="the body comes on standard input")
+        self.check(self.run_main("request", "--api-key-file", "-", stdin=json.dumps(HI)), 2,
+                   err="--api-key-file - holds no key")
 
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_profiles_from_the_sqlite_store(self):
@@ -1896,7 +1908,9 @@ class Models(Case):
                           for model in found],
                          [("a", "A", None, 7), ("b", "B", None, 8192),
                           ("\u0085c", "C", 2 ** 53 - 1, 8192)])
-        self.assertEqual([vllm.input_words(model) for model in found], ["image+text", "-", "text"])
+        provider = self.provider()
+        self.assertEqual([vllm.list_row(model, provider)["input"] for model in found],
+                         ["image+text", "-", "text"])
 
     def test_under_a_wildcard_what_a_row_leaves_out_is_discovered(self):
         rows_written = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
@@ -1986,7 +2000,7 @@ class List(Case):
              for row in json.loads(result.out)["models"]],
                          [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]),
                           ("vllm/b", two.url, [one.url])])
-        self.check(self.run_main("list", "--strict", *urls), 4, out="on 2 servers",
+        self.check(self.run_main("list", "--strict", *urls), 4, out=two.url,
                    err="connection refused")
         self.check(self.run_main("chat", "hi", *urls), 2, err="one server")
         self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m", "name": "m"}]},
@@ -2030,20 +2044,14 @@ class List(Case):
                           "vllm/a/x  text   4096  yes    no",
                           "vllm/b    text   4096  yes    no"])
 
-    def test_table_fits_and_aligns_wide_characters(self):
+    def test_table_aligns_wide_characters(self):
         provider = self.provider()
         names = ["\u6a21\u578b" * 20, "e\u0301" * 30, "plain", "\U0001f600x", "x" * 200]
         models = vllm.discovered_models([{"id": name, "max_model_len": 4096} for name in names],
                                         provider)
-        for width in (None, 40, 60, 80, 120):
-            lines = vllm.format_table([(model, provider) for model in models], None, width)
-            widths = [vllm.display_width(line) for line in lines]
-            with self.subTest(width=width):
-                self.assertEqual(len(lines), 6)
-                self.assertTrue(width is None or max(widths) <= width, widths)
-                starts = {vllm.display_width(line[:line.index("text")])
-                          for line in lines[1:] if "text" in line}
-                self.assertEqual(len(starts), 1)
+        lines = vllm.format_table([(model, provider) for model in models])
+        starts = {vllm.display_width(line[:line.index("text")]) for line in lines[1:]}
+        self.assertEqual((len(lines), len(starts)), (6, 1))
         for text, width in (("abc", 3), ("\u6a21", 2), ("e\u0301", 1), ("\uff21", 2), ("", 0),
                             ("\u00fc", 1)):
             self.assertEqual(vllm.display_width(text), width)
@@ -3475,9 +3483,10 @@ class Answers(unittest.TestCase):
         def a_long_secret(size):
             rng = random.Random(size)
             secret = "".join(rng.choice("abcdefgh") for _ in range(size))
-            live = vllm.LiveText(vllm.spellings(secret))
+            live = vllm.LiveText(vllm.spellings(secret), str)
             for start in range(0, size, 100):
-                live.feed(secret[start:start + 100])
+                live.add(secret[start:start + 100])
+                live.flush()
 
         for act, size in ((event_in_small_chunks, 4000), (blank_bytes, 2000),
                           (arguments_in_small_pieces, 4000), (a_long_secret, 4000)):
@@ -3491,9 +3500,8 @@ class Answers(unittest.TestCase):
         secret = "".join(rng.choice("abcdefgh/+") for _ in range(16000))
         tracemalloc.start()
         try:
-            live = vllm.LiveText(vllm.spellings(secret))
-            shown = live.feed("a") + live.feed(secret[1:5000]) + live.feed("!") + live.end()
-            self.assertEqual(shown, "a%s!" % secret[1:5000])
+            shown = shown_of(vllm.spellings(secret), "a", secret[1:5000], "!")
+            self.assertEqual("".join(shown), "a%s!\n" % secret[1:5000])
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -4124,8 +4132,6 @@ class Tls(Case):
         self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
         self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3,
                    err="or a FIFO")
-        for option in ("--api-key-file", "--tools", "--schema"):
-            self.check(self.run_main("chat", "hi", option, fifo), 2, err=option)
 
     @unittest.skipIf(sys.version_info < (3, 8) or sys.implementation.name != "cpython"
                      or sys.flags.ignore_environment, "this interpreter keeps no key log")
@@ -5980,7 +5986,7 @@ class DoctorTest(unittest.TestCase):
                                   " ".join(out.split())))
         command = "vllm serve %s --port 8000" % ("x" * 90)
         report = vllm.format_findings(
-            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], (), 40)
+            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], width=40)
         self.assertEqual(report[-1].strip(), command)
         self.assertLessEqual(max(map(len, report[:-1])), 40)
 
@@ -7612,11 +7618,10 @@ class Redaction(Case):
             self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]),
                               (["chat", "x"], ["chat", "x", "--json"],
                                ["chat", "x", "--no-stream"]))
-        live = vllm.LiveText(["secret-1"])
-        self.assertEqual([live.feed(text) for text in ("a sec", "ond", " s", "ecret-1", "",
-                                                       "secret-")] + [live.end()],
-                         ["a ", "second", " ", "***", "", "", "***"])
-        self.assertEqual([live.feed("a secre")] + [live.end()], ["a ", "secre"])
+        self.assertEqual(shown_of(["secret-1"], "a sec", "ond", " s", "ecret-1", "", "secret-"),
+                         ["a ", "second", " ", "***", "***", "\n"])
+        self.assertEqual(shown_of(["secret-1"], "a secre"), ["a ", "secre", "\n"])
+        self.assertEqual(shown_of(["secret-1"], "a\n", ""), ["a\n"])
 
     def test_a_key_in_the_spelling_of_this_program(self):
         for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789",
@@ -7673,8 +7678,8 @@ class Redaction(Case):
         stub = self.serve(rows("m"))
         result = self.run_main("list", "--verbose", "--base-url", stub.url,
                                env={"VLLM_API_KEY": KEY})
-        words = "the key of VLLM_API_KEY (the environment) is sent to "
-        self.check(result, 0, err=words + stub.origin)
+        words = "base URL %s (--base-url) is sent the key of VLLM_API_KEY (the environment)"
+        self.check(result, 0, err=words % stub.url)
 
     def test_no_row_can_be_forged(self):
         evil = "m\nvllm/forged  text\t\r128000"
@@ -7752,9 +7757,8 @@ class Output(Case):
 
     def test_what_is_wrong_with_an_argument(self):
         for argv, words in ((["list", "--timeout", "0"], "above 0"),
-                            (["list", "--timeout", "x"], "above 0"),
+                            (["list", "--timeout", "x"], "invalid seconds value"),
                             (["list", "--timeout", "inf"], "below"),
-                            (["chat", "--max-tokens", "0"], "above 0"),
                             (["list", "--time", "5"], "unknown: --time"),
                             (["list", "--js"], "unknown: --js"),
                             (["list", "more"], "not an option"),
@@ -7948,10 +7952,9 @@ class Chat(Case):
                                 **expected)
                 self.assertEqual(body, {name: value for name,
                                         value in expected.items() if value is not None})
-        for argv in (["--param", "x"], ["--param", "=1"], ["--param", "x=y"], ["--tools", schema],
-                     ["--tools", self.path("none")], ["--schema", tools],
+        for argv in (["--param", "x"], ["--param", "x=y"], ["--tools", schema],
+                     ["--tools", self.path("none")], ["--image", image],
                      ["--schema", self.write("s", "{")],
-                     ["--image", image],
                      ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", *argv)
@@ -7959,7 +7962,7 @@ class Chat(Case):
                 self.assertIsNone(body)
         for path in (schema, self.path("none"), self.home):
             self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2,
-                       err="--image")
+                       err=path)
 
     def test_streams_of_output(self):
         calls = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
@@ -8004,9 +8007,8 @@ class Chat(Case):
             ))[0].out, EXACT + "\n")
         self.declare(self.serve(*script).url)
         self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
-        for encoding, expected in (("latin-1", "\xe9\\u6f22\r"), ("ascii", "\\xe9\\u6f22\r")):
-            result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding=encoding)[0]
-            self.assertEqual(result.out, expected + "\n")
+        result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding="latin-1")[0]
+        self.assertEqual(result.out.encode("latin-1").decode("utf-8"), "\xe9\u6f22\r\n")
         call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
         self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
 
@@ -8240,9 +8242,9 @@ class Conversation(Case):
                             ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
             self.type(typed, "Yes.")
             self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
-        self.type("/system T", "with that system message")
-        self.type("/reset", "begun anew")
-        self.type("/system", "without a system message")
+        self.type("/system T", "begun anew; the system message: T")
+        self.type("/reset", "begun anew; the system message: T")
+        self.type("/system", "begun anew; the system message: none")
         os.write(self.master, b"\x04")
         self.assertEqual(process.wait(WAIT_S), 0)
 
@@ -8303,7 +8305,6 @@ class RequestVerb(Case):
     def test_bodies_that_are_none(self):
         self.declare("http://gpu.example/v1")
         for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff",
-                      '{"model": 7, "messages": []}',
                       '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
             with self.subTest(stdin=stdin[:40]):
                 result = self.run_main("request", stdin=stdin)
@@ -8324,10 +8325,11 @@ class RequestVerb(Case):
                      headers={"X-Model": "header-value-2"})
         result = self.run_main("request", "--curl",
                                stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
-        words = shlex.split(result.out)
-        self.assertEqual(words[:3] + words[-2:-1], ["curl", "-sS", "-N", "--data-binary"])
-        self.assertEqual(json.loads(words[-1])["messages"][0]["content"], self.TRICKY)
-        self.assertIn('"Authorization: Bearer $VLLM_API_KEY"', result.out)
+        command, _, data = result.out.partition(" @- <<'END'\n")
+        words = shlex.split(command)
+        self.assertEqual(words[:3] + words[-1:], ["curl", "-sS", "-N", "--data-binary"])
+        self.assertEqual(json.loads(data[:-len("\nEND\n")])["messages"][0]["content"], self.TRICKY)
+        self.assertIn("-H 'Authorization: Bearer '\"$VLLM_API_KEY\"", result.out)
         for text in (KEY, "header-value", "my-agent", "***"):
             self.assertNotIn(text, result.out)
         self.assertEqual(sorted(word for word in words if word.startswith(("X-", "User-")))[1:],
@@ -8366,7 +8368,7 @@ class RequestVerb(Case):
         self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
         self.declare("https://gpu.example/v1")
         result = self.run_main("request", "--curl", stdin=body)
-        self.assertRegex(result.err, "^set VLLM_API_KEY .*VLLM_API_KEY")
+        self.assertRegex(result.err, "^set VLLM_API_KEY in this shell")
         self.assertNotIn("sk-of", result.err)
         self.assertNotIn("cacert", result.out)
 
@@ -8960,16 +8962,6 @@ class UnderFireTest(Case):
                         told = (error, error.hint, list(error.facts.values()), error)
                         self.assertEqual(leaks("%s %s %s %r" % told), [])
 
-    def test_a_row_that_is_cut_to_fit_the_terminal_shows_no_part_of_the_key(self):
-        rows = [{"id": "a" * padding + FIRE_KEY, "max_model_len": 5} for padding in range(30)]
-        with fire_server(lambda ask: [answer(json_bytes({"data": rows}))]) as server:
-            with mock.patch.object(vllm, "is_terminal", lambda stream: True), \
-                    mock.patch.object(shutil, "get_terminal_size",
-                                      lambda *_: os.terminal_size((40, 20))):
-                status, out, _ = run(["list", "--base-url", server.origin + "/v1"],
-                                     {"VLLM_API_KEY": FIRE_KEY})
-        self.assertEqual((status, leaks(out)), (0, []))
-
     def test_tls_and_proxies_that_misbehave(self):
         names = ("stall on accept", "reset on accept", "close on accept", "garbage",
                  "garbage status", "HTTP/2", "SSH", "a TLS alert",
@@ -9400,8 +9392,8 @@ class FuzzTest(unittest.TestCase):
             begun = [size for secret in secrets for size in range(len(secret))
                      if text.endswith(secret[:size])]
             self.assertEqual(vllm.begun_secret(text, secrets), max(begun + [0]), (text, secrets))
-            live = vllm.LiveText(sorted(secrets, key=len, reverse=True))
-            shown = "".join(live.feed(word(9)) for _ in range(9)) + live.end()
+            pieces = [word(9) for _ in range(9)]
+            shown = "".join(shown_of(sorted(secrets, key=len, reverse=True), *pieces))
             for secret in secrets:
                 self.assertTrue(len(secret) < 6 or secret not in shown, (shown, secret))
 
@@ -9442,7 +9434,7 @@ class FuzzTest(unittest.TestCase):
         if error is None:
             models = vllm.discovered_models(rows, provider)
             json.dumps([vllm.list_row(model, provider) for model in models], allow_nan=False)
-            vllm.format_table([(model, provider) for model in models], None, 40)
+            vllm.format_table([(model, provider) for model in models])
             for model in models:
                 if model.context_window is not None:         # None above what OpenClaw can count
                     self.assertGreaterEqual(model.context_window, 1)
@@ -9913,7 +9905,7 @@ class MainFuzzTest(Case):
         texts = []
         for stream in (out, err):
             stream.flush()
-            texts.append(stream.buffer.getvalue().decode(scene.encoding))
+            texts.append(stream.buffer.getvalue().decode(scene.encoding, "replace"))
         return [status] + texts
 
     def judge(self, scene):
