@@ -2345,7 +2345,7 @@ def _window(value):
 
 def _is_number(value):
     """Return whether a JSON value is a finite number."""
-    return type(value) in (int, float) and abs(value) < math.inf     # isfinite fails on 10**400
+    return type(value) in (int, float) and abs(value) < 1e300        # which a float can hold
 
 
 def stated_models(rows, provider):
@@ -2887,7 +2887,10 @@ _JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
 def _shape_schema(parameters, compat):
     """Return the parameters of a tool as OpenClaw sends them."""
     schema = copy.deepcopy(parameters)
-    _inline_references(schema, parameters)
+    try:
+        _inline_references(schema, parameters)
+    except RecursionError:
+        raise UsageError("the references in a tool's parameters lead too deep")
     schema = _object_schema(schema)
     keywords = compat["unsupportedToolSchemaKeywords"] or []
     _clean_schema(schema, [keyword.strip() for keyword in keywords])
@@ -3457,13 +3460,9 @@ def loads_untrusted(text):
 
 
 def is_deep(value, levels=JSON_DEPTH):
-    """Tell whether an object or list is nested more than some levels deep."""
-    if not levels:
-        return True
-    if isinstance(value, dict):
-        value = value.values()
-    for inner in value:
-        if isinstance(inner, (dict, list)) and is_deep(inner, levels - 1):
+    """Return whether a JSON value is nested more than some levels deep."""
+    for inner in _children(value).values():
+        if isinstance(inner, (dict, list)) and (levels == 1 or is_deep(inner, levels - 1)):
             return True
     return False
 
@@ -6676,7 +6675,7 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     env = dict(os.environ if env is None else env)
     console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr, env)
     try:
-        status = run(list(argv), env, console)
+        status = run(list(argv), console)
         console.flush()
         return status
     except KeyboardInterrupt:
@@ -6690,9 +6689,9 @@ def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
         return 1
 
 
-def run(argv, env, console):
+def run(argv, console):
     """Parse the arguments, run the verb they name and return its exit status."""
-    console.hide(_secret_variables(env))
+    console.hide(_secret_variables(console.env))
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), _NO_VERB)
     name, add_options, act, summary = verb
     try:
@@ -6707,7 +6706,7 @@ def run(argv, env, console):
             names = re.findall("(?m)^--?[A-Za-z-]+", "\n".join(unknown))
             parser.error("unknown: " + (", ".join(names) or "an argument that is not an option"))
         console.verbose = options.verbose
-        return act(options, env, console)
+        return act(options, console)
     except SystemExit:                               # argparse has printed the help
         return 0
     except Error as error:
@@ -6715,7 +6714,7 @@ def run(argv, env, console):
         return error.exit_status
 
 
-def _cmd_version(options, env, console):
+def _cmd_version(options, console):
     console.out("openclaw_vllm %s" % __version__)
     if options.verbose:
         import hashlib
@@ -6760,11 +6759,14 @@ def _parser(console, name, summary):
 
 
 def report_width(console):
-    """Return the columns of reports and help: the terminal's, at least 40, or 80."""
-    if not is_terminal(console.stdout):
-        return 80
-    import shutil
-    return max(40, shutil.get_terminal_size().columns)
+    """Return the columns of reports and help: COLUMNS, the terminal's, or 80; at least 40."""
+    columns = console.env.get("COLUMNS", "")
+    if not re.match(r"[0-9]{1,4}\Z", columns):
+        import shutil
+        columns = 80
+        if is_terminal(console.stdout):
+            columns = shutil.get_terminal_size().columns
+    return max(40, int(columns))
 
 
 def _add_version_options(parser):
@@ -6806,9 +6808,17 @@ def _file(path):
     """Return the bytes of a file."""
     try:
         with open(path, "rb") as source:
-            return source.read()
+            return _read_all(source, path)
     except (OSError, ValueError) as error:           # ValueError: a NUL in the path
         raise UsageError("%s cannot be read: %s" % (path, error.args[-1]))
+
+
+def _read_all(source, name):
+    """Return what a stream holds. Raises UsageError past ANSWER_LIMIT, as of a device."""
+    data = source.read(ANSWER_LIMIT + 1)
+    if len(data) > ANSWER_LIMIT:
+        raise UsageError("%s is larger than %d bytes" % (name, ANSWER_LIMIT))
+    return data
 
 
 def _json_file(path):
@@ -6881,17 +6891,17 @@ def _add_model_options(verb):
                choices=THINKING_LEVELS)
 
 
-def _open_provider(options, env, console):
+def _open_provider(options, console):
     """Return (Settings, Provider) for the shared options of a verb that takes one server."""
-    settings, providers = _open_providers(options, env, console)
+    settings, providers = _open_providers(options, console)
     if len(providers) > 1:
         raise UsageError("this verb takes one server", "give --provider or --base-url once")
     return settings, providers[0]
 
 
-def _open_providers(options, env, console):
+def _open_providers(options, console):
     """Return (Settings, [Provider]) for the shared options."""
-    settings = load_settings(options.config, env)
+    settings = load_settings(options.config, console.env)
     key = _read_key(options.api_key_file, console)
     providers = resolve_providers(settings, options.provider, options.base_url, key,
                                   options.ca_file)
@@ -6948,9 +6958,7 @@ def _read_key(path, console):
 
 def _read_stdin(console):
     """Return standard input as text. Raises UsageError."""
-    data = getattr(console.stdin, "buffer", console.stdin).read(ANSWER_LIMIT + 1)
-    if len(data) > ANSWER_LIMIT:
-        raise UsageError("standard input is larger than %d bytes" % ANSWER_LIMIT)
+    data = _read_all(getattr(console.stdin, "buffer", console.stdin), "standard input")
     if isinstance(data, str):
         return data
     try:
@@ -6967,8 +6975,8 @@ def _add_list_parser(verb):
     _add_server_options(verb)
 
 
-def _cmd_list(options, env, console):
-    _, providers = _open_providers(options, env, console)
+def _cmd_list(options, console):
+    _, providers = _open_providers(options, console)
     outcomes = list_everywhere(providers, options.timeout)
     errors = [error for _, _, error in outcomes if error]
     rows = [(model, provider) for provider, models, _ in outcomes for model in models]
@@ -7063,7 +7071,7 @@ def _add_chat_parser(verb):
     _add_server_options(verb)
 
 
-def _cmd_chat(options, env, console):
+def _cmd_chat(options, console):
     fields = _chat_fields(options)
     prompt = " ".join(options.prompt)
     interactive = not prompt and is_terminal(console.stdin)
@@ -7072,7 +7080,7 @@ def _cmd_chat(options, env, console):
         prompt = "\n\n".join(filter(str.strip, parts))
     if not interactive and not prompt.strip():
         raise UsageError("there is no prompt", 'like: %s chat "Say hi"' % TOOL)
-    _, provider = _open_provider(options, env, console)
+    _, provider = _open_provider(options, console)
     model = find_model(provider, options.model, options.timeout, options.thinking)
     say_where_the_key_goes(console, provider._replace(base_url=model.base_url))
     if options.image and "image" not in model.input:
@@ -7151,7 +7159,7 @@ def statistics(answer):
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
         writing_s = last_s - first_s
-        if usage is not None and usage.completion_tokens and writing_s > ONE_PIECE_S:
+        if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
     if answer.finish_reason not in ("stop", None):
@@ -7251,9 +7259,9 @@ def _add_doctor_parser(verb):
     _add_server_options(verb)
 
 
-def _cmd_doctor(options, env, console):
+def _cmd_doctor(options, console):
     key = _read_key(options.api_key_file, console)
-    settings, reports = _diagnose_all(options, key, env, console)
+    settings, reports = _diagnose_all(options, key, console)
     if options.fix:
         edits = []
         for _, _, findings in reports:
@@ -7261,7 +7269,7 @@ def _cmd_doctor(options, env, console):
                 edits += [edit for edit in finding.edits if edit not in edits]
         if edits:
             save_edits(settings, edits, console, console.err, True)
-            settings, reports = _diagnose_all(options, key, env, console)
+            settings, reports = _diagnose_all(options, key, console)
         else:
             console.err("nothing to fix in %s" % settings.path)
     if options.json:
@@ -7281,9 +7289,9 @@ def _cmd_doctor(options, env, console):
     return reports[judged][0]
 
 
-def _diagnose_all(options, key, env, console):
+def _diagnose_all(options, key, console):
     """Return (settings, [(status, server, [Finding])]) of the servers named, the worst last."""
-    settings = read_settings(options.config, env)
+    settings = read_settings(options.config, console.env)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
         try:
@@ -7357,7 +7365,7 @@ def _add_request_parser(verb):
     _add_server_options(verb)
 
 
-def _cmd_request(options, env, console):
+def _cmd_request(options, console):
     if is_terminal(console.stdin):
         console.err("waiting for a chat-completions body on standard input")
     try:
@@ -7365,7 +7373,7 @@ def _cmd_request(options, env, console):
     except ValueError as error:
         example = """like: echo '{"messages": [{"role": "user", "content": "hi"}]}' | %s request"""
         raise UsageError("the body on standard input is not JSON: %s" % error, example % TOOL)
-    _, provider = _open_provider(options, env, console)
+    _, provider = _open_provider(options, console)
     reference = options.model or _get_text(body, "model")
     model = find_model(provider, reference, options.timeout, options.thinking)
     shaped = shape_request(body, model, options.thinking)
@@ -7378,7 +7386,7 @@ def _cmd_request(options, env, console):
     if options.curl:
         command, variables = curl_command(provider, model, data)
         for name, value in variables.items():
-            if env.get(name) != value:
+            if console.env.get(name) != value:
                 console.err("set %s in this shell before you run it" % name)
         console.out_exact(command)
     else:
@@ -7441,27 +7449,27 @@ _CONFIG_EXAMPLES = """examples:
 _MERGE_OPTIONS = ("primary", "wildcard", "refresh", "prune", "probe", "base_url")
 
 
-def _cmd_config(options, env, console):
+def _cmd_config(options, console):
     merges = any(getattr(options, name) for name in _MERGE_OPTIONS)
     if options.check + merges + bool(options.edits) > 1:
         raise UsageError("--check, --set and --unset, and the options of the merge "
                          "(--primary, --wildcard, --refresh, --prune, --probe, --base-url) "
                          "do not go together")
     if options.check:
-        return _check_config(options, env, console)
+        return _check_config(options, console)
     if options.json:
         raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
     show_diff = console.out if options.dry_run else None
     if options.edits:
-        settings = read_settings(options.config, env)
+        settings = read_settings(options.config, console.env)
         save_edits(settings, options.edits, console, show_diff, options.write)
     else:
-        _merge_config(options, env, console, show_diff)
+        _merge_config(options, console, show_diff)
     return 0
 
 
-def _merge_config(options, env, console, show_diff):
-    settings, provider = _open_provider(options, env, console)
+def _merge_config(options, console, show_diff):
+    settings, provider = _open_provider(options, console)
     models = stated_models(fetch_model_rows(provider, options.timeout), provider)
     _refuse_no_chat(provider, models[0], options.timeout)
     served = [model.id for model in models]
@@ -7693,8 +7701,8 @@ def _new_faults(settings, before, after):
     return [fault for fault in faults if words(fault) in new]
 
 
-def _check_config(options, env, console):
-    settings = read_settings(options.config, env)
+def _check_config(options, console):
+    settings = read_settings(options.config, console.env)
     status = 3 if settings.issues else 0
     if options.json:
         console.out_json({
@@ -7731,7 +7739,7 @@ def _add_demo_parser(verb):
     verb.set_defaults(verbose=False)
 
 
-def _cmd_demo(options, env, console):
+def _cmd_demo(options, console):
     import threading
     key = (_read_key(options.api_key_file, console) or "").strip()
     try:
