@@ -3396,24 +3396,34 @@ def call_piece(index=0, call_id=None, name=None, arguments=None):
 class Answers(unittest.TestCase):
 
     STREAMS = (          # the WHATWG rules: what comes, the events it makes
-        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]),
+        ("", []),
+        ("data: a\n\n", ["a"]),
+        ("data:a\n\n", ["a"]),
+        ("data:  a\n\n", [" a"]),
+        ("data: a: b\n\n", ["a: b"]),
         ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
         ("data: a\r\n\ndata: b\n\r\ndata: c\n\n", ["a", "b", "c"]),
         ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
-        ("\n\r\n\n\r\ndata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]),
+        ("\n\r\n\n\r\ndata: a\n\n", ["a"]),
+        ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]),
         ("data\n\n", [""]),
-        ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
+        ("data:\n\n", [""]),
+        ("Data: a\n\n", []),
+        (" data: a\n\n", []),
+        ("data : a\n\n", []),
+        ("data: a", []),
+        ("data: a\n", []),
+        ("data: a\r", []),
+        ("data: a\n\ndata: unended", ["a"]),
+        (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
         ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]),
         ("event: error\ndata: a\n\ndata: b\n\n", ["a", "b"]),
         ("event: x\n\ndata: a\n\n", ["a"]),
         ("event: x\nevent: y\ndata: a\n\n", ["a"]),
+        ("data: a\0b\n\n", ["a\0b"]),
         ("data: \ufeffa\n\n", ["\ufeffa"]),
         ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
-        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []),
-        ("data: a\r", []),
-        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []),
-        ("data : a\n\n", []),
-        ("data: a\n\ndata: unended", ["a"]), ("data: a\0b\n\n", ["a\0b"]),
+        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]),
     )
 
     def test_events_cut_at_every_byte(self):
@@ -3427,23 +3437,39 @@ class Answers(unittest.TestCase):
                 events = decoder.feed(data[:cut]) + decoder.feed(data[cut:])
                 self.assertEqual(events, expected, (text, cut))
 
-    def test_bytes_that_are_no_utf8_are_replaced(self):
+    def test_bytes_that_are_not_utf_8_are_replaced(self):
         self.assertEqual(decode(b"data: \xff\xfe\n\n"), ["\ufffd\ufffd"])
 
-    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
-    def test_an_answer_takes_little_more_memory_than_its_text(self):
+    def peak_memory(self, act):
+        """Return what `act` returns, and the most bytes of memory that it held."""
+        if sys.implementation.name != "cpython":
+            self.skipTest("needs tracemalloc")
         import tracemalloc
-        assembler, count = vllm.Assembler(), 400000
         tracemalloc.start()
         try:
-            for number in range(count):
-                assembler.add(vllm.Delta(" word%d" % (number % 997)))
-            content = assembler.answer().content
-            peak = tracemalloc.get_traced_memory()[1]
+            return act(), tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        self.assertTrue(content.startswith(" word0 word1") and content.count(" ") == count)
+
+    def test_an_answer_takes_little_more_memory_than_its_text(self):
+        def act():
+            assembler = vllm.Assembler()
+            for number in range(400000):
+                assembler.add(vllm.Delta(" word%d" % (number % 997)))
+            return assembler.answer().content
+
+        content, peak = self.peak_memory(act)
+        self.assertTrue(content.startswith(" word0 word1"))
+        self.assertEqual(content.count(" "), 400000)
         self.assertLess(peak, 2 * len(content) + 8 * 1024 * 1024)     # the pieces take 28 MB
+
+    def test_a_long_secret_takes_little_memory(self):
+        rng = random.Random(1)
+        secret = "".join(rng.choice("abcdefgh/+") for _ in range(16000))
+        shown, peak = self.peak_memory(
+            lambda: shown_of(vllm.spellings(secret), "a", secret[1:5000], "!"))
+        self.assertEqual("".join(shown), "a%s!\n" % secret[1:5000])
+        self.assertLess(peak, 300 * len(secret))
 
     def check_linear(self, act, size):
         """Check that twice the size takes less than three times the time."""
@@ -3462,7 +3488,7 @@ class Answers(unittest.TestCase):
                 return
         self.fail("twice the size takes %s times as long" % ratios)
 
-    def test_cost_grows_with_size_and_no_faster(self):
+    def test_cost_grows_no_faster_than_size(self):
         def event_in_small_chunks(size):
             decoder = vllm.EventDecoder()
             for _ in range(size):
@@ -3477,8 +3503,8 @@ class Answers(unittest.TestCase):
             assembler = vllm.Assembler()
             for _ in range(size):
                 assembler.add(piece)
-            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]),
-                             100 * size)
+            call, = assembler.answer().tool_calls
+            self.assertEqual(len(call["function"]["arguments"]), 100 * size)
 
         def a_long_secret(size):
             rng = random.Random(size)
@@ -3493,20 +3519,6 @@ class Answers(unittest.TestCase):
             with self.subTest(act=act.__name__):
                 self.check_linear(act, size)
 
-    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
-    def test_a_long_secret_takes_little_memory(self):
-        import tracemalloc
-        rng = random.Random(1)
-        secret = "".join(rng.choice("abcdefgh/+") for _ in range(16000))
-        tracemalloc.start()
-        try:
-            shown = shown_of(vllm.spellings(secret), "a", secret[1:5000], "!")
-            self.assertEqual("".join(shown), "a%s!\n" % secret[1:5000])
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-        self.assertLess(peak, 300 * len(secret))
-
     def test_the_parts_of_one_answer_are_bounded(self):
         assembler = vllm.Assembler()
         with self.assertRaises(vllm.ServerError):
@@ -3515,8 +3527,8 @@ class Answers(unittest.TestCase):
             vllm.loads_untrusted("[%s{}]" % ("{}," * 1000000))
         with self.assertRaises(vllm.ServerError):
             for index in range(2000):
-                assembler.add(vllm.decode_delta({"choices": [{"index": index,
-                                                              "delta": {"content": "a"}}]}, True))
+                choice = {"index": index, "delta": {"content": "a"}}
+                assembler.add(vllm.decode_delta({"choices": [choice]}, True))
 
     def test_what_is_sent_beyond_the_contract_is_kept(self):
         def choice(index, text, logprob):
@@ -3527,16 +3539,18 @@ class Answers(unittest.TestCase):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
                  "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
         assembler = vllm.Assembler()
-        for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
+        for payload in ({"choices": [choice(0, "a", -1.5)]},
+                        {"choices": [choice(1, "x", -0.5)]},
                         {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]},
                         {"choices": [], "usage": usage}):
             assembler.add(vllm.decode_delta(payload, True))
         value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
         self.assertEqual(value["content"], "ab")
         self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
-        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]),
-                           other["finish_reason"])
-                          for other in value["choices"]], [(1, "xy", 2, "stop")])
+        other, = value["choices"]
+        self.assertEqual((other["index"], other["content"], other["finish_reason"]),
+                         (1, "xy", "stop"))
+        self.assertEqual(len(other["logprobs"]["content"]), 2)
         self.assertEqual(value["usage"], dict(usage, odd=None))
         plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
         self.assertNotIn("logprobs", plain)
@@ -3556,89 +3570,92 @@ class Answers(unittest.TestCase):
 
     def test_deltas(self):
         for piece, expected in (
-                ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}),
+                ({"content": "a"}, {"content": "a"}),
+                ({"content": None}, {}),
+                ({"content": 7}, {}),
                 ({"content": [{"text": "a"}]}, {}),
                 ({"reasoning_content": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
-                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece()]},
-                                          {"tool_calls": [call_piece()]}),
-                ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
+                ({"reasoning": {}}, {}),
+                ({"tool_calls": [call_piece()]}, {"tool_calls": [call_piece()]}),
+                ({"tool_calls": {}}, {}),
+                ({"tool_calls": None}, {}),
                 ([], {}), (7, {}), (None, {})):
             for field in ("delta", "message"):
                 with self.subTest(piece=piece, field=field):
-                    self.assertEqual(vllm.decode_delta({"choices": [{"index": 0, field: piece}]}),
-                                     vllm.Delta(**dict({"tool_calls": ()}, **expected)))
+                    delta = vllm.decode_delta({"choices": [{"index": 0, field: piece}]})
+                    self.assertEqual(delta, vllm.Delta(**dict({"tool_calls": ()}, **expected)))
+
+    def test_payloads_around_a_delta(self):
+        second = {"index": 1, "delta": {"content": "second"}}
         for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]},
-                        {"choices": [{}]},
-                        {"usage": 7}, {"choices": [{"index": 1, "delta": {"content": "second"}}]}):
+                        {"choices": [{}]}, {"choices": [second]}, {"usage": 7}):
             with self.subTest(payload=payload):
                 self.assertEqual(vllm.decode_delta(payload), vllm.Delta())
-        self.assertEqual(vllm.decode_delta({"choices": [{"delta": {},
-                                                         "finish_reason": "stop"}]}).finish_reason,
-                                                         "stop")
-        self.assertEqual(vllm.decode_delta({"choices": [],
-                                            "usage": {"prompt_tokens": 1, "completion_tokens": "2",
-                                                      "total_tokens": 3}}).usage,
-                                            vllm.Usage(1, None, 3))
+        finished = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        self.assertEqual(vllm.decode_delta(finished), vllm.Delta(finish_reason="stop"))
+        counts = {"prompt_tokens": 1, "completion_tokens": "2", "total_tokens": 3}
+        usage = vllm.decode_delta({"choices": [], "usage": counts}).usage
+        self.assertEqual(usage, vllm.Usage(1, None, 3))
 
     def test_tool_calls_are_assembled(self):
-        for name, pieces, expected in (
-                ("in pieces",
-                 [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')],
-                  [call_piece(0, None, None, ": 1}")]],
-                 [("a", "f", '{"x": 1}')]),
-                ("in parallel",
-                 [[call_piece(0, "a", "f", "{")], [call_piece(1, "b", "g", "{")],
-                  [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]],
-                  [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("same index, new id",
-                 [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")],
-                  [call_piece(0, None, None, " ")]],
+        odd = {"index": {}, "function": {"name": [], "arguments": 9}}
+        for name, chunks, expected in (            # of each piece: index, id, name, arguments
+                ("in pieces", [[(0, "a", "f", "")], [(0, None, None, '{"x"')],
+                               [(0, None, None, ": 1}")]], [("a", "f", '{"x": 1}')]),
+                ("in parallel", [[(0, "a", "f", "{")], [(1, "b", "g", "{")],
+                                 [(0, None, None, "}"), (1, None, None, "}")]],
+                 [("a", "f", "{}"), ("b", "g", "{}")]),
+                ("same index, new id", [[(0, "a", "f", "{}")], [(0, "b", "g", "{}")],
+                                        [(0, None, None, " ")]],
                  [("a", "f", "{}"), ("b", "g", "{} ")]),
-                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]],
+                ("same id again", [[(0, "a", "f", "{")], [(0, "a", "f", "}")]],
                  [("a", "f", "{}")]),
-                ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]],
-                 [("a", "f", "{}")]),
-                ("without index", [[call_piece(None, "a", "f", "{}"),
-                                    call_piece(None, "b", "g", "{}")]],
+                ("late id", [[(0, None, "f", "{")], [(0, "a", None, "}")]], [("a", "f", "{}")]),
+                ("without index", [[(None, "a", "f", "{}"), (None, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("indices out of order", [[call_piece(5, "a", "f", "{}")],
-                                          [call_piece(2, "b", "g", "{}")]],
+                ("indices out of order", [[(5, "a", "f", "{}")], [(2, "b", "g", "{}")]],
                  [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("odd shapes",
-                 [[{"index": [], "id": 7, "function": 8}],
-                  [{"index": {}, "function": {"name": [], "arguments": 9}}, 7, None]],
+                ("odd shapes", [[{"index": [], "id": 7, "function": 8}], [odd, 7, None]],
                  [(None, "", "")])):
             with self.subTest(name=name):
-                answer = assemble(*[chunk(tool_calls=piece) for piece in pieces])
-                self.assertEqual([(call["id"], call["function"]["name"],
-                                   call["function"]["arguments"]) for call in answer.tool_calls],
-                                   expected)
+                answer = assemble(*[chunk(tool_calls=[
+                    call_piece(*piece) if isinstance(piece, tuple) else piece
+                    for piece in pieces]) for pieces in chunks])
+                calls = [(call["id"], call["function"]["name"], call["function"]["arguments"])
+                         for call in answer.tool_calls]
+                self.assertEqual(calls, expected)
                 self.assertEqual({call["type"] for call in answer.tool_calls}, {"function"})
 
     def test_an_answer_is_assembled(self):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"),
-                          chunk(reasoning_content="ink"),
-                          chunk("a"), chunk("b"), chunk(finish="stop"),
-                          {"choices": [], "usage": usage})
+        answer = assemble(
+            chunk(role="assistant", content=""), chunk(reasoning="th"),
+            chunk(reasoning_content="ink"), chunk("a"), chunk("b"), chunk(finish="stop"),
+            {"choices": [], "usage": usage})
         self.assertEqual(answer[:7], ("c1", "m", "ab", "think", [], "stop", vllm.Usage(3, 2, 5)))
 
     def test_the_servers_words(self):
         for text, expected in (
                 ('{"error": {"message": "no\\n such", "code": 404}}', "no such"),
                 ('{"error": "Unauthorized"}', "Unauthorized"),
+                ('{"error": {"code": 1}}', "{'code': 1}"),
+                ('{"error": null, "message": "m"}', "m"),
                 ('{"object": "error", "message": "m"}', "m"),
                 ('{"detail": "Not Found"}', "Not Found"),
                 ('{"detail": [{"loc": ["x"]}]}', "[{'loc': ['x']}]"),
-                ('{"error": {"code": 1}}', "{'code': 1}"), ("{}", "{}"), ("[]", "[]"), ("", ""),
-                ("<html><style>x</style><h1>502 Bad</h1> Gateway</html>", "Bad Gateway"),
-                ("plain\r\ntext", "plain text"), ('"x"', '"x"'),
-                ('{"error": null, "message": "m"}', "m")):
+                ("{}", "{}"), ("[]", "[]"), ("", ""), ('"x"', '"x"'),
+                ("plain\r\ntext", "plain text"),
+                ("<html><style>x</style><h1>502 Bad</h1> Gateway</html>", "Bad Gateway")):
             with self.subTest(text=text):
                 self.assertEqual(vllm.excerpt(vllm.error_message(text)[0]), expected)
         vllm.error_message("[" * 99999)
+
+
+def in_chunks(body):
+    """Return an answer with a body in chunks (RFC 9112), which are there already."""
+    return reply(body, Content_Length=None, Transfer_Encoding="chunked")
 
 
 class Streams(Case):
@@ -3655,63 +3672,66 @@ class Streams(Case):
             error = raised
         return "".join(said), error
 
+    def send(self, stub, **options):
+        """Send a body that is ready to the model of a server; return the deltas."""
+        self.declare(stub.url)
+        provider = self.provider()
+        return vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY, **options)
+
     def test_how_answers_end(self):
-        done, stop = chunk("b"), chunk(finish="stop")
+        a, stop = chunk("a"), chunk(finish="stop")
+        whole = {"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}
+        died = {"error": {"message": "engine died", "code": 500}}
+        old = {"object": "error", "message": "boom", "code": 400}
         for name, step, text, cause in (
-                ("done", sse(chunk("a"), done, stop), "ab", None),
-                ("no finish reason", sse(chunk("a")), "a", None),
-                ("no [DONE]", sse(chunk("a"), stop, done=False), "a", None),
-                ("neither", sse(chunk("a"), done=False), "a", "stream-broken"),
-                ("cut event", sse(chunk("a"), done=False) + b"data: {", "a", "stream-broken"),
+                ("done", sse(a, chunk("b"), stop), "ab", None),
+                ("no finish reason", sse(a), "a", None),
+                ("no [DONE]", sse(a, stop, done=False), "a", None),
+                ("neither", sse(a, done=False), "a", "stream-broken"),
+                ("cut event", sse(a, done=False) + b"data: {", "a", "stream-broken"),
                 ("no events", sse(done=False), "", "stream-broken"),
                 ("only comments", sse(done=False) + b": x\n\n", "", "stream-broken"),
                 ("after [DONE]", sse(stop) + b"data: nonsense\n\n", "", None),
-                ("no JSON", sse(chunk("a"), "nonsense"), "a", "stream-broken"),
-                ("nested too deep", sse(chunk("a"), "[" * 100000), "a", "stream-broken"),
-                ("odd events", sse(7, [], "null", "true", chunk("a"), stop), "a", None),
-                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}),
-                 "a", "stream-broken"),
+                ("not JSON", sse(a, "nonsense"), "a", "stream-broken"),
+                ("nested too deep", sse(a, "[" * 100000), "a", "stream-broken"),
+                ("odd events", sse(7, [], "null", "true", a, stop), "a", None),
+                ("error event", sse(a, died), "a", "stream-broken"),
                 ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "",
                  "stream-broken"),
-                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}),
-                 "a", "stream-broken"),
+                ("old error", sse(a, old), "a", "stream-broken"),
                 ("error that is a text", sse({"error": "boom"}), "", "stream-broken"),
                 ("key refused inside", sse({"error": {"message": "x", "code": 401}}), "", "no-key"),
-                ("plain JSON", reply({"choices": [{"message": {"content": "whole"},
-                                                   "finish_reason": "stop"}]}), "whole", None),
+                ("plain JSON", reply(whole), "whole", None),
                 ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "",
                  "stream-broken"),
                 ("empty", reply(b""), "", "stream-broken"),
                 ("blank", reply(b"\n\n \n"), "", "stream-broken"),
+                ("text", reply("hello"), "", "stream-broken"),
                 ("HTML", reply("<html></html>"), "", "not-openai"),
                 ("broken JSON", reply('{"choices": ['), "", "not-openai"),
                 ("no choices", reply({"data": []}), "", "not-openai"),
                 ("a list", reply([1]), "", "not-openai"),
                 ("short by length", reply("data: {}\n\n", Content_Length=99), "", "answer-broken"),
-                ("chunked and cut", reply("5\r\ndata:", Content_Length=None,
-                                          Transfer_Encoding="chunked"), "", "answer-broken"),
-                ("text", reply("hello"), "", "stream-broken")):
+                ("chunked and cut", in_chunks("5\r\ndata:"), "", "answer-broken")):
             with self.subTest(name=name):
                 said, error = self.ask(step)
                 self.assertEqual((said, error and error.cause), (text, cause))
                 self.assertTrue(error is None or error.exit_status in (4, 5))
-                if name.endswith("error event"):
+                if name == "error event":
                     self.assertIn("engine died", error.message)
 
     def test_a_stream_arrives_whole_however_it_is_cut(self):
         data = sse(chunk("a\u6a21"), chunk("b"), chunk(finish="stop"))
         for size in (1, 7, 64):
             def step(sock, _, __, size=size):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for start in range(0, len(data), size):
                     sock.sendall(data[start:start + size])
             self.assertEqual(self.ask(step), ("a\u6a21b", None))
         body = data.partition(b"\r\n\r\n")[2]
-        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece)
-                           for piece in (body[:9], body[9:40], body[40:]))
-        chunked += b"0\r\nTrailer: x\r\n\r\n"
-        self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")),
-                         ("a\u6a21b", None))
+        pieces = [b"%x;x=y\r\n%s\r\n" % (len(piece), piece)
+                  for piece in (body[:9], body[9:40], body[40:])]
+        answer = in_chunks(b"".join(pieces) + b"0\r\nTrailer: x\r\n\r\n")
+        self.assertEqual(self.ask(answer), ("a\u6a21b", None))
 
     def test_the_first_delta_is_there_before_the_second_is_sent(self):
         first = threading.Event()
@@ -3754,46 +3774,38 @@ class Streams(Case):
                                  ("a", "timeout", "comments"))
                 self.assertIn("with comments only", error.message)
                 self.assertGreater(error.facts["seconds"], 0.9)
-        self.assertEqual(self.ask(comments(b": no line end", WAIT_S),
-                                  timeout_s=0.2)[1].facts["phase"], "read")
+        _, error = self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)
+        self.assertEqual(error.facts["phase"], "read")
 
     def test_what_is_observed_of_an_exchange(self):
-        whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
-        stop = chunk(finish="stop")
-        for name, step, expected in (
-                ("stream", sse(chunk("a"), stop), (True, 3)),
-                ("no [DONE]", sse(chunk("a"), stop, done=False), (False, 2)),
-                ("whole", whole, (True, 0))):
+        whole = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
+        pieces = chunk("a"), chunk(finish="stop")
+        for name, step, done, events in (("stream", sse(*pieces), True, 3),
+                                         ("no [DONE]", sse(*pieces, done=False), False, 2),
+                                         ("whole", reply(whole), True, 0)):
             with self.subTest(name=name):
-                self.declare(self.serve(step).url)
-                provider, observed = self.provider(), vllm.Observed()
-                model = vllm.find_model(provider)
-                vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY,
-                                                   observed=observed))
-                self.assertEqual((observed.done, observed.events), expected)
+                observed = vllm.Observed()
+                vllm.collect_answer(self.send(self.serve(step), observed=observed))
+                self.assertEqual((observed.done, observed.events), (done, events))
                 self.assertEqual(observed.pieces > 0, observed.events > 0)
 
     def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(self):
-        self.declare(self.serve(sse(chunk("a"), chunk("b"), done=False)).url)
-        provider, seen = self.provider(), []
+        seen, stub = [], self.serve(sse(chunk("a"), chunk("b"), done=False))
         with self.assertRaises(vllm.ServerError) as raised:
-            vllm.collect_answer(vllm.stream_chat(provider, HI), seen.append)
-        self.assertEqual((raised.exception.partial.content, [delta.content for delta in seen]),
-                         ("ab", ["a", "b"]))
+            vllm.collect_answer(self.send(stub), seen.append)
+        self.assertEqual(raised.exception.partial.content, "ab")
+        self.assertEqual([delta.content for delta in seen], ["a", "b"])
 
     def test_the_whole_exchange_can_have_a_limit(self):
         def drip(sock, _, stub):
             sock.sendall(sse(done=False))
             while not stub.ending.wait(0.02):
-                sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
+                sock.sendall(event(chunk("a")))
 
-        self.declare(self.serve(drip).url)
-        provider = self.provider()
         with self.assertRaises(vllm.ServerError) as raised:
-            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
-                                               total_s=0.2))
-        self.assertEqual((raised.exception.cause, raised.exception.facts["phase"]),
-                         ("timeout", "read"))
+            vllm.collect_answer(self.send(self.serve(drip), total_s=0.2))
+        error = raised.exception
+        self.assertEqual((error.cause, error.facts["phase"]), ("timeout", "read"))
 
     def test_what_is_raised_before_a_wait_ends_the_exchange_as_it_is(self):
         class Stop(Exception):
@@ -3804,19 +3816,14 @@ class Streams(Case):
                 raise Stop()
 
         seen, stub = [], self.serve(then_watch(sse(chunk("a"), done=False)))
-        self.declare(stub.url)
-        provider = self.provider()
         with self.assertRaises(Stop):
-            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
-                                               before_wait=before_wait), seen.append)
+            vllm.collect_answer(self.send(stub, before_wait=before_wait), seen.append)
         self.assertTrue(stub.gone.wait(WAIT_S))
 
     def test_module_chat(self):
-        url = self.demo(KEY)
+        url, hello = self.demo(KEY), {"role": "user", "content": "hello there"}
         self.declare(url, KEY, id="demo-alias")
-        answer = vllm.chat(self.provider(),
-                           {"messages": [{"role": "user", "content": "hello there"}],
-                            "stream": False})
+        answer = vllm.chat(self.provider(), {"messages": [hello], "stream": False})
         self.assertEqual((answer.content, answer.finish_reason), ("You said: hello there", "stop"))
         self.assertEqual(answer.usage.completion_tokens, 3)
         self.assertLessEqual(answer.timings["first_token_s"], answer.timings["total_s"])
