@@ -3839,53 +3839,55 @@ class Streams(Case):
 # Connections
 # ----------------------------------------------------------------------------
 
-class Transport(Case):
+class Listing(Case):
+    """What becomes of `list`, the smallest of the verbs that connect."""
 
-    def check_list(self, step, status, words, *options, **given):
-        stub = step if isinstance(step, Stub) else self.serve(step)
-        self.check(self.run_main("list", "--base-url", stub.url, *options, **given), status,
-                   err=words)
-        return stub
+    def check_list(self, url, status=0, words=None, *options, **given):
+        """Check how `list` of a base URL ends: with the model "m", or with `words` of an error."""
+        result = self.run_main("list", "--base-url", url, *options, **given)
+        self.check(result, status, out=None if status else "vllm/m", err=words)
+        return result
 
-    def test_answers_that_are_no_http(self):
+
+class Transport(Listing):
+
+    GPU = "http://gpu.example/v1"                   # which only a proxy can reach
+
+    def test_answers_that_are_not_http(self):
+        garbled, ended = "does not speak HTTP", "closed in the middle"
         for name, data, words in (
                 ("nothing", b"", "the connection was closed waiting for the answer"),
-                ("garbage", b"\x00\xff garbage\r\n\r\n", "does not speak HTTP"),
-                ("no version", b"HELLO 200 OK\r\n\r\n", "does not speak HTTP"),
-                ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"),
-                ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
-                ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
+                ("garbage", b"\x00\xff garbage\r\n\r\n", garbled),
+                ("no version", b"HELLO 200 OK\r\n\r\n", garbled),
+                ("half a status line", b"HTTP/1.1 20", garbled),
+                ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", garbled),
+                ("status 99", b"HTTP/1.1 99 X\r\n\r\n", garbled),
+                ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
                 ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n",
                  "not valid HTTP"),
                 ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
                  "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
-                ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
                 ("bad length", reply('{"data": []}', Content_Length="x"), "no models"),
                 ("negative length", reply('{"data": []}', Content_Length=-5), "no models"),
-                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None,
-                                     Transfer_Encoding="chunked"), "closed in the middle"),
-                ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None,
-                                         Transfer_Encoding="chunked"), ""),
-                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"),
-                 "closed in the middle"),
-                ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None,
-                                        Transfer_Encoding="chunked"),
-                 "closed in the middle"),
+                ("chunk size", in_chunks("zz\r\n{}\r\n"), ended),
+                ("negative chunk", in_chunks("-5\r\n{}\r\n0\r\n\r\n"), ""),
+                ("chunk cut", in_chunks("ff\r\n{}"), ended),
+                ("no last chunk", in_chunks("2\r\n{}\r\n"), ended),
                 ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "use the other scheme: https")):
             with self.subTest(name=name):
-                result = self.run_main("list", "--base-url", self.serve(data).url)
-                self.check(result, 1 if words == "no models" else 4, err=words)
+                self.check_list(self.serve(data).url, 1 if words == "no models" else 4, words)
 
     def test_interim_answers_are_passed_over(self):
-        self.check_list(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + rows("m"), 0, "")
+        self.check_list(self.serve(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + rows("m")).url)
 
     def test_byte_cap(self):
+        fits = reply(rows("m").partition(b"\r\n\r\n")[2].ljust(1000))
         with mock.patch.object(vllm, "MODEL_LIST_LIMIT", 1000):
-            self.check_list(reply(b" " * 1001), 4, "larger than 1000 bytes")
-            self.check_list(reply(rows("m").partition(b"\r\n\r\n")[2].ljust(1000)), 0, "")
+            self.check_list(self.serve(reply(b" " * 1001)).url, 4, "larger than 1000 bytes")
+            self.check_list(self.serve(fits).url)
 
     def drip(self, data, gap_s):
         """Return a step that sends a byte at a time, forever."""
@@ -3900,7 +3902,8 @@ class Transport(Case):
                            ("headers", b"HTTP/1.1 200 OK\r\nX: "),
                            ("status line", b"HTTP/1.1 200 ")):
             with self.subTest(name=name):
-                self.check_list(self.drip(data, 0.02), 4, "timed out", "--timeout", "0.2")
+                url = self.serve(self.drip(data, 0.02)).url
+                self.check_list(url, 4, "timed out", "--timeout", "0.2")
 
     def test_silence_is_timed_apart_from_a_slow_answer(self):
         self.declare(self.serve(self.drip(sse(chunk("a"), done=False), 9)).url)
@@ -3911,7 +3914,7 @@ class Transport(Case):
             sock.sendall(sse(done=False))
             for _ in range(22):
                 stub.ending.wait(0.05)                   # 1.1 s in all, more than silence may last
-                sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
+                sock.sendall(event(chunk("a")))
             sock.sendall(b"data: [DONE]\n\n")
 
         self.declare(self.serve(slow).url)
@@ -3924,130 +3927,122 @@ class Transport(Case):
 
     def test_redirects_are_told_and_not_followed(self):
         target = self.serve(rows("m"))
-        for status, location, right in (("301 Moved", target.url + "/models",
-                                         "baseUrl to " + target.url),
-                                        ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
-                                        ("308 X", "https://h/v1/models/",
-                                         "baseUrl to https://h/v1"),
-                                        ("302 X", None, "nowhere"),
-                                        ("303 X", "http://[", "the address the server names"),
-                                        ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
+        for status, location, right in (
+                ("301 Moved", target.url + "/models", "baseUrl to " + target.url),
+                ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
+                ("308 X", "https://h/v1/models/", "baseUrl to https://h/v1"),
+                ("302 X", None, "nowhere"),
+                ("303 X", "http://[", "the address the server names"),
+                ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
             with self.subTest(location=location):
-                self.check_list(reply("", status, Location=location), 4, right,
-                                env={"VLLM_API_KEY": KEY})
-        self.declare(self.serve(reply("", "307 X", Location=target.url + "/chat/completions")).url,
-                     KEY)
+                url = self.serve(reply("", status, Location=location)).url
+                self.check_list(url, 4, right, env={"VLLM_API_KEY": KEY})
+        elsewhere = reply("", "307 X", Location=target.url + "/chat/completions")
+        self.declare(self.serve(elsewhere).url, KEY)
         self.check(self.run_main("chat", "hi"), 4, err="redirects are not followed")
         self.assertEqual(target.requests, [])
 
     def test_requests_are_plain(self):
-        stub = self.check_list(rows("m"), 0, "", env={"VLLM_API_KEY": KEY})
-        request = stub.requests[0]
-        self.assertEqual((request.method, request.target), ("GET", "/v1/models"))
-        self.assertEqual(request.headers,
-                         {"host": "127.0.0.1:%d" % stub.address[1],
-                          "accept": "application/json, text/event-stream",
-                          "accept-encoding": "identity",
-                                           "connection": "close", "user-agent": "python",
-                                           "authorization": "Bearer " + KEY})
         stub = self.serve(rows("m"))
-        self.check(self.run_main("list", "--base-url", stub.origin + "/\u00fc/v1"), 0)
-        self.assertEqual(stub.requests[0].target, "/%C3%BC/v1/models")
+        self.check_list(stub.url, env={"VLLM_API_KEY": KEY})
+        self.check_list(stub.origin + "/\u00fc/v1")
+        plain, encoded = stub.requests
+        self.assertEqual((plain.method, plain.target), ("GET", "/v1/models"))
+        self.assertEqual(plain.headers, {
+            "host": "127.0.0.1:%d" % stub.address[1], "connection": "close", "user-agent": "python",
+            "accept": "application/json, text/event-stream", "accept-encoding": "identity",
+            "authorization": "Bearer " + KEY})
+        self.assertEqual(encoded.target, "/%C3%BC/v1/models")
 
     def test_loopback_is_never_proxied(self):
-        proxy = self.serve(rows("evil"))
+        proxy, url = self.serve(rows("evil")), self.serve(rows("m")).url
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-            self.check_list(rows("m"), 0, "", env={name: proxy.origin})
+            self.check_list(url, env={name: proxy.origin})
         self.assertEqual(proxy.requests, [])
 
     def test_which_proxy(self):
         for env, url, expected in (
-                ({}, "http://h/v1", None), ({"http_proxy": "p:1"}, "http://h/v1", "http://p:1"),
+                ({}, "http://h/v1", None),
+                ({"http_proxy": "p:1"}, "http://h/v1", "http://p:1"),
+                ({"http_proxy": " "}, "http://h", None),
+                ({"http_proxy": "http://u:p%40w@p:1"}, "http://h/v1", "http://p:1"),
+                ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
+                ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None),
                 ({"HTTP_PROXY": "http://p:1/"}, "http://h/v1", "http://p:1/"),
                 ({"HTTP_PROXY": "http://p:1"}, "https://h/v1", None),
-                ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
-                ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
-                ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
                 ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None),
-                ({"http_proxy": " "}, "http://h", None),
-                ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None),
-                ({"http_proxy": "http://u:p%40w@p:1"}, "http://h/v1", "http://p:1")):
+                ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
+                ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1")):
             with self.subTest(env=env, url=url):
                 self.assertEqual(vllm.proxy_for(vllm.split_url(url), env), expected)
+        url = vllm.split_url("http://h/v1")
         for proxy in ("socks5://p:1", "https://p:1", "https://u:secretpw@p:1",
                       "http://u:secretpw@p:x"):
             with self.assertRaises(vllm.ConfigError) as raised:
-                vllm.proxy_for(vllm.split_url("http://h/v1"), {"http_proxy": proxy})
+                vllm.proxy_for(url, {"http_proxy": proxy})
             self.assertNotIn("secretpw", raised.exception.message)
 
     def test_no_proxy(self):
-        for entries, url, expected in (
-                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True),
-                ("a,h b", "http://h", True),
-                ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False),
-                ("h", "http://xh", False),
-                ("example.com", "http://gpu.example.com", True),
-                (".example.com", "http://gpu.example.com", True),
-                (".example.com", "http://example.com", True),
-                ("*.example.com", "http://gpu.example.com", True),
-                ("example.com", "http://myexample.com", False),
-                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False),
-                ("h:80", "http://h", True),
-                ("10.0.0.0/8", "http://10.1.2.3", True), ("10.0.0.0/8", "http://11.1.2.3", False),
-                ("10.1.2.3/8", "http://10.9.9.9", True),
-                ("10.1.2.3", "http://10.1.2.3", True), ("10.0.0.0/8", "http://ten.example", False),
-                ("10.0.0.0/99", "http://10.1.2.3", False),
-                ("fd00::/8", "http://[fd00::1]:8000", True),
-                ("fd00::/8", "http://[fe00::1]", False),
-                ("fd00::1", "http://[fd00::1]", True),
-                ("[fd00::1]:8000", "http://[fd00::1]:8000", True),
-                ("[fd00::1]:8000", "http://[fd00::1]:8001", False),
-                ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
-                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False),
-                (",", "http://h", False),
-                ("/", "http://1.2.3.4", False)):
-            with self.subTest(entries=entries, url=url):
-                self.assertEqual(vllm.no_proxy_covers(entries, vllm.split_url(url)), expected)
+        for entries, covered, others in (
+                ("", "", "h"),
+                ("h", "h", "xh"),
+                ("H", "h", ""),
+                ("xh", "", "h"),
+                ("a,h b", "h", ""),
+                ("a, b", "b", ""),
+                ("*", "h", ""),
+                ("h:8000", "h:8000", "h:8001"),
+                ("h:80", "h", ""),
+                ("example.com", "gpu.example.com", "myexample.com"),
+                (".example.com", "gpu.example.com example.com", ""),
+                ("*.example.com", "gpu.example.com", ""),
+                ("10.1.2.3", "10.1.2.3", ""),
+                ("10.1.2.3/8", "10.9.9.9", ""),
+                ("10.0.0.0/8", "10.1.2.3", "11.1.2.3 ten.example [fd00::1]"),
+                ("10.0.0.0/99", "", "10.1.2.3"),
+                ("fd00::/8", "[fd00::1]:8000", "[fe00::1]"),
+                ("fd00::1", "[fd00::1]", ""),
+                ("fd00:0:0:0:0:0:0:1", "[fd00:0:0:0:0:0:0:1]", ""),
+                ("[fd00::1]:8000", "[fd00::1]:8000", "[fd00::1]:8001"),
+                (".", "", "h"), (",", "", "h"), ("/", "", "1.2.3.4")):
+            for host in covered.split() + others.split():
+                with self.subTest(entries=entries, host=host):
+                    url = vllm.split_url("http://" + host)
+                    self.assertEqual(vllm.no_proxy_covers(entries, url), host in covered.split())
 
     def test_http_through_a_proxy(self):
         proxy = self.serve(rows("m"))
-        env = {"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0,
-                   out="vllm/m")
-        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
+        self.check_list("http://gpu.example:8000/v1",
+                        env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY})
+        request, = proxy.requests
+        self.assertEqual((request.target, request.headers["host"]),
                          ("http://gpu.example:8000/v1/models", "gpu.example:8000"))
-        locked = self.serve(rows("m"), reply("no, not aladdin:open%20sesame", "407 Auth"))
-        env = {"http_proxy": locked.origin.replace("//", "//aladdin:open%20sesame@")}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", "--api-key-file",
-                                 self.write("key", KEY), env=env), 0)
-        self.assertEqual(locked.requests[0].headers["proxy-authorization"],
-                         "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")
-        refused = self.run_main("list", "--base-url", "http://gpu.example/v1", "--verbose", env=env)
-        self.check(refused, 4, err="HTTP 407 in place of the server")
-        for secret in ("sesame", "YWxhZGRpbjpvcGVuIHNlc2FtZQ"):
-            self.assertNotIn(secret, refused.err)
         for answer, words in ((reply("", "502 Bad Gateway"), "NO_PROXY=gpu.example"),
                               (reply("", "407 Auth"), "put its user and password into its URL")):
-            self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
-                                     env={"http_proxy": self.serve(answer).origin}), 4, err=words)
-        gone = self.serve(b"")
-        gone.close()
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
-                                 env={"http_proxy": gone.origin}), 4,
-                   err="refuses connections")
+            self.check_list(self.GPU, 4, words, env={"http_proxy": self.serve(answer).origin})
+        self.check_list(self.GPU, 4, "refuses connections", env={"http_proxy": closed_origin(self)})
+
+    def test_the_password_of_a_proxy_is_sent_and_never_shown(self):
+        proxy = self.serve(rows("m"), reply("no, not aladdin:open%20sesame", "407 Auth"))
+        env = {"http_proxy": proxy.origin.replace("//", "//aladdin:open%20sesame@")}
+        self.check_list(self.GPU, 0, None, "--api-key-file", self.write("key", KEY), env=env)
+        credentials = "YWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+        self.assertEqual(proxy.requests[0].headers["proxy-authorization"], "Basic " + credentials)
+        refused = self.check_list(self.GPU, 4, "HTTP 407 in place of the server", "--verbose",
+                                  env=env)
+        for secret in ("sesame", credentials.rstrip("=")):
+            self.assertNotIn(secret, refused.err)
 
     def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
         proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
-        self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
-                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0,
-                                 out="vllm/m")
-        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
-                         ("http://xn--bcher-kva.example:8000/v1/models",
-                          "xn--bcher-kva.example:8000"))
-        self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
-                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4,
-                                 err="HTTP 403")
-        self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
+        self.check_list("http://b\u00fccher.example:8000/v1",
+                        env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY})
+        self.check_list("https://b\u00fccher.example/v1", 4, "HTTP 403",
+                        env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY})
+        host = "xn--bcher-kva.example"
+        self.assertEqual(proxy.requests[0].target, "http://%s:8000/v1/models" % host)
+        self.assertEqual(proxy.requests[0].headers["host"], host + ":8000")
+        self.assertEqual(tunnel.requests[0].target, host + ":443")
 
     @unittest.skipIf(os.name == "nt", "no signals to send")
     def test_ctrl_c_ends_a_run_over_servers_that_hang(self):
@@ -4074,26 +4069,22 @@ class Transport(Case):
                     self.assertNotIn(b"Traceback", process.stderr.read())
 
     def test_calls_in_parallel(self):
-        self.assertEqual(vllm.in_parallel(lambda a, b: a + b,
-                                          [(number, 1) for number in range(999)]),
-                         list(range(1, 1000)))
+        sums = vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)])
+        self.assertEqual(sums, list(range(1, 1000)))
         with self.assertRaises(ZeroDivisionError):
             vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
 
     def test_names_that_do_not_resolve(self):
-        with mock.patch("socket.getaddrinfo",
-                        side_effect=socket.gaierror(-2, "Name or service not known")):
-            self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
-                       err="'nowhere.invalid' does not resolve")
+        unknown = socket.gaierror(-2, "Name or service not known")
+        with mock.patch("socket.getaddrinfo", side_effect=unknown):
+            self.check_list("http://nowhere.invalid/v1", 4, "'nowhere.invalid' does not resolve")
         for host in ("a" * 64, "a..b", "\u00fc" * 70):
-            self.check(self.run_main("list", "--base-url", "http://%s/v1" % host, "--timeout", "5"),
-                       4)
+            self.check_list("http://%s/v1" % host, 4, None, "--timeout", "5")
         stop = threading.Event()
         self.addCleanup(stop.set)
         with mock.patch("socket.getaddrinfo", side_effect=lambda *_: stop.wait(WAIT_S)):
-            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout",
-                                     "0.1"), 4,
-                       err="timed out looking up the host")
+            self.check_list("http://slow.invalid/v1", 4, "timed out looking up the host",
+                            "--timeout", "0.1")
 
     @unittest.skipUnless(socket.has_ipv6, "no IPv6")
     def test_ipv6(self):
@@ -4101,72 +4092,57 @@ class Transport(Case):
             stub = self.serve(rows("m"), host="::1")
         except OSError as error:
             self.skipTest(str(error))
-        self.check_list(stub, 0, "")
+        self.check_list(stub.url)
         self.assertEqual(stub.requests[0].headers["host"], "[::1]:%d" % stub.address[1])
 
 
-class Tls(Case):
+class Tls(Listing):
 
     def setUp(self):
         super(Tls, self).setUp()
-        try:
-            import ssl
-        except ImportError:
-            self.skipTest("no ssl")
         self.authority = self.write("ca.pem", CERTIFICATE)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER
-                                      if hasattr(ssl, "PROTOCOL_TLS_SERVER") else ssl.PROTOCOL_TLS)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.authority, self.write("key.pem", CERTIFICATE_KEY))
 
     def test_authorities(self):
         stub = self.serve(rows("m"), tls=self.context)
-        self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 0,
-                   out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url,
-                                 env={"SSL_CERT_FILE": self.authority}), 0, out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url, env={"VLLM_API_KEY": KEY}), 4,
-                   err="--ca-file CA.pem")
+        self.check_list(stub.url, 0, None, "--ca-file", self.authority)
+        self.check_list(stub.url, env={"SSL_CERT_FILE": self.authority})
+        self.check_list(stub.url, 4, "--ca-file CA.pem", env={"VLLM_API_KEY": KEY})
         self.assertEqual(len(stub.requests), 2)
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3,
-                       err="cannot be used")
+            self.check_list(stub.url, 3, "cannot be used", "--ca-file", path)
 
     @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
     def test_a_fifo_is_not_waited_for(self):
         fifo = self.path("fifo")
         os.mkfifo(fifo)
         url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
-        self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
-        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3,
-                   err="or a FIFO")
+        self.check_list(url, 3, "or a FIFO", "--ca-file", fifo)
+        self.check_list(url, 3, "or a FIFO", env={"SSL_CERT_FILE": fifo})
 
     @unittest.skipIf(sys.version_info < (3, 8) or sys.implementation.name != "cpython"
                      or sys.flags.ignore_environment, "this interpreter keeps no key log")
     def test_a_key_log_that_cannot_be_opened_is_named(self):
-        stub = self.serve(rows("m"), tls=self.context)
-        with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority),
-                       3,
-                       err=self.path("none", "log"))
+        stub, log = self.serve(rows("m"), tls=self.context), self.path("none", "log")
+        with mock.patch.dict(os.environ, SSLKEYLOGFILE=log):
+            self.check_list(stub.url, 3, log, "--ca-file", self.authority)
 
     def test_the_wrong_scheme(self):
-        self.check(self.run_main("list", "--base-url",
-                                 self.serve(rows("m")).url.replace("http:", "https:")), 4,
-                   err="use the other scheme: http:")
+        secure = self.serve(rows("m")).url.replace("http:", "https:")
+        self.check_list(secure, 4, "use the other scheme: http:")
         for words in ("The plain HTTP request was sent to HTTPS port",
                       "Client sent an HTTP request to an HTTPS server.",
                       "You're speaking plain HTTP to an SSL-enabled server port."):
             url = self.serve(reply(words, "400 Bad Request")).url
-            self.check(self.run_main("list", "--base-url", url), 4, err="the other scheme: https:")
+            self.check_list(url, 4, "the other scheme: https:")
 
     def test_a_certificate_for_another_host(self):
         stub = self.serve(rows("m"), tls=self.context)
-        with mock.patch("socket.getaddrinfo",
-                        return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
-            self.check(self.run_main("list", "--base-url",
-                                     "https://other.example:%d/v1" % stub.address[1], "--ca-file",
-                                     self.authority), 4,
-                       err="is not for other.example: it is for localhost, 127.0.0.1")
+        url = stub.url.replace("127.0.0.1", "other.example")
+        with names(other_example="127.0.0.1"):
+            self.check_list(url, 4, "is not for other.example: it is for localhost, 127.0.0.1",
+                            "--ca-file", self.authority)
         self.assertEqual(stub.requests, [])
 
     def test_tunnel(self):
@@ -4186,18 +4162,14 @@ class Tls(Case):
                             return
                         pairs[ready].sendall(data)
 
-        proxy = self.serve(tunnel)
+        proxy, refusing = self.serve(tunnel), self.serve(reply("", "403 Forbidden"))
+        through = {"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"), "VLLM_API_KEY": KEY}
         # The certificate is for loopback, which is never proxied: so the name is mocked away.
         with mock.patch.object(vllm, "is_loopback", return_value=False):
-            result = self.run_main("list", "--base-url", target.url, "--ca-file", self.authority,
-                                   env={"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"),
-                                        "VLLM_API_KEY": KEY})
-            self.check(result, 0, out="vllm/m")
-            self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
-            refusing = self.serve(reply("", "403 Forbidden"))
-            self.check(self.run_main("list", "--base-url", target.url,
-                                     env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4,
-                                     err="it answers HTTP 403 in place of the server")
+            self.check_list(target.url, 0, None, "--ca-file", self.authority, env=through)
+            self.check_list(target.url, 4, "it answers HTTP 403 in place of the server",
+                            env=dict(through, HTTPS_PROXY=refusing.origin))
+        self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
         requests = proxy.requests + refusing.requests + target.requests
         self.assertEqual([request.headers.get("authorization") for request in requests],
                          [None, None, "Bearer " + KEY])
