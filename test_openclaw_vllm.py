@@ -4696,17 +4696,17 @@ def healthy(changes=None, models=(QWEN_ROW,), key=None):
 
     `changes` {path: (status, headers, body) or function of the request} replaces answers.
     """
+    paths = ("/invocations", "/v1/models", "/v1/chat/completions")
+    metrics = (b'vllm:num_requests_running{engine="0"} 2.0\n'
+               b'vllm:num_requests_running{engine="1"} 1.0\n'
+               b'vllm:num_requests_waiting{engine="0"} 0.0\n'
+               b'vllm:kv_cache_usage_perc{engine="0"} 0.25\n')
     usual = {
         "/v1/models": (200, {}, {"object": "list", "data": list(models)}),
         "/version": (200, {}, {"version": "0.32.0"}),
         "/health": (200, {}, b""),
-        "/metrics": (200, {},
-                     b"vllm:num_requests_running{engine=\"0\"} "
-                     b"2.0\nvllm:num_requests_running{engine=\"1\"} 1.0\n"
-                              b"vllm:num_requests_waiting{engine=\"0\"} "
-                              b"0.0\nvllm:kv_cache_usage_perc{engine=\"0\"} 0.25\n"),
-        "/openapi.json": (200, {}, {"paths": {
-            "/invocations": {}, "/v1/models": {}, "/v1/chat/completions": {}}}),
+        "/metrics": (200, {}, metrics),
+        "/openapi.json": (200, {}, {"paths": dict.fromkeys(paths, {})}),
         "/tokenize": (200, {}, {"count": 9, "max_model_len": 40960, "tokens": []}),
         "/v1/chat/completions": lambda request: (200, {"Content-Type": "text/event-stream"},
                                                  stream(request)),
@@ -4724,22 +4724,41 @@ def healthy(changes=None, models=(QWEN_ROW,), key=None):
 
 def stream(request, texts=("1", " 2", " 3"), finish="stop", usage=True, done=True, **delta):
     """Return the pieces of a stream as vLLM sends them."""
+    counts = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
     chunks = [{"choices": [{"index": 0, "delta": dict({"content": text}, **delta)}]}
               for text in texts]
     chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    if usage:
-        chunks.append(
-            {"choices": [],
-             "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}})
-    return (
-        [b"data: " + json.dumps(dict(chunk, id="c1", model="qwen")).encode("ascii") + b"\n\n"
-         for chunk in chunks]
-            + ([b"data: [DONE]\n\n"] if done else []))
+    chunks += [{"choices": [], "usage": counts}] if usage else []
+    pieces = [event(dict(chunk, id="c1", model="qwen")) for chunk in chunks]
+    return pieces + ([event(b"[DONE]")] if done else [])
+
+
+def streamed(*texts, **options):
+    """Return an answer that is a stream; the options are those of `stream`."""
+    return 200, {}, stream(None, **dict(options, texts=texts) if texts else options)
 
 
 def refused(message, status=400):
-    return status, {}, {
-        "error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
+    return status, {}, complaint(message, param=None, code=status)
+
+
+def tokenizing(rule):
+    """Return what answers /tokenize; `rule(messages)` returns the words of a refusal, or None."""
+    def tokenize(request):
+        words = rule(request.json()["messages"])
+        return refused(words) if words else (200, {}, {"count": 5})
+    return tokenize
+
+
+def refusing(role, words):
+    """Return what answers /tokenize where the template does not know a role."""
+    return tokenizing(
+        lambda messages: words if role in [message["role"] for message in messages] else None)
+
+
+def at(url, *more):
+    """Return the options that name the server of an origin, and more options."""
+    return ("--base-url", url + "/v1") + more
 
 
 class DoctorTest(unittest.TestCase):
@@ -4752,28 +4771,31 @@ class DoctorTest(unittest.TestCase):
         self.env = {"OPENCLAW_STATE_DIR": self.folder, "VLLM_API_KEY": "vllm-local"}
 
     def configure(self, config):
-        write(
-            os.path.join(self.folder, "openclaw.json"),
-            config if isinstance(config, str) else json.dumps(config))
+        text = config if isinstance(config, str) else json.dumps(config)
+        write(os.path.join(self.folder, "openclaw.json"), text)
+
+    def provide(self, url, defaults=None, **fields):
+        """Write a config whose provider is the server `url`; `fields` go into its block."""
+        block = dict({"baseUrl": url + "/v1", "models": []}, **fields)
+        self.configure({"models": {"providers": {"vllm": block}},
+                        "agents": {"defaults": defaults or {}}})
 
     def declare(self, url, defaults=None, **row):
         """Write a config with one declared model at the server `url`."""
-        block = {"baseUrl": url + "/v1", "models": [dict({"id": "qwen", "name": "Qwen"}, **row)]}
-        self.configure(
-            {"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
+        self.provide(url, defaults, models=[dict({"id": "qwen", "name": "Qwen"}, **row)])
 
     def doctor(self, *argv):
         """Return (exit status, [finding]) of `doctor --json`, its shape checked."""
         status, out, err = run(["doctor", "--json"] + list(argv), self.env)
         report = json.loads(out)
         self.assertEqual(set(report), {"ok", "findings"})
-        self.assertEqual(
-            report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
         for finding in report["findings"]:
-            self.assertEqual(
-                set(finding), {"check", "status", "cause", "summary", "fix", "command"})
+            self.assertEqual(set(finding),
+                             {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
+        failed = any(finding["status"] == "fail" for finding in report["findings"])
+        self.assertEqual(report["ok"], not failed)
         self.assertEqual(err, "")
         return status, report["findings"]
 
@@ -4789,12 +4811,11 @@ class DoctorTest(unittest.TestCase):
     def assert_warns(self, cause, *argv):
         """Assert that `cause` is the one warning and nothing fails; return its finding."""
         status, findings = self.doctor(*argv)
-        warned = [finding for finding in findings if finding["status"] in ("fail", "warn")]
-        self.assertEqual(
-            [(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned
-        )
+        told = [finding for finding in findings if finding["status"] in ("fail", "warn")]
+        self.assertEqual([(finding["status"], finding["cause"]) for finding in told],
+                         [("warn", cause)], told)
         self.assertEqual(status, 0)
-        return warned[0]
+        return told[0]
 
     def fix(self, cause, exit_status, shell=False):
         """Assert that a finding names `cause`, and that running its command ends it."""
@@ -4816,11 +4837,10 @@ class DoctorTest(unittest.TestCase):
             self.assertEqual(words[:len(tool)], tool)
             done = run(words[len(tool):], self.env)
             return self.assertEqual(done.status, 0, done)
-        env = dict(
-            self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
-        with subprocess.Popen(
-                ["sh", "-c", command], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
+        with subprocess.Popen(["sh", "-c", command], env=dict(self.env, PATH=path), cwd=HERE,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as process:
             said = process.communicate(timeout=WAIT_S)[0]
         self.assertEqual(process.returncode, 0, said)
 
@@ -4833,75 +4853,54 @@ class DoctorTest(unittest.TestCase):
     def test_a_healthy_server_has_nothing_wrong(self):
         for key in (None, "sk-secret-of-the-test"):
             self.env["VLLM_API_KEY"] = key or "vllm-local"
-            for more in ([], ["--probe"]):
-                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (
-                        url, requests):
-                    status, findings = self.doctor("--base-url", url + "/v1", *more)
-                    self.assertEqual(
-                        (status, {finding["status"] for finding in findings}), (0, {"ok"}), findings
-                    )
+            for more, asked in (([], {"/tokenize"}),
+                                (["--probe"], {"/tokenize", "/v1/chat/completions"})):
+                with self.subTest(key=key, more=more), \
+                        loopback(healthy(key=key)) as (url, requests):
+                    status, findings = self.doctor(*at(url, *more))
+                    self.assertEqual(status, 0, findings)
+                    self.assertEqual({finding["status"] for finding in findings}, {"ok"}, findings)
                     posts = {request.path for request in requests if request.method == "POST"}
-                    self.assertEqual(
-                        posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
+                    self.assertEqual(posts, asked)
 
     def test_the_server_is_described(self):
         models = [QWEN_ROW, dict(QWEN_ROW, id="alias"),
                   {"id": "sql", "root": "/adapters/sql", "parent": "qwen", "max_model_len": None}]
         with loopback(healthy(models=models)) as (url, _):
-            findings = {
-                finding["check"]: finding["summary"]
-                for finding in self.doctor("--base-url", url + "/v1")[1]
-            }
+            findings = self.doctor(*at(url))[1]
+        summaries = {finding["check"]: finding["summary"] for finding in findings}
         for check, words in (
-            ("version", "vLLM 0.32.0"),
-            ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens"),
-            ("template", "takes all that OpenClaw sends"),
-            ("key", "VLLM_API_KEY (the environment)"),
-            ("provider", "implicit"),
-        ):
-            self.assertIn(words, findings[check])
+                ("version", "vLLM 0.32.0"),
+                ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens"),
+                ("template", "takes all that OpenClaw sends"),
+                ("key", "VLLM_API_KEY (the environment)"),
+                ("provider", "implicit")):
+            self.assertIn(words, summaries[check])
 
     # the settings
 
     def test_settings_that_stop_it(self):
-        provider = {"baseUrl": "http://127.0.0.1:9/v1", "models": []}
-        config = {"models": {"providers": {"vllm": provider}}}
-        for cause, status, changes in (
-            ("config-invalid", 3, "{,"),
-            ("config-invalid", 3, {"models": []}),
-            ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
-            (
-                "config-missing-variable", 1,
-                dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
-            (
-                "config-missing-variable", 1,
-                dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
-            (
-                "endpoint-in-base-url",
-                3,
-                dict(
-                    config,
-                    models={
-                        "providers": {
-                            "vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}
-                    },
-                ),
-            ),
-            ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}}),
-        ):
-            with self.subTest(cause=cause, changes=changes):
-                self.configure(changes)
+        def config(**fields):
+            block = dict({"baseUrl": "http://127.0.0.1:9/v1", "models": []}, **fields)
+            return {"models": {"providers": {"vllm": block}}}
+
+        disabled = {"plugins": {"entries": {"vllm": {"enabled": False}}}}
+        for cause, status, settings, fix in (
+                ("config-invalid", 3, "{,", ""),
+                ("config-invalid", 3, {"models": []}, ""),
+                ("provider-disabled", 1, disabled, ""),
+                ("config-missing-variable", 1, config(baseUrl="${HERE}"), "export "),
+                ("config-missing-variable", 1, config(apiKey="${MINE}"), "export "),
+                ("endpoint-in-base-url", 3, config(baseUrl="http://h/v1/chat/completions"),
+                 "http://h/v1"),
+                ("bad-base-url", 3, config(baseUrl="h:1"), "")):
+            with self.subTest(cause=cause, settings=settings):
+                self.configure(settings)
+                self.env["VLLM_API_KEY"] = "vllm-local"
                 if cause == "config-missing-variable":
-                    self.env.pop("VLLM_API_KEY", None)
-                else:
-                    self.env["VLLM_API_KEY"] = "vllm-local"
-                with mock.patch.object(
-                        vllm, "Exchange", side_effect=AssertionError("a connection")):
-                    found = self.assert_fails(cause, status)
-                if cause == "endpoint-in-base-url":
-                    self.assertIn("http://h/v1", found["fix"])
-                if cause == "config-missing-variable":
-                    self.assertIn("export ", found["fix"])
+                    del self.env["VLLM_API_KEY"]
+                with mock.patch.object(vllm, "Exchange", side_effect=AssertionError("connects")):
+                    self.assertIn(fix, self.assert_fails(cause, status)["fix"])
 
     def test_settings_of_any_type_are_a_finding(self):
         for providers in ([{}], "x", {"vllm": 7}, {"vllm": {"models": [None]}}):
@@ -4909,43 +4908,43 @@ class DoctorTest(unittest.TestCase):
                 self.configure({"models": {"providers": providers}})
                 status, findings = self.doctor("--probe")
                 self.assertEqual((status, findings[0]["cause"]), (3, "config-invalid"))
-                self.assertEqual(
-                    {row["summary"] for row in findings if row["status"] == "skip"},
-                    {"not checked, because of config-invalid"})
+                skipped = {row["summary"] for row in findings if row["status"] == "skip"}
+                self.assertEqual(skipped, {"not checked, because of config-invalid"})
 
     def test_a_misplaced_key_whose_place_is_taken_is_moved_by_hand(self):
         with loopback(healthy()) as (url, _):
             block = {"baseUrl": url + "/v1", "models": []}
-            for key, value in (
-                    ("providers", {"vllm": {}}),
-                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}})):
-                with self.subTest(key=key):
-                    self.configure(dict({"models": {"providers": {"vllm": block}}}, **{key: value}))
+            right = {"models": {"providers": {"vllm": block}}}
+            misspelled = dict(block, baseURL="http://h")
+            for config in (dict(right, providers={"vllm": {}}),
+                           {"models": {"providers": {"vllm": misspelled}}}):
+                with self.subTest(config=config):
+                    self.configure(config)
                     found = self.assert_warns("config-unknown-key")
                     self.assertIn("where it belongs", found["fix"])
                     self.assertIsNone(found["command"])
 
     def test_a_key_in_the_clear(self):
-        for key, told in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
+        for key, causes in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
             self.env["VLLM_API_KEY"] = key
             with self.subTest(key=key), names(gpu_example=None):
-                found = [row for row in self.checked("key", "--base-url", "http://gpu.example/v1")
+                found = [row for row in self.checked("key", *at("http://gpu.example"))
                          if row["status"] == "warn"]
-                self.assertEqual([row["cause"] for row in found], told)
-                self.assertEqual("unencrypted" in str(found), bool(told))
+                self.assertEqual([row["cause"] for row in found], causes)
+                self.assertEqual("unencrypted" in str(found), bool(causes))
 
     def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
         del self.env["VLLM_API_KEY"]
-        with loopback(healthy()) as (url, requests), mock.patch.object(
-                vllm, "DEFAULT_BASE_URL", url + "/v1"):
+        with loopback(healthy()) as (url, requests), \
+                mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
             found = self.assert_fails("not-opted-in", 1)
             self.assertEqual(found["command"], "export VLLM_API_KEY=vllm-local")
             self.assertIn("qwen", self.checked("models")[0]["summary"])
             self.assertEqual({request.key for request in requests}, {None})
-        with loopback(healthy(key="sk-right")) as (url, _):
-            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
-                self.assert_fails("not-opted-in", 1)
-                self.assertEqual(self.checked("auth")[0]["cause"], "no-key")
+        with loopback(healthy(key="sk-right")) as (url, _), \
+                mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+            self.assert_fails("not-opted-in", 1)
+            self.assertEqual(self.checked("auth")[0]["cause"], "no-key")
         with mock.patch.object(vllm, "DEFAULT_BASE_URL", "http://127.0.0.1:%d/v1" % free_port()):
             self.assert_fails("not-opted-in", 1)
             self.assertEqual(self.checked("connect")[0]["cause"], "connection-refused")
@@ -4956,51 +4955,44 @@ class DoctorTest(unittest.TestCase):
     def fixable(self, url):
         """Return [(cause, exit status, config, changes of the server)] that a command fixes."""
         row = {"id": "qwen", "name": "Qwen"}
-        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
-                 "'msg': 'Extra inputs are not permitted'}]")
+        typo, base = dict(row, id="qwem"), url + "/v1"
 
         def config(more=(), row=row, defaults=(), **top):
-            block = dict({"baseUrl": url + "/v1", "models": [row]}, **dict(more))
-            return dict(
-                {"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}},
-                **top)
+            block = dict({"baseUrl": base, "models": [row]}, **dict(more))
+            return dict({"models": {"providers": {"vllm": block}},
+                         "agents": {"defaults": dict(defaults)}}, **top)
 
-        def no_options(request):
-            return (
-                refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
-            )
+        def without_options(request):
+            if "stream_options" in request.json():
+                return refused(extra("body", "stream_options"))
+            return 200, {}, stream(request)
 
-        def no_developer(request):
-            roles = [message["role"] for message in request.json()["messages"]]
-            return (
-                refused("Unexpected role 'developer'")
-                if "developer" in roles
-                else (200, {}, {"count": 5})
-            )
-
-        silent = (200, {}, stream(None, usage=False))
-        compat = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
-        off = dict(row, compat={"supportsUsageInStreaming": False})
-        fallbacks = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
+        no_developer = {"/tokenize": refusing("developer", "Unexpected role 'developer'")}
+        no_usage = {"/v1/chat/completions": streamed(usage=False)}
+        no_options = {"/v1/chat/completions": without_options}
+        disabled = {"entries": {"vllm": {"enabled": False}}}
+        developer = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
+        usage_off = dict(row, compat={"supportsUsageInStreaming": False})
+        bare = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
+        gone = {"primary": "vllm/qwen", "fallbacks": ["vllm/google/gema-3"]}
+        legacy = {"llm": {"idleTimeoutSeconds": 300}}
         return [
             ("missing-v1", 4, config({"baseUrl": url}), {}),
-            ("endpoint-in-base-url", 3, config({"baseUrl": url + "/v1/chat/completions"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url[len("http://") :] + "/v1"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url + "/v1?key=x"}), {}),
-            ("scheme-mismatch", 4, config({"baseUrl": url.replace("http:", "https:") + "/v1"}), {}),
+            ("endpoint-in-base-url", 3, config({"baseUrl": base + "/chat/completions"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": base[len("http://"):]}), {}),
+            ("bad-base-url", 3, config({"baseUrl": base + "?key=x"}), {}),
+            ("scheme-mismatch", 4, config({"baseUrl": base.replace("http:", "https:")}), {}),
             ("wrong-api", 0, config({"api": "openai-responses"}), {}),
             ("wrong-api", 0, config(row=dict(row, api="anthropic-messages")), {}),
             ("private-network", 1, config({"request": {"allowPrivateNetwork": False}}), {}),
             ("wrong-provider", 1, config({"models": []}, defaults={"model": "qwen"}), {}),
-            ("wrong-provider", 1, config(defaults={"model": fallbacks}), {}),
             ("wrong-provider", 1, config({"models": []}, defaults={"model": "Org/Qwen3"}), {}),
-            ("model-not-served", 1, config(row=dict(row, id="qwem")), {}),
+            ("wrong-provider", 1, config(defaults={"model": bare}), {}),
+            ("model-not-served", 1, config(row=typo), {}),
             ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
-            ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
+            ("model-not-served", 1, config({"models": [row, typo]}), {}),
             ("model-not-served", 1, config(defaults={"model": {"primary": "vllm/qwem"}}), {}),
-            (
-                "model-not-served", 1,
-                config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
+            ("model-not-served", 1, config(defaults={"model": gone}), {}),
             ("context-too-large", 1, config(row=dict(row, contextWindow=131072)), {}),
             ("context-too-large", 1, config(row=dict(row, contextTokens=50000)), {}),
             ("context-too-small", 0, config(row=dict(row, contextWindow=4096)), {}),
@@ -5008,20 +5000,18 @@ class DoctorTest(unittest.TestCase):
             ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
             ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
             ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
-            (
-                "config-unknown-key", 0,
-                {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
-            ("config-legacy-key", 0, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
-            ("usage-off", 0, config(row=off), {}),
-            ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
-            ("unknown-field-rejected", 1, config(), {"/v1/chat/completions": no_options}),
-            ("template-role", 1, config(row=compat), {"/tokenize": no_developer}),
-            ("provider-disabled", 0, config(plugins={"entries": {"vllm": {"enabled": False}}}), {}),
+            ("config-unknown-key", 0, config()["models"], {}),
+            ("config-legacy-key", 0, config(defaults=legacy), {}),
+            ("usage-off", 0, config(row=usage_off), {}),
+            ("usage-missing", 0, config(), no_usage),
+            ("unknown-field-rejected", 1, config(), no_options),
+            ("template-role", 1, config(row=developer), no_developer),
+            ("provider-disabled", 0, config(plugins=disabled), {}),
             ("provider-disabled", 1, {"plugins": {"enabled": False}}, {}),
         ]
 
     def test_commands_fix_what_they_are_for(self):
-        changes = {}
+        changes, everywhere = {}, os.environ.get("OPENCLAW_VLLM_FUZZ")
         models = [QWEN_ROW, GEMMA_ROW, dict(QWEN_ROW, id="Org/Qwen3")]
 
         def answer(request):
@@ -5033,22 +5023,20 @@ class DoctorTest(unittest.TestCase):
                     changes.clear()
                     changes.update(changed)
                     self.configure(config)
-                    everywhere = os.environ.get("OPENCLAW_VLLM_FUZZ")
                     self.fix(cause, status, everywhere or cause in self.IN_A_SHELL)
 
     def test_exports_that_a_shell_takes_fix_what_they_are_for(self):
+        def failures(argv):
+            return [row for row in self.doctor(*argv)[1] if row["status"] == "fail"]
+
         def exported(cause, *argv):
-            found = [
-                row
-                for row in self.doctor(*argv)[1]
-                if row["cause"] == cause and row["status"] == "fail"
-            ]
+            found = [row for row in failures(argv) if row["cause"] == cause]
             self.assertEqual(len(found), 1, found)
             shell = ["sh", "-c", found[0]["command"] + " && env"]
-            lines = subprocess.check_output(
-                shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
-            self.env.update(line.split("=", 1) for line in lines.splitlines() if "=" in line)
-            self.assertEqual([row for row in self.doctor(*argv)[1] if row["status"] == "fail"], [])
+            shown = subprocess.check_output(shell, env=dict(self.env, PATH=os.environ["PATH"]))
+            lines = shown.decode("utf-8").splitlines()
+            self.env.update(line.split("=", 1) for line in lines if "=" in line)
+            self.assertEqual(failures(argv), [])
 
         with loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
             with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
@@ -5056,14 +5044,14 @@ class DoctorTest(unittest.TestCase):
                 exported("not-opted-in")
             self.env["VLLM_BASE_URL"] = url
             exported("missing-v1")
-            base = url.replace("127.0.0.1", "gpu.example") + "/v1"
             for name in ("NO_PROXY", "no_proxy"):
-                self.env.update(
-                    {"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
-                exported("proxy-captured", "--base-url", base)
+                self.env["HTTP_PROXY"] = "http://127.0.0.1:%d" % free_port()
+                self.env[name] = "10.0.0.0/8"
+                exported("proxy-captured", *at(url.replace("127.0.0.1", "gpu.example")))
                 self.env.pop(name)
 
     def test_fix_shows_writes_once_and_looks_again(self):
+        path = os.path.join(self.folder, "openclaw.json")
         with loopback(healthy()) as (url, _):
             row = {"id": "qwem", "name": "Qwen", "contextWindow": 131072}
             block = {"baseUrl": url, "api": "openai-responses", "models": [row]}
@@ -5073,27 +5061,26 @@ class DoctorTest(unittest.TestCase):
             self.assertIn('"baseUrl": "%s/v1"' % url, err)
             self.assertNotIn("missing-v1", out)
             self.assertIn("model-not-served", out)   # what the right address shows comes next
-            with open(os.path.join(self.folder, "openclaw.json.bak")) as kept:
+            with open(path + ".bak") as kept:
                 self.assertEqual(kept.read(), text)
-            last = [run(["doctor", "--fix"], self.env)[0] for _ in range(2)]
+            last = [run(["doctor", "--fix"], self.env).status for _ in range(2)]
             self.assertEqual([status] + last, [1, 1, 0])
             _, out, err = run(["doctor", "--fix", "--json"], self.env)
-            self.assertEqual((json.loads(out)["ok"], err), (
-                True, "nothing to fix in %s\n" % os.path.join(self.folder, "openclaw.json")))
+        self.assertTrue(json.loads(out)["ok"])
+        self.assertEqual(err, "nothing to fix in %s\n" % path)
 
     def test_a_misspelled_key_that_holds_a_secret_is_moved_unseen(self):
         with loopback(healthy()) as (url, _):
-            for key, command in (
-                    ("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
-                block = {"baseUrl": url + "/v1", "apiKeys": key, "models": []}
-                self.configure({"models": {"providers": {"vllm": block}}})
+            for key, command in (("sk-secret-of-the-test", "doctor --fix"),
+                                 ("${VLLM_API_KEY}", "--set")):
+                self.provide(url, apiKeys=key)
                 found = self.assert_warns("config-unknown-key")
                 self.assertIn(command, found["command"])
                 said = run(["doctor", "--fix"], self.env)[1:]
                 self.assertNotIn("sk-secret", "%s %s" % (found, said))
                 with open(os.path.join(self.folder, "openclaw.json")) as written:
-                    self.assertEqual(
-                        json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
+                    block = json.load(written)["models"]["providers"]["vllm"]
+                self.assertEqual(block["apiKey"], key)
 
     def test_a_reference_of_another_configured_provider_is_left_alone(self):
         with loopback(healthy(models=[QWEN_ROW, GEMMA_ROW])) as (url, _):
@@ -5103,66 +5090,43 @@ class DoctorTest(unittest.TestCase):
             self.assertEqual(self.doctor()[0], 0)
 
     def test_a_key_that_a_service_does_not_see(self):
-        with loopback(healthy()) as (url, _):
-            self.env["VLLM_API_KEY"] = "sk-0123"
-            block = {"baseUrl": url + "/v1", "apiKey": "${VLLM_API_KEY}", "models": []}
-            for config, dotenv, told in (
-                ({}, "", True),
-                ({}, "VLLM_API_KEY=sk-0123\n", False),
-                ({"models": {"providers": {"vllm": block}}}, "", True),
-                ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False),
-            ):
-                with self.subTest(config=config, dotenv=dotenv):
-                    self.configure(config)
-                    write(os.path.join(self.folder, ".env"), dotenv)
-                    found = self.checked("key", "--base-url", url + "/v1")[0]
-                    self.assertEqual((found["status"], ".env" in found["fix"]), ("ok", told), found)
-                    self.assertIn("it goes to " + url, found["summary"])
+        self.env["VLLM_API_KEY"] = "sk-0123"
+        for block, dotenv, told in ((None, "", True),
+                                    (None, "VLLM_API_KEY=sk-0123\n", False),
+                                    ({"apiKey": "${VLLM_API_KEY}"}, "", True),
+                                    ({"apiKey": "sk-0123"}, "", False)):
+            with self.subTest(block=block, dotenv=dotenv), loopback(healthy()) as (url, _):
+                if block:
+                    self.provide(url, **block)
+                write(os.path.join(self.folder, ".env"), dotenv)
+                found = self.checked("key", *at(url))[0]
+                self.assertEqual((found["status"], ".env" in found["fix"]), ("ok", told), found)
+                self.assertIn("it goes to " + url, found["summary"])
 
     def test_a_base_url_or_key_that_cannot_be_used(self):
-        for url in (
-            "gpu:8000/v1",
-            "ftp://gpu/v1",
-            "http://gpu/v1?x=1",
-            "http://gpu/v1#x",
-            "http://me:secret@gpu/v1",
-        ):
+        for url in ("gpu:8000/v1", "ftp://gpu/v1", "http://gpu/v1?x=1", "http://gpu/v1#x",
+                    "http://me:secret@gpu/v1"):
             with self.subTest(url=url):
-                self.assertNotIn(
-                    "secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
+                found = self.assert_fails("bad-base-url", 3, "--base-url", url)
+                self.assertNotIn("secret", str(found))
         self.env["VLLM_API_KEY"] = "sk-two\nlines"
         self.assertNotIn("sk-two", str(self.assert_fails("bad-key", 5)))
 
     def test_settings_to_be_warned_of(self):
         with loopback(healthy()) as (url, _):
-            block = {
-                "baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
-            self.configure({"models": {"providers": {"vllm": block}}})
+            self.provide(url, apiKeys="x", models=[{"id": "qwen", "name": "Qwen"}])
             found = self.assert_warns("config-unknown-key")
             self.assertIn("openclaw.json:1:", found["summary"])
             self.assertEqual(found["fix"], "write models.providers.vllm.apiKey in its place")
-            self.configure(
-                {
-                    "models": {
-                        "providers": {
-                            "vllm": {"baseUrl": url + "/v1", "models": []},
-                            "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}
-                    }
-                }
-            )
+            block = {"baseUrl": url + "/v1", "models": []}
+            other = {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}
+            self.configure({"models": {"providers": {"vllm": block, "other": other}}})
             self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
 
     def test_keys_that_disagree_are_named_and_never_shown(self):
         with loopback(healthy()) as (url, _):
             write(os.path.join(self.folder, ".env"), "VLLM_API_KEY=short-two\n")
-            self.configure(
-                {
-                    "models": {
-                        "providers": {
-                            "vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}
-                    }
-                }
-            )
+            self.provide(url, apiKey="short-three")
             found = self.assert_warns("bad-key")
         for words in ("VLLM_API_KEY (the environment)", "models.providers.vllm.apiKey", ".env"):
             self.assertIn(words, found["summary"])
@@ -5180,36 +5144,33 @@ class DoctorTest(unittest.TestCase):
 
     def test_a_name_that_does_not_resolve(self):
         with names(gpu_example=None):
-            self.assertIn(
-                "gpu.example",
-                self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
+            found = self.assert_fails("dns", 4, *at("http://gpu.example"))
+        self.assertIn("gpu.example", found["summary"])
 
     def test_several_servers_with_what_failed_last(self):
         dead = "http://127.0.0.1:%d/v1" % free_port()
+        both_dead = ["--base-url", dead, "--base-url", dead + "/"]
+        for strict in ([], ["--strict"]):
+            self.assertEqual(run(["doctor"] + strict + both_dead).status, 4)
         with loopback(healthy()) as (url, _):
             argv = ["doctor", "--base-url", dead, "--base-url", url + "/v1"]
             status, out, _ = run(argv)
             self.assertEqual((status, out.splitlines()[0]), (0, "1 of 2 servers failed: " + dead))
-            self.assertEqual(
-                run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
-            self.assertEqual(run(["doctor", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
             self.assertLess(out.index("== " + url), out.index("== " + dead))
             status, out, _ = run(argv + ["--json", "--strict"])
-        found = json.loads(out)
-        self.assertEqual(
-            (status, found["ok"], {finding["server"] for finding in found["findings"]}),
-            (4, False, {dead, url + "/v1"}))
-        self.assertEqual(
-            [finding["cause"] for finding in found["findings"] if finding["status"] == "fail"],
-            ["connection-refused"])
+        report = json.loads(out)
+        self.assertEqual((status, report["ok"]), (4, False))
+        self.assertEqual({row["server"] for row in report["findings"]}, {dead, url + "/v1"})
+        self.assertEqual([row["cause"] for row in report["findings"] if row["status"] == "fail"],
+                         ["connection-refused"])
 
     def test_nothing_listens(self):
         port = free_port()
-        argv = ["--base-url", "http://127.0.0.1:%d/v1" % port]
         for files, told in (((), False), (("/.dockerenv",), True), (("/run/.containerenv",), True)):
             with self.subTest(files), mock.patch.object(vllm, "_CONTAINER_FILES", files):
                 with mock.patch("os.path.exists", lambda path: path in files):
-                    found = self.assert_fails("connection-refused", 4, *argv)
+                    found = self.assert_fails("connection-refused", 4,
+                                              *at("http://127.0.0.1:%d" % port))
                 self.assertIn("vllm serve MODEL --port %d" % port, found["fix"])
                 for words in ("host.docker.internal", "172.17.0.1", "0.0.0.0"):
                     self.assertEqual(words in found["fix"], told)
@@ -5218,64 +5179,51 @@ class DoctorTest(unittest.TestCase):
         with socket.socket() as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # as vLLM does
             bound.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
-            self.assert_fails("server-loading", 4, "--base-url", url)
+            self.assert_fails("server-loading", 4,
+                              *at("http://127.0.0.1:%d" % bound.getsockname()[1]))
 
     def test_an_engine_that_died(self):
-        dead = {
-            "error": {
-                "message": "EngineCore encountered an issue. See stack trace (above) for the "
-                "root cause.",
-                "type": "InternalServerError",
-                "code": 500,
-            }
-        }
-        event = b"data: " + json.dumps(dead).encode("ascii") + b"\n\n"
+        dead = complaint(ENGINE_DEAD, type="InternalServerError", code=500)
+        unhealthy, completions = (503, {}, b""), "/v1/chat/completions"
         for name, status, changes in (
-                ("health 503", 1, {"/health": (503, {}, b"")}),
+                ("health 503", 1, {"/health": unhealthy}),
                 ("health 500", 1, {"/health": (500, {}, b"Internal Server Error")}),
-                ("all but /version", 4, {"/health": (503, {}, b""), "/v1/models": (500, {}, b"")}),
-                ("a completion only", 1, {"/v1/chat/completions": (500, {}, dead)}),
-                ("in the stream", 1, {"/v1/chat/completions": (200, {}, [event])})):
+                ("all but /version", 4, {"/health": unhealthy, "/v1/models": (500, {}, b"")}),
+                ("a completion only", 1, {completions: (500, {}, dead)}),
+                ("in the stream", 1, {completions: (200, {}, [event(dead)])})):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                found = self.assert_fails(
-                    "engine-dead", status, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails("engine-dead", status, *at(url, "--probe"))
                 self.assertIn("restart vLLM", found["fix"])
 
-    def test_a_503_that_is_no_sign_of_loading_nor_of_a_dead_engine(self):
+    def test_a_503_that_is_a_sign_neither_of_loading_nor_of_a_dead_engine(self):
         page = b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
-        with loopback(lambda request: (503, {"Server": "nginx"}, page)) as (url, _):
-            found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
+        answer = (503, {"Server": "nginx"}, page)
+        with loopback(lambda request: answer) as (url, _):
+            found = self.assert_fails("gateway", 4, *at(url))
             self.assertEqual(found["summary"].count("Temporarily Unavailable"), 1)
-        with loopback(healthy({"/health": (503, {"Server": "nginx"}, page)})) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1")
+        with loopback(healthy({"/health": answer})) as (url, _):
+            status, findings = self.doctor(*at(url))
             health = [row["status"] for row in findings if row["check"] == "health"]
             self.assertEqual((status, health), (0, ["skip"]))
 
     def test_layers_between(self):
+        nginx, title = {"Server": "nginx"}, "<html><title>%s</title></html>"
+        reset = b"upstream connect error or disconnect/reset before headers"
+        limited = {"error": {"message": "Rate limit exceeded"}}
         for status, headers, body, words in (
-            (
-                502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>",
-                "is down"),
-            (
-                504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
-                "proxy_read_timeout"),
-            (
-                413, {"Server": "nginx"},
-                b"<html><title>413 Request Entity Too Large</title></html>",
-                "client_max_body_size"),
-            (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
-            (503, {}, b"no available server\n", "is down"),
-            (503, {}, b'{"detail": "queue is full"}', "later"),
-            (
-                503, {"Server": "envoy"},
-                b"upstream connect error or disconnect/reset before headers", "is down"),
-        ):
-            with self.subTest(status=status, body=body):
-                with loopback(lambda request: (status, headers, body)) as (url, _):
-                    found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
-                    self.assertIn(words, found["fix"])
-                    self.assertIn(headers.get("Server", ""), found["summary"])
+                (502, {"Server": "nginx/1.24.0"}, title % "502 Bad Gateway", "is down"),
+                (504, nginx, title % "504 Gateway Time-out", "proxy_read_timeout"),
+                (413, nginx, title % "413 Request Entity Too Large", "client_max_body_size"),
+                (429, {"Retry-After": "17"}, limited, "17"),
+                (503, {}, b"no available server\n", "is down"),
+                (503, {}, {"detail": "queue is full"}, "later"),
+                (503, {"Server": "envoy"}, reset, "is down")):
+            body = body.encode("ascii") if isinstance(body, str) else body
+            answer = (status, headers, body)
+            with self.subTest(answer=answer), loopback(lambda request: answer) as (url, _):
+                found = self.assert_fails("gateway", 4, *at(url))
+                self.assertIn(words, found["fix"])
+                self.assertIn(headers.get("Server", ""), found["summary"])
 
     def test_a_gateway_with_a_password_of_its_own(self):
         def guarded(request):
@@ -5284,12 +5232,11 @@ class DoctorTest(unittest.TestCase):
             return healthy()(request)
 
         with loopback(guarded) as (url, _):
-            found = self.assert_fails("gateway-auth", 5, "--base-url", url + "/v1")
+            found = self.assert_fails("gateway-auth", 5, *at(url))
             self.assertIn("GPU lab", found["summary"])
             self.assertIn("headers.Authorization", found["fix"])
-            block = {"baseUrl": url + "/v1", "headers": {"Authorization": "Basic bWU6c2VjcmV0"},
-                     "models": [{"id": "qwen", "name": "Qwen"}]}
-            self.configure({"models": {"providers": {"vllm": block}}})
+            self.provide(url, headers={"Authorization": "Basic bWU6c2VjcmV0"},
+                         models=[{"id": "qwen", "name": "Qwen"}])
             self.assertEqual(self.doctor("--probe")[0], 0)
 
     def test_only_one_address_family_answers(self):
@@ -5298,25 +5245,20 @@ class DoctorTest(unittest.TestCase):
                 sock.bind(("::1", 0))
         except OSError:
             self.skipTest("no IPv6 here")
+        real = socket.getaddrinfo
         with loopback(healthy()) as (url, _):
-            found = self.assert_fails(
-                "wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
+            port = int(url.rpartition(":")[2])
+            both = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+            def look_up(host, *rest):
+                return both if host == "localhost" else real(host, *rest)
+
+            found = self.assert_fails("wrong-address-family", 4, *at("http://[::1]:%d" % port))
             self.assertIn(url + "/v1", found["fix"])
-            both = [
-                (
-                    socket.AF_INET6, socket.SOCK_STREAM, 6, "",
-                    ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
-                (
-                    socket.AF_INET, socket.SOCK_STREAM, 6, "",
-                    ("127.0.0.1", int(url.rsplit(":", 1)[1]))),
-            ]
-            real = socket.getaddrinfo
-            with mock.patch(
-                    "socket.getaddrinfo",
-                    lambda host, *rest: both if host == "localhost" else real(host, *rest)):
-                found = self.assert_warns(
-                    "wrong-address-family", "--base-url",
-                    url.replace("127.0.0.1", "localhost") + "/v1")
+            with mock.patch("socket.getaddrinfo", look_up):
+                found = self.assert_warns("wrong-address-family",
+                                          *at("http://localhost:%d" % port))
             self.assertIn(url + "/v1", found["fix"])
 
     def test_a_proxy_in_the_way(self):
