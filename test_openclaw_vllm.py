@@ -4201,6 +4201,8 @@ def extra(*loc):
 CONTEXT = "This model's maximum context length is 2048 tokens. However, "
 NO_TEMPLATE = ("As of transformers v4.44, default chat template is no longer allowed, so you must "
                "provide a chat template if the tokenizer does not define one.")
+NO_FUNCTIONS = ("Cannot use chat template functions because tokenizer.chat_template is not set and "
+                "no template argument was passed!")
 ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 NGINX_PAGE = ("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n"
               "<center><h1>%s</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n"
@@ -4337,8 +4339,6 @@ class Meaning(Case):
 
     def test_servers_that_cannot_chat(self):
         page = vllm.TOOL_PARSER[2]
-        no_functions = ("Cannot use chat template functions because tokenizer.chat_template is not "
-                        "set and no template argument was passed!")
         no_chat = "The model does not support Chat Completions API"
         auto = ('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to '
                 'be set')
@@ -4347,7 +4347,7 @@ class Meaning(Case):
                 (bad_request(complaint(NO_TEMPLATE)), "no-chat-template", "m has no chat template",
                  "--chat-template"),
                 (bad_request(flat(NO_TEMPLATE + " None")), "no-chat-template", "transformers", ""),
-                (reply(flat(no_functions), "500 Bad"), "no-chat-template", "", "instruct"),
+                (reply(flat(NO_FUNCTIONS), "500 Bad"), "no-chat-template", "", "instruct"),
                 (bad_request(flat(no_chat)), "not-a-chat-model", "m does not chat",
                  "serve a chat model"),
                 (reply(complaint(no_chat), "501 Not"), "not-a-chat-model", "m does not chat", ""),
@@ -5263,26 +5263,25 @@ class DoctorTest(unittest.TestCase):
 
     def test_a_proxy_in_the_way(self):
         broken = (502, {"Via": "1.1 squid"}, b"<html>Bad Gateway</html>")
-        for proxy_answer in (lambda request: broken, None):
-            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(
-                    gpu_example="127.0.0.1"):
-                with loopback(proxy_answer or healthy()) as (proxy, _):
-                    self.env["HTTP_PROXY"] = (
-                        proxy if proxy_answer else "http://127.0.0.1:%d" % free_port())
-                    self.env["NO_PROXY"] = "10.0.0.0/8"
-                    there = url.replace("127.0.0.1", "gpu.example") + "/v1"
-                    found = self.assert_fails("proxy-captured", 4, "--base-url", there)
+        with loopback(healthy()) as (url, _), loopback(lambda request: broken) as (squid, _), \
+                names(gpu_example="127.0.0.1"):
+            self.env["NO_PROXY"] = "10.0.0.0/8"
+            for proxy in (squid, "http://127.0.0.1:%d" % free_port()):
+                with self.subTest(proxy=proxy):
+                    self.env["HTTP_PROXY"] = proxy
+                    found = self.assert_fails("proxy-captured", 4,
+                                              *at(url.replace("127.0.0.1", "gpu.example")))
                     self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
 
     def test_a_proxy_that_is_needed(self):
-        with names(gpu_example="127.0.0.1"), loopback(
-            lambda request: healthy()(
-                request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))
-        ) as (proxy, _):
-            port = free_port()
+        origin = "http://gpu.example:%d" % free_port()
+
+        def forward(request):
+            return healthy()(request._replace(target=request.path.replace(origin, "")))
+
+        with names(gpu_example="127.0.0.1"), loopback(forward) as (proxy, _):
             self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
-            found = self.assert_fails(
-                "proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
+            found = self.assert_fails("proxy-captured", 4, *at(origin))
             self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
 
     def test_no_key_takes_a_detour(self):
@@ -5293,18 +5292,19 @@ class DoctorTest(unittest.TestCase):
             taken.append("%s %s" % (request.path, dict(request.headers)))
             return 502, {"Via": "1.1 squid"}, b""
 
-        with names(gpu_example="127.0.0.1"), loopback(overheard) as (proxy, _):
-            with loopback(healthy(), tls=True) as (url, asked):
-                for base, more in (
-                        ("http://gpu.example:%d/v1" % free_port(),
-                         {"HTTP_PROXY": proxy, "NO_PROXY": "gpu.example"}),
-                        (url.replace("https://127.0.0.1", "http://gpu.example") + "/v1",
-                         {"ALL_PROXY": proxy, "NO_PROXY": ".example"}),
-                        (url.replace("127.0.0.1", "gpu.example") + "/v1", {"HTTPS_PROXY": proxy})):
-                    self.env.update(more)
-                    self.doctor("--base-url", base)
-                    for name in more:
-                        del self.env[name]
+        with names(gpu_example="127.0.0.1"), loopback(overheard) as (proxy, _), \
+                loopback(healthy(), tls=True) as (url, asked):
+            secure = url.replace("127.0.0.1", "gpu.example")
+            for origin, more in (
+                    ("http://gpu.example:%d" % free_port(),
+                     {"HTTP_PROXY": proxy, "NO_PROXY": "gpu.example"}),
+                    (secure.replace("https:", "http:"),
+                     {"ALL_PROXY": proxy, "NO_PROXY": ".example"}),
+                    (secure, {"HTTPS_PROXY": proxy})):
+                self.env.update(more)
+                self.doctor(*at(origin))
+                for name in more:
+                    del self.env[name]
         self.assertTrue(taken)
         self.assertNotIn("sk-secret", "\n".join(taken))
         self.assertEqual([request.key for request in asked if request.key], [])
@@ -5312,34 +5312,27 @@ class DoctorTest(unittest.TestCase):
     def test_a_proxy_that_wants_credentials(self):
         with names(gpu_example="127.0.0.1"), loopback(lambda request: (407, {}, b"")) as (proxy, _):
             self.env["HTTP_PROXY"] = proxy
-            base = "http://gpu.example:%d/v1" % free_port()
-            self.assertIn(
-                "USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
+            origin = "http://gpu.example:%d" % free_port()
+            found = self.assert_fails("proxy-captured", 4, *at(origin))
+            self.assertIn("USER:PASSWORD", found["fix"])
 
     def test_the_other_scheme(self):
-        with loopback(healthy()) as (url, requests):
-            self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
-            found = self.assert_fails(
-                "scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-            self.assertEqual({request.key for request in requests}, {None})
-        with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails(
-                "scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-            self.assertEqual(requests, [])
+        self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+        for tls, wrong, right, keys in ((False, "https:", "http:", {None}),
+                                        (True, "http:", "https:", set())):
+            with self.subTest(tls=tls), loopback(healthy(), tls=tls) as (url, requests):
+                found = self.assert_fails("scheme-mismatch", 4, *at(url.replace(right, wrong)))
+                self.assertIn(url + "/v1", found["fix"])
+                self.assertEqual({request.key for request in requests}, keys)
 
     def test_the_other_scheme_of_servers_that_do_not_say_so(self):
+        context = server_context()
+
         def patient(connection, over):
             if connection.recv(1, socket.MSG_PEEK) == b"\x16":
                 over.wait()                          # for a line to end, as many servers do
             connection.recv(4096)
             connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}')
-
-        with raw_server(patient) as url:
-            argv = ["--base-url", url.replace("http:", "https:") + "/v1", "--timeout", "0.3"]
-            self.assertIn(url + "/v1", self.assert_fails("scheme-mismatch", 4, *argv)["fix"])
-        context = server_context()
 
         def go(connection, over):
             if connection.recv(1, socket.MSG_PEEK) == b"\x16":
@@ -5348,77 +5341,76 @@ class DoctorTest(unittest.TestCase):
             connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n"
                                b"Client sent an HTTP request to an HTTPS server.\n")
 
+        with raw_server(patient) as url:
+            argv = at(url.replace("http:", "https:"), "--timeout", "0.3")
+            self.assertIn(url + "/v1", self.assert_fails("scheme-mismatch", 4, *argv)["fix"])
         with raw_server(go) as url:
-            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url + "/v1")
+            found = self.assert_fails("scheme-mismatch", 4, *at(url))
             self.assertIn(url.replace("http:", "https:") + "/v1", found["fix"])
 
     def test_a_certificate_that_is_not_trusted(self):
+        path = os.path.join(self.folder, "ca.pem")
+        write(path, LOOPBACK_PEM)
         with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
-            self.assertIn(
-                "issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
-                found["summary"])
+            found = self.assert_fails("tls-untrusted", 4, *at(url))
+            self.assertIn("issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
+                          found["summary"])
             self.assertIn("--ca-file", found["fix"])
             self.assertEqual(requests, [])
-            path = os.path.join(self.folder, "ca.pem")
-            write(path, LOOPBACK_PEM)
-            found = self.assert_warns("tls-untrusted", "--base-url", url + "/v1", "--ca-file", path)
+            found = self.assert_warns("tls-untrusted", *at(url, "--ca-file", path))
             self.assertIn("OpenClaw was not", found["summary"])
             self.assertEqual(found["command"], "export NODE_EXTRA_CA_CERTS=" + path)
             self.env.update(NODE_EXTRA_CA_CERTS=path, SSL_CERT_FILE=path)
-            self.assertEqual(
-                {row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
-            other = url.replace("127.0.0.1", "localhost") + "/v1"
-            self.assertIn(
-                "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
+            self.assertEqual({row["status"] for row in self.doctor(*at(url))[1]}, {"ok"})
+            other = url.replace("127.0.0.1", "localhost")
+            found = self.assert_fails("tls-wrong-host", 4, *at(other))
+            self.assertIn("127.0.0.1", found["summary"])
 
     def test_a_certificate_that_has_expired(self):
         for reason, words in (("certificate has expired", "renewed"),
                               ("certificate is not yet valid", "renewed"),
                               ("self-signed certificate", "--ca-file")):
-            error = ssl.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
-                                 "%s (_ssl.c:1000)" % reason)
+            message = "certificate verify failed: " + reason
+            error = ssl.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] %s (_ssl.c:1000)" % message)
             found = vllm.tls_error(error, {"url": "https://h/v1", "host": "h"}, list)
-            self.assertTrue(found.message.endswith("certificate verify failed: " + reason))
+            self.assertTrue(found.message.endswith(message))
             self.assertIn(words, found.hint)
 
     # what answers
 
     def test_a_redirect_is_reported_and_not_followed(self):
-        with loopback(healthy()) as (right, followed):
-            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (
-                    url, _):
-                found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
-        self.assertIn(right + "/v1", found["fix"])
-        self.assertEqual(followed, [])
+        def redirect(request):
+            return 307, {"Location": right + request.path}, b""
+
         login = (302, {"Location": "https://sso.example/login?next=/v1/models"}, b"")
+        with loopback(healthy()) as (right, followed), loopback(redirect) as (url, _):
+            self.assertIn(right + "/v1", self.assert_fails("redirect", 4, *at(url))["fix"])
+            self.assertEqual(followed, [])
         with loopback(lambda request: login) as (url, _):
-            found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
-        self.assertIn("a page to log in", found["fix"])
+            self.assertIn("a page to log in", self.assert_fails("redirect", 4, *at(url))["fix"])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
-        for name, changes, base, key in (
-                ("404", {}, "", None), ("a page", {"/models": page}, "", None),
-                ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
+        for name, changes, path, key in (("404", {}, "", None),
+                                         ("a page", {"/models": page}, "", None),
+                                         ("elsewhere", {}, "/api", None),
+                                         ("a key", {}, "", "sk-other")):
             with self.subTest(name), loopback(healthy(changes, key=key)) as (url, _):
-                self.assertIn(
-                    url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"]
-                )
+                found = self.assert_fails("missing-v1", 4, "--base-url", url + path)
+                self.assertIn(url + "/v1", found["fix"])
 
     def test_something_else_answers(self):
         for cause, answer, words in (
-            ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
-            ("not-openai", (200, {}, {"models": []}), "data"),
-            ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
-            ("http-error", (404, {}, {"detail": "Not Found"}), "404"),
-        ):
-            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (
-                    url, _):
-                self.assertIn(
-                    words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
+                ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"),
+                 "nginx"),
+                ("not-openai", (200, {}, {"models": []}), "data"),
+                ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
+                ("http-error", (404, {}, {"detail": "Not Found"}), "404")):
+            with self.subTest(cause=cause, words=words), \
+                    loopback(lambda request: answer) as (url, _):
+                self.assertIn(words, self.assert_fails(cause, 4, *at(url))["summary"])
 
-        def speak(connection, over):
+        def ssh(connection, over):
             connection.recv(100)
             connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
 
@@ -5426,90 +5418,82 @@ class DoctorTest(unittest.TestCase):
             connection.sendall(b"\xff\0\0\0\0\0\0\0\x01\x7f")       # and waits for the same
             over.wait()
 
-        for converse in (speak, zmq):
+        for converse in (ssh, zmq):
             with self.subTest(converse.__name__), raw_server(converse) as url:
-                argv = ["--base-url", url + "/v1", "--timeout", "0.3"]
-                self.assertIn("HTTP", self.assert_fails("not-openai", 4, *argv)["summary"])
+                found = self.assert_fails("not-openai", 4, *at(url, "--timeout", "0.3"))
+                self.assertIn("HTTP", found["summary"])
 
     def test_the_demo_api_server_has_no_openai_api(self):
         def demo(request):
-            return (
-                (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"}))
+            missing = (404, {}, {"detail": "Not Found"})
+            return (200, {}, b"") if request.path == "/health" else missing
 
         with loopback(demo) as (url, _):
-            found = self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
-            self.assertIn("vllm serve", found["command"])
+            self.assertIn("vllm serve", self.assert_fails("not-openai", 4, *at(url))["command"])
 
     def test_keys_that_are_refused(self):
-        for key, words in (
-                (None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
-                ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
-            with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, requests):
+        for key, cause, words in ((None, "no-key", ""),
+                                  ("vllm-local", "bad-key", "/version answers"),
+                                  ("'sk-quoted'", "bad-key", "quotes"),
+                                  ("Bearer sk-abcdefgh", "bad-key", "Bearer"),
+                                  ("${MY_KEY}", "bad-key", "unexpanded")):
+            with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, _):
                 self.env.pop("VLLM_API_KEY", None)
                 self.env.update({"VLLM_API_KEY": key} if key else {})
-                found = self.assert_fails(
-                    "bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
+                found = self.assert_fails(cause, 5, *at(url))
                 self.assertIn(words, found["summary"])
                 self.assertNotIn("sk-", found["summary"])
 
     def test_the_key_of_requests_is_tried_too(self):
+        self.env["VLLM_API_KEY"] = "sk-right-one"
         with loopback(healthy(key="sk-right-one")) as (url, _):
-            self.env["VLLM_API_KEY"] = "sk-right-one"
-            block = {
-                "baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"},
-                "models": []}
-            self.configure({"models": {"providers": {"vllm": block}}})
+            self.provide(url, headers={"Authorization": "Bearer sk-wrong-one"})
             self.assertIn("Authorization header", self.assert_fails("bad-key", 5)["summary"])
 
     def test_a_key_that_the_server_ignores(self):
         with loopback(healthy()) as (url, _):
             self.env["VLLM_API_KEY"] = "sk-0123456789abcdef"
-            self.assert_warns("key-ignored", "--base-url", url + "/v1")
+            self.assert_warns("key-ignored", *at(url))
             self.env["VLLM_API_KEY"] = "vllm-local"
-            self.assertIn(
-                "enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
+            self.assertIn("enforces none", self.checked("auth", *at(url))[0]["summary"])
 
     def test_what_the_key_does_not_guard(self):
         self.env["VLLM_API_KEY"] = "sk-right-one"
         with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_lan="127.0.0.1"):
-            self.doctor("--base-url", url + "/v1")
-            found = self.assert_warns(
-                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.lan") + "/v1")
-            self.assertIn("/invocations", found["summary"])
-            self.assertNotIn("/invocations", [request.path for request in requests])
+            self.doctor(*at(url))
+            found = self.assert_warns("exposed", *at(url.replace("127.0.0.1", "gpu.lan")))
+        self.assertIn("/invocations", found["summary"])
+        self.assertNotIn("/invocations", [request.path for request in requests])
 
     # models
 
     def test_no_models(self):
         with loopback(healthy(models=[])) as (url, _):
-            self.assert_fails("no-models", 1, "--base-url", url + "/v1")
+            self.assert_fails("no-models", 1, *at(url))
 
     def test_models_that_are_not_served(self):
+        fallbacks = {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}
         with loopback(healthy()) as (url, _):
-            self.declare(url, id="qwem")
-            self.assertIn(
-                "write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
-            self.declare(url, id="Qwen/Qwen3-8B")
-            self.assertIn("write qwen in place", self.assert_fails("model-not-served", 1)["fix"])
-            for choice in (
-                    {"primary": "vllm/other"},
-                    {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
+            for model_id, fix in (("qwem", "write qwen in place of qwem"),
+                                  ("Qwen/Qwen3-8B", "write qwen in place")):
+                self.declare(url, id=model_id)
+                self.assertIn(fix, self.assert_fails("model-not-served", 1)["fix"])
+            for choice in ({"primary": "vllm/other"}, fallbacks):
                 self.declare(url, {"model": choice})
                 self.assertIn("other", self.assert_fails("model-not-served", 1)["summary"])
             self.declare(url)
-            self.assertIn(
-                "--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
+            found = self.assert_fails("model-not-served", 1, "--model", "other")
+            self.assertIn("--model", found["summary"])
 
     def test_windows_that_do_not_fit(self):
-        for cause, row in (
-                ("context-too-large", {"contextWindow": 40961}),
-                ("context-too-large", {"contextTokens": 128000}),
-                ("max-tokens-too-large", {"maxTokens": 40960})):
-            with self.subTest(row=row), loopback(healthy()) as (url, _):
-                self.declare(url, **row)
-                self.assertIn(
-                    "40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
         with loopback(healthy()) as (url, _):
+            for cause, row, fix in (
+                    ("context-too-large", {"contextWindow": 40961}, "40960"),
+                    ("context-too-large", {"contextTokens": 128000}, "40960"),
+                    ("max-tokens-too-large", {"maxTokens": 40960}, "8192")):
+                with self.subTest(row=row):
+                    self.declare(url, **row)
+                    self.assertIn(fix, self.assert_fails(cause, 1)["fix"])
             self.declare(url, contextWindow=20000)
             self.assertIn("20960 tokens", self.assert_warns("context-too-small")["summary"])
             self.declare(url, contextWindow=40960, maxTokens=8192)
@@ -5519,248 +5503,185 @@ class DoctorTest(unittest.TestCase):
             self.assert_warns("context-below-agent")
 
     def test_a_tokenizer_without_a_chat_template(self):
-        for words in (
-            "As of transformers v4.44, default chat template is no longer allowed, so you must "
-            "provide a chat template if the tokenizer does not define one.",
-            "Cannot use chat template functions because tokenizer.chat_template is not set and no "
-            "template argument was passed!",
-        ):
+        for words in (NO_TEMPLATE, NO_FUNCTIONS):
             with self.subTest(words), loopback(healthy({"/tokenize": refused(words)})) as (url, _):
-                found = self.assert_fails(
-                    "no-chat-template", 1, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails("no-chat-template", 1, *at(url, "--probe"))
                 self.assertIn("--chat-template", found["fix"])
 
     def test_servers_that_do_not_chat(self):
+        def offering(path):
+            return {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, path: {}}})}
+
+        completions, missing = "/v1/chat/completions", (404, {}, {"detail": "Not Found"})
+        no_endpoint = {"/openapi.json": (404, {}, b""), completions: missing}
+        no_chat = refused("The model does not support Chat Completions API")
         for name, changes, more in (
-            (
-                "embeddings",
-                {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})},
-                []),
-            (
-                "speech",
-                {
-                    "/openapi.json": (
-                        200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})
-                },
-                [],
-            ),
-            (
-                "no endpoint",
-                {
-                    "/openapi.json": (404, {}, b""),
-                    "/v1/chat/completions": (404, {}, {"detail": "Not Found"})},
-                ["--probe"],
-            ),
-            (
-                "its words",
-                {
-                    "/v1/chat/completions": refused(
-                        "The model does not support Chat Completions API")
-                },
-                ["--probe"],
-            ),
-        ):
+                ("embeddings", offering("/v1/embeddings"), []),
+                ("speech", offering("/v1/audio/transcriptions"), []),
+                ("no endpoint", no_endpoint, ["--probe"]),
+                ("its words", {completions: no_chat}, ["--probe"])):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
+                self.assert_fails("not-a-chat-model", 1, *at(url, *more))
         page = (404, {"Server": "nginx"}, b"<html><title>404 Not Found</title></html>")
-        with loopback(healthy({"/v1/chat/completions": page})) as (url, _):
-            self.assert_fails("http-error", 1, "--base-url", url + "/v1", "--probe")
+        with loopback(healthy({completions: page})) as (url, _):
+            self.assert_fails("http-error", 1, *at(url, "--probe"))
 
     def test_a_gateway_that_passes_v1_only(self):
         page = (200, {"Server": "nginx"}, b"<html>Welcome</html>")
         paths = ("/version", "/health", "/openapi.json", "/tokenize", "/metrics")
         for answer in ((404, {}, b"404 page not found\n"), (502, {}, b"Bad Gateway"), page):
             with self.subTest(answer), loopback(healthy(dict.fromkeys(paths, answer))) as (url, _):
-                status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-                self.assertEqual(
-                    (status, [row for row in findings if row["status"] in ("warn", "fail")]),
-                    (0, []))
+                status, findings = self.doctor(*at(url, "--probe"))
+                told = [row for row in findings if row["status"] in ("warn", "fail")]
+                self.assertEqual((status, told), (0, []))
                 self.assertEqual(findings[-1]["status"], "ok")
 
     def test_histories_that_a_template_refuses(self):
-        def template(rule):
-            def tokenize(request):
-                words = rule(request.json()["messages"])
-                return refused(words) if words else (200, {}, {"count": 5})
-            return tokenize
+        def roles_of(messages):
+            return [message["role"] for message in messages]
 
         def alternate(messages):
-            roles = [message["role"] for message in messages if message["role"] != "system"]
-            wrong = any(
-                role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
-            return (
-                "Conversation roles must alternate user/assistant/user/assistant/..."
-                if wrong
-                else None
-            )
+            roles = [role for role in roles_of(messages) if role != "system"]
+            if any(role != ("user", "assistant")[index % 2] for index, role in enumerate(roles)):
+                return "Conversation roles must alternate user/assistant/user/assistant/..."
 
         def texts(messages):
-            wrong = any(isinstance(message["content"], list) for message in messages)
-            return "can only concatenate str (not \"list\") to str" if wrong else None
+            if any(isinstance(message["content"], list) for message in messages):
+                return "can only concatenate str (not \"list\") to str"
 
         def after_tool(messages):
-            roles = [message["role"] for message in messages]
-            wrong = ("tool", "user") in zip(roles, roles[1:])
-            return "Unexpected role 'user' after role 'tool'" if wrong else None
+            roles = roles_of(messages)
+            if ("tool", "user") in zip(roles, roles[1:]):
+                return "Unexpected role 'user' after role 'tool'"
 
         def no_tools(messages):
-            roles = {message["role"] for message in messages}
-            return (
-                "Only user, system and assistant roles are supported!" if "tool" in roles else None)
+            if "tool" in roles_of(messages):
+                return "Only user, system and assistant roles are supported!"
 
         def reasoned(messages):
-            wrong = any(message["role"] == "assistant" and "reasoning_content" not in message
-                        and not message.get("tool_calls") for message in messages)
-            return "reasoning_content is missing" if wrong else None
+            if any(message["role"] == "assistant" and "reasoning_content" not in message
+                   and not message.get("tool_calls") for message in messages):
+                return "reasoning_content is missing"
 
-        template_option = "--chat-template"
-        for rule, row, words, fix, fixed in (
-            (texts, {}, "list of parts", "requiresStringContent: true", True),
-            (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
-            (
-                reasoned, {"reasoning": True}, "without its reasoning",
-                "requiresReasoningContentOnAssistantMessages: true", True),
-            (alternate, {}, "two user messages in a row", template_option, False),
-            (no_tools, {}, "a tool call with its result", template_option, False),
-        ):
-            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (
-                    url, _):
+        refused_by_all = [{"role": role, "content": []}
+                          for role in ("user", "assistant", "tool", "user")]
+        for rule, row, words, switch in (
+                (texts, {}, "list of parts", "requiresStringContent"),
+                (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult"),
+                (reasoned, {"reasoning": True}, "without its reasoning",
+                 "requiresReasoningContentOnAssistantMessages"),
+                (alternate, {}, "two user messages in a row", None),
+                (no_tools, {}, "a tool call with its result", None)):
+            with self.subTest(rule.__name__), \
+                    loopback(healthy({"/tokenize": tokenizing(rule)})) as (url, _):
                 self.declare(url, **row)
                 failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
                 self.assertEqual({row["cause"] for row in failed}, {"template-history"})
                 found = failed[0]
                 self.assertIn(words, found["summary"])
-                self.assertIn(rule([{"role": role, "content": []} for role in (
-                    "user", "assistant", "tool", "user")]), found["summary"])
-                self.assertIn(fix, found["fix"])
-                self.assertEqual(bool(found["command"]), fixed)
-                if fixed:
+                self.assertIn(rule(refused_by_all), found["summary"])
+                self.assertEqual(bool(found["command"]), bool(switch))
+                if switch:
+                    self.assertIn(switch + ": true", found["fix"])
                     self.fix("template-history", 1)
                 else:
+                    self.assertIn("--chat-template", found["fix"])
                     self.assertNotIn("true", found["fix"])
 
     def test_a_healthy_template_costs_few_requests(self):
         with loopback(healthy()) as (url, requests):
             self.declare(url, reasoning=True)
             self.doctor()
-        self.assertLessEqual(
-            len([request for request in requests if request.path == "/tokenize"]), 4)
+        self.assertLessEqual([request.path for request in requests].count("/tokenize"), 4)
 
     def test_a_template_that_refuses_a_role(self):
-        def refuse(role):
-            def tokenize(request):
-                roles = [message["role"] for message in request.json()["messages"]]
-                return (
-                    refused("%s role not supported" % role)
-                    if role in roles
-                    else (200, {}, {"count": 5})
-                )
-            return tokenize
-
-        with loopback(healthy({"/tokenize": refuse("system")})) as (url, _):
-            self.assertIn(
-                "system role not supported",
-                self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
-        with loopback(healthy({"/tokenize": refuse("developer")})) as (url, _):
-            self.assert_warns("template-role", "--base-url", url + "/v1")
+        system, developer = [{"/tokenize": refusing(role, role + " role not supported")}
+                             for role in ("system", "developer")]
+        with loopback(healthy(system)) as (url, _):
+            found = self.assert_fails("template-role", 1, *at(url))
+            self.assertIn("system role not supported", found["summary"])
+        with loopback(healthy(developer)) as (url, _):
+            self.assert_warns("template-role", *at(url))
             self.declare(url, reasoning=True, compat={"supportsDeveloperRole": True})
-            self.assertIn(
-                "supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
+            found = self.assert_fails("template-role", 1)
+            self.assertIn("supportsDeveloperRole: false", found["fix"])
 
     def test_odd_answers_beside_the_main_ones_break_nothing(self):
-        odd = [
-            dict(QWEN_ROW, parent=["x"], root={"y": 1}),
-            dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
-        changes = {
-            "/version": (200, {}, b"[1]"),
-            "/health": (404, {}, b""),
-            "/tokenize": (200, {}, b"[[]]"),
-            "/metrics": (
-                200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"),
-        }
+        odd = [dict(QWEN_ROW, parent=["x"], root={"y": 1}),
+               dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
+        metrics = b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"
+        changes = {"/version": (200, {}, b"[1]"), "/health": (404, {}, b""),
+                   "/tokenize": (200, {}, b"[[]]"), "/metrics": (200, {}, metrics)}
         with loopback(healthy(changes, models=odd)) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+            status, findings = self.doctor(*at(url, "--probe"))
             self.assertEqual(status, 0, findings)
-            self.assertNotIn("\x1b", run(["doctor", "--base-url", url + "/v1"], self.env)[1])
+            self.assertNotIn("\x1b", run(["doctor"] + list(at(url)), self.env).out)
 
     def test_a_side_entrance_that_hangs_stops_nothing(self):
-        def hang(request):
-            over.wait(10)
-            return 200, {}, b""
+        def hanging(path, changes=None):
+            usual = answering(healthy(changes))
 
-        over = threading.Event()
-        with loopback(healthy({"/health": hang})) as (url, _):
-            found = self.checked("health", "--base-url", url + "/v1", "--timeout", "0.2")[0]
+            def step(sock, request, stub):
+                if request.path == path:
+                    return stub.ending.wait(WAIT_S)
+                usual(sock, request, stub)
+
+            return Stub([step])
+
+        with hanging("/health") as stub:
+            found = self.checked("health", *at(stub.origin, "--timeout", "0.2"))[0]
             self.assertEqual((found["status"], found["cause"]), ("skip", "timeout"))
             self.assertIn("/health", found["summary"])
         template = refused("default chat template is no longer allowed")
-        changes = {"/openapi.json": hang, "/tokenize": template}
-        with loopback(healthy(changes)) as (url, _):
-            argv = ["--base-url", url + "/v1", "--timeout", "0.2"]
+        with hanging("/openapi.json", {"/tokenize": template}) as stub:
+            argv = at(stub.origin, "--timeout", "0.2")
             self.assert_fails("no-chat-template", 1, *argv)
             self.assertEqual(self.checked("chat", *argv)[0]["status"], "skip")
-            over.set()
 
     # with --probe
 
-    def probe(self, answer, tools=None, **row):
-        """Return a context manager for a server that answers completions, and tools, so."""
-        def complete(request):
-            with_tools = "tools" in request.json()
-            return (
-                (tools or (lambda request: (200, {}, stream(request))))(request)
-                if with_tools
-                else answer(request)
-            )
+    def probe(self, answer, tools=None):
+        """Return a context manager for a server that answers completions, and tools, so.
 
-        return loopback(healthy({"/v1/chat/completions": complete}, **row))
+        Both are functions of the request; without `tools` those are answered as usual.
+        """
+        tools = tools or (lambda request: (200, {}, stream(request)))
+
+        def complete(request):
+            return (tools if "tools" in request.json() else answer)(request)
+
+        return loopback(healthy({"/v1/chat/completions": complete}))
 
     def test_completions_that_fail(self):
-        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
-                 "'msg': 'Extra inputs are not permitted', 'input': {}}]")
         whole = {"id": "c1", "choices": [{"message": {"content": "1"}, "finish_reason": "stop"}]}
-        chunk = b'{"choices": [{"delta": {"content": "1"}}]}\n'
-        error = b'data: {"error": {"message": "the engine died", "code": 500}}\n\n'
+        bare = b'{"choices": [{"delta": {"content": "1"}}]}\n'
+        begun = stream(None)[:1]
+        died = event({"error": {"message": "the engine died", "code": 500}})
         for name, cause, answer, words in (
-            ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
-            ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
-            (
-                "an error event", "stream-broken",
-                (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
-                "the engine died"),
-            ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
-            (
-                "no finish reason", "stream-broken", (200, {}, stream(None, finish=None)),
-                "finish reason"),
-            ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
-            ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
-            ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
-            ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
-            (
-                "cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]),
-                "of 5000 bytes"),
-            ("nothing", "stream-broken", (200, {}, b""), "empty"),
-            (
-                "HTTP 200 with an error", "stream-broken",
-                (200, {}, {"error": {"message": "no luck"}}), "no luck"),
-            ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
-            (
-                "all in reasoning", "empty-answer",
-                (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
-            (
-                "<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))),
-                "<think>"),
-            (
-                "</think>", "reasoning-in-content",
-                (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
-            (
-                "[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))),
-                "[THINK]"),
-        ):
-            with self.subTest(name), self.probe(lambda request: answer) as (url, requests):
-                self.assertIn(
-                    words,
-                    self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
+                ("a 400", "chat-failed", refused("its own words"), "its own words"),
+                ("an unknown field", "unknown-field-rejected",
+                 refused(extra("body", "stream_options")), "stream_options"),
+                ("an error event", "stream-broken",
+                 (200, {}, begun + [died, event(b"[DONE]")]), "the engine died"),
+                ("no [DONE]", "stream-broken", streamed(done=False), "[DONE]"),
+                ("no finish reason", "stream-broken", streamed(finish=None), "finish reason"),
+                ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
+                ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
+                ("unframed chunks", "stream-broken", (200, {}, [bare, bare]), ""),
+                ("not JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
+                ("cut off", "stream-broken", (200, {"Content-Length": "5000"}, begun),
+                 "of 5000 bytes"),
+                ("nothing", "stream-broken", (200, {}, b""), "empty"),
+                ("HTTP 200 with an error", "stream-broken",
+                 (200, {}, {"error": {"message": "no luck"}}), "no luck"),
+                ("empty", "empty-answer", streamed(texts=()), ""),
+                ("all in reasoning", "empty-answer", streamed("", reasoning="hm"), "reasoning"),
+                ("<think>", "reasoning-in-content", streamed("<think>", "hm"), "<think>"),
+                ("</think>", "reasoning-in-content", streamed("hm", "</think>1"), "</think>"),
+                ("[THINK]", "reasoning-in-content", streamed("[THINK]", "hm"), "[THINK]")):
+            with self.subTest(name), self.probe(lambda request: answer) as (url, _):
+                found = self.assert_fails(cause, 1, *at(url, "--probe"))
+                self.assertIn(words, found["summary"])
 
     def test_a_value_of_the_settings_that_the_server_refuses_is_named(self):
         def complete(request):
@@ -5772,97 +5693,67 @@ class DoctorTest(unittest.TestCase):
             self.declare(url, {"params": {"temperature": 5}})
             found = self.assert_fails("field-refused", 1, "--probe")
             self.assertIn("temperature", found["summary"])
-            self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
-                           'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
-                           '}}}}' % url)
+            self.declare(url, {"params": {"extra_body": {"x": math.inf}}})      # JSON5 has it
             self.assertIn("NaN", self.assert_fails("config-invalid", 1, "--probe")["fix"])
 
     def test_completions_to_be_warned_of(self):
         for cause, answer in (
-            ("usage-missing", (200, {}, stream(None, usage=False))),
-            (
-                "empty-answer",
-                (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm"))),
-        ):
+                ("usage-missing", streamed(usage=False)),
+                ("empty-answer", streamed("", finish="length", reasoning_content="hm"))):
             with self.subTest(cause), self.probe(lambda request: answer) as (url, _):
-                self.assert_warns(cause, "--base-url", url + "/v1", "--probe")
+                self.assert_warns(cause, *at(url, "--probe"))
 
     def test_a_stream_that_something_buffers(self):
-        def whole(request):
-            yield b""
-            threading.Event().wait(0.12)             # a buffer is a wait and then a burst
-            yield b"".join(stream(request, texts="123456789"))
+        def cut_at(count):
+            def complete(request):
+                pieces = stream(request, texts="123456789")
+                yield b"".join(pieces[:count])
+                threading.Event().wait(0.12)         # a buffer is a wait and then a burst
+                yield b"".join(pieces[count:])
+            return lambda request: (200, {}, complete(request))
 
-        def halves(request):
-            pieces = stream(request, texts="123456789")
-            yield b"".join(pieces[:6])               # as when a buffer of nginx is full
-            threading.Event().wait(0.12)
-            yield b"".join(pieces[6:])
-
-        for answer in (whole, halves):
-            with self.subTest(answer.__name__), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1):
-                with self.probe(lambda request: (200, {}, answer(request))) as (url, _):
-                    self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
+        for count in (0, 6):                         # 6: as when a buffer of nginx is full
+            with self.subTest(count), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1), \
+                    self.probe(cut_at(count)) as (url, _):
+                self.assert_warns("stream-buffered", *at(url, "--probe"))
 
     def test_tools(self):
-        no_tools = refused(
-            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
-        )
-        call = {
-            "index": 0, "id": "x",
-            "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
-        halved = dict(call, function=dict(call["function"], arguments='{"city": "Paris"'))
-        as_text = ('<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}'
-                   '\n</tool_call>')
+        def calling(arguments):
+            call = {"index": 0, "id": "x",
+                    "function": {"name": "get_current_time", "arguments": arguments}}
+            return streamed("", tool_calls=[call], finish="tool_calls")
 
-        def answered(*texts, **delta):
-            return lambda request: (200, {}, stream(request, texts=texts, **delta))
+        def probed(answer):
+            return self.probe(lambda request: streamed("1"), lambda request: answer)
 
-        plain = answered("1")
-        with self.probe(plain, lambda request: no_tools) as (url, _):
-            self.assertIn(
-                "--tool-call-parser hermes",
-                self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
+        with probed(refused('"auto" tool choice requires --enable-auto-tool-choice and '
+                            '--tool-call-parser to be set')) as (url, _):
+            found = self.assert_warns("tools-disabled", *at(url, "--probe"))
+            self.assertIn("--tool-call-parser hermes", found["fix"])
+        call = '\n{"name": "get_current_time", "arguments": {"city": "Paris"}}\n'
         for text in (
-                as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13],
+                "<tool_call>%s</tool_call>" % call, call.strip(), "[TOOL_CALLS]" + call.strip(),
                 "[get_current_time(city='Paris')]", "<function=get_current_time>",
                 "call:get_current_time{city: Paris}", "<|tool_calls_section_begin|>",
                 "<\uff5ctool\u2581calls\u2581begin\uff5c>",
                 '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
-            with self.subTest(text=text), self.probe(plain, answered(text)) as (url, _):
-                self.assertIn(
-                    "hermes",
-                    self.assert_fails(
-                        "tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"],
-                )
-        no_city = dict(call, function=dict(call["function"], arguments="{}"))
-        for piece in (halved, no_city):
-            with self.subTest(piece), self.probe(
-                    plain, answered("", tool_calls=[piece], finish="tool_calls")) as (url, _):
-                self.assert_warns("tool-arguments", "--base-url", url + "/v1", "--probe")
-        with self.probe(plain, answered("", tool_calls=[call], finish="tool_calls")) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-            self.assertIn("it called one", findings[-1]["summary"])
+            with self.subTest(text=text), probed(streamed(text)) as (url, _):
+                found = self.assert_fails("tool-parser-mismatch", 1, *at(url, "--probe"))
+                self.assertIn("hermes", found["fix"])
+        for arguments in ('{"city": "Paris"', "{}"):
+            with self.subTest(arguments=arguments), probed(calling(arguments)) as (url, _):
+                self.assert_warns("tool-arguments", *at(url, "--probe"))
+        with probed(calling('{"city": "Paris"}')) as (url, _):
+            self.assertIn("it called one", self.doctor(*at(url, "--probe"))[1][-1]["summary"])
 
     def test_each_model_that_is_named_is_probed(self):
         models = [QWEN_ROW, dict(QWEN_ROW, id="second"), dict(QWEN_ROW, id="third")]
-        with loopback(healthy(models=models)) as (url, requests):
-            self.declare(url, {"model": {"primary": "vllm/second"}})
-            self.doctor("--probe")
-            probed = {
-                request.json()["model"]
-                for request in requests
-                if request.path == "/v1/chat/completions"
-            }
-            self.assertEqual(probed, {"qwen", "second"})
-            del requests[:]
-            self.doctor("--probe", "--model", "third")
-            probed = {
-                request.json()["model"]
-                for request in requests
-                if request.path == "/v1/chat/completions"
-            }
-            self.assertEqual(probed, {"third"})
+        for more, probed in (([], {"qwen", "second"}), (["--model", "third"], {"third"})):
+            with self.subTest(more=more), loopback(healthy(models=models)) as (url, requests):
+                self.declare(url, {"model": {"primary": "vllm/second"}})
+                self.doctor("--probe", *more)
+                self.assertEqual({request.json()["model"] for request in requests
+                                  if request.path == "/v1/chat/completions"}, probed)
 
     # bounds
 
@@ -5880,13 +5771,11 @@ class DoctorTest(unittest.TestCase):
             while not over.wait(0.02):
                 connection.sendall(b" ")
 
-        for converse, phase in (
-                (silent, "waiting for the answer to begin"),
-                (drip, "waiting for the answer to begin"),
-                (endless, "in the middle of the answer")):
+        for converse, phase in ((silent, "waiting for the answer to begin"),
+                                (drip, "waiting for the answer to begin"),
+                                (endless, "in the middle of the answer")):
             with self.subTest(converse.__name__), raw_server(converse) as url:
-                found = self.assert_fails(
-                    "timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
+                found = self.assert_fails("timeout", 4, *at(url, "--timeout", "0.2"))
                 self.assertIn(phase, found["summary"])
 
     def test_a_stream_that_never_ends_is_given_up(self):
@@ -5896,35 +5785,31 @@ class DoctorTest(unittest.TestCase):
                 threading.Event().wait(0.02)
 
         with self.probe(lambda request: (200, {}, endless(request))) as (url, _):
-            found = self.assert_fails(
-                "timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
+            found = self.assert_fails("timeout", 1, *at(url, "--probe", "--timeout", "0.3"))
         self.assertIn("in the middle of the answer", found["summary"])
 
     def test_the_whole_diagnosis_is_bounded(self):
-        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(
-                lambda connection, over: over.wait()) as url:
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-        self.assertEqual(
-            {finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
+        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), \
+                raw_server(lambda connection, over: over.wait()) as url:
+            _, findings = self.doctor(*at(url, "--probe"))
+        causes = {finding["cause"] for finding in findings if finding["status"] != "ok"}
+        self.assertEqual(causes, {"timeout"})
 
     # the report
 
     def test_the_report_fits_a_terminal_and_can_be_pasted(self):
-        with socket.socket() as bound:
-            bound.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
-            status, out, err = run(["doctor", "--base-url", url], self.env)
+        status, out, err = run(["doctor"] + list(at(closed_origin(self))), self.env)
         lines = out.splitlines()
         self.assertEqual((status, err), (4, ""))
         self.assertEqual(lines[0], "1 failure: server-loading; 0 warnings")
         self.assertLessEqual(max(map(len, lines)), 80)
-        self.assertTrue(re.search(r"(?s)FAIL  connect .* fix: wait", out))
+        self.assertRegex(out, r"(?s)FAIL  connect .* fix: wait")
         self.assertEqual(out.count("\nskip  "), 1)
-        self.assertTrue(re.search(r"auth, version.*: not checked, because of server-loading",
-                                  " ".join(out.split())))
+        self.assertRegex(" ".join(out.split()),
+                         "auth, version.*: not checked, because of server-loading")
         command = "vllm serve %s --port 8000" % ("x" * 90)
-        report = vllm.format_findings(
-            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], width=40)
+        finding = vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)
+        report = vllm.format_findings([finding], width=40)
         self.assertEqual(report[-1].strip(), command)
         self.assertLessEqual(max(map(len, report[:-1])), 40)
 
@@ -5932,33 +5817,28 @@ class DoctorTest(unittest.TestCase):
         self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
         echo = refused("no such thing as sk-secret-of-the-test \x1b[31m")
         with self.probe(lambda request: echo) as (url, _):
-            status, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"], self.env)
-        for text in (out, err):
-            self.assertNotIn("sk-secret", text)
-            self.assertNotIn("\x1b", text)
+            _, out, err = run(["doctor"] + list(at(url, "--probe")), self.env)
+        self.assertNotIn("sk-secret", out + err)
+        self.assertNotIn("\x1b", out + err)
 
     def test_a_key_that_a_server_tells_is_hidden_before_it_is_cut(self):
         key = self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
         for padding in range(0, 120, 7):
             told = "x" * padding + key
-            changes = {
-                "/version": (200, {}, {"version": told}),
-                "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
-            rows = [
-                dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
-                dict(QWEN_ROW, id="lora", parent=told)]
-            with self.subTest(padding), loopback(healthy(changes, models=rows)) as (url, _):
+            changes = {"/version": (200, {}, {"version": told}),
+                       "/v1/chat/completions": streamed(finish=told)}
+            models = [dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
+                      dict(QWEN_ROW, id="lora", parent=told)]
+            with self.subTest(padding), loopback(healthy(changes, models=models)) as (url, _):
                 for more in ([], ["--json"], ["--model", "other"]):
-                    _, out, err = run(
-                        ["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
+                    _, out, err = run(["doctor"] + list(at(url, "--probe", *more)), self.env)
                     self.assertNotIn("sk-sec", out + err)
 
     def test_other_verbs_point_to_doctor(self):
-        for argv in (
-                ["list"], ["chat", "hi"],
-                ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
+        del self.env["VLLM_API_KEY"]
+        for argv in (["list"], ["chat", "hi"],
+                     ["list"] + list(at("http://127.0.0.1:%d" % free_port()))):
             with self.subTest(argv):
-                self.env.pop("VLLM_API_KEY", None)
                 status, _, err = run(argv, self.env)
                 self.assertNotEqual(status, 0)
                 self.assertTrue(err.splitlines()[-1].endswith("openclaw_vllm.py doctor"))
