@@ -3387,6 +3387,7 @@ def assemble(*payloads):
 
 
 def call_piece(index=0, call_id=None, name=None, arguments=None):
+    """Return a piece of a tool call; what is None is left out."""
     def stated(**fields):
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -3601,24 +3602,22 @@ class Answers(unittest.TestCase):
 
     def test_tool_calls_are_assembled(self):
         odd = {"index": {}, "function": {"name": [], "arguments": 9}}
-        for name, chunks, expected in (            # of each piece: index, id, name, arguments
-                ("in pieces", [[(0, "a", "f", "")], [(0, None, None, '{"x"')],
-                               [(0, None, None, ": 1}")]], [("a", "f", '{"x": 1}')]),
-                ("in parallel", [[(0, "a", "f", "{")], [(1, "b", "g", "{")],
-                                 [(0, None, None, "}"), (1, None, None, "}")]],
-                 [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("same index, new id", [[(0, "a", "f", "{}")], [(0, "b", "g", "{}")],
-                                        [(0, None, None, " ")]],
-                 [("a", "f", "{}"), ("b", "g", "{} ")]),
-                ("same id again", [[(0, "a", "f", "{")], [(0, "a", "f", "}")]],
-                 [("a", "f", "{}")]),
-                ("late id", [[(0, None, "f", "{")], [(0, "a", None, "}")]], [("a", "f", "{}")]),
-                ("without index", [[(None, "a", "f", "{}"), (None, "b", "g", "{}")]],
-                 [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("indices out of order", [[(5, "a", "f", "{}")], [(2, "b", "g", "{}")]],
-                 [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("odd shapes", [[{"index": [], "id": 7, "function": 8}], [odd, 7, None]],
-                 [(None, "", "")])):
+        one = [("a", "f", "{}")]
+        two = one + [("b", "g", "{}")]
+        for name, expected, chunks in (             # of each piece: index, id, name, arguments
+                ("in pieces", [("a", "f", '{"x": 1}')],
+                 [[(0, "a", "f", "")], [(0, None, None, '{"x"')], [(0, None, None, ": 1}")]]),
+                ("in parallel", two,
+                 [[(0, "a", "f", "{")], [(1, "b", "g", "{")],
+                  [(0, None, None, "}"), (1, None, None, "}")]]),
+                ("same index, new id", [("a", "f", "{}"), ("b", "g", "{} ")],
+                 [[(0, "a", "f", "{}")], [(0, "b", "g", "{}")], [(0, None, None, " ")]]),
+                ("same id again", one, [[(0, "a", "f", "{")], [(0, "a", "f", "}")]]),
+                ("late id", one, [[(0, None, "f", "{")], [(0, "a", None, "}")]]),
+                ("without index", two, [[(None, "a", "f", "{}"), (None, "b", "g", "{}")]]),
+                ("indices out of order", two, [[(5, "a", "f", "{}")], [(2, "b", "g", "{}")]]),
+                ("odd shapes", [(None, "", "")],
+                 [[{"index": [], "id": 7, "function": 8}], [odd, 7, None]])):
             with self.subTest(name=name):
                 answer = assemble(*[chunk(tool_calls=[
                     call_piece(*piece) if isinstance(piece, tuple) else piece
@@ -3661,12 +3660,12 @@ def in_chunks(body):
 class Streams(Case):
     """Answers as they come over a connection."""
 
-    def ask(self, step, body=HI, **options):
+    def ask(self, step, **options):
         """Return (text of the deltas, the error that ended them or None)."""
         self.declare(self.serve(step).url)
         said, error = [], None
         try:
-            for delta in vllm.stream_chat(self.provider(), body, **options):
+            for delta in vllm.stream_chat(self.provider(), HI, **options):
                 said.append(delta.content)
         except vllm.Error as raised:
             error = raised
@@ -5166,11 +5165,11 @@ class DoctorTest(unittest.TestCase):
 
     def test_nothing_listens(self):
         port = free_port()
+        argv = at("http://127.0.0.1:%d" % port)
         for files, told in (((), False), (("/.dockerenv",), True), (("/run/.containerenv",), True)):
             with self.subTest(files), mock.patch.object(vllm, "_CONTAINER_FILES", files):
                 with mock.patch("os.path.exists", lambda path: path in files):
-                    found = self.assert_fails("connection-refused", 4,
-                                              *at("http://127.0.0.1:%d" % port))
+                    found = self.assert_fails("connection-refused", 4, *argv)
                 self.assertIn("vllm serve MODEL --port %d" % port, found["fix"])
                 for words in ("host.docker.internal", "172.17.0.1", "0.0.0.0"):
                     self.assertEqual(words in found["fix"], told)
@@ -5179,8 +5178,8 @@ class DoctorTest(unittest.TestCase):
         with socket.socket() as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # as vLLM does
             bound.bind(("127.0.0.1", 0))
-            self.assert_fails("server-loading", 4,
-                              *at("http://127.0.0.1:%d" % bound.getsockname()[1]))
+            url = "http://127.0.0.1:%d" % bound.getsockname()[1]
+            self.assert_fails("server-loading", 4, *at(url))
 
     def test_an_engine_that_died(self):
         dead = complaint(ENGINE_DEAD, type="InternalServerError", code=500)
@@ -5256,9 +5255,9 @@ class DoctorTest(unittest.TestCase):
 
             found = self.assert_fails("wrong-address-family", 4, *at("http://[::1]:%d" % port))
             self.assertIn(url + "/v1", found["fix"])
+            argv = at("http://localhost:%d" % port)
             with mock.patch("socket.getaddrinfo", look_up):
-                found = self.assert_warns("wrong-address-family",
-                                          *at("http://localhost:%d" % port))
+                found = self.assert_warns("wrong-address-family", *argv)
             self.assertIn(url + "/v1", found["fix"])
 
     def test_a_proxy_in_the_way(self):
@@ -5266,11 +5265,11 @@ class DoctorTest(unittest.TestCase):
         with loopback(healthy()) as (url, _), loopback(lambda request: broken) as (squid, _), \
                 names(gpu_example="127.0.0.1"):
             self.env["NO_PROXY"] = "10.0.0.0/8"
+            argv = at(url.replace("127.0.0.1", "gpu.example"))
             for proxy in (squid, "http://127.0.0.1:%d" % free_port()):
                 with self.subTest(proxy=proxy):
                     self.env["HTTP_PROXY"] = proxy
-                    found = self.assert_fails("proxy-captured", 4,
-                                              *at(url.replace("127.0.0.1", "gpu.example")))
+                    found = self.assert_fails("proxy-captured", 4, *argv)
                     self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
 
     def test_a_proxy_that_is_needed(self):
