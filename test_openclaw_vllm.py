@@ -3387,6 +3387,7 @@ def assemble(*payloads):
 
 
 def call_piece(index=0, call_id=None, name=None, arguments=None):
+    """Return a piece of a tool call; what is None is left out."""
     def stated(**fields):
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -3396,24 +3397,34 @@ def call_piece(index=0, call_id=None, name=None, arguments=None):
 class Answers(unittest.TestCase):
 
     STREAMS = (          # the WHATWG rules: what comes, the events it makes
-        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]),
+        ("", []),
+        ("data: a\n\n", ["a"]),
+        ("data:a\n\n", ["a"]),
+        ("data:  a\n\n", [" a"]),
+        ("data: a: b\n\n", ["a: b"]),
         ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
         ("data: a\r\n\ndata: b\n\r\ndata: c\n\n", ["a", "b", "c"]),
         ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
-        ("\n\r\n\n\r\ndata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]),
+        ("\n\r\n\n\r\ndata: a\n\n", ["a"]),
+        ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]),
         ("data\n\n", [""]),
-        ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
+        ("data:\n\n", [""]),
+        ("Data: a\n\n", []),
+        (" data: a\n\n", []),
+        ("data : a\n\n", []),
+        ("data: a", []),
+        ("data: a\n", []),
+        ("data: a\r", []),
+        ("data: a\n\ndata: unended", ["a"]),
+        (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
         ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]),
         ("event: error\ndata: a\n\ndata: b\n\n", ["a", "b"]),
         ("event: x\n\ndata: a\n\n", ["a"]),
         ("event: x\nevent: y\ndata: a\n\n", ["a"]),
+        ("data: a\0b\n\n", ["a\0b"]),
         ("data: \ufeffa\n\n", ["\ufeffa"]),
         ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
-        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []),
-        ("data: a\r", []),
-        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []),
-        ("data : a\n\n", []),
-        ("data: a\n\ndata: unended", ["a"]), ("data: a\0b\n\n", ["a\0b"]),
+        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]),
     )
 
     def test_events_cut_at_every_byte(self):
@@ -3427,23 +3438,39 @@ class Answers(unittest.TestCase):
                 events = decoder.feed(data[:cut]) + decoder.feed(data[cut:])
                 self.assertEqual(events, expected, (text, cut))
 
-    def test_bytes_that_are_no_utf8_are_replaced(self):
+    def test_bytes_that_are_not_utf_8_are_replaced(self):
         self.assertEqual(decode(b"data: \xff\xfe\n\n"), ["\ufffd\ufffd"])
 
-    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
-    def test_an_answer_takes_little_more_memory_than_its_text(self):
+    def peak_memory(self, act):
+        """Return what `act` returns, and the most bytes of memory that it held."""
+        if sys.implementation.name != "cpython":
+            self.skipTest("needs tracemalloc")
         import tracemalloc
-        assembler, count = vllm.Assembler(), 400000
         tracemalloc.start()
         try:
-            for number in range(count):
-                assembler.add(vllm.Delta(" word%d" % (number % 997)))
-            content = assembler.answer().content
-            peak = tracemalloc.get_traced_memory()[1]
+            return act(), tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        self.assertTrue(content.startswith(" word0 word1") and content.count(" ") == count)
+
+    def test_an_answer_takes_little_more_memory_than_its_text(self):
+        def act():
+            assembler = vllm.Assembler()
+            for number in range(400000):
+                assembler.add(vllm.Delta(" word%d" % (number % 997)))
+            return assembler.answer().content
+
+        content, peak = self.peak_memory(act)
+        self.assertTrue(content.startswith(" word0 word1"))
+        self.assertEqual(content.count(" "), 400000)
         self.assertLess(peak, 2 * len(content) + 8 * 1024 * 1024)     # the pieces take 28 MB
+
+    def test_a_long_secret_takes_little_memory(self):
+        rng = random.Random(1)
+        secret = "".join(rng.choice("abcdefgh/+") for _ in range(16000))
+        shown, peak = self.peak_memory(
+            lambda: shown_of(vllm.spellings(secret), "a", secret[1:5000], "!"))
+        self.assertEqual("".join(shown), "a%s!\n" % secret[1:5000])
+        self.assertLess(peak, 300 * len(secret))
 
     def check_linear(self, act, size):
         """Check that twice the size takes less than three times the time."""
@@ -3462,7 +3489,7 @@ class Answers(unittest.TestCase):
                 return
         self.fail("twice the size takes %s times as long" % ratios)
 
-    def test_cost_grows_with_size_and_no_faster(self):
+    def test_cost_grows_no_faster_than_size(self):
         def event_in_small_chunks(size):
             decoder = vllm.EventDecoder()
             for _ in range(size):
@@ -3477,8 +3504,8 @@ class Answers(unittest.TestCase):
             assembler = vllm.Assembler()
             for _ in range(size):
                 assembler.add(piece)
-            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]),
-                             100 * size)
+            call, = assembler.answer().tool_calls
+            self.assertEqual(len(call["function"]["arguments"]), 100 * size)
 
         def a_long_secret(size):
             rng = random.Random(size)
@@ -3493,20 +3520,6 @@ class Answers(unittest.TestCase):
             with self.subTest(act=act.__name__):
                 self.check_linear(act, size)
 
-    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
-    def test_a_long_secret_takes_little_memory(self):
-        import tracemalloc
-        rng = random.Random(1)
-        secret = "".join(rng.choice("abcdefgh/+") for _ in range(16000))
-        tracemalloc.start()
-        try:
-            shown = shown_of(vllm.spellings(secret), "a", secret[1:5000], "!")
-            self.assertEqual("".join(shown), "a%s!\n" % secret[1:5000])
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-        self.assertLess(peak, 300 * len(secret))
-
     def test_the_parts_of_one_answer_are_bounded(self):
         assembler = vllm.Assembler()
         with self.assertRaises(vllm.ServerError):
@@ -3515,8 +3528,8 @@ class Answers(unittest.TestCase):
             vllm.loads_untrusted("[%s{}]" % ("{}," * 1000000))
         with self.assertRaises(vllm.ServerError):
             for index in range(2000):
-                assembler.add(vllm.decode_delta({"choices": [{"index": index,
-                                                              "delta": {"content": "a"}}]}, True))
+                choice = {"index": index, "delta": {"content": "a"}}
+                assembler.add(vllm.decode_delta({"choices": [choice]}, True))
 
     def test_what_is_sent_beyond_the_contract_is_kept(self):
         def choice(index, text, logprob):
@@ -3527,16 +3540,18 @@ class Answers(unittest.TestCase):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
                  "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
         assembler = vllm.Assembler()
-        for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
+        for payload in ({"choices": [choice(0, "a", -1.5)]},
+                        {"choices": [choice(1, "x", -0.5)]},
                         {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]},
                         {"choices": [], "usage": usage}):
             assembler.add(vllm.decode_delta(payload, True))
         value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
         self.assertEqual(value["content"], "ab")
         self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
-        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]),
-                           other["finish_reason"])
-                          for other in value["choices"]], [(1, "xy", 2, "stop")])
+        other, = value["choices"]
+        self.assertEqual((other["index"], other["content"], other["finish_reason"]),
+                         (1, "xy", "stop"))
+        self.assertEqual(len(other["logprobs"]["content"]), 2)
         self.assertEqual(value["usage"], dict(usage, odd=None))
         plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
         self.assertNotIn("logprobs", plain)
@@ -3556,162 +3571,166 @@ class Answers(unittest.TestCase):
 
     def test_deltas(self):
         for piece, expected in (
-                ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}),
+                ({"content": "a"}, {"content": "a"}),
+                ({"content": None}, {}),
+                ({"content": 7}, {}),
                 ({"content": [{"text": "a"}]}, {}),
                 ({"reasoning_content": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
-                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece()]},
-                                          {"tool_calls": [call_piece()]}),
-                ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
+                ({"reasoning": {}}, {}),
+                ({"tool_calls": [call_piece()]}, {"tool_calls": [call_piece()]}),
+                ({"tool_calls": {}}, {}),
+                ({"tool_calls": None}, {}),
                 ([], {}), (7, {}), (None, {})):
             for field in ("delta", "message"):
                 with self.subTest(piece=piece, field=field):
-                    self.assertEqual(vllm.decode_delta({"choices": [{"index": 0, field: piece}]}),
-                                     vllm.Delta(**dict({"tool_calls": ()}, **expected)))
+                    delta = vllm.decode_delta({"choices": [{"index": 0, field: piece}]})
+                    self.assertEqual(delta, vllm.Delta(**dict({"tool_calls": ()}, **expected)))
+
+    def test_payloads_around_a_delta(self):
+        second = {"index": 1, "delta": {"content": "second"}}
         for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]},
-                        {"choices": [{}]},
-                        {"usage": 7}, {"choices": [{"index": 1, "delta": {"content": "second"}}]}):
+                        {"choices": [{}]}, {"choices": [second]}, {"usage": 7}):
             with self.subTest(payload=payload):
                 self.assertEqual(vllm.decode_delta(payload), vllm.Delta())
-        self.assertEqual(vllm.decode_delta({"choices": [{"delta": {},
-                                                         "finish_reason": "stop"}]}).finish_reason,
-                                                         "stop")
-        self.assertEqual(vllm.decode_delta({"choices": [],
-                                            "usage": {"prompt_tokens": 1, "completion_tokens": "2",
-                                                      "total_tokens": 3}}).usage,
-                                            vllm.Usage(1, None, 3))
+        finished = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        self.assertEqual(vllm.decode_delta(finished), vllm.Delta(finish_reason="stop"))
+        counts = {"prompt_tokens": 1, "completion_tokens": "2", "total_tokens": 3}
+        usage = vllm.decode_delta({"choices": [], "usage": counts}).usage
+        self.assertEqual(usage, vllm.Usage(1, None, 3))
 
     def test_tool_calls_are_assembled(self):
-        for name, pieces, expected in (
-                ("in pieces",
-                 [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')],
-                  [call_piece(0, None, None, ": 1}")]],
-                 [("a", "f", '{"x": 1}')]),
-                ("in parallel",
-                 [[call_piece(0, "a", "f", "{")], [call_piece(1, "b", "g", "{")],
-                  [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]],
-                  [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("same index, new id",
-                 [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")],
-                  [call_piece(0, None, None, " ")]],
-                 [("a", "f", "{}"), ("b", "g", "{} ")]),
-                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]],
-                 [("a", "f", "{}")]),
-                ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]],
-                 [("a", "f", "{}")]),
-                ("without index", [[call_piece(None, "a", "f", "{}"),
-                                    call_piece(None, "b", "g", "{}")]],
-                 [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("indices out of order", [[call_piece(5, "a", "f", "{}")],
-                                          [call_piece(2, "b", "g", "{}")]],
-                 [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("odd shapes",
-                 [[{"index": [], "id": 7, "function": 8}],
-                  [{"index": {}, "function": {"name": [], "arguments": 9}}, 7, None]],
-                 [(None, "", "")])):
+        odd = {"index": {}, "function": {"name": [], "arguments": 9}}
+        one = [("a", "f", "{}")]
+        two = one + [("b", "g", "{}")]
+        for name, expected, chunks in (             # of each piece: index, id, name, arguments
+                ("in pieces", [("a", "f", '{"x": 1}')],
+                 [[(0, "a", "f", "")], [(0, None, None, '{"x"')], [(0, None, None, ": 1}")]]),
+                ("in parallel", two,
+                 [[(0, "a", "f", "{")], [(1, "b", "g", "{")],
+                  [(0, None, None, "}"), (1, None, None, "}")]]),
+                ("same index, new id", [("a", "f", "{}"), ("b", "g", "{} ")],
+                 [[(0, "a", "f", "{}")], [(0, "b", "g", "{}")], [(0, None, None, " ")]]),
+                ("same id again", one, [[(0, "a", "f", "{")], [(0, "a", "f", "}")]]),
+                ("late id", one, [[(0, None, "f", "{")], [(0, "a", None, "}")]]),
+                ("without index", two, [[(None, "a", "f", "{}"), (None, "b", "g", "{}")]]),
+                ("indices out of order", two, [[(5, "a", "f", "{}")], [(2, "b", "g", "{}")]]),
+                ("odd shapes", [(None, "", "")],
+                 [[{"index": [], "id": 7, "function": 8}], [odd, 7, None]])):
             with self.subTest(name=name):
-                answer = assemble(*[chunk(tool_calls=piece) for piece in pieces])
-                self.assertEqual([(call["id"], call["function"]["name"],
-                                   call["function"]["arguments"]) for call in answer.tool_calls],
-                                   expected)
+                answer = assemble(*[chunk(tool_calls=[
+                    call_piece(*piece) if isinstance(piece, tuple) else piece
+                    for piece in pieces]) for pieces in chunks])
+                calls = [(call["id"], call["function"]["name"], call["function"]["arguments"])
+                         for call in answer.tool_calls]
+                self.assertEqual(calls, expected)
                 self.assertEqual({call["type"] for call in answer.tool_calls}, {"function"})
 
     def test_an_answer_is_assembled(self):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"),
-                          chunk(reasoning_content="ink"),
-                          chunk("a"), chunk("b"), chunk(finish="stop"),
-                          {"choices": [], "usage": usage})
+        answer = assemble(
+            chunk(role="assistant", content=""), chunk(reasoning="th"),
+            chunk(reasoning_content="ink"), chunk("a"), chunk("b"), chunk(finish="stop"),
+            {"choices": [], "usage": usage})
         self.assertEqual(answer[:7], ("c1", "m", "ab", "think", [], "stop", vllm.Usage(3, 2, 5)))
 
     def test_the_servers_words(self):
         for text, expected in (
                 ('{"error": {"message": "no\\n such", "code": 404}}', "no such"),
                 ('{"error": "Unauthorized"}', "Unauthorized"),
+                ('{"error": {"code": 1}}', "{'code': 1}"),
+                ('{"error": null, "message": "m"}', "m"),
                 ('{"object": "error", "message": "m"}', "m"),
                 ('{"detail": "Not Found"}', "Not Found"),
                 ('{"detail": [{"loc": ["x"]}]}', "[{'loc': ['x']}]"),
-                ('{"error": {"code": 1}}', "{'code': 1}"), ("{}", "{}"), ("[]", "[]"), ("", ""),
-                ("<html><style>x</style><h1>502 Bad</h1> Gateway</html>", "Bad Gateway"),
-                ("plain\r\ntext", "plain text"), ('"x"', '"x"'),
-                ('{"error": null, "message": "m"}', "m")):
+                ("{}", "{}"), ("[]", "[]"), ("", ""), ('"x"', '"x"'),
+                ("plain\r\ntext", "plain text"),
+                ("<html><style>x</style><h1>502 Bad</h1> Gateway</html>", "Bad Gateway")):
             with self.subTest(text=text):
                 self.assertEqual(vllm.excerpt(vllm.error_message(text)[0]), expected)
         vllm.error_message("[" * 99999)
 
 
+def in_chunks(body):
+    """Return an answer with a body in chunks (RFC 9112), which are there already."""
+    return reply(body, Content_Length=None, Transfer_Encoding="chunked")
+
+
 class Streams(Case):
     """Answers as they come over a connection."""
 
-    def ask(self, step, body=HI, **options):
+    def ask(self, step, **options):
         """Return (text of the deltas, the error that ended them or None)."""
         self.declare(self.serve(step).url)
         said, error = [], None
         try:
-            for delta in vllm.stream_chat(self.provider(), body, **options):
+            for delta in vllm.stream_chat(self.provider(), HI, **options):
                 said.append(delta.content)
         except vllm.Error as raised:
             error = raised
         return "".join(said), error
 
+    def send(self, stub, **options):
+        """Send a body that is ready to the model of a server; return the deltas."""
+        self.declare(stub.url)
+        provider = self.provider()
+        return vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY, **options)
+
     def test_how_answers_end(self):
-        done, stop = chunk("b"), chunk(finish="stop")
+        a, stop = chunk("a"), chunk(finish="stop")
+        whole = {"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}
+        died = {"error": {"message": "engine died", "code": 500}}
+        old = {"object": "error", "message": "boom", "code": 400}
         for name, step, text, cause in (
-                ("done", sse(chunk("a"), done, stop), "ab", None),
-                ("no finish reason", sse(chunk("a")), "a", None),
-                ("no [DONE]", sse(chunk("a"), stop, done=False), "a", None),
-                ("neither", sse(chunk("a"), done=False), "a", "stream-broken"),
-                ("cut event", sse(chunk("a"), done=False) + b"data: {", "a", "stream-broken"),
+                ("done", sse(a, chunk("b"), stop), "ab", None),
+                ("no finish reason", sse(a), "a", None),
+                ("no [DONE]", sse(a, stop, done=False), "a", None),
+                ("neither", sse(a, done=False), "a", "stream-broken"),
+                ("cut event", sse(a, done=False) + b"data: {", "a", "stream-broken"),
                 ("no events", sse(done=False), "", "stream-broken"),
                 ("only comments", sse(done=False) + b": x\n\n", "", "stream-broken"),
                 ("after [DONE]", sse(stop) + b"data: nonsense\n\n", "", None),
-                ("no JSON", sse(chunk("a"), "nonsense"), "a", "stream-broken"),
-                ("nested too deep", sse(chunk("a"), "[" * 100000), "a", "stream-broken"),
-                ("odd events", sse(7, [], "null", "true", chunk("a"), stop), "a", None),
-                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}),
-                 "a", "stream-broken"),
+                ("not JSON", sse(a, "nonsense"), "a", "stream-broken"),
+                ("nested too deep", sse(a, "[" * 100000), "a", "stream-broken"),
+                ("odd events", sse(7, [], "null", "true", a, stop), "a", None),
+                ("error event", sse(a, died), "a", "stream-broken"),
                 ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "",
                  "stream-broken"),
-                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}),
-                 "a", "stream-broken"),
+                ("old error", sse(a, old), "a", "stream-broken"),
                 ("error that is a text", sse({"error": "boom"}), "", "stream-broken"),
                 ("key refused inside", sse({"error": {"message": "x", "code": 401}}), "", "no-key"),
-                ("plain JSON", reply({"choices": [{"message": {"content": "whole"},
-                                                   "finish_reason": "stop"}]}), "whole", None),
+                ("plain JSON", reply(whole), "whole", None),
                 ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "",
                  "stream-broken"),
                 ("empty", reply(b""), "", "stream-broken"),
                 ("blank", reply(b"\n\n \n"), "", "stream-broken"),
+                ("text", reply("hello"), "", "stream-broken"),
                 ("HTML", reply("<html></html>"), "", "not-openai"),
                 ("broken JSON", reply('{"choices": ['), "", "not-openai"),
                 ("no choices", reply({"data": []}), "", "not-openai"),
                 ("a list", reply([1]), "", "not-openai"),
                 ("short by length", reply("data: {}\n\n", Content_Length=99), "", "answer-broken"),
-                ("chunked and cut", reply("5\r\ndata:", Content_Length=None,
-                                          Transfer_Encoding="chunked"), "", "answer-broken"),
-                ("text", reply("hello"), "", "stream-broken")):
+                ("chunked and cut", in_chunks("5\r\ndata:"), "", "answer-broken")):
             with self.subTest(name=name):
                 said, error = self.ask(step)
                 self.assertEqual((said, error and error.cause), (text, cause))
                 self.assertTrue(error is None or error.exit_status in (4, 5))
-                if name.endswith("error event"):
+                if name == "error event":
                     self.assertIn("engine died", error.message)
 
     def test_a_stream_arrives_whole_however_it_is_cut(self):
         data = sse(chunk("a\u6a21"), chunk("b"), chunk(finish="stop"))
         for size in (1, 7, 64):
             def step(sock, _, __, size=size):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for start in range(0, len(data), size):
                     sock.sendall(data[start:start + size])
             self.assertEqual(self.ask(step), ("a\u6a21b", None))
         body = data.partition(b"\r\n\r\n")[2]
-        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece)
-                           for piece in (body[:9], body[9:40], body[40:]))
-        chunked += b"0\r\nTrailer: x\r\n\r\n"
-        self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")),
-                         ("a\u6a21b", None))
+        pieces = [b"%x;x=y\r\n%s\r\n" % (len(piece), piece)
+                  for piece in (body[:9], body[9:40], body[40:])]
+        answer = in_chunks(b"".join(pieces) + b"0\r\nTrailer: x\r\n\r\n")
+        self.assertEqual(self.ask(answer), ("a\u6a21b", None))
 
     def test_the_first_delta_is_there_before_the_second_is_sent(self):
         first = threading.Event()
@@ -3754,46 +3773,38 @@ class Streams(Case):
                                  ("a", "timeout", "comments"))
                 self.assertIn("with comments only", error.message)
                 self.assertGreater(error.facts["seconds"], 0.9)
-        self.assertEqual(self.ask(comments(b": no line end", WAIT_S),
-                                  timeout_s=0.2)[1].facts["phase"], "read")
+        _, error = self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)
+        self.assertEqual(error.facts["phase"], "read")
 
     def test_what_is_observed_of_an_exchange(self):
-        whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
-        stop = chunk(finish="stop")
-        for name, step, expected in (
-                ("stream", sse(chunk("a"), stop), (True, 3)),
-                ("no [DONE]", sse(chunk("a"), stop, done=False), (False, 2)),
-                ("whole", whole, (True, 0))):
+        whole = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
+        pieces = chunk("a"), chunk(finish="stop")
+        for name, step, done, events in (("stream", sse(*pieces), True, 3),
+                                         ("no [DONE]", sse(*pieces, done=False), False, 2),
+                                         ("whole", reply(whole), True, 0)):
             with self.subTest(name=name):
-                self.declare(self.serve(step).url)
-                provider, observed = self.provider(), vllm.Observed()
-                model = vllm.find_model(provider)
-                vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY,
-                                                   observed=observed))
-                self.assertEqual((observed.done, observed.events), expected)
+                observed = vllm.Observed()
+                vllm.collect_answer(self.send(self.serve(step), observed=observed))
+                self.assertEqual((observed.done, observed.events), (done, events))
                 self.assertEqual(observed.pieces > 0, observed.events > 0)
 
     def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(self):
-        self.declare(self.serve(sse(chunk("a"), chunk("b"), done=False)).url)
-        provider, seen = self.provider(), []
+        seen, stub = [], self.serve(sse(chunk("a"), chunk("b"), done=False))
         with self.assertRaises(vllm.ServerError) as raised:
-            vllm.collect_answer(vllm.stream_chat(provider, HI), seen.append)
-        self.assertEqual((raised.exception.partial.content, [delta.content for delta in seen]),
-                         ("ab", ["a", "b"]))
+            vllm.collect_answer(self.send(stub), seen.append)
+        self.assertEqual(raised.exception.partial.content, "ab")
+        self.assertEqual([delta.content for delta in seen], ["a", "b"])
 
     def test_the_whole_exchange_can_have_a_limit(self):
         def drip(sock, _, stub):
             sock.sendall(sse(done=False))
             while not stub.ending.wait(0.02):
-                sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
+                sock.sendall(event(chunk("a")))
 
-        self.declare(self.serve(drip).url)
-        provider = self.provider()
         with self.assertRaises(vllm.ServerError) as raised:
-            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
-                                               total_s=0.2))
-        self.assertEqual((raised.exception.cause, raised.exception.facts["phase"]),
-                         ("timeout", "read"))
+            vllm.collect_answer(self.send(self.serve(drip), total_s=0.2))
+        error = raised.exception
+        self.assertEqual((error.cause, error.facts["phase"]), ("timeout", "read"))
 
     def test_what_is_raised_before_a_wait_ends_the_exchange_as_it_is(self):
         class Stop(Exception):
@@ -3804,19 +3815,14 @@ class Streams(Case):
                 raise Stop()
 
         seen, stub = [], self.serve(then_watch(sse(chunk("a"), done=False)))
-        self.declare(stub.url)
-        provider = self.provider()
         with self.assertRaises(Stop):
-            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
-                                               before_wait=before_wait), seen.append)
+            vllm.collect_answer(self.send(stub, before_wait=before_wait), seen.append)
         self.assertTrue(stub.gone.wait(WAIT_S))
 
     def test_module_chat(self):
-        url = self.demo(KEY)
+        url, hello = self.demo(KEY), {"role": "user", "content": "hello there"}
         self.declare(url, KEY, id="demo-alias")
-        answer = vllm.chat(self.provider(),
-                           {"messages": [{"role": "user", "content": "hello there"}],
-                            "stream": False})
+        answer = vllm.chat(self.provider(), {"messages": [hello], "stream": False})
         self.assertEqual((answer.content, answer.finish_reason), ("You said: hello there", "stop"))
         self.assertEqual(answer.usage.completion_tokens, 3)
         self.assertLessEqual(answer.timings["first_token_s"], answer.timings["total_s"])
@@ -3832,53 +3838,55 @@ class Streams(Case):
 # Connections
 # ----------------------------------------------------------------------------
 
-class Transport(Case):
+class Listing(Case):
+    """What becomes of `list`, the smallest of the verbs that connect."""
 
-    def check_list(self, step, status, words, *options, **given):
-        stub = step if isinstance(step, Stub) else self.serve(step)
-        self.check(self.run_main("list", "--base-url", stub.url, *options, **given), status,
-                   err=words)
-        return stub
+    def check_list(self, url, status=0, words=None, *options, **given):
+        """Check how `list` of a base URL ends: with the model "m", or with `words` of an error."""
+        result = self.run_main("list", "--base-url", url, *options, **given)
+        self.check(result, status, out=None if status else "vllm/m", err=words)
+        return result
 
-    def test_answers_that_are_no_http(self):
+
+class Transport(Listing):
+
+    GPU = "http://gpu.example/v1"                   # which only a proxy can reach
+
+    def test_answers_that_are_not_http(self):
+        garbled, ended = "does not speak HTTP", "closed in the middle"
         for name, data, words in (
                 ("nothing", b"", "the connection was closed waiting for the answer"),
-                ("garbage", b"\x00\xff garbage\r\n\r\n", "does not speak HTTP"),
-                ("no version", b"HELLO 200 OK\r\n\r\n", "does not speak HTTP"),
-                ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"),
-                ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
-                ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
+                ("garbage", b"\x00\xff garbage\r\n\r\n", garbled),
+                ("no version", b"HELLO 200 OK\r\n\r\n", garbled),
+                ("half a status line", b"HTTP/1.1 20", garbled),
+                ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", garbled),
+                ("status 99", b"HTTP/1.1 99 X\r\n\r\n", garbled),
+                ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
                 ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n",
                  "not valid HTTP"),
                 ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
                  "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
-                ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
                 ("bad length", reply('{"data": []}', Content_Length="x"), "no models"),
                 ("negative length", reply('{"data": []}', Content_Length=-5), "no models"),
-                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None,
-                                     Transfer_Encoding="chunked"), "closed in the middle"),
-                ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None,
-                                         Transfer_Encoding="chunked"), ""),
-                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"),
-                 "closed in the middle"),
-                ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None,
-                                        Transfer_Encoding="chunked"),
-                 "closed in the middle"),
+                ("chunk size", in_chunks("zz\r\n{}\r\n"), ended),
+                ("negative chunk", in_chunks("-5\r\n{}\r\n0\r\n\r\n"), ""),
+                ("chunk cut", in_chunks("ff\r\n{}"), ended),
+                ("no last chunk", in_chunks("2\r\n{}\r\n"), ended),
                 ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "use the other scheme: https")):
             with self.subTest(name=name):
-                result = self.run_main("list", "--base-url", self.serve(data).url)
-                self.check(result, 1 if words == "no models" else 4, err=words)
+                self.check_list(self.serve(data).url, 1 if words == "no models" else 4, words)
 
     def test_interim_answers_are_passed_over(self):
-        self.check_list(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + rows("m"), 0, "")
+        self.check_list(self.serve(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + rows("m")).url)
 
     def test_byte_cap(self):
+        fits = reply(rows("m").partition(b"\r\n\r\n")[2].ljust(1000))
         with mock.patch.object(vllm, "MODEL_LIST_LIMIT", 1000):
-            self.check_list(reply(b" " * 1001), 4, "larger than 1000 bytes")
-            self.check_list(reply(rows("m").partition(b"\r\n\r\n")[2].ljust(1000)), 0, "")
+            self.check_list(self.serve(reply(b" " * 1001)).url, 4, "larger than 1000 bytes")
+            self.check_list(self.serve(fits).url)
 
     def drip(self, data, gap_s):
         """Return a step that sends a byte at a time, forever."""
@@ -3893,7 +3901,8 @@ class Transport(Case):
                            ("headers", b"HTTP/1.1 200 OK\r\nX: "),
                            ("status line", b"HTTP/1.1 200 ")):
             with self.subTest(name=name):
-                self.check_list(self.drip(data, 0.02), 4, "timed out", "--timeout", "0.2")
+                url = self.serve(self.drip(data, 0.02)).url
+                self.check_list(url, 4, "timed out", "--timeout", "0.2")
 
     def test_silence_is_timed_apart_from_a_slow_answer(self):
         self.declare(self.serve(self.drip(sse(chunk("a"), done=False), 9)).url)
@@ -3904,7 +3913,7 @@ class Transport(Case):
             sock.sendall(sse(done=False))
             for _ in range(22):
                 stub.ending.wait(0.05)                   # 1.1 s in all, more than silence may last
-                sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
+                sock.sendall(event(chunk("a")))
             sock.sendall(b"data: [DONE]\n\n")
 
         self.declare(self.serve(slow).url)
@@ -3917,130 +3926,122 @@ class Transport(Case):
 
     def test_redirects_are_told_and_not_followed(self):
         target = self.serve(rows("m"))
-        for status, location, right in (("301 Moved", target.url + "/models",
-                                         "baseUrl to " + target.url),
-                                        ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
-                                        ("308 X", "https://h/v1/models/",
-                                         "baseUrl to https://h/v1"),
-                                        ("302 X", None, "nowhere"),
-                                        ("303 X", "http://[", "the address the server names"),
-                                        ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
+        for status, location, right in (
+                ("301 Moved", target.url + "/models", "baseUrl to " + target.url),
+                ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
+                ("308 X", "https://h/v1/models/", "baseUrl to https://h/v1"),
+                ("302 X", None, "nowhere"),
+                ("303 X", "http://[", "the address the server names"),
+                ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
             with self.subTest(location=location):
-                self.check_list(reply("", status, Location=location), 4, right,
-                                env={"VLLM_API_KEY": KEY})
-        self.declare(self.serve(reply("", "307 X", Location=target.url + "/chat/completions")).url,
-                     KEY)
+                url = self.serve(reply("", status, Location=location)).url
+                self.check_list(url, 4, right, env={"VLLM_API_KEY": KEY})
+        elsewhere = reply("", "307 X", Location=target.url + "/chat/completions")
+        self.declare(self.serve(elsewhere).url, KEY)
         self.check(self.run_main("chat", "hi"), 4, err="redirects are not followed")
         self.assertEqual(target.requests, [])
 
     def test_requests_are_plain(self):
-        stub = self.check_list(rows("m"), 0, "", env={"VLLM_API_KEY": KEY})
-        request = stub.requests[0]
-        self.assertEqual((request.method, request.target), ("GET", "/v1/models"))
-        self.assertEqual(request.headers,
-                         {"host": "127.0.0.1:%d" % stub.address[1],
-                          "accept": "application/json, text/event-stream",
-                          "accept-encoding": "identity",
-                                           "connection": "close", "user-agent": "python",
-                                           "authorization": "Bearer " + KEY})
         stub = self.serve(rows("m"))
-        self.check(self.run_main("list", "--base-url", stub.origin + "/\u00fc/v1"), 0)
-        self.assertEqual(stub.requests[0].target, "/%C3%BC/v1/models")
+        self.check_list(stub.url, env={"VLLM_API_KEY": KEY})
+        self.check_list(stub.origin + "/\u00fc/v1")
+        plain, encoded = stub.requests
+        self.assertEqual((plain.method, plain.target), ("GET", "/v1/models"))
+        self.assertEqual(plain.headers, {
+            "host": "127.0.0.1:%d" % stub.address[1], "connection": "close", "user-agent": "python",
+            "accept": "application/json, text/event-stream", "accept-encoding": "identity",
+            "authorization": "Bearer " + KEY})
+        self.assertEqual(encoded.target, "/%C3%BC/v1/models")
 
     def test_loopback_is_never_proxied(self):
-        proxy = self.serve(rows("evil"))
+        proxy, url = self.serve(rows("evil")), self.serve(rows("m")).url
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-            self.check_list(rows("m"), 0, "", env={name: proxy.origin})
+            self.check_list(url, env={name: proxy.origin})
         self.assertEqual(proxy.requests, [])
 
     def test_which_proxy(self):
         for env, url, expected in (
-                ({}, "http://h/v1", None), ({"http_proxy": "p:1"}, "http://h/v1", "http://p:1"),
+                ({}, "http://h/v1", None),
+                ({"http_proxy": "p:1"}, "http://h/v1", "http://p:1"),
+                ({"http_proxy": " "}, "http://h", None),
+                ({"http_proxy": "http://u:p%40w@p:1"}, "http://h/v1", "http://p:1"),
+                ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
+                ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None),
                 ({"HTTP_PROXY": "http://p:1/"}, "http://h/v1", "http://p:1/"),
                 ({"HTTP_PROXY": "http://p:1"}, "https://h/v1", None),
-                ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
-                ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
-                ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
                 ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None),
-                ({"http_proxy": " "}, "http://h", None),
-                ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None),
-                ({"http_proxy": "http://u:p%40w@p:1"}, "http://h/v1", "http://p:1")):
+                ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
+                ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1")):
             with self.subTest(env=env, url=url):
                 self.assertEqual(vllm.proxy_for(vllm.split_url(url), env), expected)
+        url = vllm.split_url("http://h/v1")
         for proxy in ("socks5://p:1", "https://p:1", "https://u:secretpw@p:1",
                       "http://u:secretpw@p:x"):
             with self.assertRaises(vllm.ConfigError) as raised:
-                vllm.proxy_for(vllm.split_url("http://h/v1"), {"http_proxy": proxy})
+                vllm.proxy_for(url, {"http_proxy": proxy})
             self.assertNotIn("secretpw", raised.exception.message)
 
     def test_no_proxy(self):
-        for entries, url, expected in (
-                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True),
-                ("a,h b", "http://h", True),
-                ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False),
-                ("h", "http://xh", False),
-                ("example.com", "http://gpu.example.com", True),
-                (".example.com", "http://gpu.example.com", True),
-                (".example.com", "http://example.com", True),
-                ("*.example.com", "http://gpu.example.com", True),
-                ("example.com", "http://myexample.com", False),
-                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False),
-                ("h:80", "http://h", True),
-                ("10.0.0.0/8", "http://10.1.2.3", True), ("10.0.0.0/8", "http://11.1.2.3", False),
-                ("10.1.2.3/8", "http://10.9.9.9", True),
-                ("10.1.2.3", "http://10.1.2.3", True), ("10.0.0.0/8", "http://ten.example", False),
-                ("10.0.0.0/99", "http://10.1.2.3", False),
-                ("fd00::/8", "http://[fd00::1]:8000", True),
-                ("fd00::/8", "http://[fe00::1]", False),
-                ("fd00::1", "http://[fd00::1]", True),
-                ("[fd00::1]:8000", "http://[fd00::1]:8000", True),
-                ("[fd00::1]:8000", "http://[fd00::1]:8001", False),
-                ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
-                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False),
-                (",", "http://h", False),
-                ("/", "http://1.2.3.4", False)):
-            with self.subTest(entries=entries, url=url):
-                self.assertEqual(vllm.no_proxy_covers(entries, vllm.split_url(url)), expected)
+        for entries, covered, others in (
+                ("", "", "h"),
+                ("h", "h", "xh"),
+                ("H", "h", ""),
+                ("xh", "", "h"),
+                ("a,h b", "h", ""),
+                ("a, b", "b", ""),
+                ("*", "h", ""),
+                ("h:8000", "h:8000", "h:8001"),
+                ("h:80", "h", ""),
+                ("example.com", "gpu.example.com", "myexample.com"),
+                (".example.com", "gpu.example.com example.com", ""),
+                ("*.example.com", "gpu.example.com", ""),
+                ("10.1.2.3", "10.1.2.3", ""),
+                ("10.1.2.3/8", "10.9.9.9", ""),
+                ("10.0.0.0/8", "10.1.2.3", "11.1.2.3 ten.example [fd00::1]"),
+                ("10.0.0.0/99", "", "10.1.2.3"),
+                ("fd00::/8", "[fd00::1]:8000", "[fe00::1]"),
+                ("fd00::1", "[fd00::1]", ""),
+                ("fd00:0:0:0:0:0:0:1", "[fd00:0:0:0:0:0:0:1]", ""),
+                ("[fd00::1]:8000", "[fd00::1]:8000", "[fd00::1]:8001"),
+                (".", "", "h"), (",", "", "h"), ("/", "", "1.2.3.4")):
+            for host in covered.split() + others.split():
+                with self.subTest(entries=entries, host=host):
+                    url = vllm.split_url("http://" + host)
+                    self.assertEqual(vllm.no_proxy_covers(entries, url), host in covered.split())
 
     def test_http_through_a_proxy(self):
         proxy = self.serve(rows("m"))
-        env = {"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0,
-                   out="vllm/m")
-        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
+        self.check_list("http://gpu.example:8000/v1",
+                        env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY})
+        request, = proxy.requests
+        self.assertEqual((request.target, request.headers["host"]),
                          ("http://gpu.example:8000/v1/models", "gpu.example:8000"))
-        locked = self.serve(rows("m"), reply("no, not aladdin:open%20sesame", "407 Auth"))
-        env = {"http_proxy": locked.origin.replace("//", "//aladdin:open%20sesame@")}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", "--api-key-file",
-                                 self.write("key", KEY), env=env), 0)
-        self.assertEqual(locked.requests[0].headers["proxy-authorization"],
-                         "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")
-        refused = self.run_main("list", "--base-url", "http://gpu.example/v1", "--verbose", env=env)
-        self.check(refused, 4, err="HTTP 407 in place of the server")
-        for secret in ("sesame", "YWxhZGRpbjpvcGVuIHNlc2FtZQ"):
-            self.assertNotIn(secret, refused.err)
         for answer, words in ((reply("", "502 Bad Gateway"), "NO_PROXY=gpu.example"),
                               (reply("", "407 Auth"), "put its user and password into its URL")):
-            self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
-                                     env={"http_proxy": self.serve(answer).origin}), 4, err=words)
-        gone = self.serve(b"")
-        gone.close()
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
-                                 env={"http_proxy": gone.origin}), 4,
-                   err="refuses connections")
+            self.check_list(self.GPU, 4, words, env={"http_proxy": self.serve(answer).origin})
+        self.check_list(self.GPU, 4, "refuses connections", env={"http_proxy": closed_origin(self)})
+
+    def test_the_password_of_a_proxy_is_sent_and_never_shown(self):
+        proxy = self.serve(rows("m"), reply("no, not aladdin:open%20sesame", "407 Auth"))
+        env = {"http_proxy": proxy.origin.replace("//", "//aladdin:open%20sesame@")}
+        self.check_list(self.GPU, 0, None, "--api-key-file", self.write("key", KEY), env=env)
+        credentials = "YWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+        self.assertEqual(proxy.requests[0].headers["proxy-authorization"], "Basic " + credentials)
+        refused = self.check_list(self.GPU, 4, "HTTP 407 in place of the server", "--verbose",
+                                  env=env)
+        for secret in ("sesame", credentials.rstrip("=")):
+            self.assertNotIn(secret, refused.err)
 
     def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
         proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
-        self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
-                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0,
-                                 out="vllm/m")
-        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
-                         ("http://xn--bcher-kva.example:8000/v1/models",
-                          "xn--bcher-kva.example:8000"))
-        self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
-                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4,
-                                 err="HTTP 403")
-        self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
+        self.check_list("http://b\u00fccher.example:8000/v1",
+                        env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY})
+        self.check_list("https://b\u00fccher.example/v1", 4, "HTTP 403",
+                        env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY})
+        host = "xn--bcher-kva.example"
+        self.assertEqual(proxy.requests[0].target, "http://%s:8000/v1/models" % host)
+        self.assertEqual(proxy.requests[0].headers["host"], host + ":8000")
+        self.assertEqual(tunnel.requests[0].target, host + ":443")
 
     @unittest.skipIf(os.name == "nt", "no signals to send")
     def test_ctrl_c_ends_a_run_over_servers_that_hang(self):
@@ -4067,26 +4068,22 @@ class Transport(Case):
                     self.assertNotIn(b"Traceback", process.stderr.read())
 
     def test_calls_in_parallel(self):
-        self.assertEqual(vllm.in_parallel(lambda a, b: a + b,
-                                          [(number, 1) for number in range(999)]),
-                         list(range(1, 1000)))
+        sums = vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)])
+        self.assertEqual(sums, list(range(1, 1000)))
         with self.assertRaises(ZeroDivisionError):
             vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
 
     def test_names_that_do_not_resolve(self):
-        with mock.patch("socket.getaddrinfo",
-                        side_effect=socket.gaierror(-2, "Name or service not known")):
-            self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
-                       err="'nowhere.invalid' does not resolve")
+        unknown = socket.gaierror(-2, "Name or service not known")
+        with mock.patch("socket.getaddrinfo", side_effect=unknown):
+            self.check_list("http://nowhere.invalid/v1", 4, "'nowhere.invalid' does not resolve")
         for host in ("a" * 64, "a..b", "\u00fc" * 70):
-            self.check(self.run_main("list", "--base-url", "http://%s/v1" % host, "--timeout", "5"),
-                       4)
+            self.check_list("http://%s/v1" % host, 4, None, "--timeout", "5")
         stop = threading.Event()
         self.addCleanup(stop.set)
         with mock.patch("socket.getaddrinfo", side_effect=lambda *_: stop.wait(WAIT_S)):
-            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout",
-                                     "0.1"), 4,
-                       err="timed out looking up the host")
+            self.check_list("http://slow.invalid/v1", 4, "timed out looking up the host",
+                            "--timeout", "0.1")
 
     @unittest.skipUnless(socket.has_ipv6, "no IPv6")
     def test_ipv6(self):
@@ -4094,72 +4091,57 @@ class Transport(Case):
             stub = self.serve(rows("m"), host="::1")
         except OSError as error:
             self.skipTest(str(error))
-        self.check_list(stub, 0, "")
+        self.check_list(stub.url)
         self.assertEqual(stub.requests[0].headers["host"], "[::1]:%d" % stub.address[1])
 
 
-class Tls(Case):
+class Tls(Listing):
 
     def setUp(self):
         super(Tls, self).setUp()
-        try:
-            import ssl
-        except ImportError:
-            self.skipTest("no ssl")
         self.authority = self.write("ca.pem", CERTIFICATE)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER
-                                      if hasattr(ssl, "PROTOCOL_TLS_SERVER") else ssl.PROTOCOL_TLS)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.authority, self.write("key.pem", CERTIFICATE_KEY))
 
     def test_authorities(self):
         stub = self.serve(rows("m"), tls=self.context)
-        self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 0,
-                   out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url,
-                                 env={"SSL_CERT_FILE": self.authority}), 0, out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url, env={"VLLM_API_KEY": KEY}), 4,
-                   err="--ca-file CA.pem")
+        self.check_list(stub.url, 0, None, "--ca-file", self.authority)
+        self.check_list(stub.url, env={"SSL_CERT_FILE": self.authority})
+        self.check_list(stub.url, 4, "--ca-file CA.pem", env={"VLLM_API_KEY": KEY})
         self.assertEqual(len(stub.requests), 2)
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3,
-                       err="cannot be used")
+            self.check_list(stub.url, 3, "cannot be used", "--ca-file", path)
 
     @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
     def test_a_fifo_is_not_waited_for(self):
         fifo = self.path("fifo")
         os.mkfifo(fifo)
         url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
-        self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
-        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3,
-                   err="or a FIFO")
+        self.check_list(url, 3, "or a FIFO", "--ca-file", fifo)
+        self.check_list(url, 3, "or a FIFO", env={"SSL_CERT_FILE": fifo})
 
     @unittest.skipIf(sys.version_info < (3, 8) or sys.implementation.name != "cpython"
                      or sys.flags.ignore_environment, "this interpreter keeps no key log")
     def test_a_key_log_that_cannot_be_opened_is_named(self):
-        stub = self.serve(rows("m"), tls=self.context)
-        with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority),
-                       3,
-                       err=self.path("none", "log"))
+        stub, log = self.serve(rows("m"), tls=self.context), self.path("none", "log")
+        with mock.patch.dict(os.environ, SSLKEYLOGFILE=log):
+            self.check_list(stub.url, 3, log, "--ca-file", self.authority)
 
     def test_the_wrong_scheme(self):
-        self.check(self.run_main("list", "--base-url",
-                                 self.serve(rows("m")).url.replace("http:", "https:")), 4,
-                   err="use the other scheme: http:")
+        secure = self.serve(rows("m")).url.replace("http:", "https:")
+        self.check_list(secure, 4, "use the other scheme: http:")
         for words in ("The plain HTTP request was sent to HTTPS port",
                       "Client sent an HTTP request to an HTTPS server.",
                       "You're speaking plain HTTP to an SSL-enabled server port."):
             url = self.serve(reply(words, "400 Bad Request")).url
-            self.check(self.run_main("list", "--base-url", url), 4, err="the other scheme: https:")
+            self.check_list(url, 4, "the other scheme: https:")
 
     def test_a_certificate_for_another_host(self):
         stub = self.serve(rows("m"), tls=self.context)
-        with mock.patch("socket.getaddrinfo",
-                        return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
-            self.check(self.run_main("list", "--base-url",
-                                     "https://other.example:%d/v1" % stub.address[1], "--ca-file",
-                                     self.authority), 4,
-                       err="is not for other.example: it is for localhost, 127.0.0.1")
+        url = stub.url.replace("127.0.0.1", "other.example")
+        with names(other_example="127.0.0.1"):
+            self.check_list(url, 4, "is not for other.example: it is for localhost, 127.0.0.1",
+                            "--ca-file", self.authority)
         self.assertEqual(stub.requests, [])
 
     def test_tunnel(self):
@@ -4179,18 +4161,14 @@ class Tls(Case):
                             return
                         pairs[ready].sendall(data)
 
-        proxy = self.serve(tunnel)
+        proxy, refusing = self.serve(tunnel), self.serve(reply("", "403 Forbidden"))
+        through = {"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"), "VLLM_API_KEY": KEY}
         # The certificate is for loopback, which is never proxied: so the name is mocked away.
         with mock.patch.object(vllm, "is_loopback", return_value=False):
-            result = self.run_main("list", "--base-url", target.url, "--ca-file", self.authority,
-                                   env={"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"),
-                                        "VLLM_API_KEY": KEY})
-            self.check(result, 0, out="vllm/m")
-            self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
-            refusing = self.serve(reply("", "403 Forbidden"))
-            self.check(self.run_main("list", "--base-url", target.url,
-                                     env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4,
-                                     err="it answers HTTP 403 in place of the server")
+            self.check_list(target.url, 0, None, "--ca-file", self.authority, env=through)
+            self.check_list(target.url, 4, "it answers HTTP 403 in place of the server",
+                            env=dict(through, HTTPS_PROXY=refusing.origin))
+        self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
         requests = proxy.requests + refusing.requests + target.requests
         self.assertEqual([request.headers.get("authorization") for request in requests],
                          [None, None, "Bearer " + KEY])
@@ -4222,6 +4200,8 @@ def extra(*loc):
 CONTEXT = "This model's maximum context length is 2048 tokens. However, "
 NO_TEMPLATE = ("As of transformers v4.44, default chat template is no longer allowed, so you must "
                "provide a chat template if the tokenizer does not define one.")
+NO_FUNCTIONS = ("Cannot use chat template functions because tokenizer.chat_template is not set and "
+                "no template argument was passed!")
 ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 NGINX_PAGE = ("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n"
               "<center><h1>%s</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n"
@@ -4233,7 +4213,8 @@ def nginx(status, **headers):
                  Content_Type="text/html", **headers)
 
 
-EMPTY_ANSWER = vllm.Assembler().answer({})
+def bad_request(body):
+    return reply(body, "400 Bad Request")
 
 
 class Meaning(Case):
@@ -4246,13 +4227,16 @@ class Meaning(Case):
             vllm.chat(self.provider(), HI)
         return raised.exception
 
-    def check_causes(self, table):
-        for answer, cause, words, step in table:
-            with self.subTest(cause=cause, words=words, step=step):
-                error = self.refusal(answer)
-                self.assertEqual(error.cause, cause, error)
-                self.assertIn(words, error.message)
-                self.assertIn(step, error.next_step)
+    def failure(self, verb, answer):
+        """Return the error that `list` or `chat` ends with, of a server that answers so."""
+        models = [] if verb == "list" else [{"id": "m", "name": "m"}]
+        self.declare(self.serve(answer).url, block={"models": models})
+        with self.assertRaises(vllm.Error) as raised:
+            if verb == "list":
+                vllm.discover_models(self.provider())
+            else:
+                vllm.chat(self.provider(), HI)
+        return raised.exception
 
     def test_fields_that_the_server_does_not_know(self):
         for body, field, switch in (
@@ -4266,13 +4250,16 @@ class Meaning(Case):
                  '{"supportsStore": false}'),
                 (flat(extra("body", "top_k")), "top_k", "leave the field out")):
             for status in ("400 Bad Request", "422 Unprocessable Entity"):
-                error = self.refusal(reply(body, status))
-                self.assertEqual((error.cause, error.facts["field"]),
-                                 ("unknown-field-rejected", field))
-                self.assertIn(switch, error.hint)
+                with self.subTest(field=field, status=status):
+                    error = self.refusal(reply(body, status))
+                    self.assertEqual(error.cause, "unknown-field-rejected")
+                    self.assertEqual(error.facts["field"], field)
+                    self.assertIn(switch, error.hint)
 
     def test_values_that_the_caller_set(self):
         bounds = "Input should be less than or equal to 2"
+        content = ("body", "messages", 0, "ChatCompletionUserMessageParam", "content",
+                   "function-wrap[check()]", "str")
         for message, param, field in (
                 ("temperature must be in [0, 2], got 5.0.", None, "temperature"),
                 ("top_p must be in (0, 1], got 7.0. (parameter=top_p, value=7.0)", "top_p",
@@ -4282,104 +4269,112 @@ class Meaning(Case):
                 ("1 validation error:\n  " + invalid("body.stop", "too long"), "body.stop", "stop"),
                 (invalid(("body", "tools", 0, "function", "name"), "Field required"), None,
                  "tools.0.function.name"),
-                (invalid(("body", "messages", 0, "ChatCompletionUserMessageParam", "content",
-                          "function-wrap[check()]", "str"), "Input should be"), None,
-                 "messages.0.content.str"),
+                (invalid(content, "Input should be"), None, "messages.0.content.str"),
                 ("m is not a multimodal model None", None, "the image"),
                 ("At most 0 image(s) may be provided in one prompt.", None, "the image")):
             for body in (complaint(message, param=param), dict(flat(message), param=param)):
                 with self.subTest(field=field, message=message):
-                    error = self.refusal(reply(body, "400 Bad Request"))
+                    error = self.refusal(bad_request(body))
                     self.assertEqual((error.cause, error.facts["field"]), ("field-refused", field))
                     self.assertNotIn("doctor", error.next_step)
 
     def test_refusals_of_any_size(self):
-        for message, param in (("x", "y" * 9999), (invalid(("body", "y" * 9999), "bad"), None),
-                               (extra("body", "y" * 9999), None), (CONTEXT + "9" * 9999, None),
+        for message, param in (("x", "y" * 9999),
+                               (invalid(("body", "y" * 9999), "bad"), None),
+                               (extra("body", "y" * 9999), None),
+                               (CONTEXT + "9" * 9999, None),
                                ("maximum context length is " + "9" * 9999, None),
-                               ("'loc': (" * 12000, None), ("'loc': ('" * 12000, None)):
-            error = self.refusal(reply(complaint(message, param=param), "400 Bad Request"))
+                               ("'loc': (" * 12000, None),
+                               ("'loc': ('" * 12000, None)):
+            error = self.refusal(bad_request(complaint(message, param=param)))
             self.assertLess(len(error.message + error.hint), 1200)
 
     def test_validation_errors_that_name_no_field(self):
+        causes = ("chat-failed", "field-refused", "unknown-field-rejected")
         for loc in ("()", "('body',)", "'body'", "'", "(0, 1)", "(", "('',)", "('body', 'A[b]')"):
             for message in ("[{'type': 'x', 'loc': %s, 'msg': 'Input should be'}]" % loc,
                             "[{'loc': %s, 'msg': 'Extra inputs are not permitted'}]" % loc):
-                error = self.refusal(reply(flat(message), "400 Bad Request"))
-                self.assertIn(error.cause, ("chat-failed", "field-refused",
-                                            "unknown-field-rejected"), loc)
+                self.assertIn(self.refusal(bad_request(flat(message))).cause, causes, loc)
 
     def test_prompts_and_answers_that_do_not_fit(self):
-        shorten, larger = "shorten the prompt", "start vLLM with a larger --max-model-len"
-        for message, problem, fix, lower in (
+        prompt, both = "the prompt does not fit", "the prompt and its answer do not fit"
+        larger = "start vLLM with a larger --max-model-len"
+        for message, problem, fix in (
                 (CONTEXT + "you requested 3000 tokens (1000 in the messages, 2000 in the "
                  "completion). Please reduce the length of the messages or completion.",
-                 "(1000 tokens of prompt, 2048 of context)", "lower --max-tokens to 1048", True),
+                 "(1000 tokens of prompt, 2048 of context)", "lower --max-tokens to 1048"),
                 (CONTEXT + "your request has 3000 input tokens. Please reduce the length of the "
                  "input messages.",
-                 "the prompt does not fit the context of m (3000 tokens of", larger, False),
+                 prompt + " the context of m (3000 tokens of", larger),
                 ("'max_tokens' or 'max_completion_tokens' is too large: 5000. " + CONTEXT[:-9] +
                  " and your request has 13 input tokens (5000 > 2048 - 13).",
-                 "the prompt and its answer do not fit the context of m (13 tokens",
-                 "lower --max-tokens to 2035", True),
+                 both + " the context of m (13 tokens", "lower --max-tokens to 2035"),
                 ("The decoder prompt (length 5000) is longer than the maximum model length of "
-                 "2048.", "the prompt does not fit the context of m (5000 tokens of",
-                 larger, False),
+                 "2048.",
+                 prompt + " the context of m (5000 tokens of", larger),
                 ("You passed 1500 input tokens and requested 1000 output tokens. However, the "
                  "model's context length is only 2048 tokens, resulting in a maximum input length "
-                 "of 1048 tokens.", "(1500 tokens of prompt, 2048 of context)",
-                 "lower --max-tokens to 548", True),
+                 "of 1048 tokens.",
+                 "(1500 tokens of prompt, 2048 of context)", "lower --max-tokens to 548"),
                 (CONTEXT + "your prompt contains at least 2049 input tokens, which exceeds this "
-                 "limit even without any output tokens.", "the prompt does not fit", larger, False),
+                 "limit even without any output tokens.",
+                 prompt, larger),
                 (CONTEXT + "your prompt contains 99999 characters (more than 40000 characters, "
-                 "which is the upper bound for 2047 input tokens).", "the prompt does not fit",
-                 larger, False),
-                ("max_tokens must be at least 1, got -952.", "the prompt does not fit", larger,
-                 False),
+                 "which is the upper bound for 2047 input tokens).",
+                 prompt, larger),
+                ("max_tokens must be at least 1, got -952.", prompt, larger),
                 ("max_tokens=5000 cannot be greater than max_model_len=2048. Please request fewer "
-                 "output tokens.", "do not fit the context of m: max_tokens=5000",
-                 "lower --max-tokens", True)):
+                 "output tokens.",
+                 "do not fit the context of m: max_tokens=5000", "lower --max-tokens")):
             for body in (flat(message), complaint(message, param="max_tokens")):
                 with self.subTest(message=message):
-                    error = self.refusal(reply(body, "400 Bad Request"))
+                    error = self.refusal(bad_request(body))
                     self.assertEqual(error.cause, "context-exceeded")
                     self.assertIn(problem, error.message)
                     self.assertIn(message[-20:], error.message)
-                    self.assertIn(shorten, error.hint)
+                    self.assertIn("shorten the prompt", error.hint)
                     self.assertIn(fix, error.hint)
-                    self.assertEqual("--max-tokens" in error.hint, lower)
+                    self.assertEqual("--max-tokens" in error.hint, fix != larger)
 
     def test_servers_that_cannot_chat(self):
         page = vllm.TOOL_PARSER[2]
+        no_chat = "The model does not support Chat Completions API"
         auto = ('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to '
                 'be set')
-        self.check_causes((
-            (reply(complaint(NO_TEMPLATE), "400 Bad"), "no-chat-template", "m has no chat template",
-             "--chat-template"),
-            (reply(flat(NO_TEMPLATE + " None"), "400 Bad"), "no-chat-template", "transformers", ""),
-            (reply(flat("Cannot use chat template functions because tokenizer.chat_template is not "
-                        "set and no template argument was passed!"), "500 Bad"),
-             "no-chat-template", "", "instruct"),
-            (reply(flat("The model does not support Chat Completions API"), "400 Bad"),
-             "not-a-chat-model", "m does not chat", "serve a chat model"),
-            (reply(complaint("The model does not support Chat Completions API"), "501 Not"),
-             "not-a-chat-model", "m does not chat", ""),
-            (reply(flat(auto), "400 Bad"), "tools-disabled", "takes no tools", page),
-            (reply(complaint('tool_choice="required" requires --tool-call-parser to be set'),
-                   "400 Bad"), "tools-disabled", "takes no tools", page)))
-        for listed, cause in ((rows("m"), "not-a-chat-model"), (rows("n"), "http-error"),
-                              (reply("", "404 Not Found"), "http-error")):
-            error = self.refusal(reply({"detail": "Not Found"}, "404 Not Found"), listed)
+        required = 'tool_choice="required" requires --tool-call-parser to be set'
+        for answer, cause, words, step in (
+                (bad_request(complaint(NO_TEMPLATE)), "no-chat-template", "m has no chat template",
+                 "--chat-template"),
+                (bad_request(flat(NO_TEMPLATE + " None")), "no-chat-template", "transformers", ""),
+                (reply(flat(NO_FUNCTIONS), "500 Bad"), "no-chat-template", "", "instruct"),
+                (bad_request(flat(no_chat)), "not-a-chat-model", "m does not chat",
+                 "serve a chat model"),
+                (reply(complaint(no_chat), "501 Not"), "not-a-chat-model", "m does not chat", ""),
+                (bad_request(flat(auto)), "tools-disabled", "takes no tools", page),
+                (bad_request(complaint(required)), "tools-disabled", "takes no tools", page)):
+            with self.subTest(cause=cause, words=words, step=step):
+                error = self.refusal(answer)
+                self.assertEqual(error.cause, cause, error)
+                self.assertIn(words, error.message)
+                self.assertIn(step, error.next_step)
+
+    def test_whether_nothing_chats_or_the_model_is_not_there(self):
+        missing = "404 Not Found"
+        for listed, cause in ((rows("m"), "not-a-chat-model"),
+                              (rows("n"), "http-error"),
+                              (reply("", missing), "http-error")):
+            error = self.refusal(reply({"detail": "Not Found"}, missing), listed)
             self.assertEqual(error.cause, cause)
-        error = self.refusal(reply(complaint("The model `m` does not exist. Valid aliases: m2, x.",
-                                           code=404), "404 Not Found"), rows("m2", "x"))
-        self.assertEqual((error.cause, error.hint),
-                         ("model-not-served", "did you mean --model m2 ?"))
-        for message, status in (
-                ("Invalid model name passed in model=m. Call `/v1/models`", "400 Bad"),
-                                ('model "m" not found, try pulling it first', "404 Not Found")):
-            error = self.refusal(reply(complaint(message), status), rows("x"))
-            self.assertEqual((error.cause, error.hint), ("model-not-served", "the server has: x"))
+        no_model = "The model `m` does not exist. Valid aliases: m2, x."
+        ollama = 'model "m" not found, try pulling it first'
+        litellm = "Invalid model name passed in model=m. Call `/v1/models`"
+        for answer, listed, hint in (
+                (reply(complaint(no_model, code=404), missing), rows("m2", "x"),
+                 "did you mean --model m2 ?"),
+                (reply(complaint(ollama), missing), rows("x"), "the server has: x"),
+                (bad_request(complaint(litellm)), rows("x"), "the server has: x")):
+            error = self.refusal(answer, listed)
+            self.assertEqual((error.cause, error.hint), ("model-not-served", hint))
 
     def test_an_engine_that_died(self):
         for message in (ENGINE_DEAD, "Engine loop is not running. Inspect the stacktrace",
@@ -4390,11 +4385,15 @@ class Meaning(Case):
                 self.assertEqual(error.cause, "engine-dead", message)
         error = self.refusal(sse(chunk("a"), complaint(ENGINE_DEAD, code=500)))
         self.assertEqual(error.cause, "engine-dead")
-        error = self.refusal(reply(complaint("the prompt spoke of EngineCore"), "400 Bad Request"))
+        error = self.refusal(bad_request(complaint("the prompt spoke of EngineCore")))
         self.assertEqual(error.cause, "chat-failed")
 
     def test_layers_before_the_server(self):
         busy, down, slow = "it is busy", "what is behind it is down", "proxy_read_timeout"
+        unavailable, unauthorized = "503 Service Unavailable", "401 Unauthorized"
+        many, own = "429 Too Many Requests", "headers.Authorization"
+        haproxy = ("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle "
+                   "this request.\n</body></html>")
         for answer, cause, words, step in (
                 (nginx("413 Request Entity Too Large"), "gateway",
                  "HTTP 413: Request Entity Too Large (answered by nginx/1.22.1)",
@@ -4402,71 +4401,61 @@ class Meaning(Case):
                 (nginx("502 Bad Gateway"), "gateway", "HTTP 502: Bad Gateway (answered by", down),
                 (nginx("504 Gateway Time-out"), "gateway", "Gateway Time-out", slow),
                 (nginx("503 Service Temporarily Unavailable"), "gateway", "503", "it is busy, or"),
-                (reply("no available server", "503 Service Unavailable"), "gateway",
+                (reply("no available server", unavailable), "gateway",
                  "HTTP 503: no available server", "is down"),
-                (reply("no healthy upstream", "503 Service Unavailable", Server="envoy"), "gateway",
+                (reply("no healthy upstream", unavailable, Server="envoy"), "gateway",
                  "(answered by envoy)", "is down"),
-                (reply("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to "
-                       "handle this request.\n</body></html>", "503 Service Unavailable"),
-                 "gateway", "No server is available", "is down"),
+                (reply(haproxy, unavailable), "gateway", "No server is available", "is down"),
                 (reply(complaint("Server overloaded, queue is full"), "503 Busy", Retry_After="7"),
                  "gateway", "queue is full", "read their logs (Retry-After: 7)"),
-                (reply(complaint("Rate limit exceeded"), "429 Too Many Requests",
-                       x_litellm_version="1.70"), "gateway", "(answered by litellm)", busy),
-                (reply("", "429 Too Many Requests"), "gateway", "429: Too Many Requests", busy),
+                (reply(complaint("Rate limit exceeded"), many, x_litellm_version="1.70"),
+                 "gateway", "(answered by litellm)", busy),
+                (reply("", many), "gateway", "429: Too Many Requests", busy),
                 (reply("", "524 A Timeout", Server="cloudflare"), "gateway", "cloudflare", slow),
                 (reply("", "522 Unreachable", Server="cloudflare"), "gateway", "HTTP 522", down),
                 (nginx("401 Authorization Required", WWW_Authenticate='Basic realm="gpu"'),
-                 "gateway-auth", 'Basic realm="gpu"', "headers.Authorization"),
-                (reply("", "401 Unauthorized", WWW_Authenticate='Bearer realm="sso", error="x"'),
-                 "gateway-auth", '"sso"', "headers.Authorization"),
-                (reply("", "401 Unauthorized", WWW_Authenticate="Bearer"), "no-key", "401", ""),
-                (reply({"error": "Unauthorized"}, "401 Unauthorized"), "no-key",
-                 "HTTP 401: Unauthorized", "--api-key"),
-                (reply("x", Server="nginx", Content_Type="text/html"), None, "nginx", "")):
+                 "gateway-auth", 'Basic realm="gpu"', own),
+                (reply("", unauthorized, WWW_Authenticate='Bearer realm="sso", error="x"'),
+                 "gateway-auth", '"sso"', own),
+                (reply("", unauthorized, WWW_Authenticate="Bearer"), "no-key", "401", ""),
+                (reply({"error": "Unauthorized"}, unauthorized), "no-key",
+                 "HTTP 401: Unauthorized", "--api-key")):
             for verb in ("list", "chat"):
                 with self.subTest(verb=verb, words=words):
-                    self.check_layer(verb, answer, cause, words, step)
-
-    def check_layer(self, verb, answer, cause, words, step):
-        url = self.serve(answer).url
-        self.declare(url, block={"models": [] if verb == "list" else [{"id": "m", "name": "m"}]})
-        with self.assertRaises(vllm.Error) as raised:
-            if verb == "list":
-                vllm.discover_models(self.provider())
-            else:
-                vllm.chat(self.provider(), HI)
-        error = raised.exception
-        if cause is None:                            # a page: not JSON, or not a stream
-            return self.assertIn(error.cause, ("not-openai", "stream-broken"))
-        self.assertEqual(error.cause, cause)
-        self.assertIn(words, error.message)
-        self.assertIn(step, error.next_step)
-        self.assertEqual(error.message.count("Gateway"), words.count("Gateway"), error.message)
+                    error = self.failure(verb, answer)
+                    self.assertEqual(error.cause, cause)
+                    self.assertIn(words, error.message)
+                    self.assertIn(step, error.next_step)
+                    self.assertEqual(error.message.count("Gateway"), words.count("Gateway"), error)
+        page = reply("x", Server="nginx", Content_Type="text/html")
+        self.assertEqual([self.failure(verb, page).cause for verb in ("list", "chat")],
+                         ["not-openai", "stream-broken"])
 
     def test_who_answered(self):
-        page = NGINX_PAGE % ("404 Not Found", "404 Not Found")
+        page = (NGINX_PAGE % ("404 Not Found", "404 Not Found")).encode("ascii")
         for headers, body, words in (
-                ({}, b"", ""), ({"Server": "uvicorn"}, b"{}", ""),
-                ({"Server": "envoy"}, b"", " (answered by envoy)"),
-                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", " (answered by 1.1 proxy)"),
-                ({}, page.encode("ascii"), " (answered by nginx)"),
+                ({}, b"", ""),
                 ({}, b'{"error": "<p>nginx"}', ""),
+                ({}, page, " (answered by nginx)"),
+                ({"Server": "uvicorn"}, b"{}", ""),
+                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", " (answered by 1.1 proxy)"),
+                ({"Server": "envoy"}, b"", " (answered by envoy)"),
                 ({"x-litellm-call-id": "1"}, b"{}", " (answered by litellm)")):
             self.assertEqual(vllm.layer_facts(headers, body), {"answered_by": words})
 
     def test_whose_limit_ended_the_wait(self):
         config = "models.providers.vllm.timeoutSeconds"
-        headers = b"HTTP/1.1 200 OK\r\n"
+        headers, opened = b"HTTP/1.1 200 OK\r\n", sse(done=False)
         early, first = "waiting for the answer to begin", "before the first token"
         late = "in the middle of the answer"
-        for seconds, timeout_s, limit, step, words in (
-                (0.1, None, config, headers, early), (0.1, None, config, sse(done=False), first),
+        for seconds, timeout_s, limit, sent, words in (
+                (0.1, None, config, headers, early),
+                (0.1, None, config, opened, first),
                 (0.1, None, config, sse(chunk("a"), done=False), late),
-                (9, 0.1, "--timeout", sse(done=False), first),
+                (9, 0.1, "--timeout", opened, first),
                 (None, 0.1, "--timeout", headers, early)):
             with self.subTest(limit=limit, words=words):
-                self.declare(self.serve(then_watch(step)).url)
+                self.declare(self.serve(then_watch(sent)).url)
                 provider = self.provider()._replace(timeout_s=seconds)
                 with self.assertRaises(vllm.ServerError) as raised:
                     vllm.chat(provider, HI, timeout_s=timeout_s)
@@ -4481,13 +4470,14 @@ class Meaning(Case):
 
     def test_doctor_is_named_only_where_it_knows_more(self):
         self.assertLessEqual(vllm.DOCTOR_KNOWS_MORE, set(vllm.CAUSES))
-        for answer, more in ((reply({"error": "Unauthorized"}, "401 Unauthorized"), True),
-                             (reply(complaint("boom"), "500 Oops"), True),
-                             (nginx("504 Gateway Time-out"), False),
-                             (nginx("413 Request Entity Too Large"), False),
-                             (reply("", "429 Too Many Requests"), False),
-                             (reply(complaint("top_p must be in (0, 1]."), "400 Bad"), False),
-                             (reply(complaint(NO_TEMPLATE), "400 Bad"), False)):
+        for answer, more in (
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), True),
+                (reply(complaint("boom"), "500 Oops"), True),
+                (nginx("504 Gateway Time-out"), False),
+                (nginx("413 Request Entity Too Large"), False),
+                (reply("", "429 Too Many Requests"), False),
+                (bad_request(complaint("top_p must be in (0, 1].")), False),
+                (bad_request(complaint(NO_TEMPLATE)), False)):
             self.declare(self.serve(answer).url)
             result = self.run_main("chat", "hi")
             self.assertEqual("more: %s doctor" % vllm.TOOL in result.err, more, result.err)
@@ -4500,12 +4490,12 @@ class Meaning(Case):
         self.assertIsNone(vllm.error_for("dns", host="h").command)
 
     def test_commands_that_start_a_server_with_a_parser(self):
-        options = "--enable-auto-tool-choice --tool-call-parser hermes"
+        options, weights = "--enable-auto-tool-choice --tool-call-parser hermes", "/models/Qwen3-8B"
         for url, model_id, root, command in (
-                ("http://127.0.0.1:8001/v1", "my model", "/models/Qwen3-8B",
-                 "/models/Qwen3-8B --served-model-name 'my model' --port 8001"),
-                ("https://gpu.example/v1", "my model", "/models/Qwen3-8B",
-                 "/models/Qwen3-8B --served-model-name 'my model'"),
+                ("http://127.0.0.1:8001/v1", "my model", weights,
+                 weights + " --served-model-name 'my model' --port 8001"),
+                ("https://gpu.example/v1", "my model", weights,
+                 weights + " --served-model-name 'my model'"),
                 ("https://gpu.example/v1", "Qwen/Qwen3-8B", None, "Qwen/Qwen3-8B")):
             model = MODEL._replace(id=model_id, root=root)
             self.assertEqual(vllm.parser_facts(url, model, vllm.TOOL_PARSER),
@@ -4518,44 +4508,45 @@ class Meaning(Case):
             self.assertNotIn("command", facts)
 
     def test_model_lists(self):
+        def discover(answer):
+            url = self.serve(answer).url
+            return vllm.discover_models(self.provider({}, {"VLLM_API_KEY": KEY}, base_url=url))
+
         row = {"id": "m"}
-        for answer, outcome in (
-                (reply({"data": [row]}, "206 Partial Content"), ["m"]),
-                (reply({"data": [row], "error": {"message": "x"}}), ["m"]),
+        for answer, model_id in ((reply({"data": [row]}, "206 Partial Content"), "m"),
+                                 (reply({"data": [row], "error": {"message": "x"}}), "m"),
+                                 (reply('{"data": [{"id": "NaN"}]}'), "NaN")):
+            self.assertEqual([model.id for model in discover(answer)], [model_id])
+        for answer, words in (
                 (reply('{"data": [{"id": "m", "x": NaN}]}'), "it holds NaN or Infinity"),
-                (reply('{"data": [{"id": "NaN"}]}'), ["NaN"]),
                 (reply({"error": {"message": "boom"}}), "boom"),
                 (reply("", "204 No Content"), "it is empty")):
-            provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=self.serve(answer).url)
-            try:
-                found = [model.id for model in vllm.discover_models(provider)]
-            except vllm.Error as error:
-                found = error.message
-            self.assertIn(outcome, (found, found if isinstance(outcome, list) else outcome))
-            if not isinstance(outcome, list):
-                self.assertIn(outcome, found)
+            with self.assertRaises(vllm.Error) as raised:
+                discover(answer)
+            self.assertIn(words, raised.exception.message)
 
     def test_answers_without_content(self):
+        empty = vllm.Assembler().answer({})
         for reason, reasoning, detail, fix in (
                 ("length", "Hm", "used up by reasoning", "enable_thinking"),
                 ("length", "", "its budget of tokens was used up", "raise --max-tokens"),
                 ("stop", "Hm", "all its text is in the reasoning field", "--reasoning-parser"),
                 ("stop", "", "finish reason stop", "try again")):
-            answer = EMPTY_ANSWER._replace(reasoning=reasoning, finish_reason=reason)
+            answer = empty._replace(reasoning=reasoning, finish_reason=reason)
             error = vllm.empty_answer(MODEL, answer)
             self.assertIn(detail, error.message)
             self.assertIn(fix, error.hint)
             self.assertEqual("reasoning" in error.message, bool(reasoning))
 
     def test_whether_a_server_chats(self):
-        models, chats = "/v1/models", "/v1/chat/completions"
-        for value, expected in (({"paths": {models: {}, chats: {}}}, True),
-                                ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
-                                ({"paths": {models: {}}}, False),
-                                ({"paths": {models: {}, "/gpu/v1/chat/completions": {}}}, True),
-                                ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
-                                ({}, None), ([], None), (None, None)):
-            self.assertIs(vllm.offers_chat(value), expected)
+        for paths, expected in ((["/v1/models", "/v1/chat/completions"], True),
+                                (["/v1/models", "/gpu/v1/chat/completions"], True),
+                                (["/v1/models", "/v1/embeddings"], False),
+                                (["/v1/models"], False),
+                                (["/generate"], None)):
+            self.assertIs(vllm.offers_chat({"paths": dict.fromkeys(paths, {})}), expected)
+        for value in ({"paths": []}, {}, [], None):
+            self.assertIsNone(vllm.offers_chat(value))
 
 
 # Served ids and what vLLM's pages, recipes and registries name for them: tool, reasoning.
@@ -4670,12 +4661,16 @@ class Parsers(unittest.TestCase):
         for line in SERVED.strip().splitlines():
             model_id, tool, reasoning = line.split()
             name = model_id.rpartition("/")[2]
-            snapshot = "/data/huggingface/hub/models--%s/snapshots/0a1b2c3d" % (
-                model_id.replace("/", "--"))
-            for asked, root in ((model_id, None), (model_id, model_id), (model_id.lower(), None),
-                                (name, None), ("default", "/models/" + name),
-                                ("gpt-4", snapshot), ("m", "C:/" + name + "-Q4_K_M.gguf"),
-                                (name.replace("-", "_"), None)):
+            folder = "models--" + model_id.replace("/", "--")
+            snapshot = "/data/huggingface/hub/%s/snapshots/0a1b2c3d" % folder
+            for asked, root in ((model_id, None),
+                                (model_id, model_id),
+                                (model_id.lower(), None),
+                                (name, None),
+                                (name.replace("-", "_"), None),
+                                ("default", "/models/" + name),
+                                ("gpt-4", snapshot),
+                                ("m", "C:/" + name + "-Q4_K_M.gguf")):
                 with self.subTest(id=asked, root=root):
                     self.assertEqual(vllm.family_parsers(asked, root), (tool, reasoning))
 
@@ -4700,17 +4695,17 @@ def healthy(changes=None, models=(QWEN_ROW,), key=None):
 
     `changes` {path: (status, headers, body) or function of the request} replaces answers.
     """
+    paths = ("/invocations", "/v1/models", "/v1/chat/completions")
+    metrics = (b'vllm:num_requests_running{engine="0"} 2.0\n'
+               b'vllm:num_requests_running{engine="1"} 1.0\n'
+               b'vllm:num_requests_waiting{engine="0"} 0.0\n'
+               b'vllm:kv_cache_usage_perc{engine="0"} 0.25\n')
     usual = {
         "/v1/models": (200, {}, {"object": "list", "data": list(models)}),
         "/version": (200, {}, {"version": "0.32.0"}),
         "/health": (200, {}, b""),
-        "/metrics": (200, {},
-                     b"vllm:num_requests_running{engine=\"0\"} "
-                     b"2.0\nvllm:num_requests_running{engine=\"1\"} 1.0\n"
-                              b"vllm:num_requests_waiting{engine=\"0\"} "
-                              b"0.0\nvllm:kv_cache_usage_perc{engine=\"0\"} 0.25\n"),
-        "/openapi.json": (200, {}, {"paths": {
-            "/invocations": {}, "/v1/models": {}, "/v1/chat/completions": {}}}),
+        "/metrics": (200, {}, metrics),
+        "/openapi.json": (200, {}, {"paths": dict.fromkeys(paths, {})}),
         "/tokenize": (200, {}, {"count": 9, "max_model_len": 40960, "tokens": []}),
         "/v1/chat/completions": lambda request: (200, {"Content-Type": "text/event-stream"},
                                                  stream(request)),
@@ -4728,22 +4723,41 @@ def healthy(changes=None, models=(QWEN_ROW,), key=None):
 
 def stream(request, texts=("1", " 2", " 3"), finish="stop", usage=True, done=True, **delta):
     """Return the pieces of a stream as vLLM sends them."""
+    counts = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
     chunks = [{"choices": [{"index": 0, "delta": dict({"content": text}, **delta)}]}
               for text in texts]
     chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    if usage:
-        chunks.append(
-            {"choices": [],
-             "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}})
-    return (
-        [b"data: " + json.dumps(dict(chunk, id="c1", model="qwen")).encode("ascii") + b"\n\n"
-         for chunk in chunks]
-            + ([b"data: [DONE]\n\n"] if done else []))
+    chunks += [{"choices": [], "usage": counts}] if usage else []
+    pieces = [event(dict(chunk, id="c1", model="qwen")) for chunk in chunks]
+    return pieces + ([event(b"[DONE]")] if done else [])
+
+
+def streamed(*texts, **options):
+    """Return an answer that is a stream; the options are those of `stream`."""
+    return 200, {}, stream(None, **dict(options, texts=texts) if texts else options)
 
 
 def refused(message, status=400):
-    return status, {}, {
-        "error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
+    return status, {}, complaint(message, param=None, code=status)
+
+
+def tokenizing(rule):
+    """Return what answers /tokenize; `rule(messages)` returns the words of a refusal, or None."""
+    def tokenize(request):
+        words = rule(request.json()["messages"])
+        return refused(words) if words else (200, {}, {"count": 5})
+    return tokenize
+
+
+def refusing(role, words):
+    """Return what answers /tokenize where the template does not know a role."""
+    return tokenizing(
+        lambda messages: words if role in [message["role"] for message in messages] else None)
+
+
+def at(url, *more):
+    """Return the options that name the server of an origin, and more options."""
+    return ("--base-url", url + "/v1") + more
 
 
 class DoctorTest(unittest.TestCase):
@@ -4756,28 +4770,31 @@ class DoctorTest(unittest.TestCase):
         self.env = {"OPENCLAW_STATE_DIR": self.folder, "VLLM_API_KEY": "vllm-local"}
 
     def configure(self, config):
-        write(
-            os.path.join(self.folder, "openclaw.json"),
-            config if isinstance(config, str) else json.dumps(config))
+        text = config if isinstance(config, str) else json.dumps(config)
+        write(os.path.join(self.folder, "openclaw.json"), text)
+
+    def provide(self, url, defaults=None, **fields):
+        """Write a config whose provider is the server `url`; `fields` go into its block."""
+        block = dict({"baseUrl": url + "/v1", "models": []}, **fields)
+        self.configure({"models": {"providers": {"vllm": block}},
+                        "agents": {"defaults": defaults or {}}})
 
     def declare(self, url, defaults=None, **row):
         """Write a config with one declared model at the server `url`."""
-        block = {"baseUrl": url + "/v1", "models": [dict({"id": "qwen", "name": "Qwen"}, **row)]}
-        self.configure(
-            {"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
+        self.provide(url, defaults, models=[dict({"id": "qwen", "name": "Qwen"}, **row)])
 
     def doctor(self, *argv):
         """Return (exit status, [finding]) of `doctor --json`, its shape checked."""
         status, out, err = run(["doctor", "--json"] + list(argv), self.env)
         report = json.loads(out)
         self.assertEqual(set(report), {"ok", "findings"})
-        self.assertEqual(
-            report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
         for finding in report["findings"]:
-            self.assertEqual(
-                set(finding), {"check", "status", "cause", "summary", "fix", "command"})
+            self.assertEqual(set(finding),
+                             {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
+        failed = any(finding["status"] == "fail" for finding in report["findings"])
+        self.assertEqual(report["ok"], not failed)
         self.assertEqual(err, "")
         return status, report["findings"]
 
@@ -4793,12 +4810,11 @@ class DoctorTest(unittest.TestCase):
     def assert_warns(self, cause, *argv):
         """Assert that `cause` is the one warning and nothing fails; return its finding."""
         status, findings = self.doctor(*argv)
-        warned = [finding for finding in findings if finding["status"] in ("fail", "warn")]
-        self.assertEqual(
-            [(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned
-        )
+        told = [finding for finding in findings if finding["status"] in ("fail", "warn")]
+        self.assertEqual([(finding["status"], finding["cause"]) for finding in told],
+                         [("warn", cause)], told)
         self.assertEqual(status, 0)
-        return warned[0]
+        return told[0]
 
     def fix(self, cause, exit_status, shell=False):
         """Assert that a finding names `cause`, and that running its command ends it."""
@@ -4820,11 +4836,10 @@ class DoctorTest(unittest.TestCase):
             self.assertEqual(words[:len(tool)], tool)
             done = run(words[len(tool):], self.env)
             return self.assertEqual(done.status, 0, done)
-        env = dict(
-            self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
-        with subprocess.Popen(
-                ["sh", "-c", command], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
+        with subprocess.Popen(["sh", "-c", command], env=dict(self.env, PATH=path), cwd=HERE,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as process:
             said = process.communicate(timeout=WAIT_S)[0]
         self.assertEqual(process.returncode, 0, said)
 
@@ -4837,75 +4852,54 @@ class DoctorTest(unittest.TestCase):
     def test_a_healthy_server_has_nothing_wrong(self):
         for key in (None, "sk-secret-of-the-test"):
             self.env["VLLM_API_KEY"] = key or "vllm-local"
-            for more in ([], ["--probe"]):
-                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (
-                        url, requests):
-                    status, findings = self.doctor("--base-url", url + "/v1", *more)
-                    self.assertEqual(
-                        (status, {finding["status"] for finding in findings}), (0, {"ok"}), findings
-                    )
+            for more, asked in (([], {"/tokenize"}),
+                                (["--probe"], {"/tokenize", "/v1/chat/completions"})):
+                with self.subTest(key=key, more=more), \
+                        loopback(healthy(key=key)) as (url, requests):
+                    status, findings = self.doctor(*at(url, *more))
+                    self.assertEqual(status, 0, findings)
+                    self.assertEqual({finding["status"] for finding in findings}, {"ok"}, findings)
                     posts = {request.path for request in requests if request.method == "POST"}
-                    self.assertEqual(
-                        posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
+                    self.assertEqual(posts, asked)
 
     def test_the_server_is_described(self):
         models = [QWEN_ROW, dict(QWEN_ROW, id="alias"),
                   {"id": "sql", "root": "/adapters/sql", "parent": "qwen", "max_model_len": None}]
         with loopback(healthy(models=models)) as (url, _):
-            findings = {
-                finding["check"]: finding["summary"]
-                for finding in self.doctor("--base-url", url + "/v1")[1]
-            }
+            findings = self.doctor(*at(url))[1]
+        summaries = {finding["check"]: finding["summary"] for finding in findings}
         for check, words in (
-            ("version", "vLLM 0.32.0"),
-            ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens"),
-            ("template", "takes all that OpenClaw sends"),
-            ("key", "VLLM_API_KEY (the environment)"),
-            ("provider", "implicit"),
-        ):
-            self.assertIn(words, findings[check])
+                ("version", "vLLM 0.32.0"),
+                ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens"),
+                ("template", "takes all that OpenClaw sends"),
+                ("key", "VLLM_API_KEY (the environment)"),
+                ("provider", "implicit")):
+            self.assertIn(words, summaries[check])
 
     # the settings
 
     def test_settings_that_stop_it(self):
-        provider = {"baseUrl": "http://127.0.0.1:9/v1", "models": []}
-        config = {"models": {"providers": {"vllm": provider}}}
-        for cause, status, changes in (
-            ("config-invalid", 3, "{,"),
-            ("config-invalid", 3, {"models": []}),
-            ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
-            (
-                "config-missing-variable", 1,
-                dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
-            (
-                "config-missing-variable", 1,
-                dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
-            (
-                "endpoint-in-base-url",
-                3,
-                dict(
-                    config,
-                    models={
-                        "providers": {
-                            "vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}
-                    },
-                ),
-            ),
-            ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}}),
-        ):
-            with self.subTest(cause=cause, changes=changes):
-                self.configure(changes)
+        def config(**fields):
+            block = dict({"baseUrl": "http://127.0.0.1:9/v1", "models": []}, **fields)
+            return {"models": {"providers": {"vllm": block}}}
+
+        disabled = {"plugins": {"entries": {"vllm": {"enabled": False}}}}
+        for cause, status, settings, fix in (
+                ("config-invalid", 3, "{,", ""),
+                ("config-invalid", 3, {"models": []}, ""),
+                ("provider-disabled", 1, disabled, ""),
+                ("config-missing-variable", 1, config(baseUrl="${HERE}"), "export "),
+                ("config-missing-variable", 1, config(apiKey="${MINE}"), "export "),
+                ("endpoint-in-base-url", 3, config(baseUrl="http://h/v1/chat/completions"),
+                 "http://h/v1"),
+                ("bad-base-url", 3, config(baseUrl="h:1"), "")):
+            with self.subTest(cause=cause, settings=settings):
+                self.configure(settings)
+                self.env["VLLM_API_KEY"] = "vllm-local"
                 if cause == "config-missing-variable":
-                    self.env.pop("VLLM_API_KEY", None)
-                else:
-                    self.env["VLLM_API_KEY"] = "vllm-local"
-                with mock.patch.object(
-                        vllm, "Exchange", side_effect=AssertionError("a connection")):
-                    found = self.assert_fails(cause, status)
-                if cause == "endpoint-in-base-url":
-                    self.assertIn("http://h/v1", found["fix"])
-                if cause == "config-missing-variable":
-                    self.assertIn("export ", found["fix"])
+                    del self.env["VLLM_API_KEY"]
+                with mock.patch.object(vllm, "Exchange", side_effect=AssertionError("connects")):
+                    self.assertIn(fix, self.assert_fails(cause, status)["fix"])
 
     def test_settings_of_any_type_are_a_finding(self):
         for providers in ([{}], "x", {"vllm": 7}, {"vllm": {"models": [None]}}):
@@ -4913,43 +4907,43 @@ class DoctorTest(unittest.TestCase):
                 self.configure({"models": {"providers": providers}})
                 status, findings = self.doctor("--probe")
                 self.assertEqual((status, findings[0]["cause"]), (3, "config-invalid"))
-                self.assertEqual(
-                    {row["summary"] for row in findings if row["status"] == "skip"},
-                    {"not checked, because of config-invalid"})
+                skipped = {row["summary"] for row in findings if row["status"] == "skip"}
+                self.assertEqual(skipped, {"not checked, because of config-invalid"})
 
     def test_a_misplaced_key_whose_place_is_taken_is_moved_by_hand(self):
         with loopback(healthy()) as (url, _):
             block = {"baseUrl": url + "/v1", "models": []}
-            for key, value in (
-                    ("providers", {"vllm": {}}),
-                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}})):
-                with self.subTest(key=key):
-                    self.configure(dict({"models": {"providers": {"vllm": block}}}, **{key: value}))
+            right = {"models": {"providers": {"vllm": block}}}
+            misspelled = dict(block, baseURL="http://h")
+            for config in (dict(right, providers={"vllm": {}}),
+                           {"models": {"providers": {"vllm": misspelled}}}):
+                with self.subTest(config=config):
+                    self.configure(config)
                     found = self.assert_warns("config-unknown-key")
                     self.assertIn("where it belongs", found["fix"])
                     self.assertIsNone(found["command"])
 
     def test_a_key_in_the_clear(self):
-        for key, told in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
+        for key, causes in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
             self.env["VLLM_API_KEY"] = key
             with self.subTest(key=key), names(gpu_example=None):
-                found = [row for row in self.checked("key", "--base-url", "http://gpu.example/v1")
+                found = [row for row in self.checked("key", *at("http://gpu.example"))
                          if row["status"] == "warn"]
-                self.assertEqual([row["cause"] for row in found], told)
-                self.assertEqual("unencrypted" in str(found), bool(told))
+                self.assertEqual([row["cause"] for row in found], causes)
+                self.assertEqual("unencrypted" in str(found), bool(causes))
 
     def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
         del self.env["VLLM_API_KEY"]
-        with loopback(healthy()) as (url, requests), mock.patch.object(
-                vllm, "DEFAULT_BASE_URL", url + "/v1"):
+        with loopback(healthy()) as (url, requests), \
+                mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
             found = self.assert_fails("not-opted-in", 1)
             self.assertEqual(found["command"], "export VLLM_API_KEY=vllm-local")
             self.assertIn("qwen", self.checked("models")[0]["summary"])
             self.assertEqual({request.key for request in requests}, {None})
-        with loopback(healthy(key="sk-right")) as (url, _):
-            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
-                self.assert_fails("not-opted-in", 1)
-                self.assertEqual(self.checked("auth")[0]["cause"], "no-key")
+        with loopback(healthy(key="sk-right")) as (url, _), \
+                mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+            self.assert_fails("not-opted-in", 1)
+            self.assertEqual(self.checked("auth")[0]["cause"], "no-key")
         with mock.patch.object(vllm, "DEFAULT_BASE_URL", "http://127.0.0.1:%d/v1" % free_port()):
             self.assert_fails("not-opted-in", 1)
             self.assertEqual(self.checked("connect")[0]["cause"], "connection-refused")
@@ -4960,51 +4954,44 @@ class DoctorTest(unittest.TestCase):
     def fixable(self, url):
         """Return [(cause, exit status, config, changes of the server)] that a command fixes."""
         row = {"id": "qwen", "name": "Qwen"}
-        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
-                 "'msg': 'Extra inputs are not permitted'}]")
+        typo, base = dict(row, id="qwem"), url + "/v1"
 
         def config(more=(), row=row, defaults=(), **top):
-            block = dict({"baseUrl": url + "/v1", "models": [row]}, **dict(more))
-            return dict(
-                {"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}},
-                **top)
+            block = dict({"baseUrl": base, "models": [row]}, **dict(more))
+            return dict({"models": {"providers": {"vllm": block}},
+                         "agents": {"defaults": dict(defaults)}}, **top)
 
-        def no_options(request):
-            return (
-                refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
-            )
+        def without_options(request):
+            if "stream_options" in request.json():
+                return refused(extra("body", "stream_options"))
+            return 200, {}, stream(request)
 
-        def no_developer(request):
-            roles = [message["role"] for message in request.json()["messages"]]
-            return (
-                refused("Unexpected role 'developer'")
-                if "developer" in roles
-                else (200, {}, {"count": 5})
-            )
-
-        silent = (200, {}, stream(None, usage=False))
-        compat = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
-        off = dict(row, compat={"supportsUsageInStreaming": False})
-        fallbacks = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
+        no_developer = {"/tokenize": refusing("developer", "Unexpected role 'developer'")}
+        no_usage = {"/v1/chat/completions": streamed(usage=False)}
+        no_options = {"/v1/chat/completions": without_options}
+        disabled = {"entries": {"vllm": {"enabled": False}}}
+        developer = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
+        usage_off = dict(row, compat={"supportsUsageInStreaming": False})
+        bare = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
+        gone = {"primary": "vllm/qwen", "fallbacks": ["vllm/google/gema-3"]}
+        legacy = {"llm": {"idleTimeoutSeconds": 300}}
         return [
             ("missing-v1", 4, config({"baseUrl": url}), {}),
-            ("endpoint-in-base-url", 3, config({"baseUrl": url + "/v1/chat/completions"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url[len("http://") :] + "/v1"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url + "/v1?key=x"}), {}),
-            ("scheme-mismatch", 4, config({"baseUrl": url.replace("http:", "https:") + "/v1"}), {}),
+            ("endpoint-in-base-url", 3, config({"baseUrl": base + "/chat/completions"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": base[len("http://"):]}), {}),
+            ("bad-base-url", 3, config({"baseUrl": base + "?key=x"}), {}),
+            ("scheme-mismatch", 4, config({"baseUrl": base.replace("http:", "https:")}), {}),
             ("wrong-api", 0, config({"api": "openai-responses"}), {}),
             ("wrong-api", 0, config(row=dict(row, api="anthropic-messages")), {}),
             ("private-network", 1, config({"request": {"allowPrivateNetwork": False}}), {}),
             ("wrong-provider", 1, config({"models": []}, defaults={"model": "qwen"}), {}),
-            ("wrong-provider", 1, config(defaults={"model": fallbacks}), {}),
             ("wrong-provider", 1, config({"models": []}, defaults={"model": "Org/Qwen3"}), {}),
-            ("model-not-served", 1, config(row=dict(row, id="qwem")), {}),
+            ("wrong-provider", 1, config(defaults={"model": bare}), {}),
+            ("model-not-served", 1, config(row=typo), {}),
             ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
-            ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
+            ("model-not-served", 1, config({"models": [row, typo]}), {}),
             ("model-not-served", 1, config(defaults={"model": {"primary": "vllm/qwem"}}), {}),
-            (
-                "model-not-served", 1,
-                config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
+            ("model-not-served", 1, config(defaults={"model": gone}), {}),
             ("context-too-large", 1, config(row=dict(row, contextWindow=131072)), {}),
             ("context-too-large", 1, config(row=dict(row, contextTokens=50000)), {}),
             ("context-too-small", 0, config(row=dict(row, contextWindow=4096)), {}),
@@ -5012,20 +4999,18 @@ class DoctorTest(unittest.TestCase):
             ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
             ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
             ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
-            (
-                "config-unknown-key", 0,
-                {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
-            ("config-legacy-key", 0, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
-            ("usage-off", 0, config(row=off), {}),
-            ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
-            ("unknown-field-rejected", 1, config(), {"/v1/chat/completions": no_options}),
-            ("template-role", 1, config(row=compat), {"/tokenize": no_developer}),
-            ("provider-disabled", 0, config(plugins={"entries": {"vllm": {"enabled": False}}}), {}),
+            ("config-unknown-key", 0, config()["models"], {}),
+            ("config-legacy-key", 0, config(defaults=legacy), {}),
+            ("usage-off", 0, config(row=usage_off), {}),
+            ("usage-missing", 0, config(), no_usage),
+            ("unknown-field-rejected", 1, config(), no_options),
+            ("template-role", 1, config(row=developer), no_developer),
+            ("provider-disabled", 0, config(plugins=disabled), {}),
             ("provider-disabled", 1, {"plugins": {"enabled": False}}, {}),
         ]
 
     def test_commands_fix_what_they_are_for(self):
-        changes = {}
+        changes, everywhere = {}, os.environ.get("OPENCLAW_VLLM_FUZZ")
         models = [QWEN_ROW, GEMMA_ROW, dict(QWEN_ROW, id="Org/Qwen3")]
 
         def answer(request):
@@ -5037,22 +5022,20 @@ class DoctorTest(unittest.TestCase):
                     changes.clear()
                     changes.update(changed)
                     self.configure(config)
-                    everywhere = os.environ.get("OPENCLAW_VLLM_FUZZ")
                     self.fix(cause, status, everywhere or cause in self.IN_A_SHELL)
 
     def test_exports_that_a_shell_takes_fix_what_they_are_for(self):
+        def failures(argv):
+            return [row for row in self.doctor(*argv)[1] if row["status"] == "fail"]
+
         def exported(cause, *argv):
-            found = [
-                row
-                for row in self.doctor(*argv)[1]
-                if row["cause"] == cause and row["status"] == "fail"
-            ]
+            found = [row for row in failures(argv) if row["cause"] == cause]
             self.assertEqual(len(found), 1, found)
             shell = ["sh", "-c", found[0]["command"] + " && env"]
-            lines = subprocess.check_output(
-                shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
-            self.env.update(line.split("=", 1) for line in lines.splitlines() if "=" in line)
-            self.assertEqual([row for row in self.doctor(*argv)[1] if row["status"] == "fail"], [])
+            shown = subprocess.check_output(shell, env=dict(self.env, PATH=os.environ["PATH"]))
+            lines = shown.decode("utf-8").splitlines()
+            self.env.update(line.split("=", 1) for line in lines if "=" in line)
+            self.assertEqual(failures(argv), [])
 
         with loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
             with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
@@ -5060,14 +5043,14 @@ class DoctorTest(unittest.TestCase):
                 exported("not-opted-in")
             self.env["VLLM_BASE_URL"] = url
             exported("missing-v1")
-            base = url.replace("127.0.0.1", "gpu.example") + "/v1"
             for name in ("NO_PROXY", "no_proxy"):
-                self.env.update(
-                    {"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
-                exported("proxy-captured", "--base-url", base)
+                self.env["HTTP_PROXY"] = "http://127.0.0.1:%d" % free_port()
+                self.env[name] = "10.0.0.0/8"
+                exported("proxy-captured", *at(url.replace("127.0.0.1", "gpu.example")))
                 self.env.pop(name)
 
     def test_fix_shows_writes_once_and_looks_again(self):
+        path = os.path.join(self.folder, "openclaw.json")
         with loopback(healthy()) as (url, _):
             row = {"id": "qwem", "name": "Qwen", "contextWindow": 131072}
             block = {"baseUrl": url, "api": "openai-responses", "models": [row]}
@@ -5077,27 +5060,26 @@ class DoctorTest(unittest.TestCase):
             self.assertIn('"baseUrl": "%s/v1"' % url, err)
             self.assertNotIn("missing-v1", out)
             self.assertIn("model-not-served", out)   # what the right address shows comes next
-            with open(os.path.join(self.folder, "openclaw.json.bak")) as kept:
+            with open(path + ".bak") as kept:
                 self.assertEqual(kept.read(), text)
-            last = [run(["doctor", "--fix"], self.env)[0] for _ in range(2)]
+            last = [run(["doctor", "--fix"], self.env).status for _ in range(2)]
             self.assertEqual([status] + last, [1, 1, 0])
             _, out, err = run(["doctor", "--fix", "--json"], self.env)
-            self.assertEqual((json.loads(out)["ok"], err), (
-                True, "nothing to fix in %s\n" % os.path.join(self.folder, "openclaw.json")))
+        self.assertTrue(json.loads(out)["ok"])
+        self.assertEqual(err, "nothing to fix in %s\n" % path)
 
     def test_a_misspelled_key_that_holds_a_secret_is_moved_unseen(self):
         with loopback(healthy()) as (url, _):
-            for key, command in (
-                    ("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
-                block = {"baseUrl": url + "/v1", "apiKeys": key, "models": []}
-                self.configure({"models": {"providers": {"vllm": block}}})
+            for key, command in (("sk-secret-of-the-test", "doctor --fix"),
+                                 ("${VLLM_API_KEY}", "--set")):
+                self.provide(url, apiKeys=key)
                 found = self.assert_warns("config-unknown-key")
                 self.assertIn(command, found["command"])
                 said = run(["doctor", "--fix"], self.env)[1:]
                 self.assertNotIn("sk-secret", "%s %s" % (found, said))
                 with open(os.path.join(self.folder, "openclaw.json")) as written:
-                    self.assertEqual(
-                        json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
+                    block = json.load(written)["models"]["providers"]["vllm"]
+                self.assertEqual(block["apiKey"], key)
 
     def test_a_reference_of_another_configured_provider_is_left_alone(self):
         with loopback(healthy(models=[QWEN_ROW, GEMMA_ROW])) as (url, _):
@@ -5107,66 +5089,43 @@ class DoctorTest(unittest.TestCase):
             self.assertEqual(self.doctor()[0], 0)
 
     def test_a_key_that_a_service_does_not_see(self):
-        with loopback(healthy()) as (url, _):
-            self.env["VLLM_API_KEY"] = "sk-0123"
-            block = {"baseUrl": url + "/v1", "apiKey": "${VLLM_API_KEY}", "models": []}
-            for config, dotenv, told in (
-                ({}, "", True),
-                ({}, "VLLM_API_KEY=sk-0123\n", False),
-                ({"models": {"providers": {"vllm": block}}}, "", True),
-                ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False),
-            ):
-                with self.subTest(config=config, dotenv=dotenv):
-                    self.configure(config)
-                    write(os.path.join(self.folder, ".env"), dotenv)
-                    found = self.checked("key", "--base-url", url + "/v1")[0]
-                    self.assertEqual((found["status"], ".env" in found["fix"]), ("ok", told), found)
-                    self.assertIn("it goes to " + url, found["summary"])
+        self.env["VLLM_API_KEY"] = "sk-0123"
+        for block, dotenv, told in ((None, "", True),
+                                    (None, "VLLM_API_KEY=sk-0123\n", False),
+                                    ({"apiKey": "${VLLM_API_KEY}"}, "", True),
+                                    ({"apiKey": "sk-0123"}, "", False)):
+            with self.subTest(block=block, dotenv=dotenv), loopback(healthy()) as (url, _):
+                if block:
+                    self.provide(url, **block)
+                write(os.path.join(self.folder, ".env"), dotenv)
+                found = self.checked("key", *at(url))[0]
+                self.assertEqual((found["status"], ".env" in found["fix"]), ("ok", told), found)
+                self.assertIn("it goes to " + url, found["summary"])
 
     def test_a_base_url_or_key_that_cannot_be_used(self):
-        for url in (
-            "gpu:8000/v1",
-            "ftp://gpu/v1",
-            "http://gpu/v1?x=1",
-            "http://gpu/v1#x",
-            "http://me:secret@gpu/v1",
-        ):
+        for url in ("gpu:8000/v1", "ftp://gpu/v1", "http://gpu/v1?x=1", "http://gpu/v1#x",
+                    "http://me:secret@gpu/v1"):
             with self.subTest(url=url):
-                self.assertNotIn(
-                    "secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
+                found = self.assert_fails("bad-base-url", 3, "--base-url", url)
+                self.assertNotIn("secret", str(found))
         self.env["VLLM_API_KEY"] = "sk-two\nlines"
         self.assertNotIn("sk-two", str(self.assert_fails("bad-key", 5)))
 
     def test_settings_to_be_warned_of(self):
         with loopback(healthy()) as (url, _):
-            block = {
-                "baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
-            self.configure({"models": {"providers": {"vllm": block}}})
+            self.provide(url, apiKeys="x", models=[{"id": "qwen", "name": "Qwen"}])
             found = self.assert_warns("config-unknown-key")
             self.assertIn("openclaw.json:1:", found["summary"])
             self.assertEqual(found["fix"], "write models.providers.vllm.apiKey in its place")
-            self.configure(
-                {
-                    "models": {
-                        "providers": {
-                            "vllm": {"baseUrl": url + "/v1", "models": []},
-                            "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}
-                    }
-                }
-            )
+            block = {"baseUrl": url + "/v1", "models": []}
+            other = {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}
+            self.configure({"models": {"providers": {"vllm": block, "other": other}}})
             self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
 
     def test_keys_that_disagree_are_named_and_never_shown(self):
         with loopback(healthy()) as (url, _):
             write(os.path.join(self.folder, ".env"), "VLLM_API_KEY=short-two\n")
-            self.configure(
-                {
-                    "models": {
-                        "providers": {
-                            "vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}
-                    }
-                }
-            )
+            self.provide(url, apiKey="short-three")
             found = self.assert_warns("bad-key")
         for words in ("VLLM_API_KEY (the environment)", "models.providers.vllm.apiKey", ".env"):
             self.assertIn(words, found["summary"])
@@ -5184,32 +5143,29 @@ class DoctorTest(unittest.TestCase):
 
     def test_a_name_that_does_not_resolve(self):
         with names(gpu_example=None):
-            self.assertIn(
-                "gpu.example",
-                self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
+            found = self.assert_fails("dns", 4, *at("http://gpu.example"))
+        self.assertIn("gpu.example", found["summary"])
 
     def test_several_servers_with_what_failed_last(self):
         dead = "http://127.0.0.1:%d/v1" % free_port()
+        both_dead = ["--base-url", dead, "--base-url", dead + "/"]
+        for strict in ([], ["--strict"]):
+            self.assertEqual(run(["doctor"] + strict + both_dead).status, 4)
         with loopback(healthy()) as (url, _):
             argv = ["doctor", "--base-url", dead, "--base-url", url + "/v1"]
             status, out, _ = run(argv)
             self.assertEqual((status, out.splitlines()[0]), (0, "1 of 2 servers failed: " + dead))
-            self.assertEqual(
-                run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
-            self.assertEqual(run(["doctor", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
             self.assertLess(out.index("== " + url), out.index("== " + dead))
             status, out, _ = run(argv + ["--json", "--strict"])
-        found = json.loads(out)
-        self.assertEqual(
-            (status, found["ok"], {finding["server"] for finding in found["findings"]}),
-            (4, False, {dead, url + "/v1"}))
-        self.assertEqual(
-            [finding["cause"] for finding in found["findings"] if finding["status"] == "fail"],
-            ["connection-refused"])
+        report = json.loads(out)
+        self.assertEqual((status, report["ok"]), (4, False))
+        self.assertEqual({row["server"] for row in report["findings"]}, {dead, url + "/v1"})
+        self.assertEqual([row["cause"] for row in report["findings"] if row["status"] == "fail"],
+                         ["connection-refused"])
 
     def test_nothing_listens(self):
         port = free_port()
-        argv = ["--base-url", "http://127.0.0.1:%d/v1" % port]
+        argv = at("http://127.0.0.1:%d" % port)
         for files, told in (((), False), (("/.dockerenv",), True), (("/run/.containerenv",), True)):
             with self.subTest(files), mock.patch.object(vllm, "_CONTAINER_FILES", files):
                 with mock.patch("os.path.exists", lambda path: path in files):
@@ -5222,64 +5178,51 @@ class DoctorTest(unittest.TestCase):
         with socket.socket() as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # as vLLM does
             bound.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
-            self.assert_fails("server-loading", 4, "--base-url", url)
+            url = "http://127.0.0.1:%d" % bound.getsockname()[1]
+            self.assert_fails("server-loading", 4, *at(url))
 
     def test_an_engine_that_died(self):
-        dead = {
-            "error": {
-                "message": "EngineCore encountered an issue. See stack trace (above) for the "
-                "root cause.",
-                "type": "InternalServerError",
-                "code": 500,
-            }
-        }
-        event = b"data: " + json.dumps(dead).encode("ascii") + b"\n\n"
+        dead = complaint(ENGINE_DEAD, type="InternalServerError", code=500)
+        unhealthy, completions = (503, {}, b""), "/v1/chat/completions"
         for name, status, changes in (
-                ("health 503", 1, {"/health": (503, {}, b"")}),
+                ("health 503", 1, {"/health": unhealthy}),
                 ("health 500", 1, {"/health": (500, {}, b"Internal Server Error")}),
-                ("all but /version", 4, {"/health": (503, {}, b""), "/v1/models": (500, {}, b"")}),
-                ("a completion only", 1, {"/v1/chat/completions": (500, {}, dead)}),
-                ("in the stream", 1, {"/v1/chat/completions": (200, {}, [event])})):
+                ("all but /version", 4, {"/health": unhealthy, "/v1/models": (500, {}, b"")}),
+                ("a completion only", 1, {completions: (500, {}, dead)}),
+                ("in the stream", 1, {completions: (200, {}, [event(dead)])})):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                found = self.assert_fails(
-                    "engine-dead", status, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails("engine-dead", status, *at(url, "--probe"))
                 self.assertIn("restart vLLM", found["fix"])
 
-    def test_a_503_that_is_no_sign_of_loading_nor_of_a_dead_engine(self):
+    def test_a_503_that_is_a_sign_neither_of_loading_nor_of_a_dead_engine(self):
         page = b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
-        with loopback(lambda request: (503, {"Server": "nginx"}, page)) as (url, _):
-            found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
+        answer = (503, {"Server": "nginx"}, page)
+        with loopback(lambda request: answer) as (url, _):
+            found = self.assert_fails("gateway", 4, *at(url))
             self.assertEqual(found["summary"].count("Temporarily Unavailable"), 1)
-        with loopback(healthy({"/health": (503, {"Server": "nginx"}, page)})) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1")
+        with loopback(healthy({"/health": answer})) as (url, _):
+            status, findings = self.doctor(*at(url))
             health = [row["status"] for row in findings if row["check"] == "health"]
             self.assertEqual((status, health), (0, ["skip"]))
 
     def test_layers_between(self):
+        nginx, title = {"Server": "nginx"}, "<html><title>%s</title></html>"
+        reset = b"upstream connect error or disconnect/reset before headers"
+        limited = {"error": {"message": "Rate limit exceeded"}}
         for status, headers, body, words in (
-            (
-                502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>",
-                "is down"),
-            (
-                504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
-                "proxy_read_timeout"),
-            (
-                413, {"Server": "nginx"},
-                b"<html><title>413 Request Entity Too Large</title></html>",
-                "client_max_body_size"),
-            (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
-            (503, {}, b"no available server\n", "is down"),
-            (503, {}, b'{"detail": "queue is full"}', "later"),
-            (
-                503, {"Server": "envoy"},
-                b"upstream connect error or disconnect/reset before headers", "is down"),
-        ):
-            with self.subTest(status=status, body=body):
-                with loopback(lambda request: (status, headers, body)) as (url, _):
-                    found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
-                    self.assertIn(words, found["fix"])
-                    self.assertIn(headers.get("Server", ""), found["summary"])
+                (502, {"Server": "nginx/1.24.0"}, title % "502 Bad Gateway", "is down"),
+                (504, nginx, title % "504 Gateway Time-out", "proxy_read_timeout"),
+                (413, nginx, title % "413 Request Entity Too Large", "client_max_body_size"),
+                (429, {"Retry-After": "17"}, limited, "17"),
+                (503, {}, b"no available server\n", "is down"),
+                (503, {}, {"detail": "queue is full"}, "later"),
+                (503, {"Server": "envoy"}, reset, "is down")):
+            body = body.encode("ascii") if isinstance(body, str) else body
+            answer = (status, headers, body)
+            with self.subTest(answer=answer), loopback(lambda request: answer) as (url, _):
+                found = self.assert_fails("gateway", 4, *at(url))
+                self.assertIn(words, found["fix"])
+                self.assertIn(headers.get("Server", ""), found["summary"])
 
     def test_a_gateway_with_a_password_of_its_own(self):
         def guarded(request):
@@ -5288,12 +5231,11 @@ class DoctorTest(unittest.TestCase):
             return healthy()(request)
 
         with loopback(guarded) as (url, _):
-            found = self.assert_fails("gateway-auth", 5, "--base-url", url + "/v1")
+            found = self.assert_fails("gateway-auth", 5, *at(url))
             self.assertIn("GPU lab", found["summary"])
             self.assertIn("headers.Authorization", found["fix"])
-            block = {"baseUrl": url + "/v1", "headers": {"Authorization": "Basic bWU6c2VjcmV0"},
-                     "models": [{"id": "qwen", "name": "Qwen"}]}
-            self.configure({"models": {"providers": {"vllm": block}}})
+            self.provide(url, headers={"Authorization": "Basic bWU6c2VjcmV0"},
+                         models=[{"id": "qwen", "name": "Qwen"}])
             self.assertEqual(self.doctor("--probe")[0], 0)
 
     def test_only_one_address_family_answers(self):
@@ -5302,49 +5244,43 @@ class DoctorTest(unittest.TestCase):
                 sock.bind(("::1", 0))
         except OSError:
             self.skipTest("no IPv6 here")
+        real = socket.getaddrinfo
         with loopback(healthy()) as (url, _):
-            found = self.assert_fails(
-                "wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
+            port = int(url.rpartition(":")[2])
+            both = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+            def look_up(host, *rest):
+                return both if host == "localhost" else real(host, *rest)
+
+            found = self.assert_fails("wrong-address-family", 4, *at("http://[::1]:%d" % port))
             self.assertIn(url + "/v1", found["fix"])
-            both = [
-                (
-                    socket.AF_INET6, socket.SOCK_STREAM, 6, "",
-                    ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
-                (
-                    socket.AF_INET, socket.SOCK_STREAM, 6, "",
-                    ("127.0.0.1", int(url.rsplit(":", 1)[1]))),
-            ]
-            real = socket.getaddrinfo
-            with mock.patch(
-                    "socket.getaddrinfo",
-                    lambda host, *rest: both if host == "localhost" else real(host, *rest)):
-                found = self.assert_warns(
-                    "wrong-address-family", "--base-url",
-                    url.replace("127.0.0.1", "localhost") + "/v1")
+            argv = at("http://localhost:%d" % port)
+            with mock.patch("socket.getaddrinfo", look_up):
+                found = self.assert_warns("wrong-address-family", *argv)
             self.assertIn(url + "/v1", found["fix"])
 
     def test_a_proxy_in_the_way(self):
         broken = (502, {"Via": "1.1 squid"}, b"<html>Bad Gateway</html>")
-        for proxy_answer in (lambda request: broken, None):
-            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(
-                    gpu_example="127.0.0.1"):
-                with loopback(proxy_answer or healthy()) as (proxy, _):
-                    self.env["HTTP_PROXY"] = (
-                        proxy if proxy_answer else "http://127.0.0.1:%d" % free_port())
-                    self.env["NO_PROXY"] = "10.0.0.0/8"
-                    there = url.replace("127.0.0.1", "gpu.example") + "/v1"
-                    found = self.assert_fails("proxy-captured", 4, "--base-url", there)
+        with loopback(healthy()) as (url, _), loopback(lambda request: broken) as (squid, _), \
+                names(gpu_example="127.0.0.1"):
+            self.env["NO_PROXY"] = "10.0.0.0/8"
+            argv = at(url.replace("127.0.0.1", "gpu.example"))
+            for proxy in (squid, "http://127.0.0.1:%d" % free_port()):
+                with self.subTest(proxy=proxy):
+                    self.env["HTTP_PROXY"] = proxy
+                    found = self.assert_fails("proxy-captured", 4, *argv)
                     self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
 
     def test_a_proxy_that_is_needed(self):
-        with names(gpu_example="127.0.0.1"), loopback(
-            lambda request: healthy()(
-                request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))
-        ) as (proxy, _):
-            port = free_port()
+        origin = "http://gpu.example:%d" % free_port()
+
+        def forward(request):
+            return healthy()(request._replace(target=request.path.replace(origin, "")))
+
+        with names(gpu_example="127.0.0.1"), loopback(forward) as (proxy, _):
             self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
-            found = self.assert_fails(
-                "proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
+            found = self.assert_fails("proxy-captured", 4, *at(origin))
             self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
 
     def test_no_key_takes_a_detour(self):
@@ -5355,18 +5291,19 @@ class DoctorTest(unittest.TestCase):
             taken.append("%s %s" % (request.path, dict(request.headers)))
             return 502, {"Via": "1.1 squid"}, b""
 
-        with names(gpu_example="127.0.0.1"), loopback(overheard) as (proxy, _):
-            with loopback(healthy(), tls=True) as (url, asked):
-                for base, more in (
-                        ("http://gpu.example:%d/v1" % free_port(),
-                         {"HTTP_PROXY": proxy, "NO_PROXY": "gpu.example"}),
-                        (url.replace("https://127.0.0.1", "http://gpu.example") + "/v1",
-                         {"ALL_PROXY": proxy, "NO_PROXY": ".example"}),
-                        (url.replace("127.0.0.1", "gpu.example") + "/v1", {"HTTPS_PROXY": proxy})):
-                    self.env.update(more)
-                    self.doctor("--base-url", base)
-                    for name in more:
-                        del self.env[name]
+        with names(gpu_example="127.0.0.1"), loopback(overheard) as (proxy, _), \
+                loopback(healthy(), tls=True) as (url, asked):
+            secure = url.replace("127.0.0.1", "gpu.example")
+            for origin, more in (
+                    ("http://gpu.example:%d" % free_port(),
+                     {"HTTP_PROXY": proxy, "NO_PROXY": "gpu.example"}),
+                    (secure.replace("https:", "http:"),
+                     {"ALL_PROXY": proxy, "NO_PROXY": ".example"}),
+                    (secure, {"HTTPS_PROXY": proxy})):
+                self.env.update(more)
+                self.doctor(*at(origin))
+                for name in more:
+                    del self.env[name]
         self.assertTrue(taken)
         self.assertNotIn("sk-secret", "\n".join(taken))
         self.assertEqual([request.key for request in asked if request.key], [])
@@ -5374,34 +5311,27 @@ class DoctorTest(unittest.TestCase):
     def test_a_proxy_that_wants_credentials(self):
         with names(gpu_example="127.0.0.1"), loopback(lambda request: (407, {}, b"")) as (proxy, _):
             self.env["HTTP_PROXY"] = proxy
-            base = "http://gpu.example:%d/v1" % free_port()
-            self.assertIn(
-                "USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
+            origin = "http://gpu.example:%d" % free_port()
+            found = self.assert_fails("proxy-captured", 4, *at(origin))
+            self.assertIn("USER:PASSWORD", found["fix"])
 
     def test_the_other_scheme(self):
-        with loopback(healthy()) as (url, requests):
-            self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
-            found = self.assert_fails(
-                "scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-            self.assertEqual({request.key for request in requests}, {None})
-        with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails(
-                "scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-            self.assertEqual(requests, [])
+        self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+        for tls, wrong, right, keys in ((False, "https:", "http:", {None}),
+                                        (True, "http:", "https:", set())):
+            with self.subTest(tls=tls), loopback(healthy(), tls=tls) as (url, requests):
+                found = self.assert_fails("scheme-mismatch", 4, *at(url.replace(right, wrong)))
+                self.assertIn(url + "/v1", found["fix"])
+                self.assertEqual({request.key for request in requests}, keys)
 
     def test_the_other_scheme_of_servers_that_do_not_say_so(self):
+        context = server_context()
+
         def patient(connection, over):
             if connection.recv(1, socket.MSG_PEEK) == b"\x16":
                 over.wait()                          # for a line to end, as many servers do
             connection.recv(4096)
             connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}')
-
-        with raw_server(patient) as url:
-            argv = ["--base-url", url.replace("http:", "https:") + "/v1", "--timeout", "0.3"]
-            self.assertIn(url + "/v1", self.assert_fails("scheme-mismatch", 4, *argv)["fix"])
-        context = server_context()
 
         def go(connection, over):
             if connection.recv(1, socket.MSG_PEEK) == b"\x16":
@@ -5410,77 +5340,76 @@ class DoctorTest(unittest.TestCase):
             connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n"
                                b"Client sent an HTTP request to an HTTPS server.\n")
 
+        with raw_server(patient) as url:
+            argv = at(url.replace("http:", "https:"), "--timeout", "0.3")
+            self.assertIn(url + "/v1", self.assert_fails("scheme-mismatch", 4, *argv)["fix"])
         with raw_server(go) as url:
-            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url + "/v1")
+            found = self.assert_fails("scheme-mismatch", 4, *at(url))
             self.assertIn(url.replace("http:", "https:") + "/v1", found["fix"])
 
     def test_a_certificate_that_is_not_trusted(self):
+        path = os.path.join(self.folder, "ca.pem")
+        write(path, LOOPBACK_PEM)
         with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
-            self.assertIn(
-                "issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
-                found["summary"])
+            found = self.assert_fails("tls-untrusted", 4, *at(url))
+            self.assertIn("issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
+                          found["summary"])
             self.assertIn("--ca-file", found["fix"])
             self.assertEqual(requests, [])
-            path = os.path.join(self.folder, "ca.pem")
-            write(path, LOOPBACK_PEM)
-            found = self.assert_warns("tls-untrusted", "--base-url", url + "/v1", "--ca-file", path)
+            found = self.assert_warns("tls-untrusted", *at(url, "--ca-file", path))
             self.assertIn("OpenClaw was not", found["summary"])
             self.assertEqual(found["command"], "export NODE_EXTRA_CA_CERTS=" + path)
             self.env.update(NODE_EXTRA_CA_CERTS=path, SSL_CERT_FILE=path)
-            self.assertEqual(
-                {row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
-            other = url.replace("127.0.0.1", "localhost") + "/v1"
-            self.assertIn(
-                "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
+            self.assertEqual({row["status"] for row in self.doctor(*at(url))[1]}, {"ok"})
+            other = url.replace("127.0.0.1", "localhost")
+            found = self.assert_fails("tls-wrong-host", 4, *at(other))
+            self.assertIn("127.0.0.1", found["summary"])
 
     def test_a_certificate_that_has_expired(self):
         for reason, words in (("certificate has expired", "renewed"),
                               ("certificate is not yet valid", "renewed"),
                               ("self-signed certificate", "--ca-file")):
-            error = ssl.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
-                                 "%s (_ssl.c:1000)" % reason)
+            message = "certificate verify failed: " + reason
+            error = ssl.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] %s (_ssl.c:1000)" % message)
             found = vllm.tls_error(error, {"url": "https://h/v1", "host": "h"}, list)
-            self.assertTrue(found.message.endswith("certificate verify failed: " + reason))
+            self.assertTrue(found.message.endswith(message))
             self.assertIn(words, found.hint)
 
     # what answers
 
     def test_a_redirect_is_reported_and_not_followed(self):
-        with loopback(healthy()) as (right, followed):
-            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (
-                    url, _):
-                found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
-        self.assertIn(right + "/v1", found["fix"])
-        self.assertEqual(followed, [])
+        def redirect(request):
+            return 307, {"Location": right + request.path}, b""
+
         login = (302, {"Location": "https://sso.example/login?next=/v1/models"}, b"")
+        with loopback(healthy()) as (right, followed), loopback(redirect) as (url, _):
+            self.assertIn(right + "/v1", self.assert_fails("redirect", 4, *at(url))["fix"])
+            self.assertEqual(followed, [])
         with loopback(lambda request: login) as (url, _):
-            found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
-        self.assertIn("a page to log in", found["fix"])
+            self.assertIn("a page to log in", self.assert_fails("redirect", 4, *at(url))["fix"])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
-        for name, changes, base, key in (
-                ("404", {}, "", None), ("a page", {"/models": page}, "", None),
-                ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
+        for name, changes, path, key in (("404", {}, "", None),
+                                         ("a page", {"/models": page}, "", None),
+                                         ("elsewhere", {}, "/api", None),
+                                         ("a key", {}, "", "sk-other")):
             with self.subTest(name), loopback(healthy(changes, key=key)) as (url, _):
-                self.assertIn(
-                    url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"]
-                )
+                found = self.assert_fails("missing-v1", 4, "--base-url", url + path)
+                self.assertIn(url + "/v1", found["fix"])
 
     def test_something_else_answers(self):
         for cause, answer, words in (
-            ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
-            ("not-openai", (200, {}, {"models": []}), "data"),
-            ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
-            ("http-error", (404, {}, {"detail": "Not Found"}), "404"),
-        ):
-            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (
-                    url, _):
-                self.assertIn(
-                    words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
+                ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"),
+                 "nginx"),
+                ("not-openai", (200, {}, {"models": []}), "data"),
+                ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
+                ("http-error", (404, {}, {"detail": "Not Found"}), "404")):
+            with self.subTest(cause=cause, words=words), \
+                    loopback(lambda request: answer) as (url, _):
+                self.assertIn(words, self.assert_fails(cause, 4, *at(url))["summary"])
 
-        def speak(connection, over):
+        def ssh(connection, over):
             connection.recv(100)
             connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
 
@@ -5488,90 +5417,82 @@ class DoctorTest(unittest.TestCase):
             connection.sendall(b"\xff\0\0\0\0\0\0\0\x01\x7f")       # and waits for the same
             over.wait()
 
-        for converse in (speak, zmq):
+        for converse in (ssh, zmq):
             with self.subTest(converse.__name__), raw_server(converse) as url:
-                argv = ["--base-url", url + "/v1", "--timeout", "0.3"]
-                self.assertIn("HTTP", self.assert_fails("not-openai", 4, *argv)["summary"])
+                found = self.assert_fails("not-openai", 4, *at(url, "--timeout", "0.3"))
+                self.assertIn("HTTP", found["summary"])
 
     def test_the_demo_api_server_has_no_openai_api(self):
         def demo(request):
-            return (
-                (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"}))
+            missing = (404, {}, {"detail": "Not Found"})
+            return (200, {}, b"") if request.path == "/health" else missing
 
         with loopback(demo) as (url, _):
-            found = self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
-            self.assertIn("vllm serve", found["command"])
+            self.assertIn("vllm serve", self.assert_fails("not-openai", 4, *at(url))["command"])
 
     def test_keys_that_are_refused(self):
-        for key, words in (
-                (None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
-                ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
-            with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, requests):
+        for key, cause, words in ((None, "no-key", ""),
+                                  ("vllm-local", "bad-key", "/version answers"),
+                                  ("'sk-quoted'", "bad-key", "quotes"),
+                                  ("Bearer sk-abcdefgh", "bad-key", "Bearer"),
+                                  ("${MY_KEY}", "bad-key", "unexpanded")):
+            with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, _):
                 self.env.pop("VLLM_API_KEY", None)
                 self.env.update({"VLLM_API_KEY": key} if key else {})
-                found = self.assert_fails(
-                    "bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
+                found = self.assert_fails(cause, 5, *at(url))
                 self.assertIn(words, found["summary"])
                 self.assertNotIn("sk-", found["summary"])
 
     def test_the_key_of_requests_is_tried_too(self):
+        self.env["VLLM_API_KEY"] = "sk-right-one"
         with loopback(healthy(key="sk-right-one")) as (url, _):
-            self.env["VLLM_API_KEY"] = "sk-right-one"
-            block = {
-                "baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"},
-                "models": []}
-            self.configure({"models": {"providers": {"vllm": block}}})
+            self.provide(url, headers={"Authorization": "Bearer sk-wrong-one"})
             self.assertIn("Authorization header", self.assert_fails("bad-key", 5)["summary"])
 
     def test_a_key_that_the_server_ignores(self):
         with loopback(healthy()) as (url, _):
             self.env["VLLM_API_KEY"] = "sk-0123456789abcdef"
-            self.assert_warns("key-ignored", "--base-url", url + "/v1")
+            self.assert_warns("key-ignored", *at(url))
             self.env["VLLM_API_KEY"] = "vllm-local"
-            self.assertIn(
-                "enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
+            self.assertIn("enforces none", self.checked("auth", *at(url))[0]["summary"])
 
     def test_what_the_key_does_not_guard(self):
         self.env["VLLM_API_KEY"] = "sk-right-one"
         with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_lan="127.0.0.1"):
-            self.doctor("--base-url", url + "/v1")
-            found = self.assert_warns(
-                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.lan") + "/v1")
-            self.assertIn("/invocations", found["summary"])
-            self.assertNotIn("/invocations", [request.path for request in requests])
+            self.doctor(*at(url))
+            found = self.assert_warns("exposed", *at(url.replace("127.0.0.1", "gpu.lan")))
+        self.assertIn("/invocations", found["summary"])
+        self.assertNotIn("/invocations", [request.path for request in requests])
 
     # models
 
     def test_no_models(self):
         with loopback(healthy(models=[])) as (url, _):
-            self.assert_fails("no-models", 1, "--base-url", url + "/v1")
+            self.assert_fails("no-models", 1, *at(url))
 
     def test_models_that_are_not_served(self):
+        fallbacks = {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}
         with loopback(healthy()) as (url, _):
-            self.declare(url, id="qwem")
-            self.assertIn(
-                "write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
-            self.declare(url, id="Qwen/Qwen3-8B")
-            self.assertIn("write qwen in place", self.assert_fails("model-not-served", 1)["fix"])
-            for choice in (
-                    {"primary": "vllm/other"},
-                    {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
+            for model_id, fix in (("qwem", "write qwen in place of qwem"),
+                                  ("Qwen/Qwen3-8B", "write qwen in place")):
+                self.declare(url, id=model_id)
+                self.assertIn(fix, self.assert_fails("model-not-served", 1)["fix"])
+            for choice in ({"primary": "vllm/other"}, fallbacks):
                 self.declare(url, {"model": choice})
                 self.assertIn("other", self.assert_fails("model-not-served", 1)["summary"])
             self.declare(url)
-            self.assertIn(
-                "--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
+            found = self.assert_fails("model-not-served", 1, "--model", "other")
+            self.assertIn("--model", found["summary"])
 
     def test_windows_that_do_not_fit(self):
-        for cause, row in (
-                ("context-too-large", {"contextWindow": 40961}),
-                ("context-too-large", {"contextTokens": 128000}),
-                ("max-tokens-too-large", {"maxTokens": 40960})):
-            with self.subTest(row=row), loopback(healthy()) as (url, _):
-                self.declare(url, **row)
-                self.assertIn(
-                    "40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
         with loopback(healthy()) as (url, _):
+            for cause, row, fix in (
+                    ("context-too-large", {"contextWindow": 40961}, "40960"),
+                    ("context-too-large", {"contextTokens": 128000}, "40960"),
+                    ("max-tokens-too-large", {"maxTokens": 40960}, "8192")):
+                with self.subTest(row=row):
+                    self.declare(url, **row)
+                    self.assertIn(fix, self.assert_fails(cause, 1)["fix"])
             self.declare(url, contextWindow=20000)
             self.assertIn("20960 tokens", self.assert_warns("context-too-small")["summary"])
             self.declare(url, contextWindow=40960, maxTokens=8192)
@@ -5581,248 +5502,185 @@ class DoctorTest(unittest.TestCase):
             self.assert_warns("context-below-agent")
 
     def test_a_tokenizer_without_a_chat_template(self):
-        for words in (
-            "As of transformers v4.44, default chat template is no longer allowed, so you must "
-            "provide a chat template if the tokenizer does not define one.",
-            "Cannot use chat template functions because tokenizer.chat_template is not set and no "
-            "template argument was passed!",
-        ):
+        for words in (NO_TEMPLATE, NO_FUNCTIONS):
             with self.subTest(words), loopback(healthy({"/tokenize": refused(words)})) as (url, _):
-                found = self.assert_fails(
-                    "no-chat-template", 1, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails("no-chat-template", 1, *at(url, "--probe"))
                 self.assertIn("--chat-template", found["fix"])
 
     def test_servers_that_do_not_chat(self):
+        def offering(path):
+            return {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, path: {}}})}
+
+        completions, missing = "/v1/chat/completions", (404, {}, {"detail": "Not Found"})
+        no_endpoint = {"/openapi.json": (404, {}, b""), completions: missing}
+        no_chat = refused("The model does not support Chat Completions API")
         for name, changes, more in (
-            (
-                "embeddings",
-                {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})},
-                []),
-            (
-                "speech",
-                {
-                    "/openapi.json": (
-                        200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})
-                },
-                [],
-            ),
-            (
-                "no endpoint",
-                {
-                    "/openapi.json": (404, {}, b""),
-                    "/v1/chat/completions": (404, {}, {"detail": "Not Found"})},
-                ["--probe"],
-            ),
-            (
-                "its words",
-                {
-                    "/v1/chat/completions": refused(
-                        "The model does not support Chat Completions API")
-                },
-                ["--probe"],
-            ),
-        ):
+                ("embeddings", offering("/v1/embeddings"), []),
+                ("speech", offering("/v1/audio/transcriptions"), []),
+                ("no endpoint", no_endpoint, ["--probe"]),
+                ("its words", {completions: no_chat}, ["--probe"])):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
+                self.assert_fails("not-a-chat-model", 1, *at(url, *more))
         page = (404, {"Server": "nginx"}, b"<html><title>404 Not Found</title></html>")
-        with loopback(healthy({"/v1/chat/completions": page})) as (url, _):
-            self.assert_fails("http-error", 1, "--base-url", url + "/v1", "--probe")
+        with loopback(healthy({completions: page})) as (url, _):
+            self.assert_fails("http-error", 1, *at(url, "--probe"))
 
     def test_a_gateway_that_passes_v1_only(self):
         page = (200, {"Server": "nginx"}, b"<html>Welcome</html>")
         paths = ("/version", "/health", "/openapi.json", "/tokenize", "/metrics")
         for answer in ((404, {}, b"404 page not found\n"), (502, {}, b"Bad Gateway"), page):
             with self.subTest(answer), loopback(healthy(dict.fromkeys(paths, answer))) as (url, _):
-                status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-                self.assertEqual(
-                    (status, [row for row in findings if row["status"] in ("warn", "fail")]),
-                    (0, []))
+                status, findings = self.doctor(*at(url, "--probe"))
+                told = [row for row in findings if row["status"] in ("warn", "fail")]
+                self.assertEqual((status, told), (0, []))
                 self.assertEqual(findings[-1]["status"], "ok")
 
     def test_histories_that_a_template_refuses(self):
-        def template(rule):
-            def tokenize(request):
-                words = rule(request.json()["messages"])
-                return refused(words) if words else (200, {}, {"count": 5})
-            return tokenize
+        def roles_of(messages):
+            return [message["role"] for message in messages]
 
         def alternate(messages):
-            roles = [message["role"] for message in messages if message["role"] != "system"]
-            wrong = any(
-                role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
-            return (
-                "Conversation roles must alternate user/assistant/user/assistant/..."
-                if wrong
-                else None
-            )
+            roles = [role for role in roles_of(messages) if role != "system"]
+            if any(role != ("user", "assistant")[index % 2] for index, role in enumerate(roles)):
+                return "Conversation roles must alternate user/assistant/user/assistant/..."
 
         def texts(messages):
-            wrong = any(isinstance(message["content"], list) for message in messages)
-            return "can only concatenate str (not \"list\") to str" if wrong else None
+            if any(isinstance(message["content"], list) for message in messages):
+                return "can only concatenate str (not \"list\") to str"
 
         def after_tool(messages):
-            roles = [message["role"] for message in messages]
-            wrong = ("tool", "user") in zip(roles, roles[1:])
-            return "Unexpected role 'user' after role 'tool'" if wrong else None
+            roles = roles_of(messages)
+            if ("tool", "user") in zip(roles, roles[1:]):
+                return "Unexpected role 'user' after role 'tool'"
 
         def no_tools(messages):
-            roles = {message["role"] for message in messages}
-            return (
-                "Only user, system and assistant roles are supported!" if "tool" in roles else None)
+            if "tool" in roles_of(messages):
+                return "Only user, system and assistant roles are supported!"
 
         def reasoned(messages):
-            wrong = any(message["role"] == "assistant" and "reasoning_content" not in message
-                        and not message.get("tool_calls") for message in messages)
-            return "reasoning_content is missing" if wrong else None
+            if any(message["role"] == "assistant" and "reasoning_content" not in message
+                   and not message.get("tool_calls") for message in messages):
+                return "reasoning_content is missing"
 
-        template_option = "--chat-template"
-        for rule, row, words, fix, fixed in (
-            (texts, {}, "list of parts", "requiresStringContent: true", True),
-            (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
-            (
-                reasoned, {"reasoning": True}, "without its reasoning",
-                "requiresReasoningContentOnAssistantMessages: true", True),
-            (alternate, {}, "two user messages in a row", template_option, False),
-            (no_tools, {}, "a tool call with its result", template_option, False),
-        ):
-            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (
-                    url, _):
+        refused_by_all = [{"role": role, "content": []}
+                          for role in ("user", "assistant", "tool", "user")]
+        for rule, row, words, switch in (
+                (texts, {}, "list of parts", "requiresStringContent"),
+                (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult"),
+                (reasoned, {"reasoning": True}, "without its reasoning",
+                 "requiresReasoningContentOnAssistantMessages"),
+                (alternate, {}, "two user messages in a row", None),
+                (no_tools, {}, "a tool call with its result", None)):
+            with self.subTest(rule.__name__), \
+                    loopback(healthy({"/tokenize": tokenizing(rule)})) as (url, _):
                 self.declare(url, **row)
                 failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
                 self.assertEqual({row["cause"] for row in failed}, {"template-history"})
                 found = failed[0]
                 self.assertIn(words, found["summary"])
-                self.assertIn(rule([{"role": role, "content": []} for role in (
-                    "user", "assistant", "tool", "user")]), found["summary"])
-                self.assertIn(fix, found["fix"])
-                self.assertEqual(bool(found["command"]), fixed)
-                if fixed:
+                self.assertIn(rule(refused_by_all), found["summary"])
+                self.assertEqual(bool(found["command"]), bool(switch))
+                if switch:
+                    self.assertIn(switch + ": true", found["fix"])
                     self.fix("template-history", 1)
                 else:
+                    self.assertIn("--chat-template", found["fix"])
                     self.assertNotIn("true", found["fix"])
 
     def test_a_healthy_template_costs_few_requests(self):
         with loopback(healthy()) as (url, requests):
             self.declare(url, reasoning=True)
             self.doctor()
-        self.assertLessEqual(
-            len([request for request in requests if request.path == "/tokenize"]), 4)
+        self.assertLessEqual([request.path for request in requests].count("/tokenize"), 4)
 
     def test_a_template_that_refuses_a_role(self):
-        def refuse(role):
-            def tokenize(request):
-                roles = [message["role"] for message in request.json()["messages"]]
-                return (
-                    refused("%s role not supported" % role)
-                    if role in roles
-                    else (200, {}, {"count": 5})
-                )
-            return tokenize
-
-        with loopback(healthy({"/tokenize": refuse("system")})) as (url, _):
-            self.assertIn(
-                "system role not supported",
-                self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
-        with loopback(healthy({"/tokenize": refuse("developer")})) as (url, _):
-            self.assert_warns("template-role", "--base-url", url + "/v1")
+        system, developer = [{"/tokenize": refusing(role, role + " role not supported")}
+                             for role in ("system", "developer")]
+        with loopback(healthy(system)) as (url, _):
+            found = self.assert_fails("template-role", 1, *at(url))
+            self.assertIn("system role not supported", found["summary"])
+        with loopback(healthy(developer)) as (url, _):
+            self.assert_warns("template-role", *at(url))
             self.declare(url, reasoning=True, compat={"supportsDeveloperRole": True})
-            self.assertIn(
-                "supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
+            found = self.assert_fails("template-role", 1)
+            self.assertIn("supportsDeveloperRole: false", found["fix"])
 
     def test_odd_answers_beside_the_main_ones_break_nothing(self):
-        odd = [
-            dict(QWEN_ROW, parent=["x"], root={"y": 1}),
-            dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
-        changes = {
-            "/version": (200, {}, b"[1]"),
-            "/health": (404, {}, b""),
-            "/tokenize": (200, {}, b"[[]]"),
-            "/metrics": (
-                200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"),
-        }
+        odd = [dict(QWEN_ROW, parent=["x"], root={"y": 1}),
+               dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
+        metrics = b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"
+        changes = {"/version": (200, {}, b"[1]"), "/health": (404, {}, b""),
+                   "/tokenize": (200, {}, b"[[]]"), "/metrics": (200, {}, metrics)}
         with loopback(healthy(changes, models=odd)) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+            status, findings = self.doctor(*at(url, "--probe"))
             self.assertEqual(status, 0, findings)
-            self.assertNotIn("\x1b", run(["doctor", "--base-url", url + "/v1"], self.env)[1])
+            self.assertNotIn("\x1b", run(["doctor"] + list(at(url)), self.env).out)
 
     def test_a_side_entrance_that_hangs_stops_nothing(self):
-        def hang(request):
-            over.wait(10)
-            return 200, {}, b""
+        def hanging(path, changes=None):
+            usual = answering(healthy(changes))
 
-        over = threading.Event()
-        with loopback(healthy({"/health": hang})) as (url, _):
-            found = self.checked("health", "--base-url", url + "/v1", "--timeout", "0.2")[0]
+            def step(sock, request, stub):
+                if request.path == path:
+                    return stub.ending.wait(WAIT_S)
+                usual(sock, request, stub)
+
+            return Stub([step])
+
+        with hanging("/health") as stub:
+            found = self.checked("health", *at(stub.origin, "--timeout", "0.2"))[0]
             self.assertEqual((found["status"], found["cause"]), ("skip", "timeout"))
             self.assertIn("/health", found["summary"])
         template = refused("default chat template is no longer allowed")
-        changes = {"/openapi.json": hang, "/tokenize": template}
-        with loopback(healthy(changes)) as (url, _):
-            argv = ["--base-url", url + "/v1", "--timeout", "0.2"]
+        with hanging("/openapi.json", {"/tokenize": template}) as stub:
+            argv = at(stub.origin, "--timeout", "0.2")
             self.assert_fails("no-chat-template", 1, *argv)
             self.assertEqual(self.checked("chat", *argv)[0]["status"], "skip")
-            over.set()
 
     # with --probe
 
-    def probe(self, answer, tools=None, **row):
-        """Return a context manager for a server that answers completions, and tools, so."""
-        def complete(request):
-            with_tools = "tools" in request.json()
-            return (
-                (tools or (lambda request: (200, {}, stream(request))))(request)
-                if with_tools
-                else answer(request)
-            )
+    def probe(self, answer, tools=None):
+        """Return a context manager for a server that answers completions, and tools, so.
 
-        return loopback(healthy({"/v1/chat/completions": complete}, **row))
+        Both are functions of the request; without `tools` those are answered as usual.
+        """
+        tools = tools or (lambda request: (200, {}, stream(request)))
+
+        def complete(request):
+            return (tools if "tools" in request.json() else answer)(request)
+
+        return loopback(healthy({"/v1/chat/completions": complete}))
 
     def test_completions_that_fail(self):
-        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
-                 "'msg': 'Extra inputs are not permitted', 'input': {}}]")
         whole = {"id": "c1", "choices": [{"message": {"content": "1"}, "finish_reason": "stop"}]}
-        chunk = b'{"choices": [{"delta": {"content": "1"}}]}\n'
-        error = b'data: {"error": {"message": "the engine died", "code": 500}}\n\n'
+        bare = b'{"choices": [{"delta": {"content": "1"}}]}\n'
+        begun = stream(None)[:1]
+        died = event({"error": {"message": "the engine died", "code": 500}})
         for name, cause, answer, words in (
-            ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
-            ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
-            (
-                "an error event", "stream-broken",
-                (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
-                "the engine died"),
-            ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
-            (
-                "no finish reason", "stream-broken", (200, {}, stream(None, finish=None)),
-                "finish reason"),
-            ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
-            ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
-            ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
-            ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
-            (
-                "cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]),
-                "of 5000 bytes"),
-            ("nothing", "stream-broken", (200, {}, b""), "empty"),
-            (
-                "HTTP 200 with an error", "stream-broken",
-                (200, {}, {"error": {"message": "no luck"}}), "no luck"),
-            ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
-            (
-                "all in reasoning", "empty-answer",
-                (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
-            (
-                "<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))),
-                "<think>"),
-            (
-                "</think>", "reasoning-in-content",
-                (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
-            (
-                "[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))),
-                "[THINK]"),
-        ):
-            with self.subTest(name), self.probe(lambda request: answer) as (url, requests):
-                self.assertIn(
-                    words,
-                    self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
+                ("a 400", "chat-failed", refused("its own words"), "its own words"),
+                ("an unknown field", "unknown-field-rejected",
+                 refused(extra("body", "stream_options")), "stream_options"),
+                ("an error event", "stream-broken",
+                 (200, {}, begun + [died, event(b"[DONE]")]), "the engine died"),
+                ("no [DONE]", "stream-broken", streamed(done=False), "[DONE]"),
+                ("no finish reason", "stream-broken", streamed(finish=None), "finish reason"),
+                ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
+                ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
+                ("unframed chunks", "stream-broken", (200, {}, [bare, bare]), ""),
+                ("not JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
+                ("cut off", "stream-broken", (200, {"Content-Length": "5000"}, begun),
+                 "of 5000 bytes"),
+                ("nothing", "stream-broken", (200, {}, b""), "empty"),
+                ("HTTP 200 with an error", "stream-broken",
+                 (200, {}, {"error": {"message": "no luck"}}), "no luck"),
+                ("empty", "empty-answer", streamed(texts=()), ""),
+                ("all in reasoning", "empty-answer", streamed("", reasoning="hm"), "reasoning"),
+                ("<think>", "reasoning-in-content", streamed("<think>", "hm"), "<think>"),
+                ("</think>", "reasoning-in-content", streamed("hm", "</think>1"), "</think>"),
+                ("[THINK]", "reasoning-in-content", streamed("[THINK]", "hm"), "[THINK]")):
+            with self.subTest(name), self.probe(lambda request: answer) as (url, _):
+                found = self.assert_fails(cause, 1, *at(url, "--probe"))
+                self.assertIn(words, found["summary"])
 
     def test_a_value_of_the_settings_that_the_server_refuses_is_named(self):
         def complete(request):
@@ -5834,97 +5692,67 @@ class DoctorTest(unittest.TestCase):
             self.declare(url, {"params": {"temperature": 5}})
             found = self.assert_fails("field-refused", 1, "--probe")
             self.assertIn("temperature", found["summary"])
-            self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
-                           'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
-                           '}}}}' % url)
+            self.declare(url, {"params": {"extra_body": {"x": math.inf}}})      # JSON5 has it
             self.assertIn("NaN", self.assert_fails("config-invalid", 1, "--probe")["fix"])
 
     def test_completions_to_be_warned_of(self):
         for cause, answer in (
-            ("usage-missing", (200, {}, stream(None, usage=False))),
-            (
-                "empty-answer",
-                (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm"))),
-        ):
+                ("usage-missing", streamed(usage=False)),
+                ("empty-answer", streamed("", finish="length", reasoning_content="hm"))):
             with self.subTest(cause), self.probe(lambda request: answer) as (url, _):
-                self.assert_warns(cause, "--base-url", url + "/v1", "--probe")
+                self.assert_warns(cause, *at(url, "--probe"))
 
     def test_a_stream_that_something_buffers(self):
-        def whole(request):
-            yield b""
-            threading.Event().wait(0.12)             # a buffer is a wait and then a burst
-            yield b"".join(stream(request, texts="123456789"))
+        def cut_at(count):
+            def complete(request):
+                pieces = stream(request, texts="123456789")
+                yield b"".join(pieces[:count])
+                threading.Event().wait(0.12)         # a buffer is a wait and then a burst
+                yield b"".join(pieces[count:])
+            return lambda request: (200, {}, complete(request))
 
-        def halves(request):
-            pieces = stream(request, texts="123456789")
-            yield b"".join(pieces[:6])               # as when a buffer of nginx is full
-            threading.Event().wait(0.12)
-            yield b"".join(pieces[6:])
-
-        for answer in (whole, halves):
-            with self.subTest(answer.__name__), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1):
-                with self.probe(lambda request: (200, {}, answer(request))) as (url, _):
-                    self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
+        for count in (0, 6):                         # 6: as when a buffer of nginx is full
+            with self.subTest(count), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1), \
+                    self.probe(cut_at(count)) as (url, _):
+                self.assert_warns("stream-buffered", *at(url, "--probe"))
 
     def test_tools(self):
-        no_tools = refused(
-            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
-        )
-        call = {
-            "index": 0, "id": "x",
-            "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
-        halved = dict(call, function=dict(call["function"], arguments='{"city": "Paris"'))
-        as_text = ('<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}'
-                   '\n</tool_call>')
+        def calling(arguments):
+            call = {"index": 0, "id": "x",
+                    "function": {"name": "get_current_time", "arguments": arguments}}
+            return streamed("", tool_calls=[call], finish="tool_calls")
 
-        def answered(*texts, **delta):
-            return lambda request: (200, {}, stream(request, texts=texts, **delta))
+        def probed(answer):
+            return self.probe(lambda request: streamed("1"), lambda request: answer)
 
-        plain = answered("1")
-        with self.probe(plain, lambda request: no_tools) as (url, _):
-            self.assertIn(
-                "--tool-call-parser hermes",
-                self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
+        with probed(refused('"auto" tool choice requires --enable-auto-tool-choice and '
+                            '--tool-call-parser to be set')) as (url, _):
+            found = self.assert_warns("tools-disabled", *at(url, "--probe"))
+            self.assertIn("--tool-call-parser hermes", found["fix"])
+        call = '\n{"name": "get_current_time", "arguments": {"city": "Paris"}}\n'
         for text in (
-                as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13],
+                "<tool_call>%s</tool_call>" % call, call.strip(), "[TOOL_CALLS]" + call.strip(),
                 "[get_current_time(city='Paris')]", "<function=get_current_time>",
                 "call:get_current_time{city: Paris}", "<|tool_calls_section_begin|>",
                 "<\uff5ctool\u2581calls\u2581begin\uff5c>",
                 '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
-            with self.subTest(text=text), self.probe(plain, answered(text)) as (url, _):
-                self.assertIn(
-                    "hermes",
-                    self.assert_fails(
-                        "tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"],
-                )
-        no_city = dict(call, function=dict(call["function"], arguments="{}"))
-        for piece in (halved, no_city):
-            with self.subTest(piece), self.probe(
-                    plain, answered("", tool_calls=[piece], finish="tool_calls")) as (url, _):
-                self.assert_warns("tool-arguments", "--base-url", url + "/v1", "--probe")
-        with self.probe(plain, answered("", tool_calls=[call], finish="tool_calls")) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-            self.assertIn("it called one", findings[-1]["summary"])
+            with self.subTest(text=text), probed(streamed(text)) as (url, _):
+                found = self.assert_fails("tool-parser-mismatch", 1, *at(url, "--probe"))
+                self.assertIn("hermes", found["fix"])
+        for arguments in ('{"city": "Paris"', "{}"):
+            with self.subTest(arguments=arguments), probed(calling(arguments)) as (url, _):
+                self.assert_warns("tool-arguments", *at(url, "--probe"))
+        with probed(calling('{"city": "Paris"}')) as (url, _):
+            self.assertIn("it called one", self.doctor(*at(url, "--probe"))[1][-1]["summary"])
 
     def test_each_model_that_is_named_is_probed(self):
         models = [QWEN_ROW, dict(QWEN_ROW, id="second"), dict(QWEN_ROW, id="third")]
-        with loopback(healthy(models=models)) as (url, requests):
-            self.declare(url, {"model": {"primary": "vllm/second"}})
-            self.doctor("--probe")
-            probed = {
-                request.json()["model"]
-                for request in requests
-                if request.path == "/v1/chat/completions"
-            }
-            self.assertEqual(probed, {"qwen", "second"})
-            del requests[:]
-            self.doctor("--probe", "--model", "third")
-            probed = {
-                request.json()["model"]
-                for request in requests
-                if request.path == "/v1/chat/completions"
-            }
-            self.assertEqual(probed, {"third"})
+        for more, probed in (([], {"qwen", "second"}), (["--model", "third"], {"third"})):
+            with self.subTest(more=more), loopback(healthy(models=models)) as (url, requests):
+                self.declare(url, {"model": {"primary": "vllm/second"}})
+                self.doctor("--probe", *more)
+                self.assertEqual({request.json()["model"] for request in requests
+                                  if request.path == "/v1/chat/completions"}, probed)
 
     # bounds
 
@@ -5942,13 +5770,11 @@ class DoctorTest(unittest.TestCase):
             while not over.wait(0.02):
                 connection.sendall(b" ")
 
-        for converse, phase in (
-                (silent, "waiting for the answer to begin"),
-                (drip, "waiting for the answer to begin"),
-                (endless, "in the middle of the answer")):
+        for converse, phase in ((silent, "waiting for the answer to begin"),
+                                (drip, "waiting for the answer to begin"),
+                                (endless, "in the middle of the answer")):
             with self.subTest(converse.__name__), raw_server(converse) as url:
-                found = self.assert_fails(
-                    "timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
+                found = self.assert_fails("timeout", 4, *at(url, "--timeout", "0.2"))
                 self.assertIn(phase, found["summary"])
 
     def test_a_stream_that_never_ends_is_given_up(self):
@@ -5958,35 +5784,31 @@ class DoctorTest(unittest.TestCase):
                 threading.Event().wait(0.02)
 
         with self.probe(lambda request: (200, {}, endless(request))) as (url, _):
-            found = self.assert_fails(
-                "timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
+            found = self.assert_fails("timeout", 1, *at(url, "--probe", "--timeout", "0.3"))
         self.assertIn("in the middle of the answer", found["summary"])
 
     def test_the_whole_diagnosis_is_bounded(self):
-        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(
-                lambda connection, over: over.wait()) as url:
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-        self.assertEqual(
-            {finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
+        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), \
+                raw_server(lambda connection, over: over.wait()) as url:
+            _, findings = self.doctor(*at(url, "--probe"))
+        causes = {finding["cause"] for finding in findings if finding["status"] != "ok"}
+        self.assertEqual(causes, {"timeout"})
 
     # the report
 
     def test_the_report_fits_a_terminal_and_can_be_pasted(self):
-        with socket.socket() as bound:
-            bound.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
-            status, out, err = run(["doctor", "--base-url", url], self.env)
+        status, out, err = run(["doctor"] + list(at(closed_origin(self))), self.env)
         lines = out.splitlines()
         self.assertEqual((status, err), (4, ""))
         self.assertEqual(lines[0], "1 failure: server-loading; 0 warnings")
         self.assertLessEqual(max(map(len, lines)), 80)
-        self.assertTrue(re.search(r"(?s)FAIL  connect .* fix: wait", out))
+        self.assertRegex(out, r"(?s)FAIL  connect .* fix: wait")
         self.assertEqual(out.count("\nskip  "), 1)
-        self.assertTrue(re.search(r"auth, version.*: not checked, because of server-loading",
-                                  " ".join(out.split())))
+        self.assertRegex(" ".join(out.split()),
+                         "auth, version.*: not checked, because of server-loading")
         command = "vllm serve %s --port 8000" % ("x" * 90)
-        report = vllm.format_findings(
-            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], width=40)
+        finding = vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)
+        report = vllm.format_findings([finding], width=40)
         self.assertEqual(report[-1].strip(), command)
         self.assertLessEqual(max(map(len, report[:-1])), 40)
 
@@ -5994,33 +5816,28 @@ class DoctorTest(unittest.TestCase):
         self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
         echo = refused("no such thing as sk-secret-of-the-test \x1b[31m")
         with self.probe(lambda request: echo) as (url, _):
-            status, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"], self.env)
-        for text in (out, err):
-            self.assertNotIn("sk-secret", text)
-            self.assertNotIn("\x1b", text)
+            _, out, err = run(["doctor"] + list(at(url, "--probe")), self.env)
+        self.assertNotIn("sk-secret", out + err)
+        self.assertNotIn("\x1b", out + err)
 
     def test_a_key_that_a_server_tells_is_hidden_before_it_is_cut(self):
         key = self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
         for padding in range(0, 120, 7):
             told = "x" * padding + key
-            changes = {
-                "/version": (200, {}, {"version": told}),
-                "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
-            rows = [
-                dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
-                dict(QWEN_ROW, id="lora", parent=told)]
-            with self.subTest(padding), loopback(healthy(changes, models=rows)) as (url, _):
+            changes = {"/version": (200, {}, {"version": told}),
+                       "/v1/chat/completions": streamed(finish=told)}
+            models = [dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
+                      dict(QWEN_ROW, id="lora", parent=told)]
+            with self.subTest(padding), loopback(healthy(changes, models=models)) as (url, _):
                 for more in ([], ["--json"], ["--model", "other"]):
-                    _, out, err = run(
-                        ["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
+                    _, out, err = run(["doctor"] + list(at(url, "--probe", *more)), self.env)
                     self.assertNotIn("sk-sec", out + err)
 
     def test_other_verbs_point_to_doctor(self):
-        for argv in (
-                ["list"], ["chat", "hi"],
-                ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
+        del self.env["VLLM_API_KEY"]
+        for argv in (["list"], ["chat", "hi"],
+                     ["list"] + list(at("http://127.0.0.1:%d" % free_port()))):
             with self.subTest(argv):
-                self.env.pop("VLLM_API_KEY", None)
                 status, _, err = run(argv, self.env)
                 self.assertNotEqual(status, 0)
                 self.assertTrue(err.splitlines()[-1].endswith("openclaw_vllm.py doctor"))
