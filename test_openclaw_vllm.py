@@ -1620,15 +1620,14 @@ class Models(Case):
         return vllm.discovered_models(vllm.parse_model_list({"data": list(found)}), self.provider())
 
     def test_a_list_of_too_many_rows_is_refused(self):
-        rows = [{"id": "m"}] * (vllm.MODEL_LIMIT + 1)
-        self.assertEqual(len(vllm.parse_model_list({"data": rows[1:]})), 1)
-        self.assertRaisesRegex(ValueError, "more than 100000 models", vllm.parse_model_list,
-                               {"data": rows})
+        found = [{"id": "m"}] * (vllm.MODEL_LIMIT + 1)
+        self.assertEqual(len(vllm.parse_model_list({"data": found[1:]})), 1)
+        with self.assertRaisesRegex(ValueError, "more than 100000 models"):
+            vllm.parse_model_list({"data": found})
 
     def test_rows_without_a_usable_id_are_skipped_and_the_first_of_equal_ones_stays(self):
         found = self.discovered({"id": " a ", "n": 1}, {"id": "a", "max_model_len": 5}, {"id": ""},
-                                {"id": " "}, {"id": 7},
-                                {"id": None}, {}, 7, None, [], {"id": "b"})
+                                {"id": " "}, {"id": 7}, {"id": None}, {}, 7, None, [], {"id": "b"})
         self.assertEqual([(model.id, model.context_window) for model in found],
                          [("a", 128000), ("b", 128000)])
         for payload in (None, [], 7, {}, {"data": None}, {"data": {}}, {"data": "x"}):
@@ -1637,87 +1636,71 @@ class Models(Case):
         self.assertEqual(vllm.parse_model_list({"data": []}), [])
 
     def test_context_windows(self):
+        for value, expected in ((40960, 40960), (1.9e3, 1900), ("40960", None), (True, None),
+                                (0, None), (-1, None), (0.5, None), (math.inf, None),
+                                (math.nan, None), (None, None)):
+            self.assertEqual(vllm.row_context({"max_model_len": value}), expected, value)
         for row, expected in (
-                ({"max_model_len": 40960}, 40960), ({"max_model_len": 1.9e3}, 1900),
-                ({"max_model_len": "40960"}, None),
-                ({"max_model_len": True}, None),
-                ({"max_model_len": 0}, None), ({"max_model_len": -1}, None),
-                ({"max_model_len": 0.5}, None),
-                ({"max_model_len": math.inf}, None), ({"max_model_len": math.nan}, None),
-                ({"max_model_len": None}, None), ({}, None),
+                ({}, None),
                 ({"context_size": 3, "max_model_len": 4}, 3),
                 ({"context_window": 2, "context_size": 3}, 2),
                 ({"context_length": 1, "context_window": 2}, 1),
                 ({"context_length": "1", "max_model_len": 4}, 4),
                 ({"meta": {"n_ctx_train": 9}, "context_length": 1}, 9),
-                ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1), ({"meta": []}, None),
-                ({"meta": {"n_ctx_train": [9]}}, None)):
-            with self.subTest(row=row):
-                self.assertEqual(vllm.row_context(row), expected)
+                ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1),
+                ({"meta": {"n_ctx_train": [9]}}, None),
+                ({"meta": []}, None)):
+            self.assertEqual(vllm.row_context(row), expected, row)
 
-    def test_a_lora_row_takes_its_direct_parents_context(self):
-        found = self.discovered({"id": "base", "max_model_len": 4096},
-                                {"id": "lora", "parent": " base ", "root": "/l"},
-                                {"id": "own", "parent": "base", "max_model_len": 99},
-                                {"id": "grand", "parent": "lora"}, {"id": "self", "parent": "self"},
-                                {"id": "lost", "parent": "none"},
-                                {"id": "odd", "parent": 7, "root": 7})
+    def test_a_lora_row_takes_what_its_direct_parent_states_but_not_a_training_length(self):
+        found = self.discovered(
+            {"id": "base", "max_model_len": 4096, "meta": {"n_ctx_train": 9999}},
+            {"id": "lora", "parent": " base ", "root": "/l"},
+            {"id": "own", "parent": "base", "max_model_len": 99},
+            {"id": "grand", "parent": "lora"},
+            {"id": "self", "parent": "self"},
+            {"id": "lost", "parent": "none"},
+            {"id": "odd", "parent": 7, "root": 7},
+            {"id": "trained", "meta": {"n_ctx_train": 9}},
+            {"id": "other", "parent": "trained"})
         self.assertEqual([(model.id, model.context_window) for model in found],
-                         [("base", 4096), ("lora", 4096), ("own", 99), ("grand", 128000),
-                          ("self", 128000), ("lost", 128000),
-                          ("odd", 128000)])
-        self.assertEqual([(model.parent, model.root) for model in found][1::5],
+                         [("base", 9999), ("lora", 4096), ("own", 99), ("grand", 128000),
+                          ("self", 128000), ("lost", 128000), ("odd", 128000), ("trained", 9),
+                          ("other", 128000)])
+        self.assertEqual([(found[place].parent, found[place].root) for place in (1, 6)],
                          [("base", "/l"), (None, None)])
 
     def test_names_that_reason(self):
         for model_id, expected in (("DeepSeek-R1", True), ("Qwen3-Thinking", True),
-                                   ("reasoner", True), ("qwen3-8b", False),
-                                   ("QwQ", False)):
-            self.assertEqual(self.discovered({"id": model_id})[0].reasoning, expected, model_id)
+                                   ("reasoner", True), ("qwen3-8b", False), ("QwQ", False)):
+            model, = self.discovered({"id": model_id})
+            self.assertEqual(model.reasoning, expected, model_id)
 
-    def test_keys_and_tags(self):
-        config = {"agents": {"defaults": {
+    def test_keys_and_tags_of_discovered_models(self):
+        provider = self.provider({"agents": {"defaults": {
             "model": {"primary": "fast", "fallbacks": ["other/x", "vllm/b"]},
             "imageModel": "VLLM/c",
-            "models": {"vllm/org/a": {"alias": "fast"}, "Vllm/b": {}, "vllm/*": {}}}}}
-        provider = self.provider(config, {"VLLM_API_KEY": "k"})
-        rows_found = vllm.parse_model_list(
-            {"data": [{"id": name} for name in ("org/a", "b", "c", "vllm/d")]})
-        found = vllm.discovered_models(rows_found, provider)
-        self.assertEqual([(model.key, model.tags) for model in found], [
-            ("vllm/org/a", ("default", "configured", "alias:fast")),
-            ("vllm/b", ("fallback#2", "configured")),
-            ("vllm/c", ("image",)), ("vllm/d", ())])
-        for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"),
-                                    ("b", "b"), ("VLLM/b", "b"),
-                                    ("d", "vllm/d"), ("vllm/d", "vllm/d"),
-                                    ("vllm/vllm/d", "vllm/d"), ("B", None), ("x/b", None),
-                                    ("", None)):
-            model = vllm.match_model(found, reference, "vllm")
-            self.assertEqual(model and model.id, expected, reference)
-        for defaults, expected in (({"model": "vllm/m2"}, ["vllm/m2"]), ({}, ["vllm/m1"]),
-                                   ({"model": {"fallbacks": []}}, ["vllm/m1"])):
-            self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m1", "name": "1"},
-                                                                         {"id": "m2",
-                                                                             "name": "2"}]}}},
-                                                                         "agents": {
-                                                                             "defaults": defaults}})
-            self.assertEqual(
-                [model.key
-                 for model in vllm.list_models(self.provider()) if "default" in model.tags],
-                 expected)
+            "models": {"vllm/org/a": {"alias": "fast"}, "Vllm/b": {}, "vllm/*": {}}}}})
+        found = vllm.discovered_models([{"id": name} for name in ("org/a", "b", "c", "vllm/d")],
+                                       provider)
+        self.assertEqual([(model.key, model.tags) for model in found],
+                         [("vllm/org/a", ("default", "configured", "alias:fast")),
+                          ("vllm/b", ("fallback#2", "configured")),
+                          ("vllm/c", ("image",)),
+                          ("vllm/d", ())])
 
     ROWS = [{"id": name, "name": name} for name in ("a", "b", "c", "ns/d", "e@20251001", "vllm/f")]
     TAGS = (             # agents, the tags of each model that has some
         ({}, {"a": "default"}),
+        ({"defaults": {"model": ""}}, {"a": "default"}),
+        ({"defaults": {"model": {"fallbacks": []}}}, {"a": "default"}),
         ({"defaults": {"model": " vLLM / b @work"}}, {"b": "default"}),
         ({"defaults": {"model": "vllm/e@20251001"}}, {"e@20251001": "default"}),
         ({"defaults": {"model": "vllm/ns/d@p@q"}}, {"ns/d": "default"}),
-        ({"defaults": {"model": ""}}, {"a": "default"}),
-        ({"defaults": {"model": "google/gemma"}}, {}),
         ({"defaults": {"model": "vllm/f"}}, {"vllm/f": "default"}),
-        ({"defaults": {
-            "model": {"primary": "B", "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
+        ({"defaults": {"model": "google/gemma"}}, {}),
+        ({"defaults": {"model": {"primary": "B",
+                                 "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
          {"b": "fallback#1", "c": "fallback#3"}),
         ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast", "vllm/b@fast"]},
                        "models": {"vllm/b": {"alias": " Fast "}}}},
@@ -1731,11 +1714,14 @@ class Models(Case):
         ({"defaults": {"models": {"vllm/*": {"alias": "x"}, "vLLM/ a": {"alias": "y"},
                                   "vllm/a": {"alias": "z"}, "vllm/b": {"alias": " "}}}},
          {"a": "default configured alias:z", "b": "configured"}),
+        ({"defaults": {"models": {"vllm/a@work": {"alias": "w"}}}},
+         {"a": "default configured alias:w"}),
         ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
-          "entries": {"x": {"model": "vllm/c"}}}, {"c": "default"}),
+          "entries": {"x": {"model": "vllm/c"}}},
+         {"c": "default"}),
         ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
           "entries": {"x": {"model": {"fallbacks": ["vllm/c"]}}}},
-          {"a": "default", "c": "fallback#1"}),
+         {"a": "default", "c": "fallback#1"}),
         ({"defaults": {"models": {"vllm/a": {"alias": "one"}, "vllm/b": {}}},
           "entries": {"x": {"model": "TWO", "models": {"vllm/a": {"alias": "two"}, "vllm/c": {}}}}},
          {"a": "default configured alias:two", "b": "configured", "c": "configured"}),
@@ -1744,10 +1730,9 @@ class Models(Case):
         ({"ownership": "explicit", "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}},
          {"a": "default"}),
         ({"ownership": "explicit", "defaults": {"systemAgent": {"agentId": " X "}},
-          "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}}, {"b": "default"}),
+          "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}},
+         {"b": "default"}),
         ({"list": [{"id": "x", "model": "vllm/b"}]}, {"b": "default"}),
-        ({"defaults": {"models": {"vllm/a@work": {"alias": "w"}}}},
-         {"a": "default configured alias:w"}),
         ({"list": [{"id": "x"}, {"id": "y", "default": True, "model": "vllm/c"}]},
          {"c": "default"}),
     )
@@ -1785,97 +1770,80 @@ class Models(Case):
                 self.assertEqual((model.params, model.thinking), (params, level))
 
     def test_references_of_the_command_line(self):
-        config = dict(block(models=self.ROWS),
-                      agents={"defaults": {"models": {"vllm/b": {"alias": "Fast"}}}})
-        found = vllm.declared_models(self.provider(config))
-        for reference, expected in ((" fast ", "b"), ("FAST@work", "b"), ("vllm/a@work", "a"),
-                                    ("e@20251001", "e@20251001"), ("VLLM/ns/d", "ns/d"),
-                                    ("ns/d", "ns/d"), ("f", "vllm/f"), ("A", None), ("@x", None)):
+        aliases = {"agents": {"defaults": {"models": {"vllm/b": {"alias": "Fast"}}}}}
+        found = vllm.declared_models(self.provider(dict(block(models=self.ROWS), **aliases)))
+        for reference, expected in (
+                ("b", "b"), ("VLLM/b", "b"), ("vllm/a@work", "a"), ("e@20251001", "e@20251001"),
+                ("ns/d", "ns/d"), ("vllm/ns/d", "ns/d"), ("VLLM/ns/d", "ns/d"), ("f", "vllm/f"),
+                ("vllm/f", "vllm/f"), ("vllm/vllm/f", "vllm/f"), ("fast", "b"), (" fast ", "b"),
+                ("FAST@work", "b"), ("A", None), ("x/b", None), ("@x", None), ("", None)):
             with self.subTest(reference=reference):
                 model = vllm.match_model(found, reference, "vllm")
                 self.assertEqual(model and model.id, expected)
 
     def test_what_declared_rows_show(self):
-        rows_written = [{"id": "\ufeff a\u2003", "name": "A", "contextWindow": 1.5},
-                        {"id": "b", "name": "B", "contextWindow": 2 ** 53, "input": []},
-                        {"id": "a", "name": "other", "maxTokens": 7, "input": ["image", "text"]},
-                        {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53 - 1},
-                        {"id": " ", "name": "blank"}]
-        found = vllm.declared_models(self.provider(block(models=rows_written)))
-        self.assertEqual([(model.id, model.name, model.context_window, model.max_tokens)
-                          for model in found],
-                         [("a", "A", None, 7), ("b", "B", None, 8192),
-                          ("\u0085c", "C", 2 ** 53 - 1, 8192)])
-        provider = self.provider()
-        self.assertEqual([vllm.list_row(model, provider)["input"] for model in found],
-                         ["image+text", "-", "text"])
+        found = vllm.declared_models(self.provider(block(models=[
+            {"id": "\ufeff a\u2003", "name": "A", "contextWindow": 1.5},
+            {"id": "b", "name": "B", "contextWindow": 2 ** 53, "input": []},
+            {"id": "a", "name": "other", "maxTokens": 7, "input": ["image", "text"]},
+            {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53 - 1},
+            {"id": " ", "name": "blank"}])))
+        shown = [(model.id, model.name, model.context_window, model.max_tokens,
+                  vllm.list_row(model, self.provider())["input"]) for model in found]
+        self.assertEqual(shown, [("a", "A", None, 7, "image+text"),
+                                 ("b", "B", None, 8192, "-"),
+                                 ("\u0085c", "C", 2 ** 53 - 1, 8192, "text")])
 
     def test_under_a_wildcard_what_a_row_leaves_out_is_discovered(self):
-        rows_written = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
-                        {"id": "half", "name": "H", "contextWindow": 0.5}]
-        provider = self.provider(dict(block(apiKey="k", models=rows_written),
+        declared = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
+                    {"id": "half", "name": "H", "contextWindow": 0.5}]
+        provider = self.provider(dict(block(apiKey="k", models=declared),
                                       agents={"defaults": {"models": {"vllm/*": {}}}}))
-        served = vllm.discovered_models([{"id": "m", "max_model_len": 9}, {"id": "think"}],
-                                        provider)
-        merged = vllm.merge_models(served, provider)
-        self.assertEqual(
-            [(model.id, model.context_window, model.context_tokens) for model in merged],
-                         [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
-                          ("think", 128000, None)])
-
-    def test_parents_pass_on_what_they_state_but_not_their_training_length(self):
-        found = self.discovered({"id": "base", "meta": {"n_ctx_train": 9}, "max_model_len": 5},
-                                {"id": "lora", "parent": "base"},
-                                {"id": "trained", "meta": {"n_ctx_train": 9}},
-                                {"id": "other", "parent": "trained"})
-        self.assertEqual([model.context_window for model in found], [9, 5, 9, 128000])
+        served = [{"id": "m", "max_model_len": 9}, {"id": "think"}]
+        merged = vllm.merge_models(vllm.discovered_models(served, provider), provider)
+        windows = [(model.id, model.context_window, model.context_tokens) for model in merged]
+        self.assertEqual(windows, [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
+                                   ("think", 128000, None)])
 
     def test_local_addresses(self):
-        for host, local in (("127.0.0.1", True), ("127.9.9.9", True), ("LOCALHOST", True),
-                            ("[::1]", True),
-                            ("[::]", True), ("0.0.0.0", True), ("gpu.local", True),
-                            ("local", False),
-                            ("192.168.1.5", False), ("127.0.0.1.example", False),
-                            ("host.docker.internal", False)):
-            self.declare("https://%s/v1" % host)
+        def is_local(url, **row):
+            self.declare(url, **row)
             row, = json.loads(self.run_main("list", "--json").out)["models"]
-            self.assertEqual(row["local"], local, host)
-        self.declare("https://h/v1", baseUrl="http://localhost:1/v1")
-        self.assertTrue(json.loads(self.run_main("list", "--json").out)["models"][0]["local"])
+            return row["local"]
+
+        for host in ("127.0.0.1", "127.9.9.9", "LOCALHOST", "[::1]", "[::]", "0.0.0.0",
+                     "gpu.local"):
+            self.assertIs(is_local("https://%s/v1" % host), True, host)
+        for host in ("local", "192.168.1.5", "127.0.0.1.example", "host.docker.internal"):
+            self.assertIs(is_local("https://%s/v1" % host), False, host)
+        self.assertIs(is_local("https://h/v1", baseUrl="http://localhost:1/v1"), True)
 
     def test_which_server_is_asked_and_what_is_merged(self):
         served = self.serve(rows("m", "lora", max_model_len=4096, root="/r"))
         row = {"id": "m", "name": "Mine", "maxTokens": 99}
         wildcard = {"agents": {"defaults": {"models": {"vLLM / *": {}}}}}
-        for mode, name, extra, expected in (
-                (None, "explicit", {}, [("vllm/m", "Mine", None, "declared")]),
-                (None, "wildcard", wildcard,
-                 [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
-                ("merge", "merge", wildcard,
-                 [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
-                ("replace", "replace", wildcard, [("vllm/m", "Mine", None, "declared")])):
-            with self.subTest(name=name):
-                config = dict(block(baseUrl=served.url, apiKey="own", models=[row]), **extra)
+        alone = [("vllm/m", "Mine", None, "declared")]
+        merged = [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]
+        for mode, agents, expected in ((None, {}, alone), (None, wildcard, merged),
+                                       ("merge", wildcard, merged), ("replace", wildcard, alone)):
+            with self.subTest(mode=mode, agents=agents):
+                config = dict(block(baseUrl=served.url, apiKey="own", models=[row]), **agents)
                 config["models"].update({"mode": mode} if mode else {})
                 before = len(served.requests)
                 found = vllm.list_models(self.provider(config))
-                self.assertEqual(
-                    [(model.key, model.name, model.context_window, model.source)
-                     for model in found], expected)
-                self.assertEqual(len(served.requests) - before, 1 if len(expected) > 1 else 0)
+                shown = [(model.key, model.name, model.context_window, model.source)
+                         for model in found]
+                self.assertEqual(shown, expected)
+                self.assertEqual(len(served.requests) - before, int(expected is merged))
                 self.assertEqual(found[-1].max_tokens, 99)
-        self.assertEqual(vllm.list_models(self.provider(dict(config, models={}),
-                                                        {"VLLM_API_KEY": "k",
-                                                         "VLLM_BASE_URL": served.url}))[0].key,
-                                                        "vllm/lora")
-        self.assertEqual(
-            (served.requests[0].target, served.requests[0].headers.get("authorization")),
-                         ("/v1/models", "Bearer own"))
-        self.assertEqual(served.requests[-1].headers["authorization"], "Bearer k")
+        implicit = self.provider(wildcard, {"VLLM_API_KEY": "k", "VLLM_BASE_URL": served.url})
+        self.assertEqual(vllm.list_models(implicit)[0].key, "vllm/lora")
+        first, last = served.requests[0], served.requests[-1]
+        self.assertEqual((first.target, first.key), ("/v1/models", "Bearer own"))
+        self.assertEqual(last.key, "Bearer k")
 
     def test_unknown_reference_names_the_nearest(self):
-        url = self.serve(rows("Qwen/Qwen3-8B", "llama")).url
-        provider = self.provider(base_url=url)
+        provider = self.provider(base_url=self.serve(rows("Qwen/Qwen3-8B", "llama")).url)
         for reference, words in (("vllm/Qwen/Qwen3-8", "did you mean --model Qwen/Qwen3-8B ?"),
                                  ("zzz", "the server has: Qwen/Qwen3-8B, llama")):
             with self.assertRaises(vllm.ServerError) as raised:
@@ -1889,45 +1857,39 @@ class List(Case):
 
     def test_many_servers(self):
         one, two = self.serve(rows("a", "b")), self.serve(rows("b"))
-        urls = ["--base-url", one.url, "--base-url", two.url,
-                "--base-url", closed_origin(self) + "/v1"]
+        refusing = closed_origin(self) + "/v1"
+        urls = ["--base-url", one.url, "--base-url", two.url, "--base-url", refusing]
         result = self.run_main("list", "--json", *urls)
         self.check(result, 0, err="connection refused")
-        self.assertEqual(
-            [(row["key"], row["server"], row["alsoOn"])
-             for row in json.loads(result.out)["models"]],
-                         [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]),
-                          ("vllm/b", two.url, [one.url])])
-        self.check(self.run_main("list", "--strict", *urls), 4, out=two.url,
-                   err="connection refused")
+        found = [(row["key"], row["server"], row["alsoOn"])
+                 for row in json.loads(result.out)["models"]]
+        self.assertEqual(found, [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]),
+                                 ("vllm/b", two.url, [one.url])])
+        self.check(self.run_main("list", "--strict", *urls), 4, two.url, "connection refused")
         self.check(self.run_main("chat", "hi", *urls), 2, err="one server")
-        self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m", "name": "m"}]},
-                                                 "b": {"baseUrl": "http://h/v1",
-                                                       "models": [{"id": "n", "name": "n"}]},
-                                                 "ollama": {"api": "ollama"}}}})
+        other = {"baseUrl": "http://h/v1", "models": [{"id": "n", "name": "n"}]}
+        config = block()
+        config["models"]["providers"].update({"b": other, "ollama": {"api": "ollama"}})
+        self.configure(config)
         self.check(self.run_main("list", "--plain", "--provider", "all"), 0, out="b/n\nvllm/m\n")
         self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2,
                    err="do not go together")
-        self.declare(urls[-1])
-        self.check(self.run_main("list", "--plain", "--base-url", urls[-1]), 0, out="vllm/m\n",
-                   err="connection refused")
+        self.declare(refusing)
+        self.check(self.run_main("list", "--plain", "--base-url", refusing), 0, "vllm/m\n",
+                   "connection refused")
 
     def test_json_contract(self):
-        url = self.serve(
-            reply({"data": [
-                {"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
-                                         {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
+        url = self.serve(reply({"data": [
+            {"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
+            {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
         self.configure({"agents": {"defaults": {"model": "vllm/Qwen/Qwen3-8B"}}})
         result = self.run_main("list", "--json", "--base-url", url)
+        both = {"input": "text", "contextWindow": 40960, "local": True, "available": True,
+                "source": "discovered", "maxTokens": 8192, "reasoning": False}
         self.assertEqual(json.loads(result.out), {"count": 2, "models": [
-            {"key": "vllm/l", "name": "l", "input": "text", "contextWindow": 40960, "local": True,
-             "available": True,
-             "tags": [], "source": "discovered",
-             "maxTokens": 8192, "reasoning": False, "parent": "Qwen/Qwen3-8B"},
-            {"key": "vllm/Qwen/Qwen3-8B", "name": "Qwen/Qwen3-8B", "input": "text",
-             "contextWindow": 40960, "local": True,
-             "available": True, "tags": ["default"],
-             "source": "discovered", "maxTokens": 8192, "reasoning": False, "root": "q"}]})
+            dict(both, key="vllm/l", name="l", tags=[], parent="Qwen/Qwen3-8B"),
+            dict(both, key="vllm/Qwen/Qwen3-8B", name="Qwen/Qwen3-8B", tags=["default"],
+                 root="q")]})
         self.declare("http://gpu.example/v1", input=["text", "image"], contextTokens=2048)
         row = json.loads(self.run_main("list", "--json").out)["models"][0]
         self.assertEqual((row["input"], row["local"], row["contextTokens"], row["source"]),
@@ -1943,34 +1905,31 @@ class List(Case):
                           "vllm/b    text   4096  yes    no"])
 
     def test_table_aligns_wide_characters(self):
-        provider = self.provider()
         names = ["\u6a21\u578b" * 20, "e\u0301" * 30, "plain", "\U0001f600x", "x" * 200]
-        models = vllm.discovered_models([{"id": name, "max_model_len": 4096} for name in names],
-                                        provider)
+        provider = self.provider()
+        models = vllm.discovered_models([{"id": name} for name in names], provider)
         lines = vllm.format_table([(model, provider) for model in models])
         starts = {vllm.display_width(line[:line.index("text")]) for line in lines[1:]}
         self.assertEqual((len(lines), len(starts)), (6, 1))
-        for text, width in (("abc", 3), ("\u6a21", 2), ("e\u0301", 1), ("\uff21", 2), ("", 0),
-                            ("\u00fc", 1)):
+        for text, width in (("", 0), ("abc", 3), ("\u00fc", 1), ("e\u0301", 1), ("\u6a21", 2),
+                            ("\uff21", 2)):
             self.assertEqual(vllm.display_width(text), width)
 
     def test_control_characters_are_made_visible(self):
         hostile = "a\x1b[31m\x07\r\nb\u202ec\u200b\x9b\x7f\u2028d\x00\t"
-        url = self.serve(
-            reply(json.dumps({"data": [{"id": hostile}, {"id": "\ud800x"}, {"id": "ok"}]}))).url
+        served = {"data": [{"id": hostile}, {"id": "\ud800x"}, {"id": "ok"}]}
+        url = self.serve(reply(served)).url
         for form in ("--json", "--plain", "--verbose"):
             with self.subTest(form=form):
                 result = self.run_main("list", form, "--base-url", url)
                 self.check(result, 0)
-                self.assertIsNone(
-                    re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b\u2028\ud800]",
-                              result.out + result.err))
-                self.assertEqual(len(json.loads(result.out)["models"]) if form == "--json" else 3,
-                                 3)
+                self.assertNotRegex(result.out + result.err,
+                                    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b\u2028\ud800]")
+                if form == "--json":
+                    self.assertEqual(len(json.loads(result.out)["models"]), 3)
 
     def test_ten_thousand_rows_are_listed(self):
-        url = self.serve(reply({"data": [{"id": "org/model-%d" % number,
-                                          "max_model_len": 4096} for number in range(10000)]})).url
+        url = self.serve(rows(*["org/model-%d" % number for number in range(10000)])).url
         self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out.count("\n"), 10000)
 
     def test_reasons_and_exit_statuses(self):
@@ -1982,29 +1941,30 @@ class List(Case):
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
                 (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
-                (reply("x", "500 Oops"), 4, "HTTP 500: x"), (reply(b""), 4, "it is empty"),
-                (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
-                (reply("{"), 4, "Expecting property name"),
-                (reply({"data": None}), 4, 'a list under "data"'),
-                (reply(b"\xff{}"), 4, "codec can't decode"),
-                (reply("[" * 100000), 4, "nested too deep"),
-                (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
-                (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
+                (reply("x", "500 Oops"), 4, "HTTP 500: x"),
+                (reply(b""), 4, "it is empty"),
                 (reply("{}", "204 No Content"), 4, "it is empty"),
                 (reply("{}", "206 Partial"), 4, 'a list under "data"'),
+                (reply({"data": None}), 4, 'a list under "data"'),
+                (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
+                (reply("{"), 4, "Expecting property name"),
+                (reply(b"\xff{}"), 4, "codec can't decode"),
+                (reply("[" * 100000), 4, "nested too deep"),
                 (reply('{"data": [{"id": "m", "max_model_len": NaN}]}'), 4, "NaN"),
+                (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
+                (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
                 (reply({"data": [{"id": "m"}], "error": {"message": "x"}}, "299 Fine"), 0, ""),
                 (reply({"data": [{"id": "m", "max_model_len": 10 ** 350}]}), 0, "")):
             with self.subTest(answer=answer[:60], words=words):
-                self.check(self.run_main("list", "--base-url", self.serve(answer).url), status,
-                           err=words)
+                url = self.serve(answer).url
+                self.check(self.run_main("list", "--base-url", url), status, err=words)
         self.check(self.run_main("list"), 1, err="export VLLM_API_KEY=vllm-local")
         closed = closed_origin(self)
         self.check(self.run_main("list", "--base-url", closed + "/v1"), 4,
                    err="vllm serve MODEL --port " + closed.rpartition(":")[2])
-        self.check(self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url,
-                                 env={"VLLM_API_KEY": "Bearer sk-abcdef"}), 5,
-                                 err='it begins with "Bearer "')
+        result = self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url,
+                               env={"VLLM_API_KEY": "Bearer sk-abcdef"})
+        self.check(result, 5, err='it begins with "Bearer "')
         self.configure({"models": {"providers": {"vllm": {"models": []}}}})
         self.check(self.run_main("list"), 1, err="declares no models")
         self.check(self.run_main("list", "--timeout", "0"), 2)
