@@ -2890,82 +2890,87 @@ RELEASES = """
 """.split()
 
 
+KNOWN_FIELDS = set("""
+    model messages stream stream_options max_tokens max_completion_tokens n seed stop temperature
+    top_p top_k min_p frequency_penalty presence_penalty repetition_penalty logit_bias user tools
+    tool_choice parallel_tool_calls chat_template_kwargs reasoning_effort response_format
+""".split())
+KNOWN_MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id"}
+
+
 def version(text):
     return tuple(int(part) for part in re.findall("[0-9]+", text))
 
 
-def efforts_of(*efforts):
+def has(field):
+    return lambda body: field in body
+
+
+def effort_among(*efforts):
     return lambda body: body.get("reasoning_effort") in efforts
 
 
-def choice_of(*choices):
+def choice_is(wanted):
     def uses(body):
         choice = body.get("tool_choice")
-        if isinstance(choice, dict):
-            choice = "named"
-        return choice in choices
+        return wanted == ("named" if isinstance(choice, dict) else choice)
 
     return uses
 
 
-def format_of(kind):
+def format_is(kind):
     return lambda body: (body.get("response_format") or {}).get("type") == kind
 
 
-def messages_with(wanted):
+def tool_with(wanted):
+    return lambda body: any(wanted(each["function"]) for each in body.get("tools") or ())
+
+
+def message_with(wanted):
     return lambda body: any(wanted(message) for message in body["messages"])
 
 
-KNOWN_FIELDS = set("""
-    model messages stream max_tokens temperature top_p frequency_penalty presence_penalty stop seed
-    user logit_bias n top_k min_p repetition_penalty stream_options max_completion_tokens
-    reasoning_effort
-    parallel_tool_calls chat_template_kwargs response_format tools tool_choice
-""".split())
-UNKNOWN = "0 ignored, 0.4.2 refused, 0.6.5 ignored"
+def call_with(wanted):
+    return message_with(lambda message: any(wanted(call["function"])
+                                            for call in message.get("tool_calls") or ()))
+
 
 # Measured on 50 releases: a use of a field, and since which release it is used, ignored or
 # refused (HTTP 400).
+UNKNOWN = "0 ignored, 0.4.2 refused, 0.6.5 ignored"
 ACCEPTANCE = (
     ("stream_options", lambda body: "stream_options" in body and body.get("stream") is True,
      "0 ignored, 0.4.2 refused, 0.5 used"),
     ("stream_options without stream",
      lambda body: "stream_options" in body and body.get("stream") is not True,
      "0 ignored, 0.4.2 refused"),
-    ("max_completion_tokens", lambda body: "max_completion_tokens" in body,
-     "0 ignored, 0.4.2 refused, 0.6.4 used"),
+    ("max_completion_tokens", has("max_completion_tokens"), "0 ignored, 0.4.2 refused, 0.6.4 used"),
     ("an unknown field", lambda body: set(body) - KNOWN_FIELDS, UNKNOWN),
-    ("reasoning_effort", efforts_of("low", "medium", "high"), UNKNOWN + ", 0.10.1 used"),
-    ("reasoning_effort none", efforts_of("none"), UNKNOWN + ", 0.10.1 refused, 0.18 used"),
-    ("reasoning_effort minimal, xhigh, max", efforts_of("minimal", "xhigh", "max"),
+    ("reasoning_effort", effort_among("low", "medium", "high"), UNKNOWN + ", 0.10.1 used"),
+    ("reasoning_effort none", effort_among("none"), UNKNOWN + ", 0.10.1 refused, 0.18 used"),
+    ("reasoning_effort minimal, xhigh, max", effort_among("minimal", "xhigh", "max"),
      UNKNOWN + ", 0.10.1 refused, 0.21 used"),
-    ("parallel_tool_calls", lambda body: "parallel_tool_calls" in body,
-     "0 ignored, 0.4.2 refused, 0.6 used"),
-    ("chat_template_kwargs", lambda body: "chat_template_kwargs" in body,
-     "0 ignored, 0.4.2 refused, 0.5.1 used"),
-    ("json_object", format_of("json_object"), "0 used"),
-    ("json_schema", format_of("json_schema"), "0 refused, 0.6 used"),
+    ("parallel_tool_calls", has("parallel_tool_calls"), "0 ignored, 0.4.2 refused, 0.6 used"),
+    ("chat_template_kwargs", has("chat_template_kwargs"), "0 ignored, 0.4.2 refused, 0.5.1 used"),
+    ("json_object", format_is("json_object"), "0 used"),
+    ("json_schema", format_is("json_schema"), "0 refused, 0.6 used"),
     ("tools", lambda body: body.get("tools"), "0 ignored, 0.4.2 refused, 0.5 used"),
     ("no tools", lambda body: body.get("tools") == [],
      "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.5 used, 0.20 refused"),
-    ("tool_choice none", choice_of("none"),
+    ("tool_choice none", choice_is("none"),
      "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.4 used"),
-    ("tool_choice required", choice_of("required"), "0 ignored, 0.4.2 refused, 0.8.3 used"),
-    ("tool_choice named", choice_of("named"), "0 ignored, 0.4.2 refused, 0.5 used"),
-    ("strict", lambda body: any("strict" in tool["function"] for tool in body.get("tools") or ()),
+    ("tool_choice required", choice_is("required"), "0 ignored, 0.4.2 refused, 0.8.3 used"),
+    ("tool_choice named", choice_is("named"), "0 ignored, 0.4.2 refused, 0.5 used"),
+    ("strict", tool_with(lambda function: "strict" in function),
      "0 ignored, 0.4.2 refused, 0.6.5 used"),
     ("an explicit null", lambda body: None in body.values(), "0 ignored, 0.4.2 refused"),
-    ("developer", messages_with(lambda message: message["role"] == "developer"),
+    ("developer", message_with(lambda message: message["role"] == "developer"),
      "0 used, 0.4.2 refused, 0.4.3 used"),
-    ("a message key",
-     messages_with(lambda message: set(message) - {"role", "content", "tool_calls",
-                                                   "tool_call_id"}), UNKNOWN),
+    ("a message key", message_with(lambda message: set(message) - KNOWN_MESSAGE_KEYS), UNKNOWN),
     ("a call without content",
-     messages_with(lambda message: "tool_calls" in message and "content" not in message),
+     message_with(lambda message: "tool_calls" in message and "content" not in message),
      "0 refused"),
-    ("arguments that are no JSON",
-     messages_with(lambda message: any(not call["function"]["arguments"]
-                                       for call in message.get("tool_calls") or ())),
+    ("arguments that are not JSON", call_with(lambda function: not function["arguments"]),
      "0 refused"),
     ("five stop texts", lambda body: len(body.get("stop") or ()) > 4, "0 used, 0.28 refused"),
     ("temperature above 2", lambda body: body.get("temperature", 0) > 2, "0 used, 0.24 refused"),
@@ -2977,9 +2982,9 @@ def verdicts(body, release):
     found = {}
     for name, uses, history in ACCEPTANCE:
         if uses(body):
-            steps = [step.split() for step in history.split(", ")]
-            found[name] = [verdict for first,
-                           verdict in steps if version(first) <= version(release)][-1]
+            for first, verdict in (step.split() for step in history.split(", ")):
+                if version(first) <= version(release):
+                    found[name] = verdict
     return found
 
 
@@ -2999,79 +3004,59 @@ class Releases(Case):
     FIRST = RELEASES[0]
 
     def test_the_default_body_is_accepted_as_documented(self):
-        for name, compat, expected in (("default", {}, "0.6.4"), ("max_tokens", self.OLD, "0.5.0"),
-                                       ("no usage either", self.OLDEST, self.FIRST)):
-            for prompt in (HI, dict(HI, messages=[{"role": "developer", "content": "x"}, USER]),
-                           dict(HI, store=True, verbosity="low", stop=None, tools=[],
-                                tool_choice="auto")):
-                with self.subTest(name=name, prompt=prompt):
-                    self.assertEqual(since(shape(prompt, compat=compat), "used", "ignored"),
-                                     expected)
+        developer = [{"role": "developer", "content": "x"}, USER]
+        bodies = (HI, dict(HI, messages=developer),
+                  dict(HI, store=True, verbosity="low", stop=None, tools=[], tool_choice="auto"))
+        for compat, expected in (({}, "0.6.4"), (self.OLD, "0.5.0"), (self.OLDEST, self.FIRST)):
+            for body in bodies:
+                with self.subTest(compat=compat, body=body):
+                    shaped = shape(body, compat=compat)
+                    self.assertEqual(since(shaped, "used", "ignored"), expected)
         self.assertEqual(since(shape(HI), "used"), "0.6.4")
 
     def test_the_table_tells_the_unshaped_body_apart(self):
-        self.assertEqual(verdicts(dict(HI, store=True, stream_options={}), "0.6.4"),
-                         {"an unknown field": "refused",
-                          "stream_options without stream": "refused"})
+        found = verdicts(dict(HI, store=True, stream_options={}), "0.6.4")
+        self.assertEqual(found, {"an unknown field": "refused",
+                                 "stream_options without stream": "refused"})
         self.assertIsNone(since(dict(HI, tools=[]), "used", "ignored"))
 
     def test_sampling_fields_are_used_by_every_release(self):
         params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1,
-                  "presencePenalty": 1,
-                  "response_format": {"type": "json_object"}}
-        passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {},
-                  "n": 1}
-        self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=(params,)),
-                               "used"), self.FIRST)
+                  "presencePenalty": 1, "response_format": {"type": "json_object"}}
+        body = dict(HI, top_k=1, min_p=0, repetition_penalty=1, user="u", logit_bias={}, n=1)
+        shaped = shape(body, compat=self.OLDEST, params=(params,))
+        self.assertEqual(since(shaped, "used"), self.FIRST)
 
     def test_other_fields_are_used_from_the_release_the_table_says(self):
-        strict = dict(TOOL, function=dict(TOOL["function"], strict=True))
-        called = {"messages": [USER,
-                               {"role": "assistant",
-                                "tool_calls": [dict(CALL,
-                                                    function={"name": "f", "arguments": ""})]},
-                               {"role": "tool", "tool_call_id": "c1", "content": "r"}]}
-        reasoning = {"reasoning": True}
+        tools, strict = {"tools": [TOOL]}, {"tools": [tool(strict=True)]}
+        named = {"type": "function", "function": {"name": "f"}}
+        call = dict(CALL, function={"name": "f", "arguments": ""})
+        called = [USER, {"role": "assistant", "tool_calls": [call]},
+                  {"role": "tool", "tool_call_id": "c1", "content": "r"}]
         effort = dict(self.OLDEST, supportsReasoningEffort=True)
-        for name, body, compat, model, level, accepted, used in (
-                ("tools", dict(HI, tools=[strict]), self.OLD, {}, None, "0.5.0", "0.5.0"),
-                ("a tool's result", dict(called, tools=[TOOL]), self.OLD, {}, None, "0.5.0",
-                 "0.5.0"),
-                ("strict tools", dict(HI, tools=[strict]), dict(self.OLD, supportsStrictMode=True),
-                 {}, None, "0.6.5", "0.6.5"),
-                ("no tools after all", dict(HI, tools=[TOOL], tool_choice="required"),
-                 dict(self.OLDEST, supportsTools=False),
-                 {}, None, self.FIRST, self.FIRST),
-                ("required", dict(HI, tools=[TOOL], tool_choice="required"), {}, {}, None, "0.8.3",
-                 "0.8.3"),
-                ("none", dict(HI, tools=[TOOL], tool_choice="none"), {}, {}, None, "0.6.4",
-                 "0.6.4"),
-                ("named",
-                 dict(HI, tools=[TOOL],
-                      tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
-                 None, "0.5.0", "0.5.0"),
-                ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None,
+        known = dict(effort, supportedReasoningEfforts=["low", "medium", "high"])
+        xhigh = dict(effort, supportedReasoningEfforts=["xhigh"])
+        for fields, compat, level, accepted, used in (
+                (strict, self.OLD, None, "0.5.0", "0.5.0"),
+                (strict, dict(self.OLD, supportsStrictMode=True), None, "0.6.5", "0.6.5"),
+                (dict(tools, messages=called), self.OLD, None, "0.5.0", "0.5.0"),
+                (dict(tools, tool_choice="required"), {}, None, "0.8.3", "0.8.3"),
+                (dict(tools, tool_choice="required"), dict(self.OLDEST, supportsTools=False), None,
+                 self.FIRST, self.FIRST),
+                (dict(tools, tool_choice="none"), {}, None, "0.6.4", "0.6.4"),
+                (dict(tools, tool_choice=named), self.OLD, None, "0.5.0", "0.5.0"),
+                (dict(tools, parallel_tool_calls=False), self.OLD, None, "0.6.0", "0.6.0"),
+                ({"response_format": {"type": "json_schema", "json_schema": {}}}, self.OLD, None,
                  "0.6.0", "0.6.0"),
-                ("schema", dict(HI, response_format={"type": "json_schema", "json_schema": {}}),
-                 self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"),
-                 reasoning, "high", "0.5.1",
-                 "0.5.1"),
-                ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high",
-                 "0.6.5", None),
-                ("effort", HI, effort, reasoning, "high", "0.6.5", "0.10.1"),
-                ("no effort", HI, effort, reasoning, "off", "0.18.0", "0.18.0"),
-                ("much effort", HI, dict(effort, supportedReasoningEfforts=["xhigh"]), reasoning,
-                 "xhigh", "0.21.0", "0.21.0"),
-                ("known efforts", HI,
-                 dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning,
-                 "xhigh",
-                 "0.6.5", "0.10.1"),
-                ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST,
-                 reasoning, "high", self.FIRST,
-                 self.FIRST)):
-            with self.subTest(name=name):
-                shaped = shape(body, level, compat=compat, **model)
+                ({}, dict(self.OLD, thinkingFormat="qwen-chat-template"), "high", "0.5.1", "0.5.1"),
+                ({}, dict(self.OLDEST, thinkingFormat="qwen"), "high", "0.6.5", None),
+                ({}, effort, "high", "0.6.5", "0.10.1"),
+                ({}, effort, "off", "0.18.0", "0.18.0"),
+                ({}, xhigh, "xhigh", "0.21.0", "0.21.0"),
+                ({}, known, "xhigh", "0.6.5", "0.10.1"),
+                ({"reasoning_effort": "high"}, self.OLDEST, "high", self.FIRST, self.FIRST)):
+            with self.subTest(fields=fields, compat=compat, level=level):
+                shaped = shape(dict(HI, **fields), level, compat=compat, reasoning=bool(level))
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")),
                                  (accepted, used))
 
@@ -3103,27 +3088,25 @@ class Prepared(Case):
         shaped = vllm.prepare_request(provider, model, self.LONG)
         self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
         request, = stub.requests
-        self.assertEqual((request.method, request.target, request.headers["authorization"]),
+        self.assertEqual((request.method, request.target, request.key),
                          ("POST", "/tokenize", "Bearer " + KEY))
         self.assertEqual(request.body, {
             "model": "m", "messages": self.LONG["messages"], "tools": [TOOL],
             "chat_template_kwargs": shaped.body["chat_template_kwargs"]})
 
-    def test_nobody_is_asked_where_the_estimate_leaves_room(self):
+    def test_nobody_is_asked_where_the_estimate_leaves_room_or_an_image_is_sent(self):
         provider, model, stub = self.tokenizer(reply({"count": 1}))
+        model = model._replace(input=("text", "image"))
         image = {"type": "image_url", "image_url": {"url": "u"}}
         pictured = {"messages": [dict(USER, content=[image] * 9)]}
-        model = model._replace(input=("text", "image"))
-        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"],
-                         1000)
-        self.assertEqual(vllm.prepare_request(provider, model,
-                                              pictured).body["max_completion_tokens"], 1)
+        for body, budget in ((HI, 1000), (pictured, 1)):
+            shaped = vllm.prepare_request(provider, model, body)
+            self.assertEqual(shaped.body["max_completion_tokens"], budget)
         self.assertEqual(stub.requests, [])
 
     def test_the_estimate_stands_where_nobody_counts(self):
         for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"),
-                       reply("x"),
-                       reply({"count": "9"}), reply({"count": True}), reply([]), b""):
+                       reply({"count": "9"}), reply({"count": True}), reply([]), reply("x"), b""):
             with self.subTest(answer=answer[:20]):
                 provider, model, _ = self.tokenizer(answer)
                 shaped = vllm.prepare_request(provider, model, self.LONG)
@@ -3151,15 +3134,15 @@ class Prepared(Case):
         self.assertEqual(len(stub.requests), 6)
 
     def test_a_model_that_nobody_declared_thinks_as_its_family_does(self):
-        template = {"enable_thinking": True, "preserve_thinking": True}
-        for model_id, root, added_fields in (
-                ("Qwen/Qwen3-8B", None, {"chat_template_kwargs": template}),
-                ("served", "/models/qwen3-8b", {"chat_template_kwargs": template}),
-                ("zai-org/GLM-4.6-FP8", None, {"chat_template_kwargs": template}),
+        qwen = {"chat_template_kwargs": {"enable_thinking": True, "preserve_thinking": True}}
+        deepseek = {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
+                                             "reasoning_effort": "high"}}
+        for model_id, root, expected in (
+                ("Qwen/Qwen3-8B", None, qwen),
+                ("served", "/models/qwen3-8b", qwen),
+                ("zai-org/GLM-4.6-FP8", None, qwen),
                 ("openai/gpt-oss-120b", None, {"reasoning_effort": "high"}),
-                ("deepseek-ai/DeepSeek-V4-Pro", None,
-                 {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
-                                           "reasoning_effort": "high"}}),
+                ("deepseek-ai/DeepSeek-V4-Pro", None, deepseek),
                 ("nvidia/nemotron-3-super", None, {})):
             with self.subTest(model_id=model_id):
                 stub = self.serve(rows(model_id, root=root, max_model_len=40960))
@@ -3167,22 +3150,20 @@ class Prepared(Case):
                 model = vllm.find_model(provider, thinking="high")
                 shaped = vllm.prepare_request(provider, model, HI, "high").body
                 more = {name: shaped[name] for name in shaped if name not in DEFAULT_BODY}
-                self.assertEqual(more, added_fields)
+                self.assertEqual(more, expected)
                 self.assertEqual(len(stub.requests), 1)
 
     def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
-        def server(on, off):
-            def answer(sock, request, stub):
+        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True),
+                                         (9, 9, "low", None)):
+            def answer(sock, request, stub, counts=(off, on)):
                 if request.target == "/v1/models":
                     return stub.send(sock, rows("some-model"))
                 enabled = request.body["chat_template_kwargs"]["enable_thinking"]
-                stub.send(sock, reply({"count": on if enabled else off}))
-            return self.serve(answer)
+                stub.send(sock, reply({"count": counts[enabled]}))
 
-        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True),
-                                         (9, 9, "low", None)):
             with self.subTest(on=on, off=off, level=level):
-                stub = server(on, off)
+                stub = self.serve(answer)
                 result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
                                        stdin=json.dumps(HI))
                 kwargs = json.loads(result.out).get("chat_template_kwargs") or {}
@@ -3199,7 +3180,7 @@ class Prepared(Case):
                 kwargs = request.body.get("chat_template_kwargs") or {}
                 return stub.send(sock, reply({"count": 9 + kwargs.get("enable_thinking", 0)}))
             if request.target.endswith("/completions"):
-                said.append(request.body)
+                said.append(request.body.get("chat_template_kwargs"))
                 return stub.send(sock, sse(chunk("Hi", "stop")))
             stub.send(sock, rows("some-model", max_model_len=40960))
 
@@ -3212,9 +3193,9 @@ class Prepared(Case):
         self.assertEqual([request.target for request in stub.requests],
                          ["/v1/models", "/tokenize", "/tokenize"])
         self.run_main("doctor", "--probe", "--thinking", "low", "--base-url", stub.url)
-        self.assertEqual([body.get("chat_template_kwargs") for body in said],
-                         [shaped.body["chat_template_kwargs"]] * len(said))
         self.assertTrue(said)
+        for kwargs in said:
+            self.assertEqual(kwargs, shaped.body["chat_template_kwargs"])
 
     def test_a_level_without_effect_is_said_once(self):
         self.tokenizer(self.count_or_answer)
