@@ -2050,6 +2050,10 @@ class Requests(Case):
             shape(dict(HI, tools=[tool(parameters={"default": deep})]))
 
     def test_streaming_fields(self):
+        def check(fields, compat, expected):
+            shaped = shape(dict(HI, **fields), compat=compat)
+            self.assertEqual(shaped.get("stream_options"), expected)
+
         off = {"supportsUsageInStreaming": False}
         usage = {"include_usage": True}
         self.check_table((
@@ -2060,12 +2064,15 @@ class Requests(Case):
             ({}, off, None),
             ({"stream": False, "stream_options": usage}, {}, None),
             ({"stream_options": usage}, off, None),
-        ), lambda fields, compat, expected: self.assertEqual(
-            shape(dict(HI, **fields), compat=compat).get("stream_options"), expected))
+        ), check)
         shaped = shape(HI, params=({"extra_body": {"stream": False}},))
         self.assertEqual((shaped["stream"], "stream_options" in shaped), (False, False))
 
     def test_prompt_cache_key(self):
+        def check(key, compat, params, expected):
+            body = dict(HI, prompt_cache_key=key)
+            self.assertEqual(added(body, compat=compat, params=params), expected)
+
         on = {"supportsPromptCacheKey": True}
         long = ({"cacheRetention": "long"},)
         self.check_table((
@@ -2077,10 +2084,13 @@ class Requests(Case):
             ("k", on, ({"cacheRetention": "short"},), {"prompt_cache_key": "k"}),
             ("k", on, ({"cacheRetention": "none"},), {}),
             ("k", dict(on, supportsLongCacheRetention=False), long, {"prompt_cache_key": "k"}),
-        ), lambda key, compat, params, expected: self.assertEqual(
-            added(dict(HI, prompt_cache_key=key), compat=compat, params=params), expected))
+        ), check)
 
     def test_response_format(self):
+        def check(value, compat, expected):
+            shaped = shape(dict(HI, response_format=value), compat=compat)
+            self.assertEqual(shaped.get("response_format"), expected)
+
         wraps = {"supportsJsonSchemaResponseFormat": True}
         schema = {"type": "json_schema", "json_schema": {"name": "r", "schema": {}}}
         bare = {"type": "object"}
@@ -2098,8 +2108,7 @@ class Requests(Case):
                          "json_schema": {"name": "openclaw_response", "schema": {}}}),
             ("json", wraps, None),
             ([], {}, None),
-        ), lambda value, compat, expected: self.assertEqual(
-            shape(dict(HI, response_format=value), compat=compat).get("response_format"), expected))
+        ), check)
 
     def test_budget(self):
         def check(fields, model, field, expected, warned=False):
@@ -2159,6 +2168,10 @@ class Requests(Case):
             self.assertIn(str(number), caught.exception.facts["problem"])
 
     def test_estimate_of_the_prompt(self):
+        def check(message, extra, characters):
+            tokens = vllm.estimate_tokens(dict({"messages": [message]}, **extra))
+            self.assertEqual(tokens, math.ceil(characters * 1.25 / 4))
+
         part = {"type": "image_url", "image_url": {"url": "data:" + "x" * 999}}
         serialized = len(json.dumps([CALL], separators=(",", ":")))
         self.check_table((
@@ -2178,9 +2191,7 @@ class Requests(Case):
             ({"content": ""}, {"tools": [CALL]}, serialized),
             ({"content": ""}, {"response_format": {"type": "x"}}, 12),
             ({"content": "\ud800" * 4}, {}, 4),
-        ), lambda message, extra, characters: self.assertEqual(
-            vllm.estimate_tokens(dict({"messages": [message]}, **extra)),
-            math.ceil(characters * 1.25 / 4)))
+        ), check)
 
     def test_roles_and_messages(self):
         def check(messages, fields, expected):
@@ -2297,6 +2308,9 @@ class Requests(Case):
         ], check)
 
     def test_tools(self):
+        def check(tools, compat, expected):
+            self.assertEqual(shape(dict(HI, tools=tools), compat=compat).get("tools"), expected)
+
         named = [tool(name) for name in "ab"]
         strict = {"supportsStrictMode": True}
         described = [tool("a", description=text) for text in "xy"]
@@ -2317,10 +2331,13 @@ class Requests(Case):
               tool("h", {"type": ["object"]}), tool("i", [1]), tool("j", {"type": None}), TOOL],
              {}, [TOOL]),
             ([tool("g", {"type": "array"})], {}, None),
-        ), lambda tools, compat, expected: self.assertEqual(
-            shape(dict(HI, tools=tools), compat=compat).get("tools"), expected))
+        ), check)
 
     def test_tool_choice(self):
+        def check(tools, choice, expected):
+            shaped = shape(dict(HI, tools=tools, tool_choice=choice))
+            self.assertEqual(shaped.get("tool_choice"), expected)
+
         def allowed(mode, *names):
             tools = [{"type": "function", "function": {"name": name}} for name in names]
             return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
@@ -2344,8 +2361,7 @@ class Requests(Case):
             (array, "auto", None),
             (array, "none", "none"),
             (array, allowed("auto", "g"), "none"),
-        ), lambda tools, choice, expected: self.assertEqual(
-            shape(dict(HI, tools=tools, tool_choice=choice)).get("tool_choice"), expected))
+        ), check)
         for tools, choice in ((array, "required"), (array, function), ([TOOL], gone),
                               ([TOOL], allowed("required", "gone"))):
             with self.subTest(choice=choice), self.assertRaises(vllm.UsageError):
@@ -2649,6 +2665,9 @@ class Requests(Case):
                                  [True] if words else [])
 
     def test_params(self):
+        def check(layers, fields, expected):
+            self.assertEqual(added(dict(HI, **fields), params=tuple(layers)), expected)
+
         json_object, text = {"type": "json_object"}, {"type": "text"}
         tokens = "max_completion_tokens"
         self.check_table((
@@ -2694,8 +2713,7 @@ class Requests(Case):
             ([{"maxTokens": 7}, {"max_tokens": 0}], {}, {}),
             ([{"maxTokens": 999}], {}, {}),
             ([{"maxTokens": 7}], {"max_tokens": 9}, {tokens: 9}),
-        ), lambda layers, fields, expected: self.assertEqual(
-            added(dict(HI, **fields), params=tuple(layers)), expected))
+        ), check)
 
     def test_every_change_is_explained(self):
         schema = {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}}
