@@ -2154,18 +2154,17 @@ class Requests(Case):
     def test_counted_tokens_stand_above_the_estimate(self):
         long = {"messages": [{"role": "user", "content": "a" * 8000}]}       # 2500 by estimate
         model = MODEL._replace(context_window=2048)
-        estimated = vllm.shape_request(long, model)
-        self.assertEqual((estimated.body["max_completion_tokens"], estimated.clamped), (1, True))
-        counted = vllm.shape_request(long, model, prompt_tokens=1813)
-        self.assertEqual((counted.body["max_completion_tokens"], counted.clamped), (234, True))
-        self.assertEqual(vllm.shape_request(long, model, prompt_tokens=100).body,
-                         dict(DEFAULT_BODY, **long))
+        for counted, budget, clamped in ((None, 1, True), (1813, 234, True), (100, 256, False)):
+            shaped = vllm.shape_request(long, model, prompt_tokens=counted)
+            self.assertEqual(shaped.body,
+                             dict(DEFAULT_BODY, max_completion_tokens=budget, **long))
+            self.assertEqual(shaped.clamped, clamped)
         self.assertFalse(vllm.shape_request(HI, model).clamped)
         with self.assertRaises(vllm.ServerError) as caught:
             vllm.shape_request(long, model, prompt_tokens=3000)
         self.assertEqual(caught.exception.cause, "context-exceeded")
-        for number in (3000, 2048):
-            self.assertIn(str(number), caught.exception.facts["problem"])
+        for number in ("3000", "2048"):
+            self.assertIn(number, caught.exception.facts["problem"])
 
     def test_estimate_of_the_prompt(self):
         def check(message, extra, characters):
@@ -2378,37 +2377,35 @@ class Requests(Case):
         self.assertEqual(shaped["tools"][0]["function"]["parameters"], expected)
 
     def test_references_in_schemas(self):
-        text = {"type": "string"}
-
-        def holding(inner, **fields):
+        def holding(inner, defs=None, **fields):
+            fields.update({"$defs": defs} if defs else {})
             return dict({"type": "object", "properties": {"a": inner}}, **fields)
 
-        loop = {"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}}}
+        def ref(place, **fields):
+            return dict(fields, **{"$ref": place})
+
+        text, node = {"type": "string"}, ref("#/$defs/N")
+        t, defs = ref("#/$defs/T"), {"T": text}
+        own = {"T": dict(text, title="own", description="d")}
+        loop = {"type": "object", "properties": {"next": node}}
+        lost = holding(ref("#/$defs/gone"), defs, components={})
+        data = {"enum": [t], "default": t}
         self.check_table((
-            (holding({"$ref": "#/$defs/T"}, **{"$defs": {"T": text}}), holding(text)),
-            (holding({"$ref": "#/$defs/T", "title": "t", "default": 1, "x": 2},
-                     **{"$defs": {"T": dict(text, title="own", description="d")}}),
+            (holding(t, defs), holding(text)),
+            (holding(ref("#/$defs/T", title="t", default=1, x=2), own),
              holding(dict(text, title="t", description="d", default=1))),
-            (holding({"$ref": "#/definitions/a~1b~0c"}, definitions={"a/b~c": text}),
-             holding(text)),
-            (holding({"$ref": "#/x/1/y"}, x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
-            (holding({"$ref": "#/x/0"}, x=[0, text]), holding({"$ref": "#/x/0"}, x=[0, text])),
-            (holding({"$ref": "#/$defs/A"}, **{"$defs": {"A": {"$ref": "#/$defs/B"}, "B": text}}),
-             holding(text)),
-            (holding({"$ref": "#/$defs/N"}, **{"$defs": {"N": loop}}),
-             holding({"type": "object", "properties": {"next": {}}})),
-            (holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}}),
-             holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}})),
-            (holding({"$ref": "other.json"}, **{"$defs": {"T": text}}),
-             holding({"$ref": "other.json"})),
-            (holding({"$ref": "#"}), holding({"$ref": "#"})),
-            (holding({"anyOf": [{"$ref": "#/$defs/T"}], "items": [{"$ref": "#/$defs/T"}],
-                      "not": {"$ref": "#/$defs/T"}}, **{"$defs": {"T": text}}),
+            (holding(ref("#/definitions/a~1b~0c"), definitions={"a/b~c": text}), holding(text)),
+            (holding(ref("#/x/1/y"), x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
+            (holding(ref("#/x/0"), x=[0, text]), holding(ref("#/x/0"), x=[0, text])),
+            (holding(ref("#/$defs/A"), {"A": ref("#/$defs/B"), "B": text}), holding(text)),
+            (holding(node, {"N": loop}), holding({"type": "object", "properties": {"next": {}}})),
+            (lost, lost),
+            (holding(ref("other.json"), defs), holding(ref("other.json"))),
+            (holding(ref("#")), holding(ref("#"))),
+            (holding({"anyOf": [t], "items": [t], "not": t}, defs),
              holding({"anyOf": [text], "items": [text], "not": text})),
-            (holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}},
-                     **{"$defs": {"T": text}}),
-             holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}})),
-            ({"$ref": "#/$defs/P", "$defs": {"P": holding(text)}}, holding(text)),
+            (holding(data, defs), holding(data)),
+            (ref("#/$defs/P", **{"$defs": {"P": holding(text)}}), holding(text)),
             ({"type": "object", "properties": {"$ref": text, "$defs": {"type": "array"}}},
              {"type": "object",
               "properties": {"$ref": text, "$defs": {"type": "array", "items": {}}}}),
