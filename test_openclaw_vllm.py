@@ -967,8 +967,8 @@ class Settings(Case):
                         self.assertGreater(issue.column, key_at)
 
     def test_columns_point_at_the_value_even_inside_included_files(self):
-        inner = self.write(".openclaw/p.json5", "{\n  vllm: {\n    baseUrl: 7 },\n"
-                                                "  'my.gpu': { timeoutSeconds: 0 } }")
+        providers = "{\n  vllm: {\n    baseUrl: 7 },\n  'my.gpu': { timeoutSeconds: 0 } }"
+        inner = self.write(".openclaw/p.json5", providers)
         outer = self.configure("{ models: {\n providers: { $include: 'p.json5' }, mode: 'x' } }")
         self.assertEqual([issue[:1] + issue[2:5] for issue in sorted(self.settings().issues)],
                          [(("models", "mode"), outer, 2, 44),
@@ -1366,14 +1366,13 @@ class Provider(Case):
                 ("http://h/v1///", "http://h/v1"), ("http://h/a/b/v1", "http://h/a/b/v1"),
                 ("HTTP://h", "HTTP://h"), ("http://[::1]:8000/v1", "http://[::1]:8000/v1")):
             self.assertEqual(self.provider(base_url=url).base_url, expected)
-        for cause, urls in (
-                ("endpoint-in-base-url", ("http://h/v1/models", "http://h/v1/completions",
-                                          "http://h/v1/chat/completions/")),
-                ("bad-base-url", ("", "h:8000", "ftp://h", "http://", "http://u:secretpw@h/v1",
-                                  "http://h/v1?key=x", "http://h/v1#x", "http://h:0/v1",
-                                  "http://h:70000/v1", "http://h:x/v1", "http://a b/v1",
-                                  "http://h\n/v1", "http://[::1/v1", "http://h\\@x/v1",
-                                  "http://h:" + "1" * 9999))):
+        for cause, *urls in (
+                ("endpoint-in-base-url", "http://h/v1/models", "http://h/v1/completions",
+                 "http://h/v1/chat/completions/"),
+                ("bad-base-url", "", "h:8000", "ftp://h", "http://", "http://u:secretpw@h/v1",
+                 "http://h/v1?key=x", "http://h/v1#x", "http://h:0/v1", "http://h:70000/v1",
+                 "http://h:x/v1", "http://a b/v1", "http://h\n/v1", "http://[::1/v1",
+                 "http://h\\@x/v1", "http://h:" + "1" * 9999)):
             for url in urls:
                 with self.subTest(url=url[:60]):
                     with self.assertRaises(vllm.ConfigError) as raised:
@@ -1555,10 +1554,9 @@ class Provider(Case):
         self.assertEqual(windows, [(9, 8), (7, 6)])
 
     def test_only_secrets_are_hidden(self):
-        config = block(apiKey={"source": "env", "provider": "default", "id": "THE_VARIABLE"},
-                       headers={"X-A": "header-secret"},
-                       request={"auth": {"mode": "header", "headerName": "X-Api-Key",
-                                         "value": "value-1", "prefix": "Prefix "}},
+        secret = {"source": "env", "provider": "default", "id": "THE_VARIABLE"}
+        auth = {"mode": "header", "headerName": "X-Api-Key", "value": "value-1", "prefix": "Pre "}
+        config = block(apiKey=secret, headers={"X-A": "header-secret"}, request={"auth": auth},
                        models=[{"id": "m", "name": "no-secret"}])
         config["models"]["providers"]["other"] = {
             "apiKey": "other-key", "baseUrl": "http://h", "models": [],
@@ -2609,9 +2607,9 @@ class Requests(Case):
                 self.assertEqual(sent, expected)
 
     def test_the_level_comes_from_the_option_then_the_body_then_the_settings(self):
-        for option, stated, expected in (("high", "low", "high"), (None, "low", "low"),
-                                         ("", "low", "low"), (None, 7, "minimal"),
-                                         (None, "disabled", "none")):
+        for option, stated, expected in (
+                ("high", "low", "high"), (None, "low", "low"), ("", "low", "low"),
+                (None, 7, "minimal"), (None, "disabled", "none")):
             with self.subTest(option=option, stated=stated):
                 body = dict(HI, reasoning_effort=stated)
                 self.assertEqual(self.effort(body, option, thinking="minimal"), expected)
@@ -2927,8 +2925,8 @@ def message_with(wanted):
 
 
 def call_with(wanted):
-    return message_with(lambda message: any(wanted(call["function"])
-                                            for call in message.get("tool_calls") or ()))
+    return message_with(
+        lambda message: any(wanted(call["function"]) for call in message.get("tool_calls") or ()))
 
 
 # Measured on 50 releases: a use of a field, and since which release it is used, ignored or
@@ -3078,9 +3076,8 @@ class Prepared(Case):
             stub.send(sock, sse(chunk("Hi", "stop")))
 
     def test_a_cut_budget_is_counted_with_one_request(self):
-        compat = {"thinkingFormat": "qwen-chat-template"}
-        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True,
-                                               compat=compat)
+        fields = {"reasoning": True, "compat": {"thinkingFormat": "qwen-chat-template"}}
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), **fields)
         shaped = vllm.prepare_request(provider, model, self.LONG)
         self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
         request, = stub.requests
@@ -3130,14 +3127,14 @@ class Prepared(Case):
         self.assertEqual(len(stub.requests), 6)
 
     def test_a_model_that_nobody_declared_thinks_as_its_family_does(self):
-        qwen = {"chat_template_kwargs": {"enable_thinking": True, "preserve_thinking": True}}
-        deepseek = {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
-                                             "reasoning_effort": "high"}}
+        on, effort = {"enable_thinking": True}, {"reasoning_effort": "high"}
+        qwen = {"chat_template_kwargs": dict(on, preserve_thinking=True)}
+        deepseek = {"chat_template_kwargs": dict(on, thinking=True, **effort)}
         for model_id, root, expected in (
                 ("Qwen/Qwen3-8B", None, qwen),
                 ("served", "/models/qwen3-8b", qwen),
                 ("zai-org/GLM-4.6-FP8", None, qwen),
-                ("openai/gpt-oss-120b", None, {"reasoning_effort": "high"}),
+                ("openai/gpt-oss-120b", None, effort),
                 ("deepseek-ai/DeepSeek-V4-Pro", None, deepseek),
                 ("nvidia/nemotron-3-super", None, {})):
             with self.subTest(model_id=model_id):
@@ -3150,8 +3147,8 @@ class Prepared(Case):
                 self.assertEqual(len(stub.requests), 1)
 
     def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
-        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True),
-                                         (9, 9, "low", None)):
+        for on, off, level, expected in (
+                (9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
             def answer(sock, request, stub, counts=(off, on)):
                 if request.target == "/v1/models":
                     return stub.send(sock, rows("some-model"))
