@@ -497,90 +497,73 @@ def then_watch(data):
 
 class Json5(unittest.TestCase):
 
+    NESTED = "[" * 150 + "]" * 150
     ACCEPTED = (
         ("null", None), (" true\n", True), ("'a'", "a"), ('"a"', "a"), ("[]", []), ("{}", {}),
-        ("[1,]", [1]),
+        ("[1,]", [1]), ("{a: {b: [{}]}}", {"a": {"b": [{}]}}), ("{a: 1, a: 2}", {"a": 2}),
         ("{a: 1, 'b': 2, \"c\": 3,}", {"a": 1, "b": 2, "c": 3}),
-        ("{a: {b: [{}]}}", {"a": {"b": [{}]}}),
-        ("// x\n1 // y", 1), ("/* a * / **/ 1 /**/", 1),
-        ("{/* a */ a /* b */ : /* c */ 1 /* d */}", {"a": 1}),
-        ("// no line end", ValueError), ("1 // no line end", 1), ("// a\r1", 1), ("// a\u20281", 1),
-        ("/* // */1", 1),
-        ("0x1F", 31), ("-0XfF", -255), ("+1", 1), ("-.5", -0.5), ("5.", 5.0), ("+.5e-1", 0.05),
-        ("1E+2", 100.0), ("-0", 0),
-        ("Infinity", math.inf), ("-Infinity", -math.inf), ("+Infinity", math.inf),
-        ("'\\x41\\u0042\\b\\f\\n\\r\\t\\v\\0\\'\\\"\\\\\\/\\q'", "AB\b\f\n\r\t\x0b\0'\"\\/q"),
-        ("'a\\\nb\\\r\nc\\\rd\\\u2028e'", "abcde"), ("'\u2028\u2029'", "\u2028\u2029"),
-        ("'\"' // '", '"'),
-        ("'\\uD83D\\uDE00'", "\U0001f600"), ('"\\ud83d\\ude00"', "\U0001f600"),
-        ("'\U0001f600'", "\U0001f600"),
+        ("{null: 1, Infinity: 2, true: 3}", {"null": 1, "Infinity": 2, "true": 3}),
+        ("{__proto__: 1, '': 2}", {"__proto__": 1, "": 2}),
         ("{\u00fc: 1, $_a9: 2, \\u0061b: 3, a\u200c: 4, \u30d1: 5}",
          {"\u00fc": 1, "$_a9": 2, "ab": 3, "a\u200c": 4, "\u30d1": 5}),
-        ("{null: 1, Infinity: 2, true: 3}", {"null": 1, "Infinity": 2, "true": 3}),
-        ("{__proto__: 1, '': 2}", {"__proto__": 1, "": 2}), ("{a: 1, a: 2}", {"a": 2}),
-        ("\ufeff{}", {}), ("\ufeff{a: 1}", {"a": 1}), ("\u00a0\u3000\x0b[\u2029]", []),
+        (NESTED, json.loads(NESTED)), ("[" * 150 + "]," * 149 + "]", json.loads(NESTED)),
+        # comments, blanks, encodings
+        ("// x\n1 // y", 1), ("1 // no line end", 1), ("// a\r1", 1), ("// a\u20281", 1),
+        ("/* a * / **/ 1 /**/", 1), ("/* // */1", 1), ("'\"' // '", '"'),
+        ("{/* a */ a /* b */ : /* c */ 1 /* d */}", {"a": 1}), ("\u00a0\u3000\x0b[\u2029]", []),
+        ("\ufeff{}", {}), ("\ufeff{a: 1}", {"a": 1}), (b"\xef\xbb\xbf{a: 1}", {"a": 1}),
+        (b'{"a": "\xc3\xbc"}', {"a": "\u00fc"}),
+        # numbers
+        ("0x1F", 31), ("-0XfF", -255), ("+1", 1), ("-.5", -0.5), ("5.", 5.0), ("+.5e-1", 0.05),
+        ("1E+2", 100.0), ("-0", 0), ("1e999", math.inf), ("Infinity", math.inf),
+        ("-Infinity", -math.inf), ("+Infinity", math.inf), ("[NaN, -NaN]", [math.nan, math.nan]),
         ("9" * 250, int("9" * 250)), ("9" * 305, 1e305), ("[" + "9" * 5000 + "]", [math.inf]),
-        ("[-" + "9" * 5000 + ",]", [-math.inf]),
-        ("[0x" + "f" * 5000 + "]", [math.inf]), ("1e999", math.inf), ("[" * 150 + "]" * 150, None),
-        ("[" * 150 + "]," * 149 + "]", None),
-        (b'{"a": "\xc3\xbc"}', {"a": "\u00fc"}), (b"\xef\xbb\xbf{a: 1}", {"a": 1}),
+        ("[-" + "9" * 5000 + ",]", [-math.inf]), ("[0x" + "f" * 5000 + "]", [math.inf]),
+        # strings
+        ("'\\x41\\u0042\\b\\f\\n\\r\\t\\v\\0\\'\\\"\\\\\\/\\q'", "AB\b\f\n\r\t\x0b\0'\"\\/q"),
+        ("'a\\\nb\\\r\nc\\\rd\\\u2028e'", "abcde"), ("'\u2028\u2029'", "\u2028\u2029"),
+        ("'\\uD83D\\uDE00'", "\U0001f600"), ('"\\ud83d\\ude00"', "\U0001f600"),
+        ("'\U0001f600'", "\U0001f600"),
     )
-    REFUSED = (         # text, line, column, what the error says
-        ("", 1, 1, "expected a value"), ("  // only a comment\n", 2, 1, "expected a value"),
-        ("1 2", 1, 3, "the end of the text"),
-        ("{a: 1} x", 1, 8, "the end of the text"), ("[1", 1, 3, "',' or ']'"),
-        ("{a: 1", 1, 6, "',' or '}'"),
-        ("{a", 1, 3, "':'"),
-        ("{a:", 1, 4, "a value"), ("{", 1, 2, "a key or '}'"), ("{,}", 1, 2, "a key or '}'"),
-        ("[,]", 1, 2, "a value or ']'"),
-        ("[1,,2]", 1, 4, "a value or ']'"), ("{a: 1,,}", 1, 7, "a key"), ("{a 1}", 1, 4, "':'"),
-        ("{1: 2}", 1, 2, "a key"),
-        ("{a: }", 1, 5, "a value"), ("[}", 1, 2, "']'"), ("{]", 1, 2, "'}'"),
-        ("]", 1, 1, "a value"),
-        ("[1:2]", 1, 3, "',' or ']'"),
-        ("{\n  a: 1\n  b: 2}", 3, 3, "',' or '}'"), ("{\r\n\r\n a: x}", 3, 5, "a value"),
-        ("{\r\r a: x}", 3, 5, "a value"),
-        ("'abc", 1, 1, "does not end"), ("'a\nb'", 1, 1, "does not end"),
-        ("\"a'", 1, 1, "does not end"),
-        ("[\n/* x", 2, 1, "does not end"),
-        ("/", 1, 1, "'/'"), ("#", 1, 1, "'#'"), ("01", 1, 2, "the end of the text"),
-        ("0x", 1, 2, "the end of the text"),
-        (".", 1, 1, "'.'"),
-        ("1e", 1, 2, "the end of the text"), ("- 1", 1, 1, "'-'"), ("--1", 1, 1, "'-'"),
-        ("nul", 1, 1, "a value"),
-        ("True", 1, 1, "a value"),
-        ("'\\x4'", 1, 2, "escape"), ("'\\u12'", 1, 2, "escape"), ("'\\1'", 1, 2, "escape"),
-        ("'\\01'", 1, 2, "escape"),
-        ("'ab\\u12g4'", 1, 4, "escape"), ("{a\\u002d: 1}", 1, 2, "quotes"),
-        ("{9a: 1}", 1, 2, "a key"),
-        ("{a-b: 1}", 1, 3, "'-'"),
-        ('["\\ud83d"]', 1, 2, "surrogate"), ("['\\uDE00 x']", 1, 2, "surrogate"),
-        ("{'\\ud800': 1}", 1, 2, "surrogate"),
-        ("{a:\0 1}", 1, 4, "NUL"), ('["\0"]', 1, 3, "NUL"), ("[1,\n" + "[" * 300, 2, 200, "nested"),
-        ("[" * 100000, 1, 201, "nested"),
-        ("{a:" * 100000, 1, 601, "nested"), (b'{"a":\n "\xff"}', 2, 3, "0xff"),
-        (b"\xfe\xff\x00{", 1, 1, "0xfe"),
-        (b"\xed\xa0\x80", 1, 1, "UTF-8"),
+    REFUSED = (          # what the error says; the texts, each with the error's line and column
+        ("expected a value", ("", 1, 1), ("  // a comment\n", 2, 1), ("// no line end", 1, 15)),
+        ("a value", ("]", 1, 1), ("nul", 1, 1), ("True", 1, 1), ("{a:", 1, 4), ("{a: }", 1, 5),
+         ("{\r\n\r\n a: x}", 3, 5), ("{\r\r a: x}", 3, 5)),
+        ("a value or ']'", ("[,]", 1, 2), ("[1,,2]", 1, 4)),
+        ("the end of the text", ("1 2", 1, 3), ("{a: 1} x", 1, 8), ("01", 1, 2), ("0x", 1, 2),
+         ("1e", 1, 2)),
+        ("',' or ']'", ("[1", 1, 3), ("[1:2]", 1, 3)),
+        ("',' or '}'", ("{a: 1", 1, 6), ("{\n  a: 1\n  b: 2}", 3, 3)),
+        ("a key or '}'", ("{", 1, 2), ("{,}", 1, 2)),
+        ("a key", ("{a: 1,,}", 1, 7), ("{1: 2}", 1, 2), ("{9a: 1}", 1, 2)),
+        ("':'", ("{a", 1, 3), ("{a 1}", 1, 4)),
+        ("']'", ("[}", 1, 2)), ("'}'", ("{]", 1, 2)), ("'/'", ("/", 1, 1)), ("'#'", ("#", 1, 1)),
+        ("'.'", (".", 1, 1)), ("'-'", ("- 1", 1, 1), ("--1", 1, 1), ("{a-b: 1}", 1, 3)),
+        ("does not end", ("'abc", 1, 1), ("'a\nb'", 1, 1), ("\"a'", 1, 1), ("[\n/* x", 2, 1)),
+        ("escape", ("'\\x4'", 1, 2), ("'\\u12'", 1, 2), ("'\\1'", 1, 2), ("'\\01'", 1, 2),
+         ("'ab\\u12g4'", 1, 4)),
+        ("quotes", ("{a\\u002d: 1}", 1, 2)),
+        ("surrogate", ('["\\ud83d"]', 1, 2), ("['\\uDE00 x']", 1, 2), ("{'\\ud800': 1}", 1, 2)),
+        ("NUL", ("{a:\0 1}", 1, 4), ('["\0"]', 1, 3)),
+        ("nested", ("[1,\n" + "[" * 300, 2, 200), ("[" * 100000, 1, 201), ("{a:" * 100000, 1, 601)),
+        ("0xff", (b'{"a":\n "\xff"}', 2, 3)), ("0xfe", (b"\xfe\xff\x00{", 1, 1)),
+        ("UTF-8", (b"\xed\xa0\x80", 1, 1)),
     )
 
     def test_accepts_json5_with_its_value(self):
         for text, value in self.ACCEPTED:
             with self.subTest(text=text[:60]):
-                if value is ValueError:
-                    self.assertRaises(ValueError, vllm.json5_loads, text)
-                elif value is not None or text == "null":
-                    self.assertEqual(repr(vllm.json5_loads(text)), repr(value))
-                else:
-                    self.assertIsInstance(vllm.json5_loads(text), list)
-        self.assertTrue(math.isnan(vllm.json5_loads("[NaN, -NaN]")[1]))
+                self.assertEqual(repr(vllm.json5_loads(text)), repr(value))
 
     def test_refuses_with_line_column_and_what_was_expected(self):
-        for text, line, column, words in self.REFUSED:
-            with self.subTest(text=text[:60]):
-                with self.assertRaises(vllm.Json5Error) as raised:
-                    vllm.json5_loads(text)
-                self.assertIn(words, raised.exception.problem)
-                self.assertEqual((raised.exception.line, raised.exception.column), (line, column))
+        for words, *places in self.REFUSED:
+            for text, line, column in places:
+                with self.subTest(text=text[:60]):
+                    with self.assertRaises(vllm.Json5Error) as raised:
+                        vllm.json5_loads(text)
+                    error = raised.exception
+                    self.assertIn(words, error.problem)
+                    self.assertEqual((error.line, error.column), (line, column))
 
     def test_error_is_a_value_error_and_a_config_error_and_quotes_no_word(self):
         with self.assertRaises(ValueError) as raised:
@@ -593,15 +576,15 @@ class Json5(unittest.TestCase):
         text = "{ /* x */ a: [1, 'two'], \"b\": {c: null} }"
         tree = vllm.json5_tree(text)
         self.assertEqual(text[tree.start:tree.end], text)
-        self.assertEqual([(key, text[start:end]) for key, start, end, _ in tree.items],
-                         [("a", "a"), ("b", '"b"')])
-        self.assertEqual([text[node.start:node.end] for node in tree.items[0][3].items],
-                         ["1", "'two'"])
+        keys = [(key, text[start:end]) for key, start, end, _ in tree.items]
+        self.assertEqual(keys, [("a", "a"), ("b", '"b"')])
+        array = tree.items[0][3]
+        self.assertEqual([text[node.start:node.end] for node in array.items], ["1", "'two'"])
         self.assertEqual(tree.items[1][3].value, {"c": None})
 
-    def test_both_roads_read_plain_json_alike(self):
-        for value in ({"a": [1, -2.5, 1e3, "x\\y\"\u00fc\n", None, True]}, [], "", 0,
-                      {"": {"": [[]]}}):
+    def test_both_readers_agree_on_plain_json(self):
+        mixed = {"a": [1, -2.5, 1e3, "x\\y\"\u00fc\n", None, True]}
+        for value in (mixed, [], "", 0, {"": {"": [[]]}}):
             with self.subTest(value=value):
                 for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2)):
                     self.assertEqual(vllm.json5_loads(text), value)
@@ -614,39 +597,41 @@ class Json5(unittest.TestCase):
 
 class Settings(Case):
 
+    CONFIG_FILES = (     # the environment, --config, the file; ~ stands for the home directory
+        ({}, None, "~/.openclaw/openclaw.json"),
+        ({"HOME": "", "USERPROFILE": "<home>"}, None, "~/.openclaw/openclaw.json"),
+        ({"OPENCLAW_HOME": "<home>/oc"}, None, "~/oc/.openclaw/openclaw.json"),
+        ({"OPENCLAW_HOME": "~/oc"}, None, "~/oc/.openclaw/openclaw.json"),
+        ({"OPENCLAW_HOME": "<home>/oc", "OPENCLAW_STATE_DIR": "<home>/state"}, None,
+         "~/state/openclaw.json"),
+        ({"OPENCLAW_STATE_DIR": "<home>/state", "OPENCLAW_CONFIG_PATH": "<home>/c.json"}, None,
+         "~/c.json"),
+        ({"OPENCLAW_CONFIG_PATH": "~/c.json"}, None, "~/c.json"),
+        ({"OPENCLAW_CONFIG_PATH": "<home>/c.json"}, "<home>/d.json", "~/d.json"),
+        ({"OPENCLAW_HOME": "null", "OPENCLAW_STATE_DIR": "undefined", "OPENCLAW_CONFIG_PATH": " "},
+         None, "~/.openclaw/openclaw.json"),
+    )
+
     def test_config_file_is_the_one_openclaw_reads(self):
-        home = os.path.join(self.home, "")[:-1]
-        for env, option, expected in (
-                ({}, None, "{home}/.openclaw/openclaw.json"),
-                ({"OPENCLAW_HOME": "{home}/oc"}, None, "{home}/oc/.openclaw/openclaw.json"),
-                ({"OPENCLAW_HOME": "~/oc"}, None, "{home}/oc/.openclaw/openclaw.json"),
-                ({"OPENCLAW_STATE_DIR": "{home}/state", "OPENCLAW_HOME": "{home}/oc"}, None,
-                 "{home}/state/openclaw.json"),
-                ({"OPENCLAW_CONFIG_PATH": "{home}/c.json", "OPENCLAW_STATE_DIR": "{home}/state"},
-                 None, "{home}/c.json"),
-                ({"OPENCLAW_CONFIG_PATH": "~/c.json"}, None, "{home}/c.json"),
-                ({"OPENCLAW_CONFIG_PATH": "{home}/c.json"}, "{home}/d.json", "{home}/d.json"),
-                ({"OPENCLAW_CONFIG_PATH": "  ", "OPENCLAW_STATE_DIR": "undefined",
-                  "OPENCLAW_HOME": "null"}, None,
-                 "{home}/.openclaw/openclaw.json"),
-                ({"HOME": "", "USERPROFILE": "{home}"}, None, "{home}/.openclaw/openclaw.json")):
+        for env, option, expected in self.CONFIG_FILES:
             with self.subTest(env=env, option=option):
-                env = {name: value.format(home=home) for name, value in env.items()}
-                found = vllm.read_settings(option and option.format(home=home), self.env(env))
+                env = {name: value.replace("<home>", self.home) for name, value in env.items()}
+                option = option and option.replace("<home>", self.home)
+                found = vllm.read_settings(option, self.env(env))
                 self.assertEqual(found.path.replace(os.sep, "/"),
-                                 expected.format(home=home).replace(os.sep, "/"))
-                self.assertFalse(found.exists)
-                self.assertEqual((found.config, found.issues), ({}, []))
+                                 expected.replace("~", self.home).replace(os.sep, "/"))
+                self.assertEqual((found.exists, found.config, found.issues), (False, {}, []))
 
     def test_without_any_home_there_is_no_config_and_no_crash(self):
         self.assertIsNone(vllm.read_settings(None, {}).path)
-        self.assertEqual(vllm.main(["list"], {}, io.StringIO(), io.StringIO(), io.StringIO()), 1)
+        self.assertEqual(run(["list"]).status, 1)
 
     def test_a_named_config_that_is_missing_is_a_warning(self):
         found = vllm.read_settings(self.path("none.json"), self.env())
         self.assertIn("no such file", found.warnings[0].message)
 
-    def test_files_that_are_no_config_are_refused(self):
+    def test_files_that_are_not_a_config_are_refused(self):
+        self.write("dir.json/x", "")
         with open(self.path("big.json"), "wb") as big:
             big.truncate(50 * 1024 * 1024)
         for name, content, words in (
@@ -656,16 +641,16 @@ class Settings(Case):
                 ("text.json", "'x'", "expected an object"),
                 ("null.json", "null", "expected an object"),
                 ("bytes.json", b'{"a": "\xff"}', "UTF-8"),
-                ("utf16.json", "{}".encode("utf-16"), "UTF-8"), ("nul.json", "{\0}", "NUL"),
+                ("utf16.json", "{}".encode("utf-16"), "UTF-8"),
+                ("nul.json", "{\0}", "NUL"),
                 ("deep.json", "[" * 99999, "nested"),
                 ("deepjson.json", "[" * 900 + "]" * 900, ""),
                 ("lone.json", '{"a": "\\ud800"}', "surrogate"),
-                ("cut.json", '{"models": {', "a key"), ("big.json", None, "larger than"),
-                ("dir.json/x", "", "not a regular file")):
+                ("cut.json", '{"models": {', "a key"),
+                ("big.json", None, "larger than"),
+                ("dir.json", None, "not a regular file")):
             with self.subTest(name=name):
-                if content is not None:
-                    self.write(name, content)
-                path = self.path(name.split("/")[0])
+                path = self.path(name) if content is None else self.write(name, content)
                 self.check(self.run_main("list", "--config", path), 3, err=words)
                 result = self.run_main("config", "--check", "--json", "--config", path)
                 verdict = json.loads(result.out)
@@ -678,32 +663,22 @@ class Settings(Case):
         for path in (self.path("fifo.json"), os.devnull):
             self.check(self.run_main("list", "--config", path), 3, err="not a regular file")
 
-    @unittest.skipIf(not hasattr(os, "geteuid") or os.geteuid() == 0,
-                     "this user may read everything")
-    def test_an_unreadable_config_is_refused(self):
-        path = self.configure("{}")
-        os.chmod(path, 0)
-        self.check(self.run_main("list"), 3, err="cannot be read")
-
     def test_a_config_that_cannot_be_opened_is_refused(self):
         path = self.configure("{}")
         with mock.patch("builtins.open", side_effect=PermissionError(13, "Permission denied")):
-            self.check(self.run_main("list", "--config", path), 3,
-                       err="cannot be read: Permission denied")
+            result = self.run_main("list", "--config", path)
+        self.check(result, 3, err="cannot be read: Permission denied")
 
     def test_dotenv_lines(self):
-        for line, expected in (
-                ("A=b", {"A": "b"}), (" export A = b # c", {"A": "b"}),
-                ("A='b # c'", {"A": "b # c"}),
-                ('A="b\\nc"', {"A": "b\nc"}),
-                ("A='b\\nc'", {"A": "b\\nc"}), ("A=`b`", {"A": "b"}), ("A=", {"A": ""}),
-                ("# A=b", {}), ("A: b", {"A": "b"}),
-                ("A", {}),
-                ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}), ("A=1\nA=2", {"A": "2"}),
-                ('A="b\nc"\nD=e', {"A": "b\nc", "D": "e"}),
-                ("A=b=c", {"A": "b=c"}), ("A.b-c=d", {"A.b-c": "d"}), ('A="b', {"A": '"b'})):
-            with self.subTest(line=line):
-                self.assertEqual(vllm.parse_dotenv(line), expected)
+        for text, expected in (
+                ("A=b", {"A": "b"}), ("A: b", {"A": "b"}), (" export A = b # c", {"A": "b"}),
+                ("A=`b`", {"A": "b"}), ("A='b # c'", {"A": "b # c"}), ("A='b\\nc'", {"A": "b\\nc"}),
+                ('A="b\\nc"', {"A": "b\nc"}), ('A="b\nc"\nD=e', {"A": "b\nc", "D": "e"}),
+                ('A="b', {"A": '"b'}), ("A=", {"A": ""}), ("A", {}), ("# A=b", {}),
+                ("A=b=c", {"A": "b=c"}), ("A.b-c=d", {"A.b-c": "d"}), ("A=1\nA=2", {"A": "2"}),
+                ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"})):
+            with self.subTest(text=text):
+                self.assertEqual(vllm.parse_dotenv(text), expected)
 
     def test_the_first_environment_wins_and_a_blank_name_hides_the_one_in_the_file(self):
         config = {"env": {"vars": {"A": "config", "B": "config", "C": "config", "D": "${A}-${C}"}}}
@@ -711,11 +686,10 @@ class Settings(Case):
         found = self.settings(config, {"A": "process", "B": "  ", "C": ""})
         self.assertEqual([found.variables[name] for name in "ABCF"],
                          ["process", "config", "config", "dotenv"])
-        vars_layer = "env.vars of the config"
-        self.assertEqual([vllm.variable_source(found, name) for name in "ABCFE"],
-                         ["the environment", vars_layer, vars_layer,
-                          self.path(".openclaw", ".env"), None])
         self.assertEqual(found.variables["D"], "process-${C}")
+        block, dotenv = "env.vars of the config", self.path(".openclaw", ".env")
+        self.assertEqual([vllm.variable_source(found, name) for name in "ABCFE"],
+                         ["the environment", block, block, dotenv, None])
 
     def test_an_unreadable_dotenv_is_passed_over(self):
         self.write(".openclaw/.env", b"A=\xff\n")
@@ -723,18 +697,16 @@ class Settings(Case):
 
     def test_substitution_is_one_pass(self):
         env = {"A": "1", "B": "${A}", "_C": "$${A}", "EMPTY": ""}
+        place = ("bindings", 0, "deep")
         for text, expected, missing in (
                 ("x${A}y", "x1y", None), ("${A}${A}", "11", None), ("${B}", "${A}", None),
-                ("${_C}", "$${A}", None),
-                ("$${A}", "${A}", None), ("$$${A}", "$${A}", None), ("${lower}", "${lower}", None),
-                ("${A:-x}", "${A:-x}", None),
-                ("$A", "$A", None), ("${}", "${}", None), ("${A", "${A", None),
-                ("${1A}", "${1A}", None),
+                ("${_C}", "$${A}", None), ("$${A}", "${A}", None), ("$$${A}", "$${A}", None),
+                ("${lower}", "${lower}", None), ("${A:-x}", "${A:-x}", None), ("$A", "$A", None),
+                ("${}", "${}", None), ("${A", "${A", None), ("${1A}", "${1A}", None),
                 ("${NONE}", "${NONE}", "NONE"), ("${A}${EMPTY}", "1${EMPTY}", "EMPTY"),
                 ("$${NONE}", "${NONE}", None)):
             with self.subTest(text=text):
                 found = self.settings({"bindings": [{"deep": text}]}, env)
-                place = ("bindings", 0, "deep")
                 self.assertEqual(found.config["bindings"][0]["deep"], expected)
                 self.assertEqual(found.unset_variables, {place: missing} if missing else {})
                 self.assertEqual([(issue.path, issue.cause) for issue in found.warnings],
@@ -748,14 +720,15 @@ class Settings(Case):
         self.write(".openclaw/sub/c.json", "[1, 2]")
         for text, expected in (
                 ("{$include: 'sub/c.json'}", None),
+                ("[{$include: 'a.json5'}]", None),
+                ("{$include: [], y: 1}", {"y": 1}),
                 ("{p: {$include: 'sub/c.json'}}", {"p": [1, 2]}),
                 ("{$include: 'a.json5'}",
                  {"x": {"one": 1, "two": 2, "both": "a"}, "list": [2, 1], "deep": [1, 2]}),
                 ("{$include: ['a.json5', 'sub/b.json']}",
                  {"x": {"one": 1, "two": 2, "both": "b"}, "list": [2, 1, 2], "deep": [1, 2, 1, 2]}),
                 ("{$include: 'sub/b.json', x: {both: 'mine'}, list: [3]}",
-                 {"x": {"two": 2, "both": "mine"}, "list": [2, 3], "deep": [1, 2]}),
-                ("{$include: [], y: 1}", {"y": 1}), ("[{$include: 'a.json5'}]", None)):
+                 {"x": {"two": 2, "both": "mine"}, "list": [2, 3], "deep": [1, 2]})):
             with self.subTest(text=text):
                 found = self.settings(text)
                 if expected is None:
@@ -768,369 +741,374 @@ class Settings(Case):
         self.write(".openclaw-evil/e.json", {"e": 1})
         self.write(".openclaw/loop.json", {"$include": "loop2.json"})
         self.write(".openclaw/loop2.json", {"$include": "loop.json"})
-        self.write(".openclaw/bad.json", "{\n x: }")
+        bad = self.write(".openclaw/bad.json", "{\n x: }")
         self.write(".openclaw/list.json", "[1]")
         self.write(".openclaw/big.json", "[" + " " * (2 * 1024 * 1024) + "]")
-        for depth in range(12):
-            self.write(".openclaw/d%d.json" % depth,
-                       {"$include": "d%d.json" % (depth + 1)} if depth < 11 else {})
-        with contextlib.suppress(OSError, NotImplementedError):
-            os.symlink(outside, self.path(".openclaw", "link.json"))
+        self.write(".openclaw/d11.json", {})
+        for depth in range(11):
+            self.write(".openclaw/d%d.json" % depth, {"$include": "d%d.json" % (depth + 1)})
         for include, words in (
-                ("'../outside/o.json'", "lies outside"), (json.dumps(outside), "lies outside"),
+                ("'../outside/o.json'", "lies outside"),
+                (json.dumps(outside), "lies outside"),
                 ("'../.openclaw-evil/e.json'", "lies outside"),
                 ("'sub/../../outside/o.json'", "lies outside"),
                 ("'loop.json'", "include each other"),
                 ("'openclaw.json'", "include each other"),
-                ("'bad.json'", "expected a value"), ("'none.json'", "cannot be read"),
-                ("'.'", "not a regular file"), ("'a\\0b'", "null"),
-                ("7", "cannot be read"), ("null", "cannot be read"), ("[{}]", "cannot be read"),
-                ("['bad.json', 7]", "expected a value"),
                 ("'d0.json'", "more than 10 levels"),
-                ("'list.json', beside: 1", "need an object"), ("'big.json'", "larger than")):
+                ("'bad.json'", "expected a value"),
+                ("['bad.json', 7]", "expected a value"),
+                ("'list.json', beside: 1", "need an object"),
+                ("'big.json'", "larger than"),
+                ("'.'", "not a regular file"),
+                ("'a\\0b'", "null"),
+                ("'none.json'", "cannot be read"),
+                ("7", "cannot be read"),
+                ("null", "cannot be read"),
+                ("[{}]", "cannot be read")):
             with self.subTest(include=include):
                 issue = self.settings("{$include: %s}" % include).issues[0]
                 self.assertIn(words, issue.message)
-        self.assertEqual(self.settings("{$include: 'bad.json'}").issues[0][2:5],
-                         (self.path(".openclaw", "bad.json"), 2, 5))
+        self.assertEqual(self.settings("{$include: 'bad.json'}").issues[0][2:5], (bad, 2, 5))
         self.assertEqual(self.settings("{$include: 'd2.json'}").issues, [])
-        if os.path.islink(self.path(".openclaw", "link.json")):
-            self.assertIn("lies outside",
-                          self.settings("{$include: 'link.json'}").issues[0].message)
+        roots = os.pathsep.join(["", "~/outside"])
         allowed = self.settings("{$include: '../outside/o.json'}",
-                                {"OPENCLAW_INCLUDE_ROOTS": os.pathsep.join(["", "~/outside"])})
+                                {"OPENCLAW_INCLUDE_ROOTS": roots})
         self.assertEqual((allowed.config, allowed.issues), ({"o": 1}, []))
+        link = self.path(".openclaw", "link.json")
+        with contextlib.suppress(OSError, NotImplementedError):
+            os.symlink(outside, link)
+        if os.path.islink(link):
+            issue = self.settings("{$include: 'link.json'}").issues[0]
+            self.assertIn("lies outside", issue.message)
 
-    ROW = "models.providers.vllm.models.0."
-    FAULTS = (           # the vllm block, the key path of the fault (None: valid), words
-        ("{}", None, ""),
-        ("{baseUrl: 'http://h/v1', apiKey: 'k', api: 'openai-completions', timeoutSeconds: 5, "
-         "models: []}", None, ""),
-        ("{baseUrl: ''}", "baseUrl", "not a valid base URL"),
-        ("{baseUrl: 7}", "baseUrl", "found 7"),
-        ("{baseUrl: 'h:8000'}", "baseUrl", "http"),
-        ("{baseUrl: 'ftp://h'}", "baseUrl", "http"),
-        ("{baseUrl: 'http://u:p@h/v1'}", "baseUrl", "password"),
-        ("{baseUrl: 'http://h/v1?x'}", "baseUrl", "query"),
-        ("{baseUrl: 'http://h:99999/v1'}", "baseUrl", "port"),
-        ("{apiKey: 7}", "apiKey", "text or (source"),
-        ("{apiKey: {source: 'env', provider: 'default', id: 'A_B'}}", None, ""),
-        ("{apiKey: {source: 'env', provider: 'default', id: 'lower'}}", "apiKey.id", "variable"),
-        ("{apiKey: {source: 'vault'}}", "apiKey", "source"),
-        ("{apiKey: {source: 'env', id: 'A'}}", "apiKey", "(source:env,provider,id)"),
-        ("{api: 'grpc'}", "api", "expected openai-completions or "),
-        ("{timeoutSeconds: 0}", "timeoutSeconds", "above 0"),
-        ("{timeoutSeconds: 1.5}", "timeoutSeconds", "whole number"),
-        ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"),
-        ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
-        ("{models: {}}", "models", "expected an array"),
-        ("{models: [7]}", "models.0", "expected an object"),
-        ("{models: [{id: 'm', name: 'm'}]}", None, ""),
-        ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
-        ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
-        ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow",
-         "above 0"),
-        ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow",
-         "above 0"),
-        ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens",
-         "above 0"),
-        ("{models: [{id: 'm', name: 'm', maxTokens: 0x%s}]}" % ("f" * 5000), "models.0.maxTokens",
-         "above 0"),
-        ("{models: [{id: 'm', name: 'm', input: ['text', 'smell']}]}", "models.0.input.1",
-         "expected text or image or"),
-        ("{models: [{id: 'm', name: 'm', reasoning: 'yes'}]}", "models.0.reasoning",
-         "true or false"),
-        ("{models: [{id: 'm', name: 'm', compat: {maxTokensField: 'max'}}]}",
-         "models.0.compat.maxTokensField", "max_tokens"),
-        ("{models: [{id: 'm', name: 'm', compat: {supportsTools: 1}}]}",
-         "models.0.compat.supportsTools", "true or false"),
-        ("{models: [{id: 'm', name: 'm', headers: {a: 1}}]}", "models.0.headers.a", "a text"),
-        ("{headers: {a: []}}", "headers.a", "text"),
-        ("{headers: []}", "headers", "expected an object"),
-        ("{request: {auth: {mode: 'magic'}}}", "request.auth", "(mode:provider-default) or (mode:"),
-        ("{request: {auth: {mode: 'header', value: 'x'}}}", "request.auth", "headerName,value)"),
-        ("null", "", "expected an object"),
-        ("{request: {auth: {mode: 'authorization-bearer'}}}", "request.auth",
-         "authorization-bearer,token)"),
-        ("[]", "", "expected an object"),
+    def test_included_files_are_capped_together(self):
+        self.write(".openclaw/a.json", {"$schema": "x" * 3000})
+        with mock.patch.object(vllm, "CONFIG_LIMIT", 9000):
+            self.assertEqual(self.settings("{$include: ['a.json', 'a.json']}").issues, [])
+            issue = self.settings("{$include: ['a.json', 'a.json', 'a.json']}").issues[0]
+        self.assertIn("larger than 9000 bytes together", issue.message)
+
+    # Tables in frames: what stands around the texts, the key path to there; then the rows, each
+    # with a text, a key path from there (None: valid), and more.
+    VLLM = "models.providers.vllm"
+    ROW = VLLM + ".models.0"
+    IN_VLLM = "// one\n{models: {providers: {vllm:\n {%s}}}}"
+    IN_ROW = "// one\n{models: {providers: {vllm: {models: [\n {id: 'm', name: 'm', %s}]}}}}"
+
+    @staticmethod
+    def framed(table):
+        """Yield [text, key path or None, more ...] for each row of a table in frames."""
+        for frame, prefix, *rows in table:
+            for text, path, *more in rows:
+                if path is not None:
+                    path = ".".join(filter(None, (prefix, path)))
+                yield [frame % text, path] + more
+
+    FAULTS = (           # text, the key path of the fault, words of the message
+        (IN_VLLM, VLLM,
+         ("", None),
+         ("baseUrl: 'http://h/v1', apiKey: 'k', api: 'openai-completions', timeoutSeconds: 5, "
+          "models: []", None),
+         ("baseUrl: ''", "baseUrl", "not a valid base URL"),
+         ("baseUrl: 7", "baseUrl", "found 7"),
+         ("baseUrl: 'h:8000'", "baseUrl", "http"),
+         ("baseUrl: 'ftp://h'", "baseUrl", "http"),
+         ("baseUrl: 'http://u:p@h/v1'", "baseUrl", "password"),
+         ("baseUrl: 'http://h/v1?x'", "baseUrl", "query"),
+         ("baseUrl: 'http://h:99999/v1'", "baseUrl", "port"),
+         ("apiKey: 7", "apiKey", "text or (source"),
+         ("apiKey: {source: 'env', provider: 'default', id: 'A_B'}", None),
+         ("apiKey: {source: 'env', provider: 'default', id: 'lower'}", "apiKey.id", "variable"),
+         ("apiKey: {source: 'env', id: 'A'}", "apiKey", "(source:env,provider,id)"),
+         ("apiKey: {source: 'vault'}", "apiKey", "source"),
+         ("apiKey: {source: 'file', provider: 'a', id: 'value'}", None),
+         ("apiKey: {source: 'file', provider: 'a', id: '/a/~1'}", None),
+         ("apiKey: {source: 'file', provider: 'a', id: '/a~2'}", "apiKey.id"),
+         ("apiKey: {source: 'exec', provider: 'a', id: 'a/../b'}", "apiKey.id"),
+         ("apiKey: {source: 'exec', provider: 'a', id: 'a/..b/c.'}", None),
+         ("api: 'grpc'", "api", "expected openai-completions or "),
+         ("timeoutSeconds: 0", "timeoutSeconds", "above 0"),
+         ("timeoutSeconds: 1.5", "timeoutSeconds", "whole number"),
+         ("timeoutSeconds: '5'", "timeoutSeconds", "a string"),
+         ("timeoutSeconds: true", "timeoutSeconds", "found true"),
+         ("headers: []", "headers", "expected an object"),
+         ("headers: {a: []}", "headers.a", "text"),
+         ("request: {auth: {mode: 'magic'}}", "request.auth", "(mode:provider-default) or (mode:"),
+         ("request: {auth: {mode: 'header', value: 'x'}}", "request.auth", "headerName,value)"),
+         ("request: {auth: {mode: 'authorization-bearer'}}", "request.auth",
+          "authorization-bearer,token)"),
+         ("models: {}", "models", "expected an array"),
+         ("models: [7]", "models.0", "expected an object"),
+         ("models: [{id: 'm', name: 'm'}]", None),
+         ("models: [{id: '', name: 'm'}]", "models.0.id", "non-empty"),
+         ("models: [{name: 'm'}]", "models.0.id", "is missing"),
+         ("models: [{id: 'm'}]", "models.0.name", "is missing"),
+         ("contextWindow: 0, models: [{id: 'm', name: 'm'}]", "models.0.contextWindow"),
+         ("contextWindow: 'x', models: [{id: 'm', name: 'm', contextWindow: 7}]", None),
+         ("contextWindow: 'x', contextTokens: null", None)),
+        (IN_ROW, ROW,
+         ("baseUrl: 'h'", "baseUrl"),
+         ("contextWindow: 1.5", None),
+         ("contextWindow: 1e-9", None),
+         ("contextWindow: 0", "contextWindow", "above 0"),
+         ("contextWindow: -1", "contextWindow", "above 0"),
+         ("contextWindow: 1e999", "contextWindow", "above 0"),
+         ("contextWindow: NaN", "contextWindow", "NaN"),
+         ("contextWindow: -Infinity", "contextWindow", "-Infinity"),
+         ("contextTokens: 4.0", None),
+         ("contextTokens: 9007199254740991", None),
+         ("contextTokens: 9007199254740992", "contextTokens", "whole"),
+         ("contextTokens: 1.5", "contextTokens", "whole"),
+         ("contextTokens: true", "contextTokens", "found true"),
+         ("maxTokens: 1e300", None),
+         ("maxTokens: " + "9" * 350, "maxTokens", "above 0"),
+         ("maxTokens: 0x" + "f" * 5000, "maxTokens", "above 0"),
+         ("input: []", None),
+         ("input: ['text', 'smell']", "input.1", "expected text or image or"),
+         ("mediaInput: {image: {maxBytes: 0}}", "mediaInput.image.maxBytes", "above 0"),
+         ("reasoning: 'yes'", "reasoning", "true or false"),
+         ("thinkingLevelMap: {off: null}", None),
+         ("thinkingLevelMap: {off: 1}", "thinkingLevelMap.off", "or null"),
+         ("headers: {a: 1}", "headers.a", "a text"),
+         ("compat: {maxTokensField: 'max'}", "compat.maxTokensField", "max_tokens"),
+         ("compat: {supportsTools: 1}", "compat.supportsTools", "true or false"),
+         ("compat: {reasoningEffortMap: {'': 'a'}}", "compat.reasoningEffortMap.", "non-empty"),
+         ("compat: {reasoningEffortMap: {a: ''}}", "compat.reasoningEffortMap.a", "non-empty"),
+         ("compat: {openRouterRouting: {max_price: {prompt: 'x', image: 2}}}", None),
+         ("compat: {openRouterRouting: {sort: {by: 1}}}", "compat.openRouterRouting.sort",
+          "text or sorting"),
+         ("cost: {input: -1}", None)),
+        (IN_ROW % "cost: {tieredPricing: [%s]}", ROW + ".cost.tieredPricing.0",
+         ("7", "", "found 7"),
+         ("{input: 1, output: 1, cacheRead: 1, cacheWrite: 1, range: [1]}", None),
+         ("{input: 1, output: 1, cacheRead: 1, cacheWrite: 1, range: []}", "range", "array")),
+        ("{models: {%s}}", "models",
+         ("mode: 'add'", "mode"),
+         ("mode: 0x" + "f" * 9000, "mode"),
+         ("providers: []", "providers"),
+         ("providers: {vllm: null}", "providers.vllm", "expected an object"),
+         ("providers: {vllm: []}", "providers.vllm", "expected an object"),
+         ("providers: {mine: {models: []}}", "providers.mine.baseUrl"),
+         ("providers: {mine: {baseUrl: 'http://h/v1'}}", "providers.mine.models"),
+         ("providers: {' OpenAI ': {}}", None),
+         ("catalogRefresh: {url: 'https://h'}", None),
+         ("catalogRefresh: {url: ' HTTPS://h '}", None),
+         ("catalogRefresh: {url: 'http://localhost:1/x'}", None),
+         ("catalogRefresh: {url: 'http://h'}", "catalogRefresh.url"),
+         ("catalogRefresh: {url: 'http://127.0.0.2/'}", "catalogRefresh.url"),
+         ("catalogRefresh: {url: 'https://a b'}", "catalogRefresh.url")),
+        ("{agents: {defaults: {%s}}}", "agents.defaults",
+         ("model: 7", "model"),
+         ("model: {primary: 7}", "model"),
+         ("model: {fallbacks: ['a', 7]}", "model"),
+         ("models: {'vllm/m': 7}", "models.vllm/m"),
+         ("models: {'vllm/m': {codeMode: true}}", None),
+         ("models: {'vllm/*': {codeMode: true}}", "models.vllm/*.codeMode"),
+         ("models: {'vllm/m': {pickerRuntimes: ['auto']}}", "models.vllm/m.pickerRuntimes.0"),
+         ("models: {m: {pickerRuntimes: []}}", "models.m.pickerRuntimes"),
+         ("modelPolicy: {allow: ['vllm/*', 'vllm/m', 'q']}, models: {'vllm/m': {alias: 'Q'}}",
+          None),
+         ("modelPolicy: {allow: ['vllm/ns/*', 'vllm/m', 'w', 'b']}, "
+          "models: {'vllm/*': {alias: 'W'}, bare: {alias: 'b'}}", None),
+         ("modelPolicy: {allow: ['vllm/m', 'm']}", "modelPolicy.allow.1"),
+         ("modelPolicy: {allow: ['vllm/m*']}", "modelPolicy.allow.0"),
+         ("modelPolicy: {allow: ['vllm//m']}", "modelPolicy.allow.0"),
+         ("modelPolicy: {allow: ['vllm/a b']}", "modelPolicy.allow.0"),
+         ("systemAgent: {agentId: 'x'}", "systemAgent.agentId"),
+         ("systemAgent: {agentId: ''}", "systemAgent.agentId"),
+         ("systemAgent: {agentId: ' MAIN '}", None),
+         ("typingMode: 'no'", "typingMode")),
+        ("{agents: {%s}}", "agents",
+         ("entries: {'a b': {}}", "entries.a b"),
+         ("entries: {a: {name: 7}}", "entries.a.name"),
+         ("entries: {a: {}, A: {default: true}}", "entries"),
+         ("entries: {a: {default: true}, b: {default: true}}", "entries"),
+         ("entries: {a: {}, b: {}}", "ownership"),
+         ("entries: {a: {}, b: {}}, ownership: 'explicit'", None),
+         ("entries: {a: {default: true}}, ownership: 'explicit'", "ownership"),
+         ("entries: {a: {}}, list: 7", "list"),
+         ("list: 7", "list"),
+         ("list: [{id: 'a b'}]", "list.0.id"),
+         ("list: [{id: 'a'}, {id: 'A', default: true}]", "entries"),
+         ("list: [{id: 'a'}, {id: 'b'}]", "ownership"),
+         ("list: [{id: 'a', params: 7}]", "entries.a.params"),
+         ("defaults: {systemAgent: {agentId: 'A'}}, entries: {a: {}}", None),
+         ("defaults: {contextTokens: null}, entries: {a: {contextTokens: []}}", None),
+         ("defaults: {models: {'vllm/m': {alias: 'q'}}}, "
+          "entries: {a: {models: {'vllm/m': {alias: 'z'}}, modelPolicy: {allow: ['q', 'z']}}}",
+          None)),
+        ("{%s}", "",
+         ("models: 7", "models"),
+         ("agents: 'x'", "agents"),
+         ("env: null", "env"),
+         ("env: {vars: {A: 1}}", "env.vars.A"),
+         ("plugins: {entries: {vllm: {config: {a: 1}}}}", "plugins.entries.vllm.config.a"),
+         ("plugins: {entries: {vllm: {config: {}}, other: {config: {a: 1}}}}", None),
+         ("plugins: {entries: {other: {hooks: 7}}}", "plugins.entries.other.hooks"),
+         ("auth: {profiles: {a: {provider: 'vllm', mode: 'key'}}}", "auth.profiles.a.mode"),
+         ("auth: {order: []}", "auth.order"),
+         ("secrets: {providers: []}", "secrets.providers"),
+         ("logging: null", "logging"),
+         ("logging: 7", "logging"),
+         ("$schema: null", "$schema")),
     )
 
-    def test_schema_faults_carry_path_line_and_column(self):
-        for block, path, words in self.FAULTS:
-            with self.subTest(block=block[:80]):
-                issues = self.settings("// one\n{ models: { providers: { vllm:\n %s } } }"
-                                       % block).issues
-                if path is None:
-                    self.assertEqual(issues, [])
-                    continue
-                self.assertEqual([vllm.dotted(issue.path) for issue in issues],
-                                 [".".join(["models.providers.vllm"] + ([path] if path else []))])
-                self.assertIn(words, issues[0].message)
-                self.assertEqual(issues[0].line, 3)
-                if "missing" not in words:
-                    keyed = "%s" % path.split(".")[-1]
-                    self.assertGreaterEqual(issues[0].column,
-                                            2 + (block.index(keyed) if keyed in block else 0))
-
-    def test_faults_elsewhere_in_the_config(self):
-        for text, path in (("{models: 7}", "models"), ("{models: {mode: 'add'}}", "models.mode"),
-                           ("{models: {mode: 0x%s}}" % ("f" * 9000), "models.mode"),
-                           ("{models: {providers: []}}", "models.providers"),
-                           ("{agents: {defaults: {model: 7}}}", "agents.defaults.model"),
-                           ("{agents: {defaults: {model: {primary: 7}}}}", "agents.defaults.model"),
-                           ("{agents: 'x'}", "agents"),
-                           ("{agents: {defaults: {model: {fallbacks: ['a', 7]}}}}",
-                            "agents.defaults.model"),
-                           ("{env: null}", "env"),
-                           ("{agents: {defaults: {models: {'vllm/m': 7}}}}",
-                            "agents.defaults.models.vllm/m"),
-                           ("{env: {vars: {A: 1}}}", "env.vars.A")):
-            with self.subTest(text=text[:60]):
+    def test_faults_carry_path_line_and_column(self):
+        for text, path, *words in self.framed(self.FAULTS):
+            with self.subTest(text=text[:120]):
                 issues = self.settings(text).issues
-                self.assertEqual([(vllm.dotted(issue.path), issue.line) for issue in issues],
-                                 [(path, 1)])
+                self.assertEqual([vllm.dotted(issue.path) for issue in issues],
+                                 [] if path is None else [path])
+                for issue in issues:
+                    self.assertIn("".join(words), issue.message)
+                    self.assertEqual(issue.line, text.count("\n") + 1)
+                    if "is missing" not in issue.message and "list:" not in text:
+                        key_at = text.rpartition("\n")[2].find(path.rpartition(".")[2])
+                        self.assertGreater(issue.column, key_at)
 
     def test_columns_point_at_the_value_even_inside_included_files(self):
-        self.write(".openclaw/p.json5",
-                   "{\n  vllm: {\n    baseUrl: 7 },\n  'my.gpu': { timeoutSeconds: 0 } }")
-        config = "{ models: {\n providers: { $include: 'p.json5' }, mode: 'x' } }"
-        found = self.settings(config).issues
-        inner = self.path(".openclaw", "p.json5")
-        self.assertEqual([issue[:1] + issue[2:5] for issue in sorted(found)],
-                         [(("models", "mode"), self.path(".openclaw", "openclaw.json"), 2, 44),
+        providers = "{\n  vllm: {\n    baseUrl: 7 },\n  'my.gpu': { timeoutSeconds: 0 } }"
+        inner = self.write(".openclaw/p.json5", providers)
+        outer = self.configure("{ models: {\n providers: { $include: 'p.json5' }, mode: 'x' } }")
+        self.assertEqual([issue[:1] + issue[2:5] for issue in sorted(self.settings().issues)],
+                         [(("models", "mode"), outer, 2, 44),
                           (("models", "providers", "my.gpu", "timeoutSeconds"), inner, 4, 31),
                           (("models", "providers", "vllm", "baseUrl"), inner, 3, 14)])
+        merged = "{models: {providers: {$include: 'p.json5', vllm: {}}}}"
+        self.assertEqual([issue[2:5] for issue in sorted(self.settings(merged).issues)],
+                         [(inner, 4, 31), (inner, 3, 14)])
 
-    def test_a_fault_in_an_included_part_of_an_object_is_found_there(self):
-        inner = self.write(".openclaw/p.json5", "{\n  vllm: {\n    baseUrl: 7 } }")
-        issue, = self.settings("{models: {providers: {$include: 'p.json5', vllm: {}}}}").issues
-        self.assertEqual(issue[2:5], (inner, 3, 14))
-
-    UNKNOWN = (          # text, path of the unknown key, where its value belongs
-        ("{models: {providers: {vllm: {baseURL: 'http://h'}}}}", "models.providers.vllm.baseURL",
-         "models.providers.vllm.baseUrl"),
-        ("{models: {providers: {vllm: {baseURL: 'http://h', baseUrl: 'http://h'}}}}",
-         "models.providers.vllm.baseURL", "models.providers.vllm.baseUrl"),
-        ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', contextwindow: 1}]}}}}",
-         "models.providers.vllm.models.0.contextwindow",
-         "models.providers.vllm.models.0.contextWindow"),
-        ("{models: {qqqq: 1}}", "models.qqqq", None),
-        ("{models: {$schema: 'x'}}", "models.$schema", None),
-        ("{'a.b': 1}", "a.b", None),
-        ("{agents: {x: 1}}", "agents.x", None),
-        ("{agents: {defaults: {y: 1}}}", "agents.defaults.y", None),
-        ("{providers: {vllm: {}}}", "providers", "models.providers"),
-        ("{agents: {defaults: {model: {providers: {}}}}}", "agents.defaults.model.providers",
-         "models.providers"),
-        ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', supportsStore: false}]}}}}",
-         "models.providers.vllm.models.0.supportsStore",
-         "models.providers.vllm.models.0.compat.supportsStore"),
-        ("{models: {providers: {vllm: {reasoning: true, models: [{id: 'm', name: 'm'}]}}}}",
-         "models.providers.vllm.reasoning", "models.providers.vllm.models.0.reasoning"),
-        ("{models: {providers: {vllm: {url: 'http://h'}}}}", "models.providers.vllm.url",
-         "models.providers.vllm.baseUrl"),
-        ("{agents: {defaults: {models: {'vllm/m': {temperature: 1}}}}}",
-         "agents.defaults.models.vllm/m.temperature",
-         "agents.defaults.models.vllm/m.params.temperature"),
-        ("{plugins: {entries: {vllm: {enable: false}}}}", "plugins.entries.vllm.enable",
-         "plugins.entries.vllm.enabled"),
-        ("{models: {providers: {vllm: {request: {auth: {mode: 'provider-default', x: 1}}}}}}",
-         "models.providers.vllm.request.auth.x", None),
+    UNKNOWN = (          # text, the unknown key, where its value belongs
+        (IN_VLLM, VLLM,
+         ("baseURL: 'http://h'", "baseURL", VLLM + ".baseUrl"),
+         ("baseURL: 'http://h', baseUrl: 'http://h'", "baseURL", VLLM + ".baseUrl"),
+         ("url: 'http://h'", "url", VLLM + ".baseUrl"),
+         ("reasoning: true, models: [{id: 'm', name: 'm'}]", "reasoning", ROW + ".reasoning"),
+         ("request: {auth: {mode: 'provider-default', x: 1}}", "request.auth.x", None)),
+        (IN_ROW, ROW,
+         ("contextwindow: 1", "contextwindow", ROW + ".contextWindow"),
+         ("supportsStore: false", "supportsStore", ROW + ".compat.supportsStore")),
+        ("{agents: {defaults: {%s}}}", "agents.defaults",
+         ("y: 1", "y", None),
+         ("model: {providers: {}}", "model.providers", "models.providers"),
+         ("models: {'vllm/m': {temperature: 1}}", "models.vllm/m.temperature",
+          "agents.defaults.models.vllm/m.params.temperature")),
+        ("{%s}", "",
+         ("agents: {x: 1}", "agents.x", None),
+         ("models: {qqqq: 1}", "models.qqqq", None),
+         ("models: {$schema: 'x'}", "models.$schema", None),
+         ("'a.b': 1", "a.b", None),
+         ("providers: {vllm: {}}", "providers", "models.providers"),
+         ("plugins: {entries: {vllm: {enable: false}}}", "plugins.entries.vllm.enable",
+          "plugins.entries.vllm.enabled")),
+    )
+    LEGACY = (           # text, the legacy key, where its value belongs
+        (IN_VLLM, VLLM,
+         ("contextWindow: 9", "contextWindow", None),
+         ("contextTokens: 9, models: [{id: 'm', name: 'm'}]", "contextTokens", None)),
+        ("{agents: {%s}}", "agents",
+         ("defaults: {llm: {idleTimeoutSeconds: 9}}", "defaults.llm", VLLM + ".timeoutSeconds"),
+         ("defaults: {contextTokens: 'x'}", "defaults.contextTokens", None),
+         ("defaults: {params: {qwenThinkingFormat: 'x'}}", "defaults.params.qwenThinkingFormat",
+          None),
+         ("entries: {a: {default: true}}", "entries.a.default", None),
+         ("list: [{id: 'a'}]", "list", None),
+         ("list: [{id: 'a'}], entries: {a: {}}", "list", None)),
     )
 
+    def check_warning(self, text, path, cause, successor):
+        """Check that the only complaint about a config is this warning; return it."""
+        found = self.settings(text)
+        self.assertEqual(found.issues, [])
+        warning, = found.warnings
+        self.assertEqual((vllm.dotted(warning.path), warning.cause), (path, cause))
+        self.assertEqual(warning.successor and vllm.dotted(warning.successor), successor)
+        return warning
+
     def test_unknown_keys_are_warnings_that_say_where_the_value_belongs(self):
-        for text, path, successor in self.UNKNOWN:
+        for text, path, successor in self.framed(self.UNKNOWN):
             with self.subTest(text=text):
-                found = self.settings(text)
-                self.assertEqual(found.issues, [])
-                warning, = found.warnings
-                self.assertEqual((vllm.dotted(warning.path), warning.cause),
-                                 (path, "config-unknown-key"))
-                self.assertEqual(warning.successor and vllm.dotted(warning.successor), successor)
+                warning = self.check_warning(text, path, "config-unknown-key", successor)
                 words = "OpenClaw 2026.9 does not start with the unknown key %r" % warning.path[-1]
                 if successor:
                     words += "; did you mean %s?" % successor
                 self.assertEqual(warning.message, words)
         self.assertEqual(self.settings("{gateway: {anything: 1}}").warnings, [])
 
-    LEGACY = (           # text, path of the legacy key, where its value belongs
-        ("{agents: {defaults: {llm: {idleTimeoutSeconds: 9}}}}", "agents.defaults.llm",
-         "models.providers.vllm.timeoutSeconds"),
-        ("{models: {providers: {vllm: {contextWindow: 9}}}}", "models.providers.vllm.contextWindow",
-         None),
-        ("{models: {providers: {vllm: {contextTokens: 9, models: [{id: 'm', name: 'm'}]}}}}",
-         "models.providers.vllm.contextTokens", None),
-        ("{agents: {defaults: {contextTokens: 'x'}}}", "agents.defaults.contextTokens", None),
-        ("{agents: {entries: {a: {default: true}}}}", "agents.entries.a.default", None),
-        ("{agents: {list: [{id: 'a'}]}}", "agents.list", None),
-        ("{agents: {list: [{id: 'a'}], entries: {a: {}}}}", "agents.list", None),
-        ("{agents: {defaults: {params: {qwenThinkingFormat: 'x'}}}}",
-         "agents.defaults.params.qwenThinkingFormat", None),
-    )
-
     def test_legacy_keys_name_what_took_their_place(self):
-        for text, path, successor in self.LEGACY:
+        for text, path, successor in self.framed(self.LEGACY):
             with self.subTest(text=text):
-                found = self.settings(text)
-                self.assertEqual(found.issues, [])
-                warning, = found.warnings
-                self.assertEqual((vllm.dotted(warning.path), warning.cause),
-                                 (path, "config-legacy-key"))
-                self.assertEqual(warning.successor and vllm.dotted(warning.successor), successor)
-
-    def test_a_legacy_key_is_suggested_for_no_other(self):
-        found = self.settings("{agents: {alias: 1, lists: []}}")
-        self.assertEqual([warning.successor for warning in found.warnings], [None, None])
-
-    RULES = (            # what the shapes do not tell: text, the path of the fault or None
-        ("{models: {providers: {mine: {models: []}}}}", "models.providers.mine.baseUrl"),
-        ("{models: {providers: {mine: {baseUrl: 'http://h/v1'}}}}", "models.providers.mine.models"),
-        ("{models: {providers: {' OpenAI ': {}}}}", None),
-        ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', baseUrl: 'h'}]}}}}",
-         "models.providers.vllm.models.0.baseUrl"),
-        ("{models: {catalogRefresh: {url: 'http://h'}}}", "models.catalogRefresh.url"),
-        ("{models: {catalogRefresh: {url: 'http://localhost:1/x'}}}", None),
-        ("{models: {catalogRefresh: {url: 'https://h'}}}", None),
-        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: 'value'}}}}}",
-         None),
-        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: '/a/~1'}}}}}",
-         None),
-        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: '/a~2'}}}}}",
-         "models.providers.vllm.apiKey.id"),
-        ("{models: {providers: {vllm: {apiKey: {source: 'exec', provider: 'a', id: 'a/../b'}}}}}",
-         "models.providers.vllm.apiKey.id"),
-        ("{models: {providers: {vllm: {apiKey: {source: 'exec', provider: 'a', id: 'a/..b/c.'}}}}}",
-         None),
-        ("{agents: {defaults: {models: {'vllm/*': {codeMode: true}}}}}",
-         "agents.defaults.models.vllm/*.codeMode"),
-        ("{agents: {defaults: {models: {m: {pickerRuntimes: []}}}}}",
-         "agents.defaults.models.m.pickerRuntimes"),
-        ("{agents: {defaults: {models: {'vllm/m': {codeMode: true}}}}}", None),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/*', 'vllm/m', 'q']},"
-         " models: {'vllm/m': {alias: 'Q'}}}}}", None),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/m', 'm']}}}}",
-         "agents.defaults.modelPolicy.allow.1"),
-        ("{agents: {entries: {'a b': {}}}}", "agents.entries.a b"),
-        ("{agents: {entries: {a: {}, A: {default: true}}}}", "agents.entries"),
-        ("{agents: {entries: {a: {default: true}, b: {default: true}}}}", "agents.entries"),
-        ("{agents: {entries: {a: {}, b: {}}}}", "agents.ownership"),
-        ("{agents: {entries: {a: {}, b: {}}, ownership: 'explicit'}}", None),
-        ("{agents: {entries: {a: {default: true}}, ownership: 'explicit'}}", "agents.ownership"),
-        ("{agents: {list: [{id: 'a b'}]}}", "agents.list.0.id"),
-        ("{agents: {list: [{id: 'a'}, {id: 'A', default: true}]}}", "agents.entries"),
-        ("{agents: {list: 7}}", "agents.list"),
-        ("{agents: {list: [{id: 'a'}, {id: 'b'}]}}", "agents.ownership"),
-        ("{agents: {list: [{id: 'a', params: 7}]}}", "agents.entries.a.params"),
-        ("{agents: {list: 7, entries: {a: {}}}}", "agents.list"),
-        ("{agents: {defaults: {systemAgent: {agentId: 'x'}}}}",
-         "agents.defaults.systemAgent.agentId"),
-        ("{agents: {defaults: {systemAgent: {agentId: ''}}}}",
-         "agents.defaults.systemAgent.agentId"),
-        ("{agents: {defaults: {systemAgent: {agentId: ' MAIN '}}}}", None),
-        ("{agents: {defaults: {systemAgent: {agentId: 'A'}}, entries: {a: {}}}}", None),
-        ("{agents: {defaults: {contextTokens: null}, entries: {a: {contextTokens: []}}}}", None),
-        ("{models: {providers: {vllm: {contextWindow: 0, models: [{id: 'm', name: 'm'}]}}}}",
-         "models.providers.vllm.models.0.contextWindow"),
-        ("{models: {providers: {vllm: {contextWindow: 'x', contextTokens: null}}}}", None),
-        ("{models: {providers: {vllm: {contextWindow: 'x',"
-         " models: [{id: 'm', name: 'm', contextWindow: 7}]}}}}", None),
-        ("{models: {catalogRefresh: {url: 'http://127.0.0.2/'}}}", "models.catalogRefresh.url"),
-        ("{models: {catalogRefresh: {url: ' HTTPS://h '}}}", None),
-        ("{models: {catalogRefresh: {url: 'https://a b'}}}", "models.catalogRefresh.url"),
-        ("{agents: {defaults: {models: {'vllm/m': {pickerRuntimes: ['auto']}}}}}",
-         "agents.defaults.models.vllm/m.pickerRuntimes.0"),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/ns/*', 'vllm/m', 'w', 'b']},"
-         " models: {'vllm/*': {alias: 'W'}, bare: {alias: 'b'}}}}}", None),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/m*']}}}}",
-         "agents.defaults.modelPolicy.allow.0"),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm//m']}}}}",
-         "agents.defaults.modelPolicy.allow.0"),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/a b']}}}}",
-         "agents.defaults.modelPolicy.allow.0"),
-        ("{agents: {defaults: {models: {'vllm/m': {alias: 'q'}}},"
-         " entries: {a: {models: {'vllm/m': {alias: 'z'}}, modelPolicy: {allow: ['q', 'z']}}}}}",
-         None),
-        ("{plugins: {entries: {vllm: {config: {a: 1}}}}}", "plugins.entries.vllm.config.a"),
-        ("{plugins: {entries: {vllm: {config: {}}, other: {config: {a: 1}}}}}", None),
-        ("{plugins: {entries: {other: {hooks: 7}}}}", "plugins.entries.other.hooks"),
-        ("{auth: {profiles: {a: {provider: 'vllm', mode: 'key'}}}}", "auth.profiles.a.mode"),
-        ("{auth: {order: []}}", "auth.order"), ("{secrets: {providers: []}}", "secrets.providers"),
-        ("{agents: {entries: {a: {name: 7}}}}", "agents.entries.a.name"),
-        ("{agents: {defaults: {typingMode: 'no'}}}", "agents.defaults.typingMode"),
-        ("{logging: null}", "logging"), ("{$schema: null}", "$schema"), ("{logging: 7}", "logging"),
-    )
-
-    def test_rules_that_stand_beside_the_schema(self):
-        for text, path in self.RULES:
-            with self.subTest(text=text):
-                issues = [vllm.dotted(issue.path) for issue in self.settings(text).issues]
-                self.assertEqual(issues, [path] if path else [])
+                self.check_warning(text, path, "config-legacy-key", successor)
+        unknown = self.settings("{agents: {alias: 1, lists: []}}").warnings
+        self.assertEqual([warning.successor for warning in unknown], [None, None])
 
     # What a leaf of the table is in OpenClaw's JSON Schema. Its rules for the ids of secrets and
     # the like are in no schema.
     TEXT, MOST = {"type": "string"}, {"maximum": 2 ** 53 - 1}
     LEAVES = {
         "text": TEXT, "pointer": TEXT, "command": TEXT, "url": TEXT,
-        "filled": {"type": "string", "minLength": 1}, "boolean": {"type": "boolean"},
+        "filled": dict(TEXT, minLength=1),
         "text-or-null": {"type": ["string", "null"]},
         "number-or-text": {"type": ["number", "string"]},
-        "number": {"type": "number"}, "positive": {"type": "number", "exclusiveMinimum": 0},
+        "boolean": {"type": "boolean"},
+        "number": {"type": "number"},
+        "positive": {"type": "number", "exclusiveMinimum": 0},
         "count": dict(MOST, type="integer", minimum=0),
         "whole": dict(MOST, type="integer", exclusiveMinimum=0),
-        "name": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$"},
-        "variable": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{0,127}$"},
-        "picker": {"type": "string", "minLength": 1, "maxLength": 128,
-                   "pattern": "^[a-z][a-z0-9-]*$"},
+        "name": dict(TEXT, pattern="^[a-z][a-z0-9_-]{0,63}$"),
+        "variable": dict(TEXT, pattern="^[A-Z][A-Z0-9_]{0,127}$"),
+        "picker": dict(TEXT, minLength=1, maxLength=128, pattern="^[a-z][a-z0-9-]*$"),
         "object": {"type": "object", "propertyNames": TEXT, "additionalProperties": {}},
     }
-    PATH = os.path.join(HERE, os.pardir, "shared", "openclaw-schema.json")
+    SHAPES = {           # the shapes of the table, and where OpenClaw's schema lists their keys
+        "config": "top_level_names", "agents": "agents_names", "defaults": "agents_defaults_names",
+        "entry": "agents_entries_names", "plugins": "plugins_names", "auth": "auth_names",
+        "secrets": "secrets_names",
+    }
+    SHARED = os.path.join(HERE, os.pardir, "shared")
+    SCHEMA = os.path.join(SHARED, "openclaw-schema.json")
+    PAGE = os.path.join(SHARED, "openclaw-vllm-page.txt")
 
-    @unittest.skipUnless(os.path.isfile(PATH), "no ../shared/openclaw-schema.json to compare with")
+    @unittest.skipUnless(os.path.isfile(SCHEMA), "no ../shared/openclaw-schema.json")
     def test_the_table_is_openclaws_own_schema(self):
-        with open(self.PATH, encoding="utf-8") as source:
+        with open(self.SCHEMA, encoding="utf-8") as source:
             schema = json.load(source)
         shapes = vllm._SHAPES
 
-        def keys(shape):
-            return sorted(key for key, rule in shapes[shape].items() if rule[0] != "~")
+        def keys(shape, mark=None):
+            return sorted(key for key, rule in shapes[shape].items()
+                          if (rule[0] == mark if mark else rule[0] != "~"))
 
-        for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
-                            ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
-                            ("auth", "auth_names"), ("secrets", "secrets_names"),
-                            ("entry", "agents_entries_names")):
-            self.assertEqual(sorted(set(schema[name]) - {"default"}), keys(shape), shape)
+        for shape, name in self.SHAPES.items():
+            self.assertEqual(keys(shape), sorted(set(schema[name]) - {"default"}), shape)
         for shape in ("plugin", "vllm-plugin"):
-            self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys(shape))
-        self.assertEqual(sorted(schema["built_in_provider_ids"]),
-                         sorted(vllm._BUILT_IN_PROVIDERS.split()))
-        places = {"models.providers.*": "provider", "models.providers.*.models.*": "row",
-                  "models.providers.*.models.*.compat": "compat"}
-        for name, shape in places.items():
-            more = {"provider": ["models"], "row": ["compat"]}.get(shape, [])
-            self.assertEqual(sorted(list(schema[name]["properties"]) + more), keys(shape), name)
-            required = [key for key, rule in shapes[shape].items() if rule[0] == "!"]
-            self.assertEqual(sorted(schema[name]["object"].get("required", [])), sorted(required))
-            for key, inner in schema[name]["properties"].items():
+            self.assertEqual(keys(shape), sorted(schema["plugins"]["entries.*"]))
+        self.assertEqual(sorted(vllm._BUILT_IN_PROVIDERS.split()),
+                         sorted(schema["built_in_provider_ids"]))
+        for name, shape, more in (("models.providers.*", "provider", ["models"]),
+                                  ("models.providers.*.models.*", "row", ["compat"]),
+                                  ("models.providers.*.models.*.compat", "compat", [])):
+            stated = schema[name]
+            self.assertEqual(keys(shape), sorted(list(stated["properties"]) + more), name)
+            self.assertEqual(keys(shape, "!"), sorted(stated["object"].get("required", [])), name)
+            for key, inner in stated["properties"].items():
                 self.compare(inner, shapes[shape][key].lstrip("!"), shapes, name + "." + key)
         for key, inner in schema["agents_defaults"].items():
             self.compare(inner, shapes["defaults"][key], shapes, "agents.defaults." + key)
             if key in schema["agents_entries_names"]:
                 self.assertEqual(shapes["entry"][key], shapes["defaults"][key])
-        del schema["models"]["properties"]["providers"]
-        self.compare(schema["models"], "models", dict(shapes, models={
-            key: rule for key, rule in shapes["models"].items() if key != "providers"}), "models")
-        self.compare(schema["env"], "environment", shapes, "env")
-        self.compare(schema["agents_ownership"], shapes["agents"]["ownership"], shapes,
-                     "ownership")
         for key in ("enabled", "allow", "deny"):
-            self.compare(schema["plugins"][key], shapes["plugins"][key], shapes,
-                         "plugins." + key)
+            self.compare(schema["plugins"][key], shapes["plugins"][key], shapes, "plugins." + key)
+        self.compare(schema["agents_ownership"], shapes["agents"]["ownership"], shapes, "ownership")
+        self.compare(schema["env"], "environment", shapes, "env")
+        models = dict(shapes["models"])
+        del models["providers"], schema["models"]["properties"]["providers"]
+        self.compare(schema["models"], "models", dict(shapes, models=models), "models")
 
     def compare(self, schema, rule, shapes, where):
         """Check that a rule of the table says what a JSON Schema says."""
-        branches = list(schema.get("anyOf", []))
-        branches = [inner for branch in branches for inner in branch.get("oneOf", [branch])]
+        branches = [inner for branch in schema.get("anyOf", ())
+                    for inner in branch.get("oneOf", [branch])]
         words = [branch.get("const") for branch in branches or [schema]]
         if schema.get("enum") or None not in words:
             self.assertEqual(rule.split("|"), schema.get("enum") or words, where)
@@ -1155,16 +1133,13 @@ class Settings(Case):
             self.assertIs(schema["additionalProperties"], False, where)
             self.assertEqual(sorted(schema.get("properties", ())), sorted(shapes[rule]), where)
             for key, inner in shapes[rule].items():
-                self.assertEqual(inner[0] == "!", key in schema.get("required", ()),
-                                 where + "." + key)
-                self.compare(schema["properties"][key], inner.lstrip("!"), shapes,
-                             where + "." + key)
+                place = where + "." + key
+                self.assertEqual(inner[0] == "!", key in schema.get("required", ()), place)
+                self.compare(schema["properties"][key], inner.lstrip("!"), shapes, place)
         else:
             self.assertEqual(schema, self.LEAVES[rule], where)
 
-    PAGE = os.path.join(HERE, os.pardir, "shared", "openclaw-vllm-page.txt")
-
-    @unittest.skipUnless(os.path.isfile(PAGE), "no ../shared/openclaw-vllm-page.txt to read")
+    @unittest.skipUnless(os.path.isfile(PAGE), "no ../shared/openclaw-vllm-page.txt")
     def test_the_examples_of_openclaws_page_are_valid_and_warn_of_nothing(self):
         with open(self.PAGE, encoding="utf-8") as source:
             page = source.read()
@@ -1173,42 +1148,6 @@ class Settings(Case):
         for text in examples:
             found = self.settings(text, {"VLLM_API_KEY": "k"})
             self.assertEqual((found.issues, found.warnings), ([], []))
-
-    def test_included_files_are_capped_together(self):
-        with mock.patch.object(vllm, "CONFIG_LIMIT", 9000):
-            self.write(".openclaw/a.json", {"$schema": "x" * 3000})
-            self.assertEqual(self.settings("{$include: ['a.json', 'a.json']}").issues, [])
-            self.assertIn("larger than 9000 bytes together",
-                          self.settings("{$include: ['a.json', 'a.json', 'a.json']}").issues[
-                              0].message)
-
-    def test_bounds(self):
-        for row, fault in (
-                ("contextWindow: 1.5", None), ("contextWindow: 1e-9", None),
-                ("contextWindow: 0", "above"),
-                ("contextWindow: NaN", "NaN"), ("contextWindow: -Infinity", "-Infinity"),
-                ("contextTokens: 1.5", "whole"), ("contextTokens: 4.0", None),
-                ("contextTokens: 9007199254740991", None),
-                ("contextTokens: 9007199254740992", "whole"),
-                ("contextTokens: true", "found true"), ("maxTokens: 1e300", None),
-                ("cost: {input: -1}", None), ("cost: {tieredPricing: [7]}", "found 7"),
-                ("cost: {tieredPricing: [{input: 1, output: 1, cacheRead: 1, cacheWrite: 1,"
-                 " range: [1]}]}", None),
-                ("cost: {tieredPricing: [{input: 1, output: 1, cacheRead: 1, cacheWrite: 1,"
-                 " range: []}]}", "array"),
-                ("compat: {reasoningEffortMap: {'': 'a'}}", "non-empty"),
-                ("compat: {reasoningEffortMap: {a: ''}}", "non-empty"),
-                ("thinkingLevelMap: {off: null}", None), ("thinkingLevelMap: {off: 1}", "or null"),
-                ("input: []", None), ("mediaInput: {image: {maxBytes: 0}}", "above 0"),
-                ("compat: {openRouterRouting: {sort: {by: 1}}}", "text or sorting"),
-                ("compat: {openRouterRouting: {max_price: {prompt: 'x', image: 2}}}", None)):
-            with self.subTest(row=row):
-                issues = self.settings(
-                    "{models: {providers: {vllm: {models: [{id: 'm', name: 'm', %s}]}}}}"
-                                       % row).issues
-                self.assertEqual(len(issues), 1 if fault else 0, issues)
-                if fault:
-                    self.assertIn(fault, issues[0].message)
 
     def test_the_nearest_of_very_many_names_is_asked_for_few(self):
         names = ["org/model-%d" % number for number in range(60000)]
@@ -1225,18 +1164,16 @@ class Settings(Case):
         self.assertNotIn("secret-in", self.run_main("config", "--check").err)
 
     def test_config_check_contract(self):
-        self.configure(
-            '{"models": {"providers": {"vllm": {\n"models": [{"id": "", "name": "m", "nmae": '
-            '1}]}}}}')
-        verdict = self.run_main("config", "--check", "--json")
-        value = json.loads(verdict.out)
-        self.assertEqual((verdict.status, sorted(value)), (3, ["issues", "valid", "warnings"]))
-        self.assertEqual(
-            (value["issues"][0]["path"], value["issues"][0]["line"], value["issues"][0]["column"]),
-                         (self.ROW + "id", 2, 19))
-        self.assertEqual(value["warnings"][0]["path"], self.ROW + "nmae")
+        self.configure('{"models": {"providers": {"vllm": {\n'
+                       '"models": [{"id": "", "name": "m", "nmae": 1}]}}}}')
+        result = self.run_main("config", "--check", "--json")
+        verdict = json.loads(result.out)
+        self.assertEqual((result.status, sorted(verdict)), (3, ["issues", "valid", "warnings"]))
+        issue, warning = verdict["issues"][0], verdict["warnings"][0]
+        self.assertEqual((issue["path"], issue["line"], issue["column"]), (self.ROW + ".id", 2, 19))
+        self.assertEqual(warning["path"], self.ROW + ".nmae")
         self.check(self.run_main("config", "--check"), 3,
-                   err="openclaw.json:2:19: %sid: expected" % self.ROW)
+                   err="openclaw.json:2:19: %s.id: expected" % self.ROW)
         self.configure("{}")
         self.check(self.run_main("config", "--check"), 0, out="valid")
         self.assertEqual(json.loads(self.run_main("config", "--check", "--json").out),
@@ -1249,17 +1186,17 @@ class Settings(Case):
 
 def block(**fields):
     """Return a config with one vllm provider block; its model "m" is declared."""
-    return {
-        "models": {"providers": {"vllm": dict({"models": [{"id": "m", "name": "m"}]}, **fields)}}}
+    fields = dict({"models": [{"id": "m", "name": "m"}]}, **fields)
+    return {"models": {"providers": {"vllm": fields}}}
 
 
 class Provider(Case):
 
     STORE = ("create table config_machine_state"
              "(state_key TEXT PRIMARY KEY, value_json TEXT, updated_at_ms INTEGER)")
-    PROFILE = {"version": 1,
-               "profiles": {
-                   "vllm:default": {"type": "api_key", "provider": "vllm", "key": " sk-profile "}}}
+    PROFILES = ".openclaw/agents/main/agent/auth-profiles.json"
+    PROFILE = {"version": 1, "profiles": {
+        "vllm:default": {"type": "api_key", "provider": "vllm", "key": " sk-profile "}}}
 
     def store(self, profiles, strict=False, journal=None):
         """Write OpenClaw's SQLite store; return the connection, left open for a WAL."""
@@ -1277,256 +1214,239 @@ class Provider(Case):
         return connection
 
     def test_opt_in(self):
-        self.assertEqual(self.provider().refusal.cause, "not-opted-in")
-        self.assertEqual(self.provider(env={"VLLM_API_KEY": " \t"}).refusal.cause, "not-opted-in")
-        self.assertIsNone(self.provider(env={"VLLM_API_KEY": "k"}).refusal)
-        self.assertIsNone(self.provider(base_url="http://127.0.0.1:1/v1").refusal)
-        self.assertIsNone(self.provider(block()).refusal)
-        self.assertEqual(self.provider({"plugins": {"entries": {"vllm": {"enabled": False}}}},
-                                       {"VLLM_API_KEY": "k"}).refusal.cause,
-                         "provider-disabled")
+        disabled = {"plugins": {"entries": {"vllm": {"enabled": False}}}}
+        for config, env, base_url, cause in (
+                (None, {}, None, "not-opted-in"),
+                (None, {"VLLM_API_KEY": " \t"}, None, "not-opted-in"),
+                (None, {"VLLM_API_KEY": "k"}, None, None),
+                (None, {}, "http://127.0.0.1:1/v1", None),
+                (block(), {}, None, None),
+                (disabled, {"VLLM_API_KEY": "k"}, None, "provider-disabled")):
+            with self.subTest(config=config, env=env, base_url=base_url):
+                refusal = self.provider(config, env, base_url=base_url).refusal
+                self.assertEqual(refusal and refusal.cause, cause)
         with mock.patch("socket.socket", side_effect=AssertionError("a socket was opened")):
             self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1,
                        err="plugins.entries.vllm.enabled is false")
 
     def test_discovery_and_requests_order_their_credentials_differently(self):
-        sources = {"environment": "sk-env", "profile": "sk-profile", "config": "sk-config"}
+        profile = {"type": "token", "provider": "VLLM", "token": "sk-profile"}
         for present, discovery, request in (
-                ("", None, None), ("config", "config", "config"),
-                ("environment", "environment", "environment"),
-                ("profile", "profile", "profile"),
-                ("environment config", "environment", "environment"),
-                ("profile config", "profile", "profile"),
-                ("environment profile", "environment", "profile"),
-                ("environment profile config", "environment", "profile")):
+                ("", None, None),
+                ("config", "sk-config", "sk-config"),
+                ("environment", "sk-environment", "sk-environment"),
+                ("profile", "sk-profile", "sk-profile"),
+                ("environment config", "sk-environment", "sk-environment"),
+                ("profile config", "sk-profile", "sk-profile"),
+                ("environment profile", "sk-environment", "sk-profile"),
+                ("environment profile config", "sk-environment", "sk-profile")):
             with self.subTest(present=present):
-                profiles = {}
-                if "profile" in present:
-                    profile = {"type": "token", "provider": "VLLM", "token": "sk-profile"}
-                    profiles = {"profiles": {"p": profile}}
-                self.write(".openclaw/agents/main/agent/auth-profiles.json", profiles)
-                found = self.provider(block(apiKey="sk-config") if "config" in present else block(),
-                                      {"VLLM_API_KEY": "sk-env"} if "environment" in present
-                                      else {})
-                self.assertEqual(
-                    [found.discovery_key and found.discovery_key.key,
-                     found.request_key and found.request_key.key],
-                                 [sources.get(discovery), sources.get(request)])
+                profiles = {"profiles": {"p": profile}} if "profile" in present else {}
+                self.write(self.PROFILES, profiles)
+                config = block(apiKey="sk-config") if "config" in present else block()
+                env = {"VLLM_API_KEY": "sk-environment"} if "environment" in present else {}
+                found = self.provider(config, env)
+                keys = [found.discovery_key, found.request_key]
+                self.assertEqual([each and each.key for each in keys], [discovery, request])
                 self.assertEqual(self.provider(api_key="sk-option\n").request_key.key, "sk-option")
 
     def test_key_forms_of_the_config(self):
         secret = {"source": "env", "provider": "default", "id": "MY_KEY"}
         env = {"MY_KEY": " sk-mine ", "OTHER": "x"}
         for value, key, cause in (
-                (" sk-literal ", "sk-literal", None), ("${MY_KEY}", "sk-mine", None),
+                ("", None, None),
+                (" sk-literal ", "sk-literal", None),
+                ("${MY_KEY}", "sk-mine", None),
                 ("$MY_KEY", "sk-mine", None),
                 ("pre-${OTHER}", "pre-x", None),
-                ("MY_KEY", "MY_KEY", None), ("$my_key", "$my_key", None), (secret, "sk-mine", None),
+                ("$${MY_KEY}", "${MY_KEY}", None),
+                ("MY_KEY", "MY_KEY", None),
+                ("$my_key", "$my_key", None),
+                (secret, "sk-mine", None),
                 (dict(secret, id="NONE"), None, "config-missing-variable"),
                 ("VLLM_API_KEY", None, "config-missing-variable"),
                 ("${NONE}", None, "config-missing-variable"),
                 ("$NONE", None, "config-missing-variable"),
                 ("a${NONE}", None, "config-missing-variable"),
                 (dict(secret, source="file", id="/x"), None, "config-invalid"),
-                (dict(secret, source="exec", id="x"), None, "config-invalid"), ("", None, None),
-                ("$${MY_KEY}", "${MY_KEY}", None)):
+                (dict(secret, source="exec", id="x"), None, "config-invalid")):
             with self.subTest(value=value):
                 found = self.provider(block(apiKey=value), env)
-                self.assertEqual((found.request_key and found.request_key.key), key)
+                self.assertEqual(found.request_key and found.request_key.key, key)
                 self.assertEqual(found.refusal and found.refusal.cause, cause)
-        self.assertEqual(
-            self.provider(block(apiKey="VLLM_API_KEY"), {"VLLM_API_KEY": "sk-env"}).request_key.key,
-            "sk-env")
-        self.assertIn("only OpenClaw resolves",
-                      self.provider(
-                          block(apiKey=dict(secret, source="exec", id="x"))).refusal.message)
+        self.assertIn("only OpenClaw resolves", found.refusal.message)
+        found = self.provider(block(apiKey="VLLM_API_KEY"), {"VLLM_API_KEY": "sk-env"})
+        self.assertEqual(found.request_key.key, "sk-env")
 
     def test_keys_that_cannot_be_sent(self):
-        for key, words in (("sk-\nx", "line break"), ("sk\0x", "line break"), ("sk-\u20ac", "8859"),
-                           ("a\rb", "line break")):
+        for key, words in (("sk-\nx", "line break"), ("a\rb", "line break"),
+                           ("sk\0x", "line break"), ("sk-\u20ac", "8859")):
             with self.subTest(key=key):
                 result = self.run_main("list", env={"VLLM_API_KEY": key})
                 self.check(result, 3, err=words)
                 self.assertNotIn(key, result.err)
-        self.check(
-            self.run_main("list", env={"VLLM_API_KEY": "k"},
-                          *["--api-key-file", self.write("key", "a\nb")]), 3,
-                   err="--api-key-file")
+        result = self.run_main("list", "--api-key-file", self.write("key", "a\nb"),
+                               env={"VLLM_API_KEY": "k"})
+        self.check(result, 3, err="--api-key-file")
 
     def test_key_file(self):
         stub = self.serve(rows("m"))
-        self.check(
-            self.run_main("list", "--base-url", stub.url, "--api-key-file",
-                          self.write("key", " sk-file\n")), 0)
-        self.check(
-            self.run_main("list", "--base-url", stub.url, "--api-key-file", "-",
-                          stdin="sk-stdin\n"), 0)
-        self.assertEqual([request.headers["authorization"] for request in stub.requests],
+        for path in (self.write("key", " sk-file\n"), "-"):
+            result = self.run_main("list", "--base-url", stub.url, "--api-key-file", path,
+                                   stdin="sk-stdin\n")
+            self.check(result, 0)
+        self.assertEqual([request.key for request in stub.requests],
                          ["Bearer sk-file", "Bearer sk-stdin"])
         for path, words in ((self.path("none"), "cannot be read"), (self.home, "directory"),
                             (self.write("blank", " \n"), "holds no key")):
             self.check(self.run_main("list", "--api-key-file", path), 2, err=words)
-        self.check(self.run_main("request", "--api-key-file", "-", stdin=json.dumps(HI)), 2,
-                   err="--api-key-file - holds no key")
+        result = self.run_main("request", "--api-key-file", "-", stdin=json.dumps(HI))
+        self.check(result, 2, err="--api-key-file - holds no key")
 
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_profiles_from_the_sqlite_store(self):
-        strict = sqlite3.sqlite_version_info >= (3, 37)
-        for name, arguments in (("plain", {}), ("strict", {"strict": strict}),
-                                ("wal", {"journal": "wal"}),
-                                ("strict wal", {"strict": strict, "journal": "wal"})):
-            with self.subTest(name=name):
-                self.home = tempfile.mkdtemp(dir=self.home,
-                                             prefix="a %20#?b" if os.name != "nt" else "a")
-                self.store(self.PROFILE, **arguments)
+        new = sqlite3.sqlite_version_info >= (3, 37)         # knows STRICT
+        for strict, journal in ((False, None), (new, None), (False, "wal"), (new, "wal")):
+            with self.subTest(strict=strict, journal=journal):
+                prefix = "a" if os.name == "nt" else "a %20#?b"
+                self.home = tempfile.mkdtemp(dir=self.home, prefix=prefix)
+                self.store(self.PROFILE, strict, journal)
                 before = sorted(os.listdir(self.path(".openclaw", "state")))
-                found = self.provider()
-                self.assertEqual((found.request_key.key, found.request_key.source),
+                found = self.provider().request_key
+                self.assertEqual((found.key, found.source),
                                  ("sk-profile", "auth profile vllm:default"))
                 self.assertEqual(sorted(os.listdir(self.path(".openclaw", "state"))), before)
 
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_a_store_that_cannot_be_read_is_said_or_passed_over(self):
-        path = self.path(".openclaw", "state", "openclaw.sqlite")
-        for content, words in ((b"", None),
+        with contextlib.closing(sqlite3.connect(self.path("other.sqlite"))) as connection:
+            connection.execute("create table other(x)")
+        with open(self.path("other.sqlite"), "rb") as source:
+            without_the_table = source.read()
+        for content, words in ((b"", None), (without_the_table, None),
                                (b"SQLite format 3\0" + b"\xff" * 5000, "auth profiles not read"),
-                               (b"no database" * 100, "SQLite"), (None, None)):
-            with self.subTest(content=content and content[:20]):
-                if content is None:                      # a database without the table
-                    os.remove(path)
-                    connection = sqlite3.connect(path)
-                    connection.execute("create table other(x)")
-                    connection.close()
-                else:
-                    self.write(".openclaw/state/openclaw.sqlite", content)
+                               (b"no database" * 100, "SQLite")):
+            with self.subTest(content=content[:20], words=words):
+                self.write(".openclaw/state/openclaw.sqlite", content)
                 settings = self.settings()
-                found = vllm.resolve_provider(settings)
-                self.assertEqual(found.refusal.cause, "not-opted-in")
+                self.assertEqual(vllm.resolve_provider(settings).refusal.cause, "not-opted-in")
                 self.assertEqual([words in warning.message for warning in settings.warnings],
                                  [True] if words else [])
 
     def test_without_sqlite3_it_says_so_and_reads_the_older_files(self):
         self.write(".openclaw/state/openclaw.sqlite", b"x")
-        self.write(".openclaw/agents/main/agent/auth-profiles.json", self.PROFILE)
+        self.write(self.PROFILES, self.PROFILE)
         with mock.patch.dict(sys.modules, {"sqlite3": None}):
             settings = self.settings()
             self.assertEqual(vllm.resolve_provider(settings).request_key.key, "sk-profile")
             self.assertIn("no sqlite3", settings.warnings[0].message)
 
     def test_profiles_of_older_installs(self):
-        for text, key in (
+        usable = {"provider": "vllm", "type": "api_key", "key": "k"}
+        other = dict(usable, provider="other", key="x")
+        token = {"provider": "vLLM", "type": "token", "token": "k"}
+        for content, key in (
                 ("", None), ("[]", None), ("{", None), ("[" * 99999, None),
-                ('{"profiles": []}', None),
-                ('{"profiles": {"a": 7}}', None),
-                ('{"profiles": {"a": {"provider": "vllm", "type": "api_key"}}}', None),
-                ('{"profiles": {"a": {"provider": "vllm", "type": "oauth", "key": "k"}}}', None),
-                ('{"profiles": {"a": {"provider": "vllm", "type": ["x"], "key": "k"}}}', None),
-                ('{"profiles": {"a": {"provider": "vllm", "type": "api_key", "key": 7}}}', None),
-                ('{"profiles": {"a": {"provider": "other", "type": "api_key", "key": "x"}, '
-                 '"b": {"provider": "vLLM", "type": "token", "token": "k"}}}', "k"),
-                ('{"profiles": {"z": {"provider": "vllm", "type": "api_key", "key": "first"}, '
-                 '"vllm:default": {"provider": "vllm", "type": "api_key", "key": "second"}}}',
-                 "first")):
-            with self.subTest(text=text[:90]):
-                self.write(".openclaw/agents/main/agent/auth-profiles.json", text)
+                ({"profiles": []}, None),
+                ({"profiles": {"a": 7}}, None),
+                ({"profiles": {"a": {"provider": "vllm", "type": "api_key"}}}, None),
+                ({"profiles": {"a": dict(usable, type="oauth")}}, None),
+                ({"profiles": {"a": dict(usable, type=["x"])}}, None),
+                ({"profiles": {"a": dict(usable, key=7)}}, None),
+                ({"profiles": {"a": other, "b": token}}, "k"),
+                ({"profiles": {"z": usable, "vllm:default": dict(usable, key="second")}}, "k")):
+            with self.subTest(content=str(content)[:120]):
+                self.write(self.PROFILES, content)
                 found = self.provider().request_key
                 self.assertEqual(found and found.key, key)
 
     def test_base_url_forms(self):
         for url, expected in (
-                ("http://h:1/v1", "http://h:1/v1"), ("http://h/v1///", "http://h/v1"),
-                (" https://h/v1 ", "https://h/v1"),
-                ("HTTP://h", "HTTP://h"),
-                ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
-                ("http://h/a/b/v1", "http://h/a/b/v1"),
-                ("http://h/v1/models", "endpoint-in-base-url"),
-                ("http://h/v1/chat/completions/", "endpoint-in-base-url"),
-                ("http://h/v1/completions", "endpoint-in-base-url"), ("", "bad-base-url"),
-                ("h:8000", "bad-base-url"),
-                ("ftp://h", "bad-base-url"),
-                ("http://", "bad-base-url"), ("http://u:secretpw@h/v1", "bad-base-url"),
-                ("http://h/v1?key=x", "bad-base-url"),
-                ("http://h/v1#x", "bad-base-url"),
-                ("http://h:0/v1", "bad-base-url"), ("http://h:70000/v1", "bad-base-url"),
-                ("http://h:x/v1", "bad-base-url"),
-                ("http://a b/v1", "bad-base-url"),
-                ("http://h\n/v1", "bad-base-url"), ("http://[::1/v1", "bad-base-url"),
-                ("http://h\\@x/v1", "bad-base-url"),
-                ("http://h:%s" % ("1" * 9999), "bad-base-url")):
-            with self.subTest(url=url[:60]):
-                if expected.lower().startswith("http"):
-                    self.assertEqual(self.provider(base_url=url).base_url, expected)
-                    continue
-                with self.assertRaises(vllm.ConfigError) as raised:
-                    self.provider(base_url=url)
-                self.assertEqual((raised.exception.cause, raised.exception.exit_status),
-                                 (expected, 3))
-                self.assertNotIn("secretpw", raised.exception.message + raised.exception.hint)
+                ("http://h:1/v1", "http://h:1/v1"), (" https://h/v1 ", "https://h/v1"),
+                ("http://h/v1///", "http://h/v1"), ("http://h/a/b/v1", "http://h/a/b/v1"),
+                ("HTTP://h", "HTTP://h"), ("http://[::1]:8000/v1", "http://[::1]:8000/v1")):
+            self.assertEqual(self.provider(base_url=url).base_url, expected)
+        for cause, *urls in (
+                ("endpoint-in-base-url", "http://h/v1/models", "http://h/v1/completions",
+                 "http://h/v1/chat/completions/"),
+                ("bad-base-url", "", "h:8000", "ftp://h", "http://", "http://u:secretpw@h/v1",
+                 "http://h/v1?key=x", "http://h/v1#x", "http://h:0/v1", "http://h:70000/v1",
+                 "http://h:x/v1", "http://a b/v1", "http://h\n/v1", "http://[::1/v1",
+                 "http://h\\@x/v1", "http://h:" + "1" * 9999)):
+            for url in urls:
+                with self.subTest(url=url[:60]):
+                    with self.assertRaises(vllm.ConfigError) as raised:
+                        self.provider(base_url=url)
+                    error = raised.exception
+                    self.assertEqual((error.cause, error.exit_status), (cause, 3))
+                    self.assertNotIn("secretpw", error.message + error.hint)
 
     def test_base_url_sources(self):
-        option, variable, written = "http://option/v1", "http://variable/v1", "http://block/v1"
-        for config, env, chosen, expected, where, discover in (
-                ({}, {}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default", True),
-                ({}, {"VLLM_BASE_URL": variable}, None, variable, "VLLM_BASE_URL", True),
-                ({}, {"VLLM_BASE_URL": " "}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default",
-                 True),
-                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, None, written,
-                 "models.providers.vllm.baseUrl", False),
-                (block(), {"VLLM_BASE_URL": variable}, None, vllm.DEFAULT_BASE_URL,
-                 "models.providers.vllm.baseUrl", False),
-                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, option, option, "--base-url",
-                 True),
-                (block(baseUrl="http://${HOST}:8000/v1"), {"HOST": "gpu"}, None,
-                 "http://gpu:8000/v1",
-                 "models.providers.vllm.baseUrl", False)):
+        option, ours = "http://option/v1", {"VLLM_BASE_URL": "http://ours/v1"}
+        written, hosted = block(baseUrl="http://b/v1"), block(baseUrl="http://${HOST}:8000/v1")
+        default, place = vllm.DEFAULT_BASE_URL, "models.providers.vllm.baseUrl"
+        for config, env, chosen, expected, where, asks_server in (
+                ({}, {}, None, default, "OpenClaw's default", True),
+                ({}, {"VLLM_BASE_URL": " "}, None, default, "OpenClaw's default", True),
+                ({}, ours, None, "http://ours/v1", "VLLM_BASE_URL", True),
+                (block(), ours, None, default, place, False),
+                (written, ours, None, "http://b/v1", place, False),
+                (written, ours, option, option, "--base-url", True),
+                (hosted, {"HOST": "gpu"}, None, "http://gpu:8000/v1", place, False)):
             with self.subTest(where=where, expected=expected):
                 found = self.provider(config, env, base_url=chosen)
                 self.assertEqual((found.base_url, found.where, found.asks_server),
-                                 (expected, where, discover))
+                                 (expected, where, asks_server))
         with self.assertRaises(vllm.Error) as raised:
-            self.provider(block(baseUrl="http://${HOST}:8000/v1"))
+            self.provider(hosted)
         self.assertEqual(raised.exception.cause, "config-missing-variable")
 
     def test_headers_and_request_auth(self):
+        def auth(mode, **fields):
+            return {"request": {"auth": dict(fields, mode=mode)}}
+
         env = {"VLLM_API_KEY": "sk-env", "TOKEN": "t0ken"}
+        key = {"Authorization": "Bearer sk-env"}
+        secret = {"source": "env", "provider": "default", "id": "TOKEN"}
+        model = {"id": "m", "name": "m", "headers": {"X-A": "model"}}
         for fields, expected in (
-                ({}, {"Authorization": "Bearer sk-env"}),
-                ({"headers": {"X-A": "1"}}, {"Authorization": "Bearer sk-env", "X-A": "1"}),
+                ({}, key),
+                ({"headers": {"X-A": "1"}}, dict(key, **{"X-A": "1"})),
                 ({"headers": {"authorization": "Basic ${TOKEN}"}},
                  {"authorization": "Basic t0ken"}),
-                ({"headers": {"X-A": "1"},
-                  "request": {
-                      "headers": {"x-a": "2",
-                                  "X-B": {"source": "env", "provider": "default", "id": "TOKEN"}}}},
-                 {"Authorization": "Bearer sk-env", "x-a": "2", "X-B": "t0ken"}),
-                ({"request": {"auth": {"mode": "authorization-bearer", "token": "$TOKEN"}}},
-                 {"Authorization": "Bearer t0ken"}),
-                ({"request": {
-                    "auth": {"mode": "header", "headerName": "X-Key", "value": "${TOKEN}"}}},
-                 {"Authorization": "Bearer sk-env", "X-Key": "t0ken"}),
-                ({"request": {
-                    "auth": {"mode": "header", "headerName": "X-Key", "value": "v",
-                             "prefix": "Key "}}},
-                 {"Authorization": "Bearer sk-env", "X-Key": "Key v"}),
-                ({"request": {"auth": {"mode": "provider-default"}}},
-                 {"Authorization": "Bearer sk-env"}),
-                ({"request": {"auth": {"mode": "provider-default", "token": "unknown here"}}},
-                 {"Authorization": "Bearer sk-env"}),
-                ({"models": [{"id": "m", "name": "m", "headers": {"X-A": "model"}}],
-                  "headers": {"x-a": "block"}},
-                 {"Authorization": "Bearer sk-env", "X-A": "model"})):
+                ({"headers": {"X-A": "1"}, "request": {"headers": {"x-a": "2", "X-B": secret}}},
+                 dict(key, **{"x-a": "2", "X-B": "t0ken"})),
+                ({"headers": {"x-a": "block"}, "models": [model]}, dict(key, **{"X-A": "model"})),
+                (auth("authorization-bearer", token="$TOKEN"), {"Authorization": "Bearer t0ken"}),
+                (auth("header", headerName="X-Key", value="${TOKEN}"),
+                 dict(key, **{"X-Key": "t0ken"})),
+                (auth("header", headerName="X-Key", value="v", prefix="Key "),
+                 dict(key, **{"X-Key": "Key v"})),
+                (auth("provider-default"), key),
+                (auth("provider-default", token="unknown here"), key)):
             with self.subTest(fields=fields):
                 found = self.provider(block(**fields), env)
                 self.assertEqual(vllm.request_headers(found, vllm.find_model(found, "m")), expected)
                 self.assertEqual(vllm.discovery_headers(found)["Authorization"], "Bearer sk-env")
                 self.assertNotIn("authorization", vllm.discovery_headers(found))
-        for headers in ({"X-A": "a\nb"}, {"X A": "1"}, {"X-A:": "1"}, {"": "1"},
-                        {"X\r\nEvil": "1"}):
+        for headers in ({"X-A": "a\nb"}, {"X A": "1"}, {"X-A:": "1"}, {"X\r\nEvil": "1"}):
             with self.subTest(headers=headers):
-                if headers != {"": "1"}:
-                    self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
+                self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
         unset = self.provider(block(headers={"X-A": "${NONE}"}))
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
+
+    def test_layers_of_headers(self):
+        found = self.provider(block(
+            headers={"A": "block", "B": "block", "Authorization": "block"},
+            request={"headers": {"b": "request"},
+                     "auth": {"mode": "authorization-bearer", "token": "t"}},
+            models=[{"id": "m", "name": "m", "headers": {"a": "row", "B": "row", "C": "row"}}]))
+        model, = vllm.declared_models(found)
+        self.assertEqual(vllm.request_headers(found, model),
+                         {"a": "row", "b": "request", "C": "row", "Authorization": "Bearer t"})
+        keyed = found._replace(discovery_key=vllm.Credential("x", "k"))
+        for provider, expected in ((found, "Bearer t"), (keyed, "Bearer k")):
+            self.assertEqual(vllm.discovery_headers(provider)["Authorization"], expected)
 
     def test_every_verb_warns_once_of_a_key_in_the_clear(self):
         self.declare("http://vllm.example.com/v1", KEY)
@@ -1536,18 +1456,38 @@ class Provider(Case):
             self.assertEqual(result.err.count("goes to http://vllm.example.com unencrypted"), 1)
             self.assertNotIn(KEY, result.err)
 
+    def test_a_key_that_would_cross_the_internet_in_the_clear_is_warned_of(self):
+        def warning(url, **fields):
+            return vllm.key_exposed(self.provider(block(baseUrl=url, **fields)))
+
+        private = ("127.0.0.1", "localhost", "[::1]", "gpu", "gpu.local", "gpu.lan", "10.1.2.3",
+                   "172.31.0.1", "192.168.1.50", "100.100.1.1", "[fd00::1]", "[fe80::1%eth0]")
+        public = ("172.32.0.1", "8.8.8.8", "[2001:4860:4860::8888]", "vllm.example.com", "1.2.3")
+        for host in private + public:
+            with self.subTest(host=host):
+                url = "http://%s:8000/v1" % host
+                said = warning(url, apiKey="sk-secret-1")
+                self.assertEqual(said is not None, host in public)
+                if said:
+                    self.assertIn("models.providers.vllm.apiKey goes to http://%s:8000 " % host,
+                                  said)
+                    self.assertNotIn("sk-secret", said)
+                self.assertIsNone(warning(url))
+                self.assertIsNone(warning("https://" + host, apiKey="k"))
+
     def test_what_switches_the_plugin_off_stops_discovery_only(self):
         wildcard = {"defaults": {"models": {"vllm/*": {}}}}
         for plugins, off in (
                 ({"enabled": False}, "plugins.enabled is false"),
                 ({"entries": {"vllm": {"enabled": False}}},
                  "plugins.entries.vllm.enabled is false"),
+                ({"entries": {"VLLM": {"enabled": False}}},
+                 "plugins.entries.VLLM.enabled is false"),
                 ({"deny": ["x", " VLLM "]}, "plugins.deny names vllm"),
                 ({"allow": ["x"]}, "plugins.allow does not name vllm"),
                 ({"allow": ["VLLM"]}, "plugins.allow does not name vllm"),
-                ({"entries": {"VLLM": {"enabled": False}}},
-                 "plugins.entries.VLLM.enabled is false"),
-                ({"allow": []}, None), ({"allow": ["vllm"], "deny": ["x"]}, None),
+                ({"allow": []}, None),
+                ({"allow": ["vllm"], "deny": ["x"]}, None),
                 ({"enabled": True, "entries": {"other": {"enabled": False}}}, None)):
             with self.subTest(plugins=plugins):
                 config = dict(block(apiKey="k"), plugins=plugins, agents=wildcard)
@@ -1560,45 +1500,40 @@ class Provider(Case):
                 self.assertEqual(cause, "provider-disabled" if off else None)
                 self.assertIsNone(self.provider(base_url="http://h/v1").refusal)
 
-    WILDCARDS = (        # agents, mode, whether there is a key, whether the server is asked
-        ({"defaults": {"models": {"vllm/*": {}}}}, None, True, True),
-        ({"defaults": {"models": {"vllm/*": {}}}}, None, False, False),
-        ({"defaults": {"models": {" vLLM / * ": {}}}}, "merge", True, True),
-        ({"defaults": {"models": {"vllm/ns/*": {}}}}, None, True, True),
-        ({"defaults": {"models": {"vllm/*": {}}}}, "replace", True, False),
-        ({"defaults": {"models": {"vllm/*x": {}, "other/*": {}, "vllm/ns*": {}}}}, None, True,
-         False),
-        ({"defaults": {"modelPolicy": {"allow": ["VLLM/*"]}}}, None, True, True),
-        ({"entries": {"a": {"models": {"vllm/*": {}}}}}, None, True, False),
-    )
-
     def test_a_wildcard_asks_the_server_when_there_is_a_key(self):
-        for agents, mode, keyed, asked in self.WILDCARDS:
-            with self.subTest(agents=agents, mode=mode, keyed=keyed):
-                config = dict(block(**({"apiKey": "k"} if keyed else {})), agents=agents)
+        wildcard = {"defaults": {"models": {"vllm/*": {}}}}
+        others = {"vllm/*x": {}, "other/*": {}, "vllm/ns*": {}}
+        for agents, mode, key, asked in (
+                (wildcard, None, {"apiKey": "k"}, True),
+                (wildcard, None, {}, False),
+                (wildcard, "replace", {"apiKey": "k"}, False),
+                ({"defaults": {"models": {" vLLM / * ": {}}}}, "merge", {"apiKey": "k"}, True),
+                ({"defaults": {"models": {"vllm/ns/*": {}}}}, None, {"apiKey": "k"}, True),
+                ({"defaults": {"models": others}}, None, {"apiKey": "k"}, False),
+                ({"defaults": {"modelPolicy": {"allow": ["VLLM/*"]}}}, None, {"apiKey": "k"}, True),
+                ({"entries": {"a": {"models": {"vllm/*": {}}}}}, None, {"apiKey": "k"}, False)):
+            with self.subTest(agents=agents, mode=mode, key=key):
+                config = dict(block(**key), agents=agents)
                 config["models"].update({"mode": mode} if mode else {})
                 self.assertEqual(self.provider(config).asks_server, asked)
-        self.assertFalse(
-            self.provider({"models": {"mode": "replace"}}, {"VLLM_API_KEY": "k"}).asks_server)
-        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1,
-                   err='models.mode is "replace"')
+        env = {"VLLM_API_KEY": "k"}
+        self.assertFalse(self.provider({"models": {"mode": "replace"}}, env).asks_server)
+        self.check(self.run_main("list", env=env), 1, err='models.mode is "replace"')
 
     def test_blocks_whose_ids_differ_in_case_are_one(self):
-        row = {"id": "m", "name": "m", "contextWindow": 5}
+        one = [{"id": "m", "name": "m", "contextWindow": 5}]
+        two = [{"id": " m", "name": "n", "reasoning": True},
+               {"id": "o", "name": "o", "baseUrl": "http://c/v1/"}]
         found = self.provider({"models": {"providers": {
             "vLLM": {"baseUrl": "http://a/v1/", "apiKey": "one", "timeoutSeconds": 9,
-                     "models": [row]},
-            " VLLM": {"baseUrl": "http://b/v1", "apiKey": "two",
-                      "models": [{"id": " m", "name": "n", "reasoning": True},
-                                 {"id": "o", "name": "o", "baseUrl": "http://c/v1/"}]}}}})
+                     "models": one},
+            " VLLM": {"baseUrl": "http://b/v1", "apiKey": "two", "models": two}}}})
         self.assertEqual((found.base_url, found.request_key.key, found.timeout_s),
                          ("http://b/v1", "two", 9))
-        models = vllm.declared_models(found)
-        self.assertEqual(
-            [(model.id, model.name, model.base_url, model.reasoning, model.context_window)
-                          for model in models],
-                         [("m", "m", "http://a/v1", True, 5),
-                          ("o", "o", "http://c/v1", False, None)])
+        models = [(model.id, model.name, model.base_url, model.reasoning, model.context_window)
+                  for model in vllm.declared_models(found)]
+        self.assertEqual(models, [("m", "m", "http://a/v1", True, 5),
+                                  ("o", "o", "http://c/v1", False, None)])
         option = vllm.declared_models(self.provider(base_url="http://d/v1"))
         self.assertEqual({model.base_url for model in option}, {"http://d/v1"})
 
@@ -1607,8 +1542,6 @@ class Provider(Case):
         self.declare("http://127.0.0.1:9/v1", baseUrl=stub.url + "/")
         self.check(self.run_main("chat", "hi"), 0, out="a\n")
         self.assertEqual(stub.requests[0].target, "/v1/chat/completions")
-
-    def test_a_row_whose_base_url_uses_an_unset_variable_is_refused(self):
         self.declare("http://127.0.0.1:9/v1", baseUrl="${URL}")
         self.check(self.run_main("list"), 3, err="the baseUrl of the model m is not a valid base")
 
@@ -1616,48 +1549,14 @@ class Provider(Case):
         models = [{"id": "a", "name": "a"},
                   {"id": "b", "name": "b", "contextWindow": 7, "contextTokens": 6}]
         found = self.provider(block(contextWindow=9, contextTokens=8, models=models))
-        self.assertEqual([(model.context_window, model.context_tokens)
-                          for model in vllm.declared_models(found)], [(9, 8), (7, 6)])
-
-    def test_layers_of_headers(self):
-        found = self.provider(block(
-            headers={"A": "block", "B": "block", "Authorization": "block"},
-            request={"headers": {"b": "request"},
-                     "auth": {"mode": "authorization-bearer", "token": "t"}},
-            models=[{"id": "m", "name": "m", "headers": {"a": "row", "B": "row", "C": "row"}}]))
-        model = vllm.declared_models(found)[0]
-        self.assertEqual(vllm.request_headers(found, model),
-                         {"a": "row", "b": "request", "C": "row", "Authorization": "Bearer t"})
-        keyed = found._replace(discovery_key=vllm.Credential("x", "k"))
-        for provider, expected in ((found, "Bearer t"), (keyed, "Bearer k")):
-            self.assertEqual(vllm.discovery_headers(provider)["Authorization"], expected)
-
-    def test_a_key_that_would_cross_the_internet_in_the_clear_is_warned_of(self):
-        for host, exposed in (
-                ("127.0.0.1", False), ("localhost", False), ("[::1]", False), ("gpu", False),
-                ("gpu.local", False), ("gpu.lan", False), ("10.1.2.3", False),
-                ("172.31.0.1", False),
-                ("192.168.1.50", False), ("100.100.1.1", False), ("[fd00::1]", False),
-                ("[fe80::1%eth0]", False), ("172.32.0.1", True), ("8.8.8.8", True),
-                ("[2001:4860:4860::8888]", True), ("vllm.example.com", True), ("1.2.3", True)):
-            with self.subTest(host=host):
-                url = "http://%s:8000/v1" % host
-                warning = vllm.key_exposed(self.provider(block(baseUrl=url, apiKey="sk-secret-1")))
-                self.assertEqual(warning is not None, exposed)
-                if exposed:
-                    self.assertIn("models.providers.vllm.apiKey goes to http://%s:8000 " % host,
-                                  warning)
-                    self.assertNotIn("sk-secret", warning)
-                self.assertIsNone(vllm.key_exposed(self.provider(block(baseUrl=url))))
-                safe = self.provider(block(baseUrl="https://" + host, apiKey="k"))
-                self.assertIsNone(vllm.key_exposed(safe))
+        windows = [(model.context_window, model.context_tokens)
+                   for model in vllm.declared_models(found)]
+        self.assertEqual(windows, [(9, 8), (7, 6)])
 
     def test_only_secrets_are_hidden(self):
-        config = block(apiKey={"source": "env", "provider": "default", "id": "THE_VARIABLE"},
-                       headers={"X-A": "header-secret"},
-                       request={
-                           "auth": {"mode": "header", "headerName": "X-Api-Key", "value": "value-1",
-                                         "prefix": "Prefix "}},
+        secret = {"source": "env", "provider": "default", "id": "THE_VARIABLE"}
+        auth = {"mode": "header", "headerName": "X-Api-Key", "value": "value-1", "prefix": "Pre "}
+        config = block(apiKey=secret, headers={"X-A": "header-secret"}, request={"auth": auth},
                        models=[{"id": "m", "name": "no-secret"}])
         config["models"]["providers"]["other"] = {
             "apiKey": "other-key", "baseUrl": "http://h", "models": [],
@@ -1665,20 +1564,21 @@ class Provider(Case):
         self.assertEqual(sorted(vllm.secret_texts(config)),
                          ["header-secret", "other-key", "phrase", "value-1"])
         self.configure(config)
-        result = self.run_main("config", env={"THE_VARIABLE": "resolved-key"})
-        self.assertNotIn("***",
-                         self.run_main("list", env={"THE_VARIABLE": "resolved-key"}).out
-                         + result.out)
+        for verb in ("config", "list"):
+            result = self.run_main(verb, env={"THE_VARIABLE": "resolved-key"})
+            self.assertNotIn("***", result.out)
 
     def test_nothing_is_resolved_from_settings_with_faults(self):
-        for text in ("{models: {providers: []}}", "{models: {providers: {vllm: []}}}",
+        for text in ("{models: {providers: []}}",
+                     "{models: {providers: {vllm: []}}}",
                      "{models: {providers: {vllm: 'x'}}}",
                      "{models: {providers: {vllm: {models: {}}}}}",
                      "{models: {providers: {vllm: {models: ['id']}}}}",
                      "{models: {providers: {vllm: {models: [{}]}}}}",
                      "{models: {providers: {vllm: {baseUrl: 7}}}}",
                      "{agents: {entries: [], defaults: 7}}",
-                     "{plugins: 7}", "{agents: {list: [7]}}"):
+                     "{agents: {list: [7]}}",
+                     "{plugins: 7}"):
             self.configure(text)
             for verb in ("list", "chat", "request", "doctor"):
                 with self.subTest(text=text, verb=verb):
@@ -1688,28 +1588,24 @@ class Provider(Case):
                                      r"openclaw\.json:1:[0-9]+:\s+(models|agents|plugins)")
 
     def test_provider_ids(self):
-        config = {"models": {"providers": {"vLLM": {"models": [{"id": "a", "name": "a"}]},
-                                           "Gpu.box": {"baseUrl": "http://h/v1",
-                                                       "models": [{"id": "b", "name": "b"}]},
-                                           "claude": {"api": "anthropic-messages",
-                                                      "baseUrl": "http://c/v1",
-                                                      "models": [{"id": "c", "name": "c"}]}}}}
-        self.configure(config)
-        self.assertEqual([model.key for model in vllm.list_models(self.provider())], ["vllm/a"])
-        self.assertEqual(
-            [model.key for model in vllm.list_models(self.provider(provider="gpu.BOX"))],
-            ["gpu.box/b"])
+        a, b, c = [[{"id": name, "name": name}] for name in "abc"]
+        self.configure({"models": {"providers": {
+            "vLLM": {"models": a},
+            "Gpu.box": {"baseUrl": "http://h/v1", "models": b},
+            "claude": {"api": "anthropic-messages", "baseUrl": "http://c/v1", "models": c}}}})
+        for options, key in (({}, "vllm/a"), ({"provider": "gpu.BOX"}, "gpu.box/b")):
+            found = vllm.list_models(self.provider(**options))
+            self.assertEqual([model.key for model in found], [key])
         self.check(self.run_main("list", "--provider", "none"), 2,
                    err="the config has: Gpu.box, claude, vLLM")
         self.check(self.run_main("list", "--provider", "claude", "--plain"), 0, out="claude/c\n")
         self.check(self.run_main("chat", "hi", "--provider", "claude"), 3, err="anthropic-messages")
-        self.assertIsNone(
-            self.provider(provider="gpu.box", env={"VLLM_API_KEY": "sk-env"}).request_key)
+        other = self.provider(provider="gpu.box", env={"VLLM_API_KEY": "sk-env"})
+        self.assertIsNone(other.request_key)
 
     def test_repr_hides_keys(self):
-        self.assertNotIn("sk-env",
-                         repr(self.provider(block(headers={"X": "sk-header"}),
-                                            {"VLLM_API_KEY": "sk-env"})._replace(env={})))
+        found = self.provider(block(headers={"X": "sk-header"}), {"VLLM_API_KEY": "sk-env"})
+        self.assertNotIn("sk-env", repr(found._replace(env={})))
 
 
 # ----------------------------------------------------------------------------
@@ -1722,15 +1618,14 @@ class Models(Case):
         return vllm.discovered_models(vllm.parse_model_list({"data": list(found)}), self.provider())
 
     def test_a_list_of_too_many_rows_is_refused(self):
-        rows = [{"id": "m"}] * (vllm.MODEL_LIMIT + 1)
-        self.assertEqual(len(vllm.parse_model_list({"data": rows[1:]})), 1)
-        self.assertRaisesRegex(ValueError, "more than 100000 models", vllm.parse_model_list,
-                               {"data": rows})
+        found = [{"id": "m"}] * (vllm.MODEL_LIMIT + 1)
+        self.assertEqual(len(vllm.parse_model_list({"data": found[1:]})), 1)
+        with self.assertRaisesRegex(ValueError, "more than 100000 models"):
+            vllm.parse_model_list({"data": found})
 
     def test_rows_without_a_usable_id_are_skipped_and_the_first_of_equal_ones_stays(self):
         found = self.discovered({"id": " a ", "n": 1}, {"id": "a", "max_model_len": 5}, {"id": ""},
-                                {"id": " "}, {"id": 7},
-                                {"id": None}, {}, 7, None, [], {"id": "b"})
+                                {"id": " "}, {"id": 7}, {"id": None}, {}, 7, None, [], {"id": "b"})
         self.assertEqual([(model.id, model.context_window) for model in found],
                          [("a", 128000), ("b", 128000)])
         for payload in (None, [], 7, {}, {"data": None}, {"data": {}}, {"data": "x"}):
@@ -1739,87 +1634,71 @@ class Models(Case):
         self.assertEqual(vllm.parse_model_list({"data": []}), [])
 
     def test_context_windows(self):
+        for value, expected in ((40960, 40960), (1.9e3, 1900), ("40960", None), (True, None),
+                                (0, None), (-1, None), (0.5, None), (math.inf, None),
+                                (math.nan, None), (None, None)):
+            self.assertEqual(vllm.row_context({"max_model_len": value}), expected, value)
         for row, expected in (
-                ({"max_model_len": 40960}, 40960), ({"max_model_len": 1.9e3}, 1900),
-                ({"max_model_len": "40960"}, None),
-                ({"max_model_len": True}, None),
-                ({"max_model_len": 0}, None), ({"max_model_len": -1}, None),
-                ({"max_model_len": 0.5}, None),
-                ({"max_model_len": math.inf}, None), ({"max_model_len": math.nan}, None),
-                ({"max_model_len": None}, None), ({}, None),
+                ({}, None),
                 ({"context_size": 3, "max_model_len": 4}, 3),
                 ({"context_window": 2, "context_size": 3}, 2),
                 ({"context_length": 1, "context_window": 2}, 1),
                 ({"context_length": "1", "max_model_len": 4}, 4),
                 ({"meta": {"n_ctx_train": 9}, "context_length": 1}, 9),
-                ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1), ({"meta": []}, None),
-                ({"meta": {"n_ctx_train": [9]}}, None)):
-            with self.subTest(row=row):
-                self.assertEqual(vllm.row_context(row), expected)
+                ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1),
+                ({"meta": {"n_ctx_train": [9]}}, None),
+                ({"meta": []}, None)):
+            self.assertEqual(vllm.row_context(row), expected, row)
 
-    def test_a_lora_row_takes_its_direct_parents_context(self):
-        found = self.discovered({"id": "base", "max_model_len": 4096},
-                                {"id": "lora", "parent": " base ", "root": "/l"},
-                                {"id": "own", "parent": "base", "max_model_len": 99},
-                                {"id": "grand", "parent": "lora"}, {"id": "self", "parent": "self"},
-                                {"id": "lost", "parent": "none"},
-                                {"id": "odd", "parent": 7, "root": 7})
+    def test_a_lora_row_takes_what_its_direct_parent_states_but_not_a_training_length(self):
+        found = self.discovered(
+            {"id": "base", "max_model_len": 4096, "meta": {"n_ctx_train": 9999}},
+            {"id": "lora", "parent": " base ", "root": "/l"},
+            {"id": "own", "parent": "base", "max_model_len": 99},
+            {"id": "grand", "parent": "lora"},
+            {"id": "self", "parent": "self"},
+            {"id": "lost", "parent": "none"},
+            {"id": "odd", "parent": 7, "root": 7},
+            {"id": "trained", "meta": {"n_ctx_train": 9}},
+            {"id": "other", "parent": "trained"})
         self.assertEqual([(model.id, model.context_window) for model in found],
-                         [("base", 4096), ("lora", 4096), ("own", 99), ("grand", 128000),
-                          ("self", 128000), ("lost", 128000),
-                          ("odd", 128000)])
-        self.assertEqual([(model.parent, model.root) for model in found][1::5],
+                         [("base", 9999), ("lora", 4096), ("own", 99), ("grand", 128000),
+                          ("self", 128000), ("lost", 128000), ("odd", 128000), ("trained", 9),
+                          ("other", 128000)])
+        self.assertEqual([(found[place].parent, found[place].root) for place in (1, 6)],
                          [("base", "/l"), (None, None)])
 
     def test_names_that_reason(self):
         for model_id, expected in (("DeepSeek-R1", True), ("Qwen3-Thinking", True),
-                                   ("reasoner", True), ("qwen3-8b", False),
-                                   ("QwQ", False)):
-            self.assertEqual(self.discovered({"id": model_id})[0].reasoning, expected, model_id)
+                                   ("reasoner", True), ("qwen3-8b", False), ("QwQ", False)):
+            model, = self.discovered({"id": model_id})
+            self.assertEqual(model.reasoning, expected, model_id)
 
-    def test_keys_and_tags(self):
-        config = {"agents": {"defaults": {
+    def test_keys_and_tags_of_discovered_models(self):
+        provider = self.provider({"agents": {"defaults": {
             "model": {"primary": "fast", "fallbacks": ["other/x", "vllm/b"]},
             "imageModel": "VLLM/c",
-            "models": {"vllm/org/a": {"alias": "fast"}, "Vllm/b": {}, "vllm/*": {}}}}}
-        provider = self.provider(config, {"VLLM_API_KEY": "k"})
-        rows_found = vllm.parse_model_list(
-            {"data": [{"id": name} for name in ("org/a", "b", "c", "vllm/d")]})
-        found = vllm.discovered_models(rows_found, provider)
-        self.assertEqual([(model.key, model.tags) for model in found], [
-            ("vllm/org/a", ("default", "configured", "alias:fast")),
-            ("vllm/b", ("fallback#2", "configured")),
-            ("vllm/c", ("image",)), ("vllm/d", ())])
-        for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"),
-                                    ("b", "b"), ("VLLM/b", "b"),
-                                    ("d", "vllm/d"), ("vllm/d", "vllm/d"),
-                                    ("vllm/vllm/d", "vllm/d"), ("B", None), ("x/b", None),
-                                    ("", None)):
-            model = vllm.match_model(found, reference, "vllm")
-            self.assertEqual(model and model.id, expected, reference)
-        for defaults, expected in (({"model": "vllm/m2"}, ["vllm/m2"]), ({}, ["vllm/m1"]),
-                                   ({"model": {"fallbacks": []}}, ["vllm/m1"])):
-            self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m1", "name": "1"},
-                                                                         {"id": "m2",
-                                                                             "name": "2"}]}}},
-                                                                         "agents": {
-                                                                             "defaults": defaults}})
-            self.assertEqual(
-                [model.key
-                 for model in vllm.list_models(self.provider()) if "default" in model.tags],
-                 expected)
+            "models": {"vllm/org/a": {"alias": "fast"}, "Vllm/b": {}, "vllm/*": {}}}}})
+        found = vllm.discovered_models([{"id": name} for name in ("org/a", "b", "c", "vllm/d")],
+                                       provider)
+        self.assertEqual([(model.key, model.tags) for model in found],
+                         [("vllm/org/a", ("default", "configured", "alias:fast")),
+                          ("vllm/b", ("fallback#2", "configured")),
+                          ("vllm/c", ("image",)),
+                          ("vllm/d", ())])
 
     ROWS = [{"id": name, "name": name} for name in ("a", "b", "c", "ns/d", "e@20251001", "vllm/f")]
     TAGS = (             # agents, the tags of each model that has some
         ({}, {"a": "default"}),
+        ({"defaults": {"model": ""}}, {"a": "default"}),
+        ({"defaults": {"model": {"fallbacks": []}}}, {"a": "default"}),
         ({"defaults": {"model": " vLLM / b @work"}}, {"b": "default"}),
         ({"defaults": {"model": "vllm/e@20251001"}}, {"e@20251001": "default"}),
         ({"defaults": {"model": "vllm/ns/d@p@q"}}, {"ns/d": "default"}),
-        ({"defaults": {"model": ""}}, {"a": "default"}),
-        ({"defaults": {"model": "google/gemma"}}, {}),
         ({"defaults": {"model": "vllm/f"}}, {"vllm/f": "default"}),
-        ({"defaults": {
-            "model": {"primary": "B", "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
+        ({"defaults": {"model": "google/gemma"}}, {}),
+        ({"defaults": {"model": {"primary": "B",
+                                 "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
          {"b": "fallback#1", "c": "fallback#3"}),
         ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast", "vllm/b@fast"]},
                        "models": {"vllm/b": {"alias": " Fast "}}}},
@@ -1833,11 +1712,14 @@ class Models(Case):
         ({"defaults": {"models": {"vllm/*": {"alias": "x"}, "vLLM/ a": {"alias": "y"},
                                   "vllm/a": {"alias": "z"}, "vllm/b": {"alias": " "}}}},
          {"a": "default configured alias:z", "b": "configured"}),
+        ({"defaults": {"models": {"vllm/a@work": {"alias": "w"}}}},
+         {"a": "default configured alias:w"}),
         ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
-          "entries": {"x": {"model": "vllm/c"}}}, {"c": "default"}),
+          "entries": {"x": {"model": "vllm/c"}}},
+         {"c": "default"}),
         ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
           "entries": {"x": {"model": {"fallbacks": ["vllm/c"]}}}},
-          {"a": "default", "c": "fallback#1"}),
+         {"a": "default", "c": "fallback#1"}),
         ({"defaults": {"models": {"vllm/a": {"alias": "one"}, "vllm/b": {}}},
           "entries": {"x": {"model": "TWO", "models": {"vllm/a": {"alias": "two"}, "vllm/c": {}}}}},
          {"a": "default configured alias:two", "b": "configured", "c": "configured"}),
@@ -1846,10 +1728,9 @@ class Models(Case):
         ({"ownership": "explicit", "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}},
          {"a": "default"}),
         ({"ownership": "explicit", "defaults": {"systemAgent": {"agentId": " X "}},
-          "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}}, {"b": "default"}),
+          "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}},
+         {"b": "default"}),
         ({"list": [{"id": "x", "model": "vllm/b"}]}, {"b": "default"}),
-        ({"defaults": {"models": {"vllm/a@work": {"alias": "w"}}}},
-         {"a": "default configured alias:w"}),
         ({"list": [{"id": "x"}, {"id": "y", "default": True, "model": "vllm/c"}]},
          {"c": "default"}),
     )
@@ -1887,97 +1768,80 @@ class Models(Case):
                 self.assertEqual((model.params, model.thinking), (params, level))
 
     def test_references_of_the_command_line(self):
-        config = dict(block(models=self.ROWS),
-                      agents={"defaults": {"models": {"vllm/b": {"alias": "Fast"}}}})
-        found = vllm.declared_models(self.provider(config))
-        for reference, expected in ((" fast ", "b"), ("FAST@work", "b"), ("vllm/a@work", "a"),
-                                    ("e@20251001", "e@20251001"), ("VLLM/ns/d", "ns/d"),
-                                    ("ns/d", "ns/d"), ("f", "vllm/f"), ("A", None), ("@x", None)):
+        aliases = {"agents": {"defaults": {"models": {"vllm/b": {"alias": "Fast"}}}}}
+        found = vllm.declared_models(self.provider(dict(block(models=self.ROWS), **aliases)))
+        for reference, expected in (
+                ("b", "b"), ("VLLM/b", "b"), ("vllm/a@work", "a"), ("e@20251001", "e@20251001"),
+                ("ns/d", "ns/d"), ("vllm/ns/d", "ns/d"), ("VLLM/ns/d", "ns/d"), ("f", "vllm/f"),
+                ("vllm/f", "vllm/f"), ("vllm/vllm/f", "vllm/f"), ("fast", "b"), (" fast ", "b"),
+                ("FAST@work", "b"), ("A", None), ("x/b", None), ("@x", None), ("", None)):
             with self.subTest(reference=reference):
                 model = vllm.match_model(found, reference, "vllm")
                 self.assertEqual(model and model.id, expected)
 
     def test_what_declared_rows_show(self):
-        rows_written = [{"id": "\ufeff a\u2003", "name": "A", "contextWindow": 1.5},
-                        {"id": "b", "name": "B", "contextWindow": 2 ** 53, "input": []},
-                        {"id": "a", "name": "other", "maxTokens": 7, "input": ["image", "text"]},
-                        {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53 - 1},
-                        {"id": " ", "name": "blank"}]
-        found = vllm.declared_models(self.provider(block(models=rows_written)))
-        self.assertEqual([(model.id, model.name, model.context_window, model.max_tokens)
-                          for model in found],
-                         [("a", "A", None, 7), ("b", "B", None, 8192),
-                          ("\u0085c", "C", 2 ** 53 - 1, 8192)])
-        provider = self.provider()
-        self.assertEqual([vllm.list_row(model, provider)["input"] for model in found],
-                         ["image+text", "-", "text"])
+        found = vllm.declared_models(self.provider(block(models=[
+            {"id": "\ufeff a\u2003", "name": "A", "contextWindow": 1.5},
+            {"id": "b", "name": "B", "contextWindow": 2 ** 53, "input": []},
+            {"id": "a", "name": "other", "maxTokens": 7, "input": ["image", "text"]},
+            {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53 - 1},
+            {"id": " ", "name": "blank"}])))
+        shown = [(model.id, model.name, model.context_window, model.max_tokens,
+                  vllm.list_row(model, self.provider())["input"]) for model in found]
+        self.assertEqual(shown, [("a", "A", None, 7, "image+text"),
+                                 ("b", "B", None, 8192, "-"),
+                                 ("\u0085c", "C", 2 ** 53 - 1, 8192, "text")])
 
     def test_under_a_wildcard_what_a_row_leaves_out_is_discovered(self):
-        rows_written = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
-                        {"id": "half", "name": "H", "contextWindow": 0.5}]
-        provider = self.provider(dict(block(apiKey="k", models=rows_written),
+        declared = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
+                    {"id": "half", "name": "H", "contextWindow": 0.5}]
+        provider = self.provider(dict(block(apiKey="k", models=declared),
                                       agents={"defaults": {"models": {"vllm/*": {}}}}))
-        served = vllm.discovered_models([{"id": "m", "max_model_len": 9}, {"id": "think"}],
-                                        provider)
-        merged = vllm.merge_models(served, provider)
-        self.assertEqual(
-            [(model.id, model.context_window, model.context_tokens) for model in merged],
-                         [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
-                          ("think", 128000, None)])
-
-    def test_parents_pass_on_what_they_state_but_not_their_training_length(self):
-        found = self.discovered({"id": "base", "meta": {"n_ctx_train": 9}, "max_model_len": 5},
-                                {"id": "lora", "parent": "base"},
-                                {"id": "trained", "meta": {"n_ctx_train": 9}},
-                                {"id": "other", "parent": "trained"})
-        self.assertEqual([model.context_window for model in found], [9, 5, 9, 128000])
+        served = [{"id": "m", "max_model_len": 9}, {"id": "think"}]
+        merged = vllm.merge_models(vllm.discovered_models(served, provider), provider)
+        windows = [(model.id, model.context_window, model.context_tokens) for model in merged]
+        self.assertEqual(windows, [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
+                                   ("think", 128000, None)])
 
     def test_local_addresses(self):
-        for host, local in (("127.0.0.1", True), ("127.9.9.9", True), ("LOCALHOST", True),
-                            ("[::1]", True),
-                            ("[::]", True), ("0.0.0.0", True), ("gpu.local", True),
-                            ("local", False),
-                            ("192.168.1.5", False), ("127.0.0.1.example", False),
-                            ("host.docker.internal", False)):
-            self.declare("https://%s/v1" % host)
+        def is_local(url, **row):
+            self.declare(url, **row)
             row, = json.loads(self.run_main("list", "--json").out)["models"]
-            self.assertEqual(row["local"], local, host)
-        self.declare("https://h/v1", baseUrl="http://localhost:1/v1")
-        self.assertTrue(json.loads(self.run_main("list", "--json").out)["models"][0]["local"])
+            return row["local"]
+
+        for host in ("127.0.0.1", "127.9.9.9", "LOCALHOST", "[::1]", "[::]", "0.0.0.0",
+                     "gpu.local"):
+            self.assertIs(is_local("https://%s/v1" % host), True, host)
+        for host in ("local", "192.168.1.5", "127.0.0.1.example", "host.docker.internal"):
+            self.assertIs(is_local("https://%s/v1" % host), False, host)
+        self.assertIs(is_local("https://h/v1", baseUrl="http://localhost:1/v1"), True)
 
     def test_which_server_is_asked_and_what_is_merged(self):
         served = self.serve(rows("m", "lora", max_model_len=4096, root="/r"))
         row = {"id": "m", "name": "Mine", "maxTokens": 99}
         wildcard = {"agents": {"defaults": {"models": {"vLLM / *": {}}}}}
-        for mode, name, extra, expected in (
-                (None, "explicit", {}, [("vllm/m", "Mine", None, "declared")]),
-                (None, "wildcard", wildcard,
-                 [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
-                ("merge", "merge", wildcard,
-                 [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
-                ("replace", "replace", wildcard, [("vllm/m", "Mine", None, "declared")])):
-            with self.subTest(name=name):
-                config = dict(block(baseUrl=served.url, apiKey="own", models=[row]), **extra)
+        alone = [("vllm/m", "Mine", None, "declared")]
+        merged = [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]
+        for mode, agents, expected in ((None, {}, alone), (None, wildcard, merged),
+                                       ("merge", wildcard, merged), ("replace", wildcard, alone)):
+            with self.subTest(mode=mode, agents=agents):
+                config = dict(block(baseUrl=served.url, apiKey="own", models=[row]), **agents)
                 config["models"].update({"mode": mode} if mode else {})
                 before = len(served.requests)
                 found = vllm.list_models(self.provider(config))
-                self.assertEqual(
-                    [(model.key, model.name, model.context_window, model.source)
-                     for model in found], expected)
-                self.assertEqual(len(served.requests) - before, 1 if len(expected) > 1 else 0)
+                shown = [(model.key, model.name, model.context_window, model.source)
+                         for model in found]
+                self.assertEqual(shown, expected)
+                self.assertEqual(len(served.requests) - before, int(expected is merged))
                 self.assertEqual(found[-1].max_tokens, 99)
-        self.assertEqual(vllm.list_models(self.provider(dict(config, models={}),
-                                                        {"VLLM_API_KEY": "k",
-                                                         "VLLM_BASE_URL": served.url}))[0].key,
-                                                        "vllm/lora")
-        self.assertEqual(
-            (served.requests[0].target, served.requests[0].headers.get("authorization")),
-                         ("/v1/models", "Bearer own"))
-        self.assertEqual(served.requests[-1].headers["authorization"], "Bearer k")
+        implicit = self.provider(wildcard, {"VLLM_API_KEY": "k", "VLLM_BASE_URL": served.url})
+        self.assertEqual(vllm.list_models(implicit)[0].key, "vllm/lora")
+        first, last = served.requests[0], served.requests[-1]
+        self.assertEqual((first.target, first.key), ("/v1/models", "Bearer own"))
+        self.assertEqual(last.key, "Bearer k")
 
     def test_unknown_reference_names_the_nearest(self):
-        url = self.serve(rows("Qwen/Qwen3-8B", "llama")).url
-        provider = self.provider(base_url=url)
+        provider = self.provider(base_url=self.serve(rows("Qwen/Qwen3-8B", "llama")).url)
         for reference, words in (("vllm/Qwen/Qwen3-8", "did you mean --model Qwen/Qwen3-8B ?"),
                                  ("zzz", "the server has: Qwen/Qwen3-8B, llama")):
             with self.assertRaises(vllm.ServerError) as raised:
@@ -1991,45 +1855,39 @@ class List(Case):
 
     def test_many_servers(self):
         one, two = self.serve(rows("a", "b")), self.serve(rows("b"))
-        urls = ["--base-url", one.url, "--base-url", two.url,
-                "--base-url", closed_origin(self) + "/v1"]
+        refusing = closed_origin(self) + "/v1"
+        urls = ["--base-url", one.url, "--base-url", two.url, "--base-url", refusing]
         result = self.run_main("list", "--json", *urls)
         self.check(result, 0, err="connection refused")
-        self.assertEqual(
-            [(row["key"], row["server"], row["alsoOn"])
-             for row in json.loads(result.out)["models"]],
-                         [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]),
-                          ("vllm/b", two.url, [one.url])])
-        self.check(self.run_main("list", "--strict", *urls), 4, out=two.url,
-                   err="connection refused")
+        found = [(row["key"], row["server"], row["alsoOn"])
+                 for row in json.loads(result.out)["models"]]
+        self.assertEqual(found, [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]),
+                                 ("vllm/b", two.url, [one.url])])
+        self.check(self.run_main("list", "--strict", *urls), 4, two.url, "connection refused")
         self.check(self.run_main("chat", "hi", *urls), 2, err="one server")
-        self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m", "name": "m"}]},
-                                                 "b": {"baseUrl": "http://h/v1",
-                                                       "models": [{"id": "n", "name": "n"}]},
-                                                 "ollama": {"api": "ollama"}}}})
+        other = {"baseUrl": "http://h/v1", "models": [{"id": "n", "name": "n"}]}
+        config = block()
+        config["models"]["providers"].update({"b": other, "ollama": {"api": "ollama"}})
+        self.configure(config)
         self.check(self.run_main("list", "--plain", "--provider", "all"), 0, out="b/n\nvllm/m\n")
         self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2,
                    err="do not go together")
-        self.declare(urls[-1])
-        self.check(self.run_main("list", "--plain", "--base-url", urls[-1]), 0, out="vllm/m\n",
-                   err="connection refused")
+        self.declare(refusing)
+        self.check(self.run_main("list", "--plain", "--base-url", refusing), 0, "vllm/m\n",
+                   "connection refused")
 
     def test_json_contract(self):
-        url = self.serve(
-            reply({"data": [
-                {"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
-                                         {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
+        url = self.serve(reply({"data": [
+            {"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
+            {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
         self.configure({"agents": {"defaults": {"model": "vllm/Qwen/Qwen3-8B"}}})
         result = self.run_main("list", "--json", "--base-url", url)
+        both = {"input": "text", "contextWindow": 40960, "local": True, "available": True,
+                "source": "discovered", "maxTokens": 8192, "reasoning": False}
         self.assertEqual(json.loads(result.out), {"count": 2, "models": [
-            {"key": "vllm/l", "name": "l", "input": "text", "contextWindow": 40960, "local": True,
-             "available": True,
-             "tags": [], "source": "discovered",
-             "maxTokens": 8192, "reasoning": False, "parent": "Qwen/Qwen3-8B"},
-            {"key": "vllm/Qwen/Qwen3-8B", "name": "Qwen/Qwen3-8B", "input": "text",
-             "contextWindow": 40960, "local": True,
-             "available": True, "tags": ["default"],
-             "source": "discovered", "maxTokens": 8192, "reasoning": False, "root": "q"}]})
+            dict(both, key="vllm/l", name="l", tags=[], parent="Qwen/Qwen3-8B"),
+            dict(both, key="vllm/Qwen/Qwen3-8B", name="Qwen/Qwen3-8B", tags=["default"],
+                 root="q")]})
         self.declare("http://gpu.example/v1", input=["text", "image"], contextTokens=2048)
         row = json.loads(self.run_main("list", "--json").out)["models"][0]
         self.assertEqual((row["input"], row["local"], row["contextTokens"], row["source"]),
@@ -2045,34 +1903,31 @@ class List(Case):
                           "vllm/b    text   4096  yes    no"])
 
     def test_table_aligns_wide_characters(self):
-        provider = self.provider()
         names = ["\u6a21\u578b" * 20, "e\u0301" * 30, "plain", "\U0001f600x", "x" * 200]
-        models = vllm.discovered_models([{"id": name, "max_model_len": 4096} for name in names],
-                                        provider)
+        provider = self.provider()
+        models = vllm.discovered_models([{"id": name} for name in names], provider)
         lines = vllm.format_table([(model, provider) for model in models])
         starts = {vllm.display_width(line[:line.index("text")]) for line in lines[1:]}
         self.assertEqual((len(lines), len(starts)), (6, 1))
-        for text, width in (("abc", 3), ("\u6a21", 2), ("e\u0301", 1), ("\uff21", 2), ("", 0),
-                            ("\u00fc", 1)):
+        for text, width in (("", 0), ("abc", 3), ("\u00fc", 1), ("e\u0301", 1), ("\u6a21", 2),
+                            ("\uff21", 2)):
             self.assertEqual(vllm.display_width(text), width)
 
     def test_control_characters_are_made_visible(self):
         hostile = "a\x1b[31m\x07\r\nb\u202ec\u200b\x9b\x7f\u2028d\x00\t"
-        url = self.serve(
-            reply(json.dumps({"data": [{"id": hostile}, {"id": "\ud800x"}, {"id": "ok"}]}))).url
+        served = {"data": [{"id": hostile}, {"id": "\ud800x"}, {"id": "ok"}]}
+        url = self.serve(reply(served)).url
         for form in ("--json", "--plain", "--verbose"):
             with self.subTest(form=form):
                 result = self.run_main("list", form, "--base-url", url)
                 self.check(result, 0)
-                self.assertIsNone(
-                    re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b\u2028\ud800]",
-                              result.out + result.err))
-                self.assertEqual(len(json.loads(result.out)["models"]) if form == "--json" else 3,
-                                 3)
+                self.assertNotRegex(result.out + result.err,
+                                    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b\u2028\ud800]")
+                if form == "--json":
+                    self.assertEqual(len(json.loads(result.out)["models"]), 3)
 
     def test_ten_thousand_rows_are_listed(self):
-        url = self.serve(reply({"data": [{"id": "org/model-%d" % number,
-                                          "max_model_len": 4096} for number in range(10000)]})).url
+        url = self.serve(rows(*["org/model-%d" % number for number in range(10000)])).url
         self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out.count("\n"), 10000)
 
     def test_reasons_and_exit_statuses(self):
@@ -2084,29 +1939,30 @@ class List(Case):
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
                 (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
-                (reply("x", "500 Oops"), 4, "HTTP 500: x"), (reply(b""), 4, "it is empty"),
-                (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
-                (reply("{"), 4, "Expecting property name"),
-                (reply({"data": None}), 4, 'a list under "data"'),
-                (reply(b"\xff{}"), 4, "codec can't decode"),
-                (reply("[" * 100000), 4, "nested too deep"),
-                (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
-                (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
+                (reply("x", "500 Oops"), 4, "HTTP 500: x"),
+                (reply(b""), 4, "it is empty"),
                 (reply("{}", "204 No Content"), 4, "it is empty"),
                 (reply("{}", "206 Partial"), 4, 'a list under "data"'),
+                (reply({"data": None}), 4, 'a list under "data"'),
+                (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
+                (reply("{"), 4, "Expecting property name"),
+                (reply(b"\xff{}"), 4, "codec can't decode"),
+                (reply("[" * 100000), 4, "nested too deep"),
                 (reply('{"data": [{"id": "m", "max_model_len": NaN}]}'), 4, "NaN"),
+                (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
+                (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
                 (reply({"data": [{"id": "m"}], "error": {"message": "x"}}, "299 Fine"), 0, ""),
                 (reply({"data": [{"id": "m", "max_model_len": 10 ** 350}]}), 0, "")):
             with self.subTest(answer=answer[:60], words=words):
-                self.check(self.run_main("list", "--base-url", self.serve(answer).url), status,
-                           err=words)
+                url = self.serve(answer).url
+                self.check(self.run_main("list", "--base-url", url), status, err=words)
         self.check(self.run_main("list"), 1, err="export VLLM_API_KEY=vllm-local")
         closed = closed_origin(self)
         self.check(self.run_main("list", "--base-url", closed + "/v1"), 4,
                    err="vllm serve MODEL --port " + closed.rpartition(":")[2])
-        self.check(self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url,
-                                 env={"VLLM_API_KEY": "Bearer sk-abcdef"}), 5,
-                                 err='it begins with "Bearer "')
+        result = self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url,
+                               env={"VLLM_API_KEY": "Bearer sk-abcdef"})
+        self.check(result, 5, err='it begins with "Bearer "')
         self.configure({"models": {"providers": {"vllm": {"models": []}}}})
         self.check(self.run_main("list"), 1, err="declares no models")
         self.check(self.run_main("list", "--timeout", "0"), 2)
@@ -2174,13 +2030,13 @@ class Requests(Case):
             self.assertEqual(shape(dict(HI, **{field: None})), DEFAULT_BODY, field)
 
     def test_harmless_fields_pass_through(self):
-        fields = {"top_k": 1, "min_p": 0.1, "structured_outputs": {"choice": ["a"]},
-                  "temperature": 0,
-                  "logit_bias": {"1": 2}, "stop": ["a"], "top_p": 1, "n": 1, "seed": 0, "user": "u",
-                  "logprobs": True, "unheard_of": [1], "chat_template_kwargs": {"a": 1}}
+        fields = {"temperature": 0, "top_k": 1, "top_p": 1, "min_p": 0.1, "n": 1, "seed": 0,
+                  "stop": ["a"], "user": "u", "logit_bias": {"1": 2}, "logprobs": True,
+                  "structured_outputs": {"choice": ["a"]}, "chat_template_kwargs": {"a": 1},
+                  "unheard_of": [1]}
         self.assertEqual(added(dict(HI, **fields)), fields)
 
-    def test_bodies_that_are_none(self):
+    def test_bodies_that_are_not_requests_are_refused(self):
         for body in (None, [], 7, "x", {}, {"messages": None}, {"messages": {}}, {"messages": [7]},
                      {"messages": [None]}):
             with self.subTest(body=body):
@@ -2192,6 +2048,10 @@ class Requests(Case):
             shape(dict(HI, tools=[tool(parameters={"default": deep})]))
 
     def test_streaming_fields(self):
+        def check(fields, compat, expected):
+            shaped = shape(dict(HI, **fields), compat=compat)
+            self.assertEqual(shaped.get("stream_options"), expected)
+
         off = {"supportsUsageInStreaming": False}
         usage = {"include_usage": True}
         self.check_table((
@@ -2202,12 +2062,15 @@ class Requests(Case):
             ({}, off, None),
             ({"stream": False, "stream_options": usage}, {}, None),
             ({"stream_options": usage}, off, None),
-        ), lambda fields, compat, expected: self.assertEqual(
-            shape(dict(HI, **fields), compat=compat).get("stream_options"), expected))
+        ), check)
         shaped = shape(HI, params=({"extra_body": {"stream": False}},))
         self.assertEqual((shaped["stream"], "stream_options" in shaped), (False, False))
 
     def test_prompt_cache_key(self):
+        def check(key, compat, params, expected):
+            body = dict(HI, prompt_cache_key=key)
+            self.assertEqual(added(body, compat=compat, params=params), expected)
+
         on = {"supportsPromptCacheKey": True}
         long = ({"cacheRetention": "long"},)
         self.check_table((
@@ -2219,10 +2082,13 @@ class Requests(Case):
             ("k", on, ({"cacheRetention": "short"},), {"prompt_cache_key": "k"}),
             ("k", on, ({"cacheRetention": "none"},), {}),
             ("k", dict(on, supportsLongCacheRetention=False), long, {"prompt_cache_key": "k"}),
-        ), lambda key, compat, params, expected: self.assertEqual(
-            added(dict(HI, prompt_cache_key=key), compat=compat, params=params), expected))
+        ), check)
 
     def test_response_format(self):
+        def check(value, compat, expected):
+            shaped = shape(dict(HI, response_format=value), compat=compat)
+            self.assertEqual(shaped.get("response_format"), expected)
+
         wraps = {"supportsJsonSchemaResponseFormat": True}
         schema = {"type": "json_schema", "json_schema": {"name": "r", "schema": {}}}
         bare = {"type": "object"}
@@ -2240,8 +2106,7 @@ class Requests(Case):
                          "json_schema": {"name": "openclaw_response", "schema": {}}}),
             ("json", wraps, None),
             ([], {}, None),
-        ), lambda value, compat, expected: self.assertEqual(
-            shape(dict(HI, response_format=value), compat=compat).get("response_format"), expected))
+        ), check)
 
     def test_budget(self):
         def check(fields, model, field, expected, warned=False):
@@ -2287,20 +2152,23 @@ class Requests(Case):
     def test_counted_tokens_stand_above_the_estimate(self):
         long = {"messages": [{"role": "user", "content": "a" * 8000}]}       # 2500 by estimate
         model = MODEL._replace(context_window=2048)
-        estimated = vllm.shape_request(long, model)
-        self.assertEqual((estimated.body["max_completion_tokens"], estimated.clamped), (1, True))
-        counted = vllm.shape_request(long, model, prompt_tokens=1813)
-        self.assertEqual((counted.body["max_completion_tokens"], counted.clamped), (234, True))
-        self.assertEqual(vllm.shape_request(long, model, prompt_tokens=100).body,
-                         dict(DEFAULT_BODY, **long))
+        for counted, budget, clamped in ((None, 1, True), (1813, 234, True), (100, 256, False)):
+            shaped = vllm.shape_request(long, model, prompt_tokens=counted)
+            self.assertEqual(shaped.body,
+                             dict(DEFAULT_BODY, max_completion_tokens=budget, **long))
+            self.assertEqual(shaped.clamped, clamped)
         self.assertFalse(vllm.shape_request(HI, model).clamped)
         with self.assertRaises(vllm.ServerError) as caught:
             vllm.shape_request(long, model, prompt_tokens=3000)
         self.assertEqual(caught.exception.cause, "context-exceeded")
-        for number in (3000, 2048):
-            self.assertIn(str(number), caught.exception.facts["problem"])
+        for number in ("3000", "2048"):
+            self.assertIn(number, caught.exception.facts["problem"])
 
     def test_estimate_of_the_prompt(self):
+        def check(message, extra, characters):
+            tokens = vllm.estimate_tokens(dict({"messages": [message]}, **extra))
+            self.assertEqual(tokens, math.ceil(characters * 1.25 / 4))
+
         part = {"type": "image_url", "image_url": {"url": "data:" + "x" * 999}}
         serialized = len(json.dumps([CALL], separators=(",", ":")))
         self.check_table((
@@ -2320,9 +2188,7 @@ class Requests(Case):
             ({"content": ""}, {"tools": [CALL]}, serialized),
             ({"content": ""}, {"response_format": {"type": "x"}}, 12),
             ({"content": "\ud800" * 4}, {}, 4),
-        ), lambda message, extra, characters: self.assertEqual(
-            vllm.estimate_tokens(dict({"messages": [message]}, **extra)),
-            math.ceil(characters * 1.25 / 4)))
+        ), check)
 
     def test_roles_and_messages(self):
         def check(messages, fields, expected):
@@ -2439,6 +2305,9 @@ class Requests(Case):
         ], check)
 
     def test_tools(self):
+        def check(tools, compat, expected):
+            self.assertEqual(shape(dict(HI, tools=tools), compat=compat).get("tools"), expected)
+
         named = [tool(name) for name in "ab"]
         strict = {"supportsStrictMode": True}
         described = [tool("a", description=text) for text in "xy"]
@@ -2459,16 +2328,13 @@ class Requests(Case):
               tool("h", {"type": ["object"]}), tool("i", [1]), tool("j", {"type": None}), TOOL],
              {}, [TOOL]),
             ([tool("g", {"type": "array"})], {}, None),
-        ), lambda tools, compat, expected: self.assertEqual(
-            shape(dict(HI, tools=tools), compat=compat).get("tools"), expected))
-
-    def test_no_tool_choice_is_sent_beside_calls_whose_tools_are_gone(self):
-        body = dict(HI, tools=[tool("g", {"type": "array"})], tool_choice="none")
-        self.assertEqual(shape(body)["tool_choice"], "none")
-        called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-        self.assertNotIn("tool_choice", shape(dict(body, messages=[called, USER])))
+        ), check)
 
     def test_tool_choice(self):
+        def check(tools, choice, expected):
+            shaped = shape(dict(HI, tools=tools, tool_choice=choice))
+            self.assertEqual(shaped.get("tool_choice"), expected)
+
         def allowed(mode, *names):
             tools = [{"type": "function", "function": {"name": name}} for name in names]
             return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
@@ -2492,14 +2358,16 @@ class Requests(Case):
             (array, "auto", None),
             (array, "none", "none"),
             (array, allowed("auto", "g"), "none"),
-        ), lambda tools, choice, expected: self.assertEqual(
-            shape(dict(HI, tools=tools, tool_choice=choice)).get("tool_choice"), expected))
+        ), check)
         for tools, choice in ((array, "required"), (array, function), ([TOOL], gone),
                               ([TOOL], allowed("required", "gone"))):
             with self.subTest(choice=choice), self.assertRaises(vllm.UsageError):
                 shape(dict(HI, tools=tools, tool_choice=choice))
-        self.assertNotIn("tool_choice", shape(dict(HI, tools=[TOOL], tool_choice="required"),
-                                              compat={"supportsTools": False}))
+        called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+        without_tools = {"messages": [called, USER], "tools": array, "tool_choice": "none"}
+        self.assertNotIn("tool_choice", shape(without_tools))
+        required = dict(HI, tools=[TOOL], tool_choice="required")
+        self.assertNotIn("tool_choice", shape(required, compat={"supportsTools": False}))
 
     def check_schema(self, schema, expected, keywords=()):
         compat = {"unsupportedToolSchemaKeywords": list(keywords)}
@@ -2507,37 +2375,35 @@ class Requests(Case):
         self.assertEqual(shaped["tools"][0]["function"]["parameters"], expected)
 
     def test_references_in_schemas(self):
-        text = {"type": "string"}
-
-        def holding(inner, **fields):
+        def holding(inner, defs=None, **fields):
+            fields.update({"$defs": defs} if defs else {})
             return dict({"type": "object", "properties": {"a": inner}}, **fields)
 
-        loop = {"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}}}
+        def ref(place, **fields):
+            return dict(fields, **{"$ref": place})
+
+        text, node = {"type": "string"}, ref("#/$defs/N")
+        t, defs = ref("#/$defs/T"), {"T": text}
+        own = {"T": dict(text, title="own", description="d")}
+        loop = {"type": "object", "properties": {"next": node}}
+        lost = holding(ref("#/$defs/gone"), defs, components={})
+        data = {"enum": [t], "default": t}
         self.check_table((
-            (holding({"$ref": "#/$defs/T"}, **{"$defs": {"T": text}}), holding(text)),
-            (holding({"$ref": "#/$defs/T", "title": "t", "default": 1, "x": 2},
-                     **{"$defs": {"T": dict(text, title="own", description="d")}}),
+            (holding(t, defs), holding(text)),
+            (holding(ref("#/$defs/T", title="t", default=1, x=2), own),
              holding(dict(text, title="t", description="d", default=1))),
-            (holding({"$ref": "#/definitions/a~1b~0c"}, definitions={"a/b~c": text}),
-             holding(text)),
-            (holding({"$ref": "#/x/1/y"}, x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
-            (holding({"$ref": "#/x/0"}, x=[0, text]), holding({"$ref": "#/x/0"}, x=[0, text])),
-            (holding({"$ref": "#/$defs/A"}, **{"$defs": {"A": {"$ref": "#/$defs/B"}, "B": text}}),
-             holding(text)),
-            (holding({"$ref": "#/$defs/N"}, **{"$defs": {"N": loop}}),
-             holding({"type": "object", "properties": {"next": {}}})),
-            (holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}}),
-             holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}})),
-            (holding({"$ref": "other.json"}, **{"$defs": {"T": text}}),
-             holding({"$ref": "other.json"})),
-            (holding({"$ref": "#"}), holding({"$ref": "#"})),
-            (holding({"anyOf": [{"$ref": "#/$defs/T"}], "items": [{"$ref": "#/$defs/T"}],
-                      "not": {"$ref": "#/$defs/T"}}, **{"$defs": {"T": text}}),
+            (holding(ref("#/definitions/a~1b~0c"), definitions={"a/b~c": text}), holding(text)),
+            (holding(ref("#/x/1/y"), x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
+            (holding(ref("#/x/0"), x=[0, text]), holding(ref("#/x/0"), x=[0, text])),
+            (holding(ref("#/$defs/A"), {"A": ref("#/$defs/B"), "B": text}), holding(text)),
+            (holding(node, {"N": loop}), holding({"type": "object", "properties": {"next": {}}})),
+            (lost, lost),
+            (holding(ref("other.json"), defs), holding(ref("other.json"))),
+            (holding(ref("#")), holding(ref("#"))),
+            (holding({"anyOf": [t], "items": [t], "not": t}, defs),
              holding({"anyOf": [text], "items": [text], "not": text})),
-            (holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}},
-                     **{"$defs": {"T": text}}),
-             holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}})),
-            ({"$ref": "#/$defs/P", "$defs": {"P": holding(text)}}, holding(text)),
+            (holding(data, defs), holding(data)),
+            (ref("#/$defs/P", **{"$defs": {"P": holding(text)}}), holding(text)),
             ({"type": "object", "properties": {"$ref": text, "$defs": {"type": "array"}}},
              {"type": "object",
               "properties": {"$ref": text, "$defs": {"type": "array", "items": {}}}}),
@@ -2609,16 +2475,12 @@ class Requests(Case):
         ), self.check_schema)
 
     def test_thinking_formats(self):
-        def check(form, level, on, **fields):
-            compat = dict({"thinkingFormat": form, "supportsReasoningEffort": True}, **fields)
-            self.assertEqual(added(HI, level, compat=compat, reasoning=True), on)
-            self.assertEqual(added(HI, level, compat=compat), {})
-
         def template(enabled):
             return {"chat_template_kwargs": {"enable_thinking": enabled, "preserve_thinking": True}}
 
-        off_means_low, low_means_none = ({"reasoningEffortMap": {"off": "low"}},
-                                         {"reasoningEffortMap": {"low": "None"}})
+        off_means_low = {"reasoningEffortMap": {"off": "low"}}
+        low_means_none = {"reasoningEffortMap": {"low": "None"}}
+        no_effort, any_effort = [{"supportsReasoningEffort": value} for value in (False, None)]
         for form, level, fields, expected in (
                 ("qwen-chat-template", None, {}, template(False)),
                 ("qwen-chat-template", "none", {}, template(False)),
@@ -2629,15 +2491,12 @@ class Requests(Case):
                 ("together", "off", {}, {"reasoning": {"enabled": False}}),
                 ("together", "low", {},
                  {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
-                ("together", "low", {"supportsReasoningEffort": False},
-                 {"reasoning": {"enabled": True}}),
+                ("together", "low", no_effort, {"reasoning": {"enabled": True}}),
                 ("together", "low", low_means_none, {"reasoning": {"enabled": False}}),
                 ("openrouter", "off", {}, {"reasoning": {"effort": "none"}}),
                 ("openrouter", "high", {}, {"reasoning": {"effort": "high"}}),
-                ("openrouter", "high", {"supportsReasoningEffort": None},
-                 {"reasoning": {"effort": "high"}}),
-                ("openrouter", "high", {"supportsReasoningEffort": False},
-                 {"reasoning": {"enabled": True}}),
+                ("openrouter", "high", any_effort, {"reasoning": {"effort": "high"}}),
+                ("openrouter", "high", no_effort, {"reasoning": {"enabled": True}}),
                 ("openrouter", "off", {"supportedReasoningEfforts": []},
                  {"reasoning": {"enabled": False}}),
                 ("openrouter", "off", {"supportedReasoningEfforts": ["low"]}, {}),
@@ -2645,21 +2504,23 @@ class Requests(Case):
                 ("zai", "off", {}, {"reasoning_effort": "none"}),
                 ("openai", "low", {}, {"reasoning_effort": "low"}),
                 (None, "low", {}, {"reasoning_effort": "low"}),
-                (None, "low", {"supportsReasoningEffort": None}, {})):
+                (None, "low", any_effort, {})):
             with self.subTest(form=form, level=level, fields=fields):
-                check(form, level, expected, **fields)
+                compat = dict({"thinkingFormat": form, "supportsReasoningEffort": True}, **fields)
+                self.assertEqual(added(HI, level, compat=compat, reasoning=True), expected)
+                self.assertEqual(added(HI, level, compat=compat), {})
 
     def test_thinking_of_two_families(self):
         nemotron = {"enable_thinking": False, "force_nonempty_content": True}
+        flash = {"thinking": True, "enable_thinking": True}
+        off = {"chat_template_kwargs": nemotron}
         effort = {"supportsReasoningEffort": True}
         template = {"thinkingFormat": "qwen-chat-template"}
-        flash = {"thinking": True, "enable_thinking": True}
         for model_id, level, reasoning, compat, expected in (
-                ("nvidia/Nemotron-3-Nano", "off", True, {}, {"chat_template_kwargs": nemotron}),
-                ("x/nemotron-3", None, True, {}, {"chat_template_kwargs": nemotron}),
-                ("x/nemotron-3", None, False, {}, {"chat_template_kwargs": nemotron}),
-                ("x/nemotron-3", "off", True, effort,
-                 {"chat_template_kwargs": nemotron, "reasoning_effort": "none"}),
+                ("nvidia/Nemotron-3-Nano", "off", True, {}, off),
+                ("x/nemotron-3", None, True, {}, off),
+                ("x/nemotron-3", None, False, {}, off),
+                ("x/nemotron-3", "off", True, effort, dict(off, reasoning_effort="none")),
                 ("x/nemotron-3", "off", True, template,
                  {"chat_template_kwargs": dict(nemotron, preserve_thinking=True)}),
                 ("x/nemotron-3", "high", True, {}, {}),
@@ -2671,14 +2532,20 @@ class Requests(Case):
                 ("deepseek_v4", "high", False, effort, {})):
             with self.subTest(model_id=model_id, level=level, compat=compat):
                 shaped = added(HI, level, id=model_id, reasoning=reasoning, compat=compat)
-                del shaped["model"]
-                self.assertEqual(shaped, expected)
-        for form in ("qwen-chat-template", None):
-            shaped = shape(HI, "off", id="nemotron-3", reasoning=True,
-                           compat={"thinkingFormat": form}, thinking_level_map={"off": None})
+                self.assertEqual(shaped, dict(expected, model=model_id))
+        for compat in (template, {"thinkingFormat": None}):
+            shaped = shape(HI, "off", id="nemotron-3", reasoning=True, compat=compat,
+                           thinking_level_map={"off": None})
             self.assertIs(shaped["chat_template_kwargs"]["enable_thinking"], False)
         shaped = shape(dict(HI, chat_template_kwargs={"enable_thinking": True}), id="nemotron-3")
         self.assertEqual(shaped["chat_template_kwargs"], dict(nemotron, enable_thinking=True))
+
+    @staticmethod
+    def effort(body, level=None, compat=None, **model):
+        """Return the reasoning_effort that is sent to a model that takes one."""
+        compat = dict({"supportsReasoningEffort": True}, **(compat or {}))
+        model = dict({"reasoning": True, "compat": compat}, **model)
+        return shape(body, level, **model).get("reasoning_effort")
 
     def test_reasoning_effort(self):
         for level, stated, mapping, levels, expected in (
@@ -2705,21 +2572,16 @@ class Requests(Case):
                 ("none", ["low"], {}, {}, None),
                 ("low", [], {}, {}, None)):
             with self.subTest(level=level, stated=stated, mapping=mapping, levels=levels):
-                compat = {"supportsReasoningEffort": True, "supportedReasoningEfforts": stated,
-                          "reasoningEffortMap": mapping}
-                shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
-                self.assertEqual(shaped.get("reasoning_effort"), expected)
-        compat = {"supportsReasoningEffort": True}
-        for model_id, expected in (("gpt-5.6", "low"), ("GPT-5.4-mini", "low"),
-                                   ("gpt-5", "minimal"),
-                                   ("openai/gpt-5.6", "minimal")):
-            shaped = shape(HI, "minimal", compat=compat, reasoning=True, id=model_id)
-            self.assertEqual(shaped["reasoning_effort"], expected, model_id)
-        shaped = shape(HI, "max", compat=compat, reasoning=True, id="gpt-5.6")
-        self.assertEqual(shaped["reasoning_effort"], "xhigh")
+                compat = {"supportedReasoningEfforts": stated, "reasoningEffortMap": mapping}
+                sent = self.effort(HI, level, compat, thinking_level_map=levels)
+                self.assertEqual(sent, expected)
+        for model_id, level, expected in (
+                ("gpt-5.6", "minimal", "low"), ("gpt-5.6", "max", "xhigh"),
+                ("GPT-5.4-mini", "minimal", "low"), ("gpt-5", "minimal", "minimal"),
+                ("openai/gpt-5.6", "minimal", "minimal")):
+            self.assertEqual(self.effort(HI, level, id=model_id), expected, model_id)
 
     def test_levels_that_a_model_does_not_have(self):
-        known = {"supportedReasoningEfforts": ["low", "max"]}
         for level, levels, compat, expected in (
                 ("low", {"low": None}, {}, "medium"),
                 ("max", {}, {}, "high"),
@@ -2731,7 +2593,7 @@ class Requests(Case):
                  "high"),
                 ("xhigh", {"max": "m"}, {}, "m"),
                 ("xhigh", {"max": "m", "xhigh": None}, {}, "high"),
-                ("max", {}, known, "max"),
+                ("max", {}, {"supportedReasoningEfforts": ["low", "max"]}, "max"),
                 ("off", {"off": None}, {}, "minimal"),
                 (None, {}, {}, "medium"),
                 (None, {"medium": None}, {}, "low"),
@@ -2741,36 +2603,30 @@ class Requests(Case):
                 ("ultra", {"max": "m"}, {}, "m"),
                 ("of-my-own", {}, {}, "of-my-own")):
             with self.subTest(level=level, levels=levels, compat=compat):
-                compat = dict(compat, supportsReasoningEffort=True)
-                shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
-                self.assertEqual(shaped["reasoning_effort"], expected)
+                sent = self.effort(HI, level, compat, thinking_level_map=levels)
+                self.assertEqual(sent, expected)
 
     def test_the_level_comes_from_the_option_then_the_body_then_the_settings(self):
-        model = {"reasoning": True, "compat": {"supportsReasoningEffort": True},
-                 "thinking": "minimal"}
-        asked = dict(HI, reasoning_effort="low")
-        self.assertEqual(shape(asked, "high", **model)["reasoning_effort"], "high")
-        self.assertEqual(shape(asked, **model)["reasoning_effort"], "low")
-        self.assertEqual(shape(asked, "", **model)["reasoning_effort"], "low")
-        self.assertEqual(shape(dict(HI, reasoning_effort=7), **model)["reasoning_effort"],
-                         "minimal")
-        self.assertEqual(shape(dict(HI, reasoning_effort="disabled"), **model)["reasoning_effort"],
-                         "none")
+        for option, stated, expected in (
+                ("high", "low", "high"), (None, "low", "low"), ("", "low", "low"),
+                (None, 7, "minimal"), (None, "disabled", "none")):
+            with self.subTest(option=option, stated=stated):
+                body = dict(HI, reasoning_effort=stated)
+                self.assertEqual(self.effort(body, option, thinking="minimal"), expected)
 
-        for defaults, expected in (
-                ({"thinkingDefault": "high"}, "high"),
-                ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "high"),
-                ({"params": {"thinking": "low"},
-                  "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
-                 "off"),
-                ({"thinkingDefault": "high",
-                  "models": {"vllm/m": {"params": {"thinking": "bogus"}}}},
-                 "high"),
-                ({"models": {"vllm/m": {"params": {"thinking": "on"}}}}, "low"),
-                ({"models": {"vllm/m": {"params": {"thinking": "none"}}}}, "off"),
-                ({}, None)):
-            config = dict(block(), agents={"defaults": defaults})
-            self.assertEqual(vllm.find_model(self.provider(config)).thinking, expected)
+        for default, params, model_params, expected in (
+                ("high", {}, {}, "high"),
+                ("high", {"thinking": "low"}, {}, "high"),
+                ("high", {}, {"thinking": "bogus"}, "high"),
+                (None, {"thinking": "low"}, {"thinking": "off"}, "off"),
+                (None, {}, {"thinking": "on"}, "low"),
+                (None, {}, {"thinking": "none"}, "off"),
+                (None, {}, {}, None)):
+            with self.subTest(default=default, params=params, model_params=model_params):
+                defaults = {"params": params, "models": {"VLLM/m": {"params": model_params}}}
+                defaults.update({"thinkingDefault": default} if default else {})
+                config = dict(block(), agents={"defaults": defaults})
+                self.assertEqual(vllm.find_model(self.provider(config)).thinking, expected)
 
     def test_a_level_of_the_settings_gives_way_to_a_lower_one(self):
         for default, levels, model, expected in (
@@ -2781,27 +2637,32 @@ class Requests(Case):
                 ("high", {}, {"id": "nemotron-3"}, "low"),
                 ("high", {}, {"reasoning": False}, None)):
             with self.subTest(default=default, levels=levels, model=model):
-                model = dict({"reasoning": True}, thinking=default, **model)
-                shaped = shape(HI, compat={"supportsReasoningEffort": True},
-                               thinking_level_map=levels, **model)
-                self.assertEqual(shaped.get("reasoning_effort"), expected)
+                sent = self.effort(HI, thinking=default, thinking_level_map=levels, **model)
+                self.assertEqual(sent, expected)
         nemotron = shape(HI, id="nemotron-3", reasoning=False, thinking="high")
         self.assertIs(nemotron["chat_template_kwargs"]["enable_thinking"], False)
 
     def test_levels_without_effect_are_said(self):
         effort = {"reasoning": True, "compat": {"supportsReasoningEffort": True}}
         for level, model, words in (
-                ("high", {}, "no effect"), ("off", {"source": "discovered"}, "no effect"),
-                ("off", {"reasoning": True}, "no effect"), ("max", effort, "high is used"),
-                ("off", {}, None), (None, {}, None), ("high", effort, None), ("on", effort, None),
+                ("high", {}, "no effect"),
+                ("off", {"source": "discovered"}, "no effect"),
+                ("off", {"reasoning": True}, "no effect"),
+                ("max", effort, "high is used"),
+                ("off", {}, None),
+                (None, {}, None),
+                ("high", effort, None),
+                ("on", effort, None),
                 ("off", {"id": "nemotron-3"}, None)):
             with self.subTest(level=level, model=model):
                 warnings = vllm.shape_request(HI, MODEL._replace(**model), level).warnings
-                self.assertEqual(len(warnings), 1 if words else 0)
-                if words:
-                    self.assertIn(words, warnings[0])
+                self.assertEqual([words in warning for warning in warnings],
+                                 [True] if words else [])
 
     def test_params(self):
+        def check(layers, fields, expected):
+            self.assertEqual(added(dict(HI, **fields), params=tuple(layers)), expected)
+
         json_object, text = {"type": "json_object"}, {"type": "text"}
         tokens = "max_completion_tokens"
         self.check_table((
@@ -2825,8 +2686,7 @@ class Requests(Case):
             ([{"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}], {},
              {"top_k": 1, "temperature": 2}),
             ([{"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}],
-             {},
-             {"chat_template_kwargs": {"x": 1}}),
+             {}, {"chat_template_kwargs": {"x": 1}}),
             ([{"extra_body": 7, "extraBody": {"a": 1}}], {}, {}),
             ([{"extra_body": {"parallel_tool_calls": True}, "parallelToolCalls": False}], {},
              {"parallel_tool_calls": False}),
@@ -2848,25 +2708,21 @@ class Requests(Case):
             ([{"maxTokens": 7}, {"max_tokens": 0}], {}, {}),
             ([{"maxTokens": 999}], {}, {}),
             ([{"maxTokens": 7}], {"max_tokens": 9}, {tokens: 9}),
-        ), lambda layers, fields, expected: self.assertEqual(
-            added(dict(HI, **fields), params=tuple(layers)), expected))
+        ), check)
 
     def test_every_change_is_explained(self):
-        body = dict(HI, store=True, x=None, max_tokens=999, reasoning_effort="low", tools=[
-            tool("b",
-                 {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}},
-                 strict=True), tool(7)])
-        body["messages"] = [{"role": "developer", "content": [{"type": "input_image"}]},
-                            {"role": "assistant", "content": "a", "reasoning": "r"},
-                            {"role": "assistant", "content": ""}]
+        schema = {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}}
+        messages = [{"role": "developer", "content": [{"type": "input_image"}]},
+                    {"role": "assistant", "content": "a", "reasoning": "r"},
+                    {"role": "assistant", "content": ""}]
+        body = {"messages": messages, "tools": [tool("b", schema, strict=True), tool(7)],
+                "store": True, "x": None, "max_tokens": 999, "reasoning_effort": "low"}
         model = MODEL._replace(params=({"seed": 1, "extra_body": {"top_k": 1}},))
         shaped = vllm.shape_request(body, model)
         lines = ["%s %s: %s" % change for change in shaped.changes]
-        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "model added: ",
-                     "stream added: ",
-                     "stream_options added: ", "reasoning_effort dropped: ",
-                     "seed added: from params",
-                     "top_k added: from params", "tool_choice added: ",
+        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "reasoning_effort dropped: ",
+                     "model added: ", "stream added: ", "stream_options added: ",
+                     "tool_choice added: ", "seed added: from params", "top_k added: from params",
                      "max_completion_tokens moved: from max_tokens",
                      "max_completion_tokens clamped: asked for 999",
                      "messages changed: .*developer", "messages changed: images",
@@ -2876,19 +2732,18 @@ class Requests(Case):
             self.assertEqual(sum(bool(re.match(line, each)) for each in lines), 1, line)
         self.assertEqual(vllm.shape_request(shaped.body, model).changes, [])
         sent = dict(DEFAULT_BODY, tool_choice="auto", tools=[tool("b"), TOOL])
-        swapped = vllm.shape_request(sent, MODEL)
-        self.assertEqual(swapped.changes, [])
-        swapped = vllm.shape_request(dict(swapped.body, tools=swapped.body["tools"][::-1]), MODEL)
+        self.assertEqual(vllm.shape_request(sent, MODEL).changes, [])
+        swapped = vllm.shape_request(dict(sent, tools=[TOOL, tool("b")]), MODEL)
         self.assertEqual([change[:2] for change in swapped.changes], [("tools", "changed")])
 
     def test_any_body_is_shaped_or_refused_and_settles_at_once(self):
         # A body shaped twice is the body shaped once, but for these rules of OpenClaw: an effort
-        # that a map made is no level (so the level is given again), a refused response_format
+        # that a map made is not a level (so the level is given again), a refused response_format
         # makes room for that of the params, a tool_choice of "none" outlives its tools only once,
-        # extra_body may replace anything, strictMessageKeys
-        # leaves nothing of an assistant message that only calls, the definitions beside a
-        # reference that names nothing go with it, and a schema may be empty once keywords are
-        # dropped. (Here no schema has a reference on top: it may name what is no object.)
+        # extra_body may replace anything, strictMessageKeys leaves nothing of an assistant message
+        # that only calls, the definitions beside a reference that names nothing go with it, and a
+        # schema may be empty once keywords are dropped. (Here no schema has a reference on top: it
+        # may name what is not an object.)
         random_source = random.Random(7)
         for number in range(int(1000 * FUZZ_S)):
             body, model = random_body(random_source), random_model(random_source)
@@ -2901,16 +2756,14 @@ class Requests(Case):
             finally:
                 self.assertEqual((body, model), before)
             json.dumps(first.body)
-            if "response_format" in body and "response_format" not in first.body:
-                continue
-            if "tool_choice" in first.body and "tools" not in first.body:
-                continue
-            if {"strictMessageKeys", "unsupportedToolSchemaKeywords"} & set(model.compat):
-                continue
-            if re.search('"[$](ref|defs)"', json.dumps(first.body)):
-                continue
-            again = vllm.shape_request(first.body, model, level)
-            self.assertEqual(again.body, first.body, (number, body, model, level))
+            unsettled = ("response_format" in body and "response_format" not in first.body
+                         or "tool_choice" in first.body and "tools" not in first.body
+                         or "strictMessageKeys" in model.compat
+                         or "unsupportedToolSchemaKeywords" in model.compat
+                         or re.search('"[$](ref|defs)"', json.dumps(first.body)))
+            if not unsettled:
+                again = vllm.shape_request(first.body, model, level)
+                self.assertEqual(again.body, first.body, (number, body, model, level))
 
 
 def random_value(source, depth=2):
@@ -2922,8 +2775,8 @@ def random_value(source, depth=2):
         return [random_value(source, depth - 1) for _ in range(source.randrange(3))]
     if kind == 8:
         names = ("type", "text", "name", "function", "properties", "items", "anyOf", "enum",
-                 "const",
-                 "$ref", "$defs", "a", "required", "arguments", "id", "content", "allowed_tools")
+                 "const", "$ref", "$defs", "a", "required", "arguments", "id", "content",
+                 "allowed_tools")
         return {source.choice(names): random_value(source, depth - 1)
                 for _ in range(source.randrange(4))}
     return (None, True, 7, -0.5, 10 ** 400, source.choice(words), source.choice(words))[kind]
@@ -2940,12 +2793,13 @@ def random_schema(source, depth=3):
         return random_schema(source, depth - 1) if depth else random_value(source, 1)
 
     makers = {
-        "type": lambda: source.choice(("object", "array", "string")), "enum": lambda: ["a", 1],
-        "const": lambda: "a", "default": lambda: {"type": "array"}, "items": inner,
-        "$ref": lambda: source.choice(("#/$defs/a", "#/x/0")), "x": lambda: [inner()],
-        "properties": lambda: {"a": inner(), "type": inner()}, "oneOf": lambda: [inner()],
-        "anyOf": lambda: [inner(), inner()], "required": lambda: ["a"], "title": lambda: "t",
-        "$defs": lambda: {"a": inner()}, "additionalProperties": inner, "format": lambda: "f"}
+        "type": lambda: source.choice(("object", "array", "string")),
+        "$ref": lambda: source.choice(("#/$defs/a", "#/x/0")),
+        "properties": lambda: {"a": inner(), "type": inner()}, "$defs": lambda: {"a": inner()},
+        "anyOf": lambda: [inner(), inner()], "oneOf": lambda: [inner()], "x": lambda: [inner()],
+        "items": inner, "additionalProperties": inner, "default": lambda: {"type": "array"},
+        "enum": lambda: ["a", 1], "const": lambda: "a", "required": lambda: ["a"],
+        "title": lambda: "t", "format": lambda: "f"}
     names = [name for name in sorted(makers) if source.random() < 0.25]
     return some(source, {name: some(source, makers[name]()) for name in names})
 
@@ -2990,10 +2844,9 @@ def random_body(source):
 def random_model(source):
     """Return a Model with any settings that are valid."""
     switches = ("supportsUsageInStreaming", "supportsTools", "supportsStrictMode",
-                "strictMessageKeys",
-                "requiresStringContent", "requiresToolResultName", "supportsReasoningEffort",
-                "requiresAssistantAfterToolResult", "requiresThinkingAsText",
-                "supportsDeveloperRole",
+                "strictMessageKeys", "requiresStringContent", "requiresToolResultName",
+                "supportsReasoningEffort", "requiresAssistantAfterToolResult",
+                "requiresThinkingAsText", "supportsDeveloperRole",
                 "requiresReasoningContentOnAssistantMessages", "supportsPromptCacheKey",
                 "supportsJsonSchemaResponseFormat")
     compat = {name: source.random() < 0.7 for name in switches if source.random() < 0.4}
@@ -3006,8 +2859,7 @@ def random_model(source):
     if compat.get("requiresReasoningContentOnAssistantMessages"):
         compat.pop("requiresAssistantAfterToolResult", None)      # the message added has none
     params = {"temperature": random_value(source), "stop": random_value(source),
-              "maxTokens": random_value(source),
-              "chat_template_kwargs": random_value(source),
+              "maxTokens": random_value(source), "chat_template_kwargs": random_value(source),
               "extraBody": {"top_k": random_value(source, 0)},
               "parallelToolCalls": random_value(source), "responseFormat": {"type": "text"}}
     layers = [{name: params[name] for name in params if source.random() < 0.3} for _ in range(2)]
@@ -3032,82 +2884,87 @@ RELEASES = """
 """.split()
 
 
+KNOWN_FIELDS = set("""
+    model messages stream stream_options max_tokens max_completion_tokens n seed stop temperature
+    top_p top_k min_p frequency_penalty presence_penalty repetition_penalty logit_bias user tools
+    tool_choice parallel_tool_calls chat_template_kwargs reasoning_effort response_format
+""".split())
+KNOWN_MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id"}
+
+
 def version(text):
     return tuple(int(part) for part in re.findall("[0-9]+", text))
 
 
-def efforts_of(*efforts):
+def has(field):
+    return lambda body: field in body
+
+
+def effort_among(*efforts):
     return lambda body: body.get("reasoning_effort") in efforts
 
 
-def choice_of(*choices):
+def choice_is(wanted):
     def uses(body):
         choice = body.get("tool_choice")
-        if isinstance(choice, dict):
-            choice = "named"
-        return choice in choices
+        return wanted == ("named" if isinstance(choice, dict) else choice)
 
     return uses
 
 
-def format_of(kind):
+def format_is(kind):
     return lambda body: (body.get("response_format") or {}).get("type") == kind
 
 
-def messages_with(wanted):
+def tool_with(wanted):
+    return lambda body: any(wanted(each["function"]) for each in body.get("tools") or ())
+
+
+def message_with(wanted):
     return lambda body: any(wanted(message) for message in body["messages"])
 
 
-KNOWN_FIELDS = set("""
-    model messages stream max_tokens temperature top_p frequency_penalty presence_penalty stop seed
-    user logit_bias n top_k min_p repetition_penalty stream_options max_completion_tokens
-    reasoning_effort
-    parallel_tool_calls chat_template_kwargs response_format tools tool_choice
-""".split())
-UNKNOWN = "0 ignored, 0.4.2 refused, 0.6.5 ignored"
+def call_with(wanted):
+    return message_with(
+        lambda message: any(wanted(call["function"]) for call in message.get("tool_calls") or ()))
+
 
 # Measured on 50 releases: a use of a field, and since which release it is used, ignored or
 # refused (HTTP 400).
+UNKNOWN = "0 ignored, 0.4.2 refused, 0.6.5 ignored"
 ACCEPTANCE = (
     ("stream_options", lambda body: "stream_options" in body and body.get("stream") is True,
      "0 ignored, 0.4.2 refused, 0.5 used"),
     ("stream_options without stream",
      lambda body: "stream_options" in body and body.get("stream") is not True,
      "0 ignored, 0.4.2 refused"),
-    ("max_completion_tokens", lambda body: "max_completion_tokens" in body,
-     "0 ignored, 0.4.2 refused, 0.6.4 used"),
+    ("max_completion_tokens", has("max_completion_tokens"), "0 ignored, 0.4.2 refused, 0.6.4 used"),
     ("an unknown field", lambda body: set(body) - KNOWN_FIELDS, UNKNOWN),
-    ("reasoning_effort", efforts_of("low", "medium", "high"), UNKNOWN + ", 0.10.1 used"),
-    ("reasoning_effort none", efforts_of("none"), UNKNOWN + ", 0.10.1 refused, 0.18 used"),
-    ("reasoning_effort minimal, xhigh, max", efforts_of("minimal", "xhigh", "max"),
+    ("reasoning_effort", effort_among("low", "medium", "high"), UNKNOWN + ", 0.10.1 used"),
+    ("reasoning_effort none", effort_among("none"), UNKNOWN + ", 0.10.1 refused, 0.18 used"),
+    ("reasoning_effort minimal, xhigh, max", effort_among("minimal", "xhigh", "max"),
      UNKNOWN + ", 0.10.1 refused, 0.21 used"),
-    ("parallel_tool_calls", lambda body: "parallel_tool_calls" in body,
-     "0 ignored, 0.4.2 refused, 0.6 used"),
-    ("chat_template_kwargs", lambda body: "chat_template_kwargs" in body,
-     "0 ignored, 0.4.2 refused, 0.5.1 used"),
-    ("json_object", format_of("json_object"), "0 used"),
-    ("json_schema", format_of("json_schema"), "0 refused, 0.6 used"),
+    ("parallel_tool_calls", has("parallel_tool_calls"), "0 ignored, 0.4.2 refused, 0.6 used"),
+    ("chat_template_kwargs", has("chat_template_kwargs"), "0 ignored, 0.4.2 refused, 0.5.1 used"),
+    ("json_object", format_is("json_object"), "0 used"),
+    ("json_schema", format_is("json_schema"), "0 refused, 0.6 used"),
     ("tools", lambda body: body.get("tools"), "0 ignored, 0.4.2 refused, 0.5 used"),
     ("no tools", lambda body: body.get("tools") == [],
      "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.5 used, 0.20 refused"),
-    ("tool_choice none", choice_of("none"),
+    ("tool_choice none", choice_is("none"),
      "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.4 used"),
-    ("tool_choice required", choice_of("required"), "0 ignored, 0.4.2 refused, 0.8.3 used"),
-    ("tool_choice named", choice_of("named"), "0 ignored, 0.4.2 refused, 0.5 used"),
-    ("strict", lambda body: any("strict" in tool["function"] for tool in body.get("tools") or ()),
+    ("tool_choice required", choice_is("required"), "0 ignored, 0.4.2 refused, 0.8.3 used"),
+    ("tool_choice named", choice_is("named"), "0 ignored, 0.4.2 refused, 0.5 used"),
+    ("strict", tool_with(lambda function: "strict" in function),
      "0 ignored, 0.4.2 refused, 0.6.5 used"),
     ("an explicit null", lambda body: None in body.values(), "0 ignored, 0.4.2 refused"),
-    ("developer", messages_with(lambda message: message["role"] == "developer"),
+    ("developer", message_with(lambda message: message["role"] == "developer"),
      "0 used, 0.4.2 refused, 0.4.3 used"),
-    ("a message key",
-     messages_with(lambda message: set(message) - {"role", "content", "tool_calls",
-                                                   "tool_call_id"}), UNKNOWN),
+    ("a message key", message_with(lambda message: set(message) - KNOWN_MESSAGE_KEYS), UNKNOWN),
     ("a call without content",
-     messages_with(lambda message: "tool_calls" in message and "content" not in message),
+     message_with(lambda message: "tool_calls" in message and "content" not in message),
      "0 refused"),
-    ("arguments that are no JSON",
-     messages_with(lambda message: any(not call["function"]["arguments"]
-                                       for call in message.get("tool_calls") or ())),
+    ("arguments that are not JSON", call_with(lambda function: not function["arguments"]),
      "0 refused"),
     ("five stop texts", lambda body: len(body.get("stop") or ()) > 4, "0 used, 0.28 refused"),
     ("temperature above 2", lambda body: body.get("temperature", 0) > 2, "0 used, 0.24 refused"),
@@ -3119,9 +2976,9 @@ def verdicts(body, release):
     found = {}
     for name, uses, history in ACCEPTANCE:
         if uses(body):
-            steps = [step.split() for step in history.split(", ")]
-            found[name] = [verdict for first,
-                           verdict in steps if version(first) <= version(release)][-1]
+            for first, verdict in (step.split() for step in history.split(", ")):
+                if version(first) <= version(release):
+                    found[name] = verdict
     return found
 
 
@@ -3141,79 +2998,59 @@ class Releases(Case):
     FIRST = RELEASES[0]
 
     def test_the_default_body_is_accepted_as_documented(self):
-        for name, compat, expected in (("default", {}, "0.6.4"), ("max_tokens", self.OLD, "0.5.0"),
-                                       ("no usage either", self.OLDEST, self.FIRST)):
-            for prompt in (HI, dict(HI, messages=[{"role": "developer", "content": "x"}, USER]),
-                           dict(HI, store=True, verbosity="low", stop=None, tools=[],
-                                tool_choice="auto")):
-                with self.subTest(name=name, prompt=prompt):
-                    self.assertEqual(since(shape(prompt, compat=compat), "used", "ignored"),
-                                     expected)
+        developer = [{"role": "developer", "content": "x"}, USER]
+        bodies = (HI, dict(HI, messages=developer),
+                  dict(HI, store=True, verbosity="low", stop=None, tools=[], tool_choice="auto"))
+        for compat, expected in (({}, "0.6.4"), (self.OLD, "0.5.0"), (self.OLDEST, self.FIRST)):
+            for body in bodies:
+                with self.subTest(compat=compat, body=body):
+                    shaped = shape(body, compat=compat)
+                    self.assertEqual(since(shaped, "used", "ignored"), expected)
         self.assertEqual(since(shape(HI), "used"), "0.6.4")
 
     def test_the_table_tells_the_unshaped_body_apart(self):
-        self.assertEqual(verdicts(dict(HI, store=True, stream_options={}), "0.6.4"),
-                         {"an unknown field": "refused",
-                          "stream_options without stream": "refused"})
+        found = verdicts(dict(HI, store=True, stream_options={}), "0.6.4")
+        self.assertEqual(found, {"an unknown field": "refused",
+                                 "stream_options without stream": "refused"})
         self.assertIsNone(since(dict(HI, tools=[]), "used", "ignored"))
 
     def test_sampling_fields_are_used_by_every_release(self):
         params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1,
-                  "presencePenalty": 1,
-                  "response_format": {"type": "json_object"}}
-        passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {},
-                  "n": 1}
-        self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=(params,)),
-                               "used"), self.FIRST)
+                  "presencePenalty": 1, "response_format": {"type": "json_object"}}
+        body = dict(HI, top_k=1, min_p=0, repetition_penalty=1, user="u", logit_bias={}, n=1)
+        shaped = shape(body, compat=self.OLDEST, params=(params,))
+        self.assertEqual(since(shaped, "used"), self.FIRST)
 
     def test_other_fields_are_used_from_the_release_the_table_says(self):
-        strict = dict(TOOL, function=dict(TOOL["function"], strict=True))
-        called = {"messages": [USER,
-                               {"role": "assistant",
-                                "tool_calls": [dict(CALL,
-                                                    function={"name": "f", "arguments": ""})]},
-                               {"role": "tool", "tool_call_id": "c1", "content": "r"}]}
-        reasoning = {"reasoning": True}
+        tools, strict = {"tools": [TOOL]}, {"tools": [tool(strict=True)]}
+        named = {"type": "function", "function": {"name": "f"}}
+        call = dict(CALL, function={"name": "f", "arguments": ""})
+        called = [USER, {"role": "assistant", "tool_calls": [call]},
+                  {"role": "tool", "tool_call_id": "c1", "content": "r"}]
         effort = dict(self.OLDEST, supportsReasoningEffort=True)
-        for name, body, compat, model, level, accepted, used in (
-                ("tools", dict(HI, tools=[strict]), self.OLD, {}, None, "0.5.0", "0.5.0"),
-                ("a tool's result", dict(called, tools=[TOOL]), self.OLD, {}, None, "0.5.0",
-                 "0.5.0"),
-                ("strict tools", dict(HI, tools=[strict]), dict(self.OLD, supportsStrictMode=True),
-                 {}, None, "0.6.5", "0.6.5"),
-                ("no tools after all", dict(HI, tools=[TOOL], tool_choice="required"),
-                 dict(self.OLDEST, supportsTools=False),
-                 {}, None, self.FIRST, self.FIRST),
-                ("required", dict(HI, tools=[TOOL], tool_choice="required"), {}, {}, None, "0.8.3",
-                 "0.8.3"),
-                ("none", dict(HI, tools=[TOOL], tool_choice="none"), {}, {}, None, "0.6.4",
-                 "0.6.4"),
-                ("named",
-                 dict(HI, tools=[TOOL],
-                      tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
-                 None, "0.5.0", "0.5.0"),
-                ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None,
+        known = dict(effort, supportedReasoningEfforts=["low", "medium", "high"])
+        xhigh = dict(effort, supportedReasoningEfforts=["xhigh"])
+        for fields, compat, level, accepted, used in (
+                (strict, self.OLD, None, "0.5.0", "0.5.0"),
+                (strict, dict(self.OLD, supportsStrictMode=True), None, "0.6.5", "0.6.5"),
+                (dict(tools, messages=called), self.OLD, None, "0.5.0", "0.5.0"),
+                (dict(tools, tool_choice="required"), {}, None, "0.8.3", "0.8.3"),
+                (dict(tools, tool_choice="required"), dict(self.OLDEST, supportsTools=False), None,
+                 self.FIRST, self.FIRST),
+                (dict(tools, tool_choice="none"), {}, None, "0.6.4", "0.6.4"),
+                (dict(tools, tool_choice=named), self.OLD, None, "0.5.0", "0.5.0"),
+                (dict(tools, parallel_tool_calls=False), self.OLD, None, "0.6.0", "0.6.0"),
+                ({"response_format": {"type": "json_schema", "json_schema": {}}}, self.OLD, None,
                  "0.6.0", "0.6.0"),
-                ("schema", dict(HI, response_format={"type": "json_schema", "json_schema": {}}),
-                 self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"),
-                 reasoning, "high", "0.5.1",
-                 "0.5.1"),
-                ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high",
-                 "0.6.5", None),
-                ("effort", HI, effort, reasoning, "high", "0.6.5", "0.10.1"),
-                ("no effort", HI, effort, reasoning, "off", "0.18.0", "0.18.0"),
-                ("much effort", HI, dict(effort, supportedReasoningEfforts=["xhigh"]), reasoning,
-                 "xhigh", "0.21.0", "0.21.0"),
-                ("known efforts", HI,
-                 dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning,
-                 "xhigh",
-                 "0.6.5", "0.10.1"),
-                ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST,
-                 reasoning, "high", self.FIRST,
-                 self.FIRST)):
-            with self.subTest(name=name):
-                shaped = shape(body, level, compat=compat, **model)
+                ({}, dict(self.OLD, thinkingFormat="qwen-chat-template"), "high", "0.5.1", "0.5.1"),
+                ({}, dict(self.OLDEST, thinkingFormat="qwen"), "high", "0.6.5", None),
+                ({}, effort, "high", "0.6.5", "0.10.1"),
+                ({}, effort, "off", "0.18.0", "0.18.0"),
+                ({}, xhigh, "xhigh", "0.21.0", "0.21.0"),
+                ({}, known, "xhigh", "0.6.5", "0.10.1"),
+                ({"reasoning_effort": "high"}, self.OLDEST, "high", self.FIRST, self.FIRST)):
+            with self.subTest(fields=fields, compat=compat, level=level):
+                shaped = shape(dict(HI, **fields), level, compat=compat, reasoning=bool(level))
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")),
                                  (accepted, used))
 
@@ -3239,33 +3076,30 @@ class Prepared(Case):
             stub.send(sock, sse(chunk("Hi", "stop")))
 
     def test_a_cut_budget_is_counted_with_one_request(self):
-        compat = {"thinkingFormat": "qwen-chat-template"}
-        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True,
-                                               compat=compat)
+        fields = {"reasoning": True, "compat": {"thinkingFormat": "qwen-chat-template"}}
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), **fields)
         shaped = vllm.prepare_request(provider, model, self.LONG)
         self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
         request, = stub.requests
-        self.assertEqual((request.method, request.target, request.headers["authorization"]),
+        self.assertEqual((request.method, request.target, request.key),
                          ("POST", "/tokenize", "Bearer " + KEY))
         self.assertEqual(request.body, {
             "model": "m", "messages": self.LONG["messages"], "tools": [TOOL],
             "chat_template_kwargs": shaped.body["chat_template_kwargs"]})
 
-    def test_nobody_is_asked_where_the_estimate_leaves_room(self):
+    def test_nobody_is_asked_where_the_estimate_leaves_room_or_an_image_is_sent(self):
         provider, model, stub = self.tokenizer(reply({"count": 1}))
+        model = model._replace(input=("text", "image"))
         image = {"type": "image_url", "image_url": {"url": "u"}}
         pictured = {"messages": [dict(USER, content=[image] * 9)]}
-        model = model._replace(input=("text", "image"))
-        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"],
-                         1000)
-        self.assertEqual(vllm.prepare_request(provider, model,
-                                              pictured).body["max_completion_tokens"], 1)
+        for body, budget in ((HI, 1000), (pictured, 1)):
+            shaped = vllm.prepare_request(provider, model, body)
+            self.assertEqual(shaped.body["max_completion_tokens"], budget)
         self.assertEqual(stub.requests, [])
 
     def test_the_estimate_stands_where_nobody_counts(self):
         for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"),
-                       reply("x"),
-                       reply({"count": "9"}), reply({"count": True}), reply([]), b""):
+                       reply({"count": "9"}), reply({"count": True}), reply([]), reply("x"), b""):
             with self.subTest(answer=answer[:20]):
                 provider, model, _ = self.tokenizer(answer)
                 shaped = vllm.prepare_request(provider, model, self.LONG)
@@ -3293,15 +3127,15 @@ class Prepared(Case):
         self.assertEqual(len(stub.requests), 6)
 
     def test_a_model_that_nobody_declared_thinks_as_its_family_does(self):
-        template = {"enable_thinking": True, "preserve_thinking": True}
-        for model_id, root, added_fields in (
-                ("Qwen/Qwen3-8B", None, {"chat_template_kwargs": template}),
-                ("served", "/models/qwen3-8b", {"chat_template_kwargs": template}),
-                ("zai-org/GLM-4.6-FP8", None, {"chat_template_kwargs": template}),
-                ("openai/gpt-oss-120b", None, {"reasoning_effort": "high"}),
-                ("deepseek-ai/DeepSeek-V4-Pro", None,
-                 {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
-                                           "reasoning_effort": "high"}}),
+        on, effort = {"enable_thinking": True}, {"reasoning_effort": "high"}
+        qwen = {"chat_template_kwargs": dict(on, preserve_thinking=True)}
+        deepseek = {"chat_template_kwargs": dict(on, thinking=True, **effort)}
+        for model_id, root, expected in (
+                ("Qwen/Qwen3-8B", None, qwen),
+                ("served", "/models/qwen3-8b", qwen),
+                ("zai-org/GLM-4.6-FP8", None, qwen),
+                ("openai/gpt-oss-120b", None, effort),
+                ("deepseek-ai/DeepSeek-V4-Pro", None, deepseek),
                 ("nvidia/nemotron-3-super", None, {})):
             with self.subTest(model_id=model_id):
                 stub = self.serve(rows(model_id, root=root, max_model_len=40960))
@@ -3309,22 +3143,20 @@ class Prepared(Case):
                 model = vllm.find_model(provider, thinking="high")
                 shaped = vllm.prepare_request(provider, model, HI, "high").body
                 more = {name: shaped[name] for name in shaped if name not in DEFAULT_BODY}
-                self.assertEqual(more, added_fields)
+                self.assertEqual(more, expected)
                 self.assertEqual(len(stub.requests), 1)
 
     def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
-        def server(on, off):
-            def answer(sock, request, stub):
+        for on, off, level, expected in (
+                (9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
+            def answer(sock, request, stub, counts=(off, on)):
                 if request.target == "/v1/models":
                     return stub.send(sock, rows("some-model"))
                 enabled = request.body["chat_template_kwargs"]["enable_thinking"]
-                stub.send(sock, reply({"count": on if enabled else off}))
-            return self.serve(answer)
+                stub.send(sock, reply({"count": counts[enabled]}))
 
-        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True),
-                                         (9, 9, "low", None)):
             with self.subTest(on=on, off=off, level=level):
-                stub = server(on, off)
+                stub = self.serve(answer)
                 result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
                                        stdin=json.dumps(HI))
                 kwargs = json.loads(result.out).get("chat_template_kwargs") or {}
@@ -3341,7 +3173,7 @@ class Prepared(Case):
                 kwargs = request.body.get("chat_template_kwargs") or {}
                 return stub.send(sock, reply({"count": 9 + kwargs.get("enable_thinking", 0)}))
             if request.target.endswith("/completions"):
-                said.append(request.body)
+                said.append(request.body.get("chat_template_kwargs"))
                 return stub.send(sock, sse(chunk("Hi", "stop")))
             stub.send(sock, rows("some-model", max_model_len=40960))
 
@@ -3354,9 +3186,9 @@ class Prepared(Case):
         self.assertEqual([request.target for request in stub.requests],
                          ["/v1/models", "/tokenize", "/tokenize"])
         self.run_main("doctor", "--probe", "--thinking", "low", "--base-url", stub.url)
-        self.assertEqual([body.get("chat_template_kwargs") for body in said],
-                         [shaped.body["chat_template_kwargs"]] * len(said))
         self.assertTrue(said)
+        for kwargs in said:
+            self.assertEqual(kwargs, shaped.body["chat_template_kwargs"])
 
     def test_a_level_without_effect_is_said_once(self):
         self.tokenizer(self.count_or_answer)
