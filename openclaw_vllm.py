@@ -902,13 +902,12 @@ def include_files(value, path, env, sources):
     roots = [os.path.dirname(path)]
     roots += filter(
         env_setting, env.get("OPENCLAW_INCLUDE_ROOTS", "").split(os.pathsep))
-    allowed = tuple(
-        _real_folder(_expand_home(root, env))
-        for root in roots)
     left = CONFIG_LIMIT                              # bytes that may still be included
 
     def included(target, chain):
         nonlocal left
+        # Not before: where nothing is included, a root that cannot be spelled does no harm.
+        allowed = tuple(_real_folder(_expand_home(root, env)) for root in roots)
         if not _real_folder(target).startswith(allowed):
             raise ValueError("%s lies outside the config's directory "
                              "(OPENCLAW_INCLUDE_ROOTS can allow it)" % target)

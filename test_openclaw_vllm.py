@@ -6935,6 +6935,10 @@ class ConfigVerb(Case):
                      newline="") as source:
             return source.read()
 
+    def test_a_home_that_cannot_be_spelled_is_no_failure(self):
+        env = {"HOME": "\ud800", "OPENCLAW_INCLUDE_ROOTS": "\ud800"}
+        self.check(self.run_main("config", "--set", "env.vars.A=b", env=env), 0, out="A: \"b\"")
+
     def test_sets_and_unsets_in_the_order_given(self):
         self.configure("// mine\n{ models: {} }\n")
         argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2", "--unset",
