@@ -1200,7 +1200,7 @@ class Settings(Case):
                 ("compat: {reasoningEffortMap: {a: ''}}", "non-empty"),
                 ("thinkingLevelMap: {off: null}", None), ("thinkingLevelMap: {off: 1}", "or null"),
                 ("input: []", None), ("mediaInput: {image: {maxBytes: 0}}", "above 0"),
-                ("compat: {openRouterRouting: {sort: {by: 1}}}", "text or sorting"),
+                ("compat: {openRouterRouting: {sort: {by: 1}}}", "text or (by,partition)"),
                 ("compat: {openRouterRouting: {max_price: {prompt: 'x', image: 2}}}", None)):
             with self.subTest(row=row):
                 issues = self.settings(
