@@ -5844,7 +5844,8 @@ def merge_provider(
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
-    if "baseUrl" in renewed:
+    now = _substitute(known["baseUrl"], variables)
+    if "baseUrl" in renewed and now.rstrip("/") != provider.base_url:
         known["baseUrl"] = provider.base_url
     unserved = []
     if not wildcard:

@@ -6564,6 +6564,13 @@ class Merging(unittest.TestCase):
                 self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"],
                                   found["vLLM"]["api"]),
                                  (wanted, "mine", "openai-responses"))
+        for same_place in ("http://127.0.0.1:8000/v1/", "${URL}"):
+            with self.subTest(same_place=same_place):
+                block = dict(a_block(), baseUrl=same_place)
+                config = {"models": {"providers": {"vllm": block}}}
+                found, _ = merge(config, a_server(), renewed=["baseUrl"],
+                                 variables={"URL": "http://127.0.0.1:8000/v1"})
+                self.assertEqual(vllm._plain(found), vllm._plain(config))
 
     def test_no_api_key_is_added_beside_another_credential(self):
         for block, wanted in (({}, True), ({"headers": {"X-Team": "a"}}, True),
