@@ -5906,6 +5906,8 @@ def _served_row(model, compat, reason):
 
 def _complete_row(row, served, known, renewed):
     """Give a row of the file what it lacks; `known` is the provider's block around it."""
+    if not row:                                      # a new one states the server's own window
+        known = _picked(known, ["maxTokens"])
     compat = served.pop("compat") or {}
     if "contextWindow" in served:
         window = served["contextWindow"]

@@ -6527,6 +6527,15 @@ class Merging(unittest.TestCase):
                                        **dict({"model": model}, **options))
                 self.assertEqual({key: found.get(key) for key in wanted}, wanted)
 
+    def test_a_new_row_states_the_window_of_its_server(self):
+        block = {"contextWindow": 128000, "maxTokens": 9}
+        config = {"models": {"providers": {"vllm": block}}}
+        row = rows_of(merge(config, a_server(a_model(context_window=4096)))[0])[0]
+        self.assertEqual((row["contextWindow"], row.get("maxTokens")), (4096, None))
+        del block["maxTokens"]
+        row = rows_of(merge(config, a_server(a_model(context_window=4096)))[0])[0]
+        self.assertEqual((row["contextWindow"], row.get("maxTokens")), (4096, 2048))
+
     def test_what_it_writes_is_valid(self):
         evidence = {"tiny-qwen3": ({"thinkingFormat": "qwen"}, "seen")}
         for text in ("{}", PAGE_EXAMPLE, PAGE_CUSTOM_URL):
