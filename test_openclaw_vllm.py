@@ -876,7 +876,7 @@ class Settings(Case):
          ("compat: {reasoningEffortMap: {a: ''}}", "compat.reasoningEffortMap.a", "non-empty"),
          ("compat: {openRouterRouting: {max_price: {prompt: 'x', image: 2}}}", None),
          ("compat: {openRouterRouting: {sort: {by: 1}}}", "compat.openRouterRouting.sort",
-          "text or sorting"),
+          "text or (by,partition)"),
          ("cost: {input: -1}", None)),
         (IN_ROW % "cost: {tieredPricing: [%s]}", ROW + ".cost.tieredPricing.0",
          ("7", "", "found 7"),
@@ -6176,6 +6176,15 @@ class Merging(unittest.TestCase):
                                        **dict({"model": model}, **options))
                 self.assertEqual({key: found.get(key) for key in wanted}, wanted)
 
+    def test_a_new_row_states_the_window_of_its_server(self):
+        block = {"contextWindow": 128000, "maxTokens": 9}
+        config = {"models": {"providers": {"vllm": block}}}
+        row = rows_of(merge(config, a_server(a_model(context_window=4096)))[0])[0]
+        self.assertEqual((row["contextWindow"], row.get("maxTokens")), (4096, None))
+        del block["maxTokens"]
+        row = rows_of(merge(config, a_server(a_model(context_window=4096)))[0])[0]
+        self.assertEqual((row["contextWindow"], row.get("maxTokens")), (4096, 2048))
+
     def test_what_it_writes_is_valid(self):
         evidence = {"tiny-qwen3": ({"thinkingFormat": "qwen"}, "seen")}
         for text in ("{}", PAGE_EXAMPLE, PAGE_CUSTOM_URL):
@@ -6213,6 +6222,13 @@ class Merging(unittest.TestCase):
                 self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"],
                                   found["vLLM"]["api"]),
                                  (wanted, "mine", "openai-responses"))
+        for same_place in ("http://127.0.0.1:8000/v1/", "${URL}"):
+            with self.subTest(same_place=same_place):
+                block = dict(a_block(), baseUrl=same_place)
+                config = {"models": {"providers": {"vllm": block}}}
+                found, _ = merge(config, a_server(), renewed=["baseUrl"],
+                                 variables={"URL": "http://127.0.0.1:8000/v1"})
+                self.assertEqual(vllm._plain(found), vllm._plain(config))
 
     def test_no_api_key_is_added_beside_another_credential(self):
         for block, wanted in (({}, True), ({"headers": {"X-Team": "a"}}, True),
@@ -6583,6 +6599,10 @@ class ConfigVerb(Case):
         with io.open(self.path(".openclaw", "openclaw.json"), encoding="utf-8",
                      newline="") as source:
             return source.read()
+
+    def test_a_home_that_cannot_be_spelled_is_no_failure(self):
+        env = {"HOME": "\ud800", "OPENCLAW_INCLUDE_ROOTS": "\ud800"}
+        self.check(self.run_main("config", "--set", "env.vars.A=b", env=env), 0, out="A: \"b\"")
 
     def test_sets_and_unsets_in_the_order_given(self):
         self.configure("// mine\n{ models: {} }\n")
