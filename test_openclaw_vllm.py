@@ -6067,6 +6067,11 @@ def merge_text(text, served, **options):
     return vllm.edited_text(text, wanted, "openclaw.json"), unserved
 
 
+def with_block(block, name="vllm"):
+    """Return a config with one provider block."""
+    return {"models": {"providers": {name: block}}}
+
+
 def rows_of(config, provider="vllm"):
     return config["models"]["providers"][provider]["models"]
 
@@ -6164,35 +6169,35 @@ class TheBlock(unittest.TestCase):
         self.assertEqual(sorted(row), ["cost", "id", "input", "name", "reasoning"])
 
     def test_gives_the_evidence_for_thinking_as_a_comment(self):
+        compat = {"thinkingFormat": "qwen-chat-template"}
         models = [a_model("plain"), a_model("some-r1", reasoning=True), a_model("qwen3")]
         evidence = {"some-r1": (None, "the name says so"),
-                    "qwen3": ({"thinkingFormat": "qwen-chat-template"},
-                              "it\nthought */ \u2028asked")}
+                    "qwen3": (compat, "it\nthought */ \u2028asked")}
         text = vllm.render_json5(a_block(*models, evidence=evidence))
-        self.assertIn('      // the name says so\n      reasoning: true,\n', text)
-        self.assertIn('      // it thought */  asked\n      reasoning: true,\n', text)
+        self.assertIn("      // the name says so\n      reasoning: true,\n", text)
+        self.assertIn("      // it thought */  asked\n      reasoning: true,\n", text)
         rows = vllm.json5_loads(text)["models"]
-        self.assertEqual([row["reasoning"] for row in rows], [False, True, True])
-        self.assertEqual([row.get("compat") for row in rows],
-                         [None, None, {"thinkingFormat": "qwen-chat-template"}])
+        self.assertEqual([(row["reasoning"], row.get("compat")) for row in rows],
+                         [(False, None), (True, None), (True, compat)])
 
     def test_writes_no_comment_where_a_line_goes_on(self):
         wanted = {"a": {"b": 1, "c": {"d": vllm.Noted(True, "why")}}}
-        for text, new in (("{ a: { b: 1 } }", "{ a: { b: 1, c: { d: true } } }"),
-                          ("{\n  \"a\": {\n    \"b\": 1\n  }\n}",
-                           "{\n  \"a\": {\n    \"b\": 1,\n    \"c\": { \"d\": true }\n  }\n}")):
+        for text, new in (
+                ("{ a: { b: 1 } }", "{ a: { b: 1, c: { d: true } } }"),
+                ('{\n  "a": {\n    "b": 1\n  }\n}',
+                 '{\n  "a": {\n    "b": 1,\n    "c": { "d": true }\n  }\n}')):
             with self.subTest(text):
                 self.assertEqual(vllm.edited_text(text, wanted, "f"), new)
 
     def test_keeps_a_hostile_id_from_naming_a_variable(self):
+        variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
         for model_id in ("${VLLM_API_KEY}", "$${HOME}", "a$${A}${B}$c", "${lower}", "$"):
             with self.subTest(id=model_id):
-                written = a_block(a_model(model_id))["models"][0]["id"]
-                variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
-                self.assertEqual(vllm._substitute(written, variables), model_id)
                 wanted, _ = merge({}, a_server(a_model(model_id)), primary="vllm/" + model_id)
-                self.assertEqual(wanted["agents"]["defaults"]["model"]["primary"],
-                                 "vllm/" + written)
+                written = rows_of(wanted)[0]["id"]
+                self.assertEqual(vllm._substitute(written, variables), model_id)
+                primary = wanted["agents"]["defaults"]["model"]["primary"]
+                self.assertEqual(primary, "vllm/" + written)
 
     def test_writes_any_text_so_that_it_reads_the_same(self):
         texts = ["", "a'b\"c\\", "\u2028\u2029\ufeff\u00a0", "\x00\x01\x1b[2J\x7f\x9f\r\n\t",
@@ -6291,34 +6296,33 @@ class Editing(unittest.TestCase):
         for text in [COMMENTED, PAGE_EXAMPLE, "\ufeff{ a: .5, 'b': +1, c: 0x1F, a: NaN, }\r"]:
             self.assertEqual(vllm.edited_text(text, vllm.json5_loads(text), "f"), text)
 
-    def test_takes_out_the_comments_that_are_of_what_is_removed(self):
-        for path, gone in (
-                (("a",), "3 4 5 6 7"), (("b",), "9 10 11 12 13 14 15 16 17 18"), (("b", "x"), "12"),
-                (("b", "y"), "13 14 15 16"), (("b", "y", 0), ""), (("b", "y", 1), "14 15"),
-                (("b", "y", 2), ""), (("c",), "19 20"), (("d",), "22 23 24"), (("e",), "")):
-            with self.subTest(path=path):
-                new = edit_text(COMMENTED, (path, GONE))
-                kept = [str(number) for number in range(1, 28) if str(number) not in gone.split()]
-                self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
-                self.assertEqual(edit_text(new), new)
-
-    def test_keeps_every_comment_when_values_change_or_come(self):
-        for path in (("a",), ("b",), ("b", "x"), ("b", "z"), ("b", "y", 3), ("c",), ("d", 0),
-                     ("e",)):
-            with self.subTest(path=path):
-                new = edit_text(COMMENTED, (path, {"new": [True]}))
-                lost = ["12 13 14 15 16".split(), []][path != ("b",)]
-                kept = [str(number) for number in range(1, 28) if str(number) not in lost]
-                self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
+    def test_takes_the_comments_of_what_is_removed_and_no_others(self):
+        for value, table in (
+                (GONE, {"a": "3 4 5 6 7", "b": "9 10 11 12 13 14 15 16 17 18", "b.x": "12",
+                        "b.y": "13 14 15 16", "b.y[0]": "", "b.y[1]": "14 15", "b.y[2]": "",
+                        "c": "19 20", "d": "22 23 24", "e": ""}),
+                ({"new": [True]}, {"a": "", "b": "12 13 14 15 16", "b.x": "", "b.z": "",
+                                   "b.y[3]": "", "c": "", "d[0]": "", "e": ""})):
+            for path, lost in table.items():
+                with self.subTest(path=path, value=value):
+                    new = edit_text(COMMENTED, (vllm.parse_path(path), value))
+                    kept = [str(number) for number in range(1, 28)
+                            if str(number) not in lost.split()]
+                    self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
+                    self.assertEqual(edit_text(new), new)
 
     def test_the_proof_sees_whatever_else_changed(self):
         wanted = {"a": 1, "b": [1, True, math.nan], "c": "1"}
         vllm.prove_edit("{ a: 1, b: [1, true, NaN], c: '1' }", wanted, "f")
-        for wrong in ("{ a: 1, b: [1, true, NaN] }", "{ a: true, b: [1, true, NaN], c: '1' }",
-                      "{ a: 1, b: [1, 1, NaN], c: '1' }", "{ a: 1, b: [1, true, NaN], c: 1 }",
-                      "{ a: 1.0, b: [1, true, NaN], c: '1' }", "{ a: 1, b: [1, true] c: '1' }",
+        for wrong in ("{ a: 1, b: [1, true, NaN] }",
+                      "{ a: 1, b: [1, true, NaN], c: 1 }",
+                      "{ a: 1, b: [1, 1, NaN], c: '1' }",
+                      "{ a: true, b: [1, true, NaN], c: '1' }",
+                      "{ a: 1.0, b: [1, true, NaN], c: '1' }",
                       "{ a: 1, b: [1, true, NaN], c: '1', e: 5 }",
-                      "{ b: [1, true, NaN], a: 1, c: '1' }", ""):
+                      "{ b: [1, true, NaN], a: 1, c: '1' }",
+                      "{ a: 1, b: [1, true] c: '1' }",
+                      ""):
             with self.subTest(wrong):
                 with self.assertRaises(vllm.ConfigError) as caught:
                     vllm.prove_edit(wrong, wanted, "the-file")
@@ -6334,12 +6338,12 @@ class Editing(unittest.TestCase):
     def time_to_refresh(self, count):
         """Return the seconds of CPU that it takes to refresh so many rows and add one."""
         models = [a_model("m%d" % number) for number in range(count)]
-        text = vllm.render_json5({"models": {"providers": {"vllm": a_block(*models)}}})
+        text = vllm.render_json5(with_block(a_block(*models)))
         served = [model._replace(context_window=8192) for model in models] + [a_model("new")]
         start = time.process_time()
         new, _ = merge_text(text, a_server(*served), renewed=vllm.SIZES)
         taken = time.process_time() - start
-        rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
+        rows = rows_of(vllm.json5_loads(new))
         self.assertEqual([row["contextWindow"] for row in rows], [8192] * count + [4096])
         return taken
 
@@ -6359,31 +6363,31 @@ class Paths(unittest.TestCase):
                  ("models", "providers", "vllm", "models", 0, "id")),
                 ('agents.defaults.models["vllm/Qwen/Qwen2.5-7B"].params',
                  ("agents", "defaults", "models", "vllm/Qwen/Qwen2.5-7B", "params")),
-                ("a['b.c'][d/e].f-g", ("a", "b.c", "d/e", "f-g")), ("a[\"\\u0041]\"]", ("a", "A]")),
-                ("x.0.y", ("x", "0", "y")), ('["a"][12]', ("a", 12))):
+                ("a['b.c'][d/e].f-g", ("a", "b.c", "d/e", "f-g")),
+                ('a["\\u0041]"]', ("a", "A]")),
+                ("x.0.y", ("x", "0", "y")),
+                ('["a"][12]', ("a", 12))):
             with self.subTest(text):
                 self.assertEqual(vllm.parse_path(text), path)
                 self.assertEqual(vllm.parse_path(vllm.format_path(path)), path)
         self.assertEqual(vllm.format_path(("a", "b c", 3, "vllm/m")), 'a["b c"][3]["vllm/m"]')
 
-    def test_that_are_none_are_refused(self):
-        for text in ("", ".", "a.", ".a", "a..b", "a[", "a[]", "a[-1]", "a[1", "a]", "a.[0]", "a b",
-                     "a[\"b]", "a[0]b", "a=1", "a[1234567890]", 'a["\\x"]'):
-            with self.subTest(text):
-                with self.assertRaises(vllm.UsageError):
-                    vllm.parse_path(text)
+    def test_what_is_not_a_path_is_refused(self):
+        paths = ("", ".", "a.", ".a", "a..b", "a[", "a[]", "a[-1]", "a[1", "a]", "a.[0]", "a b",
+                 'a["b]', "a[0]b", "a=1", "a[1234567890]", 'a["\\x"]')
+        assignments = ("", "=1", "a", "a.=1", "a b=1")
+        for read, texts in ((vllm.parse_path, paths), (vllm.parse_assignment, assignments)):
+            for text in texts:
+                with self.subTest(text, read=read.__name__), self.assertRaises(vllm.UsageError):
+                    read(text)
 
     def test_values_are_json5_or_text(self):
-        for text, value in (("1", 1), ("true", True), ("'x'", "x"), ("x y", "x y"), ("", ""),
-                            ("{a:[1,]}", {"a": [1]}),
-                            ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"), ("null", None),
-                            ("{", "{")):
+        for text, value in (
+                ("1", 1), ("true", True), ("null", None), ("'x'", "x"), ("{a:[1,]}", {"a": [1]}),
+                ("x y", "x y"), ("", ""), ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"),
+                ("{", "{")):
             with self.subTest(text):
-                self.assertEqual(vllm.parse_assignment("p[\"=\"]=" + text), (("p", "="), value))
-        for text in ("", "=1", "a", "a.=1", "a b=1"):
-            with self.subTest(text):
-                with self.assertRaises(vllm.UsageError):
-                    vllm.parse_assignment(text)
+                self.assertEqual(vllm.parse_assignment('p["="]=' + text), (("p", "="), value))
 
     def test_edits_make_objects_on_the_way_and_append(self):
         for before, edit, after in (
@@ -6416,48 +6420,43 @@ class Paths(unittest.TestCase):
                     self.assertIn(where, caught.exception.message)
 
     def test_a_command_makes_the_same_edits(self):
-        edits = [vllm.Edit(("a", "b c", 0), value)
-                 for value in (1, "x y", "true", "'", "it's", "", {"k": [None, "é"]}, GONE)]
+        values = (1, "x y", "true", "'", "it's", "", {"k": [None, "é"]}, GONE)
+        edits = [vllm.Edit(("a", "b c", 0), value) for value in values]
         words = shlex.split(vllm.edit_command(edits, "/home/a b/openclaw.json"))
-        self.assertEqual(words[-2 * len(edits) - 4:-2 * len(edits)],
+        start = len(words) - 2 * len(edits)
+        self.assertEqual(words[start - 4:start],
                          ["config", "--write", "--config", "/home/a b/openclaw.json"])
-        pairs = list(zip(words[-2 * len(edits)::2], words[1 - 2 * len(edits)::2]))
         read = {"--set": vllm.parse_assignment, "--unset": vllm.parse_removal}
-        self.assertEqual([read[option](text) for option, text in pairs], edits)
+        made = [read[option](text) for option, text in zip(words[start::2], words[start + 1::2])]
+        self.assertEqual(made, edits)
 
 
 class Merging(unittest.TestCase):
     """`merge_provider`: what is wanted of a config."""
 
-    def changed_lines(self, text, served, **options):
-        """Return the lines that a merge takes and adds, as a diff has them, and ids not served."""
-        new, unserved = merge_text(text, served, **options)
-        diff = [line for line in difflib.ndiff(text.splitlines(),
-                                               new.splitlines()) if line[0] in "+-"]
-        self.assertEqual(merge_text(new, served, **options)[0], new, "the second run")
-        return diff, unserved
+    def merged(self, config, served, **options):
+        """Return the value of a config, written as JSON, after a merge."""
+        return vllm.json5_loads(merge_text(json.dumps(config), served, **options)[0])
 
-    def test_page_example_is_left_alone_when_it_is_right(self):
-        served = a_server(a_model("your-model-id", 128000))
-        self.assertEqual(self.changed_lines(PAGE_EXAMPLE, served)[0], [])
-
-    def test_page_example_gains_the_served_model_and_the_primary(self):
-        diff, unserved = self.changed_lines(PAGE_EXAMPLE, a_server(), primary="vllm/tiny-qwen3")
-        self.assertEqual(unserved, ["your-model-id"])
-        self.assertEqual(diff, ["+ " + line for line in PAGE_EXAMPLE_GAINS.splitlines()])
-
-    def test_page_example_is_refreshed_in_two_lines(self):
-        served = a_server(a_model("your-model-id", 8192))
-        diff, _ = self.changed_lines(PAGE_EXAMPLE, served, renewed=vllm.SIZES)
-        self.assertEqual(diff,
-                         ["-             contextWindow: 128000,",
-                          "+             contextWindow: 8192,",
-                                "-             maxTokens: 8192,", "+             maxTokens: 4096,"])
-
-    def test_page_example_with_a_row_that_lacks_its_cost(self):
-        diff, _ = self.changed_lines(PAGE_CUSTOM_URL, a_server(a_model("my-custom-model", 4096)))
+    def test_page_examples_change_in_what_is_lacking_or_renewed(self):
         cost = "cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },"
-        self.assertEqual(diff, ["+             " + cost])
+        gains = ["+ " + line for line in PAGE_EXAMPLE_GAINS.splitlines()]
+        for what, text, model, options, lines, kept in (
+                ("nothing", PAGE_EXAMPLE, a_model("your-model-id", 128000), {}, [], []),
+                ("the served model and the primary", PAGE_EXAMPLE, a_model(),
+                 {"primary": "vllm/tiny-qwen3"}, gains, ["your-model-id"]),
+                ("the sizes", PAGE_EXAMPLE, a_model("your-model-id", 8192),
+                 {"renewed": vllm.SIZES},
+                 ["-             contextWindow: 128000,", "+             contextWindow: 8192,",
+                  "-             maxTokens: 8192,", "+             maxTokens: 4096,"], []),
+                ("the cost", PAGE_CUSTOM_URL, a_model("my-custom-model", 4096), {},
+                 ["+             " + cost], [])):
+            with self.subTest(what):
+                new, unserved = merge_text(text, a_server(model), **options)
+                diff = difflib.ndiff(text.splitlines(), new.splitlines())
+                self.assertEqual([line for line in diff if line[0] in "+-"], lines)
+                self.assertEqual(unserved, kept)
+                self.assertEqual(merge_text(new, a_server(model), **options)[0], new)
 
     def test_page_example_is_pruned_of_its_row(self):
         pruned = vllm.prune_rows(vllm.json5_loads(PAGE_EXAMPLE), "vLLM", ["other"], {})
@@ -6468,40 +6467,39 @@ class Merging(unittest.TestCase):
     def test_pruning_keeps_what_is_served_and_what_is_included(self):
         rows = [{"id": "old"}, {"id": " ${M} "}, {"$include": "row.json5"}, {"id": "b"}]
         for block, served, wanted in (
-                ({"models": rows}, ["m", "b"], rows[1:]), ({"models": rows}, [], rows[2:3]),
-                ({"models": {"$include": "x"}}, [], {"$include": "x"}), ({}, ["m"], None)):
-            with self.subTest(served=served):
-                config = {"models": {"providers": {"vllm": block}}}
-                pruned = vllm.prune_rows(config, "vllm", served, {"M": "m"})
+                ({"models": rows}, ["m", "b"], rows[1:]),
+                ({"models": rows}, [], rows[2:3]),
+                ({"models": {"$include": "x"}}, [], {"$include": "x"}),
+                ({}, ["m"], None)):
+            with self.subTest(block=block, served=served):
+                pruned = vllm.prune_rows(with_block(block), "vllm", served, {"M": "m"})
                 self.assertEqual(pruned["models"]["providers"]["vllm"].get("models"), wanted)
         self.assertEqual(vllm.prune_rows({}, "vllm", ["m"], {}), {})
 
     def test_an_adapter_takes_reasoning_and_compat_of_its_base(self):
         models = [a_model("lora-r1", reasoning=True, parent="base"), a_model("base")]
-        thinking = {"thinkingFormat": "qwen"}
+        thinking, toolless = {"thinkingFormat": "qwen"}, {"supportsTools": False}
+        seen = {"base": (thinking, "seen")}
         for base, evidence, wanted in (
-                (None, {}, (False, None)), (None, {"base": (thinking, "seen")}, (True, thinking)),
+                (None, {}, (False, None)),
+                (None, seen, (True, thinking)),
                 ({"id": "base", "reasoning": True}, {}, (True, None)),
-                ({"id": "base", "reasoning": False}, {"base": (thinking, "seen")}, (False, None)),
-                ({"id": "base", "reasoning": True, "compat": {"supportsTools": False}}, {},
-                 (True, {"supportsTools": False}))):
+                ({"id": "base", "reasoning": False}, seen, (False, None)),
+                ({"id": "base", "reasoning": True, "compat": toolless}, {}, (True, toolless))):
             with self.subTest(base=base, evidence=evidence):
-                config = {"models": {"providers": {"vllm": {"models": [base]}}}} if base else {}
-                new, _ = merge_text(json.dumps(config), a_server(*models, evidence=evidence))
-                rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
-                adapter = [row for row in rows if row["id"] == "lora-r1"][0]
+                config = with_block({"models": [base]}) if base else {}
+                new = self.merged(config, a_server(*models, evidence=evidence))
+                adapter = [row for row in rows_of(new) if row["id"] == "lora-r1"][0]
                 self.assertEqual((adapter["reasoning"], adapter.get("compat")), wanted)
 
-    def row_after(self, row, model=None, evidence=None, block=None, **options):
-        config = {"models": {"providers": {"vllm": dict(block or {}, models=[row])}}}
-        new, _ = merge_text(json.dumps(config), a_server(model or a_model(), evidence=evidence),
-                            **options)
-        return vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"][0]
-
     def test_pins_stay_and_what_is_lacking_fits_them(self):
-        thinking = {"tiny-qwen3": ({"thinkingFormat": "qwen"}, "seen")}
-        model = a_model(context_window=40960)
-        for what, row, options, wanted in (
+        thinking = {"evidence": {"tiny-qwen3": ({"thinkingFormat": "qwen"}, "seen")}}
+        refresh = {"renewed": vllm.SIZES}
+        unknown = dict(refresh, model=a_model(context_window=None))
+        sizes = {"contextWindow": 9, "maxTokens": 9}
+        named = {"name": "Mine", "input": ["text", "image"], "cost": {}}
+        compat, other = {"supportsTools": True}, {"compat": {"thinkingFormat": "zai"}}
+        for what, row, given, wanted in (
                 ("window", {"contextWindow": 4096}, {}, {"contextWindow": 4096, "maxTokens": 2048}),
                 ("tokens", {"contextWindow": 40960, "contextTokens": 1000}, {}, {"maxTokens": 500}),
                 ("answer", {"maxTokens": 7}, {}, {"maxTokens": 7, "contextWindow": 40960}),
@@ -6509,22 +6507,20 @@ class Merging(unittest.TestCase):
                  {"contextWindow": None, "maxTokens": 3000}),
                 ("provider's answer", {}, {"block": {"maxTokens": 9}},
                  {"contextWindow": 40960, "maxTokens": None}),
-                ("refresh", {"contextWindow": 9, "maxTokens": 9}, {"renewed": vllm.SIZES},
-                 {"contextWindow": 40960, "maxTokens": 8192}),
-                ("refresh, unknown", {"contextWindow": 9, "maxTokens": 9},
-                 {"renewed": vllm.SIZES, "model": a_model(context_window=None)},
-                 {"contextWindow": 9, "maxTokens": 9}),
-                ("name", {"name": "Mine", "input": ["text", "image"], "cost": {}}, {},
-                 {"name": "Mine", "input": ["text", "image"], "cost": {}}),
-                ("compat", {"compat": {"supportsTools": True}}, {"evidence": thinking},
-                 {"compat": {"supportsTools": True, "thinkingFormat": "qwen"}, "reasoning": True}),
-                ("compat pinned", {"compat": {"thinkingFormat": "zai"}}, {"evidence": thinking},
-                 {"compat": {"thinkingFormat": "zai"}}),
-                ("no reasoning", {"reasoning": False}, {"evidence": thinking},
+                ("refresh", sizes, refresh, {"contextWindow": 40960, "maxTokens": 8192}),
+                ("refresh, unknown", sizes, unknown, sizes),
+                ("name", named, {}, named),
+                ("compat", {"compat": compat}, thinking,
+                 {"compat": dict(compat, thinkingFormat="qwen"), "reasoning": True}),
+                ("compat pinned", other, thinking, other),
+                ("no reasoning", {"reasoning": False}, thinking,
                  {"reasoning": False, "compat": None})):
             with self.subTest(what):
-                found = self.row_after(dict(row, id="tiny-qwen3"),
-                                       **dict({"model": model}, **options))
+                model = given.get("model", a_model(context_window=40960))
+                block = dict(given.get("block", {}), models=[dict(row, id="tiny-qwen3")])
+                served = a_server(model, evidence=given.get("evidence"))
+                new = self.merged(with_block(block), served, renewed=given.get("renewed", ()))
+                found = rows_of(new)[0]
                 self.assertEqual({key: found.get(key) for key in wanted}, wanted)
 
     def test_what_it_writes_is_valid(self):
@@ -6537,68 +6533,62 @@ class Merging(unittest.TestCase):
                     self.assertEqual(vllm.schema_faults(vllm.json5_loads(new)), [])
 
     def test_rows_no_longer_served_are_kept_and_reported(self):
-        config = {"models": {"providers": {"vllm": {"models": [{"id": "old"}, {"id": "tiny-qwen3"},
-                                                               {"id": "older"}]}}}}
-        new, unserved = merge_text(json.dumps(config), a_server())
-        rows = rows_of(vllm.json5_loads(new))
-        self.assertEqual([row["id"] for row in rows], ["old", "tiny-qwen3", "older"])
-        self.assertEqual(rows[0], {"id": "old"})
+        rows = [{"id": "old"}, {"id": "tiny-qwen3"}, {"id": "older"}]
+        wanted, unserved = merge(with_block({"models": rows}), a_server())
+        self.assertEqual([row["id"] for row in rows_of(wanted)], ["old", "tiny-qwen3", "older"])
+        self.assertEqual(rows_of(wanted)[0], {"id": "old"})
         self.assertEqual(unserved, ["old", "older"])
 
     def test_a_row_whose_id_is_a_variable_is_known(self):
-        config = {"models": {"providers": {"vllm": {"models": [{"id": "${MODEL}", "name": "x"}]}}}}
+        config = with_block({"models": [{"id": "${MODEL}", "name": "x"}]})
         wanted, unserved = merge(config, a_server(), variables={"MODEL": "tiny-qwen3"})
         self.assertEqual([(row["id"], row["name"]) for row in rows_of(wanted)], [("${MODEL}", "x")])
         self.assertEqual(unserved, [])
 
     def test_what_the_block_says_of_the_server_stays(self):
-        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses",
-                 "models": []}
-        config = {"models": {"providers": {"vLLM": block}}}
-        for options, wanted in (({}, "http://other:9/v1/"),
-                                ({"renewed": ["baseUrl"]}, "http://127.0.0.1:8000/v1")):
-            with self.subTest(options=options):
-                found = vllm.json5_loads(merge_text(json.dumps(config), a_server(),
-                                                    **options)[0])["models"]["providers"]
+        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses"}
+        for renewed, url in (((), "http://other:9/v1/"), (["baseUrl"], "http://127.0.0.1:8000/v1")):
+            with self.subTest(renewed=renewed):
+                config = with_block(dict(block, models=[]), "vLLM")
+                found = self.merged(config, a_server(), renewed=renewed)["models"]["providers"]
                 self.assertEqual(list(found), ["vLLM"])
-                self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"],
-                                  found["vLLM"]["api"]),
-                                 (wanted, "mine", "openai-responses"))
+                kept = {field: found["vLLM"][field] for field in block}
+                self.assertEqual(kept, dict(block, baseUrl=url))
 
     def test_no_api_key_is_added_beside_another_credential(self):
-        for block, wanted in (({}, True), ({"headers": {"X-Team": "a"}}, True),
-                              ({"headers": {"authorization": "Bearer x"}}, False),
-                              ({"request": {"auth": {"mode": "provider-default"}}}, False)):
+        for block, wanted in (
+                ({}, True),
+                ({"headers": {"X-Team": "a"}}, True),
+                ({"headers": {"authorization": "Bearer x"}}, False),
+                ({"request": {"auth": {"mode": "provider-default"}}}, False)):
             with self.subTest(block=block):
-                found, _ = merge({"models": {"providers": {"vllm": block}}}, a_server())
+                found, _ = merge(with_block(block), a_server())
                 self.assertEqual("apiKey" in found["models"]["providers"]["vllm"], wanted)
 
     def test_wildcard_asks_for_discovery_and_adds_no_rows(self):
-        for config in ({},
-                       {"models": {"providers": {"vllm": {"baseUrl": "http://x/v1",
-                                                          "models": [{"id": "a"}]}}}},
-                       {"agents": {"defaults": {"models": {"openai/x": {}}}}}):
+        for config, rows in (
+                ({}, []),
+                (with_block({"baseUrl": "http://x/v1", "models": [{"id": "a"}]}), [{"id": "a"}]),
+                ({"agents": {"defaults": {"models": {"openai/x": {}}}}}, [])):
             with self.subTest(config=config):
-                text = json.dumps(config)
-                new = vllm.json5_loads(merge_text(text, a_server(), wildcard=True)[0])
+                new = self.merged(config, a_server(), wildcard=True)
                 self.assertEqual(new["agents"]["defaults"]["models"]["vllm/*"], {})
-                rows = new["models"]["providers"]["vllm"]["models"]
-                self.assertEqual(rows, [{"id": "a"}] if "models" in config else [])
-        config = {"models": {"providers": {"vllm": vllm._plain(a_block())}},
-                  "agents": {"defaults": {"models": {"vllm/*": {"alias": "x"}}}}}
+                self.assertEqual(rows_of(new), rows)
+        config = dict(with_block(vllm._plain(a_block())),
+                      agents={"defaults": {"models": {"vllm/*": {"alias": "x"}}}})
         self.assertEqual(merge(config, a_server(a_model("b")), wildcard=True), (config, []))
 
     def test_primary_is_set_whatever_is_there(self):
-        for model, wanted in ((None, {"primary": "vllm/m"}), ("openai/x", "vllm/m"),
-                              ({}, {"primary": "vllm/m"}),
-                              ({"primary": "a/b", "fallbacks": ["c/d"]},
-                               {"primary": "vllm/m", "fallbacks": ["c/d"]}),
-                              ({"fallbacks": ["c/d"]},
-                               {"fallbacks": ["c/d"], "primary": "vllm/m"})):
-            with self.subTest(model=model):
-                config = {} if model is None else {"agents": {"defaults": {"model": model}}}
-                new = vllm.json5_loads(merge_text(json.dumps(config), a_server(),
-                                                  primary="vllm/m")[0])
+        primary, fallbacks = {"primary": "vllm/m"}, {"fallbacks": ["c/d"]}
+        for defaults, wanted in (
+                (None, primary),
+                ({"model": "openai/x"}, "vllm/m"),
+                ({"model": {}}, primary),
+                ({"model": dict(fallbacks, primary="a/b")}, dict(fallbacks, **primary)),
+                ({"model": fallbacks}, dict(fallbacks, **primary))):
+            with self.subTest(defaults=defaults):
+                config = {} if defaults is None else {"agents": {"defaults": defaults}}
+                new = self.merged(config, a_server(), primary="vllm/m")
                 self.assertEqual(new["agents"]["defaults"]["model"], wanted)
 
     def test_a_second_provider_stands_beside_the_first(self):
@@ -6608,46 +6598,43 @@ class Merging(unittest.TestCase):
         self.assertEqual(new["agents"]["defaults"]["models"], {"vllm2/*": {}})
 
     def test_an_included_place_is_refused_and_named(self):
-        rows = "['models.json5', 'more.json5']"
+        base = "{ $include: 'base.json5', a: 1 }"
+        block = "{ models: { providers: { vllm: { %s } } } }"
+        rows = "$include: ['models.json5', 'more.json5']"
         for what, text, files, included in (
                 ("the top", "{ $include: 'all.json5' }", {"all.json5": "{}"}, "all.json5"),
                 ("the models", "{ models: { $include: 'm.json5' } }", {"m.json5": "{}"}, "m.json5"),
-                ("beside the place", "{ $include: 'base.json5', a: 1 }",
-                 {"base.json5": "{ models: {} }"}, "base.json5"),
-                ("elsewhere", "{ $include: 'base.json5', a: 1 }",
-                 {"base.json5": "{ channels: {} }"}, None),
-                ("further down", "{ $include: 'base.json5', a: 1 }",
+                ("beside the place", base, {"base.json5": "{ models: {} }"}, "base.json5"),
+                ("elsewhere", base, {"base.json5": "{ channels: {} }"}, None),
+                ("further down", base,
                  {"base.json5": "{ $include: 'b.json5', c: 1 }", "b.json5": "{ models: {} }"},
                  "base.json5"),
                 ("the block", "{ models: { providers: { VLLM: { $include: 'v.json5' } } } }",
                  {"v.json5": "{}"}, "v.json5"),
-                ("the key of the block",
-                 "{ models: { providers: { vllm: {"
-                 " $include: 'v.json5', baseUrl: 'http://x' } } } }",
+                ("the key of the block", block % "$include: 'v.json5', baseUrl: 'http://x'",
                  {"v.json5": "{ apiKey: 'x' }"}, "v.json5"),
-                ("the rows",
-                 "{ models: { providers: { vllm: { models: { $include: %s } } } } }" % rows,
+                ("the rows", block % "models: { %s }" % rows,
                  {"models.json5": "[]", "more.json5": "[]"}, "models.json5"),
-                ("a row",
-                 "{ models: { providers: { vllm: { models: [{ $include: 'r.json5' }] } } } }",
+                ("a row", block % "models: [{ $include: 'r.json5' }]",
                  {"r.json5": "{ id: 'x' }"}, "r.json5"),
                 ("a file not read", "{ $include: 'x.json5', a: 1 }", {}, "x.json5"),
                 ("no include", "{}", {}, None)):
             with self.subTest(what):
                 home = os.path.join(os.sep, "home", "u")
-                path = os.path.join(home, "openclaw.json")
                 config = vllm.json5_loads(text)
-                sources = {os.path.join(home, name): source for name, source in files.items()}
                 wanted = vllm._plain(merge(config, a_server())[0])
+                sources = {os.path.join(home, name): source for name, source in files.items()}
+                given = config, wanted, os.path.join(home, "openclaw.json"), sources
                 if included is None:
-                    vllm.refuse_included(config, wanted, path, sources)
+                    vllm.refuse_included(*given)
                     continue
                 with self.assertRaises(vllm.ConfigError) as caught:
-                    vllm.refuse_included(config, wanted, path, sources)
-                self.assertEqual(caught.exception.cause, "config-included")
-                self.assertEqual(caught.exception.facts["included"], os.path.join(home, included))
-                self.assertIn(os.path.join(home, included), caught.exception.message)
-                self.assertIn("config", caught.exception.hint)
+                    vllm.refuse_included(*given)
+                error, included = caught.exception, os.path.join(home, included)
+                self.assertEqual((error.cause, error.facts["included"]),
+                                 ("config-included", included))
+                self.assertIn(included, error.message)
+                self.assertIn("config", error.hint)
 
 
 class Json5Writer:
@@ -6675,12 +6662,14 @@ class Json5Writer:
             self.count += 1
             words = "comment %d, { not: 'it' }" % self.count
             return self.chance.choice([
-                " // " + words + self.newline + indent, "/* " + words + " */",
+                " // " + words + self.newline + indent,
+                "/* " + words + " */",
                 self.newline + indent + "// " + words + self.newline,
-                " /* " + words + self.newline + " * more */ ", "//" + words + "\u2028"])
+                " /* " + words + self.newline + " * more */ ",
+                "//" + words + "\u2028"])
         if self.wild:
-            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0",
-                                       self.newline * 2 + indent])
+            blank_line = self.newline * 2 + indent
+            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0", blank_line])
         return self.newline + indent if own_line else ""
 
     def value(self, value, indent):
@@ -6694,14 +6683,14 @@ class Json5Writer:
         inner = indent + self.unit
         members = []
         for key in value:
-            if isinstance(value, dict) and self.chance.random() < self.doubles:
-                members.append(self.key(key) + ":" + self.value(self.chance.choice([None, "decoy",
-                                                                                    {}]), inner))
-            prefix = ""
-            if isinstance(value, dict):
-                prefix = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ")
-            members.append(prefix + self.value(value[key] if isinstance(value, dict) else key,
-                                               inner))
+            if isinstance(value, list):
+                members.append(self.value(key, inner))
+                continue
+            if self.chance.random() < self.doubles:
+                decoy = self.chance.choice([None, "decoy", {}])
+                members.append(self.key(key) + ":" + self.value(decoy, inner))
+            name = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ")
+            members.append(name + self.value(value[key], inner))
         text = left
         for index, member in enumerate(members):
             text += (" " if one_line else self.gap(inner, True)) + member + self.gap(inner)
@@ -6723,30 +6712,28 @@ def random_config(chance, model_ids):
     rows = []
     for model_id in chance.sample(model_ids, chance.randrange(len(model_ids))):
         row = {"id": model_id, "name": "it's \"%s\" \u2028" % model_id,
-               "reasoning": chance.random() < 0.5,
-               "input": ["text"], "cost": {"input": 1},
+               "reasoning": chance.random() < 0.5, "input": ["text"], "cost": {"input": 1},
                "contextWindow": chance.choice([100, 4096, 1e6]),
                "maxTokens": chance.choice([1, 2048]), "compat": {"supportsTools": False},
                "params": {}}
-        rows.append({key: value for key,
-                     value in row.items() if key == "id" or chance.random() < 0.6})
+        kept = [key for key in row if key == "id" or chance.random() < 0.6]
+        rows.append({key: row[key] for key in kept})
     chance.shuffle(rows)
     block = {"baseUrl": "http://other/v1", "apiKey": "${K}", "headers": {"a": "b"}, "models": rows,
              "maxTokens": 77}
-    block = {key: block[key] for key in chance.sample(sorted(block),
-                                                      chance.randrange(len(block) + 1))}
+    kept = chance.sample(sorted(block), chance.randrange(len(block) + 1))
     providers = dict(maybe(0.4, {"openai": {"models": [{"id": "gpt", "name": "x"}]}}),
-                     **maybe(0.6, {"VlLm": block}))
-    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]},
-                           {"primary": "vllm/" + model_ids[0]}])
-    defaults = dict(maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}}),
-                    **({} if model is None else {"model": model}))
+                     **maybe(0.6, {"VlLm": {key: block[key] for key in kept}}))
+    primary = {"primary": "vllm/" + model_ids[0]}
+    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]}, primary])
+    defaults = maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}})
+    if model is not None:
+        defaults["model"] = model
     config = dict(maybe(0.7, {"models": dict(maybe(0.7, {"providers": providers}), mode="merge")}),
                   **maybe(0.6, {"agents": maybe(0.8, {"defaults": defaults})}))
     config.update(maybe(0.5, {"gateway": {"port": 18789, "empty": {}, "list": [],
                                           "deep": [[1], {"a": None}, math.inf, -0.5]}}))
-    keys = chance.sample(sorted(config), len(config))
-    return {key: config[key] for key in keys}
+    return {key: config[key] for key in chance.sample(sorted(config), len(config))}
 
 
 def expected_merge(config, block, wildcard, primary, renewed):
@@ -6764,34 +6751,33 @@ def expected_merge(config, block, wildcard, primary, renewed):
         for served in () if wildcard else block["models"]:
             row = rows.get(served["id"])
             if row is None:
-                served = {field: value for field, value in served.items()
-                          if field != "maxTokens" or field not in known}
+                if "maxTokens" in known:
+                    del served["maxTokens"]
                 known.setdefault("models", []).append(served)
                 continue
-            window = served["contextWindow"] if renewed else row.get("contextWindow",
-                                                                     served["contextWindow"])
+            window = row.get("contextWindow", served["contextWindow"])
+            if renewed:
+                window = served["contextWindow"]
             budget = min(8192, int(window) // 2)
-            row.setdefault("name", served["name"])
             pinned_off = row.get("reasoning") is False
-            for field in ("reasoning", "input", "cost", "contextWindow"):
+            for field in ("name", "reasoning", "input", "cost", "contextWindow"):
                 row.setdefault(field, served[field])
             if "maxTokens" not in known:
                 row.setdefault("maxTokens", budget)
-            if renewed and "contextWindow" in row:
-                row["contextWindow"] = served["contextWindow"]
+            if renewed:
+                row["contextWindow"] = window
             if renewed and "maxTokens" in row:
                 row["maxTokens"] = budget
             if "compat" in served and not pinned_off:
                 row["compat"] = dict(served["compat"], **row.get("compat", {}))
-    if wildcard:
-        config.setdefault("agents", {}).setdefault("defaults", {}).setdefault("models",
-                                                                              {})["vllm/*"] = {}
-    if primary:
+    if wildcard or primary:
         defaults = config.setdefault("agents", {}).setdefault("defaults", {})
-        if isinstance(defaults.get("model"), str):
-            defaults["model"] = primary
-        else:
-            defaults.setdefault("model", {})["primary"] = primary
+    if wildcard:
+        defaults.setdefault("models", {})["vllm/*"] = {}
+    if primary and isinstance(defaults.get("model"), str):
+        defaults["model"] = primary
+    elif primary:
+        defaults.setdefault("model", {})["primary"] = primary
     return config
 
 
@@ -6833,8 +6819,8 @@ class AnyFile(unittest.TestCase):
         path = chance.choice(paths_of(config) + [("a",)])
         value = chance.choice([GONE, GONE, 1, "it's", {"new": [True, {}]}, []])
         if value is not GONE and chance.random() < 0.5:
-            objects = [found for found in paths_of(config) if isinstance(vllm._get(config, *found),
-                                                                         dict)]
+            objects = [found for found in paths_of(config)
+                       if isinstance(vllm._get(config, *found), dict)]
             path = chance.choice(objects + [()]) + chance.choice([("new",), ("new", "er")])
         wanted = vllm.apply_edits(config, [vllm.Edit(path, value)])
         new = edit_text(text, (path, value))
@@ -6855,17 +6841,18 @@ class AnyFile(unittest.TestCase):
             return
         start, end = found[0][0], found[0][1].end
         left = comments_of(new)
-        comments = [match for match in re.finditer(vllm._JSON5_TOKEN,
-                                                   text) if match.group()[0] == "/"]
-        for match in comments:
-            if start <= match.start() < end:
-                self.assertNotIn(match.group(), left)
-        spans = [match.span() for match in comments
-                 if match.group() not in left and not start <= match.start() < end]
-        spans = sorted(spans + [(start, end)])
+        spans = [(start, end)]
+        for comment in re.finditer(vllm._JSON5_TOKEN, text):
+            if comment.group()[0] != "/":
+                continue
+            if start <= comment.start() < end:
+                self.assertNotIn(comment.group(), left)
+            elif comment.group() not in left:
+                spans.append(comment.span())
+        spans.sort()
         for (_, before), (after, _) in zip(spans, spans[1:]):
-            gap = re.sub("\r\n|[\r\u2028]", "\n",
-                         re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after]))
+            gap = re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after])
+            gap = re.sub("\r\n|[\r\u2028]", "\n", gap)
             above = r"\A[^\S\n]*\n?[^\S\n]*\Z"           # no blank line, nothing between
             beside = r"\A[^\S\n]*\Z|,[^\S\n]*\Z"         # or behind the comma that goes with it
             self.assertRegex(gap, above if after <= start else beside)
@@ -6906,8 +6893,8 @@ def siblings(text, path, gone):
         children = children_of(node)
         own = [child for name, (_, child) in children if name == key]
         last = gone and depth == len(path) - 1
-        found.append([text[start:child.end] for name,
-                      (start, child) in children if last or name != key])
+        found.append([text[start:child.end] for name, (start, child) in children
+                      if last or name != key])
         if not own:
             break
         node = own[-1]
@@ -6936,39 +6923,40 @@ class ConfigVerb(Case):
             return source.read()
 
     def test_sets_and_unsets_in_the_order_given(self):
-        self.configure("// mine\n{ models: {} }\n")
-        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2", "--unset",
-                "gateway.port",
-                "--set", "gateway.bind=lan", "--set", "logging.level='debug'"]
-        wanted = ("// mine\n"
-                  '{ models: {}, gateway: { bind: "lan" }, logging: { level: "debug" } }\n')
-        self.check(self.run_main(*argv), 0, out=wanted)
-        self.assertEqual(self.read(), "// mine\n{ models: {} }\n")
+        before = "// mine\n{ models: {} }\n"
+        line = '{ models: {}, gateway: { bind: "lan" }, logging: { level: "debug" } }'
+        after = "// mine\n%s\n" % line
+        self.configure(before)
+        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2",
+                "--unset", "gateway.port", "--set", "gateway.bind=lan",
+                "--set", "logging.level='debug'"]
+        self.check(self.run_main(*argv), 0, out=after)
+        self.assertEqual(self.read(), before)
         result = self.run_main(*argv + ["--dry-run"])
-        self.assertEqual(result.out.splitlines()[2:], [
-            "@@ -1,2 +1,2 @@", " // mine", "-{ models: {} }", "+" + wanted.splitlines()[1]])
-        self.check(self.run_main(*argv + ["--write"]), 0, err="written; the old file is")
-        self.assertEqual(self.read(), wanted)
-        self.check(self.run_main(*argv + ["--write"]), 0, err="nothing to change")
-        self.assertEqual(self.read(), wanted)
+        self.assertEqual(result.out.splitlines()[2:],
+                         ["@@ -1,2 +1,2 @@", " // mine", "-{ models: {} }", "+" + line])
+        for said in ("written; the old file is", "nothing to change"):
+            self.check(self.run_main(*argv + ["--write"]), 0, err=said)
+            self.assertEqual(self.read(), after)
 
     def test_makes_the_file_that_is_not_there(self):
         self.check(self.run_main("config", "--write", "--set", "gateway.port=1"), 0, err="written")
         self.assertEqual(self.read(), "{ gateway: { port: 1 } }\n")
 
-    def test_refuses_what_is_no_path_or_leads_nowhere(self):
+    def test_refuses_arguments_that_are_wrong_or_lead_nowhere(self):
         text = ("{ models: { providers: { vllm: {"
                 " baseUrl: 'http://h/v1', models: [{ id: 'a', name: 'a' }] } } } }")
         self.configure(text)
+        block = "models.providers.vllm."
         for argv, status, err in (
                 (["--set", "a..b=1"], 2, "a..b is not a path"),
                 (["--set", "a"], 2, "not PATH=VALUE"),
                 (["--unset", "a[b"], 2, "a[b is not a path"),
-                (["--set", "models.providers.vllm.baseUrl.x=1"], 3, "there is no x in a string"),
-                (["--set", "models.providers.vllm.models[2].x=1"], 3, "there is no 2 in an array"),
+                (["--set", block + "baseUrl.x=1"], 3, "there is no x in a string"),
+                (["--set", block + "models[2].x=1"], 3, "there is no 2 in an array"),
                 (["--set", self.ROW + ".contextWindow=-1"], 3,
                  "contextWindow: expected a number above 0"),
-                (["--unset", self.ROW + ".id"], 3, "models.providers.vllm.models.0.id"),
+                (["--unset", self.ROW + ".id"], 3, block + "models.0.id"),
                 (["--set", "models=text"], 3, "models: expected an object"),
                 (["--check", "--write"], 2, "--write: not allowed with argument --check"),
                 (["--check", "--unset", "a"], 2, "do not go together"),
@@ -6978,8 +6966,7 @@ class ConfigVerb(Case):
             with self.subTest(argv=argv):
                 if argv[0] not in ("--check", "--json"):
                     argv = argv + ["--write"]
-                argv = ["config"] + argv
-                self.check(self.run_main(*argv), status, out="", err=err)
+                self.check(self.run_main("config", *argv), status, out="", err=err)
                 self.assertEqual(self.read(), text)
                 self.assertFalse(os.path.exists(self.path(".openclaw", "openclaw.json.bak")))
 
@@ -6987,8 +6974,7 @@ class ConfigVerb(Case):
         self.configure("{ models: { providers: { vllm: { baseUrl: 'http://h/v1', models: ["
                        "{ id: 'a', name: 'a', contextWindow: 'x' },"
                        " { id: 'b', name: 'b', maxTokens: 0 }] } } } }")
-        self.check(self.run_main("config", "--write", "--unset", "models.providers.vllm.models[0]"),
-                   0)
+        self.check(self.run_main("config", "--write", "--unset", self.ROW), 0)
         self.assertNotIn("'a'", self.read())
         self.check(self.run_main("config", "--write", "--set", self.ROW + ".maxTokens=5"), 0)
         self.check(self.run_main("config", "--check"), 0, out="valid")
@@ -7006,12 +6992,15 @@ class ConfigVerb(Case):
     def test_counts_what_an_included_file_supplies(self):
         self.write(".openclaw/row.json5", "{ id: 'a', name: 'a' }")
         self.configure("{}")
-        argv = ["config", "--write", "--set"]
-        self.check(self.run_main(*argv + [self.ROW + ".reasoning=true"]), 3, err="models.0.id")
-        self.check(self.run_main(*argv + [self.ROW + ".$include=no.json5"]), 3, err="no.json5")
-        self.assertEqual(self.read(), "{}")
-        self.check(self.run_main(*argv + [self.ROW + ".$include=row.json5"]), 0)
-        self.check(self.run_main(*argv + [self.ROW + ".reasoning=true"]), 3, err="row.json5")
+        for edit, status, err in (
+                (".reasoning=true", 3, "models.0.id"),
+                (".$include=no.json5", 3, "no.json5"),
+                (".$include=row.json5", 0, "written"),
+                (".reasoning=true", 3, "row.json5")):
+            before = self.read()
+            result = self.run_main("config", "--write", "--set", self.ROW + edit)
+            self.check(result, status, err=err)
+            self.assertEqual(self.read() == before, status == 3)
         self.check(self.run_main("config", "--check"), 0, out="valid")
 
     def test_writes_the_difference_of_all_edits_once(self):
@@ -7034,51 +7023,52 @@ class ConfigVerb(Case):
         self.assertEqual(os.listdir(os.path.dirname(path)), ["openclaw.json"])
 
     def test_shows_no_key(self):
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "apiKey": KEY,
-                                                          "models": []}}}})
-        for argv in (["--set", "a.b=1"], ["--dry-run", "--unset", "models.providers.vllm.apiKey"],
-                     ["--set", "models.providers.vllm.apiKey=sk-another-key-1"]):
+        other = "sk-another-key-1"
+        self.configure(with_block({"baseUrl": "http://h/v1", "apiKey": KEY, "models": []}))
+        for argv in (["--set", "a.b=1"],
+                     ["--dry-run", "--unset", "models.providers.vllm.apiKey"],
+                     ["--set", "models.providers.vllm.apiKey=" + other]):
             with self.subTest(argv=argv):
                 result = self.run_main("config", *argv)
                 self.assertNotIn(KEY, result.out + result.err)
-                self.assertNotIn("sk-another-key-1", result.out + result.err)
+                self.assertNotIn(other, result.out + result.err)
 
     def test_writes_a_row_for_each_served_model_and_prunes_the_rest(self):
-        url = self.demo()
-        env = {"VLLM_API_KEY": "vllm-local"}
+        old = "      // the old one\n      { id: 'old', name: 'old' },\n"
         self.configure("{\n  models: { providers: { vllm: {\n    baseUrl: %s,\n    models: [\n"
-                       "      // the old one\n      { id: 'old', name: 'old' },\n"
-                       "    ],\n  } } },\n}\n" % json.dumps(url))
-        result = self.run_main("config", "--write", env=env)
-        self.check(result, 0, err="kept, though not served (--prune removes them): old\n")
-        written = self.read()
-        self.assertIn("// the old one", written)
+                       "%s    ],\n  } } },\n}\n" % (json.dumps(self.demo()), old))
+
+        def merged(said, *options):
+            argv = ("config", "--write") + options
+            self.check(self.run_main(*argv, env={"VLLM_API_KEY": "vllm-local"}), 0, err=said)
+            return self.read()
+
+        written = merged("kept, though not served (--prune removes them): old\n")
+        self.assertIn(old, written)
         self.assertIn("// by its name: Qwen3", written)
-        self.check(self.run_main("config", "--write", env=env), 0, err="nothing to change")
-        self.check(self.run_main("config", "--write", "--prune", env=env), 0)
-        self.assertEqual(self.read(), written.replace(
-            "      // the old one\n      { id: 'old', name: 'old' },\n", ""))
-        self.check(self.run_main("config", "--write", "--prune", env=env), 0,
-                   err="nothing to change")
-        rows = vllm.json5_loads(self.read())["models"]["providers"]["vllm"]["models"]
+        self.assertEqual(merged("nothing to change"), written)
+        pruned = merged("written", "--prune")
+        self.assertEqual(pruned, written.replace(old, ""))
+        self.assertEqual(merged("nothing to change", "--prune"), pruned)
+        rows = rows_of(vllm.json5_loads(pruned))
         adapter = [row for row in rows if "lora" in row["id"]][0]
         base = [row for row in rows if row["id"] == "demo/Qwen3-8B"][0]
-        self.assertEqual([adapter[field] for field in ("reasoning", "compat")],
-                         [base[field] for field in ("reasoning", "compat")])
+        for field in ("reasoning", "compat"):
+            self.assertEqual(adapter[field], base[field])
 
     def test_prunes_nothing_when_the_server_cannot_be_asked_or_serves_nothing(self):
         for answer, status in (({"data": []}, 1), ({"error": "no"}, 4)):
-            with self.subTest(status=status), loopback(lambda request: (200, {},
-                                                                        answer)) as (origin, _):
-                self.declare(origin + "/v1")
+            with self.subTest(status=status):
+                self.declare(self.serve(reply(answer)).url)
                 before = self.read()
-                self.check(self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"}),
-                           status)
+                result = self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"})
+                self.check(result, status)
                 self.assertEqual(self.read(), before)
 
-    def test_writes_no_row_for_what_is_no_chat_model(self):
+    def test_writes_no_row_for_what_is_not_a_chat_model(self):
         for posted, words, status in (
-                (400, "Field required", 0), (404, "Not Found", 4),
+                (400, "Field required", 0),
+                (404, "Not Found", 4),
                 (400, "The model does not support Chat Completions API", 4)):
             def answer(request):
                 if request.target.endswith("/models"):
@@ -7088,29 +7078,29 @@ class ConfigVerb(Case):
                 return 404, {}, b""
 
             with self.subTest(posted=posted, words=words), loopback(answer) as (origin, _):
-                env = {"VLLM_API_KEY": "k"}
-                result = self.run_main("config", "--base-url", origin + "/v1", env=env)
+                result = self.run_main("config", "--base-url", origin + "/v1",
+                                       env={"VLLM_API_KEY": "k"})
                 self.check(result, status, err="" if status == 0 else "m does not chat")
                 self.assertEqual('id: "m"' in result.out, status == 0)
 
     def test_says_whose_id_shows_that_a_model_thinks(self):
-        rows = [{"id": "fast", "root": "/models/Qwen3-8B"}, {"id": "Qwen3-8B", "root": "/m/other"},
-                {"id": "plain", "root": "/models/Llama-3"}, {"id": "some-r1"}]
-        with loopback(lambda request: (200, {}, {"data": rows})) as (origin, _):
-            result = self.run_main("config", "--base-url", origin + "/v1",
-                                   env={"VLLM_API_KEY": "k"})
+        served = [{"id": "fast", "root": "/models/Qwen3-8B"},
+                  {"id": "Qwen3-8B", "root": "/m/other"},
+                  {"id": "plain", "root": "/models/Llama-3"},
+                  {"id": "some-r1"}]
+        url = self.serve(reply({"data": served})).url
+        result = self.run_main("config", "--base-url", url, env={"VLLM_API_KEY": "k"})
         self.check(result, 0)
         notes = re.findall("(?<=// by its )[^:\n]*", result.out)
         self.assertEqual(notes, ["root, Qwen3-8B", "name", "name"])
-        rows = vllm.json5_loads(result.out)["models"]["providers"]["vllm"]["models"]
-        self.assertEqual([row["reasoning"] for row in rows], [True, True, False, True])
+        self.assertEqual([row["reasoning"] for row in rows_of(vllm.json5_loads(result.out))],
+                         [True, True, False, True])
 
     def test_says_what_openclaw_needs_to_trust_an_authority(self):
-        result = self.run_main("config", "--base-url", self.demo(), "--ca-file",
-                               self.write("ca's.pem", ""),
+        ca_file = self.write("ca's.pem", "")
+        result = self.run_main("config", "--base-url", self.demo(), "--ca-file", ca_file,
                                env={"VLLM_API_KEY": "vllm-local"})
-        self.check(result, 0,
-                   err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(self.path("ca's.pem")))
+        self.check(result, 0, err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(ca_file))
 
     def test_needs_a_home_to_write_to(self):
         self.home = ""
@@ -7193,15 +7183,13 @@ class Writing(unittest.TestCase):
                 self.assertEqual(self.bytes_of(self.path + ".bak"), old.encode("utf-8"))
                 self.assert_tidy()
 
-    @unittest.skipUnless(os.name == "posix", "needs POSIX modes")
     def test_keeps_the_mode_of_the_file_and_gives_it_to_the_copy(self):
         for mode in (0o600, 0o640, 0o664, 0o755):
             with self.subTest(mode=oct(mode)):
                 self.put(mode=mode)
                 vllm.write_config(self.path, OLD, NEW)
-                modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (self.path,
-                                                                          self.path + ".bak")]
-                self.assertEqual(modes, [mode, mode])
+                for path in (self.path, self.path + ".bak"):
+                    self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), mode)
 
     @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0,
                          "only root may give files away")
@@ -7257,47 +7245,53 @@ class Writing(unittest.TestCase):
         self.assertEqual(os.listdir(self.home), [])
 
     def test_refuses_a_file_changed_while_it_writes(self):
-        self.put()
         real = os.fsync
 
-        def meddle(descriptor):
+        def another_program():
             self.put("{ other: 1 }")
-            return real(descriptor)
 
-        with mock.patch("os.fsync", meddle):
-            self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
+        def another_run():
+            vllm.write_config(self.path, OLD, "{ other: 1 }")
+
+        for meddle in (another_program, another_run):
+            pending = [meddle]
+
+            def fsync(descriptor):
+                if pending:
+                    pending.pop()()
+                return real(descriptor)
+
+            with self.subTest(meddle.__name__), mock.patch("os.fsync", fsync):
+                self.put()
+                self.assert_refused(words="something else changed it")
+                self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
 
     def test_any_fault_of_the_system_leaves_the_old_file_and_says_what_to_do(self):
-        full, broken, denied, busy = [
-            OSError(code, os.strerror(code))
-            for code in (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EBUSY)]
-        faults = [
-            ("opening the temporary file", "os.open", 1, denied, None, "ls -ld"),
-            ("no room for it", "os.open", 1, full, None, "free some space"),
-            ("writing half of the copy", "builtins.open", 2, full, FailingFile, "free some space"),
-            ("writing half of it", "builtins.open", 5, full, FailingFile, "free some space"),
-            ("fsync of the copy", "os.fsync", 1, broken, None, "look into that"),
-            ("fsync", "os.fsync", 2, broken, None, "look into that"),
-            ("the mode of the copy", "os.chmod", 1, denied, None, "ls -ld"),
-            ("the mode", "os.chmod", 2, denied, None, "ls -ld"),
-            ("reading the file", "builtins.open", 1, denied, None, "ls -ld"),
-            ("reading back the copy", "builtins.open", 3, broken, None, "look into that"),
-            ("reading the file again", "builtins.open", 4, broken, None, "look into that"),
-            ("reading back", "builtins.open", 6, broken, None, "look into that"),
-            ("replacing the copy", "os.replace", 1, denied, None, "ls -ld"),
-            ("replacing the file", "os.replace", 2, busy, None, "instead"),
-        ]
         import builtins
-        for what, name, call, error, wrap, hint in faults:
-            if name == "os.chmod" and os.name != "posix":
+        full, broken, denied, busy = errno.ENOSPC, errno.EIO, errno.EACCES, errno.EBUSY
+        for what, module, name, call, code, wrap, hint in (
+                ("opening the temporary file", os, "open", 1, denied, None, "ls -ld"),
+                ("no room for it", os, "open", 1, full, None, "free some space"),
+                ("half of the copy", builtins, "open", 2, full, FailingFile, "free some space"),
+                ("half of it", builtins, "open", 5, full, FailingFile, "free some space"),
+                ("fsync of the copy", os, "fsync", 1, broken, None, "look into that"),
+                ("fsync", os, "fsync", 2, broken, None, "look into that"),
+                ("the mode of the copy", os, "chmod", 1, denied, None, "ls -ld"),
+                ("the mode", os, "chmod", 2, denied, None, "ls -ld"),
+                ("reading the file", builtins, "open", 1, denied, None, "ls -ld"),
+                ("reading back the copy", builtins, "open", 3, broken, None, "look into that"),
+                ("reading the file again", builtins, "open", 4, broken, None, "look into that"),
+                ("reading back", builtins, "open", 6, broken, None, "look into that"),
+                ("replacing the copy", os, "replace", 1, denied, None, "ls -ld"),
+                ("replacing the file", os, "replace", 2, busy, None, "instead")):
+            if name == "chmod" and os.name != "posix":
                 continue
             with self.subTest(what):
                 self.put()
-                real = getattr({"os": os, "builtins": builtins}[name.split(".")[0]],
-                               name.split(".")[1])
-                with mock.patch(name, failing(real, call, error, wrap)):
-                    refused = self.assert_refused(words=os.strerror(error.errno))
+                error = OSError(code, os.strerror(code))
+                stand_in = failing(getattr(module, name), call, error, wrap)
+                with mock.patch.object(module, name, stand_in):
+                    refused = self.assert_refused(words=os.strerror(code))
                 self.assertIn(hint, refused.hint)
                 self.assertIn("config", refused.hint)
                 self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
@@ -7338,20 +7332,6 @@ class Writing(unittest.TestCase):
         vllm.write_config(self.path, OLD, NEW)
         self.assertEqual({name: os.path.exists(os.path.join(self.home, name)) for name in names},
                          names)
-
-    def test_of_two_runs_at_once_one_writes_and_the_other_is_refused(self):
-        self.put()
-        real, ran = os.fsync, []
-
-        def another_run(descriptor):
-            if not ran:
-                ran.append(descriptor)
-                vllm.write_config(self.path, OLD, "{ another: 1 }")
-            return real(descriptor)
-
-        with mock.patch("os.fsync", another_run):
-            self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), b"{ another: 1 }")
 
     @unittest.skipUnless(hasattr(os, "link"), "needs links")
     def test_leaves_the_old_file_to_other_hard_links(self):
