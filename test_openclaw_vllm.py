@@ -7855,6 +7855,11 @@ EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 "
          "\u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
 
 
+def completion(content):
+    """Return an answer in one piece."""
+    return reply({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
+
+
 class Chat(Case):
 
     def ask(self, *argv, **given):
@@ -7865,15 +7870,17 @@ class Chat(Case):
         return result, stub.requests[0].body if stub.requests else None
 
     def test_prompt(self):
-        for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"),
-                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"),
-                                      (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
-                                      ([], "\u6a21\n\nx", "\u6a21\n\nx")):
+        for argv, stdin, expected in (
+                (["Say", "hi"], "", "Say hi"),
+                ([], "Say hi\n", "Say hi"),
+                (["Sum up:"], "text\n", "Sum up:\n\ntext"),
+                (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
+                ([], "\u6a21\n\nx", "\u6a21\n\nx")):
             with self.subTest(argv=argv, stdin=stdin):
-                result, body = self.ask(stdin=stdin, *argv)
+                result, body = self.ask(*argv, stdin=stdin)
                 self.check(result, 0, out="Hi\n")
-                self.assertEqual(body, dict(DEFAULT_BODY,
-                                            messages=[{"role": "user", "content": expected}]))
+                messages = [{"role": "user", "content": expected}]
+                self.assertEqual(body, dict(DEFAULT_BODY, messages=messages))
         for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"),
                              (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
@@ -7884,62 +7891,53 @@ class Chat(Case):
         image = self.write("a.png", b"\x89PNG\r\n\x1a\n")
         tools = self.write("tools.json", "[%s, // one\n]" % json.dumps(TOOL))
         schema = self.write("schema.json", {"type": "object"})
-        pictured = [{"type": "text", "text": "x"},
-                    {"type": "image_url",
-                     "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+        named = {"name": "answer", "schema": {"type": "object"}}
+        user, sees = dict(USER, content="x"), {"input": ["text", "image"]}
+        effort = {"reasoning": True, "compat": {"supportsReasoningEffort": True}}
+
+        def pictured(url):
+            content = [{"type": "text", "text": "x"},
+                       {"type": "image_url", "image_url": {"url": url}}]
+            return {"messages": [dict(USER, content=content)]}
+
         for argv, row, expected in (
                 (["--system", "Be short."], {},
-                 {"messages": [{"role": "system", "content": "Be short."},
-                               {"role": "user", "content": "x"}]}),
-                 (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
+                 {"messages": [{"role": "system", "content": "Be short."}, user]}),
+                (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
                 (["--temperature", "0"], {}, {"temperature": 0}),
                 (["--param", "top_k=20", "--param", 'stop="E=D"'], {},
                  {"top_k": 20, "stop": "E=D"}),
                 (["--no-stream"], {}, {"stream": False, "stream_options": None}),
                 (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}),
                 (["--schema", schema], {},
-                 {"response_format": {"type": "json_schema",
-                                      "json_schema": {"name": "answer",
-                                                      "schema": {"type": "object"}}}}),
-                (["--image", image], {"input": ["text", "image"]},
-                 {"messages": [{"role": "user", "content": pictured}]}),
-                (["--image", "https://h/a.png"], {"input": ["text", "image"]},
-                 {"messages": [{"role": "user",
-                                "content": [pictured[0], {"type": "image_url",
-                                                          "image_url": {
-                                                              "url": "https://h/a.png"}}]}]}),
-                (["--thinking", "high"], {"reasoning": True,
-                                          "compat": {"supportsReasoningEffort": True}},
-                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}),
-                 (["--model", "m"], {}, {})):
+                 {"response_format": {"type": "json_schema", "json_schema": named}}),
+                (["--image", image], sees, pictured("data:image/png;base64,iVBORw0KGgo=")),
+                (["--image", "https://h/a.png"], sees, pictured("https://h/a.png")),
+                (["--thinking", "high"], effort, {"reasoning_effort": "high"}),
+                (["--model", "vllm/m"], {}, {}),
+                (["--model", "m"], {}, {})):
             with self.subTest(argv=argv):
-                result, body = self.ask("x", row=row,
-                                        script=(reply({"choices": [{"message": {"content": "Hi"},
-                                                                    "finish_reason": "stop"}]}),),
-                                        *argv)
+                result, body = self.ask("x", *argv, row=row, script=(completion("Hi"),))
                 self.check(result, 0, out="Hi\n")
-                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]),
-                                **expected)
-                self.assertEqual(body, {name: value for name,
-                                        value in expected.items() if value is not None})
+                expected = dict(DEFAULT_BODY, **dict({"messages": [user]}, **expected))
+                sent = [name for name, value in expected.items() if value is not None]
+                self.assertEqual(body, {name: expected[name] for name in sent})
         for argv in (["--param", "x"], ["--param", "x=y"], ["--tools", schema],
                      ["--tools", self.path("none")], ["--image", image],
-                     ["--schema", self.write("s", "{")],
-                     ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
+                     ["--schema", self.write("s", "{")], ["--max-tokens", "x"],
+                     ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", *argv)
                 self.check(result, 2)
                 self.assertIsNone(body)
         for path in (schema, self.path("none"), self.home):
-            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2,
-                       err=path)
+            self.check(self.ask("x", "--image", path, row=sees)[0], 2, err=path)
 
     def test_streams_of_output(self):
-        calls = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
-        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2,
-                                          "total_tokens": 5}}
-        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"),
-                      usage),)
+        call = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), call, chunk(finish="tool_calls"),
+                      {"choices": [], "usage": usage}),)
         result = self.ask("x", script=script)[0]
         self.assertEqual((result.status, result.out), (0, 'Hi\nf({"x": 1})\n'))
         self.assertRegex(result.err,
@@ -7948,13 +7946,10 @@ class Chat(Case):
         self.assertEqual(self.ask("x", "--quiet", script=script)[0], (0, 'Hi\nf({"x": 1})\n', ""))
         value = json.loads(self.ask("x", "--json", script=script)[0].out)
         self.assertEqual(sorted(value.pop("timings")), ["first_token_s", "total_s"])
-        self.assertEqual(value,
-                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm",
-                          "finish_reason": "tool_calls",
-                          "tool_calls": [dict(CALL,
-                                              function={"name": "f", "arguments": '{"x": 1}'})],
-                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2,
-                                           "total_tokens": 5}})
+        called = dict(CALL, function={"name": "f", "arguments": '{"x": 1}'})
+        self.assertEqual(value, {
+            "id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm", "tool_calls": [called],
+            "finish_reason": "tool_calls", "usage": usage})
         self.assertIsNone(json.loads(self.ask("x", "--json")[0].out)["usage"])
 
     def test_empty_and_broken_answers(self):
@@ -7970,23 +7965,17 @@ class Chat(Case):
                 self.assertEqual(result.out, out)
 
     def test_a_pipe_gets_the_answer_byte_for_byte(self):
-        script = (sse(*[chunk(char) for char in EXACT]),)
-        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
-        self.assertEqual(self.ask("x", "--no-stream", script=(
-            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),
-            ))[0].out, EXACT + "\n")
-        self.declare(self.serve(*script).url)
+        streamed = sse(*[chunk(char) for char in EXACT])
+        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
+        for argv, answer, out in (
+                (["x"], streamed, EXACT),
+                (["x", "--no-stream"], completion(EXACT), EXACT),
+                (["x"], sse(call), 'f("\x1b\u200d")')):
+            self.assertEqual(self.ask(*argv, script=(answer,))[0].out, out + "\n")
+        self.declare(self.serve(streamed).url)
         self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
         result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding="latin-1")[0]
         self.assertEqual(result.out.encode("latin-1").decode("utf-8"), "\xe9\u6f22\r\n")
-        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
-        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
-
-    def test_the_answer_in_the_c_locale(self):
-        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
-        result = self.program("chat", "x", "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
-        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
 
     def test_reasoning_cannot_steer_the_terminal(self):
         result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
@@ -8004,38 +7993,33 @@ class Chat(Case):
             process.stdin.close()
             shown = b""
             with contextlib.suppress(OSError):           # the other end is closed
-                while True:
-                    data = os.read(master, 65536)
-                    if not data:
-                        break
+                for data in iter(lambda: os.read(master, 65536), b""):
                     shown += data
             self.assertEqual(process.wait(WAIT_S), 0)
-        shown = shown.decode("utf-8").replace("\r\n", "\n")
+
+        def visible(match):
+            return ("\\x%02x" if match.group() < "\xff" else "\\u%04x") % ord(match.group())
+
         steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-        expected = re.sub(steering,
-                          lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
-                          % ord(match.group(0)), EXACT)
-        self.assertEqual(shown, expected + "\n")
+        self.assertEqual(shown.decode("utf-8").replace("\r\n", "\n"),
+                         re.sub(steering, visible, EXACT) + "\n")
 
     @unittest.skipIf(os.name == "nt", "no pipes to close")
     def test_a_reader_that_went_away_is_not_a_broken_server(self):
         left = threading.Event()
+        second = then_watch(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
 
-        def step(sock, _, __):
+        def step(sock, request, stub):
             sock.sendall(sse(chunk("one\n"), done=False))
             left.wait(WAIT_S)
-            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
-            with contextlib.suppress(OSError):
-                while sock.recv(4096):
-                    pass
+            second(sock, request, stub)
 
         for options in ([], ["--quiet"]):
             left.clear()
             self.declare(self.serve(step).url)
             with program(self.env(), ["chat", "x"] + options) as process:
                 process.stdin.close()
-                self.assertEqual(process.stdout.readline(),
-                                 b"one\n")      # while the server is silent
+                self.assertEqual(process.stdout.readline(), b"one\n")    # the server is silent yet
                 process.stdout.close()
                 left.set()
                 self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
@@ -8043,67 +8027,67 @@ class Chat(Case):
     def test_no_speed_for_an_answer_in_one_piece(self):
         usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
         whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
+        last = dict(usage, choices=[])
 
         def slowly(sock, _, stub):
             sock.sendall(sse(chunk("a"), done=False))
             stub.ending.wait(0.05)
-            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
+            sock.sendall(sse(chunk("b"), last).partition(b"\r\n\r\n")[2])
 
-        for script, speed in ((reply(whole), False),
-                              (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
-            result = self.ask("x", script=(script,))[0]
+        for step, speed in ((reply(whole), False), (sse(chunk("a b"), last), False),
+                            (slowly, True)):
+            result = self.ask("x", script=(step,))[0]
             self.check(result, 0, err="2000 completion tokens, first token")
             self.assertEqual("tokens/s" in result.err, speed, result.err)
 
-    def test_arguments_in_the_c_locale(self):
-        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
-        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
-        with mock.patch.object(os, "fsencode",
-                               lambda text: text.encode("ascii", "surrogateescape")):
-            result, body = self.ask(mangled, "--system", mangled)
-            self.check(result, 0)
-            self.assertEqual([message["content"] for message in body["messages"]],
-                             ["h\u00e9 \u6f22"] * 2)
-            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
-        url = self.demo()
+    def test_the_c_locale_loses_no_character(self):
+        c_locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
+        result = self.program("chat", "x", "--quiet", env=c_locale)
+        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
         hello = "h\u00e9".encode("utf-8")      # bytes: this process may be in the C locale
-        result = self.program("chat", hello, "--model", "demo-alias", "--base-url", url,
-                              "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
-                                   "VLLM_API_KEY": KEY})
+        result = self.program("chat", hello, "--model", "demo-alias", "--base-url", self.demo(),
+                              "--quiet", env=dict(c_locale, VLLM_API_KEY=KEY))
         self.check(result, 0, out="You said: h\u00e9\n")
 
-    def test_errors_keep_the_servers_words_and_name_the_next_step(self):
-        def forbidden(*location):
-            return (
-                "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', "
-                    "'input': 1}]" % (location,))
+    def test_arguments_in_the_c_locale_of_python_3_6(self):
+        """It takes each byte that is not ASCII for a lone surrogate."""
+        def fsencode(text):
+            return text.encode("ascii", "surrogateescape")
 
+        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
+        with mock.patch.object(os, "fsencode", fsencode):
+            result, body = self.ask(mangled, "--system", mangled)
+            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
+        self.check(result, 0)
+        self.assertEqual([message["content"] for message in body["messages"]],
+                         ["h\u00e9 \u6f22"] * 2)
+
+    def test_errors_keep_the_servers_words_and_name_the_next_step(self):
+        def bad(message, status="400 Bad"):
+            return reply({"object": "error", "message": message}, status)
+
+        def forbidden(*location, status="400 Bad"):
+            return bad("[{'type': 'extra_forbidden', 'loc': %r, "
+                       "'msg': 'Extra inputs are not permitted', 'input': 1}]"
+                       % (("body",) + location,), status)
+
+        too_long = bad("This model's maximum context length is 2048 tokens.")
+        too_few = reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad")
+        no_parser = reply({"error": {"message": '"auto" tool choice requires '
+                                                "--enable-auto-tool-choice and --tool-call-parser "
+                                                "to be set"}}, "400 Bad")
         for answer, status, words, step in (
-                (reply({"object": "error",
-                        "message": "This model's maximum context length is 2048 tokens."},
-                        "400 Bad"), 4,
-                 "2048 tokens", "--max-tokens"),
-                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"),
-                 4, "at least 1",
-                 "shorten the prompt"),
-                (reply({"object": "error", "message": forbidden("body", "stream_options")},
-                       "400 Bad"), 4, "'stream_options'",
+                (too_long, 4, "2048 tokens", "--max-tokens"),
+                (too_few, 4, "at least 1", "shorten the prompt"),
+                (forbidden("stream_options"), 4, "'stream_options'",
                  'set compat: {"supportsUsageInStreaming": false}'),
-                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")},
-                       "400 Bad"), 4,
-                 "'max_completion_tokens'", 'set compat: {"maxTokensField": "max_tokens"}'),
-                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function",
-                                                                "strict")}, "400 Bad"), 4,
-                 "'strict'", 'set compat: {"supportsStrictMode": false}'),
-                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4,
-                 "'top_k'",
-                 "leave the field out"),
-                (reply({
-                    "error": {
-                        "message": '"auto" tool choice requires --enable-auto-tool-choice and '
-                                             '--tool-call-parser to be set'}}, "400 Bad"),
-                 4, "requires", vllm.TOOL_PARSER[2]),
+                (forbidden("max_completion_tokens"), 4, "'max_completion_tokens'",
+                 'set compat: {"maxTokensField": "max_tokens"}'),
+                (forbidden("tools", 0, "function", "strict"), 4, "'strict'",
+                 'set compat: {"supportsStrictMode": false}'),
+                (forbidden("top_k", status="422 Bad"), 4, "'top_k'", "leave the field out"),
+                (no_parser, 4, "requires", vllm.TOOL_PARSER[2]),
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized",
                  "set VLLM_API_KEY to the key"),
                 (reply("", "503 Service Unavailable"), 4, "503", "it is busy, or"),
@@ -8111,19 +8095,21 @@ class Chat(Case):
                  "check the base URL"),
                 (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
                  "what is behind it is down"),
-                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "",
-                 "doctor")):
+                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200, "doctor")):
             with self.subTest(words=words, step=step):
                 result = self.ask("x", script=(answer,))[0]
                 self.check(result, status, err=words)
                 self.assertIn(step, result.err)
                 self.assertLess(len(result.err), 1000)
-        gone = reply({"object": "error", "message": "The model `m` does not exist.",
-                      "type": "NotFoundError"}, "404 Not Found")
-        self.check(self.ask("x", script=(gone, rows("m2")))[0], 4, err="did you mean --model m2 ?")
-        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url",
-                                 self.serve(rows("m2")).url), 4,
-                   err="did you mean --model m2 ?")
+
+    def test_an_unknown_model_is_answered_with_the_nearest(self):
+        unknown = {"object": "error", "message": "The model `m` does not exist.",
+                   "type": "NotFoundError"}
+        result = self.ask("x", script=(reply(unknown, "404 Not Found"), rows("m2")))[0]
+        self.check(result, 4, err="did you mean --model m2 ?")
+        url = self.serve(rows("m2")).url
+        result = self.run_main("chat", "x", "--model", "m2x", "--base-url", url)
+        self.check(result, 4, err="did you mean --model m2 ?")
 
     def test_ctrl_c(self):
         with mock.patch.object(vllm, "send_chat", side_effect=KeyboardInterrupt):
@@ -8146,6 +8132,8 @@ class Chat(Case):
 class Conversation(Case):
     """`chat` without a prompt, on a pseudo-terminal."""
 
+    SAID = sse(chunk("Yes."), chunk(finish="stop"))
+
     def start(self, *script):
         import pty
         stub = self.serve(*script)
@@ -8161,6 +8149,10 @@ class Conversation(Case):
         self.await_text("> ")
         return process, stub
 
+    def end(self, process, typed=b"\x04"):
+        os.write(self.master, typed)
+        self.assertEqual(process.wait(WAIT_S), 0)
+
     def await_text(self, text):
         """Read what the terminal shows until `text` comes; return it."""
         while text.encode("utf-8") not in self.said:
@@ -8173,98 +8165,90 @@ class Conversation(Case):
         seen, _, self.said = self.said.partition(text.encode("utf-8"))
         return seen.decode("utf-8")
 
-    def type(self, line, answer):
+    def type(self, line, answer=""):
         os.write(self.master, line.encode("utf-8") + b"\n")
         for text in (answer, "> ") if answer else ("> ",):
             self.await_text(text)
 
     def test_history_commands_and_end(self):
-        said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said, said, said,
-                                   reply({"error": {"message": "boom"}}, "500 Oops"), said,
-                                   rows("m", "other", max_model_len=40960), said)
-        self.type("one", "Yes.")
-        self.type("two", "Yes.")
-        self.type("/reset", "")
-        self.type("/system T", "")
-        self.type("three", "Yes.")
-        self.type("four", "boom")
-        self.type("five", "Yes.")
-        self.type("/model other", "now vllm/other")
-        self.type("/help", "Ctrl-D ends")
-        self.type("six", "Yes.")
-        os.write(self.master, b"/exit\n")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        said, failed = self.SAID, reply({"error": {"message": "boom"}}, "500 Oops")
+        listed = rows("m", "other", max_model_len=40960)
+        process, stub = self.start(said, said, said, failed, said, listed, said)
+        for line, answer in (
+                ("one", "Yes."), ("two", "Yes."), ("/reset", ""), ("/system T", ""),
+                ("three", "Yes."), ("four", "boom"), ("five", "Yes."),
+                ("/model other", "now vllm/other"), ("/help", "Ctrl-D ends"), ("six", "Yes.")):
+            self.type(line, answer)
+        self.end(process, b"/exit\n")
         bodies = [request.body for request in stub.requests
                   if request.target.endswith("/chat/completions")]
         self.assertEqual([" ".join(message["content"] for message in body["messages"])
                           for body in bodies],
                          ["S one", "S one Yes. two", "T three", "T three Yes. four",
-                          "T three Yes. five",
-                          "T three Yes. five Yes. six"])
+                          "T three Yes. five", "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
     def test_what_one_turn_is(self):
-        said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said)
-        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"),
-                            ('"""a"""', "a"),
-                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
+        process, stub = self.start(self.SAID)
+        for typed, turn in (
+                ("one \\\ntwo", "one \ntwo"),
+                ('"""\n a\n\n b\n"""', " a\n\n b"),
+                ('"""a"""', "a"),
+                ("/etc/hosts is what?", "/etc/hosts is what?"),
+                ("//exit", "/exit")):
             self.type(typed, "Yes.")
             self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
         self.type("/system T", "begun anew; the system message: T")
         self.type("/reset", "begun anew; the system message: T")
         self.type("/system", "begun anew; the system message: none")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        self.end(process)
 
     def test_what_is_pasted_is_one_turn(self):
         import readline
         if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
             self.skipTest("the readline of this Python knows no bracketed paste")
-        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
+        process, stub = self.start(self.SAID)
         self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
         self.assertEqual(stub.requests[-1].body["messages"][-1]["content"],
                          "def f():\n    return 1\nWhat is it?")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        self.end(process)
 
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
-        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)),
-                                   sse(chunk("whole"), chunk(finish="stop")))
+        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), self.SAID)
         os.write(self.master, b"one\n")
         self.await_text("partial")
         process.send_signal(signal.SIGINT)
         self.await_text("stopped")
         self.await_text("> ")
         self.assertTrue(stub.gone.wait(WAIT_S))
-        self.type("two", "whole")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        self.type("two", "Yes.")
+        self.end(process)
         self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]],
                          ["S", "two"])
 
 
 class RequestVerb(Case):
 
+    TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
+
+    def request(self, body, *options, **given):
+        """Run `request` on a body, or on one that holds a text as its message."""
+        if isinstance(body, str):
+            body = {"messages": [dict(USER, content=body)]}
+        return self.run_main("request", *options, stdin=json.dumps(body), **given)
+
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
         self.declare("http://gpu.local/v1", KEY)
-        unwanted = AssertionError("a socket was opened")
-        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo",
-                                                                           side_effect=unwanted):
+        opened = mock.Mock(side_effect=AssertionError("a socket was opened"))
+        changed = dict(HI, store=True, max_tokens=999, tools=[],
+                       messages=[{"role": "developer", "content": "x"}])
+        with mock.patch.multiple("socket", socket=opened, getaddrinfo=opened):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
-                result = self.run_main("request", stdin=json.dumps(body))
+                result = self.request(body)
                 self.assertEqual((result.status, json.loads(result.out), result.err),
                                  (0, DEFAULT_BODY, ""))
-            result = self.run_main("request", "--explain", "--thinking", "high",
-                                   stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[],
-                                                         messages=[{"role": "developer",
-                                                                    "content": "x"}])))
-            self.check(self.run_main("request",
-                                     stdin=json.dumps({"messages": [dict(USER,
-                                                                         content="a" * 20000)]})),
-                                                                         0,
-                       err="warning: the prompt takes about")
+            result = self.request(changed, "--explain", "--thinking", "high")
+            self.check(self.request("a" * 20000), 0, err="warning: the prompt takes about")
         self.check(result, 0)
         for line in ("store +dropped", "stream +added", "stream_options +added",
                      "max_completion_tokens +moved +from max_tokens",
@@ -8272,7 +8256,7 @@ class RequestVerb(Case):
                      "tools +dropped", "messages +changed"):
             self.assertRegex(result.err, "(?m)^" + line)
 
-    def test_bodies_that_are_none(self):
+    def test_what_is_not_a_body_is_refused(self):
         self.declare("http://gpu.example/v1")
         for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff",
                       '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
@@ -8283,18 +8267,15 @@ class RequestVerb(Case):
 
     def test_an_undeclared_model_is_looked_up(self):
         stub = self.serve(rows("served"))
-        result = self.run_main("request", "--base-url", stub.url, stdin=json.dumps(HI))
+        result = self.request(HI, "--base-url", stub.url)
         self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target),
                          ("served", "/v1/models"))
-
-    TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
 
     def test_curl_command_is_quoted(self):
         headers = {"X-`id`": "header-value-1", "User-Agent": "my-agent/1"}
         self.declare("http://gpu.example/v1", KEY, block={"headers": headers},
                      headers={"X-Model": "header-value-2"})
-        result = self.run_main("request", "--curl",
-                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        result = self.request(self.TRICKY, "--curl")
         command, _, data = result.out.partition(" @- <<'END'\n")
         words = shlex.split(command)
         self.assertEqual(words[:3] + words[-1:], ["curl", "-sS", "-N", "--data-binary"])
@@ -8307,54 +8288,43 @@ class RequestVerb(Case):
 
     @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
     def test_curl_command_runs_as_printed(self):
-        stub = self.serve(sse(chunk("Hi")))
-        self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}})
-        result = self.run_main("request", "--curl",
-                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
         env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "HEADER_X__ID_": "header-value-1"}
-        said = subprocess.check_output(["sh", "-c", result.out], env=env, timeout=WAIT_S)
-        self.assertIn(b"[DONE]", said)
-        request = stub.requests[0]
-        self.assertEqual((request.target, request.body["messages"][0]["content"]),
-                         ("/v1/chat/completions", self.TRICKY))
-        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`",
-                                                             "content-type")],
-                         ["Bearer " + KEY, "header-value-1", "application/json"])
+        for content, more in ((self.TRICKY, {}),
+                              (self.TRICKY + "x" * 200000, {"http_proxy": "http://127.0.0.1:9"})):
+            with self.subTest(characters=len(content)):
+                stub = self.serve(sse(chunk("Hi")))
+                self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}},
+                             contextWindow=10 ** 6)
+                command = self.request(content, "--curl").out.encode("utf-8")
+                said = subprocess.check_output(["sh"], input=command, env=dict(env, **more),
+                                               timeout=WAIT_S)
+                self.assertIn(b"[DONE]", said)
+                request = stub.requests[0]
+                self.assertEqual((request.target, request.body["messages"][0]["content"]),
+                                 ("/v1/chat/completions", content))
+                for name, value in (("authorization", "Bearer " + KEY),
+                                    ("x-`id`", "header-value-1"),
+                                    ("content-type", "application/json")):
+                    self.assertEqual(request.headers[name], value)
 
     def test_what_a_curl_command_needs_is_said(self):
-        headers = {"X-Team": "header-value-1"}
+        team, key = {"HEADER_X_TEAM": "header-value-1"}, {"VLLM_API_KEY": KEY}
         ca_file = self.write("my ca.pem", "")
-        body = json.dumps(HI)
-        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
+        self.declare("https://gpu.example/v1", KEY, block={"headers": {"X-Team": "header-value-1"}})
         for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
-                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
-                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
-            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
-            self.check(result, 0)
+                           (team, ["VLLM_API_KEY"]),
+                           (dict(team, **key), [])):
+            result = self.request(HI, "--curl", "--ca-file", ca_file, env=env)
+            self.check(result, 0, out="--cacert '%s'" % ca_file)
             self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
             self.assertEqual(len(result.err.splitlines()), len(named))
             self.assertNotIn(KEY, result.err + result.out)
-            self.assertIn("--cacert '%s'" % ca_file, result.out)
         self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
         self.declare("https://gpu.example/v1")
-        result = self.run_main("request", "--curl", stdin=body)
+        result = self.request(HI, "--curl")
         self.assertRegex(result.err, "^set VLLM_API_KEY in this shell")
         self.assertNotIn("sk-of", result.err)
         self.assertNotIn("cacert", result.out)
-
-    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
-    def test_curl_command_of_a_long_body_runs(self):
-        stub = self.serve(sse(chunk("Hi")))
-        self.declare(stub.url, KEY, contextWindow=10 ** 6)
-        content = self.TRICKY + "x" * 200000
-        body = json.dumps({"messages": [dict(USER, content=content)]})
-        result = self.run_main("request", "--curl", stdin=body)
-        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
-        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE) as shell:
-            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
-        self.assertIn(b"[DONE]", said)
-        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
 
     @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
     def test_a_terminal_is_told_that_a_body_is_waited_for(self):
