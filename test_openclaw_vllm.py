@@ -6918,8 +6918,8 @@ class ConfigVerb(Case):
     ROW = "models.providers.vllm.models[0]"
 
     def read(self):
-        with io.open(self.path(".openclaw", "openclaw.json"), encoding="utf-8",
-                     newline="") as source:
+        path = self.path(".openclaw", "openclaw.json")
+        with open(path, encoding="utf-8", newline="") as source:
             return source.read()
 
     def test_sets_and_unsets_in_the_order_given(self):
@@ -7160,11 +7160,16 @@ class Writing(unittest.TestCase):
             file.write(text.encode("utf-8"))
         os.chmod(self.path, mode)
 
-    def bytes_of(self, path):
+    def read(self, path=None):
+        """Return the text of a file, its line ends as they are; None where it is not there."""
+        path = path or self.path
+        if not os.path.exists(path):
+            return None
         with open(path, "rb") as file:
-            return file.read()
+            return file.read().decode("utf-8")
 
-    def assert_refused(self, old_text=OLD, words="", path=None):
+    def assert_refused(self, words="something else changed it", old_text=OLD, path=None, left=OLD):
+        """Check that writing is refused in some words, and what the file holds afterwards."""
         with self.assertRaises(vllm.ConfigError) as caught:
             vllm.write_config(path or self.path, old_text, NEW)
         error = caught.exception
@@ -7172,6 +7177,7 @@ class Writing(unittest.TestCase):
         self.assertIn(path or self.path, error.message)
         self.assertIn(words, error.message)
         self.assertTrue(error.hint)
+        self.assertEqual(self.read(), left)
         self.assert_tidy()
         return error
 
@@ -7183,8 +7189,7 @@ class Writing(unittest.TestCase):
             with self.subTest(old=old):
                 self.put(old)
                 vllm.write_config(self.path, old, new)
-                self.assertEqual(self.bytes_of(self.path), new.encode("utf-8"))
-                self.assertEqual(self.bytes_of(self.path + ".bak"), old.encode("utf-8"))
+                self.assertEqual((self.read(), self.read(self.path + ".bak")), (new, old))
                 self.assert_tidy()
 
     def test_keeps_the_mode_of_the_file_and_gives_it_to_the_copy(self):
@@ -7198,25 +7203,20 @@ class Writing(unittest.TestCase):
     @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0,
                          "only root may give files away")
     def test_keeps_the_owner_of_the_file(self):
-        self.put()
-        os.chown(self.path, 12345, 54321)
-        vllm.write_config(self.path, OLD, NEW)
-        for path in (self.path, self.path + ".bak"):
-            self.assertEqual((os.stat(path).st_uid, os.stat(path).st_gid), (12345, 54321))
         real = os.chown
-        for allowed, owner in ((-1, (0, 54321)), (None, (0, 0))):    # the group only, nothing
-
+        for allowed, owner in (((12345, -1), (12345, 54321)), ((-1,), (0, 54321)), ((), (0, 0))):
             def chown(path, user, group):
-                if user != allowed:
+                if user not in allowed:
                     raise PermissionError(errno.EPERM, "no")
                 real(path, user, group)
 
             with self.subTest(allowed=allowed), mock.patch("os.chown", chown):
                 self.put()
-                os.chown(self.path, -1, 54321) if allowed else real(self.path, 12345, 54321)
+                real(self.path, 12345, 54321)
                 vllm.write_config(self.path, OLD, NEW)
-                found = os.stat(self.path)
-                self.assertEqual((found.st_uid, found.st_gid), owner)
+                for path in (self.path, self.path + ".bak"):
+                    found = os.stat(path)
+                    self.assertEqual((found.st_uid, found.st_gid), owner)
 
     @unittest.skipUnless(os.name == "posix", "needs symbolic links")
     def test_follows_symbolic_links(self):
@@ -7227,25 +7227,23 @@ class Writing(unittest.TestCase):
         os.symlink(os.path.join("dotfiles", "real.json"), self.path)
         vllm.write_config(self.path, OLD, NEW)
         self.assertTrue(os.path.islink(self.path))
-        self.assertEqual(self.bytes_of(real), NEW.encode("utf-8"))
-        self.assertEqual(self.bytes_of(real + ".bak"), OLD.encode("utf-8"))
+        self.assertEqual((self.read(real), self.read(real + ".bak")), (NEW, OLD))
 
     def test_creates_the_file_and_its_directories_for_the_owner_alone(self):
         path = os.path.join(self.home, "a", "b", "openclaw.json")
         vllm.write_config(path, None, NEW)
-        self.assertEqual(self.bytes_of(path), NEW.encode("utf-8"))
+        self.assertEqual(self.read(path), NEW)
         self.assertEqual(os.listdir(os.path.dirname(path)), ["openclaw.json"])
         if os.name == "posix":
-            for part, mode in (("a/b", 0o700), ("a/b/openclaw.json", 0o600)):
-                self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.home, part)).st_mode), mode)
+            for made, mode in ((os.path.dirname(path), 0o700), (path, 0o600)):
+                self.assertEqual(stat.S_IMODE(os.stat(made).st_mode), mode)
 
     def test_refuses_a_file_changed_meanwhile(self):
         self.put("{ other: 1 }")
-        self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
-        self.assert_refused(old_text=None, words="something else changed it")
+        self.assert_refused(left="{ other: 1 }")
+        self.assert_refused(left="{ other: 1 }", old_text=None)
         os.unlink(self.path)
-        self.assert_refused(words="something else changed it")
+        self.assert_refused(left=None)
         self.assertEqual(os.listdir(self.home), [])
 
     def test_refuses_a_file_changed_while_it_writes(self):
@@ -7267,8 +7265,7 @@ class Writing(unittest.TestCase):
 
             with self.subTest(meddle.__name__), mock.patch("os.fsync", fsync):
                 self.put()
-                self.assert_refused(words="something else changed it")
-                self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
+                self.assert_refused(left="{ other: 1 }")
 
     def test_any_fault_of_the_system_leaves_the_old_file_and_says_what_to_do(self):
         import builtins
@@ -7295,25 +7292,21 @@ class Writing(unittest.TestCase):
                 error = OSError(code, os.strerror(code))
                 stand_in = failing(getattr(module, name), call, error, wrap)
                 with mock.patch.object(module, name, stand_in):
-                    refused = self.assert_refused(words=os.strerror(code))
+                    refused = self.assert_refused(os.strerror(code))
                 self.assertIn(hint, refused.hint)
                 self.assertIn("config", refused.hint)
-                self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
 
     def test_refuses_what_reads_back_differently(self):
         self.put()
         real = open
 
         def lying(path, mode="r", *args, **kwargs):
-            file = real(path, mode, *args, **kwargs)
             if str(path).endswith(".tmp") and mode == "r+b":
-                file.close()
-                file = real(os.devnull, mode)
-            return file
+                path = os.devnull
+            return real(path, mode, *args, **kwargs)
 
         with mock.patch("builtins.open", lying):
-            self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+            self.assert_refused()
 
     def as_anyone(self):
         """Drop root's rights until the test ends, which root needs to see a refusal."""
@@ -7343,41 +7336,36 @@ class Writing(unittest.TestCase):
         other = os.path.join(self.home, "other")
         os.link(self.path, other)
         vllm.write_config(self.path, OLD, NEW)
-        self.assertEqual(self.bytes_of(other), OLD.encode("utf-8"))
-        self.assertEqual(self.bytes_of(self.path), NEW.encode("utf-8"))
+        self.assertEqual((self.read(), self.read(other)), (NEW, OLD))
 
     def test_refuses_a_directory_it_may_not_write(self):
         self.put()
         self.as_anyone()
         os.chmod(self.home, 0o500)
         self.addCleanup(os.chmod, self.home, 0o700)
-        self.assertIn("ls -ld " + self.home, self.assert_refused(words="ermission denied").hint)
-        self.assert_refused(None, "ermission denied",
-                            os.path.join(self.home, "new", "openclaw.json"))
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+        self.assertIn("ls -ld " + self.home, self.assert_refused("ermission denied").hint)
+        new = os.path.join(self.home, "new", "openclaw.json")
+        self.assert_refused("ermission denied", None, new)
 
     def test_refuses_a_write_protected_file(self):
         self.put(mode=0o400)
         self.as_anyone()
-        self.assert_refused(words="ermission denied")
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+        self.assert_refused("ermission denied")
 
     def test_refuses_a_directory_that_is_a_file(self):
         self.put()
-        self.assert_refused(None, "", os.path.join(self.path, "openclaw.json"))
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+        self.assert_refused("", None, os.path.join(self.path, "openclaw.json"))
 
     def test_an_interrupt_at_any_line_leaves_one_whole_file_and_nothing_else(self):
         seen = set()
         for line in range(1, 200):
             self.put()
             interrupted = self.interrupted_at(line)
-            self.assertIn(self.bytes_of(self.path), (OLD.encode("utf-8"), NEW.encode("utf-8")))
-            seen.add(self.bytes_of(self.path))
+            seen.add(self.read())
             self.assert_tidy()
             if not interrupted:
                 break
-        self.assertEqual(len(seen), 2)
+        self.assertEqual(seen, {OLD, NEW})
         self.assertGreater(line, 20)
 
     def interrupted_at(self, line):
@@ -7551,9 +7539,8 @@ class Demo(Case):
 class Redaction(Case):
 
     FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"],
-             ["chat", "x", "--json"],
-             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"],
-             ["config", "--check"])
+             ["chat", "x", "--json"], ["chat", "x", "--no-stream"], ["request"],
+             ["request", "--curl"], ["config", "--check"])
 
     def check_hidden(self, answer, forms=FORMS):
         """Check that no form shows the key, or most of it, when the server answers so."""
@@ -8074,9 +8061,8 @@ class Chat(Case):
 
         too_long = bad("This model's maximum context length is 2048 tokens.")
         too_few = reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad")
-        no_parser = reply({"error": {"message": '"auto" tool choice requires '
-                                                "--enable-auto-tool-choice and --tool-call-parser "
-                                                "to be set"}}, "400 Bad")
+        needed = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser'
+        no_parser = reply({"error": {"message": needed + " to be set"}}, "400 Bad")
         for answer, status, words, step in (
                 (too_long, 4, "2048 tokens", "--max-tokens"),
                 (too_few, 4, "at least 1", "shorten the prompt"),
