@@ -5716,6 +5716,11 @@ def merge_text(text, served, **options):
     return vllm.edited_text(text, wanted, "openclaw.json"), unserved
 
 
+def with_block(block, name="vllm"):
+    """Return a config with one provider block."""
+    return {"models": {"providers": {name: block}}}
+
+
 def rows_of(config, provider="vllm"):
     return config["models"]["providers"][provider]["models"]
 
@@ -5813,35 +5818,35 @@ class TheBlock(unittest.TestCase):
         self.assertEqual(sorted(row), ["cost", "id", "input", "name", "reasoning"])
 
     def test_gives_the_evidence_for_thinking_as_a_comment(self):
+        compat = {"thinkingFormat": "qwen-chat-template"}
         models = [a_model("plain"), a_model("some-r1", reasoning=True), a_model("qwen3")]
         evidence = {"some-r1": (None, "the name says so"),
-                    "qwen3": ({"thinkingFormat": "qwen-chat-template"},
-                              "it\nthought */ \u2028asked")}
+                    "qwen3": (compat, "it\nthought */ \u2028asked")}
         text = vllm.render_json5(a_block(*models, evidence=evidence))
-        self.assertIn('      // the name says so\n      reasoning: true,\n', text)
-        self.assertIn('      // it thought */  asked\n      reasoning: true,\n', text)
+        self.assertIn("      // the name says so\n      reasoning: true,\n", text)
+        self.assertIn("      // it thought */  asked\n      reasoning: true,\n", text)
         rows = vllm.json5_loads(text)["models"]
-        self.assertEqual([row["reasoning"] for row in rows], [False, True, True])
-        self.assertEqual([row.get("compat") for row in rows],
-                         [None, None, {"thinkingFormat": "qwen-chat-template"}])
+        self.assertEqual([(row["reasoning"], row.get("compat")) for row in rows],
+                         [(False, None), (True, None), (True, compat)])
 
     def test_writes_no_comment_where_a_line_goes_on(self):
         wanted = {"a": {"b": 1, "c": {"d": vllm.Noted(True, "why")}}}
-        for text, new in (("{ a: { b: 1 } }", "{ a: { b: 1, c: { d: true } } }"),
-                          ("{\n  \"a\": {\n    \"b\": 1\n  }\n}",
-                           "{\n  \"a\": {\n    \"b\": 1,\n    \"c\": { \"d\": true }\n  }\n}")):
+        for text, new in (
+                ("{ a: { b: 1 } }", "{ a: { b: 1, c: { d: true } } }"),
+                ('{\n  "a": {\n    "b": 1\n  }\n}',
+                 '{\n  "a": {\n    "b": 1,\n    "c": { "d": true }\n  }\n}')):
             with self.subTest(text):
                 self.assertEqual(vllm.edited_text(text, wanted, "f"), new)
 
     def test_keeps_a_hostile_id_from_naming_a_variable(self):
+        variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
         for model_id in ("${VLLM_API_KEY}", "$${HOME}", "a$${A}${B}$c", "${lower}", "$"):
             with self.subTest(id=model_id):
-                written = a_block(a_model(model_id))["models"][0]["id"]
-                variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
-                self.assertEqual(vllm._substitute(written, variables), model_id)
                 wanted, _ = merge({}, a_server(a_model(model_id)), primary="vllm/" + model_id)
-                self.assertEqual(wanted["agents"]["defaults"]["model"]["primary"],
-                                 "vllm/" + written)
+                written = rows_of(wanted)[0]["id"]
+                self.assertEqual(vllm._substitute(written, variables), model_id)
+                primary = wanted["agents"]["defaults"]["model"]["primary"]
+                self.assertEqual(primary, "vllm/" + written)
 
     def test_writes_any_text_so_that_it_reads_the_same(self):
         texts = ["", "a'b\"c\\", "\u2028\u2029\ufeff\u00a0", "\x00\x01\x1b[2J\x7f\x9f\r\n\t",
@@ -5940,34 +5945,33 @@ class Editing(unittest.TestCase):
         for text in [COMMENTED, PAGE_EXAMPLE, "\ufeff{ a: .5, 'b': +1, c: 0x1F, a: NaN, }\r"]:
             self.assertEqual(vllm.edited_text(text, vllm.json5_loads(text), "f"), text)
 
-    def test_takes_out_the_comments_that_are_of_what_is_removed(self):
-        for path, gone in (
-                (("a",), "3 4 5 6 7"), (("b",), "9 10 11 12 13 14 15 16 17 18"), (("b", "x"), "12"),
-                (("b", "y"), "13 14 15 16"), (("b", "y", 0), ""), (("b", "y", 1), "14 15"),
-                (("b", "y", 2), ""), (("c",), "19 20"), (("d",), "22 23 24"), (("e",), "")):
-            with self.subTest(path=path):
-                new = edit_text(COMMENTED, (path, GONE))
-                kept = [str(number) for number in range(1, 28) if str(number) not in gone.split()]
-                self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
-                self.assertEqual(edit_text(new), new)
-
-    def test_keeps_every_comment_when_values_change_or_come(self):
-        for path in (("a",), ("b",), ("b", "x"), ("b", "z"), ("b", "y", 3), ("c",), ("d", 0),
-                     ("e",)):
-            with self.subTest(path=path):
-                new = edit_text(COMMENTED, (path, {"new": [True]}))
-                lost = ["12 13 14 15 16".split(), []][path != ("b",)]
-                kept = [str(number) for number in range(1, 28) if str(number) not in lost]
-                self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
+    def test_takes_the_comments_of_what_is_removed_and_no_others(self):
+        for value, table in (
+                (GONE, {"a": "3 4 5 6 7", "b": "9 10 11 12 13 14 15 16 17 18", "b.x": "12",
+                        "b.y": "13 14 15 16", "b.y[0]": "", "b.y[1]": "14 15", "b.y[2]": "",
+                        "c": "19 20", "d": "22 23 24", "e": ""}),
+                ({"new": [True]}, {"a": "", "b": "12 13 14 15 16", "b.x": "", "b.z": "",
+                                   "b.y[3]": "", "c": "", "d[0]": "", "e": ""})):
+            for path, lost in table.items():
+                with self.subTest(path=path, value=value):
+                    new = edit_text(COMMENTED, (vllm.parse_path(path), value))
+                    kept = [str(number) for number in range(1, 28)
+                            if str(number) not in lost.split()]
+                    self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
+                    self.assertEqual(edit_text(new), new)
 
     def test_the_proof_sees_whatever_else_changed(self):
         wanted = {"a": 1, "b": [1, True, math.nan], "c": "1"}
         vllm.prove_edit("{ a: 1, b: [1, true, NaN], c: '1' }", wanted, "f")
-        for wrong in ("{ a: 1, b: [1, true, NaN] }", "{ a: true, b: [1, true, NaN], c: '1' }",
-                      "{ a: 1, b: [1, 1, NaN], c: '1' }", "{ a: 1, b: [1, true, NaN], c: 1 }",
-                      "{ a: 1.0, b: [1, true, NaN], c: '1' }", "{ a: 1, b: [1, true] c: '1' }",
+        for wrong in ("{ a: 1, b: [1, true, NaN] }",
+                      "{ a: 1, b: [1, true, NaN], c: 1 }",
+                      "{ a: 1, b: [1, 1, NaN], c: '1' }",
+                      "{ a: true, b: [1, true, NaN], c: '1' }",
+                      "{ a: 1.0, b: [1, true, NaN], c: '1' }",
                       "{ a: 1, b: [1, true, NaN], c: '1', e: 5 }",
-                      "{ b: [1, true, NaN], a: 1, c: '1' }", ""):
+                      "{ b: [1, true, NaN], a: 1, c: '1' }",
+                      "{ a: 1, b: [1, true] c: '1' }",
+                      ""):
             with self.subTest(wrong):
                 with self.assertRaises(vllm.ConfigError) as caught:
                     vllm.prove_edit(wrong, wanted, "the-file")
@@ -5983,12 +5987,12 @@ class Editing(unittest.TestCase):
     def time_to_refresh(self, count):
         """Return the seconds of CPU that it takes to refresh so many rows and add one."""
         models = [a_model("m%d" % number) for number in range(count)]
-        text = vllm.render_json5({"models": {"providers": {"vllm": a_block(*models)}}})
+        text = vllm.render_json5(with_block(a_block(*models)))
         served = [model._replace(context_window=8192) for model in models] + [a_model("new")]
         start = time.process_time()
         new, _ = merge_text(text, a_server(*served), renewed=vllm.SIZES)
         taken = time.process_time() - start
-        rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
+        rows = rows_of(vllm.json5_loads(new))
         self.assertEqual([row["contextWindow"] for row in rows], [8192] * count + [4096])
         return taken
 
@@ -6008,31 +6012,31 @@ class Paths(unittest.TestCase):
                  ("models", "providers", "vllm", "models", 0, "id")),
                 ('agents.defaults.models["vllm/Qwen/Qwen2.5-7B"].params',
                  ("agents", "defaults", "models", "vllm/Qwen/Qwen2.5-7B", "params")),
-                ("a['b.c'][d/e].f-g", ("a", "b.c", "d/e", "f-g")), ("a[\"\\u0041]\"]", ("a", "A]")),
-                ("x.0.y", ("x", "0", "y")), ('["a"][12]', ("a", 12))):
+                ("a['b.c'][d/e].f-g", ("a", "b.c", "d/e", "f-g")),
+                ('a["\\u0041]"]', ("a", "A]")),
+                ("x.0.y", ("x", "0", "y")),
+                ('["a"][12]', ("a", 12))):
             with self.subTest(text):
                 self.assertEqual(vllm.parse_path(text), path)
                 self.assertEqual(vllm.parse_path(vllm.format_path(path)), path)
         self.assertEqual(vllm.format_path(("a", "b c", 3, "vllm/m")), 'a["b c"][3]["vllm/m"]')
 
-    def test_that_are_none_are_refused(self):
-        for text in ("", ".", "a.", ".a", "a..b", "a[", "a[]", "a[-1]", "a[1", "a]", "a.[0]", "a b",
-                     "a[\"b]", "a[0]b", "a=1", "a[1234567890]", 'a["\\x"]'):
-            with self.subTest(text):
-                with self.assertRaises(vllm.UsageError):
-                    vllm.parse_path(text)
+    def test_what_is_not_a_path_is_refused(self):
+        paths = ("", ".", "a.", ".a", "a..b", "a[", "a[]", "a[-1]", "a[1", "a]", "a.[0]", "a b",
+                 'a["b]', "a[0]b", "a=1", "a[1234567890]", 'a["\\x"]')
+        assignments = ("", "=1", "a", "a.=1", "a b=1")
+        for read, texts in ((vllm.parse_path, paths), (vllm.parse_assignment, assignments)):
+            for text in texts:
+                with self.subTest(text, read=read.__name__), self.assertRaises(vllm.UsageError):
+                    read(text)
 
     def test_values_are_json5_or_text(self):
-        for text, value in (("1", 1), ("true", True), ("'x'", "x"), ("x y", "x y"), ("", ""),
-                            ("{a:[1,]}", {"a": [1]}),
-                            ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"), ("null", None),
-                            ("{", "{")):
+        for text, value in (
+                ("1", 1), ("true", True), ("null", None), ("'x'", "x"), ("{a:[1,]}", {"a": [1]}),
+                ("x y", "x y"), ("", ""), ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"),
+                ("{", "{")):
             with self.subTest(text):
-                self.assertEqual(vllm.parse_assignment("p[\"=\"]=" + text), (("p", "="), value))
-        for text in ("", "=1", "a", "a.=1", "a b=1"):
-            with self.subTest(text):
-                with self.assertRaises(vllm.UsageError):
-                    vllm.parse_assignment(text)
+                self.assertEqual(vllm.parse_assignment('p["="]=' + text), (("p", "="), value))
 
     def test_edits_make_objects_on_the_way_and_append(self):
         for before, edit, after in (
@@ -6065,48 +6069,43 @@ class Paths(unittest.TestCase):
                     self.assertIn(where, caught.exception.message)
 
     def test_a_command_makes_the_same_edits(self):
-        edits = [vllm.Edit(("a", "b c", 0), value)
-                 for value in (1, "x y", "true", "'", "it's", "", {"k": [None, "é"]}, GONE)]
+        values = (1, "x y", "true", "'", "it's", "", {"k": [None, "é"]}, GONE)
+        edits = [vllm.Edit(("a", "b c", 0), value) for value in values]
         words = shlex.split(vllm.edit_command(edits, "/home/a b/openclaw.json"))
-        self.assertEqual(words[-2 * len(edits) - 4:-2 * len(edits)],
+        start = len(words) - 2 * len(edits)
+        self.assertEqual(words[start - 4:start],
                          ["config", "--write", "--config", "/home/a b/openclaw.json"])
-        pairs = list(zip(words[-2 * len(edits)::2], words[1 - 2 * len(edits)::2]))
         read = {"--set": vllm.parse_assignment, "--unset": vllm.parse_removal}
-        self.assertEqual([read[option](text) for option, text in pairs], edits)
+        made = [read[option](text) for option, text in zip(words[start::2], words[start + 1::2])]
+        self.assertEqual(made, edits)
 
 
 class Merging(unittest.TestCase):
     """`merge_provider`: what is wanted of a config."""
 
-    def changed_lines(self, text, served, **options):
-        """Return the lines that a merge takes and adds, as a diff has them, and ids not served."""
-        new, unserved = merge_text(text, served, **options)
-        diff = [line for line in difflib.ndiff(text.splitlines(),
-                                               new.splitlines()) if line[0] in "+-"]
-        self.assertEqual(merge_text(new, served, **options)[0], new, "the second run")
-        return diff, unserved
+    def merged(self, config, served, **options):
+        """Return the value of a config, written as JSON, after a merge."""
+        return vllm.json5_loads(merge_text(json.dumps(config), served, **options)[0])
 
-    def test_page_example_is_left_alone_when_it_is_right(self):
-        served = a_server(a_model("your-model-id", 128000))
-        self.assertEqual(self.changed_lines(PAGE_EXAMPLE, served)[0], [])
-
-    def test_page_example_gains_the_served_model_and_the_primary(self):
-        diff, unserved = self.changed_lines(PAGE_EXAMPLE, a_server(), primary="vllm/tiny-qwen3")
-        self.assertEqual(unserved, ["your-model-id"])
-        self.assertEqual(diff, ["+ " + line for line in PAGE_EXAMPLE_GAINS.splitlines()])
-
-    def test_page_example_is_refreshed_in_two_lines(self):
-        served = a_server(a_model("your-model-id", 8192))
-        diff, _ = self.changed_lines(PAGE_EXAMPLE, served, renewed=vllm.SIZES)
-        self.assertEqual(diff,
-                         ["-             contextWindow: 128000,",
-                          "+             contextWindow: 8192,",
-                                "-             maxTokens: 8192,", "+             maxTokens: 4096,"])
-
-    def test_page_example_with_a_row_that_lacks_its_cost(self):
-        diff, _ = self.changed_lines(PAGE_CUSTOM_URL, a_server(a_model("my-custom-model", 4096)))
+    def test_page_examples_change_in_what_is_lacking_or_renewed(self):
         cost = "cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },"
-        self.assertEqual(diff, ["+             " + cost])
+        gains = ["+ " + line for line in PAGE_EXAMPLE_GAINS.splitlines()]
+        for what, text, model, options, lines, kept in (
+                ("nothing", PAGE_EXAMPLE, a_model("your-model-id", 128000), {}, [], []),
+                ("the served model and the primary", PAGE_EXAMPLE, a_model(),
+                 {"primary": "vllm/tiny-qwen3"}, gains, ["your-model-id"]),
+                ("the sizes", PAGE_EXAMPLE, a_model("your-model-id", 8192),
+                 {"renewed": vllm.SIZES},
+                 ["-             contextWindow: 128000,", "+             contextWindow: 8192,",
+                  "-             maxTokens: 8192,", "+             maxTokens: 4096,"], []),
+                ("the cost", PAGE_CUSTOM_URL, a_model("my-custom-model", 4096), {},
+                 ["+             " + cost], [])):
+            with self.subTest(what):
+                new, unserved = merge_text(text, a_server(model), **options)
+                diff = difflib.ndiff(text.splitlines(), new.splitlines())
+                self.assertEqual([line for line in diff if line[0] in "+-"], lines)
+                self.assertEqual(unserved, kept)
+                self.assertEqual(merge_text(new, a_server(model), **options)[0], new)
 
     def test_page_example_is_pruned_of_its_row(self):
         pruned = vllm.prune_rows(vllm.json5_loads(PAGE_EXAMPLE), "vLLM", ["other"], {})
@@ -6117,40 +6116,39 @@ class Merging(unittest.TestCase):
     def test_pruning_keeps_what_is_served_and_what_is_included(self):
         rows = [{"id": "old"}, {"id": " ${M} "}, {"$include": "row.json5"}, {"id": "b"}]
         for block, served, wanted in (
-                ({"models": rows}, ["m", "b"], rows[1:]), ({"models": rows}, [], rows[2:3]),
-                ({"models": {"$include": "x"}}, [], {"$include": "x"}), ({}, ["m"], None)):
-            with self.subTest(served=served):
-                config = {"models": {"providers": {"vllm": block}}}
-                pruned = vllm.prune_rows(config, "vllm", served, {"M": "m"})
+                ({"models": rows}, ["m", "b"], rows[1:]),
+                ({"models": rows}, [], rows[2:3]),
+                ({"models": {"$include": "x"}}, [], {"$include": "x"}),
+                ({}, ["m"], None)):
+            with self.subTest(block=block, served=served):
+                pruned = vllm.prune_rows(with_block(block), "vllm", served, {"M": "m"})
                 self.assertEqual(pruned["models"]["providers"]["vllm"].get("models"), wanted)
         self.assertEqual(vllm.prune_rows({}, "vllm", ["m"], {}), {})
 
     def test_an_adapter_takes_reasoning_and_compat_of_its_base(self):
         models = [a_model("lora-r1", reasoning=True, parent="base"), a_model("base")]
-        thinking = {"thinkingFormat": "qwen"}
+        thinking, toolless = {"thinkingFormat": "qwen"}, {"supportsTools": False}
+        seen = {"base": (thinking, "seen")}
         for base, evidence, wanted in (
-                (None, {}, (False, None)), (None, {"base": (thinking, "seen")}, (True, thinking)),
+                (None, {}, (False, None)),
+                (None, seen, (True, thinking)),
                 ({"id": "base", "reasoning": True}, {}, (True, None)),
-                ({"id": "base", "reasoning": False}, {"base": (thinking, "seen")}, (False, None)),
-                ({"id": "base", "reasoning": True, "compat": {"supportsTools": False}}, {},
-                 (True, {"supportsTools": False}))):
+                ({"id": "base", "reasoning": False}, seen, (False, None)),
+                ({"id": "base", "reasoning": True, "compat": toolless}, {}, (True, toolless))):
             with self.subTest(base=base, evidence=evidence):
-                config = {"models": {"providers": {"vllm": {"models": [base]}}}} if base else {}
-                new, _ = merge_text(json.dumps(config), a_server(*models, evidence=evidence))
-                rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
-                adapter = [row for row in rows if row["id"] == "lora-r1"][0]
+                config = with_block({"models": [base]}) if base else {}
+                new = self.merged(config, a_server(*models, evidence=evidence))
+                adapter = [row for row in rows_of(new) if row["id"] == "lora-r1"][0]
                 self.assertEqual((adapter["reasoning"], adapter.get("compat")), wanted)
 
-    def row_after(self, row, model=None, evidence=None, block=None, **options):
-        config = {"models": {"providers": {"vllm": dict(block or {}, models=[row])}}}
-        new, _ = merge_text(json.dumps(config), a_server(model or a_model(), evidence=evidence),
-                            **options)
-        return vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"][0]
-
     def test_pins_stay_and_what_is_lacking_fits_them(self):
-        thinking = {"tiny-qwen3": ({"thinkingFormat": "qwen"}, "seen")}
-        model = a_model(context_window=40960)
-        for what, row, options, wanted in (
+        thinking = {"evidence": {"tiny-qwen3": ({"thinkingFormat": "qwen"}, "seen")}}
+        refresh = {"renewed": vllm.SIZES}
+        unknown = dict(refresh, model=a_model(context_window=None))
+        sizes = {"contextWindow": 9, "maxTokens": 9}
+        named = {"name": "Mine", "input": ["text", "image"], "cost": {}}
+        compat, other = {"supportsTools": True}, {"compat": {"thinkingFormat": "zai"}}
+        for what, row, given, wanted in (
                 ("window", {"contextWindow": 4096}, {}, {"contextWindow": 4096, "maxTokens": 2048}),
                 ("tokens", {"contextWindow": 40960, "contextTokens": 1000}, {}, {"maxTokens": 500}),
                 ("answer", {"maxTokens": 7}, {}, {"maxTokens": 7, "contextWindow": 40960}),
@@ -6158,22 +6156,20 @@ class Merging(unittest.TestCase):
                  {"contextWindow": None, "maxTokens": 3000}),
                 ("provider's answer", {}, {"block": {"maxTokens": 9}},
                  {"contextWindow": 40960, "maxTokens": None}),
-                ("refresh", {"contextWindow": 9, "maxTokens": 9}, {"renewed": vllm.SIZES},
-                 {"contextWindow": 40960, "maxTokens": 8192}),
-                ("refresh, unknown", {"contextWindow": 9, "maxTokens": 9},
-                 {"renewed": vllm.SIZES, "model": a_model(context_window=None)},
-                 {"contextWindow": 9, "maxTokens": 9}),
-                ("name", {"name": "Mine", "input": ["text", "image"], "cost": {}}, {},
-                 {"name": "Mine", "input": ["text", "image"], "cost": {}}),
-                ("compat", {"compat": {"supportsTools": True}}, {"evidence": thinking},
-                 {"compat": {"supportsTools": True, "thinkingFormat": "qwen"}, "reasoning": True}),
-                ("compat pinned", {"compat": {"thinkingFormat": "zai"}}, {"evidence": thinking},
-                 {"compat": {"thinkingFormat": "zai"}}),
-                ("no reasoning", {"reasoning": False}, {"evidence": thinking},
+                ("refresh", sizes, refresh, {"contextWindow": 40960, "maxTokens": 8192}),
+                ("refresh, unknown", sizes, unknown, sizes),
+                ("name", named, {}, named),
+                ("compat", {"compat": compat}, thinking,
+                 {"compat": dict(compat, thinkingFormat="qwen"), "reasoning": True}),
+                ("compat pinned", other, thinking, other),
+                ("no reasoning", {"reasoning": False}, thinking,
                  {"reasoning": False, "compat": None})):
             with self.subTest(what):
-                found = self.row_after(dict(row, id="tiny-qwen3"),
-                                       **dict({"model": model}, **options))
+                model = given.get("model", a_model(context_window=40960))
+                block = dict(given.get("block", {}), models=[dict(row, id="tiny-qwen3")])
+                served = a_server(model, evidence=given.get("evidence"))
+                new = self.merged(with_block(block), served, renewed=given.get("renewed", ()))
+                found = rows_of(new)[0]
                 self.assertEqual({key: found.get(key) for key in wanted}, wanted)
 
     def test_a_new_row_states_the_window_of_its_server(self):
@@ -6195,75 +6191,68 @@ class Merging(unittest.TestCase):
                     self.assertEqual(vllm.schema_faults(vllm.json5_loads(new)), [])
 
     def test_rows_no_longer_served_are_kept_and_reported(self):
-        config = {"models": {"providers": {"vllm": {"models": [{"id": "old"}, {"id": "tiny-qwen3"},
-                                                               {"id": "older"}]}}}}
-        new, unserved = merge_text(json.dumps(config), a_server())
-        rows = rows_of(vllm.json5_loads(new))
-        self.assertEqual([row["id"] for row in rows], ["old", "tiny-qwen3", "older"])
-        self.assertEqual(rows[0], {"id": "old"})
+        rows = [{"id": "old"}, {"id": "tiny-qwen3"}, {"id": "older"}]
+        wanted, unserved = merge(with_block({"models": rows}), a_server())
+        self.assertEqual([row["id"] for row in rows_of(wanted)], ["old", "tiny-qwen3", "older"])
+        self.assertEqual(rows_of(wanted)[0], {"id": "old"})
         self.assertEqual(unserved, ["old", "older"])
 
     def test_a_row_whose_id_is_a_variable_is_known(self):
-        config = {"models": {"providers": {"vllm": {"models": [{"id": "${MODEL}", "name": "x"}]}}}}
+        config = with_block({"models": [{"id": "${MODEL}", "name": "x"}]})
         wanted, unserved = merge(config, a_server(), variables={"MODEL": "tiny-qwen3"})
         self.assertEqual([(row["id"], row["name"]) for row in rows_of(wanted)], [("${MODEL}", "x")])
         self.assertEqual(unserved, [])
 
     def test_what_the_block_says_of_the_server_stays(self):
-        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses",
-                 "models": []}
-        config = {"models": {"providers": {"vLLM": block}}}
-        for options, wanted in (({}, "http://other:9/v1/"),
-                                ({"renewed": ["baseUrl"]}, "http://127.0.0.1:8000/v1")):
-            with self.subTest(options=options):
-                found = vllm.json5_loads(merge_text(json.dumps(config), a_server(),
-                                                    **options)[0])["models"]["providers"]
+        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses"}
+        for renewed, url in (((), "http://other:9/v1/"), (["baseUrl"], "http://127.0.0.1:8000/v1")):
+            with self.subTest(renewed=renewed):
+                config = with_block(dict(block, models=[]), "vLLM")
+                found = self.merged(config, a_server(), renewed=renewed)["models"]["providers"]
                 self.assertEqual(list(found), ["vLLM"])
-                self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"],
-                                  found["vLLM"]["api"]),
-                                 (wanted, "mine", "openai-responses"))
+                kept = {field: found["vLLM"][field] for field in block}
+                self.assertEqual(kept, dict(block, baseUrl=url))
         for same_place in ("http://127.0.0.1:8000/v1/", "${URL}"):
             with self.subTest(same_place=same_place):
-                block = dict(a_block(), baseUrl=same_place)
-                config = {"models": {"providers": {"vllm": block}}}
+                config = with_block(dict(a_block(), baseUrl=same_place))
                 found, _ = merge(config, a_server(), renewed=["baseUrl"],
                                  variables={"URL": "http://127.0.0.1:8000/v1"})
                 self.assertEqual(vllm._plain(found), vllm._plain(config))
 
     def test_no_api_key_is_added_beside_another_credential(self):
-        for block, wanted in (({}, True), ({"headers": {"X-Team": "a"}}, True),
-                              ({"headers": {"authorization": "Bearer x"}}, False),
-                              ({"request": {"auth": {"mode": "provider-default"}}}, False)):
+        for block, wanted in (
+                ({}, True),
+                ({"headers": {"X-Team": "a"}}, True),
+                ({"headers": {"authorization": "Bearer x"}}, False),
+                ({"request": {"auth": {"mode": "provider-default"}}}, False)):
             with self.subTest(block=block):
-                found, _ = merge({"models": {"providers": {"vllm": block}}}, a_server())
+                found, _ = merge(with_block(block), a_server())
                 self.assertEqual("apiKey" in found["models"]["providers"]["vllm"], wanted)
 
     def test_wildcard_asks_for_discovery_and_adds_no_rows(self):
-        for config in ({},
-                       {"models": {"providers": {"vllm": {"baseUrl": "http://x/v1",
-                                                          "models": [{"id": "a"}]}}}},
-                       {"agents": {"defaults": {"models": {"openai/x": {}}}}}):
+        for config, rows in (
+                ({}, []),
+                (with_block({"baseUrl": "http://x/v1", "models": [{"id": "a"}]}), [{"id": "a"}]),
+                ({"agents": {"defaults": {"models": {"openai/x": {}}}}}, [])):
             with self.subTest(config=config):
-                text = json.dumps(config)
-                new = vllm.json5_loads(merge_text(text, a_server(), wildcard=True)[0])
+                new = self.merged(config, a_server(), wildcard=True)
                 self.assertEqual(new["agents"]["defaults"]["models"]["vllm/*"], {})
-                rows = new["models"]["providers"]["vllm"]["models"]
-                self.assertEqual(rows, [{"id": "a"}] if "models" in config else [])
-        config = {"models": {"providers": {"vllm": vllm._plain(a_block())}},
-                  "agents": {"defaults": {"models": {"vllm/*": {"alias": "x"}}}}}
+                self.assertEqual(rows_of(new), rows)
+        config = dict(with_block(vllm._plain(a_block())),
+                      agents={"defaults": {"models": {"vllm/*": {"alias": "x"}}}})
         self.assertEqual(merge(config, a_server(a_model("b")), wildcard=True), (config, []))
 
     def test_primary_is_set_whatever_is_there(self):
-        for model, wanted in ((None, {"primary": "vllm/m"}), ("openai/x", "vllm/m"),
-                              ({}, {"primary": "vllm/m"}),
-                              ({"primary": "a/b", "fallbacks": ["c/d"]},
-                               {"primary": "vllm/m", "fallbacks": ["c/d"]}),
-                              ({"fallbacks": ["c/d"]},
-                               {"fallbacks": ["c/d"], "primary": "vllm/m"})):
-            with self.subTest(model=model):
-                config = {} if model is None else {"agents": {"defaults": {"model": model}}}
-                new = vllm.json5_loads(merge_text(json.dumps(config), a_server(),
-                                                  primary="vllm/m")[0])
+        primary, fallbacks = {"primary": "vllm/m"}, {"fallbacks": ["c/d"]}
+        for defaults, wanted in (
+                (None, primary),
+                ({"model": "openai/x"}, "vllm/m"),
+                ({"model": {}}, primary),
+                ({"model": dict(fallbacks, primary="a/b")}, dict(fallbacks, **primary)),
+                ({"model": fallbacks}, dict(fallbacks, **primary))):
+            with self.subTest(defaults=defaults):
+                config = {} if defaults is None else {"agents": {"defaults": defaults}}
+                new = self.merged(config, a_server(), primary="vllm/m")
                 self.assertEqual(new["agents"]["defaults"]["model"], wanted)
 
     def test_a_second_provider_stands_beside_the_first(self):
@@ -6273,46 +6262,43 @@ class Merging(unittest.TestCase):
         self.assertEqual(new["agents"]["defaults"]["models"], {"vllm2/*": {}})
 
     def test_an_included_place_is_refused_and_named(self):
-        rows = "['models.json5', 'more.json5']"
+        base = "{ $include: 'base.json5', a: 1 }"
+        block = "{ models: { providers: { vllm: { %s } } } }"
+        rows = "$include: ['models.json5', 'more.json5']"
         for what, text, files, included in (
                 ("the top", "{ $include: 'all.json5' }", {"all.json5": "{}"}, "all.json5"),
                 ("the models", "{ models: { $include: 'm.json5' } }", {"m.json5": "{}"}, "m.json5"),
-                ("beside the place", "{ $include: 'base.json5', a: 1 }",
-                 {"base.json5": "{ models: {} }"}, "base.json5"),
-                ("elsewhere", "{ $include: 'base.json5', a: 1 }",
-                 {"base.json5": "{ channels: {} }"}, None),
-                ("further down", "{ $include: 'base.json5', a: 1 }",
+                ("beside the place", base, {"base.json5": "{ models: {} }"}, "base.json5"),
+                ("elsewhere", base, {"base.json5": "{ channels: {} }"}, None),
+                ("further down", base,
                  {"base.json5": "{ $include: 'b.json5', c: 1 }", "b.json5": "{ models: {} }"},
                  "base.json5"),
                 ("the block", "{ models: { providers: { VLLM: { $include: 'v.json5' } } } }",
                  {"v.json5": "{}"}, "v.json5"),
-                ("the key of the block",
-                 "{ models: { providers: { vllm: {"
-                 " $include: 'v.json5', baseUrl: 'http://x' } } } }",
+                ("the key of the block", block % "$include: 'v.json5', baseUrl: 'http://x'",
                  {"v.json5": "{ apiKey: 'x' }"}, "v.json5"),
-                ("the rows",
-                 "{ models: { providers: { vllm: { models: { $include: %s } } } } }" % rows,
+                ("the rows", block % "models: { %s }" % rows,
                  {"models.json5": "[]", "more.json5": "[]"}, "models.json5"),
-                ("a row",
-                 "{ models: { providers: { vllm: { models: [{ $include: 'r.json5' }] } } } }",
+                ("a row", block % "models: [{ $include: 'r.json5' }]",
                  {"r.json5": "{ id: 'x' }"}, "r.json5"),
                 ("a file not read", "{ $include: 'x.json5', a: 1 }", {}, "x.json5"),
                 ("no include", "{}", {}, None)):
             with self.subTest(what):
                 home = os.path.join(os.sep, "home", "u")
-                path = os.path.join(home, "openclaw.json")
                 config = vllm.json5_loads(text)
-                sources = {os.path.join(home, name): source for name, source in files.items()}
                 wanted = vllm._plain(merge(config, a_server())[0])
+                sources = {os.path.join(home, name): source for name, source in files.items()}
+                given = config, wanted, os.path.join(home, "openclaw.json"), sources
                 if included is None:
-                    vllm.refuse_included(config, wanted, path, sources)
+                    vllm.refuse_included(*given)
                     continue
                 with self.assertRaises(vllm.ConfigError) as caught:
-                    vllm.refuse_included(config, wanted, path, sources)
-                self.assertEqual(caught.exception.cause, "config-included")
-                self.assertEqual(caught.exception.facts["included"], os.path.join(home, included))
-                self.assertIn(os.path.join(home, included), caught.exception.message)
-                self.assertIn("config", caught.exception.hint)
+                    vllm.refuse_included(*given)
+                error, included = caught.exception, os.path.join(home, included)
+                self.assertEqual((error.cause, error.facts["included"]),
+                                 ("config-included", included))
+                self.assertIn(included, error.message)
+                self.assertIn("config", error.hint)
 
 
 class Json5Writer:
@@ -6340,12 +6326,14 @@ class Json5Writer:
             self.count += 1
             words = "comment %d, { not: 'it' }" % self.count
             return self.chance.choice([
-                " // " + words + self.newline + indent, "/* " + words + " */",
+                " // " + words + self.newline + indent,
+                "/* " + words + " */",
                 self.newline + indent + "// " + words + self.newline,
-                " /* " + words + self.newline + " * more */ ", "//" + words + "\u2028"])
+                " /* " + words + self.newline + " * more */ ",
+                "//" + words + "\u2028"])
         if self.wild:
-            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0",
-                                       self.newline * 2 + indent])
+            blank_line = self.newline * 2 + indent
+            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0", blank_line])
         return self.newline + indent if own_line else ""
 
     def value(self, value, indent):
@@ -6359,14 +6347,14 @@ class Json5Writer:
         inner = indent + self.unit
         members = []
         for key in value:
-            if isinstance(value, dict) and self.chance.random() < self.doubles:
-                members.append(self.key(key) + ":" + self.value(self.chance.choice([None, "decoy",
-                                                                                    {}]), inner))
-            prefix = ""
-            if isinstance(value, dict):
-                prefix = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ")
-            members.append(prefix + self.value(value[key] if isinstance(value, dict) else key,
-                                               inner))
+            if isinstance(value, list):
+                members.append(self.value(key, inner))
+                continue
+            if self.chance.random() < self.doubles:
+                decoy = self.chance.choice([None, "decoy", {}])
+                members.append(self.key(key) + ":" + self.value(decoy, inner))
+            name = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ")
+            members.append(name + self.value(value[key], inner))
         text = left
         for index, member in enumerate(members):
             text += (" " if one_line else self.gap(inner, True)) + member + self.gap(inner)
@@ -6388,30 +6376,28 @@ def random_config(chance, model_ids):
     rows = []
     for model_id in chance.sample(model_ids, chance.randrange(len(model_ids))):
         row = {"id": model_id, "name": "it's \"%s\" \u2028" % model_id,
-               "reasoning": chance.random() < 0.5,
-               "input": ["text"], "cost": {"input": 1},
+               "reasoning": chance.random() < 0.5, "input": ["text"], "cost": {"input": 1},
                "contextWindow": chance.choice([100, 4096, 1e6]),
                "maxTokens": chance.choice([1, 2048]), "compat": {"supportsTools": False},
                "params": {}}
-        rows.append({key: value for key,
-                     value in row.items() if key == "id" or chance.random() < 0.6})
+        kept = [key for key in row if key == "id" or chance.random() < 0.6]
+        rows.append({key: row[key] for key in kept})
     chance.shuffle(rows)
     block = {"baseUrl": "http://other/v1", "apiKey": "${K}", "headers": {"a": "b"}, "models": rows,
              "maxTokens": 77}
-    block = {key: block[key] for key in chance.sample(sorted(block),
-                                                      chance.randrange(len(block) + 1))}
+    kept = chance.sample(sorted(block), chance.randrange(len(block) + 1))
     providers = dict(maybe(0.4, {"openai": {"models": [{"id": "gpt", "name": "x"}]}}),
-                     **maybe(0.6, {"VlLm": block}))
-    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]},
-                           {"primary": "vllm/" + model_ids[0]}])
-    defaults = dict(maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}}),
-                    **({} if model is None else {"model": model}))
+                     **maybe(0.6, {"VlLm": {key: block[key] for key in kept}}))
+    primary = {"primary": "vllm/" + model_ids[0]}
+    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]}, primary])
+    defaults = maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}})
+    if model is not None:
+        defaults["model"] = model
     config = dict(maybe(0.7, {"models": dict(maybe(0.7, {"providers": providers}), mode="merge")}),
                   **maybe(0.6, {"agents": maybe(0.8, {"defaults": defaults})}))
     config.update(maybe(0.5, {"gateway": {"port": 18789, "empty": {}, "list": [],
                                           "deep": [[1], {"a": None}, math.inf, -0.5]}}))
-    keys = chance.sample(sorted(config), len(config))
-    return {key: config[key] for key in keys}
+    return {key: config[key] for key in chance.sample(sorted(config), len(config))}
 
 
 def expected_merge(config, block, wildcard, primary, renewed):
@@ -6429,34 +6415,33 @@ def expected_merge(config, block, wildcard, primary, renewed):
         for served in () if wildcard else block["models"]:
             row = rows.get(served["id"])
             if row is None:
-                served = {field: value for field, value in served.items()
-                          if field != "maxTokens" or field not in known}
+                if "maxTokens" in known:
+                    del served["maxTokens"]
                 known.setdefault("models", []).append(served)
                 continue
-            window = served["contextWindow"] if renewed else row.get("contextWindow",
-                                                                     served["contextWindow"])
+            window = row.get("contextWindow", served["contextWindow"])
+            if renewed:
+                window = served["contextWindow"]
             budget = min(8192, int(window) // 2)
-            row.setdefault("name", served["name"])
             pinned_off = row.get("reasoning") is False
-            for field in ("reasoning", "input", "cost", "contextWindow"):
+            for field in ("name", "reasoning", "input", "cost", "contextWindow"):
                 row.setdefault(field, served[field])
             if "maxTokens" not in known:
                 row.setdefault("maxTokens", budget)
-            if renewed and "contextWindow" in row:
-                row["contextWindow"] = served["contextWindow"]
+            if renewed:
+                row["contextWindow"] = window
             if renewed and "maxTokens" in row:
                 row["maxTokens"] = budget
             if "compat" in served and not pinned_off:
                 row["compat"] = dict(served["compat"], **row.get("compat", {}))
-    if wildcard:
-        config.setdefault("agents", {}).setdefault("defaults", {}).setdefault("models",
-                                                                              {})["vllm/*"] = {}
-    if primary:
+    if wildcard or primary:
         defaults = config.setdefault("agents", {}).setdefault("defaults", {})
-        if isinstance(defaults.get("model"), str):
-            defaults["model"] = primary
-        else:
-            defaults.setdefault("model", {})["primary"] = primary
+    if wildcard:
+        defaults.setdefault("models", {})["vllm/*"] = {}
+    if primary and isinstance(defaults.get("model"), str):
+        defaults["model"] = primary
+    elif primary:
+        defaults.setdefault("model", {})["primary"] = primary
     return config
 
 
@@ -6498,8 +6483,8 @@ class AnyFile(unittest.TestCase):
         path = chance.choice(paths_of(config) + [("a",)])
         value = chance.choice([GONE, GONE, 1, "it's", {"new": [True, {}]}, []])
         if value is not GONE and chance.random() < 0.5:
-            objects = [found for found in paths_of(config) if isinstance(vllm._get(config, *found),
-                                                                         dict)]
+            objects = [found for found in paths_of(config)
+                       if isinstance(vllm._get(config, *found), dict)]
             path = chance.choice(objects + [()]) + chance.choice([("new",), ("new", "er")])
         wanted = vllm.apply_edits(config, [vllm.Edit(path, value)])
         new = edit_text(text, (path, value))
@@ -6520,17 +6505,18 @@ class AnyFile(unittest.TestCase):
             return
         start, end = found[0][0], found[0][1].end
         left = comments_of(new)
-        comments = [match for match in re.finditer(vllm._JSON5_TOKEN,
-                                                   text) if match.group()[0] == "/"]
-        for match in comments:
-            if start <= match.start() < end:
-                self.assertNotIn(match.group(), left)
-        spans = [match.span() for match in comments
-                 if match.group() not in left and not start <= match.start() < end]
-        spans = sorted(spans + [(start, end)])
+        spans = [(start, end)]
+        for comment in re.finditer(vllm._JSON5_TOKEN, text):
+            if comment.group()[0] != "/":
+                continue
+            if start <= comment.start() < end:
+                self.assertNotIn(comment.group(), left)
+            elif comment.group() not in left:
+                spans.append(comment.span())
+        spans.sort()
         for (_, before), (after, _) in zip(spans, spans[1:]):
-            gap = re.sub("\r\n|[\r\u2028]", "\n",
-                         re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after]))
+            gap = re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after])
+            gap = re.sub("\r\n|[\r\u2028]", "\n", gap)
             above = r"\A[^\S\n]*\n?[^\S\n]*\Z"           # no blank line, nothing between
             beside = r"\A[^\S\n]*\Z|,[^\S\n]*\Z"         # or behind the comma that goes with it
             self.assertRegex(gap, above if after <= start else beside)
@@ -6571,8 +6557,8 @@ def siblings(text, path, gone):
         children = children_of(node)
         own = [child for name, (_, child) in children if name == key]
         last = gone and depth == len(path) - 1
-        found.append([text[start:child.end] for name,
-                      (start, child) in children if last or name != key])
+        found.append([text[start:child.end] for name, (start, child) in children
+                      if last or name != key])
         if not own:
             break
         node = own[-1]
@@ -6596,8 +6582,8 @@ class ConfigVerb(Case):
     ROW = "models.providers.vllm.models[0]"
 
     def read(self):
-        with io.open(self.path(".openclaw", "openclaw.json"), encoding="utf-8",
-                     newline="") as source:
+        path = self.path(".openclaw", "openclaw.json")
+        with open(path, encoding="utf-8", newline="") as source:
             return source.read()
 
     def test_a_home_that_cannot_be_spelled_is_no_failure(self):
@@ -6605,39 +6591,40 @@ class ConfigVerb(Case):
         self.check(self.run_main("config", "--set", "env.vars.A=b", env=env), 0, out="A: \"b\"")
 
     def test_sets_and_unsets_in_the_order_given(self):
-        self.configure("// mine\n{ models: {} }\n")
-        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2", "--unset",
-                "gateway.port",
-                "--set", "gateway.bind=lan", "--set", "logging.level='debug'"]
-        wanted = ("// mine\n"
-                  '{ models: {}, gateway: { bind: "lan" }, logging: { level: "debug" } }\n')
-        self.check(self.run_main(*argv), 0, out=wanted)
-        self.assertEqual(self.read(), "// mine\n{ models: {} }\n")
+        before = "// mine\n{ models: {} }\n"
+        line = '{ models: {}, gateway: { bind: "lan" }, logging: { level: "debug" } }'
+        after = "// mine\n%s\n" % line
+        self.configure(before)
+        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2",
+                "--unset", "gateway.port", "--set", "gateway.bind=lan",
+                "--set", "logging.level='debug'"]
+        self.check(self.run_main(*argv), 0, out=after)
+        self.assertEqual(self.read(), before)
         result = self.run_main(*argv + ["--dry-run"])
-        self.assertEqual(result.out.splitlines()[2:], [
-            "@@ -1,2 +1,2 @@", " // mine", "-{ models: {} }", "+" + wanted.splitlines()[1]])
-        self.check(self.run_main(*argv + ["--write"]), 0, err="written; the old file is")
-        self.assertEqual(self.read(), wanted)
-        self.check(self.run_main(*argv + ["--write"]), 0, err="nothing to change")
-        self.assertEqual(self.read(), wanted)
+        self.assertEqual(result.out.splitlines()[2:],
+                         ["@@ -1,2 +1,2 @@", " // mine", "-{ models: {} }", "+" + line])
+        for said in ("written; the old file is", "nothing to change"):
+            self.check(self.run_main(*argv + ["--write"]), 0, err=said)
+            self.assertEqual(self.read(), after)
 
     def test_makes_the_file_that_is_not_there(self):
         self.check(self.run_main("config", "--write", "--set", "gateway.port=1"), 0, err="written")
         self.assertEqual(self.read(), "{ gateway: { port: 1 } }\n")
 
-    def test_refuses_what_is_no_path_or_leads_nowhere(self):
+    def test_refuses_arguments_that_are_wrong_or_lead_nowhere(self):
         text = ("{ models: { providers: { vllm: {"
                 " baseUrl: 'http://h/v1', models: [{ id: 'a', name: 'a' }] } } } }")
         self.configure(text)
+        block = "models.providers.vllm."
         for argv, status, err in (
                 (["--set", "a..b=1"], 2, "a..b is not a path"),
                 (["--set", "a"], 2, "not PATH=VALUE"),
                 (["--unset", "a[b"], 2, "a[b is not a path"),
-                (["--set", "models.providers.vllm.baseUrl.x=1"], 3, "there is no x in a string"),
-                (["--set", "models.providers.vllm.models[2].x=1"], 3, "there is no 2 in an array"),
+                (["--set", block + "baseUrl.x=1"], 3, "there is no x in a string"),
+                (["--set", block + "models[2].x=1"], 3, "there is no 2 in an array"),
                 (["--set", self.ROW + ".contextWindow=-1"], 3,
                  "contextWindow: expected a number above 0"),
-                (["--unset", self.ROW + ".id"], 3, "models.providers.vllm.models.0.id"),
+                (["--unset", self.ROW + ".id"], 3, block + "models.0.id"),
                 (["--set", "models=text"], 3, "models: expected an object"),
                 (["--check", "--write"], 2, "--write: not allowed with argument --check"),
                 (["--check", "--unset", "a"], 2, "do not go together"),
@@ -6647,23 +6634,24 @@ class ConfigVerb(Case):
             with self.subTest(argv=argv):
                 if argv[0] not in ("--check", "--json"):
                     argv = argv + ["--write"]
-                argv = ["config"] + argv
-                self.check(self.run_main(*argv), status, out="", err=err)
-                self.assertEqual(self.read(), text)
+                result = self.run_main("config", *argv)
+                self.check(result, status, err=err)
+                self.assertEqual((result.out, self.read()), ("", text))
                 self.assertFalse(os.path.exists(self.path(".openclaw", "openclaw.json.bak")))
 
     def test_fixes_a_file_with_other_faults_and_keeps_its_warnings(self):
         self.configure("{ models: { providers: { vllm: { baseUrl: 'http://h/v1', models: ["
                        "{ id: 'a', name: 'a', contextWindow: 'x' },"
                        " { id: 'b', name: 'b', maxTokens: 0 }] } } } }")
-        self.check(self.run_main("config", "--write", "--unset", "models.providers.vllm.models[0]"),
-                   0)
+        self.check(self.run_main("config", "--write", "--unset", self.ROW), 0)
         self.assertNotIn("'a'", self.read())
         self.check(self.run_main("config", "--write", "--set", self.ROW + ".maxTokens=5"), 0)
         self.check(self.run_main("config", "--check"), 0, out="valid")
         self.check(self.run_main("config", "--set", self.ROW + ".maxTokns=5"), 0, err="warning: ")
         self.configure("{ a: ")
-        self.check(self.run_main("config", "--set", "a=1"), 3, out="", err="openclaw.json:1:6")
+        result = self.run_main("config", "--set", "a=1")
+        self.check(result, 3, err="openclaw.json:1:6")
+        self.assertEqual(result.out, "")
 
     def test_refuses_a_place_that_is_included(self):
         self.write(".openclaw/vllm.json5", "{ baseUrl: 'http://h/v1', models: [] }")
@@ -6675,12 +6663,15 @@ class ConfigVerb(Case):
     def test_counts_what_an_included_file_supplies(self):
         self.write(".openclaw/row.json5", "{ id: 'a', name: 'a' }")
         self.configure("{}")
-        argv = ["config", "--write", "--set"]
-        self.check(self.run_main(*argv + [self.ROW + ".reasoning=true"]), 3, err="models.0.id")
-        self.check(self.run_main(*argv + [self.ROW + ".$include=no.json5"]), 3, err="no.json5")
-        self.assertEqual(self.read(), "{}")
-        self.check(self.run_main(*argv + [self.ROW + ".$include=row.json5"]), 0)
-        self.check(self.run_main(*argv + [self.ROW + ".reasoning=true"]), 3, err="row.json5")
+        for edit, status, err in (
+                (".reasoning=true", 3, "models.0.id"),
+                (".$include=no.json5", 3, "no.json5"),
+                (".$include=row.json5", 0, "written"),
+                (".reasoning=true", 3, "row.json5")):
+            before = self.read()
+            result = self.run_main("config", "--write", "--set", self.ROW + edit)
+            self.check(result, status, err=err)
+            self.assertEqual(self.read() == before, status == 3)
         self.check(self.run_main("config", "--check"), 0, out="valid")
 
     def test_writes_the_difference_of_all_edits_once(self):
@@ -6699,55 +6690,57 @@ class ConfigVerb(Case):
         for argv in (["--set", "a=1"], ["--set", "a=1", "--write"], ["--check"]):
             with self.subTest(argv=argv):
                 result = self.run_main("config", *argv)
-                self.check(result, 3, out="", err=path + ": cannot be read: No such file")
+                self.check(result, 3, err=path + ": cannot be read: No such file")
+                self.assertEqual(result.out, "")
         self.assertEqual(os.listdir(os.path.dirname(path)), ["openclaw.json"])
 
     def test_shows_no_key(self):
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "apiKey": KEY,
-                                                          "models": []}}}})
-        for argv in (["--set", "a.b=1"], ["--dry-run", "--unset", "models.providers.vllm.apiKey"],
-                     ["--set", "models.providers.vllm.apiKey=sk-another-key-1"]):
+        other = "sk-another-key-1"
+        self.configure(with_block({"baseUrl": "http://h/v1", "apiKey": KEY, "models": []}))
+        for argv in (["--set", "a.b=1"],
+                     ["--dry-run", "--unset", "models.providers.vllm.apiKey"],
+                     ["--set", "models.providers.vllm.apiKey=" + other]):
             with self.subTest(argv=argv):
                 result = self.run_main("config", *argv)
                 self.assertNotIn(KEY, result.out + result.err)
-                self.assertNotIn("sk-another-key-1", result.out + result.err)
+                self.assertNotIn(other, result.out + result.err)
 
     def test_writes_a_row_for_each_served_model_and_prunes_the_rest(self):
-        url = self.demo()
-        env = {"VLLM_API_KEY": "vllm-local"}
+        old = "      // the old one\n      { id: 'old', name: 'old' },\n"
         self.configure("{\n  models: { providers: { vllm: {\n    baseUrl: %s,\n    models: [\n"
-                       "      // the old one\n      { id: 'old', name: 'old' },\n"
-                       "    ],\n  } } },\n}\n" % json.dumps(url))
-        result = self.run_main("config", "--write", env=env)
-        self.check(result, 0, err="kept, though not served (--prune removes them): old\n")
-        written = self.read()
-        self.assertIn("// the old one", written)
+                       "%s    ],\n  } } },\n}\n" % (json.dumps(self.demo()), old))
+
+        def merged(said, *options):
+            argv = ("config", "--write") + options
+            self.check(self.run_main(*argv, env={"VLLM_API_KEY": "vllm-local"}), 0, err=said)
+            return self.read()
+
+        written = merged("kept, though not served (--prune removes them): old\n")
+        self.assertIn(old, written)
         self.assertIn("// by its name: Qwen3", written)
-        self.check(self.run_main("config", "--write", env=env), 0, err="nothing to change")
-        self.check(self.run_main("config", "--write", "--prune", env=env), 0)
-        self.assertEqual(self.read(), written.replace(
-            "      // the old one\n      { id: 'old', name: 'old' },\n", ""))
-        self.check(self.run_main("config", "--write", "--prune", env=env), 0,
-                   err="nothing to change")
-        rows = vllm.json5_loads(self.read())["models"]["providers"]["vllm"]["models"]
+        self.assertEqual(merged("nothing to change"), written)
+        pruned = merged("written", "--prune")
+        self.assertEqual(pruned, written.replace(old, ""))
+        self.assertEqual(merged("nothing to change", "--prune"), pruned)
+        rows = rows_of(vllm.json5_loads(pruned))
         adapter = [row for row in rows if "lora" in row["id"]][0]
         base = [row for row in rows if row["id"] == "demo/Qwen3-8B"][0]
-        self.assertEqual([adapter[field] for field in ("reasoning", "compat")],
-                         [base[field] for field in ("reasoning", "compat")])
+        for field in ("reasoning", "compat"):
+            self.assertEqual(adapter[field], base[field])
 
     def test_prunes_nothing_when_the_server_cannot_be_asked_or_serves_nothing(self):
         for answer, status in (({"data": []}, 1), ({"error": "no"}, 4)):
-            with self.subTest(status=status), loopback(lambda request: (200, {},
-                                                                        answer)) as (origin, _):
-                self.declare(origin + "/v1")
+            with self.subTest(status=status):
+                self.declare(self.serve(reply(answer)).url)
                 before = self.read()
-                self.check(self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"}),
-                           status)
+                result = self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"})
+                self.check(result, status)
                 self.assertEqual(self.read(), before)
 
-    def test_writes_no_row_for_what_is_no_chat_model(self):
+    def test_writes_no_row_for_what_is_not_a_chat_model(self):
         for posted, words, status in (
-                (400, "Field required", 0), (404, "Not Found", 4),
+                (400, "Field required", 0),
+                (404, "Not Found", 4),
                 (400, "The model does not support Chat Completions API", 4)):
             def answer(request):
                 if request.target.endswith("/models"):
@@ -6757,29 +6750,29 @@ class ConfigVerb(Case):
                 return 404, {}, b""
 
             with self.subTest(posted=posted, words=words), loopback(answer) as (origin, _):
-                env = {"VLLM_API_KEY": "k"}
-                result = self.run_main("config", "--base-url", origin + "/v1", env=env)
+                result = self.run_main("config", "--base-url", origin + "/v1",
+                                       env={"VLLM_API_KEY": "k"})
                 self.check(result, status, err="" if status == 0 else "m does not chat")
                 self.assertEqual('id: "m"' in result.out, status == 0)
 
     def test_says_whose_id_shows_that_a_model_thinks(self):
-        rows = [{"id": "fast", "root": "/models/Qwen3-8B"}, {"id": "Qwen3-8B", "root": "/m/other"},
-                {"id": "plain", "root": "/models/Llama-3"}, {"id": "some-r1"}]
-        with loopback(lambda request: (200, {}, {"data": rows})) as (origin, _):
-            result = self.run_main("config", "--base-url", origin + "/v1",
-                                   env={"VLLM_API_KEY": "k"})
+        served = [{"id": "fast", "root": "/models/Qwen3-8B"},
+                  {"id": "Qwen3-8B", "root": "/m/other"},
+                  {"id": "plain", "root": "/models/Llama-3"},
+                  {"id": "some-r1"}]
+        url = self.serve(reply({"data": served})).url
+        result = self.run_main("config", "--base-url", url, env={"VLLM_API_KEY": "k"})
         self.check(result, 0)
         notes = re.findall("(?<=// by its )[^:\n]*", result.out)
         self.assertEqual(notes, ["root, Qwen3-8B", "name", "name"])
-        rows = vllm.json5_loads(result.out)["models"]["providers"]["vllm"]["models"]
-        self.assertEqual([row["reasoning"] for row in rows], [True, True, False, True])
+        self.assertEqual([row["reasoning"] for row in rows_of(vllm.json5_loads(result.out))],
+                         [True, True, False, True])
 
     def test_says_what_openclaw_needs_to_trust_an_authority(self):
-        result = self.run_main("config", "--base-url", self.demo(), "--ca-file",
-                               self.write("ca's.pem", ""),
+        ca_file = self.write("ca's.pem", "")
+        result = self.run_main("config", "--base-url", self.demo(), "--ca-file", ca_file,
                                env={"VLLM_API_KEY": "vllm-local"})
-        self.check(result, 0,
-                   err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(self.path("ca's.pem")))
+        self.check(result, 0, err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(ca_file))
 
     def test_needs_a_home_to_write_to(self):
         self.home = ""
@@ -6835,11 +6828,16 @@ class Writing(unittest.TestCase):
             file.write(text.encode("utf-8"))
         os.chmod(self.path, mode)
 
-    def bytes_of(self, path):
+    def read(self, path=None):
+        """Return the text of a file, its line ends as they are; None where it is not there."""
+        path = path or self.path
+        if not os.path.exists(path):
+            return None
         with open(path, "rb") as file:
-            return file.read()
+            return file.read().decode("utf-8")
 
-    def assert_refused(self, old_text=OLD, words="", path=None):
+    def assert_refused(self, words="something else changed it", old_text=OLD, path=None, left=OLD):
+        """Check that writing is refused in some words, and what the file holds afterwards."""
         with self.assertRaises(vllm.ConfigError) as caught:
             vllm.write_config(path or self.path, old_text, NEW)
         error = caught.exception
@@ -6847,6 +6845,7 @@ class Writing(unittest.TestCase):
         self.assertIn(path or self.path, error.message)
         self.assertIn(words, error.message)
         self.assertTrue(error.hint)
+        self.assertEqual(self.read(), left)
         self.assert_tidy()
         return error
 
@@ -6858,42 +6857,34 @@ class Writing(unittest.TestCase):
             with self.subTest(old=old):
                 self.put(old)
                 vllm.write_config(self.path, old, new)
-                self.assertEqual(self.bytes_of(self.path), new.encode("utf-8"))
-                self.assertEqual(self.bytes_of(self.path + ".bak"), old.encode("utf-8"))
+                self.assertEqual((self.read(), self.read(self.path + ".bak")), (new, old))
                 self.assert_tidy()
 
-    @unittest.skipUnless(os.name == "posix", "needs POSIX modes")
     def test_keeps_the_mode_of_the_file_and_gives_it_to_the_copy(self):
         for mode in (0o600, 0o640, 0o664, 0o755):
             with self.subTest(mode=oct(mode)):
                 self.put(mode=mode)
                 vllm.write_config(self.path, OLD, NEW)
-                modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (self.path,
-                                                                          self.path + ".bak")]
-                self.assertEqual(modes, [mode, mode])
+                for path in (self.path, self.path + ".bak"):
+                    self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), mode)
 
     @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0,
                          "only root may give files away")
     def test_keeps_the_owner_of_the_file(self):
-        self.put()
-        os.chown(self.path, 12345, 54321)
-        vllm.write_config(self.path, OLD, NEW)
-        for path in (self.path, self.path + ".bak"):
-            self.assertEqual((os.stat(path).st_uid, os.stat(path).st_gid), (12345, 54321))
         real = os.chown
-        for allowed, owner in ((-1, (0, 54321)), (None, (0, 0))):    # the group only, nothing
-
+        for allowed, owner in (((12345, -1), (12345, 54321)), ((-1,), (0, 54321)), ((), (0, 0))):
             def chown(path, user, group):
-                if user != allowed:
+                if user not in allowed:
                     raise PermissionError(errno.EPERM, "no")
                 real(path, user, group)
 
             with self.subTest(allowed=allowed), mock.patch("os.chown", chown):
                 self.put()
-                os.chown(self.path, -1, 54321) if allowed else real(self.path, 12345, 54321)
+                real(self.path, 12345, 54321)
                 vllm.write_config(self.path, OLD, NEW)
-                found = os.stat(self.path)
-                self.assertEqual((found.st_uid, found.st_gid), owner)
+                for path in (self.path, self.path + ".bak"):
+                    found = os.stat(path)
+                    self.assertEqual((found.st_uid, found.st_gid), owner)
 
     @unittest.skipUnless(os.name == "posix", "needs symbolic links")
     def test_follows_symbolic_links(self):
@@ -6904,87 +6895,86 @@ class Writing(unittest.TestCase):
         os.symlink(os.path.join("dotfiles", "real.json"), self.path)
         vllm.write_config(self.path, OLD, NEW)
         self.assertTrue(os.path.islink(self.path))
-        self.assertEqual(self.bytes_of(real), NEW.encode("utf-8"))
-        self.assertEqual(self.bytes_of(real + ".bak"), OLD.encode("utf-8"))
+        self.assertEqual((self.read(real), self.read(real + ".bak")), (NEW, OLD))
 
     def test_creates_the_file_and_its_directories_for_the_owner_alone(self):
         path = os.path.join(self.home, "a", "b", "openclaw.json")
         vllm.write_config(path, None, NEW)
-        self.assertEqual(self.bytes_of(path), NEW.encode("utf-8"))
+        self.assertEqual(self.read(path), NEW)
         self.assertEqual(os.listdir(os.path.dirname(path)), ["openclaw.json"])
         if os.name == "posix":
-            for part, mode in (("a/b", 0o700), ("a/b/openclaw.json", 0o600)):
-                self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.home, part)).st_mode), mode)
+            for made, mode in ((os.path.dirname(path), 0o700), (path, 0o600)):
+                self.assertEqual(stat.S_IMODE(os.stat(made).st_mode), mode)
 
     def test_refuses_a_file_changed_meanwhile(self):
         self.put("{ other: 1 }")
-        self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
-        self.assert_refused(old_text=None, words="something else changed it")
+        self.assert_refused(left="{ other: 1 }")
+        self.assert_refused(left="{ other: 1 }", old_text=None)
         os.unlink(self.path)
-        self.assert_refused(words="something else changed it")
+        self.assert_refused(left=None)
         self.assertEqual(os.listdir(self.home), [])
 
     def test_refuses_a_file_changed_while_it_writes(self):
-        self.put()
         real = os.fsync
 
-        def meddle(descriptor):
+        def another_program():
             self.put("{ other: 1 }")
-            return real(descriptor)
 
-        with mock.patch("os.fsync", meddle):
-            self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
+        def another_run():
+            vllm.write_config(self.path, OLD, "{ other: 1 }")
+
+        for meddle in (another_program, another_run):
+            pending = [meddle]
+
+            def fsync(descriptor):
+                if pending:
+                    pending.pop()()
+                return real(descriptor)
+
+            with self.subTest(meddle.__name__), mock.patch("os.fsync", fsync):
+                self.put()
+                self.assert_refused(left="{ other: 1 }")
 
     def test_any_fault_of_the_system_leaves_the_old_file_and_says_what_to_do(self):
-        full, broken, denied, busy = [
-            OSError(code, os.strerror(code))
-            for code in (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EBUSY)]
-        faults = [
-            ("opening the temporary file", "os.open", 1, denied, None, "ls -ld"),
-            ("no room for it", "os.open", 1, full, None, "free some space"),
-            ("writing half of the copy", "builtins.open", 2, full, FailingFile, "free some space"),
-            ("writing half of it", "builtins.open", 5, full, FailingFile, "free some space"),
-            ("fsync of the copy", "os.fsync", 1, broken, None, "look into that"),
-            ("fsync", "os.fsync", 2, broken, None, "look into that"),
-            ("the mode of the copy", "os.chmod", 1, denied, None, "ls -ld"),
-            ("the mode", "os.chmod", 2, denied, None, "ls -ld"),
-            ("reading the file", "builtins.open", 1, denied, None, "ls -ld"),
-            ("reading back the copy", "builtins.open", 3, broken, None, "look into that"),
-            ("reading the file again", "builtins.open", 4, broken, None, "look into that"),
-            ("reading back", "builtins.open", 6, broken, None, "look into that"),
-            ("replacing the copy", "os.replace", 1, denied, None, "ls -ld"),
-            ("replacing the file", "os.replace", 2, busy, None, "instead"),
-        ]
         import builtins
-        for what, name, call, error, wrap, hint in faults:
-            if name == "os.chmod" and os.name != "posix":
+        full, broken, denied, busy = errno.ENOSPC, errno.EIO, errno.EACCES, errno.EBUSY
+        for what, module, name, call, code, wrap, hint in (
+                ("opening the temporary file", os, "open", 1, denied, None, "ls -ld"),
+                ("no room for it", os, "open", 1, full, None, "free some space"),
+                ("half of the copy", builtins, "open", 2, full, FailingFile, "free some space"),
+                ("half of it", builtins, "open", 5, full, FailingFile, "free some space"),
+                ("fsync of the copy", os, "fsync", 1, broken, None, "look into that"),
+                ("fsync", os, "fsync", 2, broken, None, "look into that"),
+                ("the mode of the copy", os, "chmod", 1, denied, None, "ls -ld"),
+                ("the mode", os, "chmod", 2, denied, None, "ls -ld"),
+                ("reading the file", builtins, "open", 1, denied, None, "ls -ld"),
+                ("reading back the copy", builtins, "open", 3, broken, None, "look into that"),
+                ("reading the file again", builtins, "open", 4, broken, None, "look into that"),
+                ("reading back", builtins, "open", 6, broken, None, "look into that"),
+                ("replacing the copy", os, "replace", 1, denied, None, "ls -ld"),
+                ("replacing the file", os, "replace", 2, busy, None, "instead")):
+            if name == "chmod" and os.name != "posix":
                 continue
             with self.subTest(what):
                 self.put()
-                real = getattr({"os": os, "builtins": builtins}[name.split(".")[0]],
-                               name.split(".")[1])
-                with mock.patch(name, failing(real, call, error, wrap)):
-                    refused = self.assert_refused(words=os.strerror(error.errno))
+                error = OSError(code, os.strerror(code))
+                stand_in = failing(getattr(module, name), call, error, wrap)
+                with mock.patch.object(module, name, stand_in):
+                    refused = self.assert_refused(os.strerror(code))
                 self.assertIn(hint, refused.hint)
                 self.assertIn("config", refused.hint)
-                self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
 
     def test_refuses_what_reads_back_differently(self):
         self.put()
         real = open
 
         def lying(path, mode="r", *args, **kwargs):
-            file = real(path, mode, *args, **kwargs)
             if str(path).endswith(".tmp") and mode == "r+b":
-                file.close()
-                file = real(os.devnull, mode)
-            return file
+                path = os.devnull
+            return real(path, mode, *args, **kwargs)
 
         with mock.patch("builtins.open", lying):
-            self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+            self.assert_refused()
 
     def as_anyone(self):
         """Drop root's rights until the test ends, which root needs to see a refusal."""
@@ -7008,61 +6998,42 @@ class Writing(unittest.TestCase):
         self.assertEqual({name: os.path.exists(os.path.join(self.home, name)) for name in names},
                          names)
 
-    def test_of_two_runs_at_once_one_writes_and_the_other_is_refused(self):
-        self.put()
-        real, ran = os.fsync, []
-
-        def another_run(descriptor):
-            if not ran:
-                ran.append(descriptor)
-                vllm.write_config(self.path, OLD, "{ another: 1 }")
-            return real(descriptor)
-
-        with mock.patch("os.fsync", another_run):
-            self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), b"{ another: 1 }")
-
     @unittest.skipUnless(hasattr(os, "link"), "needs links")
     def test_leaves_the_old_file_to_other_hard_links(self):
         self.put()
         other = os.path.join(self.home, "other")
         os.link(self.path, other)
         vllm.write_config(self.path, OLD, NEW)
-        self.assertEqual(self.bytes_of(other), OLD.encode("utf-8"))
-        self.assertEqual(self.bytes_of(self.path), NEW.encode("utf-8"))
+        self.assertEqual((self.read(), self.read(other)), (NEW, OLD))
 
     def test_refuses_a_directory_it_may_not_write(self):
         self.put()
         self.as_anyone()
         os.chmod(self.home, 0o500)
         self.addCleanup(os.chmod, self.home, 0o700)
-        self.assertIn("ls -ld " + self.home, self.assert_refused(words="ermission denied").hint)
-        self.assert_refused(None, "ermission denied",
-                            os.path.join(self.home, "new", "openclaw.json"))
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+        self.assertIn("ls -ld " + self.home, self.assert_refused("ermission denied").hint)
+        new = os.path.join(self.home, "new", "openclaw.json")
+        self.assert_refused("ermission denied", None, new)
 
     def test_refuses_a_write_protected_file(self):
         self.put(mode=0o400)
         self.as_anyone()
-        self.assert_refused(words="ermission denied")
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+        self.assert_refused("ermission denied")
 
     def test_refuses_a_directory_that_is_a_file(self):
         self.put()
-        self.assert_refused(None, "", os.path.join(self.path, "openclaw.json"))
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+        self.assert_refused("", None, os.path.join(self.path, "openclaw.json"))
 
     def test_an_interrupt_at_any_line_leaves_one_whole_file_and_nothing_else(self):
         seen = set()
         for line in range(1, 200):
             self.put()
             interrupted = self.interrupted_at(line)
-            self.assertIn(self.bytes_of(self.path), (OLD.encode("utf-8"), NEW.encode("utf-8")))
-            seen.add(self.bytes_of(self.path))
+            seen.add(self.read())
             self.assert_tidy()
             if not interrupted:
                 break
-        self.assertEqual(len(seen), 2)
+        self.assertEqual(seen, {OLD, NEW})
         self.assertGreater(line, 20)
 
     def interrupted_at(self, line):
@@ -7150,10 +7121,10 @@ class Demo(Case):
     """The stand-in server, and the verb that shows the others on it."""
 
     def test_it_shows_the_verbs_and_what_to_type_next(self):
-        config = {"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "models": []}}}}
-        self.configure(config)                       # the settings of whoever tries it stay out
+        # the settings of whoever tries it stay out
+        self.configure(with_block({"baseUrl": "http://h/v1", "models": []}))
         result = self.run_main("demo", env={"VLLM_API_KEY": KEY})
-        self.check(result, 0)
+        self.check(result, 0, err="demo --serve --port 8000")
         url = re.search(r"http://127.0.0.1:[0-9]+/v1", result.err).group(0)
         shown = [line[2:] for line in result.err.splitlines() if line.startswith("$ ")]
         command = "python3 openclaw_vllm.py %s --base-url " + url
@@ -7163,9 +7134,8 @@ class Demo(Case):
         for wanted in ("vllm/demo/Qwen3-8B  text   40960  yes    yes", "You said: Say hi",
                        "nothing failed; 0 warnings"):
             self.assertIn(wanted, lines)
-        block = vllm.json5_loads(result.out[result.out.index("{"):])
-        self.assertEqual(block["models"]["providers"]["vllm"]["baseUrl"], url)
-        self.assertIn("demo --serve --port 8000", result.err)
+        config = vllm.json5_loads(result.out[result.out.index("{"):])
+        self.assertEqual(config["models"]["providers"]["vllm"]["baseUrl"], url)
 
     def test_a_port_that_it_cannot_take(self):
         with contextlib.closing(socket.socket()) as taken:
@@ -7174,7 +7144,8 @@ class Demo(Case):
             for port in (taken.getsockname()[1], 99999, -1):
                 with self.subTest(port=port):
                     result = self.run_main("demo", "--port", str(port))
-                    self.check(result, 4, out="", err="leave out --port")
+                    self.check(result, 4, err="leave out --port")
+                    self.assertEqual(result.out, "")
 
     @unittest.skipIf(os.name == "nt", "no signals to send")
     def test_it_serves_until_ctrl_c_whatever_its_clients_do(self):
@@ -7236,109 +7207,109 @@ class Demo(Case):
 class Redaction(Case):
 
     FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"],
-             ["chat", "x", "--json"],
-             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"],
-             ["config", "--check"])
+             ["chat", "x", "--json"], ["chat", "x", "--no-stream"], ["request"],
+             ["request", "--curl"], ["config", "--check"])
 
-    def check_hidden(self, answer, forms=FORMS, rounds=1):
+    def check_hidden(self, answer, forms=FORMS):
         """Check that no form shows the key, or most of it, when the server answers so."""
         for form in forms:
             stub = self.serve(answer)
-            for options in ([], ["--verbose"]):
-                target = ["--base-url", stub.url] if form[0] != "chat" else []
-                self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
-                result = self.run_main(*form + options + target,
-                                       stdin=json.dumps(HI) if form[0] == "request" else "",
-                                       env={"MY_KEY": KEY})
-                with self.subTest(form=form + options, result=result):
+            self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
+            argv = form if form[0] == "chat" else form + ["--base-url", stub.url]
+            stdin = json.dumps(HI) if form[0] == "request" else ""
+            for argv in (argv, argv + ["--verbose"]):
+                result = self.run_main(*argv, stdin=stdin, env={"MY_KEY": KEY})
+                with self.subTest(argv=argv, result=result):
                     self.assertNotIn(KEY[:10], result.out + result.err)
                     self.assertNotIn("Traceback", result.err)
 
     def test_a_server_that_echoes_the_key_in_every_text(self):
         bearer = "Bearer " + KEY
-        texts = (KEY, bearer, "a%sb" % KEY, "%s%s" % (KEY, KEY), "%s\u2026%s" % (bearer, bearer))
-        for text in texts:
+        for text in (KEY, bearer, "a%sb" % KEY, KEY + KEY, "%s\u2026%s" % (bearer, bearer)):
+            call = {"id": text, "function": {"name": text, "arguments": text}}
+            message = {"content": text, "reasoning": text, "tool_calls": [call]}
             self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}],
                                      "id": text, "model": text,
-                                     "choices": [{"finish_reason": text, "message": {
-                "content": text, "reasoning": text,
-                "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]}}]}))
-        for status in ("401 No", "404 %s" % KEY, "500 " + bearer, "302 X", "503 %s" % bearer):
-            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer},
-                         {"detail": [bearer]}, "<p>%s</p>" % bearer,
-                         {"error": {"message": "The model `%s` does not exist. Valid aliases: `%s`"
-                                    % (KEY, KEY)}}):
-                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer,
-                                        Via=KEY),
-                                  (["list"], ["chat", "x"]))
+                                     "choices": [{"finish_reason": text, "message": message}]}))
+        unknown = "The model `%s` does not exist. Valid aliases: `%s`" % (KEY, KEY)
+        for status in ("401 No", "404 " + KEY, "500 " + bearer, "302 X", "503 " + bearer):
+            for body in ({"error": {"message": "got " + bearer}},
+                         {"error": bearer},
+                         {"detail": [bearer]},
+                         "<p>%s</p>" % bearer,
+                         {"error": {"message": unknown}}):
+                answer = reply(body, status, Location="http://h/" + KEY, Server=bearer, Via=KEY)
+                self.check_hidden(answer, (["list"], ["chat", "x"]))
 
     def test_a_key_cut_by_an_excerpt(self):
         for padding in list(range(270, 300, 4)) + [78, 70, 5990, 5985]:
-            for fill in ("x" * padding,
-                         " " * (padding - 300) + "x" * min(padding, 300)
-                         if padding > 300 else "x " * (padding // 2)):
-                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}},
-                                        "500 " + fill[:70] + KEY,
-                                        Server=fill + KEY), (["list"], ["chat", "x"]))
+            spaced = "x " * (padding // 2)
+            if padding > 300:
+                spaced = " " * (padding - 300) + "x" * 300
+            for fill in ("x" * padding, spaced):
+                answer = reply({"error": {"message": fill + KEY + " and more" * 60}},
+                               "500 " + fill[:70] + KEY, Server=fill + KEY)
+                self.check_hidden(answer, (["list"], ["chat", "x"]))
 
     def test_a_key_cut_across_chunks(self):
+        forms = (["chat", "x"], ["chat", "x", "--json"], ["chat", "x", "--no-stream"])
         for pieces in ([KEY[:1], KEY[1:]], [KEY[:9], KEY[9:]], [KEY[:-1], KEY[-1:]], list(KEY),
                        ["x" + KEY[:5], KEY[5:] + KEY[:5], KEY[5:]], [KEY[:3], KEY[:3], KEY[3:]]):
-            self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]),
-                              (["chat", "x"], ["chat", "x", "--json"],
-                               ["chat", "x", "--no-stream"]))
-        self.assertEqual(shown_of(["secret-1"], "a sec", "ond", " s", "ecret-1", "", "secret-"),
-                         ["a ", "second", " ", "***", "***", "\n"])
-        self.assertEqual(shown_of(["secret-1"], "a secre"), ["a ", "secre", "\n"])
-        self.assertEqual(shown_of(["secret-1"], "a\n", ""), ["a\n"])
+            self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]), forms)
+        for pieces, shown in (
+                (["a sec", "ond", " s", "ecret-1", "", "secret-"],
+                 ["a ", "second", " ", "***", "***", "\n"]),
+                (["a secre"], ["a ", "secre", "\n"]),
+                (["a\n", ""], ["a\n"])):
+            self.assertEqual(shown_of(["secret-1"], *pieces), shown)
 
     def test_a_key_in_the_spelling_of_this_program(self):
         for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789",
                     "sk\U0001f600\x1b0123456789"):
-            texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
-            for text in texts:
-                answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
-                    "content": text, "tool_calls": [{"id": text,
-                                                     "function": {"name": "f",
-                                                                  "arguments": json.dumps(
-                                                                      text)}}]}}]})
-                self.declare(self.serve(answer).url)
-                for form in (["list", "--json", "--base-url", self.serve(answer).url],
+            env = {"MY_KEY": key, "VLLM_API_KEY": "x"}
+            for text in (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key)):
+                call = {"id": text, "function": {"name": "f", "arguments": json.dumps(text)}}
+                message = {"content": text, "tool_calls": [call]}
+                url = self.serve(reply({"data": [{"id": text, "root": text}],
+                                        "choices": [{"message": message}]})).url
+                self.declare(url)
+                for form in (["list", "--json", "--base-url", url], ["list", "--base-url", url],
                              ["chat", "x", "--json"], ["chat", "x"],
-                             ["list", "--base-url", self.serve(answer).url],
                              ["chat", "--model", text, "x", "--verbose"]):
                     for encoding in ("utf-8", "ascii"):
                         with self.subTest(key=key, text=text, form=form, encoding=encoding):
-                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"},
-                                                   encoding=encoding)
+                            result = self.run_main(*form, env=env, encoding=encoding)
                             self.assertNotIn("0123456789", result.out + result.err)
 
     def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
-        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY],
-                     ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
-                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY],
-                     ["list", "--api-key"]):
+        refused, unknown = "--api-key-file", "error: "
+        for argv, words in (
+                (["list", "--api-key", KEY], refused),
+                (["list", "--api-key=" + KEY], refused),
+                (["--api-key", KEY, "list"], refused),
+                (["demo", "--api-key", KEY], refused),
+                (["chat", "--api-key", KEY, "hi"], refused),
+                (["doctor", "--api-key", KEY], refused),
+                (["list", "--api-key"], refused),
+                (["list", "--apikey", KEY], unknown),
+                (["list", "--token=" + KEY], unknown),
+                (["list", KEY], unknown),
+                (["chat", "x", "-H", KEY], unknown)):
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
-                self.check(result, 2, err="--api-key-file")
+                self.check(result, 2, err=words)
                 self.assertNotIn(KEY[:8], result.err)
-        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY],
-                     ["chat", "x", "-H", KEY]):
-            result = self.run_main(*argv)
-            self.check(result, 2)
-            self.assertNotIn(KEY[:8], result.err)
 
     def test_a_key_in_the_clear_is_warned_of_once(self):
-        proxy = self.serve(rows("m"))
+        env = {"http_proxy": self.serve(rows("m")).origin}
         for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"],
-                     ["doctor"], ["config"],
-                     ["request"]):
-            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0),
+                     ["doctor"], ["config"], ["request"]):
+            for url, warned in (("http://vllm.example.com/v1", 1),
+                                ("http://10.0.0.9/v1", 0),
                                 ("http://localhost:9/v1", 0)):
                 with self.subTest(argv=argv, url=url):
                     self.declare(url, KEY)
-                    result = self.run_main(*argv, stdin=json.dumps(HI),
-                                           env={"http_proxy": proxy.origin})
+                    result = self.run_main(*argv, stdin=json.dumps(HI), env=env)
                     said = result.out if argv == ["doctor"] else result.err
                     self.assertEqual(said.count("unencrypted"), warned, result)
                     self.assertNotIn(KEY, result.err)
@@ -7357,26 +7328,24 @@ class Redaction(Case):
             result = self.run_main("list", "--base-url", url, *form)
             self.check(result, 0, out="vllm/m\\x0avllm/forged  text\\x09\\x0d128000")
             self.assertEqual(len(result.out.splitlines()), 2 + (not form))
-        for option in (evil, evil + "x"):
-            result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
+        for model in ("none" + evil, "none" + evil + "x"):
+            result = self.run_main("chat", "x", "--model", model, "--base-url", url)
             self.check(result, 4)
-            self.assertFalse(any(line.startswith("vllm/forged")
-                                 for line in result.err.splitlines()), result.err)
+            self.assertNotRegex(result.err, "(?m)^vllm/forged")
 
     def test_a_wrong_key_and_its_neighbours(self):
-        stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
+        url = self.serve(reply({"error": "Unauthorized"}, "401 No")).url
         for key in ("Bearer " + KEY, "'%s'" % KEY, KEY + " " + KEY, "${%s}" % KEY):
-            result = self.run_main("list", "--verbose", "--base-url", stub.url,
+            result = self.run_main("list", "--verbose", "--base-url", url,
                                    env={"VLLM_API_KEY": key})
             self.check(result, 5, err="VLLM_API_KEY (the environment)")
             self.assertNotIn(KEY, result.err)
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://user:%s@h/v1" % KEY,
-                                                          "models": []}}}})
+        self.configure(with_block({"baseUrl": "http://user:%s@h/v1" % KEY, "models": []}))
         self.assertNotIn(KEY, self.run_main("list").err + self.run_main("config", "--check").err)
 
-    def test_the_documented_stand_in_is_no_secret(self):
-        self.check(self.run_main("list", env={"VLLM_API_KEY": ""}), 1,
-                   err="VLLM_API_KEY=vllm-local")
+    def test_the_documented_stand_in_is_not_secret(self):
+        result = self.run_main("list", env={"VLLM_API_KEY": ""})
+        self.check(result, 1, err="VLLM_API_KEY=vllm-local")
         self.assertEqual(vllm.redact("http://u:pw@h Bearer abcdefg secret", ["secret"]),
                          "http://***@h Bearer *** ***")
 
@@ -7384,16 +7353,15 @@ class Redaction(Case):
 class Output(Case):
 
     def test_any_encoding_of_the_terminal(self):
-        url = self.serve(rows("mod\u00e8le-\u6a21\U0001f600")).url
+        name = "mod\u00e8le-\u6a21\U0001f600"
+        url = self.serve(rows(name)).url
         for encoding in ("ascii", "latin-1", "cp1252", "utf-8"):
             for form in ("--json", "--plain", "--verbose"):
                 with self.subTest(encoding=encoding, form=form):
                     result = self.run_main("list", form, "--base-url", url, encoding=encoding)
-                    self.check(result, 0)
-                    self.assertIn("\\u6a21" if encoding != "utf-8" else "\u6a21", result.out)
-        self.assertEqual(json.loads(self.run_main("list", "--json", "--base-url", url,
-                                                  encoding="ascii").out)["models"][0]["name"],
-                                                  "mod\u00e8le-\u6a21\U0001f600")
+                    self.check(result, 0, out="\u6a21" if encoding == "utf-8" else "\\u6a21")
+                    if form == "--json":
+                        self.assertEqual(json.loads(result.out)["models"][0]["name"], name)
 
     def test_colour_only_on_a_terminal_that_wants_it(self):
         class Terminal(io.StringIO):
@@ -7402,57 +7370,51 @@ class Output(Case):
 
         self.declare(self.serve(sse(chunk(reasoning="hm"), chunk("Hi"))).url)
         for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
-            err = Terminal()
-            self.assertEqual(vllm.main(["chat", "x"], self.env(env), io.StringIO(), io.StringIO(),
-                                       err), 0)
+            stdin, out, err = io.StringIO(), io.StringIO(), Terminal()
+            self.assertEqual(vllm.main(["chat", "x"], self.env(env), stdin, out, err), 0)
             self.assertEqual("\x1b[2mhm\x1b[0m" in err.getvalue(), coloured)
 
     def test_no_argument_makes_main_exit(self):
         self.declare("http://h/v1")
-        verbs = [row[0] for row in vllm._VERBS]
-        for argv, status in [([verb, "--help"], 0)
-                             for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
-                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0),
-                ([], 2), (["nonsense"], 2),
-                (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
-                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2),
-                ([""], 2),
-                (["list", "--json", "--config", "\0"], 1)]:
+        rows = [(["--help"], 0, ""), (["-h"], 0, ""), (["--version"], 0, ""),
+                (["--version", "--verbose"], 0, ""), (["list", "--json", "--config", "\0"], 1, "")]
+        for verb in vllm._VERBS:
+            rows.append(([verb[0], "--help"], 0, ""))
+            rows.append(([verb[0], "--nonsense"], 2, "unknown: --nonsense"))
+        for argv, status, words in rows + [
+                ([], 2, ""), ([""], 2, ""), (["nonsense"], 2, ""), (["--nonsense"], 2, ""),
+                (["list", "--timeout"], 2, ""),
+                (["list", "--timeout", "0"], 2, "above 0"),
+                (["list", "--timeout", "nan"], 2, ""),
+                (["list", "--timeout", "x"], 2, "invalid seconds value"),
+                (["list", "--timeout", "inf"], 2, "below"),
+                (["list", "--time", "5"], 2, "unknown: --time"),
+                (["list", "--js"], 2, "unknown: --js"),
+                (["list", "extra"], 2, "not an option"),
+                (["list", "--json", "--plain"], 2, "not allowed with argument --json"),
+                (["request", "--curl", "--explain"], 2, "")]:
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
-                self.check(result, status)
-                self.assertEqual(bool(result.out), status == 0)
-                self.assertTrue(status == 0 or result.err)
-
-    def test_what_is_wrong_with_an_argument(self):
-        for argv, words in ((["list", "--timeout", "0"], "above 0"),
-                            (["list", "--timeout", "x"], "invalid seconds value"),
-                            (["list", "--timeout", "inf"], "below"),
-                            (["list", "--time", "5"], "unknown: --time"),
-                            (["list", "--js"], "unknown: --js"),
-                            (["list", "more"], "not an option"),
-                            (["list", "--json", "--plain"], "not allowed with argument --json")):
-            with self.subTest(argv=argv):
-                result = self.run_main(*argv)
-                self.check(result, 2, err=words)
-                self.assertNotIn("_", result.err.partition("error: ")[2])
+                self.check(result, status, err=words)
+                self.assertEqual((bool(result.out), bool(result.err)), (status == 0, status != 0))
+                if status == 2:
+                    self.assertNotIn("_", result.err.partition("error: ")[2])
 
     def test_the_width_of_help(self):
         for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
-            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0,
-                       out="--base-url")
+            result = self.run_main("list", "--help", env={"COLUMNS": columns})
+            self.check(result, 0, out="--base-url")
 
     def test_the_program_itself(self):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
         self.check(self.program("nonsense"), 2)
-        url = self.demo(KEY)
-        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-",
-                                stdin=KEY), 0,
-                   out="vllm/demo-alias\n")
-        self.check(self.program("list", "--base-url", url), 5, err="--api-key")
-        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet",
-                                env={"VLLM_API_KEY": KEY},
-                                stdin="hello"), 0, out="You said: hello\n")
+        at = ("--base-url", self.demo(KEY))
+        result = self.program("list", "--plain", "--api-key-file", "-", stdin=KEY, *at)
+        self.check(result, 0, out="vllm/demo-alias\n")
+        self.check(self.program("list", *at), 5, err="--api-key")
+        result = self.program("chat", "--model", "demo-alias", "--quiet", stdin="hello",
+                              env={"VLLM_API_KEY": KEY}, *at)
+        self.check(result, 0, out="You said: hello\n")
 
 
 class Module(unittest.TestCase):
@@ -7464,8 +7426,8 @@ class Module(unittest.TestCase):
                 "import os, builtins; os.environ = None\n"
                 "import openclaw_vllm\n"
                 "print(sorted(set(%r) & (set(sys.modules) - before)))" % (HERE, heavy))
-        self.assertEqual(subprocess.check_output([sys.executable, "-B", "-c",
-                                                  code]).decode("ascii").strip(), "[]")
+        loaded = subprocess.check_output([sys.executable, "-B", "-c", code])
+        self.assertEqual(loaded.decode("ascii").strip(), "[]")
 
     def test_everything_promised_is_there_and_documented(self):
         for name in vllm.__all__:
@@ -7476,9 +7438,8 @@ class Module(unittest.TestCase):
         for name, row in vllm.CAUSES.items():
             error = vllm.error_for(name, seconds=1.0)
             self.assertIsInstance(error, vllm.Error)
-            self.assertEqual(error.cause, name)
+            self.assertEqual((error.cause, error.exit_status), (name, row.exit_status or 1))
             self.assertIn(error.exit_status, (1, 2, 3, 4, 5))
-            self.assertEqual(error.exit_status, row.exit_status or 1)
 
 
 class Readme(Case):
@@ -7503,9 +7464,7 @@ class Readme(Case):
                 self.assertIn(line.strip(), shown)
 
     def test_the_request_that_is_explained(self):
-        body = {
-            "messages": [{"role": "developer", "content": "Be brief."},
-                         {"role": "user", "content": "hi"}],
+        body = {"messages": [{"role": "developer", "content": "Be brief."}, USER],
                 "max_tokens": 64, "store": True, "top_k": 20}
         result = self.run_main("request", "--explain", "--base-url", self.demo(),
                                stdin=json.dumps(body))
@@ -7514,14 +7473,11 @@ class Readme(Case):
 
     def test_the_module_example_runs(self):
         code = self.text.split("```python\n")[1].split("```")[0]
-        env = self.env(
-            {"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": self.demo(), "PYTHONPATH": HERE})
-        env.update((name, os.environ[name])
-                   for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ)
-        out = subprocess.check_output([sys.executable, "-c", code], env=env).decode("ascii")
-        self.assertIn("vllm/demo/Qwen3-8B 40960\n", out.replace("\r", ""))
-        self.assertIn("You said: Say hi", out)
-        self.assertIn("Usage(prompt_tokens=", out)
+        env = {"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": self.demo(), "PYTHONPATH": HERE}
+        result = self.program("-c", code, command=[sys.executable], env=env)
+        self.check(result, 0, out="You said: Say hi")
+        self.assertIn("vllm/demo/Qwen3-8B 40960\n", result.out.replace("\r", ""))
+        self.assertIn("Usage(prompt_tokens=", result.out)
 
     def test_every_verb_option_and_status_is_told(self):
         for name, add_options, _, _ in vllm._VERBS:
@@ -7554,6 +7510,11 @@ EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 "
          "\u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
 
 
+def completion(content):
+    """Return an answer in one piece."""
+    return reply({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
+
+
 class Chat(Case):
 
     def ask(self, *argv, **given):
@@ -7564,15 +7525,17 @@ class Chat(Case):
         return result, stub.requests[0].body if stub.requests else None
 
     def test_prompt(self):
-        for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"),
-                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"),
-                                      (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
-                                      ([], "\u6a21\n\nx", "\u6a21\n\nx")):
+        for argv, stdin, expected in (
+                (["Say", "hi"], "", "Say hi"),
+                ([], "Say hi\n", "Say hi"),
+                (["Sum up:"], "text\n", "Sum up:\n\ntext"),
+                (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
+                ([], "\u6a21\n\nx", "\u6a21\n\nx")):
             with self.subTest(argv=argv, stdin=stdin):
-                result, body = self.ask(stdin=stdin, *argv)
+                result, body = self.ask(*argv, stdin=stdin)
                 self.check(result, 0, out="Hi\n")
-                self.assertEqual(body, dict(DEFAULT_BODY,
-                                            messages=[{"role": "user", "content": expected}]))
+                messages = [{"role": "user", "content": expected}]
+                self.assertEqual(body, dict(DEFAULT_BODY, messages=messages))
         for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"),
                              (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
@@ -7583,62 +7546,53 @@ class Chat(Case):
         image = self.write("a.png", b"\x89PNG\r\n\x1a\n")
         tools = self.write("tools.json", "[%s, // one\n]" % json.dumps(TOOL))
         schema = self.write("schema.json", {"type": "object"})
-        pictured = [{"type": "text", "text": "x"},
-                    {"type": "image_url",
-                     "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+        named = {"name": "answer", "schema": {"type": "object"}}
+        user, sees = dict(USER, content="x"), {"input": ["text", "image"]}
+        effort = {"reasoning": True, "compat": {"supportsReasoningEffort": True}}
+
+        def pictured(url):
+            content = [{"type": "text", "text": "x"},
+                       {"type": "image_url", "image_url": {"url": url}}]
+            return {"messages": [dict(USER, content=content)]}
+
         for argv, row, expected in (
                 (["--system", "Be short."], {},
-                 {"messages": [{"role": "system", "content": "Be short."},
-                               {"role": "user", "content": "x"}]}),
-                 (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
+                 {"messages": [{"role": "system", "content": "Be short."}, user]}),
+                (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
                 (["--temperature", "0"], {}, {"temperature": 0}),
                 (["--param", "top_k=20", "--param", 'stop="E=D"'], {},
                  {"top_k": 20, "stop": "E=D"}),
                 (["--no-stream"], {}, {"stream": False, "stream_options": None}),
                 (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}),
                 (["--schema", schema], {},
-                 {"response_format": {"type": "json_schema",
-                                      "json_schema": {"name": "answer",
-                                                      "schema": {"type": "object"}}}}),
-                (["--image", image], {"input": ["text", "image"]},
-                 {"messages": [{"role": "user", "content": pictured}]}),
-                (["--image", "https://h/a.png"], {"input": ["text", "image"]},
-                 {"messages": [{"role": "user",
-                                "content": [pictured[0], {"type": "image_url",
-                                                          "image_url": {
-                                                              "url": "https://h/a.png"}}]}]}),
-                (["--thinking", "high"], {"reasoning": True,
-                                          "compat": {"supportsReasoningEffort": True}},
-                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}),
-                 (["--model", "m"], {}, {})):
+                 {"response_format": {"type": "json_schema", "json_schema": named}}),
+                (["--image", image], sees, pictured("data:image/png;base64,iVBORw0KGgo=")),
+                (["--image", "https://h/a.png"], sees, pictured("https://h/a.png")),
+                (["--thinking", "high"], effort, {"reasoning_effort": "high"}),
+                (["--model", "vllm/m"], {}, {}),
+                (["--model", "m"], {}, {})):
             with self.subTest(argv=argv):
-                result, body = self.ask("x", row=row,
-                                        script=(reply({"choices": [{"message": {"content": "Hi"},
-                                                                    "finish_reason": "stop"}]}),),
-                                        *argv)
+                result, body = self.ask("x", *argv, row=row, script=(completion("Hi"),))
                 self.check(result, 0, out="Hi\n")
-                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]),
-                                **expected)
-                self.assertEqual(body, {name: value for name,
-                                        value in expected.items() if value is not None})
+                expected = dict(DEFAULT_BODY, **dict({"messages": [user]}, **expected))
+                sent = [name for name, value in expected.items() if value is not None]
+                self.assertEqual(body, {name: expected[name] for name in sent})
         for argv in (["--param", "x"], ["--param", "x=y"], ["--tools", schema],
                      ["--tools", self.path("none")], ["--image", image],
-                     ["--schema", self.write("s", "{")],
-                     ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
+                     ["--schema", self.write("s", "{")], ["--max-tokens", "x"],
+                     ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", *argv)
                 self.check(result, 2)
                 self.assertIsNone(body)
         for path in (schema, self.path("none"), self.home):
-            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2,
-                       err=path)
+            self.check(self.ask("x", "--image", path, row=sees)[0], 2, err=path)
 
     def test_streams_of_output(self):
-        calls = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
-        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2,
-                                          "total_tokens": 5}}
-        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"),
-                      usage),)
+        call = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), call, chunk(finish="tool_calls"),
+                      {"choices": [], "usage": usage}),)
         result = self.ask("x", script=script)[0]
         self.assertEqual((result.status, result.out), (0, 'Hi\nf({"x": 1})\n'))
         self.assertRegex(result.err,
@@ -7647,13 +7601,10 @@ class Chat(Case):
         self.assertEqual(self.ask("x", "--quiet", script=script)[0], (0, 'Hi\nf({"x": 1})\n', ""))
         value = json.loads(self.ask("x", "--json", script=script)[0].out)
         self.assertEqual(sorted(value.pop("timings")), ["first_token_s", "total_s"])
-        self.assertEqual(value,
-                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm",
-                          "finish_reason": "tool_calls",
-                          "tool_calls": [dict(CALL,
-                                              function={"name": "f", "arguments": '{"x": 1}'})],
-                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2,
-                                           "total_tokens": 5}})
+        called = dict(CALL, function={"name": "f", "arguments": '{"x": 1}'})
+        self.assertEqual(value, {
+            "id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm", "tool_calls": [called],
+            "finish_reason": "tool_calls", "usage": usage})
         self.assertIsNone(json.loads(self.ask("x", "--json")[0].out)["usage"])
 
     def test_empty_and_broken_answers(self):
@@ -7669,23 +7620,17 @@ class Chat(Case):
                 self.assertEqual(result.out, out)
 
     def test_a_pipe_gets_the_answer_byte_for_byte(self):
-        script = (sse(*[chunk(char) for char in EXACT]),)
-        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
-        self.assertEqual(self.ask("x", "--no-stream", script=(
-            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),
-            ))[0].out, EXACT + "\n")
-        self.declare(self.serve(*script).url)
+        streamed = sse(*[chunk(char) for char in EXACT])
+        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
+        for argv, answer, out in (
+                (["x"], streamed, EXACT),
+                (["x", "--no-stream"], completion(EXACT), EXACT),
+                (["x"], sse(call), 'f("\x1b\u200d")')):
+            self.assertEqual(self.ask(*argv, script=(answer,))[0].out, out + "\n")
+        self.declare(self.serve(streamed).url)
         self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
         result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding="latin-1")[0]
         self.assertEqual(result.out.encode("latin-1").decode("utf-8"), "\xe9\u6f22\r\n")
-        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
-        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
-
-    def test_the_answer_in_the_c_locale(self):
-        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
-        result = self.program("chat", "x", "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
-        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
 
     def test_reasoning_cannot_steer_the_terminal(self):
         result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
@@ -7703,38 +7648,33 @@ class Chat(Case):
             process.stdin.close()
             shown = b""
             with contextlib.suppress(OSError):           # the other end is closed
-                while True:
-                    data = os.read(master, 65536)
-                    if not data:
-                        break
+                for data in iter(lambda: os.read(master, 65536), b""):
                     shown += data
             self.assertEqual(process.wait(WAIT_S), 0)
-        shown = shown.decode("utf-8").replace("\r\n", "\n")
+
+        def visible(match):
+            return ("\\x%02x" if match.group() < "\xff" else "\\u%04x") % ord(match.group())
+
         steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-        expected = re.sub(steering,
-                          lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
-                          % ord(match.group(0)), EXACT)
-        self.assertEqual(shown, expected + "\n")
+        self.assertEqual(shown.decode("utf-8").replace("\r\n", "\n"),
+                         re.sub(steering, visible, EXACT) + "\n")
 
     @unittest.skipIf(os.name == "nt", "no pipes to close")
     def test_a_reader_that_went_away_is_not_a_broken_server(self):
         left = threading.Event()
+        second = then_watch(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
 
-        def step(sock, _, __):
+        def step(sock, request, stub):
             sock.sendall(sse(chunk("one\n"), done=False))
             left.wait(WAIT_S)
-            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
-            with contextlib.suppress(OSError):
-                while sock.recv(4096):
-                    pass
+            second(sock, request, stub)
 
         for options in ([], ["--quiet"]):
             left.clear()
             self.declare(self.serve(step).url)
             with program(self.env(), ["chat", "x"] + options) as process:
                 process.stdin.close()
-                self.assertEqual(process.stdout.readline(),
-                                 b"one\n")      # while the server is silent
+                self.assertEqual(process.stdout.readline(), b"one\n")    # the server is silent yet
                 process.stdout.close()
                 left.set()
                 self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
@@ -7742,67 +7682,66 @@ class Chat(Case):
     def test_no_speed_for_an_answer_in_one_piece(self):
         usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
         whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
+        last = dict(usage, choices=[])
 
         def slowly(sock, _, stub):
             sock.sendall(sse(chunk("a"), done=False))
             stub.ending.wait(0.05)
-            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
+            sock.sendall(sse(chunk("b"), last).partition(b"\r\n\r\n")[2])
 
-        for script, speed in ((reply(whole), False),
-                              (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
-            result = self.ask("x", script=(script,))[0]
+        for step, speed in ((reply(whole), False), (sse(chunk("a b"), last), False),
+                            (slowly, True)):
+            result = self.ask("x", script=(step,))[0]
             self.check(result, 0, err="2000 completion tokens, first token")
             self.assertEqual("tokens/s" in result.err, speed, result.err)
 
-    def test_arguments_in_the_c_locale(self):
-        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
-        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
-        with mock.patch.object(os, "fsencode",
-                               lambda text: text.encode("ascii", "surrogateescape")):
-            result, body = self.ask(mangled, "--system", mangled)
-            self.check(result, 0)
-            self.assertEqual([message["content"] for message in body["messages"]],
-                             ["h\u00e9 \u6f22"] * 2)
-            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
-        url = self.demo()
+    def test_the_c_locale_loses_no_character(self):
+        c_locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
+        result = self.program("chat", "x", "--quiet", env=c_locale)
+        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
         hello = "h\u00e9".encode("utf-8")      # bytes: this process may be in the C locale
-        result = self.program("chat", hello, "--model", "demo-alias", "--base-url", url,
-                              "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
-                                   "VLLM_API_KEY": KEY})
+        result = self.program("chat", hello, "--model", "demo-alias", "--base-url", self.demo(),
+                              "--quiet", env=dict(c_locale, VLLM_API_KEY=KEY))
         self.check(result, 0, out="You said: h\u00e9\n")
 
-    def test_errors_keep_the_servers_words_and_name_the_next_step(self):
-        def forbidden(*location):
-            return (
-                "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', "
-                    "'input': 1}]" % (location,))
+    def test_arguments_in_the_c_locale_of_python_3_6(self):
+        """It takes each byte that is not ASCII for a lone surrogate."""
+        def fsencode(text):
+            return text.encode("ascii", "surrogateescape")
 
+        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
+        with mock.patch.object(os, "fsencode", fsencode):
+            result, body = self.ask(mangled, "--system", mangled)
+            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
+        self.check(result, 0)
+        self.assertEqual([message["content"] for message in body["messages"]],
+                         ["h\u00e9 \u6f22"] * 2)
+
+    def test_errors_keep_the_servers_words_and_name_the_next_step(self):
+        def bad(message, status="400 Bad"):
+            return reply({"object": "error", "message": message}, status)
+
+        def forbidden(*location, status="400 Bad"):
+            return bad("[{'type': 'extra_forbidden', 'loc': %r, "
+                       "'msg': 'Extra inputs are not permitted', 'input': 1}]"
+                       % (("body",) + location,), status)
+
+        too_long = bad("This model's maximum context length is 2048 tokens.")
+        too_few = reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad")
+        needed = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser'
+        no_parser = reply({"error": {"message": needed + " to be set"}}, "400 Bad")
         for answer, status, words, step in (
-                (reply({"object": "error",
-                        "message": "This model's maximum context length is 2048 tokens."},
-                        "400 Bad"), 4,
-                 "2048 tokens", "--max-tokens"),
-                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"),
-                 4, "at least 1",
-                 "shorten the prompt"),
-                (reply({"object": "error", "message": forbidden("body", "stream_options")},
-                       "400 Bad"), 4, "'stream_options'",
+                (too_long, 4, "2048 tokens", "--max-tokens"),
+                (too_few, 4, "at least 1", "shorten the prompt"),
+                (forbidden("stream_options"), 4, "'stream_options'",
                  'set compat: {"supportsUsageInStreaming": false}'),
-                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")},
-                       "400 Bad"), 4,
-                 "'max_completion_tokens'", 'set compat: {"maxTokensField": "max_tokens"}'),
-                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function",
-                                                                "strict")}, "400 Bad"), 4,
-                 "'strict'", 'set compat: {"supportsStrictMode": false}'),
-                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4,
-                 "'top_k'",
-                 "leave the field out"),
-                (reply({
-                    "error": {
-                        "message": '"auto" tool choice requires --enable-auto-tool-choice and '
-                                             '--tool-call-parser to be set'}}, "400 Bad"),
-                 4, "requires", vllm.TOOL_PARSER[2]),
+                (forbidden("max_completion_tokens"), 4, "'max_completion_tokens'",
+                 'set compat: {"maxTokensField": "max_tokens"}'),
+                (forbidden("tools", 0, "function", "strict"), 4, "'strict'",
+                 'set compat: {"supportsStrictMode": false}'),
+                (forbidden("top_k", status="422 Bad"), 4, "'top_k'", "leave the field out"),
+                (no_parser, 4, "requires", vllm.TOOL_PARSER[2]),
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized",
                  "set VLLM_API_KEY to the key"),
                 (reply("", "503 Service Unavailable"), 4, "503", "it is busy, or"),
@@ -7810,19 +7749,21 @@ class Chat(Case):
                  "check the base URL"),
                 (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
                  "what is behind it is down"),
-                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "",
-                 "doctor")):
+                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200, "doctor")):
             with self.subTest(words=words, step=step):
                 result = self.ask("x", script=(answer,))[0]
                 self.check(result, status, err=words)
                 self.assertIn(step, result.err)
                 self.assertLess(len(result.err), 1000)
-        gone = reply({"object": "error", "message": "The model `m` does not exist.",
-                      "type": "NotFoundError"}, "404 Not Found")
-        self.check(self.ask("x", script=(gone, rows("m2")))[0], 4, err="did you mean --model m2 ?")
-        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url",
-                                 self.serve(rows("m2")).url), 4,
-                   err="did you mean --model m2 ?")
+
+    def test_an_unknown_model_is_answered_with_the_nearest(self):
+        unknown = {"object": "error", "message": "The model `m` does not exist.",
+                   "type": "NotFoundError"}
+        result = self.ask("x", script=(reply(unknown, "404 Not Found"), rows("m2")))[0]
+        self.check(result, 4, err="did you mean --model m2 ?")
+        url = self.serve(rows("m2")).url
+        result = self.run_main("chat", "x", "--model", "m2x", "--base-url", url)
+        self.check(result, 4, err="did you mean --model m2 ?")
 
     def test_ctrl_c(self):
         with mock.patch.object(vllm, "send_chat", side_effect=KeyboardInterrupt):
@@ -7845,6 +7786,8 @@ class Chat(Case):
 class Conversation(Case):
     """`chat` without a prompt, on a pseudo-terminal."""
 
+    SAID = sse(chunk("Yes."), chunk(finish="stop"))
+
     def start(self, *script):
         import pty
         stub = self.serve(*script)
@@ -7860,6 +7803,10 @@ class Conversation(Case):
         self.await_text("> ")
         return process, stub
 
+    def end(self, process, typed=b"\x04"):
+        os.write(self.master, typed)
+        self.assertEqual(process.wait(WAIT_S), 0)
+
     def await_text(self, text):
         """Read what the terminal shows until `text` comes; return it."""
         while text.encode("utf-8") not in self.said:
@@ -7872,98 +7819,90 @@ class Conversation(Case):
         seen, _, self.said = self.said.partition(text.encode("utf-8"))
         return seen.decode("utf-8")
 
-    def type(self, line, answer):
+    def type(self, line, answer=""):
         os.write(self.master, line.encode("utf-8") + b"\n")
         for text in (answer, "> ") if answer else ("> ",):
             self.await_text(text)
 
     def test_history_commands_and_end(self):
-        said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said, said, said,
-                                   reply({"error": {"message": "boom"}}, "500 Oops"), said,
-                                   rows("m", "other", max_model_len=40960), said)
-        self.type("one", "Yes.")
-        self.type("two", "Yes.")
-        self.type("/reset", "")
-        self.type("/system T", "")
-        self.type("three", "Yes.")
-        self.type("four", "boom")
-        self.type("five", "Yes.")
-        self.type("/model other", "now vllm/other")
-        self.type("/help", "Ctrl-D ends")
-        self.type("six", "Yes.")
-        os.write(self.master, b"/exit\n")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        said, failed = self.SAID, reply({"error": {"message": "boom"}}, "500 Oops")
+        listed = rows("m", "other", max_model_len=40960)
+        process, stub = self.start(said, said, said, failed, said, listed, said)
+        for line, answer in (
+                ("one", "Yes."), ("two", "Yes."), ("/reset", ""), ("/system T", ""),
+                ("three", "Yes."), ("four", "boom"), ("five", "Yes."),
+                ("/model other", "now vllm/other"), ("/help", "Ctrl-D ends"), ("six", "Yes.")):
+            self.type(line, answer)
+        self.end(process, b"/exit\n")
         bodies = [request.body for request in stub.requests
                   if request.target.endswith("/chat/completions")]
         self.assertEqual([" ".join(message["content"] for message in body["messages"])
                           for body in bodies],
                          ["S one", "S one Yes. two", "T three", "T three Yes. four",
-                          "T three Yes. five",
-                          "T three Yes. five Yes. six"])
+                          "T three Yes. five", "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
     def test_what_one_turn_is(self):
-        said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said)
-        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"),
-                            ('"""a"""', "a"),
-                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
+        process, stub = self.start(self.SAID)
+        for typed, turn in (
+                ("one \\\ntwo", "one \ntwo"),
+                ('"""\n a\n\n b\n"""', " a\n\n b"),
+                ('"""a"""', "a"),
+                ("/etc/hosts is what?", "/etc/hosts is what?"),
+                ("//exit", "/exit")):
             self.type(typed, "Yes.")
             self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
         self.type("/system T", "begun anew; the system message: T")
         self.type("/reset", "begun anew; the system message: T")
         self.type("/system", "begun anew; the system message: none")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        self.end(process)
 
     def test_what_is_pasted_is_one_turn(self):
         import readline
         if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
             self.skipTest("the readline of this Python knows no bracketed paste")
-        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
+        process, stub = self.start(self.SAID)
         self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
         self.assertEqual(stub.requests[-1].body["messages"][-1]["content"],
                          "def f():\n    return 1\nWhat is it?")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        self.end(process)
 
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
-        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)),
-                                   sse(chunk("whole"), chunk(finish="stop")))
+        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), self.SAID)
         os.write(self.master, b"one\n")
         self.await_text("partial")
         process.send_signal(signal.SIGINT)
         self.await_text("stopped")
         self.await_text("> ")
         self.assertTrue(stub.gone.wait(WAIT_S))
-        self.type("two", "whole")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        self.type("two", "Yes.")
+        self.end(process)
         self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]],
                          ["S", "two"])
 
 
 class RequestVerb(Case):
 
+    TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
+
+    def request(self, body, *options, **given):
+        """Run `request` on a body, or on one that holds a text as its message."""
+        if isinstance(body, str):
+            body = {"messages": [dict(USER, content=body)]}
+        return self.run_main("request", *options, stdin=json.dumps(body), **given)
+
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
         self.declare("http://gpu.local/v1", KEY)
-        unwanted = AssertionError("a socket was opened")
-        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo",
-                                                                           side_effect=unwanted):
+        opened = mock.Mock(side_effect=AssertionError("a socket was opened"))
+        changed = dict(HI, store=True, max_tokens=999, tools=[],
+                       messages=[{"role": "developer", "content": "x"}])
+        with mock.patch.multiple("socket", socket=opened, getaddrinfo=opened):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
-                result = self.run_main("request", stdin=json.dumps(body))
+                result = self.request(body)
                 self.assertEqual((result.status, json.loads(result.out), result.err),
                                  (0, DEFAULT_BODY, ""))
-            result = self.run_main("request", "--explain", "--thinking", "high",
-                                   stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[],
-                                                         messages=[{"role": "developer",
-                                                                    "content": "x"}])))
-            self.check(self.run_main("request",
-                                     stdin=json.dumps({"messages": [dict(USER,
-                                                                         content="a" * 20000)]})),
-                                                                         0,
-                       err="warning: the prompt takes about")
+            result = self.request(changed, "--explain", "--thinking", "high")
+            self.check(self.request("a" * 20000), 0, err="warning: the prompt takes about")
         self.check(result, 0)
         for line in ("store +dropped", "stream +added", "stream_options +added",
                      "max_completion_tokens +moved +from max_tokens",
@@ -7971,7 +7910,7 @@ class RequestVerb(Case):
                      "tools +dropped", "messages +changed"):
             self.assertRegex(result.err, "(?m)^" + line)
 
-    def test_bodies_that_are_none(self):
+    def test_what_is_not_a_body_is_refused(self):
         self.declare("http://gpu.example/v1")
         for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff",
                       '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
@@ -7982,18 +7921,15 @@ class RequestVerb(Case):
 
     def test_an_undeclared_model_is_looked_up(self):
         stub = self.serve(rows("served"))
-        result = self.run_main("request", "--base-url", stub.url, stdin=json.dumps(HI))
+        result = self.request(HI, "--base-url", stub.url)
         self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target),
                          ("served", "/v1/models"))
-
-    TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
 
     def test_curl_command_is_quoted(self):
         headers = {"X-`id`": "header-value-1", "User-Agent": "my-agent/1"}
         self.declare("http://gpu.example/v1", KEY, block={"headers": headers},
                      headers={"X-Model": "header-value-2"})
-        result = self.run_main("request", "--curl",
-                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        result = self.request(self.TRICKY, "--curl")
         command, _, data = result.out.partition(" @- <<'END'\n")
         words = shlex.split(command)
         self.assertEqual(words[:3] + words[-1:], ["curl", "-sS", "-N", "--data-binary"])
@@ -8006,54 +7942,43 @@ class RequestVerb(Case):
 
     @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
     def test_curl_command_runs_as_printed(self):
-        stub = self.serve(sse(chunk("Hi")))
-        self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}})
-        result = self.run_main("request", "--curl",
-                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
         env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "HEADER_X__ID_": "header-value-1"}
-        said = subprocess.check_output(["sh", "-c", result.out], env=env, timeout=WAIT_S)
-        self.assertIn(b"[DONE]", said)
-        request = stub.requests[0]
-        self.assertEqual((request.target, request.body["messages"][0]["content"]),
-                         ("/v1/chat/completions", self.TRICKY))
-        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`",
-                                                             "content-type")],
-                         ["Bearer " + KEY, "header-value-1", "application/json"])
+        for content, more in ((self.TRICKY, {}),
+                              (self.TRICKY + "x" * 200000, {"http_proxy": "http://127.0.0.1:9"})):
+            with self.subTest(characters=len(content)):
+                stub = self.serve(sse(chunk("Hi")))
+                self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}},
+                             contextWindow=10 ** 6)
+                command = self.request(content, "--curl").out.encode("utf-8")
+                said = subprocess.check_output(["sh"], input=command, env=dict(env, **more),
+                                               timeout=WAIT_S)
+                self.assertIn(b"[DONE]", said)
+                request = stub.requests[0]
+                self.assertEqual((request.target, request.body["messages"][0]["content"]),
+                                 ("/v1/chat/completions", content))
+                for name, value in (("authorization", "Bearer " + KEY),
+                                    ("x-`id`", "header-value-1"),
+                                    ("content-type", "application/json")):
+                    self.assertEqual(request.headers[name], value)
 
     def test_what_a_curl_command_needs_is_said(self):
-        headers = {"X-Team": "header-value-1"}
+        team, key = {"HEADER_X_TEAM": "header-value-1"}, {"VLLM_API_KEY": KEY}
         ca_file = self.write("my ca.pem", "")
-        body = json.dumps(HI)
-        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
+        self.declare("https://gpu.example/v1", KEY, block={"headers": {"X-Team": "header-value-1"}})
         for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
-                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
-                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
-            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
-            self.check(result, 0)
+                           (team, ["VLLM_API_KEY"]),
+                           (dict(team, **key), [])):
+            result = self.request(HI, "--curl", "--ca-file", ca_file, env=env)
+            self.check(result, 0, out="--cacert '%s'" % ca_file)
             self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
             self.assertEqual(len(result.err.splitlines()), len(named))
             self.assertNotIn(KEY, result.err + result.out)
-            self.assertIn("--cacert '%s'" % ca_file, result.out)
         self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
         self.declare("https://gpu.example/v1")
-        result = self.run_main("request", "--curl", stdin=body)
+        result = self.request(HI, "--curl")
         self.assertRegex(result.err, "^set VLLM_API_KEY in this shell")
         self.assertNotIn("sk-of", result.err)
         self.assertNotIn("cacert", result.out)
-
-    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
-    def test_curl_command_of_a_long_body_runs(self):
-        stub = self.serve(sse(chunk("Hi")))
-        self.declare(stub.url, KEY, contextWindow=10 ** 6)
-        content = self.TRICKY + "x" * 200000
-        body = json.dumps({"messages": [dict(USER, content=content)]})
-        result = self.run_main("request", "--curl", stdin=body)
-        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
-        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE) as shell:
-            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
-        self.assertIn(b"[DONE]", said)
-        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
 
     @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
     def test_a_terminal_is_told_that_a_body_is_waited_for(self):
