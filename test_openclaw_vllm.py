@@ -3410,8 +3410,11 @@ class Answers(unittest.TestCase):
         ("data: \ufeffa\n\n", ["\ufeffa"]),
         ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
         ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []),
-        ("data: a\r", []),
-        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []),
+        ("data: a\r", []), ("data: a\r\rdata: b\r\r", ["a", "b"]),
+        ("data: a\rdata: b\n\rdata: c\r\n\r\n\r\ndata: d\r\n\r", ["a\nb", "c", "d"]),
+        (": x\r\rdata: a\r\ndata: b\r\n\rdata: c\r\n\n", ["a\nb", "c"]),
+        ("data: a\r\r\n", ["a"]), ("data\r\r", [""]), ("", []),
+        ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []),
         ("data : a\n\n", []),
         ("data: a\n\ndata: unended", ["a"]), ("data: a\0b\n\n", ["a\0b"]),
     )
@@ -4394,7 +4397,7 @@ class Meaning(Case):
         self.assertEqual(error.cause, "chat-failed")
 
     def test_layers_before_the_server(self):
-        busy, down, slow = "it is busy", "what is behind it is down", "proxy_read_timeout"
+        busy, down, slow = "it is busy", "the server behind it is down", "proxy_read_timeout"
         for answer, cause, words, step in (
                 (nginx("413 Request Entity Too Large"), "gateway",
                  "HTTP 413: Request Entity Too Large (answered by nginx/1.22.1)",
@@ -4522,8 +4525,10 @@ class Meaning(Case):
         for answer, outcome in (
                 (reply({"data": [row]}, "206 Partial Content"), ["m"]),
                 (reply({"data": [row], "error": {"message": "x"}}), ["m"]),
-                (reply('{"data": [{"id": "m", "x": NaN}]}'), "it holds NaN or Infinity"),
+                (reply('{"data": [{"id": "m", "x": NaN}]}'), "it holds NaN, which"),
+                (reply('{"data": [{"id": "m", "x": [1,-Infinity]}]}'), "it holds -Infinity"),
                 (reply('{"data": [{"id": "NaN"}]}'), ["NaN"]),
+                (reply('{"data": [{"id": "m", "x": "is: NaN, -Infinity"}]}'), ["m"]),
                 (reply({"error": {"message": "boom"}}), "boom"),
                 (reply("", "204 No Content"), "it is empty")):
             provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=self.serve(answer).url)
@@ -5456,7 +5461,7 @@ class DoctorTest(unittest.TestCase):
         login = (302, {"Location": "https://sso.example/login?next=/v1/models"}, b"")
         with loopback(lambda request: login) as (url, _):
             found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
-        self.assertIn("a page to log in", found["fix"])
+        self.assertIn("a login page", found["fix"])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
@@ -6961,9 +6966,9 @@ class ConfigVerb(Case):
                 " baseUrl: 'http://h/v1', models: [{ id: 'a', name: 'a' }] } } } }")
         self.configure(text)
         for argv, status, err in (
-                (["--set", "a..b=1"], 2, "a..b is not a path"),
+                (["--set", "a..b=1"], 2, "a..b is not a key path"),
                 (["--set", "a"], 2, "not PATH=VALUE"),
-                (["--unset", "a[b"], 2, "a[b is not a path"),
+                (["--unset", "a[b"], 2, "a[b is not a key path"),
                 (["--set", "models.providers.vllm.baseUrl.x=1"], 3, "there is no x in a string"),
                 (["--set", "models.providers.vllm.models[2].x=1"], 3, "there is no 2 in an array"),
                 (["--set", self.ROW + ".contextWindow=-1"], 3,
@@ -7077,17 +7082,21 @@ class ConfigVerb(Case):
                 self.assertEqual(self.read(), before)
 
     def test_writes_no_row_for_what_is_no_chat_model(self):
-        for posted, words, status in (
-                (400, "Field required", 0), (404, "Not Found", 4),
-                (400, "The model does not support Chat Completions API", 4)):
+        chats = {"paths": {"/v1/models": {}, "/v1/chat/completions": {}}}
+        embeds = {"paths": {"/v1/models": {}, "/v1/embeddings": {}}}
+        no_chat = "The model does not support Chat Completions API"
+        for openapi, posted, words, status in (
+                (None, 400, "Field required", 0), (None, 404, "Not Found", 4),
+                (None, 400, no_chat, 4), (chats, 400, "Field required", 0),
+                (chats, 400, no_chat, 4), (embeds, 400, "Field required", 4)):
             def answer(request):
                 if request.target.endswith("/models"):
                     return 200, {}, {"data": [{"id": "m", "max_model_len": 4096}]}
                 if request.method == "POST":
                     return posted, {}, {"detail": words}
-                return 404, {}, b""
+                return (404, {}, b"") if openapi is None else (200, {}, openapi)
 
-            with self.subTest(posted=posted, words=words), loopback(answer) as (origin, _):
+            with self.subTest(openapi=openapi, words=words), loopback(answer) as (origin, _):
                 env = {"VLLM_API_KEY": "k"}
                 result = self.run_main("config", "--base-url", origin + "/v1", env=env)
                 self.check(result, status, err="" if status == 0 else "m does not chat")
@@ -7955,7 +7964,8 @@ class Chat(Case):
         for argv in (["--param", "x"], ["--param", "x=y"], ["--tools", schema],
                      ["--tools", self.path("none")], ["--image", image],
                      ["--schema", self.write("s", "{")],
-                     ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
+                     ["--max-tokens", "x"], ["--max-tokens", "0"], ["--max-tokens", "-5"],
+                     ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", *argv)
                 self.check(result, 2)
@@ -8140,7 +8150,7 @@ class Chat(Case):
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found",
                  "check the base URL"),
                 (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
-                 "what is behind it is down"),
+                 "the server behind it is down"),
                 (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "",
                  "doctor")):
             with self.subTest(words=words, step=step):
@@ -8242,9 +8252,9 @@ class Conversation(Case):
                             ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
             self.type(typed, "Yes.")
             self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
-        self.type("/system T", "begun anew; the system message: T")
-        self.type("/reset", "begun anew; the system message: T")
-        self.type("/system", "begun anew; the system message: none")
+        self.type("/system T", "started over; the system message: T")
+        self.type("/reset", "started over; the system message: T")
+        self.type("/system", "started over; the system message: none")
         os.write(self.master, b"\x04")
         self.assertEqual(process.wait(WAIT_S), 0)
 
