@@ -3276,10 +3276,12 @@ class EventDecoder(object):
         """Return the texts of the events that `data` ends. Raises ValueError past EVENT_LIMIT."""
         events = []
         self._size += len(data)
-        if self._after_cr and data.startswith(b"\n"):
-            data = data[1:]
-        self._after_cr = data.endswith(b"\r")
-        *lines, rest = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        if self._after_cr or b"\r" in data:
+            if self._after_cr and data.startswith(b"\n"):
+                data = data[1:]
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = data.split(b"\n")
         for line in lines:
             if self._line:
                 line, self._line = bytes(self._line + line), bytearray()
@@ -6443,8 +6445,7 @@ def demo_server(port=0, key=None):
                 super().handle()
 
         def do_GET(self, body=None):
-            status, value = demo_reply(
-                self.path, self.headers.get("Authorization"), body, key)
+            status, value = demo_reply(self.path, self.headers.get("Authorization"), body, key)
             kind = "application/json"
             text = json.dumps(value)
             if isinstance(value, list):
@@ -6577,7 +6578,7 @@ class Console:
     def _attempt(self, stream, act, *arguments):
         try:
             act(*arguments)
-        except (OSError, ValueError) as error:       # full, closed, or nobody reads
+        except (OSError, ValueError) as error:       # full, closed, or without a reader
             if stream is self.stdout:
                 raise OutputFailed(error)
 
@@ -7498,7 +7499,7 @@ def _cmd_config(options, console):
     if options.check:
         return _check_config(options, console)
     if options.json:
-        raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
+        raise UsageError("--json needs --check", "the block itself is printed as JSON5")
     show_diff = console.out if options.dry_run else None
     if options.edits:
         settings = read_settings(options.config, console.env)

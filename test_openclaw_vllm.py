@@ -6979,7 +6979,7 @@ class ConfigVerb(Case):
                 (["--check", "--unset", "a"], 2, "do not go together"),
                 (["--set", "a=1", "--prune"], 2, "do not go together"),
                 (["--set", "a=1", "--dry-run"], 2, "--write: not allowed with argument --dry-run"),
-                (["--json"], 2, "--json goes with --check")):
+                (["--json"], 2, "--json needs --check")):
             with self.subTest(argv=argv):
                 if argv[0] not in ("--check", "--json"):
                     argv = argv + ["--write"]
