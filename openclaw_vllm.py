@@ -3264,11 +3264,12 @@ def _characters(value):
 class EventDecoder(object):
     """Turns bytes, cut anywhere, into server-sent events; knows nothing of where they come from.
 
-    Source: the WHATWG HTML standard, "Parsing an event stream". Lines end at LF or CRLF (no
-    server ends them at CR alone); an event that no blank line ends is dropped.
+    Source: the WHATWG HTML standard, "Parsing an event stream". Lines end at LF, CR LF or CR; an
+    event that no blank line ends is dropped.
     """
 
     def __init__(self):
+        self._after_cr = False                       # then an LF belongs to the line end before it
         self._line = bytearray()                     # of which the end has not come
         self._data = []                              # of an event whose end has not come
         self._size = 0                               # bytes since the latest end of an event
@@ -3277,11 +3278,15 @@ class EventDecoder(object):
         """Return the texts of the events that `data` ends. Raises ValueError past EVENT_LIMIT."""
         events = []
         self._size += len(data)
+        if self._after_cr or 13 in data:             # CR: a number is found faster than bytes
+            if self._after_cr and data.startswith(b"\n"):
+                data = data[1:]
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = data.split(b"\n")
         for line in lines:
             if self._line:
                 line, self._line = bytes(self._line + line), bytearray()
-            line = line.rstrip(b"\r")
             field, _, value = line.partition(b":")
             if field == b"data":
                 self._data.append(value[1:] if value.startswith(b" ") else value)
@@ -3472,20 +3477,24 @@ def is_deep(value, levels=JSON_DEPTH):
 # ----------------------------------------------------------------------------
 # Connections: the only section that opens sockets
 # ----------------------------------------------------------------------------
-# It knows HTTP, TLS and proxies, and nothing of models. A key goes to the origin it was given
-# for and nowhere else; every wait has an end; what fails is raised as an Error.
+# Knows HTTP, TLS and proxies, but nothing of models. A key is sent only to the origin that it was
+# given for, every wait has a limit, and every failure is raised as an Error.
 
 Route = collections.namedtuple("Route", "env ca_file silence_s total_s limit")
-Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None, and
-the seconds between two signs of progress, and in all; `limit` names the setting that these come
-from, "" for a default."""
+Route.__doc__ = """How to reach a server: the environment that names proxies, a CA file or None.
+
+`silence_s` bounds the seconds between two signs of progress, `total_s` those of the exchange;
+`limit` names the setting that they come from, "" for a default.
+"""
 
 Reply = collections.namedtuple("Reply", "status reason headers body proxy secrets")
-Reply.__doc__ = """One whole answer; `headers` are {name in lower case: text}, `body` bytes, `proxy`
-a URL or None, `secrets` the texts to hide in what the server says."""
+Reply.__doc__ = """One whole answer.
 
+`headers` are {name in lower case: text}, `body` bytes, `proxy` a URL or None, `secrets` the texts
+to hide in what the server says.
+"""
 
-# Where an exchange is: the code in `Exchange.phase` and in the facts of a timeout, and its words.
+# The phases of an exchange (`Exchange.phase`, and the facts of a timeout), and words for each.
 PHASES = {
     "resolve": "looking up the host",
     "connect": "connecting",
@@ -3497,26 +3506,28 @@ PHASES = {
     "read": "in the middle of the answer",
     "comments": "with comments only since the last event",
 }
-LIFE_FACTOR = 10                     # how often comments can prolong the wait for an event
+LIFE_FACTOR = 10                     # the most silences that comments can prolong a wait to
 
 
 class Exchange(io.RawIOBase):
     """One HTTP request and the answer to it, on a connection of its own; `with` closes it.
 
-    Never follows a redirect, never waits past its Route, and raises ServerError (or ConfigError
-    for an unusable CA file) whatever the other side does. `phase` is a code of PHASES, `limit`
-    the most bytes of a body. `before_wait` is called before each wait; what it raises goes up
-    as it is.
+    Never follows a redirect and never waits past the limits of its Route. Whatever the other side
+    does, raises ServerError, or ConfigError for an unusable CA file. `phase` is a key of PHASES,
+    `limit` the most bytes of a body. `before_wait` is called before each wait; an exception that
+    it raises passes unchanged.
 
-    To http.client it is the socket. Bytes alone do not end a silence, or a server could drip
-    one at a time forever: whoever reads calls `enter` when the answer has got further, and
-    `keep_alive` when the server has only shown that it is there.
+    http.client uses it as its socket. Bytes alone do not end a silence, or a server could send
+    one at a time forever: the reader calls `enter` when the answer has advanced, and
+    `keep_alive` when the server has only shown that it is alive.
     """
 
     sock = None
 
     def __init__(self, url, headers, body, route, before_wait=None):
-        self.url, self.route, self._before_wait = url, route, before_wait
+        self.url = url
+        self.route = route
+        self._before_wait = before_wait
         self.target = split_url(url)
         self.proxy = proxy_for(self.target, route.env)
         self._to_proxy = proxy_headers(self.target, route.env)
@@ -3524,7 +3535,8 @@ class Exchange(io.RawIOBase):
         for value in [*headers.values(), *self._to_proxy.values()]:
             if isinstance(value, Secret):
                 self.secrets += spellings(value)
-        self.limit, self._silence_s = STREAM_LIMIT, min(CONNECT_TIMEOUT_S, route.silence_s)
+        self.limit = STREAM_LIMIT
+        self._silence_s = min(CONNECT_TIMEOUT_S, route.silence_s)
         self._started = time.monotonic()
         self._deadline = self._started + route.total_s
         try:
@@ -3538,19 +3550,19 @@ class Exchange(io.RawIOBase):
                         for name, value in self.response.headers.items()}
 
     def __exit__(self, *_):
-        """Close the connection; a server that is still generating stops."""
+        """Close the connection, which stops a server that is still generating."""
         if self.sock is not None:
             self.sock.close()
 
     # Waiting, and what http.client calls
 
     def enter(self, phase):
-        """Begin a phase, or the next step of one: the other side's time starts anew."""
+        """Begin a phase, or its next step: the time allowed for it starts again."""
         self.phase = phase
         self._until = self._latest = None
 
     def keep_alive(self):
-        """Prolong the wait, but not forever: a comment or a line end came, and no event."""
+        """Prolong the wait, up to a limit: a comment or a line end came, but no event."""
         self.phase = "comments"
         self._until = None
 
@@ -3567,7 +3579,7 @@ class Exchange(io.RawIOBase):
     def readinto(self, buffer):
         if self._before_wait is not None:
             self._before_wait()
-        now = time.monotonic()                       # time starts with a wait, not while we work
+        now = time.monotonic()                       # only waiting counts, not our own work
         self._latest = self._latest or now + LIFE_FACTOR * self._silence_s
         self._until = self._until or min(now + self._silence_s, self._latest)
         self.sock.settimeout(self._patience(self._until))
@@ -3581,12 +3593,12 @@ class Exchange(io.RawIOBase):
         return io.BufferedReader(self, 65536)
 
     def close(self):
-        """Do nothing: http.client closes what it has read, and `with` the connection."""
+        """Do nothing: http.client closes what it has read; `with` closes the connection."""
 
-    # Asking
+    # The request
 
     def _connect(self):
-        """Connect to the server, through the proxy and in TLS where they are asked for."""
+        """Connect to the server, through its proxy and with TLS where the URL needs them."""
         import socket
         via = split_url(self.proxy or self.url)
         self.enter("resolve")
@@ -3611,9 +3623,11 @@ class Exchange(io.RawIOBase):
         from urllib.parse import quote
         plain = {"Accept": "application/json, text/event-stream", "Connection": "close",
                  "User-Agent": "python"}
-        method, path = "GET", quote(self.target.path or "/", safe="/%?=&+,;:@!$'()*~[]|")
+        method = "GET"
+        path = quote(self.target.path or "/", safe="/%?=&+,;:@!$'()*~[]|")
         if body is not None:
-            method, plain["Content-Type"] = "POST", "application/json"
+            method = "POST"
+            plain["Content-Type"] = "application/json"
         headers = merged_headers(plain, headers)
         if self.proxy and self.target.scheme == "http":
             path = "http://" + self._place + path
@@ -3622,7 +3636,7 @@ class Exchange(io.RawIOBase):
         self.enter("read")
 
     def _response_to(self, phase, method, target, headers, body=None):
-        """Return the HTTPResponse to a request; `phase` is that of the wait for it."""
+        """Send a request and return its HTTPResponse; `phase` is that of the wait for it."""
         import http.client
         connection = http.client.HTTPConnection(self._host, self.target.port)
         connection.default_port = _PORTS[self.target.scheme]
@@ -3636,7 +3650,8 @@ class Exchange(io.RawIOBase):
 
     def chunks(self):
         """Yield the body's bytes as they come. Raises ServerError, past `limit` bytes too."""
-        got, expected = 0, self.response.length     # read1 of older Pythons does not count down
+        got = 0
+        expected = self.response.length             # in older Pythons read1 leaves it as it is
         if expected is None:
             expected = math.inf
         while got < expected:
@@ -3658,11 +3673,11 @@ class Exchange(io.RawIOBase):
         """Return the whole answer as a Reply. Raises ServerError, past `limit` bytes too."""
         self.limit = limit
         reason = redact(self.response.reason, self.secrets)
-        return Reply(self.response.status, reason, self.headers, joined(self.chunks()), self.proxy,
-                     self.secrets)
+        body = joined(self.chunks())
+        return Reply(self.response.status, reason, self.headers, body, self.proxy, self.secrets)
 
     def _error(self, error):
-        """Return the Error that a network exception means; anything else comes back as it is."""
+        """Return the Error for a network exception; any other exception is returned unchanged."""
         import http.client
         import socket
         facts = dict(self.target._asdict(), url=self.url)
@@ -3681,7 +3696,7 @@ class Exchange(io.RawIOBase):
         elif isinstance(error, (ConnectionError, http.client.IncompleteRead)):
             cause, detail = "answer-broken", "the connection was closed " + PHASES[self.phase]
         elif isinstance(error, http.client.BadStatusLine):
-            cause, detail = "not-openai", "what answers there does not speak HTTP"
+            cause, detail = "not-openai", "the server does not speak HTTP"
             if self.target.scheme == "http" and "\x15\x03" in error.line:       # a TLS alert
                 cause, facts["right"] = "scheme-mismatch", "https" + self.url[4:]
         # Older Pythons raise ValueError for a chunk of negative size.
@@ -3693,7 +3708,7 @@ class Exchange(io.RawIOBase):
         return error_for(cause, detail=detail, **facts)
 
     def _certificate_names(self):
-        """Return the names that the server's trusted certificate is for; [] if unknown."""
+        """Return the host names in the server's certificate, [] if it is not trusted."""
         if self.proxy:
             return []
         context = tls_context(self.route)
@@ -3703,7 +3718,7 @@ class Exchange(io.RawIOBase):
 
 
 def joined(chunks):
-    """Return the bytes of many chunks; a list of tiny ones would take many times their size."""
+    """Return chunks of bytes as one; a list of tiny ones would take many times their size."""
     whole = bytearray()
     for data in chunks:
         whole += data
@@ -3711,7 +3726,10 @@ def joined(chunks):
 
 
 def tls_context(route):
-    """Return the ssl context of a Route: its CA file, else SSL_CERT_FILE, else the system's."""
+    """Return an ssl context that trusts a Route's CA file, else SSL_CERT_FILE, else the system's.
+
+    Raises ConfigError for a file that cannot be used, ServerError for a Python without ssl.
+    """
     try:
         import ssl
     except ImportError:
@@ -3722,21 +3740,22 @@ def tls_context(route):
     try:
         if path is None or os.path.isfile(path):
             return ssl.create_default_context(cafile=path)
-    except OSError as error:                         # ssl itself opens a file SSLKEYLOGFILE, too
-        path, problem = error.filename or path, error.strerror
+    except OSError as error:                         # maybe of SSLKEYLOGFILE, which ssl opens too
+        path = error.filename or path
+        problem = error.strerror
     raise ConfigError("the file %s cannot be used for TLS: %s" % (path, problem),
                       "give a PEM file with --ca-file; unset SSLKEYLOGFILE if that names it",
                       "tls-untrusted")
 
 
 def _addresses(host, port, patience_s):
-    """Return what getaddrinfo says of a host; in a thread, as the resolver knows no deadline."""
+    """Return what getaddrinfo finds for a host; in a thread, as a resolver has no deadline."""
     import socket
     return in_parallel(socket.getaddrinfo, [(host, port, 0, socket.SOCK_STREAM)], patience_s)[0]
 
 
 def _connect_first(addresses, patience_s):
-    """Return a socket connected to the first address that accepts; each has a share of the time."""
+    """Return a socket connected to the first address that accepts; each gets an equal time."""
     import socket
     failure = None
     for family, kind, protocol, _, address in addresses:
@@ -3748,23 +3767,24 @@ def _connect_first(addresses, patience_s):
         except OSError as error:
             sock.close()
             if failure is None or isinstance(failure, ConnectionRefusedError):
-                failure = error                      # silence says more than a refusal
+                failure = error                      # any other failure says more than a refusal
     raise failure
 
 
 def in_parallel(function, calls, patience_s=math.inf):
     """Return [function(*call) for call in calls], all at once, each in a thread of its own.
 
-    The threads are daemons, so that Ctrl-C ends the program although some hang. Raises what the
-    call that failed first raised, TimeoutError when one is not done after `patience_s` seconds.
+    The threads are daemons, so that Ctrl-C ends the program even if some hang. Raises the first
+    exception that a call raised, or TimeoutError when one is not done after `patience_s` seconds.
     """
     import threading
-    values, errors = [None] * len(calls), []
+    values = [None] * len(calls)
+    errors = []
 
     def work(number, call):
         try:
             values[number] = function(*call)
-        except Exception as error:                   # carried over to the thread that asked
+        except Exception as error:                   # raised again in the calling thread
             errors.append(error)
 
     until = time.monotonic() + patience_s
@@ -3782,10 +3802,10 @@ def in_parallel(function, calls, patience_s=math.inf):
     return values
 
 
-# A look at what is behind an address
+# Short connections that find out what is at an address
 
 def _peek(target, patience_s, look, context=None):
-    """Return what look(socket) finds out on a new connection, None where there is none."""
+    """Return look(socket) of a new connection, None where the connection or the look fails."""
     try:
         sock = _connect_first(_addresses(target.host, target.port, patience_s), patience_s)
         sock.settimeout(patience_s)
@@ -3798,29 +3818,30 @@ def _peek(target, patience_s, look, context=None):
 
 
 def answers_at(host, target, patience_s):
-    """Return whether something accepts a connection at the port of a Url on another host."""
-    return bool(_peek(target._replace(host=host), patience_s, lambda sock: True))
+    """Return True if the port of a Url accepts a connection on another host, else None."""
+    return _peek(target._replace(host=host), patience_s, lambda sock: True)
 
 
 def greeting(target, patience_s):
-    """Return what a server says before it is asked: nothing or None, where it speaks HTTP."""
+    """Return the bytes a server sends unasked, b"" or None if none: HTTP servers send none."""
     return _peek(target, patience_s, lambda sock: sock.recv(64))
 
 
 def peer_certificate(target, patience_s):
-    """Return the certificate (DER) of a TLS server, unverified; b"" if it shows none."""
+    """Return the certificate (DER) of a TLS server, unverified; b"" if there is none."""
     import ssl
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return _peek(target, patience_s, lambda tls: tls.getpeercert(True), context) or b""
 
 
 def port_is_bound(target, patience_s):
-    """Return whether a port of this host is taken though nothing listens: vLLM binds, then loads.
+    """Return whether a port of this host is bound though nothing listens: vLLM binds, then loads.
 
-    A bind without SO_REUSEADDR finds out and is undone at once; the addresses of other hosts
-    cannot be bound. What a closed connection leaves behind (TIME_WAIT) takes only the address
-    it had; a server usually takes all.
+    Found out by a bind without SO_REUSEADDR, undone at once; other hosts' addresses cannot be
+    bound. A closed connection in TIME_WAIT holds only the address it used, while a server usually
+    binds all of them.
     """
     import socket
     host = target.host
@@ -3838,7 +3859,7 @@ def port_is_bound(target, patience_s):
 
 def _lingers(port):
     """Return whether a closed connection still holds a port of this host (TIME_WAIT, a minute)."""
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # Linux; elsewhere nothing is known
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):        # Linux only
         try:
             with open(table) as lines:
                 if re.search(r": [0-9A-F]+:%04X \S+ 06 " % port, lines.read()):
@@ -3851,9 +3872,9 @@ def _lingers(port):
 # ----------------------------------------------------------------------------
 # What a server's answer means
 # ----------------------------------------------------------------------------
-# Turns statuses, bodies and exceptions into errors. Opens no connection; only `completion_error`
-# asks for the model list, to tell a missing model from a missing endpoint. The wording of servers
-# is matched as vLLM 0.3 to 0.33 writes it.
+# Turns statuses, bodies and exceptions into errors. Opens no connection, except that
+# `completion_error` fetches the model list to tell a missing model from a missing endpoint.
+# Patterns match the messages of vLLM 0.3 to 0.33.
 
 def model_rows(url, reply, credential):
     """Return the usable rows in the Reply of a /models URL. Raises ServerError or KeyRefused.
@@ -3865,8 +3886,8 @@ def model_rows(url, reply, credential):
     try:
         text = reply.body.decode("utf-8-sig")
         payload = loads_untrusted(text)
-        if re.search(r"[\[:,]\s*-?(NaN|Infinity)", text):
-            raise ValueError("it holds NaN or Infinity, which JSON does not have")
+        if re.search("NaN|Infinity", text):          # it may be part of an id
+            json.loads(text, parse_int=json_number, parse_constant=_refuse_constant)
         if is_error_payload(payload) and not _get(payload, "data"):
             raise http_error(url, reply, credential)
         return parse_model_list(payload)
@@ -3875,55 +3896,54 @@ def model_rows(url, reply, credential):
     raise error_for("not-openai", url=url, detail=detail, **layer_facts(reply.headers, reply.body))
 
 
+def _refuse_constant(name):
+    raise ValueError("it holds %s, which is not valid JSON" % name)
+
+
 def is_error_payload(payload):
-    """Tell whether a JSON value is an error in place of an answer; some releases send it with 200.
-    """
+    """Return whether a JSON value is an error object; some releases send it with status 200."""
     return bool(_get(payload, "error") or _get(payload, "object") == "error")
 
 
 def what_it_is(body):
-    """Return words for a body that cannot be JSON, or None."""
-    if not body.strip():
-        return "it is empty"
-    if body.lstrip()[:1] == b"<":
-        return "it is an HTML page"
-    return None
+    """Return words for a body that is empty or HTML, None for any other."""
+    return {b"": "it is empty", b"<": "it is an HTML page"}.get(body.lstrip()[:1])
 
 
 def offers_chat(openapi):
-    """Tell from the value of /openapi.json whether there are chat completions; None: not known."""
+    """Return whether a value of /openapi.json lists chat completions, None if it lists no API."""
     if _get(openapi, "paths", "/v1/models") is None:
         return None
     return any("/chat/completions" in path for path in openapi["paths"])
 
 
-# What a refusal says, and who says it
+# The message of a refusal, and what sent it
 
 def error_message(text):
     """Return (message, the parameter it is about or "") of an error body of any release.
 
-    {"error": {"message", "param"}}, {"error": "…"}, {"object": "error", "message", "param"},
-    {"detail": …}; of an HTML page the title, else the text.
+    Reads {"error": {"message", "param"}}, {"error": "…"}, {"object": "error", "message", "param"}
+    and {"detail": …}; the message of an HTML page is its title, that of other bodies their text.
     """
     try:
         payload = loads_untrusted(text)
     except ValueError:
-        # All but the title goes, or all tags, and the status at the start of what they hold.
-        # Unclosed tags cost their number squared, so only the beginning is looked at.
+        # Keeps the title, or else what is between tags, without a status at its start. Unclosed
+        # tags cost their number squared, so only the beginning is read.
         tags = (r"(?is)^.*?<title[^>]*>(?:\d{3} )?([^<]+).*|<(script|style).*?</\2>|"
                 r"<[^>]*>(?:\d{3} )?")
         return re.sub(tags, r"\1 ", text[:10000]), ""
-    param = _get_text(payload, "error", "param") or _get_text(payload, "param")
-    message = (_get(payload, "error", "message") or _get(payload, "error")
-               or _get(payload, "message") or _get(payload, "detail"))
-    return str(message or text), param
+    error = _get(payload, "error")
+    inner = error or payload
+    message = _get(inner, "message") or error or _get(payload, "detail") or text
+    return str(message), _get_text(inner, "param")
 
 
 def refusal_facts(url, reply):
     """Return the facts of a refused request: url, status, said, words, param, answered_by.
 
-    `said` is the server's message, `words` its beginning, ready to end a sentence. Secrets are
-    hidden here already, not only where it is printed: a cut could leave half of one.
+    `said` is the server's message, `words` its beginning, to append to a sentence. Secrets are
+    redacted here, not only when printed: a cut could leave half of one.
     """
     texts = error_message(reply.body[:100000].decode("utf-8", "replace"))
     said, param = [redact(text, reply.secrets) for text in texts]
@@ -3937,7 +3957,7 @@ _LAYERS = (r"(?im)^(?:Server|Via): (?!uvicorn$)(.+)|^x-(litellm)|"
 
 
 def layer_facts(headers, body=b""):
-    """Return {"answered_by": words for what answered in place of vLLM, or ""}."""
+    """Return {"answered_by": words that name what answered in place of vLLM, or ""}."""
     text = "".join("%s: %s\n" % field for field in headers.items())
     text += body[:10000].decode("utf-8", "replace")
     named = re.search(_LAYERS, text)
@@ -3948,24 +3968,24 @@ def layer_facts(headers, body=b""):
 
 # Statuses
 
-_DOWN = "what is behind it is down, or not at the address it has: start vLLM, or read its log"
+_DOWN = "the server behind it is down, or at another address: start vLLM, or read its log"
 _SLOW = "the answer took longer than it waits; in nginx: proxy_read_timeout 600s;"
-# What a status of a layer before vLLM means, and the knob that turns it; 52x is Cloudflare's.
+# What fixes a status that a proxy before vLLM sends; 52x is Cloudflare's.
 _GATEWAY = {
     413: "send less, or let larger requests through; in nginx: client_max_body_size 64m;",
     429: "it is busy: try again later",
     502: _DOWN, 504: _SLOW, 521: _DOWN, 522: _DOWN, 523: _DOWN, 524: _SLOW,
-    503: "it is busy, or what is behind it is down: try again later, then read their logs",
+    503: "it is busy, or the server behind it is down: try again later, then read their logs",
 }
 _LOG = "look at the server's log"
-# What nginx, Apache and Go say on a port of https. Not in JSON, which could echo a request.
+# What nginx, Apache and Go answer to http on a port of https; not JSON, which may echo a request.
 _TLS_WANTED = b"[^{]*(?:HTTP request (?:was sent )?to (?:an )?HTTPS|plain HTTP to an SSL)"
 _ENGINE_DEAD = ("EngineCore|EngineDead|"
                 r"(?:Engine (?:loop|process)|Background loop)\b.{0,40} (?:is not|has|died)")
 
 
 def http_error(url, reply, credential):
-    """Return the error that a status other than 2xx means, whatever was asked for."""
+    """Return the error for a status other than 2xx, whatever was requested."""
     status = reply.status
     facts = refusal_facts(url, reply)
     plain = split_url(url).scheme == "http"          # proxies only tunnel https
@@ -3980,7 +4000,8 @@ def http_error(url, reply, credential):
     if status >= 500 and re.search(_ENGINE_DEAD, facts["said"]):
         return error_for("engine-dead", **facts)
     if status in _GATEWAY:
-        fix, wait = _GATEWAY[status], reply.headers.get("retry-after")
+        fix = _GATEWAY[status]
+        wait = reply.headers.get("retry-after")
         if wait:
             fix += " (Retry-After: %s)" % excerpt(wait, 40)
         return error_for("gateway", fix=fix, **facts)
@@ -3991,9 +4012,10 @@ def http_error(url, reply, credential):
 
 
 def proxy_error(url, proxy, status=None):
-    """Return the error for the environment's proxy: it refuses connections, or gave a status."""
+    """Return the error for a proxy that refuses connections, or that answered with `status`."""
     import shlex
-    detail, advice = "it refuses connections", ""
+    detail = "it refuses connections"
+    advice = ""
     if status:
         detail = "it answers HTTP %d in place of the server" % status
     if status == 407:
@@ -4004,9 +4026,9 @@ def proxy_error(url, proxy, status=None):
 
 
 def _key_error(reply, credential, facts):
-    """Return the error for 401 or 403: of vLLM, which wants its key, or of a layer before it."""
+    """Return the error for 401 or 403, from vLLM itself or from a proxy before it."""
     challenge = excerpt(reply.headers.get("www-authenticate", ""), 80)
-    if challenge.lower() not in ("", "bearer"):      # vLLM sends none; a realm is another's
+    if challenge.lower() not in ("", "bearer"):      # vLLM sends no challenge
         return error_for("gateway-auth", challenge=challenge, **facts)
     if credential is None:
         return error_for("no-key", **facts)
@@ -4015,7 +4037,7 @@ def _key_error(reply, credential, facts):
     return error_for("bad-key", source=credential.source, suspect=suspect, **facts)
 
 
-# What looks wrong about a key, as patterns; none of the words repeats it.
+# Patterns of keys that look wrong, and words that do not repeat the key.
 _SUSPICIONS = (
     (r"(?i)bearer\s", "it begins with \"Bearer \", which is added on its own"),
     (r"""(['"]).*\1$""", "it is in quotes"),
@@ -4026,7 +4048,7 @@ _SUSPICIONS = (
 
 def _redirect_error(url, reply, facts):
     """Return the error for a redirect, with the base URL where it points to an endpoint."""
-    right = "the address the server names, unless that is a page to log in"
+    right = "the address the server names, unless that is a login page"
     location = excerpt(reply.headers.get("location", "nowhere"), 200)
     if re.match("/(?!/)", location):
         location = origin(url) + location
@@ -4049,7 +4071,7 @@ _COMPAT_SWITCHES = {
     "tools": {"supportsTools": False},
 }
 _NO_MODEL = r"(?i)\bmodel\b.{0,200} (?:does not exist|not found)|invalid model name"
-# What other words of a refusal mean.
+# Causes, and patterns of the messages that mean them.
 _REFUSALS = (
     ("tools-disabled", "--enable-auto-tool-choice|--tool-call-parser"),
     ("no-chat-template", "chat template is no longer allowed|chat_template is not set"),
@@ -4062,26 +4084,29 @@ _REFUSALS = (
 
 
 def completion_error(url, reply, provider, model):
-    """Return the error that a refused completion means, the server's own words kept."""
+    """Return the error for a refused completion, with the server's own words."""
     error = http_error(url, reply, provider.request_key)
     if error.cause != "http-error" or reply.status not in (400, 404, 422, 500, 501):
-        return error                                 # the status says it all
+        return error                                 # the status says enough
     facts = dict(error.facts, model=model.id)
     said = facts["said"]
     if "'loc': " in said:                            # of pydantic, which may echo the request
         return _field_error(facts)
     unknown = re.search(_NO_MODEL, said)
     if unknown or reply.status == 404:
-        served = _served_ids(provider)
+        try:
+            served = [row["id"] for row in fetch_model_rows(provider)]
+        except Error:                                # the server's words are enough
+            served = []
         if unknown:
             return model_not_served(url, model.id, served, facts["words"])
-        page = b"<" in reply.body                    # of a layer before the server
+        page = b"<" in reply.body                    # HTML, from a proxy before the server
         if model.id in served and url.startswith(provider.base_url) and not page:
             return error_for("not-a-chat-model", **facts)
         return error
     known = {
         "tools-disabled": parser_facts(url, model, TOOL_PARSER),
-        "context-exceeded": _told_context(model, said),
+        "context-exceeded": _exceeded_context(model, said),
         "field-refused": {"field": "the image",
                           "fix": "leave it out, or ask a model that takes images"},
     }
@@ -4091,30 +4116,27 @@ def completion_error(url, reply, provider, model):
     return _field_error(facts)
 
 
-def _served_ids(provider):
-    try:
-        return [row["id"] for row in fetch_model_rows(provider)]
-    except Error:                                    # the server's words are enough
-        return []
-
-
 def _field_error(facts):
-    """Return the error for a field that the server does not know or whose value it refuses.
+    """Return the error for a field that the server does not know, or whose value it refuses.
 
-    `loc` is a tuple as Python writes it, from 0.32 a path: ('body', 'tools', 0), 'body.tools.0'.
-    What pydantic adds of its own, such as the names of its types, is left out.
+    `loc` is a Python tuple, ('body', 'tools', 0), since vLLM 0.32 a path, 'body.tools.0'. Names
+    of types that pydantic adds to it are left out.
     """
-    said, place = facts["said"], facts["param"]
+    said = facts["said"]
+    place = facts["param"]
     named = re.search(r"'loc': (.{0,500}?), 'msg'|^`?(\w+)`? must ", said)
     if named:
         place = named.group(named.lastindex)
     path = re.findall(r"(?<![^'.,( ])(?!body\b)[a-z_0-9]+(?![^'.,) ])", place)
     if not path:
         return error_for("chat-failed", **facts)
-    cause, field, switch = "field-refused", ".".join(path), {}
+    cause = "field-refused"
+    field = ".".join(path)
+    switch = {}
     fix = "correct it where it is set: an option, the body, or params in openclaw.json"
     if "Extra inputs are not permitted" in said:
-        cause, field = "unknown-field-rejected", path[-1]
+        cause = "unknown-field-rejected"
+        field = path[-1]
         switch = _COMPAT_SWITCHES.get(field, {})
         fix = "leave the field out: this vLLM does not know it"
     if switch:
@@ -4123,7 +4145,7 @@ def _field_error(facts):
 
 
 def model_not_served(url, model_id, served, words=""):
-    """Return the error for a model the server does not have, with the nearest it has."""
+    """Return the error for a model the server does not have; the fix names the most similar one."""
     near = nearest(model_id.split("/", 1)[-1], served) or nearest(model_id, served)
     fix = "did you mean --model %s ?" % near
     if not near:
@@ -4136,22 +4158,23 @@ _PROMPT_TOKENS = (r"(?<!for )(?<!least )\b(\d{1,15})"
                   r"(?: input tokens| in the messages|\) is longer than the maximum)")
 
 
-def _told_context(model, said):
-    """Return the facts of context-exceeded that vLLM's words give."""
+def _exceeded_context(model, said):
+    """Return the facts of context-exceeded (`context_facts`) that vLLM's message states."""
     counts = []
     for pattern in (_CONTEXT_LIMIT, _PROMPT_TOKENS):
-        told = re.search(pattern, said)
-        counts.append(told and int(told.group(1)))
+        stated = re.search(pattern, said)
+        counts.append(stated and int(stated.group(1)))
     return context_facts(
         model.id, *counts, re.search("even without any output|characters|got -", said))
 
 
 def context_facts(model_id, limit, prompt_tokens, alone):
-    """Return the facts `problem` and `fix` of context-exceeded; a number may be None.
-
-    `alone`: the prompt does not fit even without an answer, as when it has `limit` tokens.
+    """Return the facts `problem` and `fix` of context-exceeded; `limit` and `prompt_tokens` may be
+    None, `alone` says that the prompt does not fit even without an answer.
     """
-    problem, numbers, lower = "the prompt does not fit", "", "lower --max-tokens"
+    problem = "the prompt does not fit"
+    numbers = ""
+    lower = "lower --max-tokens"
     if limit and prompt_tokens:
         alone = alone or prompt_tokens >= limit
         numbers = " (%d tokens of prompt, %d of context)" % (prompt_tokens, limit)
@@ -4164,9 +4187,9 @@ def context_facts(model_id, limit, prompt_tokens, alone):
 
 
 def _error_inside(exchange, payload, provider, model):
-    """Return the error for an error object that came with HTTP 200, whole or within a stream.
+    """Return the error for an error object that came with HTTP 200, alone or in a stream.
 
-    Its `code` stands for the status, and no proxy can have sent it.
+    Its `code` is used as the status. No proxy sends such an object.
     """
     code = _get(payload.get("error", payload), "code")
     status = code if isinstance(code, int) else 500
@@ -4181,10 +4204,10 @@ def _error_inside(exchange, payload, provider, model):
 
 # Commands and parsers of vLLM
 
-# Families: a pattern of the name, its tool parser and its reasoning parser, the first match
-# counts; from vLLM's pages, its recipes and its registries, - where they name none. Names are
-# matched in lower case with - for _, whole: qwen3 is not in qwen3.5, nor in qwen30b. A family
-# that is not here has no parser: a wrong one is worse than none.
+# Families: a pattern of the name, a tool parser and a reasoning parser, - where vLLM's
+# documentation, recipes and registries name none. The first match counts. Names are matched in
+# lower case, with - for _, and whole: qwen3 matches neither qwen3.5 nor qwen30b. A family that is
+# not listed has no parser, as a wrong one is worse than none.
 _FAMILIES = r"""
 (nous-|open)hermes|dolphin|zephyr|tulu|llama-guard|llama.*nemotron   -               -
 xlam                                                                 xlam            -
@@ -4262,7 +4285,7 @@ trinity-large-thinking                                               qwen3_coder
 mellum-?2.*thinking                                                  hermes          qwen3
 mellum-?2                                                            hermes          -
 """
-# A kind of parser: its column, the options of vLLM that name one, and vLLM's page about it.
+# A kind of parser: its column above, the options of vLLM that name one, and vLLM's page about it.
 TOOL_PARSER = (0, "--enable-auto-tool-choice --tool-call-parser",
                "https://docs.vllm.ai/en/latest/features/tool_calling/")
 REASONING_PARSER = (1, "--reasoning-parser",
@@ -4272,8 +4295,8 @@ REASONING_PARSER = (1, "--reasoning-parser",
 def family_parsers(model_id, root):
     """Return the tool parser and the reasoning parser of a model's family, "-" for none.
 
-    `root` is what vLLM was started with, a path as well as an id; it tells more than `model_id`,
-    which can be any name.
+    `root` is what vLLM was started with, an id or a path; it is tried before `model_id`, which can
+    be any name.
     """
     places = "%s/%s" % (model_id, root or "")
     for name in reversed(re.split("/|--", places.lower().replace("_", "-"))):
@@ -4285,9 +4308,10 @@ def family_parsers(model_id, root):
 
 
 def parser_facts(url, model, kind):
-    """Return the facts `fix` and `command` that start vLLM with a Model's parser.
+    """Return the facts `fix` and `command` that start vLLM with the parser for a Model.
 
-    `kind` is TOOL_PARSER or REASONING_PARSER. For an unknown family the fix names vLLM's page.
+    `kind` is TOOL_PARSER or REASONING_PARSER. For an unknown family there is no `command`, and the
+    fix names vLLM's page.
     """
     import shlex
     column, options, page = kind
@@ -4305,35 +4329,27 @@ def parser_facts(url, model, kind):
     return {"fix": fix + parser, "command": " ".join(words)}
 
 
-# The way to the server
-
-def limit_words(provider, timeout_s):
-    """Return the name of the setting that bounds a completion's silence, "" for the default."""
-    if timeout_s:
-        return "--timeout"
-    if provider.timeout_s:
-        return "models.providers.%s.timeoutSeconds" % provider.id
-    return ""
-
+# Timeouts and TLS
 
 def timeout_error(url, phase, seconds, limit=""):
-    """Return the error for a server that kept silent in a phase of the exchange, a code of PHASES.
+    """Return the error for a server that was silent in a phase of the exchange, a key of PHASES.
 
-    `limit` names the setting that ended the wait; "" is a default.
+    `limit` names the setting that ended the wait, "" for a default.
     """
-    told, fix = "", "check the address and the way to it: name servers, proxy, firewall"
-    if phase not in ("resolve", "connect", "proxy", "tls"):  # these have a limit of their own
+    words = ""
+    fix = "check the address and the network: name servers, proxy, firewall"
+    if phase not in ("resolve", "connect", "proxy", "tls"):  # CONNECT_TIMEOUT_S is their limit
         reason = _LOG
         if phase in ("wait", "first"):
             reason = "a queue or a long prompt is the usual reason"
-        told = " (limit: %s)" % (limit or "the default")
+        words = " (limit: %s)" % (limit or "the default")
         fix = "%s; to wait longer, raise %s" % (reason, limit or "--timeout")
-    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], limit=told, fix=fix,
+    return error_for("timeout", url=url, phase=phase, when=PHASES[phase], limit=words, fix=fix,
                      seconds=seconds)
 
 
 def tls_error(error, facts, names):
-    """Return the error that an exception of TLS means; `names()` gives those of the certificate."""
+    """Return the error for an exception of TLS; `names()` returns the certificate's host names."""
     text = str(error)
     cause, detail = "tls-failed", re.sub(r"\[.*?\] | \(_ssl.*", "", text)
     if re.search("doesn't match|[Mm]ismatch", text):
@@ -4353,13 +4369,13 @@ _NAME = "(?s)U\x04[\x03\n][\x0c\x13\x14](.)(?=(.{0,255}))"    # its CN or O: siz
 
 
 def describe_certificate(der):
-    """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), as far as found."""
+    """Return words for issuer and dates of a DER certificate (RFC 5280, 4.1), "" without dates."""
     text = der.decode("latin-1")
     dates = re.search(_DATE * 2, text)
     if not dates:
         return ""
     issuer = ""
-    for size, name in re.findall(_NAME, text[:dates.start()]):   # the issuer's precede the dates
+    for size, name in re.findall(_NAME, text[:dates.start()]):   # the subject follows the dates
         issuer = "issued by %s, " % name[:ord(size)]
     return " (%svalid from %s%s-%s-%s to %s%s-%s-%s)" % ((issuer,) + dates.groups("20"))
 
@@ -4367,7 +4383,7 @@ def describe_certificate(der):
 # Answers without content
 
 def empty_answer(model, answer):
-    """Return the error that words an answer without content."""
+    """Return the error for an answer without content; its words say why and what to try."""
     no_thinking = "--param 'chat_template_kwargs={\"enable_thinking\": false}'"
     if model.compat.get("thinkingFormat"):
         no_thinking = "--thinking off"
@@ -4395,7 +4411,7 @@ def finish_words(answer):
 # ----------------------------------------------------------------------------
 
 def discover_models(provider, timeout_s=None):
-    """Ask the server for its models: GET {base_url}/models -> [Model], in the server's order.
+    """Return the Models of GET {base_url}/models, in the server's order.
 
     Raises ServerError, KeyRefused, or the provider's refusal; NothingToShow for an empty list.
     """
@@ -4405,7 +4421,7 @@ def discover_models(provider, timeout_s=None):
 def list_models(provider, timeout_s=None):
     """Return the Models OpenClaw would offer for a provider, sorted by key.
 
-    Asks the server only where OpenClaw would. Raises as `discover_models` does, and
+    Asks the server only where OpenClaw would. Raises what `discover_models` raises, and
     NothingToShow when nothing is declared and the server is not to be asked.
     """
     if provider.refusal is not None:
@@ -4419,7 +4435,7 @@ def list_models(provider, timeout_s=None):
 
 
 def _nothing_declared(provider):
-    """Return the error for a provider without rows whose server is not to be asked."""
+    """Return the error for a provider without declared models whose server is not to be asked."""
     problem = "models.providers.%s declares no models" % provider.id
     if provider.plugin_off:
         problem += " and " + provider.plugin_off
@@ -4432,10 +4448,10 @@ def _nothing_declared(provider):
 
 
 def list_everywhere(providers, timeout_s=None):
-    """Ask many servers at once: return [(Provider, [Model], Error or None)] in their order.
+    """Return [(Provider, [Model], Error or None)] of many servers, all asked at once.
 
-    A dead server costs only its own rows (declared ones stay, as in OpenClaw), and all dead
-    ones together about `timeout_s`.
+    A server that fails has only its declared models, as in OpenClaw; all that do not answer take
+    about `timeout_s` together.
     """
     def outcome(provider):
         try:
@@ -4454,50 +4470,54 @@ def find_model(provider, reference=None, timeout_s=None, thinking=None):
 
     `reference` is a key (vllm/<id>), an id or an alias; None means the default model, else the
     first declared, else the first served. The Model has the switch that a level of `thinking`
-    needs (`thinking_model`). Raises as `discover_models` does, and ServerError
-    (model-not-served) for an unknown one.
+    needs (`thinking_model`). Raises what `discover_models` raises, ConfigError for another api,
+    and ServerError (model-not-served) for an unknown model.
     """
     if provider.api != "openai-completions":
         raise ConfigError("models.providers.%s.api is %s: this tool speaks openai-completions only"
                           % (provider.id, provider.api), cause="config-invalid")
     reference = reference or default_reference(provider)
-    models = declared_models(provider)
-    for ask_server in (False, True):
-        if ask_server:
-            models = merge_models(discover_models(provider, timeout_s), provider)
+
+    def chosen(models):
         if reference:
-            model = match_model(models, reference, provider.id)
-        else:
-            model = next(iter(models), None)
-        if model:
-            return thinking_model(provider, model, thinking, timeout_s)
-    raise model_not_served(provider.base_url, reference, [model.id for model in models])
+            return match_model(models, reference, provider.id)
+        return next(iter(models), None)
+
+    model = chosen(declared_models(provider))
+    if not model:
+        models = merge_models(discover_models(provider, timeout_s), provider)
+        model = chosen(models)
+    if not model:
+        raise model_not_served(provider.base_url, reference, [model.id for model in models])
+    return thinking_model(provider, model, thinking, timeout_s)
 
 
 def bearer(credential):
-    """Return the headers that carry a Credential (none for None)."""
+    """Return the headers that carry a Credential, {} for None."""
     if credential is None:
         return {}
     return {"Authorization": Secret("Bearer " + credential.key)}
 
 
 def discovery_headers(provider):
-    """Return the headers of a discovery request: the block's own, but the key stays above them."""
+    """Return the headers of a discovery request: the block's own, then the key's, which wins."""
     return merged_headers(provider.headers, bearer(provider.discovery_key))
 
 
 def request_headers(provider, model=None):
-    """Return the headers of a completion: the key's, below those of the block and the model."""
+    """Return the headers of a completion: the key's, then those of the model, which win."""
     return merged_headers(bearer(provider.request_key), (model or provider).headers)
 
 
-def ask(provider, url, headers, body=None, limit_s=DISCOVERY_TIMEOUT_S, limit=""):
+def ask(provider, url, headers, body=None, limit_s=None, limit=""):
     """Return the Reply to a GET, or to a POST of a JSON value, read whole within `limit_s` seconds.
 
-    `limit` names the setting that says how long. Raises ServerError, or the refusal.
+    `limit_s` None is OpenClaw's limit for discovery; `limit` names the setting that it comes
+    from. Raises ServerError, or the provider's refusal.
     """
     if provider.refusal is not None:
         raise provider.refusal
+    limit_s = limit_s or DISCOVERY_TIMEOUT_S
     route = Route(provider.env, provider.ca_file, limit_s, limit_s, limit)
     data = None
     if body is not None:
@@ -4507,9 +4527,9 @@ def ask(provider, url, headers, body=None, limit_s=DISCOVERY_TIMEOUT_S, limit=""
 
 
 def fetch_model_rows(provider, timeout_s=None):
-    """Return the usable rows of GET {base_url}/models. Raises as `discover_models` does."""
+    """Return the usable rows of GET {base_url}/models. Raises what `discover_models` raises."""
     url = provider.base_url + "/models"
-    reply = ask(provider, url, discovery_headers(provider), None, timeout_s or DISCOVERY_TIMEOUT_S)
+    reply = ask(provider, url, discovery_headers(provider), None, timeout_s)
     rows = model_rows(url, reply, provider.discovery_key)
     if not rows:
         raise error_for("no-models", where=provider.base_url,
@@ -4519,19 +4539,18 @@ def fetch_model_rows(provider, timeout_s=None):
 
 
 def _count_tokens(provider, model, body, timeout_s):
-    """Return what POST /tokenize counts for a body, or None. Raises ServerError, KeyRefused."""
-    reply = ask(
-        provider,
-        server_root(model.base_url) + "/tokenize",
-        request_headers(provider, model),
-        body,
-        min(timeout_s or DISCOVERY_TIMEOUT_S, DISCOVERY_TIMEOUT_S))
+    """Return the tokens that POST /tokenize counts, None where it counts none. Raises ServerError.
+    """
+    url = server_root(model.base_url) + "/tokenize"
+    headers = request_headers(provider, model)
+    limit_s = min(timeout_s or math.inf, DISCOVERY_TIMEOUT_S)
+    reply = ask(provider, url, headers, body, limit_s)
     count = _get(_json_of(reply), "count")
     return count if type(count) is int else None
 
 
 def probe_thinking(provider, model, timeout_s=None):
-    """Ask the chat template whether enable_thinking matters to it: (compat, reason), or None.
+    """Return (compat, reason) where the chat template reads enable_thinking, else None.
 
     Counts one prompt twice with POST /tokenize, which generates nothing. Raises ServerError.
     """
@@ -4547,19 +4566,24 @@ def probe_thinking(provider, model, timeout_s=None):
             "probed: enable_thinking changes the prompt from %d to %d tokens" % tuple(counts))
 
 
-def thinking_model(provider, model, thinking, timeout_s=None):
-    """Return a Model with the switch that a thinking level needs, where nobody declared one.
+def family_evidence(model):
+    """Return (`thinking_evidence` for the id of a Model, else for its root; the root's name)."""
+    root = (model.root or "").split("/")[-1]
+    return thinking_evidence(model.id) or thinking_evidence(root, "root, " + root), root
 
-    It follows the family (id or root), else what /tokenize shows of the chat template.
-    Raises ServerError, KeyRefused.
+
+def thinking_model(provider, model, thinking, timeout_s=None):
+    """Return a Model with the switch that a thinking level needs; a declared one stays as it is.
+
+    The switch follows from the family (id or root), else from what /tokenize shows of the chat
+    template. Raises ServerError, KeyRefused.
     """
     if thinking is None or model.source != "discovered":
         return model
-    root = (model.root or "").split("/")[-1]
+    found, root = family_evidence(model)
     names = model.id + " " + root
-    found = thinking_evidence(model.id) or thinking_evidence(root)
     if re.search(_NEMOTRON, names) or re.search(_DEEPSEEK, names):
-        found = {}, None                             # shaped by their names
+        found = {}, None                             # their requests follow from the names alone
     if not found or found[0] is None:
         found = probe_thinking(provider, model, timeout_s)
     if not found:
@@ -4568,11 +4592,11 @@ def thinking_model(provider, model, thinking, timeout_s=None):
 
 
 def prepare_request(provider, model, body, thinking=None, timeout_s=None):
-    """Return a body Shaped for sending, its budget counted where the estimate would cut it.
+    """Return a body Shaped for sending; where the estimate would clamp it, tokens are counted.
 
-    One POST /tokenize counts the messages, tools and template arguments as they will be sent.
-    A prompt with more than texts is not asked about: an image counts only once it is read.
-    Raises as `shape_request` does.
+    One POST /tokenize counts the messages, tools and template arguments as they will be sent,
+    unless they hold more than text: it does not count images as the model does. Where it cannot
+    count, the estimate stays. Raises what `shape_request` raises.
     """
     shaped = shape_request(body, model, thinking)
     only_texts = all(_get(part, "type") == "text"
@@ -4584,19 +4608,17 @@ def prepare_request(provider, model, body, thinking=None, timeout_s=None):
     try:
         count = _count_tokens(provider, model, counted, timeout_s)
     except Error:                                    # the completion will say what is wrong
-        count = None
-    if count is not None:
-        shaped = shape_request(body, model, thinking, count)
-    return shaped
+        return shaped
+    return shape_request(body, model, thinking, count)
 
 
 def stream_chat(provider, body, thinking=None, timeout_s=None):
-    """Send a chat-completions body and return an iterator of Deltas as the answer comes.
+    """Send a chat-completions body and return an iterator of Deltas, read as the answer arrives.
 
-    The body is shaped first (`prepare_request`), for the model that body["model"] names.
-    `timeout_s` bounds silence, not the whole answer. Dropping the iterator closes the
-    connection. Raises what `find_model` raises; while it is read, ServerError when the answer
-    breaks off: what came before has been yielded.
+    The body is shaped first (`prepare_request`) for the model that body["model"] names.
+    `timeout_s` bounds silence, not the whole answer. Dropping the iterator closes the connection.
+    Raises what `find_model` raises; the iterator raises ServerError when the answer breaks off,
+    after what came before.
     """
     model = find_model(provider, _get_text(body, "model"), timeout_s, thinking)
     shaped = prepare_request(provider, model, body, thinking, timeout_s)
@@ -4604,14 +4626,14 @@ def stream_chat(provider, body, thinking=None, timeout_s=None):
 
 
 def chat(provider, body, thinking=None, timeout_s=None):
-    """Send a chat-completions body and return the whole Answer. Raises as `stream_chat` does."""
+    """Send a chat-completions body and return the whole Answer. Raises as `stream_chat`."""
     return collect_answer(stream_chat(provider, body, thinking, timeout_s))
 
 
 def collect_answer(deltas, show=None):
-    """Return the Answer of an iterator of Deltas, each given to `show`; closes the iterator.
+    """Return the Answer of a generator of Deltas, which is closed; `show` is called with each.
 
-    The clock starts here. Whatever ends it early is raised; its `partial` is the Answer so far.
+    Times count from this call. An exception that ends it has the Answer so far as `partial`.
     """
     started = time.monotonic()
     assembler = Assembler()
@@ -4627,17 +4649,17 @@ def collect_answer(deltas, show=None):
     except BaseException as error:
         error.partial = assembler.answer(timings)
         raise
-    finally:                                         # what `partial` holds, too
+    finally:                                         # `partial` holds the same dict
         timings["total_s"] = time.monotonic() - started
         deltas.close()                               # at once, also where nothing counts references
     return assembler.answer(timings)
 
 
-class Observed(object):
-    """What `send_chat` saw of one exchange; it fills this in while the Deltas are read.
+class Observed:
+    """What `send_chat` has seen of one exchange, filled in while the Deltas are read.
 
-    `pieces` counts the reads that brought bytes of a stream, `events` its events; `done` is
-    whether the answer came to its own end: [DONE], or that of the one object.
+    `pieces` counts the reads that brought bytes of a stream, `events` its events; `done` says
+    whether the answer is complete: with [DONE], or as one object.
     """
 
     pieces = events = 0
@@ -4648,16 +4670,20 @@ def send_chat(provider, model, body, timeout_s=None, total_s=math.inf, observed=
               before_wait=None):
     """POST a shaped body and yield the answer's Deltas. Raises ServerError, KeyRefused.
 
-    `timeout_s` bounds the silence between two events, `total_s` the whole exchange. An Observed
-    is filled in; `before_wait` is called whenever all that came has been yielded and the server
-    is waited for: what it raises ends the exchange as it is.
+    `timeout_s` bounds the silence between two events, `total_s` the whole exchange; `observed` is
+    an Observed to fill in. `before_wait` is called before each wait for the server, when all that
+    came has been yielded; an exception that it raises ends the exchange and passes unchanged.
     """
     if provider.refusal is not None:
         raise provider.refusal
     url = model.base_url + "/chat/completions"
     silence_s = min(timeout_s or provider.timeout_s or SILENCE_TIMEOUT_S, LONGEST_TIMEOUT_S)
-    route = Route(provider.env, provider.ca_file, silence_s, total_s,
-                  limit_words(provider, timeout_s))
+    limit = ""
+    if timeout_s:
+        limit = "--timeout"
+    elif provider.timeout_s:
+        limit = "models.providers.%s.timeoutSeconds" % provider.id
+    route = Route(provider.env, provider.ca_file, silence_s, total_s, limit)
     full = body.get("logprobs") or body.get("n") not in (None, 1)
     observed = observed or Observed()
     finished = False
@@ -4679,7 +4705,7 @@ def send_chat(provider, model, body, timeout_s=None, total_s=math.inf, observed=
 
 
 def encode_body(body):
-    """Return the bytes of a body. Raises UsageError for what JSON cannot hold."""
+    """Return the bytes of a body. Raises UsageError for a value that JSON cannot hold."""
     try:
         return json.dumps(body, allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
@@ -4688,12 +4714,14 @@ def encode_body(body):
 
 
 def answer_payloads(exchange, observed):
-    """Yield the objects of an answer that began well: its only one, or those of its events."""
-    decoder, chunks = EventDecoder(), exchange.chunks()
+    """Yield the objects of an answer with HTTP 200: its only one, or those of its events."""
+    decoder = EventDecoder()
+    chunks = exchange.chunks()
     exchange.enter("first")
     for data in chunks:
         if not observed.pieces and data.lstrip()[:1] in (b"{", b"[", b"<"):
-            exchange.limit, observed.done = ANSWER_LIMIT, True
+            exchange.limit = ANSWER_LIMIT
+            observed.done = True
             yield _whole_payload(exchange, joined(itertools.chain((data,), chunks)))
             return
         if data.strip():
@@ -4704,7 +4732,7 @@ def answer_payloads(exchange, observed):
             raise error_for("stream-broken", url=exchange.url, detail=str(error))
         if events:
             exchange.enter("read")
-        elif b"\n" in data:                          # a comment, or a line of an event
+        elif re.search(b"[\r\n]", data):             # a comment, or a line of an event
             exchange.keep_alive()
         for text in events:
             observed.events += 1
@@ -5785,11 +5813,11 @@ _PROBES = (("probe", "chats", _probe_models),)
 # ----------------------------------------------------------------------------
 # Config editing: the wanted value, and the text that has it
 # ----------------------------------------------------------------------------
-# Pure. Merging and edits make the value that is wanted; `edited_text` writes what differs into
-# the text and proves that it now reads as that value. Nothing else may change by a byte.
+# Pure. Merging and edits make the wanted value; `edited_text` writes what differs into the text,
+# keeps every other byte, and proves that the new text reads as that value.
 
 Noted = collections.namedtuple("Noted", "value note")
-Noted.__doc__ = "A value to write, and a comment to write above it (may be empty)."
+Noted.__doc__ = "A value to write, and a comment to write above it, \"\" for none."
 
 SIZES = ("contextWindow", "maxTokens")
 
@@ -5806,29 +5834,27 @@ def _plain(value):
 
 
 def prune_rows(config, provider, served, variables):
-    """Return a config without the rows of a provider whose ids are not among `served`."""
+    """Return a copy of a config without a provider's rows whose ids are not in `served`."""
     wanted = _plain(config)
     name, _ = find_block(wanted, provider)
     rows = _get(wanted, "models", "providers", name, "models")
     if isinstance(rows, list):                       # else it is an $include
-        rows[:] = [
-            row
-            for row in rows
-            if "$include" in row or _row_id(row, variables) in served
-        ]
+        rows[:] = [row for row in rows
+                   if "$include" in row or _row_id(row, variables) in served]
     return wanted
 
 
 def merge_provider(
-        config, provider, models, evidence, variables, primary=None, renewed=(), wildcard=False):
-    """Return (the config with what a Provider serves merged in, ids of its rows not served).
+        config, provider, models, evidence, variables,
+        primary=None, renewed=(), wildcard=False):
+    """Return (a config with the Models of a Provider merged in, ids of its rows not served).
 
-    `config` is the file's own value, before $include and substitution; `variables` are what
-    gives `id: "${MODEL}"` its meaning. `evidence` is {model id: (compat object or None, reason)}:
-    what shows that a model thinks; the reason becomes a comment. What the file says stays, and it
-    gains what it lacks. `primary` is the default model as a whole reference; `renewed` names fields
-    (SIZES, baseUrl) whose values are replaced; `wildcard` asks for discovery and adds no rows.
-    Merging the same models once more changes nothing.
+    `config` is the file's own value, before $include and substitution; `variables` substitute in
+    ids such as "${MODEL}". `evidence` is {model id: (compat object or None, reason)}: what shows
+    that a model thinks; the reason becomes a comment. Values that are there stay, missing ones are
+    added. `primary` is the key of the default model; `renewed` names fields (SIZES, baseUrl) whose
+    values are replaced; `wildcard` asks for discovery and adds no rows. Merging the same models
+    again changes nothing.
     """
     wanted = _plain(config)
     name, _ = find_block(wanted, provider.id)
@@ -5851,12 +5877,18 @@ def merge_provider(
     if not wildcard:
         unserved = _merge_rows(known, models, evidence, variables, renewed)
     if wildcard or primary:
-        _choose_models(wanted, provider.id, wildcard, primary)
+        defaults = wanted.setdefault("agents", {}).setdefault("defaults", {})
+        if wildcard:
+            defaults.setdefault("models", {}).setdefault(provider.id + "/*", {})
+        if primary and isinstance(defaults.get("model"), str):
+            defaults["model"] = unsubstituted(primary)
+        elif primary:
+            defaults.setdefault("model", {})["primary"] = unsubstituted(primary)
     return wanted, unserved
 
 
 def _authorizes(block):
-    """Return whether a provider's block brings its key in another way than apiKey (truthy)."""
+    """Return a true value if a provider's block carries its key in another way than apiKey."""
     headers = map(str.lower, block.get("headers", {}))
     return _get(block, "request", "auth") or "authorization" in headers
 
@@ -5864,12 +5896,9 @@ def _authorizes(block):
 def _merge_rows(known, models, evidence, variables, renewed):
     """Merge Models into a provider's block; return the ids of its rows that are not served."""
     if not isinstance(known.setdefault("models", []), list):
-        known["models"] = []                         # it is an $include, and will be refused
-    rows = {
-        _row_id(row, variables): row
-        for row in known["models"]
-        if "id" in row                               # else it comes from an included file
-    }
+        known["models"] = []                         # it is an $include, which will be refused
+    # Rows without an id come from an included file.
+    rows = {_row_id(row, variables): row for row in known["models"] if "id" in row}
     for model in sorted(models, key=lambda model: model.parent is not None):
         served = _served_row(model, *evidence[model.id])
         if model.parent in rows:                     # an adapter thinks as its base does
@@ -5890,22 +5919,27 @@ def _row_id(row, variables):
 
 
 def _served_row(model, compat, reason):
-    """Return the row of a Model, as OpenClaw's documentation has it, but for maxTokens."""
+    """Return the row of a Model in the form of OpenClaw's documentation, without maxTokens."""
     row = {
         "id": unsubstituted(model.id),
         "name": unsubstituted(model.name),
         "reasoning": Noted(bool(model.reasoning or reason), reason),
         "input": list(model.input),
-        "cost": dict.fromkeys(("input", "output", "cacheRead", "cacheWrite"), 0),
+        "cost": {
+            "input": 0,
+            "output": 0,
+            "cacheRead": 0,
+            "cacheWrite": 0,
+        },
         "compat": compat,
     }
-    if model.context_window is not None:             # else the server does not state one
+    if model.context_window is not None:
         row["contextWindow"] = model.context_window
     return row
 
 
 def _complete_row(row, served, known, renewed):
-    """Give a row of the file what it lacks; `known` is the provider's block around it."""
+    """Add what a row of the file lacks; `known` is the provider's block that holds the row."""
     if not row:                                      # a new one states the server's own window
         known = _picked(known, ["maxTokens"])
     compat = served.pop("compat") or {}
@@ -5921,62 +5955,51 @@ def _complete_row(row, served, known, renewed):
             row[field] = value
         elif field not in SIZES or field not in known:
             row.setdefault(field, value)
-    if row["reasoning"] is not False:                # else compat would ask for thinking
+    if row["reasoning"] is not False:                # with compat the row would ask for thinking
         for switch, value in compat.items():
             row.setdefault("compat", {}).setdefault(switch, value)
 
 
 def written_max_tokens(context_window):
-    """Return the maxTokens to write for a context window: half of it leaves room for the prompt."""
-    return max(1, min(DEFAULT_MAX_TOKENS, int(context_window) // 2))
-
-
-def _choose_models(config, provider, wildcard, primary):
-    defaults = config.setdefault("agents", {}).setdefault("defaults", {})
-    if wildcard:
-        defaults.setdefault("models", {}).setdefault(provider + "/*", {})
-    if primary:
-        primary = unsubstituted(primary)
-        if isinstance(defaults.get("model"), str):
-            defaults["model"] = primary
-        else:
-            defaults.setdefault("model", {})["primary"] = primary
+    """Return the maxTokens to write for a context window: at most half, to leave the prompt room.
+    """
+    half = int(context_window) // 2
+    return max(1, min(DEFAULT_MAX_TOKENS, half))
 
 
 def refuse_included(value, wanted, path, sources, place=()):
     """Raise ConfigError where `wanted` differs from a file's value in a place that it includes.
 
-    That is so where an object on the way is nothing but an $include, where the included file
-    has the key that differs too, and in an array with an included row, which may be any model.
-    `path` names the file, `sources` is {file: text}.
+    Such a place is in an object that is only an $include, at a key that the included file has, or
+    in an array with an included row, which may be any model. `path` names the file, `sources` is
+    {file: text}, `place` the key path of `value`.
     """
-    old, new = _children(value), _children(wanted)
+    old = _children(value)
+    new = _children(wanted)
     holders = value if isinstance(value, list) else [value]
-    targets = [
-        target
-        for holder in holders
-        for target in include_targets(holder, path)
-    ]
+    targets = [target for holder in holders for target in include_targets(holder, path)]
     for key in {**old, **new}:
-        before, after = old.get(key), new.get(key)
+        before = old.get(key)
+        after = new.get(key)
         if before == after:
             continue
+        key_path = place + (key,)
         for target in targets:
             if holders is value or len(old) == 1 or included_has(target, key, sources):
                 raise error_for(
                     "config-included",
                     where=path,
                     included=target,
-                    place=dotted(place + (key,)))
-        refuse_included(before, after, path, sources, place + (key,))
+                    place=dotted(key_path))
+        refuse_included(before, after, path, sources, key_path)
 
 
 def apply_edits(config, edits):
-    """Return a copy of a config with some Edits made, in their order.
+    """Return a copy of a config with Edits made, in their order.
 
-    Objects (arrays before an index) are made on the way; an index one past the end appends;
-    removing what is absent changes nothing. Raises ConfigError where a path leads through a
-    scalar or past the end of an array.
+    Missing objects, and arrays where an index follows, are created; an index one past the end
+    appends; removing what is absent changes nothing. Raises ConfigError where a path leads
+    through a scalar or past the end of an array.
     """
     wanted = _plain(config)
     for path, value in edits:
@@ -5989,7 +6012,9 @@ def apply_edits(config, edits):
                     break
                 if isinstance(place, list):
                     place.append(None)
-                place[key] = [] if following and isinstance(following[0], int) else {}
+                place[key] = {}
+                if following and isinstance(following[0], int):
+                    place[key] = []
             if following:
                 place = place[key]
             elif value is REMOVED:
@@ -6000,11 +6025,11 @@ def apply_edits(config, edits):
 
 
 def _key_in(place, key, above):
-    """Return a key of a path as its container has it; `above` is the path of the container."""
+    """Return a key of a path, as an index in an array; `above` is the path of its container."""
     if isinstance(place, dict) and isinstance(key, str):
         return key
     if isinstance(place, list) and re.match(r"[0-9]{1,9}\Z", str(key)):
-        key = int(key)                               # models.0.id too, as messages have it
+        key = int(key)                               # of models.0.id too, as messages write it
         if key <= len(place):
             return key
     raise error_for(
@@ -6015,52 +6040,55 @@ def _key_in(place, key, above):
 
 
 Look = collections.namedtuple("Look", "newline unit quote bare trailing")
-Look.__doc__ = """How a file is written.
+Look.__doc__ = """The layout of a file.
 
-`newline` is its line end, `unit` one step of its indentation, `quote` that of its texts, and of
-keys unless they are `bare`; `trailing` is the comma, or nothing, that ends a container's last line.
+`newline` is its line end, `unit` one step of indentation, `quote` the quote of its texts, and of
+keys unless they are `bare`; `trailing` is "," or "" after the last member of a container.
 """
 _PAGE_LOOK = Look("\n", "  ", '"', True, ",")         # OpenClaw's documentation
 _LINE_WIDTH = 100                    # columns that a container on one line may take
 
 Member = collections.namedtuple("Member", "lead own value tail between comma end")
-Member.__doc__ = """A member of a container: its texts in their order, but for `value`, a Node.
+Member.__doc__ = """A member of a container: `value` is a Node, the others are its texts, in order.
 
-`own` is the key, after the comments right above it or before it on its line; `tail` and `end` are
-the comments on the line of the value and on that of the comma. `lead` and `between` are nobody's.
+`own` is the key with the comments directly above it and before it on its line; `tail` and `end`
+are the comments behind the value and behind the comma. The rest, `lead` and `between`, stays where
+it is when a member is removed.
 """
 _LINE_END = r"(?:\r\n|[\r\n\u2028\u2029])"
 _TRIVIA = {
     "end": _LINE_END,
     "blanks": r"[^\S\r\n\u2028\u2029]*",
     "comment": r"(?://[^\r\n\u2028\u2029]*(?=[\r\n\u2028\u2029])|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)",
-    # Comments behind something, on its line.
+    # Comments that follow on the same line.
     "behind": r"(?:[ \t]*/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*(?:[ \t]*//[^\r\n\u2028\u2029]*)?",
 }
-# Lines of comments without a blank line, and comments on the line that follows, up to the end.
+# At the end of a text: whole lines of comments, none blank, then comments on a line begun.
 _BEFORE = (
     r"(?:(?<=[\r\n\u2028\u2029])%(blanks)s(?:%(comment)s%(blanks)s)+%(end)s)*"
     r"%(blanks)s(?:%(comment)s%(blanks)s)*\Z"
 ) % _TRIVIA
-# What follows a value: comments of its own, others, its comma, and comments that end its line.
+# After a value: its own comments, others, its comma, and comments up to the end of the line.
 _AFTER = (
     "(%(behind)s)(?:((?:[^],/}]|%(comment)s)*?)(,)"
     "(%(behind)s(?=%(blanks)s(?:%(end)s|[]}])))?)?"
 ) % _TRIVIA
-_GAP = "\0"                          # stands where something was removed; no file has it
-# Gaps, with a line of their own or the blanks on one side.
+_GAP = "\0"                          # marks what was removed; cannot occur in JSON5
+# Gaps, with the line that they are alone on or the blanks on one side.
 _GAPS = "(?:\r\n|[\r\n])?[ \t]*\0[ \t\0]*(?=[\r\n])|[ \t]*\0(?=[ \t\0]*[]}])|\0[ \t]*"
 
 
 def edited_text(text, wanted, where):
-    """Return the JSON5 text that reads as `wanted`, everything else kept byte for byte.
+    """Return a JSON5 text changed so that it reads as `wanted`; all else is kept byte for byte.
 
-    Values in `wanted` may be Noted. `where` names the file. Raises ConfigError when the
-    new text would not read as `wanted`, in the same order, or `text` is not JSON5.
+    Values in `wanted` may be Noted. `where` names the file. Raises ConfigError when the new text
+    would not read as `wanted`, in the same order, Json5Error when `text` is not JSON5.
     """
     root = json5_tree(text)
-    new = _rewritten(text, _look(text, root), root, wanted)
-    new_text = text[:root.start] + re.sub(_GAPS, "", new) + text[root.end:]
+    look = _look(text, root)
+    new = _rewritten(text, look, root, wanted)
+    new = re.sub(_GAPS, "", new)
+    new_text = text[:root.start] + new + text[root.end:]
     prove_edit(new_text, _plain(wanted), where)
     return new_text
 
@@ -6075,7 +6103,7 @@ def prove_edit(new_text, wanted, where):
     raise error_for(
         "config-not-written",
         where=where,
-        problem="the new text would not read as what is wanted",
+        problem="the new text would not read as the wanted value",
         fix=_BY_HAND)
 
 
@@ -6097,30 +6125,29 @@ def _look(text, root):
 
 
 def _line_indent(text, pos):
-    """Return the blanks that begin the line of a position."""
+    """Return the indentation of the line at a position."""
     start = text.rfind("\n", 0, pos) + 1
-    return re.compile("\ufeff?([ \t]*)").match(text, start).group(1)
+    indent = re.compile("\ufeff?([ \t]*)")
+    return indent.match(text, start).group(1)
 
 
 def _members(text, node):
-    """Return (the Members of a container, the text from there to its end)."""
-    members, end = [], node.start + 1
+    """Return (the Members of a container, the text between the last one and its end)."""
+    members = []
+    end = node.start + 1
     for start, value in json5_children(node):
         between = text[end:start]
         own = re.search(_BEFORE, between).group().lstrip()
         lead = between[:len(between) - len(own)]
         behind = re.compile(_AFTER).match(text, value.end)
         end = behind.end()
-        members.append(Member(
-            lead,
-            own + text[start:value.start],
-            value,
-            *behind.groups("")))
+        own += text[start:value.start]
+        members.append(Member(lead, own, value, *behind.groups("")))
     return members, text[end:node.end]
 
 
 def _planned(node, wanted):
-    """Return ([what each member becomes, maybe REMOVED], a container of what is to be added)."""
+    """Return ([the new value of each member, or REMOVED], a container of what is to be added)."""
     plan = []
     if isinstance(wanted, dict):
         added = dict(wanted)
@@ -6138,12 +6165,12 @@ def _planned(node, wanted):
         own = names.pop(0)
         plan.append(REMOVED)
         if added and (name(added[0]) == own or name(added[0]) not in names):
-            plan[-1] = added.pop(0)                  # the same item, or what it changes into
+            plan[-1] = added.pop(0)                  # the same item, or one that replaces it
     return plan, added
 
 
 def _rewritten(text, look, node, wanted):
-    """Return the text of a Node made to read as `wanted`, a _GAP where something was removed."""
+    """Return the text of a Node changed to read as `wanted`, a _GAP where something was removed."""
     old = text[node.start:node.end]
     if repr(node.value) == repr(wanted):             # as texts: 1 is not True, and NaN is NaN
         return old
@@ -6165,8 +6192,9 @@ def _rewritten(text, look, node, wanted):
         glue = look.newline + _line_indent(text, members[-1].value.start)
     addition = ",".join(_member_texts(added, look, glue))
     if glue == " " and len(added) > plan.count(REMOVED):
-        length = node.end - text.rfind("\n", 0, node.start) + len(addition)
-        if length > _LINE_WIDTH or look.newline in addition:         # now a line for each member
+        line_start = text.rfind("\n", 0, node.start)
+        length = node.end - line_start + len(addition)
+        if length > _LINE_WIDTH or look.newline in addition:         # from now on a line each
             members = [member._replace(lead=inner) for member in members]
             close = outer + close.lstrip()
             ending = look.trailing
@@ -6181,7 +6209,8 @@ def _rewritten(text, look, node, wanted):
         if value is REMOVED:
             pieces.append(member.lead + _GAP + member.between + _GAP)
             continue
-        new = member.lead + member.own + _rewritten(text, look, member.value, value)
+        new = _rewritten(text, look, member.value, value)
+        new = member.lead + member.own + new
         if member.comma:
             new += member.tail + member.between + (comma or _GAP) + member.end
         else:
@@ -6193,9 +6222,9 @@ def _rewritten(text, look, node, wanted):
 
 
 def render_json5(value, look=_PAGE_LOOK, outer="\n"):
-    """Return a value as JSON5, on one line where that has room.
+    """Return a value as JSON5, on one line where it fits.
 
-    `outer` is the line end and the indentation of the line that it begins on.
+    `outer` is a line end and the indentation of the line that the value begins on.
     """
     if isinstance(value, str):
         return _quoted(value, look.quote)
@@ -6208,11 +6237,12 @@ def render_json5(value, look=_PAGE_LOOK, outer="\n"):
     line = form % ", ".join(map(str.strip, texts))
     if len(outer + line) <= _LINE_WIDTH and look.newline not in line:
         return line
-    return form[0] + ",".join(texts) + look.trailing + outer + form[-1]
+    lines = ",".join(texts) + look.trailing
+    return form[0] + lines + outer + form[-1]
 
 
 def _member_texts(container, look, glue):
-    """Return the texts of what is in a container, each behind `glue`: a blank, or a new line."""
+    """Return the texts of a container's members, each after `glue`, a blank or a new line."""
     texts = []
     for key, item in _children(container).items():
         note = ""
@@ -6231,7 +6261,7 @@ def _member_texts(container, look, glue):
 
 
 def _quoted(text, quote):
-    """Return a JSON5 string, all of it in ASCII where some of it cannot be seen."""
+    """Return a text as a JSON5 string, in ASCII if it holds characters that do not print."""
     text = json.dumps(text, ensure_ascii=not text.isprintable())[1:-1]
     if quote == "'":
         text = text.replace('\\"', '"').replace("'", "\\'")
@@ -6241,24 +6271,24 @@ def _quoted(text, quote):
 # ----------------------------------------------------------------------------
 # Writing openclaw.json
 # ----------------------------------------------------------------------------
+# The only section that writes files; at every moment the whole old file or the whole new one is
+# in place.
 
-# The only section that writes files; at every moment the old file or the new one is there, whole.
-
-# The next step after a write that failed, by its errno.
+# The next step after a failed write, by its errno.
 _WRITE_ADVICE = {
     errno.EACCES: "allow it (ls -ld {0} shows who may write)",
     errno.ENOSPC: "free some space under {0}",
     errno.EBUSY: "the file seems to be mounted by itself, as containers do: mount {0} instead",
 }
-_BY_HAND = "put the block in by hand; this prints it: %s config" % TOOL
+_BY_HAND = "add the block by hand; this prints it: %s config" % TOOL
 
 
 def write_config(path, old_text, new_text):
-    """Replace a config file, which must still hold `old_text` (None: be absent), by `new_text`.
+    """Replace `old_text` (None: no file yet), which a config file must still hold, by `new_text`.
 
-    The old file stays beside it as .bak. Mode, group and, where permitted, owner are kept. A
-    symbolic link keeps pointing at its file; other hard links keep the old file. A new file is
-    0600, its new directory 0700. Raises ConfigError, with the file as it was.
+    The old file is kept beside it as .bak. Mode, group and, where permitted, owner are kept. A
+    symbolic link keeps pointing at its file; other hard links keep the old text. A new file has
+    mode 0600, a new directory 0700. Raises ConfigError and leaves the file as it was.
     """
     real = os.path.realpath(path)
     directory, name = os.path.split(real)
@@ -6276,22 +6306,19 @@ def write_config(path, old_text, new_text):
                 _check_unchanged(temporary, text)    # it reads back
                 _check_unchanged(real, old_text)
                 os.replace(temporary, target)
-            finally:                                 # Ctrl-C too leaves nothing behind
+            finally:                                 # Ctrl-C leaves nothing behind either
                 if os.path.exists(temporary):
                     os.unlink(temporary)
     except OSError as error:
         advice = _WRITE_ADVICE.get(error.errno, "look into that under {0}").format(directory)
-        raise error_for(
-            "config-not-written",
-            where=path,
-            problem=error.strerror or str(error),
-            fix="%s, then run it again; or %s" % (advice, _BY_HAND))
+        raise error_for("config-not-written", where=path, problem=error.strerror or str(error),
+                        fix="%s, then run it again; or %s" % (advice, _BY_HAND))
 
 
 def _check_unchanged(path, text):
-    """Return the status of a file that holds `text` and may be written, None of an absent one.
+    """Return the os.stat_result of a file, None if there is no file.
 
-    Raises OSError where that is not so.
+    Raises OSError unless the file holds `text` (None: there is none) and may be written.
     """
     found = status = None
     try:
@@ -6306,13 +6333,13 @@ def _check_unchanged(path, text):
 
 
 def _remove_stale(directory, prefix):
-    """Remove the temporary files of killed runs. A run that still needs its own fails."""
+    """Remove the temporary files of killed runs; another run that still needs its own fails."""
     for name in os.listdir(directory):
         if name.startswith(prefix):
             try:
                 os.unlink(os.path.join(directory, name))
             except OSError:
-                pass                                 # it is in nobody's way
+                pass                                 # it does no harm
 
 
 def _write_file(path, text, status):
@@ -6331,18 +6358,18 @@ def _write_file(path, text, status):
 def _keep_owner_and_mode(path, status):
     try:
         os.chown(path, -1, status.st_gid)
-        os.chown(path, status.st_uid, -1)            # only root may give files away
+        os.chown(path, status.st_uid, -1)            # only root may do that
     except (AttributeError, OSError):                # Windows has no owners
         pass
-    if os.stat(path).st_mode != status.st_mode:      # some file systems refuse to set any
-        os.chmod(path, status.st_mode & 0o7777)      # after chown, which takes bits away
+    if os.stat(path).st_mode != status.st_mode:      # some file systems refuse every chmod
+        os.chmod(path, status.st_mode & 0o7777)      # after chown, which clears bits
 
 
 # ----------------------------------------------------------------------------
 # Demo: the stand-in server
 # ----------------------------------------------------------------------------
-# Answers as vLLM 0.32 does, for what the other verbs ask; it generates nothing but an echo.
-# Whatever a client sends or leaves out, the server stays up and prints no traceback.
+# Answers what the other verbs ask, as vLLM 0.32 does, and generates nothing but an echo. Whatever a
+# client sends, the server stays up and prints no traceback.
 
 _DEMO_ROWS = [
     {"id": "demo/Qwen3-8B", "max_model_len": 40960},
@@ -6358,9 +6385,9 @@ _DEMO_PAGES = {
 
 
 def demo_reply(path, authorization, body, key):
-    """Return what vLLM would answer: (status, JSON value). Pure.
+    """Return what vLLM would answer: (status, JSON value), a list for the events of a stream. Pure.
 
-    `body` is a JSON value, None where the request has none; a list is the events of a stream.
+    `body` is a JSON value, None where the request has none; `key` the key to enforce, or None.
     """
     if key and path.startswith("/v1") and authorization != "Bearer " + key:
         return 401, {"error": "Unauthorized"}
@@ -6368,7 +6395,8 @@ def demo_reply(path, authorization, body, key):
         return 200, _DEMO_PAGES[path]
     if path not in ("/tokenize", "/v1/chat/completions"):
         return 404, {"detail": "Not Found"}
-    messages, model_id = _get(body, "messages"), _get(body, "model")
+    messages = _get(body, "messages")
+    model_id = _get(body, "model")
     if not messages:
         return 400, {"error": {
             "message": "[{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}]"}}
@@ -6385,15 +6413,14 @@ def _demo_completion(body, used):
     said = _get_text(body, "messages", -1, "content") or "nothing"
     words = ["You said: "] + re.findall(r"\S+\s*", said)
     size = len(words)
-    usage = {
-        "prompt_tokens": used,
-        "completion_tokens": size,
-        "total_tokens": used + size,
-    }
     answer = {
         "id": "chatcmpl-demo",
         "model": body["model"],
-        "usage": usage,
+        "usage": {
+            "prompt_tokens": used,
+            "completion_tokens": size,
+            "total_tokens": used + size,
+        },
     }
     end = {"index": 0, "finish_reason": "stop"}
     if not body.get("stream"):
@@ -6423,9 +6450,9 @@ def demo_server(port=0, key=None):
                 super().handle()
 
         def do_GET(self, body=None):
-            status, value = demo_reply(
-                self.path, self.headers.get("Authorization"), body, key)
-            kind, text = "application/json", json.dumps(value)
+            status, value = demo_reply(self.path, self.headers.get("Authorization"), body, key)
+            kind = "application/json"
+            text = json.dumps(value)
             if isinstance(value, list):
                 kind = "text/event-stream"
                 text = "".join("data: %s\n\n" % json.dumps(event) for event in value)
@@ -6436,7 +6463,8 @@ def demo_server(port=0, key=None):
             self.wfile.write(text.encode())
 
         def do_POST(self):
-            body, size = None, self.headers.get("Content-Length", "")
+            body = None
+            size = self.headers.get("Content-Length", "")
             if re.match(r"[0-9]{1,8}\Z", size):
                 with contextlib.suppress(ValueError):
                     body = loads_untrusted(self.rfile.read(int(size)).decode("utf-8"))
@@ -6451,15 +6479,17 @@ def demo_server(port=0, key=None):
 # ----------------------------------------------------------------------------
 # Console: the streams, and what a terminal may be shown
 # ----------------------------------------------------------------------------
-# Everything that is written goes through here and is redacted. OutputFailed is not an OSError:
-# a reader that left must not look like a broken server.
+# Everything that is written goes through here and is redacted.
 
 class OutputFailed(Exception):
-    """Standard output took no more; its argument is why: a BrokenPipeError when nobody reads."""
+    """Standard output cannot be written; the argument is why: BrokenPipeError if its reader left.
+
+    It is no OSError, so that it is never taken for a failure of the server.
+    """
 
 
-class Console(object):
-    """The streams of one run: everything written goes through here, redacted and made visible."""
+class Console:
+    """The streams of one run; what it writes is redacted and made visible."""
 
     def __init__(self, stdin, stdout, stderr, env):
         self.stdin = stdin or io.StringIO()          # None: it is closed
@@ -6471,25 +6501,25 @@ class Console(object):
         self._said = set()
 
     def hide(self, texts):
-        """Remember texts that must never be shown, in any spelling."""
+        """Add texts that must never be shown, in any spelling."""
         texts = set(self.secrets).union(*map(spellings, texts))
         self.secrets = sorted(texts, key=len, reverse=True)
 
     def shown(self, text, unsafe=UNSAFE):
-        """Return a text as it may be shown: redacted, then made visible."""
+        """Return a text redacted, then made visible."""
         return visible(redact(text, self.secrets), unsafe)
 
     def out(self, text, unsafe=UNSAFE):
-        """Write lines to standard output; one line with UNSAFE_LINE, whatever the text holds."""
+        """Write a text to standard output, as one line with UNSAFE_LINE."""
         self.write(self.stdout, self.shown(text, unsafe) + "\n")
 
     def err(self, text, unsafe=UNSAFE):
-        """Write lines about the run to standard error, at once; never fails."""
+        """Write a text to standard error at once, as one line with UNSAFE_LINE; never fails."""
         self.write(self.stderr, self.shown(text, unsafe) + "\n")
         self._attempt(self.stderr, self.stderr.flush)
 
     def err_once(self, text):
-        """Write lines to standard error, the same ones once in a run."""
+        """Write a text to standard error, but only once in a run."""
         if text not in self._said:
             self._said.add(text)
             self.err(text)
@@ -6503,28 +6533,26 @@ class Console(object):
             self.err_once("  more: %s doctor" % TOOL)
 
     def out_json(self, value):
-        """Write a JSON value to standard output: safe on any terminal, the same to a parser."""
+        """Write a JSON value to standard output, with what is unsafe on a terminal escaped."""
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         plain = encoding.lower() not in ("utf-8", "utf8")
         encoder = json.JSONEncoder(indent=2, ensure_ascii=plain)
         pieces = encoder.iterencode(redact_value(value, self.secrets))
 
-        def escape(match):
-            return "\\u%04x" % ord(match.group(0))
-
         while True:                                  # in batches: all of it would double the memory
             text = "".join(itertools.islice(pieces, 5000))
             if not text:
                 break
-            self.write(self.stdout, re.sub(UNSAFE, escape, text))
+            text = re.sub(UNSAFE, lambda match: "\\u%04x" % ord(match.group()), text)
+            self.write(self.stdout, text)
         self.write(self.stdout, "\n")
 
     def out_exact(self, text):
-        """Write a line that a program reads: only known secrets are changed."""
+        """Write a line for a program to read: only known secrets are replaced."""
         self.write_answer(redact_known(text, self.secrets) + "\n")
 
     def write_answer(self, text):
-        """Write redacted text of an answer: as UTF-8 to a pipe or file, visible to a terminal."""
+        """Write redacted text of an answer: made visible on a terminal, else as it is, in UTF-8."""
         if is_terminal(self.stdout):
             text = visible(text, UNSAFE_ANSWER)
         elif hasattr(self.stdout, "buffer"):
@@ -6534,7 +6562,7 @@ class Console(object):
         self.write(self.stdout, text)
 
     def write_reasoning(self, text):
-        """Write redacted reasoning to standard error, dimmed on a terminal that takes colour."""
+        """Write redacted reasoning to standard error, dimmed on a terminal that has colours."""
         text = visible(text, UNSAFE_ANSWER)
         plain = self.env.get("NO_COLOR") or self.env.get("TERM") == "dumb"
         if is_terminal(self.stderr) and not plain:
@@ -6542,9 +6570,9 @@ class Console(object):
         self.write(self.stderr, text)
 
     def write(self, stream, text):
-        """Write text as it is, in whatever the stream can encode.
+        """Write a text unchanged, but for escapes of characters that the stream cannot encode.
 
-        Raises OutputFailed for standard output; a failure of standard error cannot be reported.
+        Raises OutputFailed for standard output; failures of standard error are ignored.
         """
         if stream is None:
             raise OutputFailed("it is closed")
@@ -6555,12 +6583,12 @@ class Console(object):
     def _attempt(self, stream, act, *arguments):
         try:
             act(*arguments)
-        except (OSError, ValueError) as error:       # full, closed, or nobody reads
+        except (OSError, ValueError) as error:       # full, closed, or without a reader
             if stream is self.stdout:
                 raise OutputFailed(error)
 
     def flush(self):
-        """Flush both streams: standard output must not fail at the interpreter's end only."""
+        """Flush both streams, so that standard output fails here, not when the interpreter ends."""
         for stream in (self.stderr, self.stdout):
             if stream is not None:
                 self._attempt(stream, stream.flush)
@@ -6574,8 +6602,8 @@ def is_terminal(stream):
         return False
 
 
-class LiveText(object):
-    """Writes text that comes in pieces, redacted, a secret cut across pieces included."""
+class LiveText:
+    """Collects text that comes in pieces and writes it redacted, secrets across pieces included."""
 
     def __init__(self, secrets, write):
         self._secrets = secrets
@@ -6584,18 +6612,18 @@ class LiveText(object):
         self._line_open = False
 
     def add(self, text):
-        """Collect a piece."""
+        """Add a piece; `flush` writes it."""
         self._pieces.append(text)
 
     def flush(self):
-        """Write what was collected, but for an end that may begin a secret."""
+        """Write what was collected, except for an end that may be the start of a secret."""
         text = redact_known("".join(self._pieces), self._secrets)
         shown = len(text) - begun_secret(text, self._secrets)
         self._pieces = [text[shown:]]
         self._put(text[:shown])
 
     def end(self):
-        """Write all that is left, unless it is most of a secret, and end the line."""
+        """Write what is left, *** for a start of a secret that is long, and end the line."""
         self.flush()
         held = self._pieces.pop()
         if len(held) >= _SHORTEST_SECRET:
@@ -6610,10 +6638,10 @@ class LiveText(object):
             self._line_open = not text.endswith("\n")
 
 
-class _Display(object):
+class _Display:
     """Shows Deltas: content on standard output, reasoning dimmed on standard error.
 
-    What comes is collected; `flush`, called before the server is waited for, shows it.
+    `add` collects; `flush`, called before each wait for the server, shows.
     """
 
     def __init__(self, options, console):
@@ -6627,7 +6655,7 @@ class _Display(object):
         self._console.write_answer(text)
 
     def add(self, delta):
-        """Take one Delta."""
+        """Collect one Delta."""
         if delta.reasoning and not self._options.quiet:
             self._reasoning.add(delta.reasoning)
         if delta.content and not self._options.json:
@@ -6640,7 +6668,7 @@ class _Display(object):
         self._console.flush()
 
     def end(self):
-        """Show all that is left, and end open lines."""
+        """Show what is left, and end open lines."""
         self._reasoning.end()
         self._content.end()
         self._console.flush()
@@ -6667,13 +6695,14 @@ def _padded(text, width):
 # ----------------------------------------------------------------------------
 # Verbs
 # ----------------------------------------------------------------------------
-# One `_add_…_parser` and one `_cmd_…` each. What a verb finds out it says on the Console; what
-# it cannot do it raises, and only `run` turns that into an exit status.
+# One `_add_…_parser` and one `_cmd_…` for each. Verbs write their results to the Console and raise
+# their failures, which only `run` makes into exit statuses.
 
 def main(argv=None, env=None, stdin=None, stdout=None, stderr=None):
     """Run the command line and return its exit status; never calls sys.exit.
 
-    `argv` is without the program's name; None means the process's own values.
+    `argv` does not include the program's name; None stands for the process's own arguments,
+    environment and streams.
     """
     if argv is None:
         argv = sys.argv[1:]
@@ -6700,7 +6729,7 @@ def run(argv, console):
     verb = next((row for row in _VERBS if argv[:1] == [row[0]]), _NO_VERB)
     name, add_options, act, summary = verb
     try:
-        parser = _parser(console, name, summary)     # one, for the verb asked for: it starts faster
+        parser = _parser(console, name, summary)     # of this verb only, which is faster than all
         add_options(parser)
         if verb is not _NO_VERB:
             argv = argv[1:]
@@ -6744,7 +6773,7 @@ configuration, 4 the server, 5 the server refused the key, 130 interrupted
 
 
 def _parser(console, name, summary):
-    """Return an ArgumentParser that prints its help to the console; what it refuses is raised."""
+    """Return an ArgumentParser that writes its help to the console and raises UsageError."""
     import argparse
 
     class Parser(argparse.ArgumentParser):
@@ -6754,7 +6783,7 @@ def _parser(console, name, summary):
         def error(self, message):
             raise UsageError(message, "--help lists the options")
 
-    def formatter(prog):                             # told the width, it asks no terminal for it
+    def formatter(prog):                             # by default it asks the process's terminal
         return argparse.RawDescriptionHelpFormatter(prog, width=report_width(console) - 2)
 
     parser = Parser("openclaw_vllm.py " + name, description=summary, formatter_class=formatter,
@@ -6764,7 +6793,7 @@ def _parser(console, name, summary):
 
 
 def report_width(console):
-    """Return the columns of reports and help: COLUMNS, the terminal's, or 80; at least 40."""
+    """Return the width of reports and help: COLUMNS, the terminal's or 80, at least 40."""
     columns = console.env.get("COLUMNS", "")
     if not re.match(r"[0-9]{1,4}\Z", columns):
         import shutil
@@ -6775,7 +6804,7 @@ def report_width(console):
 
 
 def _add_version_options(parser):
-    """Make a parser that of arguments which begin with no verb: help, or the version."""
+    """Add what a command line without a verb can ask for: the help, or the version."""
     verbs = ["  %-9s %s" % (name, summary) for name, _, _, summary in _VERBS]
     parser.description += "\n\nverbs (VERB --help lists the options of one):\n" + "\n".join(verbs)
     parser.epilog = _EPILOG
@@ -6786,7 +6815,7 @@ def _add_version_options(parser):
 _NO_VERB = ("VERB", _add_version_options, _cmd_version, "OpenClaw's vLLM provider in one file")
 
 
-# Types of arguments. Each takes what was typed, and raises UsageError.
+# Types of arguments: functions of the text that was typed, which raise UsageError.
 
 def _refuse_key(_):
     raise UsageError("a key on the command line can be read by every user of this host",
@@ -6797,6 +6826,13 @@ def seconds(text):
     value = float(text)                              # argparse says "invalid seconds value"
     if not 0 < value < LONGEST_TIMEOUT_S:
         raise UsageError("--timeout takes seconds, above 0 and below %d" % LONGEST_TIMEOUT_S)
+    return value
+
+
+def tokens(text):
+    value = int(text)                                # argparse says "invalid tokens value"
+    if value < 1:
+        raise UsageError("--max-tokens takes a whole number, 1 or more")
     return value
 
 
@@ -6819,7 +6855,7 @@ def _file(path):
 
 
 def _read_all(source, name):
-    """Return what a stream holds. Raises UsageError past ANSWER_LIMIT, as of a device."""
+    """Return what a stream holds. Raises UsageError past ANSWER_LIMIT: a device never ends."""
     data = source.read(ANSWER_LIMIT + 1)
     if len(data) > ANSWER_LIMIT:
         raise UsageError("%s is larger than %d bytes" % (name, ANSWER_LIMIT))
@@ -6839,7 +6875,7 @@ _IMAGE_KINDS = ((b"\x89PNG\r\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "g
 
 
 def _image_url(text):
-    """Return the URL of an image: a file's holds its bytes."""
+    """Return a URL as it is, for the path of an image file a data: URL of its bytes."""
     if re.match(r"(?i)(https?|data):", text):
         return text
     import base64
@@ -6851,7 +6887,7 @@ def _image_url(text):
 
 
 def as_utf8(text):
-    """Return an argument or a line as UTF-8, whatever Python took it for in the C locale.
+    """Return an argument or a line decoded as UTF-8, even if Python decoded it in the C locale.
 
     Raises UsageError when it is not UTF-8.
     """
@@ -6864,24 +6900,29 @@ def as_utf8(text):
 
 
 def _add_flags(parser, **flags):
-    """Add an option without a value for each name; the values are the words of its help."""
+    """Add an option without a value for each keyword, whose value is the help."""
     for name, words in flags.items():
         parser.add_argument("--" + name.replace("_", "-"), action="store_true", help=words)
 
 
 def _add_value(parser, name, metavar, words, kind=None, **more):
-    """Add an option with a value; `words` are its help, `kind` makes the value of the text."""
+    """Add an option with a value; `words` are its help, `kind` converts the text."""
     parser.add_argument(name, metavar=metavar, help=words, type=kind, **more)
+
+
+def _add_repeatable(parser, name, metavar, words, kind, **more):
+    """Add an option that makes a list of the values of its uses."""
+    _add_value(parser, name, metavar, words, kind, action="append", default=[], **more)
 
 
 def _add_server_options(verb):
     group = verb.add_argument_group("the server")
     _add_value(group, "--config", "PATH",
                "openclaw.json to read (default: where OpenClaw keeps it)")
-    _add_value(group, "--provider", "ID", "a block of models.providers (default: vllm); "
-               "list and doctor take several, or all", as_utf8, action="append", default=[])
-    _add_value(group, "--base-url", "URL", "ask this server, above every setting; "
-               "list and doctor take several", as_utf8, action="append", default=[])
+    _add_repeatable(group, "--provider", "ID", "a block of models.providers (default: vllm); "
+                    "list and doctor take several, or all", as_utf8)
+    _add_repeatable(group, "--base-url", "URL", "ask this server, whatever the settings say; "
+                    "list and doctor take several", as_utf8)
     _add_value(group, "--api-key-file", "PATH", "read the key from a file (-: standard input)")
     _add_value(group, "--timeout", "SECONDS", "how long to wait for the server", seconds)
     _add_value(group, "--ca-file", "PEM", "trust the authorities in this file")
@@ -6897,7 +6938,7 @@ def _add_model_options(verb):
 
 
 def _open_provider(options, console):
-    """Return (Settings, Provider) for the shared options of a verb that takes one server."""
+    """Return (Settings, Provider) for the shared options. Raises UsageError for many servers."""
     settings, providers = _open_providers(options, console)
     if len(providers) > 1:
         raise UsageError("this verb takes one server", "give --provider or --base-url once")
@@ -6920,7 +6961,7 @@ def _open_providers(options, console):
 
 
 def say_where_the_key_goes(console, provider):
-    """Warn of a key that would be sent in the clear; with --verbose name its source and origin."""
+    """Warn if a key would be sent in the clear; with --verbose say which key is sent where."""
     warning = key_exposed(provider)
     if warning:
         console.err_once("warning: " + warning)
@@ -6940,7 +6981,7 @@ def _secret_variables(variables):
 
 
 def hide_secrets(console, settings, provider):
-    """Tell the console every key, token and header value in these settings, of any provider."""
+    """Make the console hide every key, token and header value in the settings, of any provider."""
     console.hide(itertools.chain(
         [credential.key for credential in provider.credentials],
         provider.headers.values(),
@@ -6988,11 +7029,10 @@ def _cmd_list(options, console):
     rows.sort(key=lambda row: row[0].key.lower())
     several = len(outcomes) > 1
     if options.json and (rows or several):
-        servers = collections.defaultdict(list)
-        for model, _ in rows:
-            servers[model.id].append(model.base_url)
-        if not several:
-            servers = None
+        servers = {}
+        if several:
+            for model, _ in rows:
+                servers.setdefault(model.id, []).append(model.base_url)
         models = [list_row(model, provider, servers) for model, provider in rows]
         console.out_json({"count": len(models), "models": models})
     elif options.plain:
@@ -7008,10 +7048,10 @@ def _cmd_list(options, console):
     return 0
 
 
-def list_row(model, provider, servers=None):
+def list_row(model, provider, servers=()):
     """Return the row of `list --json` for a Model (the shape is a contract; see README).
 
-    `servers` are {model id: [base URL]} where several were asked.
+    `servers` is {model id: [base URL]} where several were asked, else empty.
     """
     row = {
         "key": model.key,
@@ -7027,7 +7067,7 @@ def list_row(model, provider, servers=None):
     }
     stated = {"contextTokens": model.context_tokens, "parent": model.parent, "root": model.root}
     row.update((name, value) for name, value in stated.items() if value is not None)
-    if servers is not None:
+    if servers:
         row["server"] = model.base_url
         row["alsoOn"] = [url for url in servers[model.id] if url != model.base_url]
     return row
@@ -7036,7 +7076,7 @@ def list_row(model, provider, servers=None):
 def format_table(rows, several=False, show=visible):
     """Return the lines of the table of `list` for (Model, Provider) rows.
 
-    `several` servers have a column; `show` makes texts of a server safe to show.
+    With `several` there is a column for servers; `show` makes texts from a server safe to show.
     """
     cells = [["Model", "Input", "Ctx", "Local", "Auth", "Server", "Tags"]]
     for model, provider in rows:
@@ -7061,12 +7101,11 @@ def _add_chat_parser(verb):
     verb.add_argument("prompt", nargs="*", metavar="PROMPT", type=as_utf8,
                       help="the prompt; standard input is added to it")
     _add_value(verb, "--system", "TEXT", "the system message", as_utf8)
-    _add_value(verb, "--image", "FILE|URL", "show the model an image (repeatable)", _image_url,
-               action="append")
-    _add_value(verb, "--max-tokens", "N", "at most so many tokens of answer", int)
+    _add_repeatable(verb, "--image", "FILE|URL", "show the model an image (repeatable)", _image_url)
+    _add_value(verb, "--max-tokens", "N", "limit the answer to N tokens", tokens)
     _add_value(verb, "--temperature", "T", "how freely to choose each token; 0: not at all", float)
-    _add_value(verb, "--param", "NAME=JSON", "any other field of the body (repeatable)",
-               _body_field, action="append", default=[])
+    _add_repeatable(verb, "--param", "NAME=JSON", "any other field of the body (repeatable)",
+                    _body_field)
     _add_value(verb, "--tools", "FILE", "JSON list of tools to offer", _json_file)
     _add_value(verb, "--schema", "FILE", "JSON schema that the answer must follow", _json_file)
     _add_flags(verb, json="print the whole answer as one JSON object",
@@ -7103,7 +7142,7 @@ def _cmd_chat(options, console):
 
 
 def _system_messages(text):
-    """Return the messages that a conversation begins with."""
+    """Return the messages that begin a conversation: the system message, if there is one."""
     return [{"role": "system", "content": text}] if text else []
 
 
@@ -7118,14 +7157,14 @@ def _chat_fields(options):
     if not isinstance(options.tools, (list, type(None))):
         raise UsageError("--tools takes a file with a list of tools")
     if options.schema is not None:
-        schema = {"name": "answer", "schema": options.schema}
-        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+        fields["response_format"] = {
+            "type": "json_schema", "json_schema": {"name": "answer", "schema": options.schema}}
     fields.update(options.param)
     return fields
 
 
 def _ask(options, provider, model, body, console):
-    """Send a body, show the answer as it comes, and return it. Raises as `send_chat` does."""
+    """Send a body, show the Answer as it comes, and return it. Raises what `send_chat` raises."""
     shaped = prepare_request(provider, model, body, options.thinking, options.timeout)
     for warning in shaped.warnings:
         console.err_once("warning: " + warning)
@@ -7151,19 +7190,20 @@ def _ask(options, provider, model, body, console):
     return answer
 
 
-ONE_PIECE_S = 0.005                  # seconds; an answer that took less to come came in one piece
+ONE_PIECE_S = 0.005                  # an answer that arrives within it is taken as one piece
 
 
 def statistics(answer):
-    """Return the line of statistics of an Answer: tokens, time to the first, tokens a second."""
-    usage, timings = answer.usage, answer.timings
-    first_s, last_s = timings["first_token_s"], timings["last_token_s"]
+    """Return the line of statistics of an Answer: tokens, time to the first, tokens per second."""
+    usage = answer.usage
+    timings = answer.timings
+    first_s = timings["first_token_s"]
     parts = []
     if usage is not None:
         parts.append("%s prompt + %s completion tokens" % usage[:2])
     if first_s is not None:
         parts.append("first token %.2f s" % first_s)
-        writing_s = last_s - first_s
+        writing_s = timings["last_token_s"] - first_s
         if usage is not None and (usage.completion_tokens or 0) > 1 and writing_s > ONE_PIECE_S:
             parts.append("%.1f tokens/s" % ((usage.completion_tokens - 1) / writing_s))
     parts.append("%.2f s in all" % timings["total_s"])
@@ -7175,13 +7215,13 @@ def statistics(answer):
 def answer_json(answer):
     """Return the object of `chat --json` for an Answer (the shape is a contract; see README).
 
-    What the server sent beyond it is kept: details of `usage`, `logprobs`, further `choices`.
+    What else the server sent is kept: details of `usage`, `logprobs`, further `choices`.
     """
     value = answer._asdict()
     extra = json.dumps(value.pop("extra"))
     extra = json.loads(extra, parse_constant=lambda name: None)      # NaN is not JSON
     if answer.usage is not None:
-        value["usage"] = dict(extra.pop("usage", None) or {}, **answer.usage._asdict())
+        value["usage"] = dict(extra.pop("usage", {}), **answer.usage._asdict())
     value["timings"] = _picked(answer.timings, ("first_token_s", "total_s"))
     value.update(extra)
     return value
@@ -7189,11 +7229,11 @@ def answer_json(answer):
 
 _CONVERSATION_HELP = """\
 /model REF      talk to another model
-/system TEXT    begin anew with this system message; without TEXT, with none
-/reset          begin anew; the system message stays
+/system TEXT    start over with this system message; without TEXT, with none
+/reset          start over; the system message stays
 /help           list the commands
 /exit           end
-A line that ends in \\ goes on, as does a text between \"\"\" and what is pasted;
+A line that ends in \\ continues on the next, as does text between \"\"\" or pasted text;
 // begins a prompt with /. Ctrl-C stops an answer, Ctrl-D ends."""
 
 
@@ -7219,7 +7259,7 @@ def _converse(options, provider, model, fields, console):
                 if command == "/system":
                     system = argument
                 messages = _system_messages(system)
-                console.err("begun anew; the system message: " + (system or "none"))
+                console.err("started over; the system message: " + (system or "none"))
             elif command == "/model":
                 model = find_model(provider, argument, options.timeout, options.thinking)
                 console.err("now %s" % model.key)
@@ -7231,7 +7271,7 @@ def _converse(options, provider, model, fields, console):
             console.err("")
             return 0
         except KeyboardInterrupt:
-            console.err("\nstopped; the conversation goes on without that turn")
+            console.err("\nstopped; the conversation continues without that turn")
         except UnicodeDecodeError:                   # raised by input()
             console.err("that was not valid UTF-8")
         except Error as error:
@@ -7239,10 +7279,10 @@ def _converse(options, provider, model, fields, console):
 
 
 def read_turn(read_line):
-    """Return what is said in one turn; `read_line(prompt)` returns a line, as `input` does.
+    """Return the text of one turn; `read_line(prompt)` returns a line, as `input` does.
 
-    A line that ends in a backslash goes on, as does a text between triple quotes. (What is
-    pasted comes as one line that holds line feeds.)
+    A line that ends in a backslash continues on the next, as does text between triple quotes.
+    (Pasted text comes as one line that holds line feeds.)
     """
     text = as_utf8(read_line("> ")).strip()
     if text.startswith('"""'):
@@ -7273,7 +7313,8 @@ def _cmd_doctor(options, console):
             for finding in findings:
                 edits += [edit for edit in finding.edits if edit not in edits]
         if edits:
-            save_edits(settings, edits, console, console.err, True)
+            save_config(settings, lambda config: [apply_edits(config, edits)], console,
+                        console.err, True)
             settings, reports = _diagnose_all(options, key, console)
         else:
             console.err("nothing to fix in %s" % settings.path)
@@ -7282,20 +7323,19 @@ def _cmd_doctor(options, console):
         for _, server, findings in reports:
             for finding in findings:
                 row = finding._asdict()
-                del row["edits"]                     # which `command` holds
+                del row["edits"]                     # `command` makes them
                 if len(reports) > 1:
                     row["server"] = server
                 rows.append(row)
-        worst = reports[-1][0]
-        console.out_json({"ok": worst == 0, "findings": rows})
+        console.out_json({"ok": reports[-1][0] == 0, "findings": rows})
     else:
         _show_findings(reports, console)
-    judged = -1 if options.strict else 0             # else one server that works will do
+    judged = -1 if options.strict else 0             # the best: one server that works is enough
     return reports[judged][0]
 
 
 def _diagnose_all(options, key, console):
-    """Return (settings, [(status, server, [Finding])]) of the servers named, the worst last."""
+    """Return (Settings, [(status, server, [Finding])]) of the servers named, the worst last."""
     settings = read_settings(options.config, console.env)
     asked = named_servers(settings, options.provider, options.base_url)
     for name, url in asked:
@@ -7303,7 +7343,7 @@ def _diagnose_all(options, key, console):
             provider = resolve_provider(settings, name, url, key, options.ca_file)
             hide_secrets(console, settings, provider)
         except Error:
-            pass                                     # what is wrong will be a finding
+            pass                                     # it will be a finding
 
     def examine(name, url):
         findings = list(diagnose(
@@ -7327,7 +7367,7 @@ def _show_findings(reports, console):
 
 
 def format_findings(findings, show=visible, width=80):
-    """Return the lines of the report of `doctor`, the verdict first, commands never broken.
+    """Return the lines of the report of `doctor`, the verdict first; commands are not wrapped.
 
     `show` makes a text safe to show; `width` is in columns.
     """
@@ -7336,7 +7376,7 @@ def format_findings(findings, show=visible, width=80):
     failed = [finding.cause for finding in findings if finding.status == "fail"]
     verdict = "nothing failed"
     if failed:
-        causes = _listed(collections.OrderedDict.fromkeys(failed))
+        causes = _listed(dict.fromkeys(failed))
         verdict = "%s: %s" % (_plural(len(failed), "failure"), causes)
     lines = [verdict + "; " + _plural(warned, "warning")]
 
@@ -7400,9 +7440,9 @@ def _cmd_request(options, console):
 
 
 def curl_command(provider, model, data):
-    """Return (shell command that posts a JSON text, {variable: value} that it needs).
+    """Return (a shell command that posts a JSON text, {variable: value} that it needs).
 
-    Values of headers are left to variables of the shell: they may be secret.
+    The command takes values of headers from shell variables, as they may be secret.
     """
     import shlex
     key = provider.request_key
@@ -7416,7 +7456,8 @@ def curl_command(provider, model, data):
         lines.append("--noproxy '*'")
     variables = {}
     for name, value in request_headers(provider, model).items():
-        prefix, variable = name + ": ", re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
+        prefix = name + ": "
+        variable = re.sub("[^A-Z0-9]", "_", "HEADER_" + name.upper())
         if bearer(key).get(name) == value:
             prefix, variable, value = prefix + "Bearer ", "VLLM_API_KEY", key.key
         variables[variable] = value
@@ -7432,11 +7473,11 @@ def _add_config_parser(verb):
         write="write openclaw.json; a .bak is kept",
         dry_run="print what --write would change, as a unified diff",
         check="check openclaw.json; opens no connection")
-    verb.add_argument("--primary", metavar="MODEL", help="make this the default model")
-    verb.add_argument("--set", metavar="PATH=VALUE", dest="edits", action="append", default=[],
-                      type=parse_assignment, help="set a value, JSON5 or else text (repeatable)")
-    verb.add_argument("--unset", metavar="PATH", dest="edits", action="append", type=parse_removal,
-                      help="remove a key, or an item of an array (repeatable)")
+    _add_value(verb, "--primary", "MODEL", "make this the default model")
+    _add_repeatable(verb, "--set", "PATH=VALUE", "set a value, JSON5 or else text (repeatable)",
+                    parse_assignment, dest="edits")
+    _add_repeatable(verb, "--unset", "PATH", "remove a key, or an item of an array (repeatable)",
+                    parse_removal, dest="edits")
     _add_flags(
         verb,
         wildcard="no rows: let OpenClaw ask the server (models[\"vllm/*\"])",
@@ -7463,11 +7504,12 @@ def _cmd_config(options, console):
     if options.check:
         return _check_config(options, console)
     if options.json:
-        raise UsageError("--json goes with --check", "the block itself is printed as JSON5")
+        raise UsageError("--json needs --check", "the block itself is printed as JSON5")
     show_diff = console.out if options.dry_run else None
     if options.edits:
         settings = read_settings(options.config, console.env)
-        save_edits(settings, options.edits, console, show_diff, options.write)
+        save_config(settings, lambda config: [apply_edits(config, options.edits)], console,
+                    show_diff, options.write)
     else:
         _merge_config(options, console, show_diff)
     return 0
@@ -7516,32 +7558,37 @@ def _merge_config(options, console, show_diff):
 
 
 def _refuse_no_chat(provider, model, timeout_s):
-    """Raise ServerError for a server that has no chat completions; an empty body generates none."""
+    """Raise ServerError for a server that has no chat completions.
+
+    Its /openapi.json shows that, else its answer to an empty body, which generates nothing.
+    """
     url = provider.base_url + "/chat/completions"
+    description = server_root(provider.base_url) + "/openapi.json"
     headers = discovery_headers(provider)
+    error = error_for("not-a-chat-model", url=url, model=model.id)
     try:
-        reply = ask(provider, url, headers, {}, timeout_s or DISCOVERY_TIMEOUT_S)
-        error = completion_error(url, reply, provider, model)
+        reply = ask(provider, description, headers, None, timeout_s)
+        if offers_chat(_json_of(reply)) is not False:
+            reply = ask(provider, url, headers, {}, timeout_s)
+            error = completion_error(url, reply, provider, model)
     except Error:
-        return                                       # what cannot be asked shows nothing
+        return                                       # a request that fails proves nothing
     if error.cause == "not-a-chat-model":
         raise error
 
 
 def _evidence(options, provider, model):
     """Return (compat or None, reason) for how a model thinks; the reason is "" when it does not."""
+    found, _ = family_evidence(model)
     if options.probe:
         found = probe_thinking(provider, model, options.timeout)
-        if found is None and model.reasoning:
-            found = None, "by its name"
-    else:
-        root = (model.root or "").split("/")[-1]
-        found = thinking_evidence(model.id) or thinking_evidence(root, "root, " + root)
+        if model.reasoning:
+            found = found or (None, "by its name")
     return found or (None, "")
 
 
 def _note_surroundings(options, settings, console):
-    """Say what OpenClaw needs beside the block."""
+    """Write notes on what OpenClaw needs besides the block."""
     if options.wildcard and not _get(settings.config, "agents", "defaults", "models"):
         console.err("note: OpenClaw offers only what agents.defaults.models names, once it names "
                     "any: other providers need an entry there too")
@@ -7560,7 +7607,7 @@ _PATH_STEP = (
 )
 # PATH=VALUE: the first = outside of quotes ends the path.
 _ASSIGNMENT = r"""(?s)((?:"(?:[^"\\]|\\.)*"|'[^']*'|[^"'=])*)(=?)(.*)"""
-PATH_HINT = """names stand in dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
+PATH_HINT = """use dots or brackets: 'agents.defaults.models["vllm/m"].alias'"""
 
 
 def parse_path(text):
@@ -7568,13 +7615,14 @@ def parse_path(text):
 
     Raises UsageError.
     """
-    path, read = (), ""
+    path = ()
+    read = ""
     for step in re.finditer(_PATH_STEP, text):
         name, literal, quoted, word = step.groups()
         path += (name or quoted or word or json.loads(literal),)
         read += step.group()
     if not path or read != text:
-        raise UsageError("%s is not a path" % text, PATH_HINT)
+        raise UsageError("%s is not a key path" % text, PATH_HINT)
     return path
 
 
@@ -7606,12 +7654,12 @@ def parse_assignment(text):
 
 
 def parse_removal(text):
-    """Return the Edit that takes away what a path names. Raises UsageError."""
+    """Return the Edit that removes what a path names. Raises UsageError."""
     return Edit(parse_path(text), REMOVED)
 
 
 def edit_command(edits, config_path=None):
-    """Return the shell command that makes some Edits in the config file."""
+    """Return the shell command that makes Edits in the config file."""
     import shlex
     words = ["config", "--write"]
     if config_path:
@@ -7627,17 +7675,13 @@ def edit_command(edits, config_path=None):
     return TOOL + " " + " ".join(map(shlex.quote, words))
 
 
-def save_edits(settings, edits, console, show_diff=None, write=False):
-    """Make Edits in the config file; the rest is as `save_config` has it."""
-    save_config(settings, lambda config: [apply_edits(config, edits)], console, show_diff, write)
+def save_config(settings, revise, console, show_diff, write):
+    """Change the config file to the values that revise(its value) yields, one after another.
 
-
-def save_config(settings, revise, console, show_diff=None, write=False):
-    """Give the config file the value that `revise` makes of its own, in the steps that it yields.
-
-    `show_diff` is called with each line of the unified diff; `write` writes the file, a .bak
-    beside it; with neither the new text is printed. Raises ConfigError, with nothing written,
-    where the value cannot be made, comes from an $include, or has a new error.
+    `show_diff`, unless None, is called with each line of the unified diff; `write` writes the
+    file and keeps the old one as .bak; with neither the new text is printed. Raises ConfigError,
+    with nothing written, where a value cannot be made, comes from an $include, or has an error
+    that the file did not have.
     """
     path = settings.path
     old = settings.sources.get(path)
@@ -7666,7 +7710,7 @@ def save_config(settings, revise, console, show_diff=None, write=False):
 
 
 def _revised_text(text, settings, revise, console):
-    """Return the new text of the config file; warn of a key in it that is new and unknown."""
+    """Return the new text of the config file; warn of new keys that OpenClaw does not know."""
     path = settings.path
     try:
         before = json5_tree(text).value
@@ -7681,23 +7725,23 @@ def _revised_text(text, settings, revise, console):
         problem = "%s: %s" % (dotted(fault.path), fault.message)
         if fault.severe:
             raise error_for("config-not-written", where=path, problem=problem,
-                            fix="give it what OpenClaw accepts")
+                            fix="use a value that OpenClaw accepts")
         console.err("warning: " + problem)
     return text
 
 
 def _new_faults(settings, before, after):
-    """Return the Issues of the file's value `after` that it did not have `before`."""
+    """Return the Issues of the config's value `after` that the value `before` does not have."""
     _, env = settings.layers[0]
 
     def faults_of(value):
-        if not settings.issues:                      # else it may include what cannot be read
+        if not settings.issues:                      # else an $include may be unreadable
             value = include_files(value, settings.path or "openclaw.json", env, {})
         value = _substitute(value, settings.variables)
         migrate(value)
         return schema_faults(value)
 
-    def words(fault):                                # without indices, which a removal moves
+    def words(fault):                                # without indices: a removal moves them
         return re.sub("[0-9]", "", dotted(fault.path)), fault.message
 
     known = collections.Counter(map(words, faults_of(before)))
@@ -7727,26 +7771,21 @@ def _check_config(options, console):
 
 
 def _issue_json(issue):
-    found = {"path": dotted(issue.path), "message": issue.message}
-    for name in ("file", "line", "column"):
-        value = getattr(issue, name)
-        if value is not None:
-            found[name] = value
-    return found
+    found = dict(issue._asdict(), path=dotted(issue.path))
+    found = _picked(found, ("path", "message", "file", "line", "column"))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _add_demo_parser(verb):
-    verb.add_argument("--serve", action="store_true",
-                      help="keep the stand-in server up until Ctrl-C")
-    verb.add_argument("--port", type=int, default=0, metavar="N",
-                      help="the port (default: a free one)")
-    verb.add_argument("--api-key-file", metavar="PATH", help="enforce the key in this file")
+    _add_flags(verb, serve="keep the stand-in server up until Ctrl-C")
+    _add_value(verb, "--port", "N", "the port (default: a free one)", int, default=0)
+    _add_value(verb, "--api-key-file", "PATH", "enforce the key in this file")
     verb.set_defaults(verbose=False)
 
 
 def _cmd_demo(options, console):
     import threading
-    key = (_read_key(options.api_key_file, console) or "").strip()
+    key = _read_key(options.api_key_file, console)
     try:
         server = demo_server(options.port, key)
     except (OSError, OverflowError) as error:
@@ -7775,9 +7814,9 @@ with a server of your own:
 
 
 def _show_verbs(url, key, console):
-    """Run the main verbs on the stand-in, each below its command; return the worst status."""
+    """Run the main verbs on the stand-in, each after its command; return the worst status."""
     import shlex
-    # A home that holds nothing: the settings of whoever tries this stay out of it.
+    # A home that holds nothing keeps the user's own settings out.
     env = {"HOME": os.devnull, "VLLM_API_KEY": key}
     statuses = []
     console.err("a stand-in vLLM answers at %s while this runs" % url)

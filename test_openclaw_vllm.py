@@ -3257,6 +3257,12 @@ class Answers(unittest.TestCase):
         ("data: \ufeffa\n\n", ["\ufeffa"]),
         ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
         ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]),
+        ("data: a\r", []),
+        ("data: a\r\rdata: b\r\r", ["a", "b"]),
+        ("data: a\rdata: b\n\rdata: c\r\n\r\n\r\ndata: d\r\n\r", ["a\nb", "c", "d"]),
+        (": x\r\rdata: a\r\ndata: b\r\n\rdata: c\r\n\n", ["a\nb", "c"]),
+        ("data: a\r\r\n", ["a"]),
+        ("data\r\r", [""]),
     )
 
     def test_events_cut_at_every_byte(self):
@@ -4221,7 +4227,7 @@ class Meaning(Case):
         self.assertEqual(error.cause, "chat-failed")
 
     def test_layers_before_the_server(self):
-        busy, down, slow = "it is busy", "what is behind it is down", "proxy_read_timeout"
+        busy, down, slow = "it is busy", "the server behind it is down", "proxy_read_timeout"
         unavailable, unauthorized = "503 Service Unavailable", "401 Unauthorized"
         many, own = "429 Too Many Requests", "headers.Authorization"
         haproxy = ("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle "
@@ -4347,10 +4353,12 @@ class Meaning(Case):
         row = {"id": "m"}
         for answer, model_id in ((reply({"data": [row]}, "206 Partial Content"), "m"),
                                  (reply({"data": [row], "error": {"message": "x"}}), "m"),
+                                 (reply('{"data": [{"id": "m", "x": "is: NaN"}]}'), "m"),
                                  (reply('{"data": [{"id": "NaN"}]}'), "NaN")):
             self.assertEqual([model.id for model in discover(answer)], [model_id])
         for answer, words in (
-                (reply('{"data": [{"id": "m", "x": NaN}]}'), "it holds NaN or Infinity"),
+                (reply('{"data": [{"id": "m", "x": NaN}]}'), "it holds NaN, which"),
+                (reply('{"data": [{"id": "m", "x": [1,-Infinity]}]}'), "it holds -Infinity"),
                 (reply({"error": {"message": "boom"}}), "boom"),
                 (reply("", "204 No Content"), "it is empty")):
             with self.assertRaises(vllm.Error) as raised:
@@ -5218,7 +5226,7 @@ class DoctorTest(unittest.TestCase):
             self.assertIn(right + "/v1", self.assert_fails("redirect", 4, *at(url))["fix"])
             self.assertEqual(followed, [])
         with loopback(lambda request: login) as (url, _):
-            self.assertIn("a page to log in", self.assert_fails("redirect", 4, *at(url))["fix"])
+            self.assertIn("a login page", self.assert_fails("redirect", 4, *at(url))["fix"])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
@@ -6617,9 +6625,9 @@ class ConfigVerb(Case):
         self.configure(text)
         block = "models.providers.vllm."
         for argv, status, err in (
-                (["--set", "a..b=1"], 2, "a..b is not a path"),
+                (["--set", "a..b=1"], 2, "a..b is not a key path"),
                 (["--set", "a"], 2, "not PATH=VALUE"),
-                (["--unset", "a[b"], 2, "a[b is not a path"),
+                (["--unset", "a[b"], 2, "a[b is not a key path"),
                 (["--set", block + "baseUrl.x=1"], 3, "there is no x in a string"),
                 (["--set", block + "models[2].x=1"], 3, "there is no 2 in an array"),
                 (["--set", self.ROW + ".contextWindow=-1"], 3,
@@ -6630,7 +6638,7 @@ class ConfigVerb(Case):
                 (["--check", "--unset", "a"], 2, "do not go together"),
                 (["--set", "a=1", "--prune"], 2, "do not go together"),
                 (["--set", "a=1", "--dry-run"], 2, "--write: not allowed with argument --dry-run"),
-                (["--json"], 2, "--json goes with --check")):
+                (["--json"], 2, "--json needs --check")):
             with self.subTest(argv=argv):
                 if argv[0] not in ("--check", "--json"):
                     argv = argv + ["--write"]
@@ -6738,20 +6746,26 @@ class ConfigVerb(Case):
                 self.assertEqual(self.read(), before)
 
     def test_writes_no_row_for_what_is_not_a_chat_model(self):
-        for posted, words, status in (
-                (400, "Field required", 0),
-                (404, "Not Found", 4),
-                (400, "The model does not support Chat Completions API", 4)):
+        chats = {"paths": {"/v1/models": {}, "/v1/chat/completions": {}}}
+        embeds = {"paths": {"/v1/models": {}, "/v1/embeddings": {}}}
+        no_chat = "The model does not support Chat Completions API"
+        for openapi, posted, words, status in (
+                (None, 400, "Field required", 0),
+                (None, 404, "Not Found", 4),
+                (None, 400, no_chat, 4),
+                (chats, 400, "Field required", 0),
+                (chats, 400, no_chat, 4),
+                (embeds, 400, "Field required", 4)):
             def answer(request):
                 if request.target.endswith("/models"):
                     return 200, {}, {"data": [{"id": "m", "max_model_len": 4096}]}
                 if request.method == "POST":
                     return posted, {}, {"detail": words}
-                return 404, {}, b""
+                return (404, {}, b"") if openapi is None else (200, {}, openapi)
 
-            with self.subTest(posted=posted, words=words), loopback(answer) as (origin, _):
-                result = self.run_main("config", "--base-url", origin + "/v1",
-                                       env={"VLLM_API_KEY": "k"})
+            with self.subTest(openapi=openapi, words=words), loopback(answer) as (origin, _):
+                env = {"VLLM_API_KEY": "k"}
+                result = self.run_main("config", "--base-url", origin + "/v1", env=env)
                 self.check(result, status, err="" if status == 0 else "m does not chat")
                 self.assertEqual('id: "m"' in result.out, status == 0)
 
@@ -7580,6 +7594,7 @@ class Chat(Case):
         for argv in (["--param", "x"], ["--param", "x=y"], ["--tools", schema],
                      ["--tools", self.path("none")], ["--image", image],
                      ["--schema", self.write("s", "{")], ["--max-tokens", "x"],
+                     ["--max-tokens", "0"], ["--max-tokens", "-5"],
                      ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", *argv)
@@ -7748,7 +7763,7 @@ class Chat(Case):
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "Not Found",
                  "check the base URL"),
                 (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
-                 "what is behind it is down"),
+                 "the server behind it is down"),
                 (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200, "doctor")):
             with self.subTest(words=words, step=step):
                 result = self.ask("x", script=(answer,))[0]
@@ -7852,9 +7867,9 @@ class Conversation(Case):
                 ("//exit", "/exit")):
             self.type(typed, "Yes.")
             self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
-        self.type("/system T", "begun anew; the system message: T")
-        self.type("/reset", "begun anew; the system message: T")
-        self.type("/system", "begun anew; the system message: none")
+        self.type("/system T", "started over; the system message: T")
+        self.type("/reset", "started over; the system message: T")
+        self.type("/system", "started over; the system message: none")
         self.end(process)
 
     def test_what_is_pasted_is_one_turn(self):
