@@ -1739,6 +1739,7 @@ class Models(Case):
         self.assertEqual(vllm.parse_model_list({"data": []}), [])
 
     def test_context_windows(self):
+        provider = vllm.resolve_provider(vllm.load_settings(env={}))
         for row, expected in (
                 ({"max_model_len": 40960}, 40960), ({"max_model_len": 1.9e3}, 1900),
                 ({"max_model_len": "40960"}, None),
@@ -1755,7 +1756,8 @@ class Models(Case):
                 ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1), ({"meta": []}, None),
                 ({"meta": {"n_ctx_train": [9]}}, None)):
             with self.subTest(row=row):
-                self.assertEqual(vllm.row_context(row), expected)
+                model, = vllm.stated_models([dict(row, id="m")], provider)
+                self.assertEqual(model.context_window, expected)
 
     def test_a_lora_row_takes_its_direct_parents_context(self):
         found = self.discovered({"id": "base", "max_model_len": 4096},
@@ -2009,7 +2011,7 @@ class List(Case):
                                                  "ollama": {"api": "ollama"}}}})
         self.check(self.run_main("list", "--plain", "--provider", "all"), 0, out="b/n\nvllm/m\n")
         self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2,
-                   err="do not go together")
+                   err="cannot be combined")
         self.declare(urls[-1])
         self.check(self.run_main("list", "--plain", "--base-url", urls[-1]), 0, out="vllm/m\n",
                    err="connection refused")
@@ -2080,7 +2082,7 @@ class List(Case):
                 (reply({"data": []}), 1, "the server offers no models"),
                 (reply({"data": [{"id": 7}]}), 1, "no models"),
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5,
-                 "the server wants a key and none was sent"),
+                 "the server requires a key; none was sent"),
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
                 (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
@@ -4364,9 +4366,9 @@ class Meaning(Case):
              "not-a-chat-model", "m does not chat", "serve a chat model"),
             (reply(complaint("The model does not support Chat Completions API"), "501 Not"),
              "not-a-chat-model", "m does not chat", ""),
-            (reply(flat(auto), "400 Bad"), "tools-disabled", "takes no tools", page),
+            (reply(flat(auto), "400 Bad"), "tools-disabled", "does not accept tools", page),
             (reply(complaint('tool_choice="required" requires --tool-call-parser to be set'),
-                   "400 Bad"), "tools-disabled", "takes no tools", page)))
+                   "400 Bad"), "tools-disabled", "does not accept tools", page)))
         for listed, cause in ((rows("m"), "not-a-chat-model"), (rows("n"), "http-error"),
                               (reply("", "404 Not Found"), "http-error")):
             error = self.refusal(reply({"detail": "Not Found"}, "404 Not Found"), listed)
