@@ -327,9 +327,7 @@ def spellings(secret):
     for text in (str(secret), *secret.split(None, 1)[-1:]):
         if len(text) >= _SHORTEST_SECRET and text not in _PUBLIC_KEYS:
             found.update(_in_json(text))
-            found.add(text)
-            found.add(repr(text)[1:-1])
-            found.add(json.dumps(text)[1:-1].replace("/", "\\/"))
+            found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1].replace("/", "\\/")))
             data = text.encode("utf-8", "surrogatepass")
             found.update(_in_url(data))
             found.update(_in_base64(data))
@@ -901,11 +899,12 @@ def include_files(value, path, env, sources):
     """
     roots = [os.path.dirname(path)]
     roots += filter(env_setting, env.get("OPENCLAW_INCLUDE_ROOTS", "").split(os.pathsep))
-    allowed = tuple(_real_folder(_expand_home(root, env)) for root in roots)
     left = CONFIG_LIMIT                              # bytes that may still be included
 
     def included(target, chain):
         nonlocal left
+        # Not before: where nothing is included, a root that cannot be spelled does no harm.
+        allowed = tuple(_real_folder(_expand_home(root, env)) for root in roots)
         if not _real_folder(target).startswith(allowed):
             raise ValueError("%s lies outside the config's directory "
                              "(OPENCLAW_INCLUDE_ROOTS can allow it)" % target)
@@ -1243,21 +1242,23 @@ compat supportsStore=boolean supportsPromptCacheKey=boolean supportsResponsesCon
  supportsEagerToolInputStreaming=boolean supportsLongCacheRetention=boolean
 openrouter allow_fallbacks=boolean require_parameters=boolean data_collection=deny|allow \
  zdr=boolean enforce_distillable_text=boolean order=[text] only=[text] ignore=[text] \
- quantizations=[text] sort=text/sorting max_price=prices \
- preferred_min_throughput=number/percentiles preferred_max_latency=number/percentiles
-sorting by=text partition=text-or-null
+ quantizations=[text] sort=text/(by,partition) max_price=prices \
+ preferred_min_throughput=number/(p50,p75,p90,p99) \
+ preferred_max_latency=number/(p50,p75,p90,p99)
+(by,partition) by=text partition=text-or-null
 prices prompt=number-or-text completion=number-or-text image=number-or-text audio=number-or-text \
  request=number-or-text
-percentiles p50=number p75=number p90=number p99=number
+(p50,p75,p90,p99) p50=number p75=number p90=number p99=number
 vercel only=[text] order=[text]
 agents defaults=defaults entries=*agent-id:entry ownership=explicit list=~[listed]
-choice primary=text fallbacks=[text]
-image-choice primary=text fallbacks=[text] timeoutMs=whole
+(primary,fallbacks) primary=text fallbacks=[text]
+(primary,fallbacks,timeoutMs) primary=text fallbacks=[text] timeoutMs=whole
 picked alias=text params=params agentRuntime=runtime pickerRuntimes=[picker]0,1,2,3,4,5,6,7,8 \
  codeMode=boolean streaming=boolean
 params qwenThinkingFormat=~anything *=text:anything
 policy allow=[text]
-defaults model=text/choice imageModel=text/image-choice models=*text:picked params=params \
+defaults model=text/(primary,fallbacks) imageModel=text/(primary,fallbacks,timeoutMs) \
+ models=*text:picked params=params \
  modelPolicy=policy thinkingDefault={LEVELS} reasoningDefault=off|on|stream timeoutSeconds=count \
  authInheritance=owner blockStreamingBreak=text_end|message_end blockStreamingChunk=object \
  blockStreamingCoalesce=object blockStreamingDefault=off|on bootstrapMaxChars=whole \
@@ -1267,14 +1268,15 @@ defaults model=text/choice imageModel=text/image-choice models=*text:picked para
  fastModeDefault=boolean/auto heartbeat=object humanDelay=object imageMaxDimensionPx=whole \
  imageQuality=auto|efficient|balanced|high maxConcurrent=whole mediaMaxMb=positive \
  mediaModels=object modelSelectionScope=session|agent|global pdfMaxMb=positive pdfMaxPages=whole \
- pdfModel=text/image-choice repoRoot=text sandbox=object sessionStore=owner silentReply=object \
+ pdfModel=text/(primary,fallbacks,timeoutMs) repoRoot=text sandbox=object sessionStore=owner \
+ silentReply=object \
  skills=[text] skipBootstrap=boolean skipOptionalBootstrapFiles=[text] startupContext=object \
  subagents=object systemAgent=owner toolProgressDetail=explain|raw typingIntervalSeconds=whole \
  typingMode=never|instant|thinking|message userTimezone=text utilityModel=text \
- verboseDefault=off|on|full voiceModel=text/image-choice workspace=text contextTokens=~anything \
- llm=~anything
+ verboseDefault=off|on|full voiceModel=text/(primary,fallbacks,timeoutMs) workspace=text \
+ contextTokens=~anything llm=~anything
 owner agentId=filled
-entry model=text/choice models=*text:picked params=params modelPolicy=policy \
+entry model=text/(primary,fallbacks) models=*text:picked params=params modelPolicy=policy \
  thinkingDefault={LEVELS} reasoningDefault=off|on|stream default=~boolean agentDir=text \
  bootstrapMaxChars=whole bootstrapTotalMaxChars=whole \
  contextInjection=always|continuation-skip|never contextLimits=object cwd=text decisionModel=text \
@@ -1339,7 +1341,7 @@ models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
  apiKey=models.providers.vllm.apiKey
 agents model=agents.defaults.model models=agents.defaults.models params=agents.defaults.params
 defaults providers=models.providers llm=models.providers.vllm.timeoutSeconds
-choice providers=models.providers fallback=.fallbacks
+(primary,fallbacks) providers=models.providers fallback=.fallbacks
 provider url=.baseUrl endpoint=.baseUrl host=.baseUrl key=.apiKey token=.apiKey type=.api \
  timeout=.timeoutSeconds
 row context_length=.contextWindow max_model_len=.contextWindow max_output_tokens=.maxTokens \
@@ -1403,8 +1405,7 @@ def schema_faults(config):
 
     They do not say yet where in a file they are.
     """
-    found = list(_mismatches(config, "config", ()))
-    found.sort(key=lambda mismatch: mismatch[0])
+    found = sorted(_mismatches(config, "config", ()), key=lambda mismatch: mismatch[0])
     # Finding the right place of a key is slow, so only those that are returned are looked up.
     faults = [
         _issue(config, *mismatch)
@@ -2332,9 +2333,7 @@ _WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model
 
 def _window(value):
     """Return a window in tokens, or None where a value states none."""
-    if _is_number(value) and value >= 1:
-        return int(value)
-    return None
+    return int(value) if _is_number(value) and value >= 1 else None
 
 
 def _is_number(value):
@@ -5835,7 +5834,8 @@ def merge_provider(
     for field in ("baseUrl", "apiKey", "api"):
         if field != "apiKey" or not _authorizes(known):
             known.setdefault(field, block[field])
-    if "baseUrl" in renewed:
+    now = _substitute(known["baseUrl"], variables)
+    if "baseUrl" in renewed and now.rstrip("/") != provider.base_url:
         known["baseUrl"] = provider.base_url
     unserved = []
     if not wildcard:
@@ -5896,6 +5896,8 @@ def _served_row(model, compat, reason):
 
 def _complete_row(row, served, known, renewed):
     """Give a row of the file what it lacks; `known` is the provider's block around it."""
+    if not row:                                      # a new one states the server's own window
+        known = _picked(known, ["maxTokens"])
     compat = served.pop("compat") or {}
     if "contextWindow" in served:
         window = served["contextWindow"]

@@ -497,90 +497,73 @@ def then_watch(data):
 
 class Json5(unittest.TestCase):
 
+    NESTED = "[" * 150 + "]" * 150
     ACCEPTED = (
         ("null", None), (" true\n", True), ("'a'", "a"), ('"a"', "a"), ("[]", []), ("{}", {}),
-        ("[1,]", [1]),
+        ("[1,]", [1]), ("{a: {b: [{}]}}", {"a": {"b": [{}]}}), ("{a: 1, a: 2}", {"a": 2}),
         ("{a: 1, 'b': 2, \"c\": 3,}", {"a": 1, "b": 2, "c": 3}),
-        ("{a: {b: [{}]}}", {"a": {"b": [{}]}}),
-        ("// x\n1 // y", 1), ("/* a * / **/ 1 /**/", 1),
-        ("{/* a */ a /* b */ : /* c */ 1 /* d */}", {"a": 1}),
-        ("// no line end", ValueError), ("1 // no line end", 1), ("// a\r1", 1), ("// a\u20281", 1),
-        ("/* // */1", 1),
-        ("0x1F", 31), ("-0XfF", -255), ("+1", 1), ("-.5", -0.5), ("5.", 5.0), ("+.5e-1", 0.05),
-        ("1E+2", 100.0), ("-0", 0),
-        ("Infinity", math.inf), ("-Infinity", -math.inf), ("+Infinity", math.inf),
-        ("'\\x41\\u0042\\b\\f\\n\\r\\t\\v\\0\\'\\\"\\\\\\/\\q'", "AB\b\f\n\r\t\x0b\0'\"\\/q"),
-        ("'a\\\nb\\\r\nc\\\rd\\\u2028e'", "abcde"), ("'\u2028\u2029'", "\u2028\u2029"),
-        ("'\"' // '", '"'),
-        ("'\\uD83D\\uDE00'", "\U0001f600"), ('"\\ud83d\\ude00"', "\U0001f600"),
-        ("'\U0001f600'", "\U0001f600"),
+        ("{null: 1, Infinity: 2, true: 3}", {"null": 1, "Infinity": 2, "true": 3}),
+        ("{__proto__: 1, '': 2}", {"__proto__": 1, "": 2}),
         ("{\u00fc: 1, $_a9: 2, \\u0061b: 3, a\u200c: 4, \u30d1: 5}",
          {"\u00fc": 1, "$_a9": 2, "ab": 3, "a\u200c": 4, "\u30d1": 5}),
-        ("{null: 1, Infinity: 2, true: 3}", {"null": 1, "Infinity": 2, "true": 3}),
-        ("{__proto__: 1, '': 2}", {"__proto__": 1, "": 2}), ("{a: 1, a: 2}", {"a": 2}),
-        ("\ufeff{}", {}), ("\ufeff{a: 1}", {"a": 1}), ("\u00a0\u3000\x0b[\u2029]", []),
+        (NESTED, json.loads(NESTED)), ("[" * 150 + "]," * 149 + "]", json.loads(NESTED)),
+        # comments, blanks, encodings
+        ("// x\n1 // y", 1), ("1 // no line end", 1), ("// a\r1", 1), ("// a\u20281", 1),
+        ("/* a * / **/ 1 /**/", 1), ("/* // */1", 1), ("'\"' // '", '"'),
+        ("{/* a */ a /* b */ : /* c */ 1 /* d */}", {"a": 1}), ("\u00a0\u3000\x0b[\u2029]", []),
+        ("\ufeff{}", {}), ("\ufeff{a: 1}", {"a": 1}), (b"\xef\xbb\xbf{a: 1}", {"a": 1}),
+        (b'{"a": "\xc3\xbc"}', {"a": "\u00fc"}),
+        # numbers
+        ("0x1F", 31), ("-0XfF", -255), ("+1", 1), ("-.5", -0.5), ("5.", 5.0), ("+.5e-1", 0.05),
+        ("1E+2", 100.0), ("-0", 0), ("1e999", math.inf), ("Infinity", math.inf),
+        ("-Infinity", -math.inf), ("+Infinity", math.inf), ("[NaN, -NaN]", [math.nan, math.nan]),
         ("9" * 250, int("9" * 250)), ("9" * 305, 1e305), ("[" + "9" * 5000 + "]", [math.inf]),
-        ("[-" + "9" * 5000 + ",]", [-math.inf]),
-        ("[0x" + "f" * 5000 + "]", [math.inf]), ("1e999", math.inf), ("[" * 150 + "]" * 150, None),
-        ("[" * 150 + "]," * 149 + "]", None),
-        (b'{"a": "\xc3\xbc"}', {"a": "\u00fc"}), (b"\xef\xbb\xbf{a: 1}", {"a": 1}),
+        ("[-" + "9" * 5000 + ",]", [-math.inf]), ("[0x" + "f" * 5000 + "]", [math.inf]),
+        # strings
+        ("'\\x41\\u0042\\b\\f\\n\\r\\t\\v\\0\\'\\\"\\\\\\/\\q'", "AB\b\f\n\r\t\x0b\0'\"\\/q"),
+        ("'a\\\nb\\\r\nc\\\rd\\\u2028e'", "abcde"), ("'\u2028\u2029'", "\u2028\u2029"),
+        ("'\\uD83D\\uDE00'", "\U0001f600"), ('"\\ud83d\\ude00"', "\U0001f600"),
+        ("'\U0001f600'", "\U0001f600"),
     )
-    REFUSED = (         # text, line, column, what the error says
-        ("", 1, 1, "expected a value"), ("  // only a comment\n", 2, 1, "expected a value"),
-        ("1 2", 1, 3, "the end of the text"),
-        ("{a: 1} x", 1, 8, "the end of the text"), ("[1", 1, 3, "',' or ']'"),
-        ("{a: 1", 1, 6, "',' or '}'"),
-        ("{a", 1, 3, "':'"),
-        ("{a:", 1, 4, "a value"), ("{", 1, 2, "a key or '}'"), ("{,}", 1, 2, "a key or '}'"),
-        ("[,]", 1, 2, "a value or ']'"),
-        ("[1,,2]", 1, 4, "a value or ']'"), ("{a: 1,,}", 1, 7, "a key"), ("{a 1}", 1, 4, "':'"),
-        ("{1: 2}", 1, 2, "a key"),
-        ("{a: }", 1, 5, "a value"), ("[}", 1, 2, "']'"), ("{]", 1, 2, "'}'"),
-        ("]", 1, 1, "a value"),
-        ("[1:2]", 1, 3, "',' or ']'"),
-        ("{\n  a: 1\n  b: 2}", 3, 3, "',' or '}'"), ("{\r\n\r\n a: x}", 3, 5, "a value"),
-        ("{\r\r a: x}", 3, 5, "a value"),
-        ("'abc", 1, 1, "does not end"), ("'a\nb'", 1, 1, "does not end"),
-        ("\"a'", 1, 1, "does not end"),
-        ("[\n/* x", 2, 1, "does not end"),
-        ("/", 1, 1, "'/'"), ("#", 1, 1, "'#'"), ("01", 1, 2, "the end of the text"),
-        ("0x", 1, 2, "the end of the text"),
-        (".", 1, 1, "'.'"),
-        ("1e", 1, 2, "the end of the text"), ("- 1", 1, 1, "'-'"), ("--1", 1, 1, "'-'"),
-        ("nul", 1, 1, "a value"),
-        ("True", 1, 1, "a value"),
-        ("'\\x4'", 1, 2, "escape"), ("'\\u12'", 1, 2, "escape"), ("'\\1'", 1, 2, "escape"),
-        ("'\\01'", 1, 2, "escape"),
-        ("'ab\\u12g4'", 1, 4, "escape"), ("{a\\u002d: 1}", 1, 2, "quotes"),
-        ("{9a: 1}", 1, 2, "a key"),
-        ("{a-b: 1}", 1, 3, "'-'"),
-        ('["\\ud83d"]', 1, 2, "surrogate"), ("['\\uDE00 x']", 1, 2, "surrogate"),
-        ("{'\\ud800': 1}", 1, 2, "surrogate"),
-        ("{a:\0 1}", 1, 4, "NUL"), ('["\0"]', 1, 3, "NUL"), ("[1,\n" + "[" * 300, 2, 200, "nested"),
-        ("[" * 100000, 1, 201, "nested"),
-        ("{a:" * 100000, 1, 601, "nested"), (b'{"a":\n "\xff"}', 2, 3, "0xff"),
-        (b"\xfe\xff\x00{", 1, 1, "0xfe"),
-        (b"\xed\xa0\x80", 1, 1, "UTF-8"),
+    REFUSED = (          # what the error says; the texts, each with the error's line and column
+        ("expected a value", ("", 1, 1), ("  // a comment\n", 2, 1), ("// no line end", 1, 15)),
+        ("a value", ("]", 1, 1), ("nul", 1, 1), ("True", 1, 1), ("{a:", 1, 4), ("{a: }", 1, 5),
+         ("{\r\n\r\n a: x}", 3, 5), ("{\r\r a: x}", 3, 5)),
+        ("a value or ']'", ("[,]", 1, 2), ("[1,,2]", 1, 4)),
+        ("the end of the text", ("1 2", 1, 3), ("{a: 1} x", 1, 8), ("01", 1, 2), ("0x", 1, 2),
+         ("1e", 1, 2)),
+        ("',' or ']'", ("[1", 1, 3), ("[1:2]", 1, 3)),
+        ("',' or '}'", ("{a: 1", 1, 6), ("{\n  a: 1\n  b: 2}", 3, 3)),
+        ("a key or '}'", ("{", 1, 2), ("{,}", 1, 2)),
+        ("a key", ("{a: 1,,}", 1, 7), ("{1: 2}", 1, 2), ("{9a: 1}", 1, 2)),
+        ("':'", ("{a", 1, 3), ("{a 1}", 1, 4)),
+        ("']'", ("[}", 1, 2)), ("'}'", ("{]", 1, 2)), ("'/'", ("/", 1, 1)), ("'#'", ("#", 1, 1)),
+        ("'.'", (".", 1, 1)), ("'-'", ("- 1", 1, 1), ("--1", 1, 1), ("{a-b: 1}", 1, 3)),
+        ("does not end", ("'abc", 1, 1), ("'a\nb'", 1, 1), ("\"a'", 1, 1), ("[\n/* x", 2, 1)),
+        ("escape", ("'\\x4'", 1, 2), ("'\\u12'", 1, 2), ("'\\1'", 1, 2), ("'\\01'", 1, 2),
+         ("'ab\\u12g4'", 1, 4)),
+        ("quotes", ("{a\\u002d: 1}", 1, 2)),
+        ("surrogate", ('["\\ud83d"]', 1, 2), ("['\\uDE00 x']", 1, 2), ("{'\\ud800': 1}", 1, 2)),
+        ("NUL", ("{a:\0 1}", 1, 4), ('["\0"]', 1, 3)),
+        ("nested", ("[1,\n" + "[" * 300, 2, 200), ("[" * 100000, 1, 201), ("{a:" * 100000, 1, 601)),
+        ("0xff", (b'{"a":\n "\xff"}', 2, 3)), ("0xfe", (b"\xfe\xff\x00{", 1, 1)),
+        ("UTF-8", (b"\xed\xa0\x80", 1, 1)),
     )
 
     def test_accepts_json5_with_its_value(self):
         for text, value in self.ACCEPTED:
             with self.subTest(text=text[:60]):
-                if value is ValueError:
-                    self.assertRaises(ValueError, vllm.json5_loads, text)
-                elif value is not None or text == "null":
-                    self.assertEqual(repr(vllm.json5_loads(text)), repr(value))
-                else:
-                    self.assertIsInstance(vllm.json5_loads(text), list)
-        self.assertTrue(math.isnan(vllm.json5_loads("[NaN, -NaN]")[1]))
+                self.assertEqual(repr(vllm.json5_loads(text)), repr(value))
 
     def test_refuses_with_line_column_and_what_was_expected(self):
-        for text, line, column, words in self.REFUSED:
-            with self.subTest(text=text[:60]):
-                with self.assertRaises(vllm.Json5Error) as raised:
-                    vllm.json5_loads(text)
-                self.assertIn(words, raised.exception.problem)
-                self.assertEqual((raised.exception.line, raised.exception.column), (line, column))
+        for words, *places in self.REFUSED:
+            for text, line, column in places:
+                with self.subTest(text=text[:60]):
+                    with self.assertRaises(vllm.Json5Error) as raised:
+                        vllm.json5_loads(text)
+                    error = raised.exception
+                    self.assertIn(words, error.problem)
+                    self.assertEqual((error.line, error.column), (line, column))
 
     def test_error_is_a_value_error_and_a_config_error_and_quotes_no_word(self):
         with self.assertRaises(ValueError) as raised:
@@ -593,15 +576,15 @@ class Json5(unittest.TestCase):
         text = "{ /* x */ a: [1, 'two'], \"b\": {c: null} }"
         tree = vllm.json5_tree(text)
         self.assertEqual(text[tree.start:tree.end], text)
-        self.assertEqual([(key, text[start:end]) for key, start, end, _ in tree.items],
-                         [("a", "a"), ("b", '"b"')])
-        self.assertEqual([text[node.start:node.end] for node in tree.items[0][3].items],
-                         ["1", "'two'"])
+        keys = [(key, text[start:end]) for key, start, end, _ in tree.items]
+        self.assertEqual(keys, [("a", "a"), ("b", '"b"')])
+        array = tree.items[0][3]
+        self.assertEqual([text[node.start:node.end] for node in array.items], ["1", "'two'"])
         self.assertEqual(tree.items[1][3].value, {"c": None})
 
-    def test_both_roads_read_plain_json_alike(self):
-        for value in ({"a": [1, -2.5, 1e3, "x\\y\"\u00fc\n", None, True]}, [], "", 0,
-                      {"": {"": [[]]}}):
+    def test_both_readers_agree_on_plain_json(self):
+        mixed = {"a": [1, -2.5, 1e3, "x\\y\"\u00fc\n", None, True]}
+        for value in (mixed, [], "", 0, {"": {"": [[]]}}):
             with self.subTest(value=value):
                 for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2)):
                     self.assertEqual(vllm.json5_loads(text), value)
@@ -614,39 +597,41 @@ class Json5(unittest.TestCase):
 
 class Settings(Case):
 
+    CONFIG_FILES = (     # the environment, --config, the file; ~ stands for the home directory
+        ({}, None, "~/.openclaw/openclaw.json"),
+        ({"HOME": "", "USERPROFILE": "<home>"}, None, "~/.openclaw/openclaw.json"),
+        ({"OPENCLAW_HOME": "<home>/oc"}, None, "~/oc/.openclaw/openclaw.json"),
+        ({"OPENCLAW_HOME": "~/oc"}, None, "~/oc/.openclaw/openclaw.json"),
+        ({"OPENCLAW_HOME": "<home>/oc", "OPENCLAW_STATE_DIR": "<home>/state"}, None,
+         "~/state/openclaw.json"),
+        ({"OPENCLAW_STATE_DIR": "<home>/state", "OPENCLAW_CONFIG_PATH": "<home>/c.json"}, None,
+         "~/c.json"),
+        ({"OPENCLAW_CONFIG_PATH": "~/c.json"}, None, "~/c.json"),
+        ({"OPENCLAW_CONFIG_PATH": "<home>/c.json"}, "<home>/d.json", "~/d.json"),
+        ({"OPENCLAW_HOME": "null", "OPENCLAW_STATE_DIR": "undefined", "OPENCLAW_CONFIG_PATH": " "},
+         None, "~/.openclaw/openclaw.json"),
+    )
+
     def test_config_file_is_the_one_openclaw_reads(self):
-        home = os.path.join(self.home, "")[:-1]
-        for env, option, expected in (
-                ({}, None, "{home}/.openclaw/openclaw.json"),
-                ({"OPENCLAW_HOME": "{home}/oc"}, None, "{home}/oc/.openclaw/openclaw.json"),
-                ({"OPENCLAW_HOME": "~/oc"}, None, "{home}/oc/.openclaw/openclaw.json"),
-                ({"OPENCLAW_STATE_DIR": "{home}/state", "OPENCLAW_HOME": "{home}/oc"}, None,
-                 "{home}/state/openclaw.json"),
-                ({"OPENCLAW_CONFIG_PATH": "{home}/c.json", "OPENCLAW_STATE_DIR": "{home}/state"},
-                 None, "{home}/c.json"),
-                ({"OPENCLAW_CONFIG_PATH": "~/c.json"}, None, "{home}/c.json"),
-                ({"OPENCLAW_CONFIG_PATH": "{home}/c.json"}, "{home}/d.json", "{home}/d.json"),
-                ({"OPENCLAW_CONFIG_PATH": "  ", "OPENCLAW_STATE_DIR": "undefined",
-                  "OPENCLAW_HOME": "null"}, None,
-                 "{home}/.openclaw/openclaw.json"),
-                ({"HOME": "", "USERPROFILE": "{home}"}, None, "{home}/.openclaw/openclaw.json")):
+        for env, option, expected in self.CONFIG_FILES:
             with self.subTest(env=env, option=option):
-                env = {name: value.format(home=home) for name, value in env.items()}
-                found = vllm.read_settings(option and option.format(home=home), self.env(env))
+                env = {name: value.replace("<home>", self.home) for name, value in env.items()}
+                option = option and option.replace("<home>", self.home)
+                found = vllm.read_settings(option, self.env(env))
                 self.assertEqual(found.path.replace(os.sep, "/"),
-                                 expected.format(home=home).replace(os.sep, "/"))
-                self.assertFalse(found.exists)
-                self.assertEqual((found.config, found.issues), ({}, []))
+                                 expected.replace("~", self.home).replace(os.sep, "/"))
+                self.assertEqual((found.exists, found.config, found.issues), (False, {}, []))
 
     def test_without_any_home_there_is_no_config_and_no_crash(self):
         self.assertIsNone(vllm.read_settings(None, {}).path)
-        self.assertEqual(vllm.main(["list"], {}, io.StringIO(), io.StringIO(), io.StringIO()), 1)
+        self.assertEqual(run(["list"]).status, 1)
 
     def test_a_named_config_that_is_missing_is_a_warning(self):
         found = vllm.read_settings(self.path("none.json"), self.env())
         self.assertIn("no such file", found.warnings[0].message)
 
-    def test_files_that_are_no_config_are_refused(self):
+    def test_files_that_are_not_a_config_are_refused(self):
+        self.write("dir.json/x", "")
         with open(self.path("big.json"), "wb") as big:
             big.truncate(50 * 1024 * 1024)
         for name, content, words in (
@@ -656,16 +641,16 @@ class Settings(Case):
                 ("text.json", "'x'", "expected an object"),
                 ("null.json", "null", "expected an object"),
                 ("bytes.json", b'{"a": "\xff"}', "UTF-8"),
-                ("utf16.json", "{}".encode("utf-16"), "UTF-8"), ("nul.json", "{\0}", "NUL"),
+                ("utf16.json", "{}".encode("utf-16"), "UTF-8"),
+                ("nul.json", "{\0}", "NUL"),
                 ("deep.json", "[" * 99999, "nested"),
                 ("deepjson.json", "[" * 900 + "]" * 900, ""),
                 ("lone.json", '{"a": "\\ud800"}', "surrogate"),
-                ("cut.json", '{"models": {', "a key"), ("big.json", None, "larger than"),
-                ("dir.json/x", "", "not a regular file")):
+                ("cut.json", '{"models": {', "a key"),
+                ("big.json", None, "larger than"),
+                ("dir.json", None, "not a regular file")):
             with self.subTest(name=name):
-                if content is not None:
-                    self.write(name, content)
-                path = self.path(name.split("/")[0])
+                path = self.path(name) if content is None else self.write(name, content)
                 self.check(self.run_main("list", "--config", path), 3, err=words)
                 result = self.run_main("config", "--check", "--json", "--config", path)
                 verdict = json.loads(result.out)
@@ -678,32 +663,22 @@ class Settings(Case):
         for path in (self.path("fifo.json"), os.devnull):
             self.check(self.run_main("list", "--config", path), 3, err="not a regular file")
 
-    @unittest.skipIf(not hasattr(os, "geteuid") or os.geteuid() == 0,
-                     "this user may read everything")
-    def test_an_unreadable_config_is_refused(self):
-        path = self.configure("{}")
-        os.chmod(path, 0)
-        self.check(self.run_main("list"), 3, err="cannot be read")
-
     def test_a_config_that_cannot_be_opened_is_refused(self):
         path = self.configure("{}")
         with mock.patch("builtins.open", side_effect=PermissionError(13, "Permission denied")):
-            self.check(self.run_main("list", "--config", path), 3,
-                       err="cannot be read: Permission denied")
+            result = self.run_main("list", "--config", path)
+        self.check(result, 3, err="cannot be read: Permission denied")
 
     def test_dotenv_lines(self):
-        for line, expected in (
-                ("A=b", {"A": "b"}), (" export A = b # c", {"A": "b"}),
-                ("A='b # c'", {"A": "b # c"}),
-                ('A="b\\nc"', {"A": "b\nc"}),
-                ("A='b\\nc'", {"A": "b\\nc"}), ("A=`b`", {"A": "b"}), ("A=", {"A": ""}),
-                ("# A=b", {}), ("A: b", {"A": "b"}),
-                ("A", {}),
-                ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}), ("A=1\nA=2", {"A": "2"}),
-                ('A="b\nc"\nD=e', {"A": "b\nc", "D": "e"}),
-                ("A=b=c", {"A": "b=c"}), ("A.b-c=d", {"A.b-c": "d"}), ('A="b', {"A": '"b'})):
-            with self.subTest(line=line):
-                self.assertEqual(vllm.parse_dotenv(line), expected)
+        for text, expected in (
+                ("A=b", {"A": "b"}), ("A: b", {"A": "b"}), (" export A = b # c", {"A": "b"}),
+                ("A=`b`", {"A": "b"}), ("A='b # c'", {"A": "b # c"}), ("A='b\\nc'", {"A": "b\\nc"}),
+                ('A="b\\nc"', {"A": "b\nc"}), ('A="b\nc"\nD=e', {"A": "b\nc", "D": "e"}),
+                ('A="b', {"A": '"b'}), ("A=", {"A": ""}), ("A", {}), ("# A=b", {}),
+                ("A=b=c", {"A": "b=c"}), ("A.b-c=d", {"A.b-c": "d"}), ("A=1\nA=2", {"A": "2"}),
+                ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"})):
+            with self.subTest(text=text):
+                self.assertEqual(vllm.parse_dotenv(text), expected)
 
     def test_the_first_environment_wins_and_a_blank_name_hides_the_one_in_the_file(self):
         config = {"env": {"vars": {"A": "config", "B": "config", "C": "config", "D": "${A}-${C}"}}}
@@ -711,11 +686,10 @@ class Settings(Case):
         found = self.settings(config, {"A": "process", "B": "  ", "C": ""})
         self.assertEqual([found.variables[name] for name in "ABCF"],
                          ["process", "config", "config", "dotenv"])
-        vars_layer = "env.vars of the config"
-        self.assertEqual([vllm.variable_source(found, name) for name in "ABCFE"],
-                         ["the environment", vars_layer, vars_layer,
-                          self.path(".openclaw", ".env"), None])
         self.assertEqual(found.variables["D"], "process-${C}")
+        block, dotenv = "env.vars of the config", self.path(".openclaw", ".env")
+        self.assertEqual([vllm.variable_source(found, name) for name in "ABCFE"],
+                         ["the environment", block, block, dotenv, None])
 
     def test_an_unreadable_dotenv_is_passed_over(self):
         self.write(".openclaw/.env", b"A=\xff\n")
@@ -723,18 +697,16 @@ class Settings(Case):
 
     def test_substitution_is_one_pass(self):
         env = {"A": "1", "B": "${A}", "_C": "$${A}", "EMPTY": ""}
+        place = ("bindings", 0, "deep")
         for text, expected, missing in (
                 ("x${A}y", "x1y", None), ("${A}${A}", "11", None), ("${B}", "${A}", None),
-                ("${_C}", "$${A}", None),
-                ("$${A}", "${A}", None), ("$$${A}", "$${A}", None), ("${lower}", "${lower}", None),
-                ("${A:-x}", "${A:-x}", None),
-                ("$A", "$A", None), ("${}", "${}", None), ("${A", "${A", None),
-                ("${1A}", "${1A}", None),
+                ("${_C}", "$${A}", None), ("$${A}", "${A}", None), ("$$${A}", "$${A}", None),
+                ("${lower}", "${lower}", None), ("${A:-x}", "${A:-x}", None), ("$A", "$A", None),
+                ("${}", "${}", None), ("${A", "${A", None), ("${1A}", "${1A}", None),
                 ("${NONE}", "${NONE}", "NONE"), ("${A}${EMPTY}", "1${EMPTY}", "EMPTY"),
                 ("$${NONE}", "${NONE}", None)):
             with self.subTest(text=text):
                 found = self.settings({"bindings": [{"deep": text}]}, env)
-                place = ("bindings", 0, "deep")
                 self.assertEqual(found.config["bindings"][0]["deep"], expected)
                 self.assertEqual(found.unset_variables, {place: missing} if missing else {})
                 self.assertEqual([(issue.path, issue.cause) for issue in found.warnings],
@@ -748,14 +720,15 @@ class Settings(Case):
         self.write(".openclaw/sub/c.json", "[1, 2]")
         for text, expected in (
                 ("{$include: 'sub/c.json'}", None),
+                ("[{$include: 'a.json5'}]", None),
+                ("{$include: [], y: 1}", {"y": 1}),
                 ("{p: {$include: 'sub/c.json'}}", {"p": [1, 2]}),
                 ("{$include: 'a.json5'}",
                  {"x": {"one": 1, "two": 2, "both": "a"}, "list": [2, 1], "deep": [1, 2]}),
                 ("{$include: ['a.json5', 'sub/b.json']}",
                  {"x": {"one": 1, "two": 2, "both": "b"}, "list": [2, 1, 2], "deep": [1, 2, 1, 2]}),
                 ("{$include: 'sub/b.json', x: {both: 'mine'}, list: [3]}",
-                 {"x": {"two": 2, "both": "mine"}, "list": [2, 3], "deep": [1, 2]}),
-                ("{$include: [], y: 1}", {"y": 1}), ("[{$include: 'a.json5'}]", None)):
+                 {"x": {"two": 2, "both": "mine"}, "list": [2, 3], "deep": [1, 2]})):
             with self.subTest(text=text):
                 found = self.settings(text)
                 if expected is None:
@@ -768,369 +741,374 @@ class Settings(Case):
         self.write(".openclaw-evil/e.json", {"e": 1})
         self.write(".openclaw/loop.json", {"$include": "loop2.json"})
         self.write(".openclaw/loop2.json", {"$include": "loop.json"})
-        self.write(".openclaw/bad.json", "{\n x: }")
+        bad = self.write(".openclaw/bad.json", "{\n x: }")
         self.write(".openclaw/list.json", "[1]")
         self.write(".openclaw/big.json", "[" + " " * (2 * 1024 * 1024) + "]")
-        for depth in range(12):
-            self.write(".openclaw/d%d.json" % depth,
-                       {"$include": "d%d.json" % (depth + 1)} if depth < 11 else {})
-        with contextlib.suppress(OSError, NotImplementedError):
-            os.symlink(outside, self.path(".openclaw", "link.json"))
+        self.write(".openclaw/d11.json", {})
+        for depth in range(11):
+            self.write(".openclaw/d%d.json" % depth, {"$include": "d%d.json" % (depth + 1)})
         for include, words in (
-                ("'../outside/o.json'", "lies outside"), (json.dumps(outside), "lies outside"),
+                ("'../outside/o.json'", "lies outside"),
+                (json.dumps(outside), "lies outside"),
                 ("'../.openclaw-evil/e.json'", "lies outside"),
                 ("'sub/../../outside/o.json'", "lies outside"),
                 ("'loop.json'", "include each other"),
                 ("'openclaw.json'", "include each other"),
-                ("'bad.json'", "expected a value"), ("'none.json'", "cannot be read"),
-                ("'.'", "not a regular file"), ("'a\\0b'", "null"),
-                ("7", "cannot be read"), ("null", "cannot be read"), ("[{}]", "cannot be read"),
-                ("['bad.json', 7]", "expected a value"),
                 ("'d0.json'", "more than 10 levels"),
-                ("'list.json', beside: 1", "need an object"), ("'big.json'", "larger than")):
+                ("'bad.json'", "expected a value"),
+                ("['bad.json', 7]", "expected a value"),
+                ("'list.json', beside: 1", "need an object"),
+                ("'big.json'", "larger than"),
+                ("'.'", "not a regular file"),
+                ("'a\\0b'", "null"),
+                ("'none.json'", "cannot be read"),
+                ("7", "cannot be read"),
+                ("null", "cannot be read"),
+                ("[{}]", "cannot be read")):
             with self.subTest(include=include):
                 issue = self.settings("{$include: %s}" % include).issues[0]
                 self.assertIn(words, issue.message)
-        self.assertEqual(self.settings("{$include: 'bad.json'}").issues[0][2:5],
-                         (self.path(".openclaw", "bad.json"), 2, 5))
+        self.assertEqual(self.settings("{$include: 'bad.json'}").issues[0][2:5], (bad, 2, 5))
         self.assertEqual(self.settings("{$include: 'd2.json'}").issues, [])
-        if os.path.islink(self.path(".openclaw", "link.json")):
-            self.assertIn("lies outside",
-                          self.settings("{$include: 'link.json'}").issues[0].message)
+        roots = os.pathsep.join(["", "~/outside"])
         allowed = self.settings("{$include: '../outside/o.json'}",
-                                {"OPENCLAW_INCLUDE_ROOTS": os.pathsep.join(["", "~/outside"])})
+                                {"OPENCLAW_INCLUDE_ROOTS": roots})
         self.assertEqual((allowed.config, allowed.issues), ({"o": 1}, []))
+        link = self.path(".openclaw", "link.json")
+        with contextlib.suppress(OSError, NotImplementedError):
+            os.symlink(outside, link)
+        if os.path.islink(link):
+            issue = self.settings("{$include: 'link.json'}").issues[0]
+            self.assertIn("lies outside", issue.message)
 
-    ROW = "models.providers.vllm.models.0."
-    FAULTS = (           # the vllm block, the key path of the fault (None: valid), words
-        ("{}", None, ""),
-        ("{baseUrl: 'http://h/v1', apiKey: 'k', api: 'openai-completions', timeoutSeconds: 5, "
-         "models: []}", None, ""),
-        ("{baseUrl: ''}", "baseUrl", "not a valid base URL"),
-        ("{baseUrl: 7}", "baseUrl", "found 7"),
-        ("{baseUrl: 'h:8000'}", "baseUrl", "http"),
-        ("{baseUrl: 'ftp://h'}", "baseUrl", "http"),
-        ("{baseUrl: 'http://u:p@h/v1'}", "baseUrl", "password"),
-        ("{baseUrl: 'http://h/v1?x'}", "baseUrl", "query"),
-        ("{baseUrl: 'http://h:99999/v1'}", "baseUrl", "port"),
-        ("{apiKey: 7}", "apiKey", "text or (source"),
-        ("{apiKey: {source: 'env', provider: 'default', id: 'A_B'}}", None, ""),
-        ("{apiKey: {source: 'env', provider: 'default', id: 'lower'}}", "apiKey.id", "variable"),
-        ("{apiKey: {source: 'vault'}}", "apiKey", "source"),
-        ("{apiKey: {source: 'env', id: 'A'}}", "apiKey", "(source:env,provider,id)"),
-        ("{api: 'grpc'}", "api", "expected openai-completions or "),
-        ("{timeoutSeconds: 0}", "timeoutSeconds", "above 0"),
-        ("{timeoutSeconds: 1.5}", "timeoutSeconds", "whole number"),
-        ("{timeoutSeconds: '5'}", "timeoutSeconds", "a string"),
-        ("{timeoutSeconds: true}", "timeoutSeconds", "found true"),
-        ("{models: {}}", "models", "expected an array"),
-        ("{models: [7]}", "models.0", "expected an object"),
-        ("{models: [{id: 'm', name: 'm'}]}", None, ""),
-        ("{models: [{id: '', name: 'm'}]}", "models.0.id", "non-empty"),
-        ("{models: [{name: 'm'}]}", "models.0.id", "is missing"),
-        ("{models: [{id: 'm'}]}", "models.0.name", "is missing"),
-        ("{models: [{id: 'm', name: 'm', contextWindow: -1}]}", "models.0.contextWindow",
-         "above 0"),
-        ("{models: [{id: 'm', name: 'm', contextWindow: 1e999}]}", "models.0.contextWindow",
-         "above 0"),
-        ("{models: [{id: 'm', name: 'm', maxTokens: %s}]}" % ("9" * 350), "models.0.maxTokens",
-         "above 0"),
-        ("{models: [{id: 'm', name: 'm', maxTokens: 0x%s}]}" % ("f" * 5000), "models.0.maxTokens",
-         "above 0"),
-        ("{models: [{id: 'm', name: 'm', input: ['text', 'smell']}]}", "models.0.input.1",
-         "expected text or image or"),
-        ("{models: [{id: 'm', name: 'm', reasoning: 'yes'}]}", "models.0.reasoning",
-         "true or false"),
-        ("{models: [{id: 'm', name: 'm', compat: {maxTokensField: 'max'}}]}",
-         "models.0.compat.maxTokensField", "max_tokens"),
-        ("{models: [{id: 'm', name: 'm', compat: {supportsTools: 1}}]}",
-         "models.0.compat.supportsTools", "true or false"),
-        ("{models: [{id: 'm', name: 'm', headers: {a: 1}}]}", "models.0.headers.a", "a text"),
-        ("{headers: {a: []}}", "headers.a", "text"),
-        ("{headers: []}", "headers", "expected an object"),
-        ("{request: {auth: {mode: 'magic'}}}", "request.auth", "(mode:provider-default) or (mode:"),
-        ("{request: {auth: {mode: 'header', value: 'x'}}}", "request.auth", "headerName,value)"),
-        ("null", "", "expected an object"),
-        ("{request: {auth: {mode: 'authorization-bearer'}}}", "request.auth",
-         "authorization-bearer,token)"),
-        ("[]", "", "expected an object"),
+    def test_included_files_are_capped_together(self):
+        self.write(".openclaw/a.json", {"$schema": "x" * 3000})
+        with mock.patch.object(vllm, "CONFIG_LIMIT", 9000):
+            self.assertEqual(self.settings("{$include: ['a.json', 'a.json']}").issues, [])
+            issue = self.settings("{$include: ['a.json', 'a.json', 'a.json']}").issues[0]
+        self.assertIn("larger than 9000 bytes together", issue.message)
+
+    # Tables in frames: what stands around the texts, the key path to there; then the rows, each
+    # with a text, a key path from there (None: valid), and more.
+    VLLM = "models.providers.vllm"
+    ROW = VLLM + ".models.0"
+    IN_VLLM = "// one\n{models: {providers: {vllm:\n {%s}}}}"
+    IN_ROW = "// one\n{models: {providers: {vllm: {models: [\n {id: 'm', name: 'm', %s}]}}}}"
+
+    @staticmethod
+    def framed(table):
+        """Yield [text, key path or None, more ...] for each row of a table in frames."""
+        for frame, prefix, *rows in table:
+            for text, path, *more in rows:
+                if path is not None:
+                    path = ".".join(filter(None, (prefix, path)))
+                yield [frame % text, path] + more
+
+    FAULTS = (           # text, the key path of the fault, words of the message
+        (IN_VLLM, VLLM,
+         ("", None),
+         ("baseUrl: 'http://h/v1', apiKey: 'k', api: 'openai-completions', timeoutSeconds: 5, "
+          "models: []", None),
+         ("baseUrl: ''", "baseUrl", "not a valid base URL"),
+         ("baseUrl: 7", "baseUrl", "found 7"),
+         ("baseUrl: 'h:8000'", "baseUrl", "http"),
+         ("baseUrl: 'ftp://h'", "baseUrl", "http"),
+         ("baseUrl: 'http://u:p@h/v1'", "baseUrl", "password"),
+         ("baseUrl: 'http://h/v1?x'", "baseUrl", "query"),
+         ("baseUrl: 'http://h:99999/v1'", "baseUrl", "port"),
+         ("apiKey: 7", "apiKey", "text or (source"),
+         ("apiKey: {source: 'env', provider: 'default', id: 'A_B'}", None),
+         ("apiKey: {source: 'env', provider: 'default', id: 'lower'}", "apiKey.id", "variable"),
+         ("apiKey: {source: 'env', id: 'A'}", "apiKey", "(source:env,provider,id)"),
+         ("apiKey: {source: 'vault'}", "apiKey", "source"),
+         ("apiKey: {source: 'file', provider: 'a', id: 'value'}", None),
+         ("apiKey: {source: 'file', provider: 'a', id: '/a/~1'}", None),
+         ("apiKey: {source: 'file', provider: 'a', id: '/a~2'}", "apiKey.id"),
+         ("apiKey: {source: 'exec', provider: 'a', id: 'a/../b'}", "apiKey.id"),
+         ("apiKey: {source: 'exec', provider: 'a', id: 'a/..b/c.'}", None),
+         ("api: 'grpc'", "api", "expected openai-completions or "),
+         ("timeoutSeconds: 0", "timeoutSeconds", "above 0"),
+         ("timeoutSeconds: 1.5", "timeoutSeconds", "whole number"),
+         ("timeoutSeconds: '5'", "timeoutSeconds", "a string"),
+         ("timeoutSeconds: true", "timeoutSeconds", "found true"),
+         ("headers: []", "headers", "expected an object"),
+         ("headers: {a: []}", "headers.a", "text"),
+         ("request: {auth: {mode: 'magic'}}", "request.auth", "(mode:provider-default) or (mode:"),
+         ("request: {auth: {mode: 'header', value: 'x'}}", "request.auth", "headerName,value)"),
+         ("request: {auth: {mode: 'authorization-bearer'}}", "request.auth",
+          "authorization-bearer,token)"),
+         ("models: {}", "models", "expected an array"),
+         ("models: [7]", "models.0", "expected an object"),
+         ("models: [{id: 'm', name: 'm'}]", None),
+         ("models: [{id: '', name: 'm'}]", "models.0.id", "non-empty"),
+         ("models: [{name: 'm'}]", "models.0.id", "is missing"),
+         ("models: [{id: 'm'}]", "models.0.name", "is missing"),
+         ("contextWindow: 0, models: [{id: 'm', name: 'm'}]", "models.0.contextWindow"),
+         ("contextWindow: 'x', models: [{id: 'm', name: 'm', contextWindow: 7}]", None),
+         ("contextWindow: 'x', contextTokens: null", None)),
+        (IN_ROW, ROW,
+         ("baseUrl: 'h'", "baseUrl"),
+         ("contextWindow: 1.5", None),
+         ("contextWindow: 1e-9", None),
+         ("contextWindow: 0", "contextWindow", "above 0"),
+         ("contextWindow: -1", "contextWindow", "above 0"),
+         ("contextWindow: 1e999", "contextWindow", "above 0"),
+         ("contextWindow: NaN", "contextWindow", "NaN"),
+         ("contextWindow: -Infinity", "contextWindow", "-Infinity"),
+         ("contextTokens: 4.0", None),
+         ("contextTokens: 9007199254740991", None),
+         ("contextTokens: 9007199254740992", "contextTokens", "whole"),
+         ("contextTokens: 1.5", "contextTokens", "whole"),
+         ("contextTokens: true", "contextTokens", "found true"),
+         ("maxTokens: 1e300", None),
+         ("maxTokens: " + "9" * 350, "maxTokens", "above 0"),
+         ("maxTokens: 0x" + "f" * 5000, "maxTokens", "above 0"),
+         ("input: []", None),
+         ("input: ['text', 'smell']", "input.1", "expected text or image or"),
+         ("mediaInput: {image: {maxBytes: 0}}", "mediaInput.image.maxBytes", "above 0"),
+         ("reasoning: 'yes'", "reasoning", "true or false"),
+         ("thinkingLevelMap: {off: null}", None),
+         ("thinkingLevelMap: {off: 1}", "thinkingLevelMap.off", "or null"),
+         ("headers: {a: 1}", "headers.a", "a text"),
+         ("compat: {maxTokensField: 'max'}", "compat.maxTokensField", "max_tokens"),
+         ("compat: {supportsTools: 1}", "compat.supportsTools", "true or false"),
+         ("compat: {reasoningEffortMap: {'': 'a'}}", "compat.reasoningEffortMap.", "non-empty"),
+         ("compat: {reasoningEffortMap: {a: ''}}", "compat.reasoningEffortMap.a", "non-empty"),
+         ("compat: {openRouterRouting: {max_price: {prompt: 'x', image: 2}}}", None),
+         ("compat: {openRouterRouting: {sort: {by: 1}}}", "compat.openRouterRouting.sort",
+          "text or (by,partition)"),
+         ("cost: {input: -1}", None)),
+        (IN_ROW % "cost: {tieredPricing: [%s]}", ROW + ".cost.tieredPricing.0",
+         ("7", "", "found 7"),
+         ("{input: 1, output: 1, cacheRead: 1, cacheWrite: 1, range: [1]}", None),
+         ("{input: 1, output: 1, cacheRead: 1, cacheWrite: 1, range: []}", "range", "array")),
+        ("{models: {%s}}", "models",
+         ("mode: 'add'", "mode"),
+         ("mode: 0x" + "f" * 9000, "mode"),
+         ("providers: []", "providers"),
+         ("providers: {vllm: null}", "providers.vllm", "expected an object"),
+         ("providers: {vllm: []}", "providers.vllm", "expected an object"),
+         ("providers: {mine: {models: []}}", "providers.mine.baseUrl"),
+         ("providers: {mine: {baseUrl: 'http://h/v1'}}", "providers.mine.models"),
+         ("providers: {' OpenAI ': {}}", None),
+         ("catalogRefresh: {url: 'https://h'}", None),
+         ("catalogRefresh: {url: ' HTTPS://h '}", None),
+         ("catalogRefresh: {url: 'http://localhost:1/x'}", None),
+         ("catalogRefresh: {url: 'http://h'}", "catalogRefresh.url"),
+         ("catalogRefresh: {url: 'http://127.0.0.2/'}", "catalogRefresh.url"),
+         ("catalogRefresh: {url: 'https://a b'}", "catalogRefresh.url")),
+        ("{agents: {defaults: {%s}}}", "agents.defaults",
+         ("model: 7", "model"),
+         ("model: {primary: 7}", "model"),
+         ("model: {fallbacks: ['a', 7]}", "model"),
+         ("models: {'vllm/m': 7}", "models.vllm/m"),
+         ("models: {'vllm/m': {codeMode: true}}", None),
+         ("models: {'vllm/*': {codeMode: true}}", "models.vllm/*.codeMode"),
+         ("models: {'vllm/m': {pickerRuntimes: ['auto']}}", "models.vllm/m.pickerRuntimes.0"),
+         ("models: {m: {pickerRuntimes: []}}", "models.m.pickerRuntimes"),
+         ("modelPolicy: {allow: ['vllm/*', 'vllm/m', 'q']}, models: {'vllm/m': {alias: 'Q'}}",
+          None),
+         ("modelPolicy: {allow: ['vllm/ns/*', 'vllm/m', 'w', 'b']}, "
+          "models: {'vllm/*': {alias: 'W'}, bare: {alias: 'b'}}", None),
+         ("modelPolicy: {allow: ['vllm/m', 'm']}", "modelPolicy.allow.1"),
+         ("modelPolicy: {allow: ['vllm/m*']}", "modelPolicy.allow.0"),
+         ("modelPolicy: {allow: ['vllm//m']}", "modelPolicy.allow.0"),
+         ("modelPolicy: {allow: ['vllm/a b']}", "modelPolicy.allow.0"),
+         ("systemAgent: {agentId: 'x'}", "systemAgent.agentId"),
+         ("systemAgent: {agentId: ''}", "systemAgent.agentId"),
+         ("systemAgent: {agentId: ' MAIN '}", None),
+         ("typingMode: 'no'", "typingMode")),
+        ("{agents: {%s}}", "agents",
+         ("entries: {'a b': {}}", "entries.a b"),
+         ("entries: {a: {name: 7}}", "entries.a.name"),
+         ("entries: {a: {}, A: {default: true}}", "entries"),
+         ("entries: {a: {default: true}, b: {default: true}}", "entries"),
+         ("entries: {a: {}, b: {}}", "ownership"),
+         ("entries: {a: {}, b: {}}, ownership: 'explicit'", None),
+         ("entries: {a: {default: true}}, ownership: 'explicit'", "ownership"),
+         ("entries: {a: {}}, list: 7", "list"),
+         ("list: 7", "list"),
+         ("list: [{id: 'a b'}]", "list.0.id"),
+         ("list: [{id: 'a'}, {id: 'A', default: true}]", "entries"),
+         ("list: [{id: 'a'}, {id: 'b'}]", "ownership"),
+         ("list: [{id: 'a', params: 7}]", "entries.a.params"),
+         ("defaults: {systemAgent: {agentId: 'A'}}, entries: {a: {}}", None),
+         ("defaults: {contextTokens: null}, entries: {a: {contextTokens: []}}", None),
+         ("defaults: {models: {'vllm/m': {alias: 'q'}}}, "
+          "entries: {a: {models: {'vllm/m': {alias: 'z'}}, modelPolicy: {allow: ['q', 'z']}}}",
+          None)),
+        ("{%s}", "",
+         ("models: 7", "models"),
+         ("agents: 'x'", "agents"),
+         ("env: null", "env"),
+         ("env: {vars: {A: 1}}", "env.vars.A"),
+         ("plugins: {entries: {vllm: {config: {a: 1}}}}", "plugins.entries.vllm.config.a"),
+         ("plugins: {entries: {vllm: {config: {}}, other: {config: {a: 1}}}}", None),
+         ("plugins: {entries: {other: {hooks: 7}}}", "plugins.entries.other.hooks"),
+         ("auth: {profiles: {a: {provider: 'vllm', mode: 'key'}}}", "auth.profiles.a.mode"),
+         ("auth: {order: []}", "auth.order"),
+         ("secrets: {providers: []}", "secrets.providers"),
+         ("logging: null", "logging"),
+         ("logging: 7", "logging"),
+         ("$schema: null", "$schema")),
     )
 
-    def test_schema_faults_carry_path_line_and_column(self):
-        for block, path, words in self.FAULTS:
-            with self.subTest(block=block[:80]):
-                issues = self.settings("// one\n{ models: { providers: { vllm:\n %s } } }"
-                                       % block).issues
-                if path is None:
-                    self.assertEqual(issues, [])
-                    continue
-                self.assertEqual([vllm.dotted(issue.path) for issue in issues],
-                                 [".".join(["models.providers.vllm"] + ([path] if path else []))])
-                self.assertIn(words, issues[0].message)
-                self.assertEqual(issues[0].line, 3)
-                if "missing" not in words:
-                    keyed = "%s" % path.split(".")[-1]
-                    self.assertGreaterEqual(issues[0].column,
-                                            2 + (block.index(keyed) if keyed in block else 0))
-
-    def test_faults_elsewhere_in_the_config(self):
-        for text, path in (("{models: 7}", "models"), ("{models: {mode: 'add'}}", "models.mode"),
-                           ("{models: {mode: 0x%s}}" % ("f" * 9000), "models.mode"),
-                           ("{models: {providers: []}}", "models.providers"),
-                           ("{agents: {defaults: {model: 7}}}", "agents.defaults.model"),
-                           ("{agents: {defaults: {model: {primary: 7}}}}", "agents.defaults.model"),
-                           ("{agents: 'x'}", "agents"),
-                           ("{agents: {defaults: {model: {fallbacks: ['a', 7]}}}}",
-                            "agents.defaults.model"),
-                           ("{env: null}", "env"),
-                           ("{agents: {defaults: {models: {'vllm/m': 7}}}}",
-                            "agents.defaults.models.vllm/m"),
-                           ("{env: {vars: {A: 1}}}", "env.vars.A")):
-            with self.subTest(text=text[:60]):
+    def test_faults_carry_path_line_and_column(self):
+        for text, path, *words in self.framed(self.FAULTS):
+            with self.subTest(text=text[:120]):
                 issues = self.settings(text).issues
-                self.assertEqual([(vllm.dotted(issue.path), issue.line) for issue in issues],
-                                 [(path, 1)])
+                self.assertEqual([vllm.dotted(issue.path) for issue in issues],
+                                 [] if path is None else [path])
+                for issue in issues:
+                    self.assertIn("".join(words), issue.message)
+                    self.assertEqual(issue.line, text.count("\n") + 1)
+                    if "is missing" not in issue.message and "list:" not in text:
+                        key_at = text.rpartition("\n")[2].find(path.rpartition(".")[2])
+                        self.assertGreater(issue.column, key_at)
 
     def test_columns_point_at_the_value_even_inside_included_files(self):
-        self.write(".openclaw/p.json5",
-                   "{\n  vllm: {\n    baseUrl: 7 },\n  'my.gpu': { timeoutSeconds: 0 } }")
-        config = "{ models: {\n providers: { $include: 'p.json5' }, mode: 'x' } }"
-        found = self.settings(config).issues
-        inner = self.path(".openclaw", "p.json5")
-        self.assertEqual([issue[:1] + issue[2:5] for issue in sorted(found)],
-                         [(("models", "mode"), self.path(".openclaw", "openclaw.json"), 2, 44),
+        providers = "{\n  vllm: {\n    baseUrl: 7 },\n  'my.gpu': { timeoutSeconds: 0 } }"
+        inner = self.write(".openclaw/p.json5", providers)
+        outer = self.configure("{ models: {\n providers: { $include: 'p.json5' }, mode: 'x' } }")
+        self.assertEqual([issue[:1] + issue[2:5] for issue in sorted(self.settings().issues)],
+                         [(("models", "mode"), outer, 2, 44),
                           (("models", "providers", "my.gpu", "timeoutSeconds"), inner, 4, 31),
                           (("models", "providers", "vllm", "baseUrl"), inner, 3, 14)])
+        merged = "{models: {providers: {$include: 'p.json5', vllm: {}}}}"
+        self.assertEqual([issue[2:5] for issue in sorted(self.settings(merged).issues)],
+                         [(inner, 4, 31), (inner, 3, 14)])
 
-    def test_a_fault_in_an_included_part_of_an_object_is_found_there(self):
-        inner = self.write(".openclaw/p.json5", "{\n  vllm: {\n    baseUrl: 7 } }")
-        issue, = self.settings("{models: {providers: {$include: 'p.json5', vllm: {}}}}").issues
-        self.assertEqual(issue[2:5], (inner, 3, 14))
-
-    UNKNOWN = (          # text, path of the unknown key, where its value belongs
-        ("{models: {providers: {vllm: {baseURL: 'http://h'}}}}", "models.providers.vllm.baseURL",
-         "models.providers.vllm.baseUrl"),
-        ("{models: {providers: {vllm: {baseURL: 'http://h', baseUrl: 'http://h'}}}}",
-         "models.providers.vllm.baseURL", "models.providers.vllm.baseUrl"),
-        ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', contextwindow: 1}]}}}}",
-         "models.providers.vllm.models.0.contextwindow",
-         "models.providers.vllm.models.0.contextWindow"),
-        ("{models: {qqqq: 1}}", "models.qqqq", None),
-        ("{models: {$schema: 'x'}}", "models.$schema", None),
-        ("{'a.b': 1}", "a.b", None),
-        ("{agents: {x: 1}}", "agents.x", None),
-        ("{agents: {defaults: {y: 1}}}", "agents.defaults.y", None),
-        ("{providers: {vllm: {}}}", "providers", "models.providers"),
-        ("{agents: {defaults: {model: {providers: {}}}}}", "agents.defaults.model.providers",
-         "models.providers"),
-        ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', supportsStore: false}]}}}}",
-         "models.providers.vllm.models.0.supportsStore",
-         "models.providers.vllm.models.0.compat.supportsStore"),
-        ("{models: {providers: {vllm: {reasoning: true, models: [{id: 'm', name: 'm'}]}}}}",
-         "models.providers.vllm.reasoning", "models.providers.vllm.models.0.reasoning"),
-        ("{models: {providers: {vllm: {url: 'http://h'}}}}", "models.providers.vllm.url",
-         "models.providers.vllm.baseUrl"),
-        ("{agents: {defaults: {models: {'vllm/m': {temperature: 1}}}}}",
-         "agents.defaults.models.vllm/m.temperature",
-         "agents.defaults.models.vllm/m.params.temperature"),
-        ("{plugins: {entries: {vllm: {enable: false}}}}", "plugins.entries.vllm.enable",
-         "plugins.entries.vllm.enabled"),
-        ("{models: {providers: {vllm: {request: {auth: {mode: 'provider-default', x: 1}}}}}}",
-         "models.providers.vllm.request.auth.x", None),
+    UNKNOWN = (          # text, the unknown key, where its value belongs
+        (IN_VLLM, VLLM,
+         ("baseURL: 'http://h'", "baseURL", VLLM + ".baseUrl"),
+         ("baseURL: 'http://h', baseUrl: 'http://h'", "baseURL", VLLM + ".baseUrl"),
+         ("url: 'http://h'", "url", VLLM + ".baseUrl"),
+         ("reasoning: true, models: [{id: 'm', name: 'm'}]", "reasoning", ROW + ".reasoning"),
+         ("request: {auth: {mode: 'provider-default', x: 1}}", "request.auth.x", None)),
+        (IN_ROW, ROW,
+         ("contextwindow: 1", "contextwindow", ROW + ".contextWindow"),
+         ("supportsStore: false", "supportsStore", ROW + ".compat.supportsStore")),
+        ("{agents: {defaults: {%s}}}", "agents.defaults",
+         ("y: 1", "y", None),
+         ("model: {providers: {}}", "model.providers", "models.providers"),
+         ("models: {'vllm/m': {temperature: 1}}", "models.vllm/m.temperature",
+          "agents.defaults.models.vllm/m.params.temperature")),
+        ("{%s}", "",
+         ("agents: {x: 1}", "agents.x", None),
+         ("models: {qqqq: 1}", "models.qqqq", None),
+         ("models: {$schema: 'x'}", "models.$schema", None),
+         ("'a.b': 1", "a.b", None),
+         ("providers: {vllm: {}}", "providers", "models.providers"),
+         ("plugins: {entries: {vllm: {enable: false}}}", "plugins.entries.vllm.enable",
+          "plugins.entries.vllm.enabled")),
+    )
+    LEGACY = (           # text, the legacy key, where its value belongs
+        (IN_VLLM, VLLM,
+         ("contextWindow: 9", "contextWindow", None),
+         ("contextTokens: 9, models: [{id: 'm', name: 'm'}]", "contextTokens", None)),
+        ("{agents: {%s}}", "agents",
+         ("defaults: {llm: {idleTimeoutSeconds: 9}}", "defaults.llm", VLLM + ".timeoutSeconds"),
+         ("defaults: {contextTokens: 'x'}", "defaults.contextTokens", None),
+         ("defaults: {params: {qwenThinkingFormat: 'x'}}", "defaults.params.qwenThinkingFormat",
+          None),
+         ("entries: {a: {default: true}}", "entries.a.default", None),
+         ("list: [{id: 'a'}]", "list", None),
+         ("list: [{id: 'a'}], entries: {a: {}}", "list", None)),
     )
 
+    def check_warning(self, text, path, cause, successor):
+        """Check that the only complaint about a config is this warning; return it."""
+        found = self.settings(text)
+        self.assertEqual(found.issues, [])
+        warning, = found.warnings
+        self.assertEqual((vllm.dotted(warning.path), warning.cause), (path, cause))
+        self.assertEqual(warning.successor and vllm.dotted(warning.successor), successor)
+        return warning
+
     def test_unknown_keys_are_warnings_that_say_where_the_value_belongs(self):
-        for text, path, successor in self.UNKNOWN:
+        for text, path, successor in self.framed(self.UNKNOWN):
             with self.subTest(text=text):
-                found = self.settings(text)
-                self.assertEqual(found.issues, [])
-                warning, = found.warnings
-                self.assertEqual((vllm.dotted(warning.path), warning.cause),
-                                 (path, "config-unknown-key"))
-                self.assertEqual(warning.successor and vllm.dotted(warning.successor), successor)
+                warning = self.check_warning(text, path, "config-unknown-key", successor)
                 words = "OpenClaw 2026.9 does not start with the unknown key %r" % warning.path[-1]
                 if successor:
                     words += "; did you mean %s?" % successor
                 self.assertEqual(warning.message, words)
         self.assertEqual(self.settings("{gateway: {anything: 1}}").warnings, [])
 
-    LEGACY = (           # text, path of the legacy key, where its value belongs
-        ("{agents: {defaults: {llm: {idleTimeoutSeconds: 9}}}}", "agents.defaults.llm",
-         "models.providers.vllm.timeoutSeconds"),
-        ("{models: {providers: {vllm: {contextWindow: 9}}}}", "models.providers.vllm.contextWindow",
-         None),
-        ("{models: {providers: {vllm: {contextTokens: 9, models: [{id: 'm', name: 'm'}]}}}}",
-         "models.providers.vllm.contextTokens", None),
-        ("{agents: {defaults: {contextTokens: 'x'}}}", "agents.defaults.contextTokens", None),
-        ("{agents: {entries: {a: {default: true}}}}", "agents.entries.a.default", None),
-        ("{agents: {list: [{id: 'a'}]}}", "agents.list", None),
-        ("{agents: {list: [{id: 'a'}], entries: {a: {}}}}", "agents.list", None),
-        ("{agents: {defaults: {params: {qwenThinkingFormat: 'x'}}}}",
-         "agents.defaults.params.qwenThinkingFormat", None),
-    )
-
     def test_legacy_keys_name_what_took_their_place(self):
-        for text, path, successor in self.LEGACY:
+        for text, path, successor in self.framed(self.LEGACY):
             with self.subTest(text=text):
-                found = self.settings(text)
-                self.assertEqual(found.issues, [])
-                warning, = found.warnings
-                self.assertEqual((vllm.dotted(warning.path), warning.cause),
-                                 (path, "config-legacy-key"))
-                self.assertEqual(warning.successor and vllm.dotted(warning.successor), successor)
-
-    def test_a_legacy_key_is_suggested_for_no_other(self):
-        found = self.settings("{agents: {alias: 1, lists: []}}")
-        self.assertEqual([warning.successor for warning in found.warnings], [None, None])
-
-    RULES = (            # what the shapes do not tell: text, the path of the fault or None
-        ("{models: {providers: {mine: {models: []}}}}", "models.providers.mine.baseUrl"),
-        ("{models: {providers: {mine: {baseUrl: 'http://h/v1'}}}}", "models.providers.mine.models"),
-        ("{models: {providers: {' OpenAI ': {}}}}", None),
-        ("{models: {providers: {vllm: {models: [{id: 'm', name: 'm', baseUrl: 'h'}]}}}}",
-         "models.providers.vllm.models.0.baseUrl"),
-        ("{models: {catalogRefresh: {url: 'http://h'}}}", "models.catalogRefresh.url"),
-        ("{models: {catalogRefresh: {url: 'http://localhost:1/x'}}}", None),
-        ("{models: {catalogRefresh: {url: 'https://h'}}}", None),
-        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: 'value'}}}}}",
-         None),
-        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: '/a/~1'}}}}}",
-         None),
-        ("{models: {providers: {vllm: {apiKey: {source: 'file', provider: 'a', id: '/a~2'}}}}}",
-         "models.providers.vllm.apiKey.id"),
-        ("{models: {providers: {vllm: {apiKey: {source: 'exec', provider: 'a', id: 'a/../b'}}}}}",
-         "models.providers.vllm.apiKey.id"),
-        ("{models: {providers: {vllm: {apiKey: {source: 'exec', provider: 'a', id: 'a/..b/c.'}}}}}",
-         None),
-        ("{agents: {defaults: {models: {'vllm/*': {codeMode: true}}}}}",
-         "agents.defaults.models.vllm/*.codeMode"),
-        ("{agents: {defaults: {models: {m: {pickerRuntimes: []}}}}}",
-         "agents.defaults.models.m.pickerRuntimes"),
-        ("{agents: {defaults: {models: {'vllm/m': {codeMode: true}}}}}", None),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/*', 'vllm/m', 'q']},"
-         " models: {'vllm/m': {alias: 'Q'}}}}}", None),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/m', 'm']}}}}",
-         "agents.defaults.modelPolicy.allow.1"),
-        ("{agents: {entries: {'a b': {}}}}", "agents.entries.a b"),
-        ("{agents: {entries: {a: {}, A: {default: true}}}}", "agents.entries"),
-        ("{agents: {entries: {a: {default: true}, b: {default: true}}}}", "agents.entries"),
-        ("{agents: {entries: {a: {}, b: {}}}}", "agents.ownership"),
-        ("{agents: {entries: {a: {}, b: {}}, ownership: 'explicit'}}", None),
-        ("{agents: {entries: {a: {default: true}}, ownership: 'explicit'}}", "agents.ownership"),
-        ("{agents: {list: [{id: 'a b'}]}}", "agents.list.0.id"),
-        ("{agents: {list: [{id: 'a'}, {id: 'A', default: true}]}}", "agents.entries"),
-        ("{agents: {list: 7}}", "agents.list"),
-        ("{agents: {list: [{id: 'a'}, {id: 'b'}]}}", "agents.ownership"),
-        ("{agents: {list: [{id: 'a', params: 7}]}}", "agents.entries.a.params"),
-        ("{agents: {list: 7, entries: {a: {}}}}", "agents.list"),
-        ("{agents: {defaults: {systemAgent: {agentId: 'x'}}}}",
-         "agents.defaults.systemAgent.agentId"),
-        ("{agents: {defaults: {systemAgent: {agentId: ''}}}}",
-         "agents.defaults.systemAgent.agentId"),
-        ("{agents: {defaults: {systemAgent: {agentId: ' MAIN '}}}}", None),
-        ("{agents: {defaults: {systemAgent: {agentId: 'A'}}, entries: {a: {}}}}", None),
-        ("{agents: {defaults: {contextTokens: null}, entries: {a: {contextTokens: []}}}}", None),
-        ("{models: {providers: {vllm: {contextWindow: 0, models: [{id: 'm', name: 'm'}]}}}}",
-         "models.providers.vllm.models.0.contextWindow"),
-        ("{models: {providers: {vllm: {contextWindow: 'x', contextTokens: null}}}}", None),
-        ("{models: {providers: {vllm: {contextWindow: 'x',"
-         " models: [{id: 'm', name: 'm', contextWindow: 7}]}}}}", None),
-        ("{models: {catalogRefresh: {url: 'http://127.0.0.2/'}}}", "models.catalogRefresh.url"),
-        ("{models: {catalogRefresh: {url: ' HTTPS://h '}}}", None),
-        ("{models: {catalogRefresh: {url: 'https://a b'}}}", "models.catalogRefresh.url"),
-        ("{agents: {defaults: {models: {'vllm/m': {pickerRuntimes: ['auto']}}}}}",
-         "agents.defaults.models.vllm/m.pickerRuntimes.0"),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/ns/*', 'vllm/m', 'w', 'b']},"
-         " models: {'vllm/*': {alias: 'W'}, bare: {alias: 'b'}}}}}", None),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/m*']}}}}",
-         "agents.defaults.modelPolicy.allow.0"),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm//m']}}}}",
-         "agents.defaults.modelPolicy.allow.0"),
-        ("{agents: {defaults: {modelPolicy: {allow: ['vllm/a b']}}}}",
-         "agents.defaults.modelPolicy.allow.0"),
-        ("{agents: {defaults: {models: {'vllm/m': {alias: 'q'}}},"
-         " entries: {a: {models: {'vllm/m': {alias: 'z'}}, modelPolicy: {allow: ['q', 'z']}}}}}",
-         None),
-        ("{plugins: {entries: {vllm: {config: {a: 1}}}}}", "plugins.entries.vllm.config.a"),
-        ("{plugins: {entries: {vllm: {config: {}}, other: {config: {a: 1}}}}}", None),
-        ("{plugins: {entries: {other: {hooks: 7}}}}", "plugins.entries.other.hooks"),
-        ("{auth: {profiles: {a: {provider: 'vllm', mode: 'key'}}}}", "auth.profiles.a.mode"),
-        ("{auth: {order: []}}", "auth.order"), ("{secrets: {providers: []}}", "secrets.providers"),
-        ("{agents: {entries: {a: {name: 7}}}}", "agents.entries.a.name"),
-        ("{agents: {defaults: {typingMode: 'no'}}}", "agents.defaults.typingMode"),
-        ("{logging: null}", "logging"), ("{$schema: null}", "$schema"), ("{logging: 7}", "logging"),
-    )
-
-    def test_rules_that_stand_beside_the_schema(self):
-        for text, path in self.RULES:
-            with self.subTest(text=text):
-                issues = [vllm.dotted(issue.path) for issue in self.settings(text).issues]
-                self.assertEqual(issues, [path] if path else [])
+                self.check_warning(text, path, "config-legacy-key", successor)
+        unknown = self.settings("{agents: {alias: 1, lists: []}}").warnings
+        self.assertEqual([warning.successor for warning in unknown], [None, None])
 
     # What a leaf of the table is in OpenClaw's JSON Schema. Its rules for the ids of secrets and
     # the like are in no schema.
     TEXT, MOST = {"type": "string"}, {"maximum": 2 ** 53 - 1}
     LEAVES = {
         "text": TEXT, "pointer": TEXT, "command": TEXT, "url": TEXT,
-        "filled": {"type": "string", "minLength": 1}, "boolean": {"type": "boolean"},
+        "filled": dict(TEXT, minLength=1),
         "text-or-null": {"type": ["string", "null"]},
         "number-or-text": {"type": ["number", "string"]},
-        "number": {"type": "number"}, "positive": {"type": "number", "exclusiveMinimum": 0},
+        "boolean": {"type": "boolean"},
+        "number": {"type": "number"},
+        "positive": {"type": "number", "exclusiveMinimum": 0},
         "count": dict(MOST, type="integer", minimum=0),
         "whole": dict(MOST, type="integer", exclusiveMinimum=0),
-        "name": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$"},
-        "variable": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{0,127}$"},
-        "picker": {"type": "string", "minLength": 1, "maxLength": 128,
-                   "pattern": "^[a-z][a-z0-9-]*$"},
+        "name": dict(TEXT, pattern="^[a-z][a-z0-9_-]{0,63}$"),
+        "variable": dict(TEXT, pattern="^[A-Z][A-Z0-9_]{0,127}$"),
+        "picker": dict(TEXT, minLength=1, maxLength=128, pattern="^[a-z][a-z0-9-]*$"),
         "object": {"type": "object", "propertyNames": TEXT, "additionalProperties": {}},
     }
-    PATH = os.path.join(HERE, os.pardir, "shared", "openclaw-schema.json")
+    SHAPES = {           # the shapes of the table, and where OpenClaw's schema lists their keys
+        "config": "top_level_names", "agents": "agents_names", "defaults": "agents_defaults_names",
+        "entry": "agents_entries_names", "plugins": "plugins_names", "auth": "auth_names",
+        "secrets": "secrets_names",
+    }
+    SHARED = os.path.join(HERE, os.pardir, "shared")
+    SCHEMA = os.path.join(SHARED, "openclaw-schema.json")
+    PAGE = os.path.join(SHARED, "openclaw-vllm-page.txt")
 
-    @unittest.skipUnless(os.path.isfile(PATH), "no ../shared/openclaw-schema.json to compare with")
+    @unittest.skipUnless(os.path.isfile(SCHEMA), "no ../shared/openclaw-schema.json")
     def test_the_table_is_openclaws_own_schema(self):
-        with open(self.PATH, encoding="utf-8") as source:
+        with open(self.SCHEMA, encoding="utf-8") as source:
             schema = json.load(source)
         shapes = vllm._SHAPES
 
-        def keys(shape):
-            return sorted(key for key, rule in shapes[shape].items() if rule[0] != "~")
+        def keys(shape, mark=None):
+            return sorted(key for key, rule in shapes[shape].items()
+                          if (rule[0] == mark if mark else rule[0] != "~"))
 
-        for shape, name in (("config", "top_level_names"), ("agents", "agents_names"),
-                            ("defaults", "agents_defaults_names"), ("plugins", "plugins_names"),
-                            ("auth", "auth_names"), ("secrets", "secrets_names"),
-                            ("entry", "agents_entries_names")):
-            self.assertEqual(sorted(set(schema[name]) - {"default"}), keys(shape), shape)
+        for shape, name in self.SHAPES.items():
+            self.assertEqual(keys(shape), sorted(set(schema[name]) - {"default"}), shape)
         for shape in ("plugin", "vllm-plugin"):
-            self.assertEqual(sorted(schema["plugins"]["entries.*"]), keys(shape))
-        self.assertEqual(sorted(schema["built_in_provider_ids"]),
-                         sorted(vllm._BUILT_IN_PROVIDERS.split()))
-        places = {"models.providers.*": "provider", "models.providers.*.models.*": "row",
-                  "models.providers.*.models.*.compat": "compat"}
-        for name, shape in places.items():
-            more = {"provider": ["models"], "row": ["compat"]}.get(shape, [])
-            self.assertEqual(sorted(list(schema[name]["properties"]) + more), keys(shape), name)
-            required = [key for key, rule in shapes[shape].items() if rule[0] == "!"]
-            self.assertEqual(sorted(schema[name]["object"].get("required", [])), sorted(required))
-            for key, inner in schema[name]["properties"].items():
+            self.assertEqual(keys(shape), sorted(schema["plugins"]["entries.*"]))
+        self.assertEqual(sorted(vllm._BUILT_IN_PROVIDERS.split()),
+                         sorted(schema["built_in_provider_ids"]))
+        for name, shape, more in (("models.providers.*", "provider", ["models"]),
+                                  ("models.providers.*.models.*", "row", ["compat"]),
+                                  ("models.providers.*.models.*.compat", "compat", [])):
+            stated = schema[name]
+            self.assertEqual(keys(shape), sorted(list(stated["properties"]) + more), name)
+            self.assertEqual(keys(shape, "!"), sorted(stated["object"].get("required", [])), name)
+            for key, inner in stated["properties"].items():
                 self.compare(inner, shapes[shape][key].lstrip("!"), shapes, name + "." + key)
         for key, inner in schema["agents_defaults"].items():
             self.compare(inner, shapes["defaults"][key], shapes, "agents.defaults." + key)
             if key in schema["agents_entries_names"]:
                 self.assertEqual(shapes["entry"][key], shapes["defaults"][key])
-        del schema["models"]["properties"]["providers"]
-        self.compare(schema["models"], "models", dict(shapes, models={
-            key: rule for key, rule in shapes["models"].items() if key != "providers"}), "models")
-        self.compare(schema["env"], "environment", shapes, "env")
-        self.compare(schema["agents_ownership"], shapes["agents"]["ownership"], shapes,
-                     "ownership")
         for key in ("enabled", "allow", "deny"):
-            self.compare(schema["plugins"][key], shapes["plugins"][key], shapes,
-                         "plugins." + key)
+            self.compare(schema["plugins"][key], shapes["plugins"][key], shapes, "plugins." + key)
+        self.compare(schema["agents_ownership"], shapes["agents"]["ownership"], shapes, "ownership")
+        self.compare(schema["env"], "environment", shapes, "env")
+        models = dict(shapes["models"])
+        del models["providers"], schema["models"]["properties"]["providers"]
+        self.compare(schema["models"], "models", dict(shapes, models=models), "models")
 
     def compare(self, schema, rule, shapes, where):
         """Check that a rule of the table says what a JSON Schema says."""
-        branches = list(schema.get("anyOf", []))
-        branches = [inner for branch in branches for inner in branch.get("oneOf", [branch])]
+        branches = [inner for branch in schema.get("anyOf", ())
+                    for inner in branch.get("oneOf", [branch])]
         words = [branch.get("const") for branch in branches or [schema]]
         if schema.get("enum") or None not in words:
             self.assertEqual(rule.split("|"), schema.get("enum") or words, where)
@@ -1155,16 +1133,13 @@ class Settings(Case):
             self.assertIs(schema["additionalProperties"], False, where)
             self.assertEqual(sorted(schema.get("properties", ())), sorted(shapes[rule]), where)
             for key, inner in shapes[rule].items():
-                self.assertEqual(inner[0] == "!", key in schema.get("required", ()),
-                                 where + "." + key)
-                self.compare(schema["properties"][key], inner.lstrip("!"), shapes,
-                             where + "." + key)
+                place = where + "." + key
+                self.assertEqual(inner[0] == "!", key in schema.get("required", ()), place)
+                self.compare(schema["properties"][key], inner.lstrip("!"), shapes, place)
         else:
             self.assertEqual(schema, self.LEAVES[rule], where)
 
-    PAGE = os.path.join(HERE, os.pardir, "shared", "openclaw-vllm-page.txt")
-
-    @unittest.skipUnless(os.path.isfile(PAGE), "no ../shared/openclaw-vllm-page.txt to read")
+    @unittest.skipUnless(os.path.isfile(PAGE), "no ../shared/openclaw-vllm-page.txt")
     def test_the_examples_of_openclaws_page_are_valid_and_warn_of_nothing(self):
         with open(self.PAGE, encoding="utf-8") as source:
             page = source.read()
@@ -1173,42 +1148,6 @@ class Settings(Case):
         for text in examples:
             found = self.settings(text, {"VLLM_API_KEY": "k"})
             self.assertEqual((found.issues, found.warnings), ([], []))
-
-    def test_included_files_are_capped_together(self):
-        with mock.patch.object(vllm, "CONFIG_LIMIT", 9000):
-            self.write(".openclaw/a.json", {"$schema": "x" * 3000})
-            self.assertEqual(self.settings("{$include: ['a.json', 'a.json']}").issues, [])
-            self.assertIn("larger than 9000 bytes together",
-                          self.settings("{$include: ['a.json', 'a.json', 'a.json']}").issues[
-                              0].message)
-
-    def test_bounds(self):
-        for row, fault in (
-                ("contextWindow: 1.5", None), ("contextWindow: 1e-9", None),
-                ("contextWindow: 0", "above"),
-                ("contextWindow: NaN", "NaN"), ("contextWindow: -Infinity", "-Infinity"),
-                ("contextTokens: 1.5", "whole"), ("contextTokens: 4.0", None),
-                ("contextTokens: 9007199254740991", None),
-                ("contextTokens: 9007199254740992", "whole"),
-                ("contextTokens: true", "found true"), ("maxTokens: 1e300", None),
-                ("cost: {input: -1}", None), ("cost: {tieredPricing: [7]}", "found 7"),
-                ("cost: {tieredPricing: [{input: 1, output: 1, cacheRead: 1, cacheWrite: 1,"
-                 " range: [1]}]}", None),
-                ("cost: {tieredPricing: [{input: 1, output: 1, cacheRead: 1, cacheWrite: 1,"
-                 " range: []}]}", "array"),
-                ("compat: {reasoningEffortMap: {'': 'a'}}", "non-empty"),
-                ("compat: {reasoningEffortMap: {a: ''}}", "non-empty"),
-                ("thinkingLevelMap: {off: null}", None), ("thinkingLevelMap: {off: 1}", "or null"),
-                ("input: []", None), ("mediaInput: {image: {maxBytes: 0}}", "above 0"),
-                ("compat: {openRouterRouting: {sort: {by: 1}}}", "text or sorting"),
-                ("compat: {openRouterRouting: {max_price: {prompt: 'x', image: 2}}}", None)):
-            with self.subTest(row=row):
-                issues = self.settings(
-                    "{models: {providers: {vllm: {models: [{id: 'm', name: 'm', %s}]}}}}"
-                                       % row).issues
-                self.assertEqual(len(issues), 1 if fault else 0, issues)
-                if fault:
-                    self.assertIn(fault, issues[0].message)
 
     def test_the_nearest_of_very_many_names_is_asked_for_few(self):
         names = ["org/model-%d" % number for number in range(60000)]
@@ -1225,18 +1164,16 @@ class Settings(Case):
         self.assertNotIn("secret-in", self.run_main("config", "--check").err)
 
     def test_config_check_contract(self):
-        self.configure(
-            '{"models": {"providers": {"vllm": {\n"models": [{"id": "", "name": "m", "nmae": '
-            '1}]}}}}')
-        verdict = self.run_main("config", "--check", "--json")
-        value = json.loads(verdict.out)
-        self.assertEqual((verdict.status, sorted(value)), (3, ["issues", "valid", "warnings"]))
-        self.assertEqual(
-            (value["issues"][0]["path"], value["issues"][0]["line"], value["issues"][0]["column"]),
-                         (self.ROW + "id", 2, 19))
-        self.assertEqual(value["warnings"][0]["path"], self.ROW + "nmae")
+        self.configure('{"models": {"providers": {"vllm": {\n'
+                       '"models": [{"id": "", "name": "m", "nmae": 1}]}}}}')
+        result = self.run_main("config", "--check", "--json")
+        verdict = json.loads(result.out)
+        self.assertEqual((result.status, sorted(verdict)), (3, ["issues", "valid", "warnings"]))
+        issue, warning = verdict["issues"][0], verdict["warnings"][0]
+        self.assertEqual((issue["path"], issue["line"], issue["column"]), (self.ROW + ".id", 2, 19))
+        self.assertEqual(warning["path"], self.ROW + ".nmae")
         self.check(self.run_main("config", "--check"), 3,
-                   err="openclaw.json:2:19: %sid: expected" % self.ROW)
+                   err="openclaw.json:2:19: %s.id: expected" % self.ROW)
         self.configure("{}")
         self.check(self.run_main("config", "--check"), 0, out="valid")
         self.assertEqual(json.loads(self.run_main("config", "--check", "--json").out),
@@ -1249,17 +1186,17 @@ class Settings(Case):
 
 def block(**fields):
     """Return a config with one vllm provider block; its model "m" is declared."""
-    return {
-        "models": {"providers": {"vllm": dict({"models": [{"id": "m", "name": "m"}]}, **fields)}}}
+    fields = dict({"models": [{"id": "m", "name": "m"}]}, **fields)
+    return {"models": {"providers": {"vllm": fields}}}
 
 
 class Provider(Case):
 
     STORE = ("create table config_machine_state"
              "(state_key TEXT PRIMARY KEY, value_json TEXT, updated_at_ms INTEGER)")
-    PROFILE = {"version": 1,
-               "profiles": {
-                   "vllm:default": {"type": "api_key", "provider": "vllm", "key": " sk-profile "}}}
+    PROFILES = ".openclaw/agents/main/agent/auth-profiles.json"
+    PROFILE = {"version": 1, "profiles": {
+        "vllm:default": {"type": "api_key", "provider": "vllm", "key": " sk-profile "}}}
 
     def store(self, profiles, strict=False, journal=None):
         """Write OpenClaw's SQLite store; return the connection, left open for a WAL."""
@@ -1277,256 +1214,239 @@ class Provider(Case):
         return connection
 
     def test_opt_in(self):
-        self.assertEqual(self.provider().refusal.cause, "not-opted-in")
-        self.assertEqual(self.provider(env={"VLLM_API_KEY": " \t"}).refusal.cause, "not-opted-in")
-        self.assertIsNone(self.provider(env={"VLLM_API_KEY": "k"}).refusal)
-        self.assertIsNone(self.provider(base_url="http://127.0.0.1:1/v1").refusal)
-        self.assertIsNone(self.provider(block()).refusal)
-        self.assertEqual(self.provider({"plugins": {"entries": {"vllm": {"enabled": False}}}},
-                                       {"VLLM_API_KEY": "k"}).refusal.cause,
-                         "provider-disabled")
+        disabled = {"plugins": {"entries": {"vllm": {"enabled": False}}}}
+        for config, env, base_url, cause in (
+                (None, {}, None, "not-opted-in"),
+                (None, {"VLLM_API_KEY": " \t"}, None, "not-opted-in"),
+                (None, {"VLLM_API_KEY": "k"}, None, None),
+                (None, {}, "http://127.0.0.1:1/v1", None),
+                (block(), {}, None, None),
+                (disabled, {"VLLM_API_KEY": "k"}, None, "provider-disabled")):
+            with self.subTest(config=config, env=env, base_url=base_url):
+                refusal = self.provider(config, env, base_url=base_url).refusal
+                self.assertEqual(refusal and refusal.cause, cause)
         with mock.patch("socket.socket", side_effect=AssertionError("a socket was opened")):
             self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1,
                        err="plugins.entries.vllm.enabled is false")
 
     def test_discovery_and_requests_order_their_credentials_differently(self):
-        sources = {"environment": "sk-env", "profile": "sk-profile", "config": "sk-config"}
+        profile = {"type": "token", "provider": "VLLM", "token": "sk-profile"}
         for present, discovery, request in (
-                ("", None, None), ("config", "config", "config"),
-                ("environment", "environment", "environment"),
-                ("profile", "profile", "profile"),
-                ("environment config", "environment", "environment"),
-                ("profile config", "profile", "profile"),
-                ("environment profile", "environment", "profile"),
-                ("environment profile config", "environment", "profile")):
+                ("", None, None),
+                ("config", "sk-config", "sk-config"),
+                ("environment", "sk-environment", "sk-environment"),
+                ("profile", "sk-profile", "sk-profile"),
+                ("environment config", "sk-environment", "sk-environment"),
+                ("profile config", "sk-profile", "sk-profile"),
+                ("environment profile", "sk-environment", "sk-profile"),
+                ("environment profile config", "sk-environment", "sk-profile")):
             with self.subTest(present=present):
-                profiles = {}
-                if "profile" in present:
-                    profile = {"type": "token", "provider": "VLLM", "token": "sk-profile"}
-                    profiles = {"profiles": {"p": profile}}
-                self.write(".openclaw/agents/main/agent/auth-profiles.json", profiles)
-                found = self.provider(block(apiKey="sk-config") if "config" in present else block(),
-                                      {"VLLM_API_KEY": "sk-env"} if "environment" in present
-                                      else {})
-                self.assertEqual(
-                    [found.discovery_key and found.discovery_key.key,
-                     found.request_key and found.request_key.key],
-                                 [sources.get(discovery), sources.get(request)])
+                profiles = {"profiles": {"p": profile}} if "profile" in present else {}
+                self.write(self.PROFILES, profiles)
+                config = block(apiKey="sk-config") if "config" in present else block()
+                env = {"VLLM_API_KEY": "sk-environment"} if "environment" in present else {}
+                found = self.provider(config, env)
+                keys = [found.discovery_key, found.request_key]
+                self.assertEqual([each and each.key for each in keys], [discovery, request])
                 self.assertEqual(self.provider(api_key="sk-option\n").request_key.key, "sk-option")
 
     def test_key_forms_of_the_config(self):
         secret = {"source": "env", "provider": "default", "id": "MY_KEY"}
         env = {"MY_KEY": " sk-mine ", "OTHER": "x"}
         for value, key, cause in (
-                (" sk-literal ", "sk-literal", None), ("${MY_KEY}", "sk-mine", None),
+                ("", None, None),
+                (" sk-literal ", "sk-literal", None),
+                ("${MY_KEY}", "sk-mine", None),
                 ("$MY_KEY", "sk-mine", None),
                 ("pre-${OTHER}", "pre-x", None),
-                ("MY_KEY", "MY_KEY", None), ("$my_key", "$my_key", None), (secret, "sk-mine", None),
+                ("$${MY_KEY}", "${MY_KEY}", None),
+                ("MY_KEY", "MY_KEY", None),
+                ("$my_key", "$my_key", None),
+                (secret, "sk-mine", None),
                 (dict(secret, id="NONE"), None, "config-missing-variable"),
                 ("VLLM_API_KEY", None, "config-missing-variable"),
                 ("${NONE}", None, "config-missing-variable"),
                 ("$NONE", None, "config-missing-variable"),
                 ("a${NONE}", None, "config-missing-variable"),
                 (dict(secret, source="file", id="/x"), None, "config-invalid"),
-                (dict(secret, source="exec", id="x"), None, "config-invalid"), ("", None, None),
-                ("$${MY_KEY}", "${MY_KEY}", None)):
+                (dict(secret, source="exec", id="x"), None, "config-invalid")):
             with self.subTest(value=value):
                 found = self.provider(block(apiKey=value), env)
-                self.assertEqual((found.request_key and found.request_key.key), key)
+                self.assertEqual(found.request_key and found.request_key.key, key)
                 self.assertEqual(found.refusal and found.refusal.cause, cause)
-        self.assertEqual(
-            self.provider(block(apiKey="VLLM_API_KEY"), {"VLLM_API_KEY": "sk-env"}).request_key.key,
-            "sk-env")
-        self.assertIn("only OpenClaw resolves",
-                      self.provider(
-                          block(apiKey=dict(secret, source="exec", id="x"))).refusal.message)
+        self.assertIn("only OpenClaw resolves", found.refusal.message)
+        found = self.provider(block(apiKey="VLLM_API_KEY"), {"VLLM_API_KEY": "sk-env"})
+        self.assertEqual(found.request_key.key, "sk-env")
 
     def test_keys_that_cannot_be_sent(self):
-        for key, words in (("sk-\nx", "line break"), ("sk\0x", "line break"), ("sk-\u20ac", "8859"),
-                           ("a\rb", "line break")):
+        for key, words in (("sk-\nx", "line break"), ("a\rb", "line break"),
+                           ("sk\0x", "line break"), ("sk-\u20ac", "8859")):
             with self.subTest(key=key):
                 result = self.run_main("list", env={"VLLM_API_KEY": key})
                 self.check(result, 3, err=words)
                 self.assertNotIn(key, result.err)
-        self.check(
-            self.run_main("list", env={"VLLM_API_KEY": "k"},
-                          *["--api-key-file", self.write("key", "a\nb")]), 3,
-                   err="--api-key-file")
+        result = self.run_main("list", "--api-key-file", self.write("key", "a\nb"),
+                               env={"VLLM_API_KEY": "k"})
+        self.check(result, 3, err="--api-key-file")
 
     def test_key_file(self):
         stub = self.serve(rows("m"))
-        self.check(
-            self.run_main("list", "--base-url", stub.url, "--api-key-file",
-                          self.write("key", " sk-file\n")), 0)
-        self.check(
-            self.run_main("list", "--base-url", stub.url, "--api-key-file", "-",
-                          stdin="sk-stdin\n"), 0)
-        self.assertEqual([request.headers["authorization"] for request in stub.requests],
+        for path in (self.write("key", " sk-file\n"), "-"):
+            result = self.run_main("list", "--base-url", stub.url, "--api-key-file", path,
+                                   stdin="sk-stdin\n")
+            self.check(result, 0)
+        self.assertEqual([request.key for request in stub.requests],
                          ["Bearer sk-file", "Bearer sk-stdin"])
         for path, words in ((self.path("none"), "cannot be read"), (self.home, "directory"),
                             (self.write("blank", " \n"), "holds no key")):
             self.check(self.run_main("list", "--api-key-file", path), 2, err=words)
-        self.check(self.run_main("request", "--api-key-file", "-", stdin=json.dumps(HI)), 2,
-                   err="--api-key-file - holds no key")
+        result = self.run_main("request", "--api-key-file", "-", stdin=json.dumps(HI))
+        self.check(result, 2, err="--api-key-file - holds no key")
 
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_profiles_from_the_sqlite_store(self):
-        strict = sqlite3.sqlite_version_info >= (3, 37)
-        for name, arguments in (("plain", {}), ("strict", {"strict": strict}),
-                                ("wal", {"journal": "wal"}),
-                                ("strict wal", {"strict": strict, "journal": "wal"})):
-            with self.subTest(name=name):
-                self.home = tempfile.mkdtemp(dir=self.home,
-                                             prefix="a %20#?b" if os.name != "nt" else "a")
-                self.store(self.PROFILE, **arguments)
+        new = sqlite3.sqlite_version_info >= (3, 37)         # knows STRICT
+        for strict, journal in ((False, None), (new, None), (False, "wal"), (new, "wal")):
+            with self.subTest(strict=strict, journal=journal):
+                prefix = "a" if os.name == "nt" else "a %20#?b"
+                self.home = tempfile.mkdtemp(dir=self.home, prefix=prefix)
+                self.store(self.PROFILE, strict, journal)
                 before = sorted(os.listdir(self.path(".openclaw", "state")))
-                found = self.provider()
-                self.assertEqual((found.request_key.key, found.request_key.source),
+                found = self.provider().request_key
+                self.assertEqual((found.key, found.source),
                                  ("sk-profile", "auth profile vllm:default"))
                 self.assertEqual(sorted(os.listdir(self.path(".openclaw", "state"))), before)
 
     @unittest.skipIf(sqlite3 is None, "no sqlite3")
     def test_a_store_that_cannot_be_read_is_said_or_passed_over(self):
-        path = self.path(".openclaw", "state", "openclaw.sqlite")
-        for content, words in ((b"", None),
+        with contextlib.closing(sqlite3.connect(self.path("other.sqlite"))) as connection:
+            connection.execute("create table other(x)")
+        with open(self.path("other.sqlite"), "rb") as source:
+            without_the_table = source.read()
+        for content, words in ((b"", None), (without_the_table, None),
                                (b"SQLite format 3\0" + b"\xff" * 5000, "auth profiles not read"),
-                               (b"no database" * 100, "SQLite"), (None, None)):
-            with self.subTest(content=content and content[:20]):
-                if content is None:                      # a database without the table
-                    os.remove(path)
-                    connection = sqlite3.connect(path)
-                    connection.execute("create table other(x)")
-                    connection.close()
-                else:
-                    self.write(".openclaw/state/openclaw.sqlite", content)
+                               (b"no database" * 100, "SQLite")):
+            with self.subTest(content=content[:20], words=words):
+                self.write(".openclaw/state/openclaw.sqlite", content)
                 settings = self.settings()
-                found = vllm.resolve_provider(settings)
-                self.assertEqual(found.refusal.cause, "not-opted-in")
+                self.assertEqual(vllm.resolve_provider(settings).refusal.cause, "not-opted-in")
                 self.assertEqual([words in warning.message for warning in settings.warnings],
                                  [True] if words else [])
 
     def test_without_sqlite3_it_says_so_and_reads_the_older_files(self):
         self.write(".openclaw/state/openclaw.sqlite", b"x")
-        self.write(".openclaw/agents/main/agent/auth-profiles.json", self.PROFILE)
+        self.write(self.PROFILES, self.PROFILE)
         with mock.patch.dict(sys.modules, {"sqlite3": None}):
             settings = self.settings()
             self.assertEqual(vllm.resolve_provider(settings).request_key.key, "sk-profile")
             self.assertIn("no sqlite3", settings.warnings[0].message)
 
     def test_profiles_of_older_installs(self):
-        for text, key in (
+        usable = {"provider": "vllm", "type": "api_key", "key": "k"}
+        other = dict(usable, provider="other", key="x")
+        token = {"provider": "vLLM", "type": "token", "token": "k"}
+        for content, key in (
                 ("", None), ("[]", None), ("{", None), ("[" * 99999, None),
-                ('{"profiles": []}', None),
-                ('{"profiles": {"a": 7}}', None),
-                ('{"profiles": {"a": {"provider": "vllm", "type": "api_key"}}}', None),
-                ('{"profiles": {"a": {"provider": "vllm", "type": "oauth", "key": "k"}}}', None),
-                ('{"profiles": {"a": {"provider": "vllm", "type": ["x"], "key": "k"}}}', None),
-                ('{"profiles": {"a": {"provider": "vllm", "type": "api_key", "key": 7}}}', None),
-                ('{"profiles": {"a": {"provider": "other", "type": "api_key", "key": "x"}, '
-                 '"b": {"provider": "vLLM", "type": "token", "token": "k"}}}', "k"),
-                ('{"profiles": {"z": {"provider": "vllm", "type": "api_key", "key": "first"}, '
-                 '"vllm:default": {"provider": "vllm", "type": "api_key", "key": "second"}}}',
-                 "first")):
-            with self.subTest(text=text[:90]):
-                self.write(".openclaw/agents/main/agent/auth-profiles.json", text)
+                ({"profiles": []}, None),
+                ({"profiles": {"a": 7}}, None),
+                ({"profiles": {"a": {"provider": "vllm", "type": "api_key"}}}, None),
+                ({"profiles": {"a": dict(usable, type="oauth")}}, None),
+                ({"profiles": {"a": dict(usable, type=["x"])}}, None),
+                ({"profiles": {"a": dict(usable, key=7)}}, None),
+                ({"profiles": {"a": other, "b": token}}, "k"),
+                ({"profiles": {"z": usable, "vllm:default": dict(usable, key="second")}}, "k")):
+            with self.subTest(content=str(content)[:120]):
+                self.write(self.PROFILES, content)
                 found = self.provider().request_key
                 self.assertEqual(found and found.key, key)
 
     def test_base_url_forms(self):
         for url, expected in (
-                ("http://h:1/v1", "http://h:1/v1"), ("http://h/v1///", "http://h/v1"),
-                (" https://h/v1 ", "https://h/v1"),
-                ("HTTP://h", "HTTP://h"),
-                ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
-                ("http://h/a/b/v1", "http://h/a/b/v1"),
-                ("http://h/v1/models", "endpoint-in-base-url"),
-                ("http://h/v1/chat/completions/", "endpoint-in-base-url"),
-                ("http://h/v1/completions", "endpoint-in-base-url"), ("", "bad-base-url"),
-                ("h:8000", "bad-base-url"),
-                ("ftp://h", "bad-base-url"),
-                ("http://", "bad-base-url"), ("http://u:secretpw@h/v1", "bad-base-url"),
-                ("http://h/v1?key=x", "bad-base-url"),
-                ("http://h/v1#x", "bad-base-url"),
-                ("http://h:0/v1", "bad-base-url"), ("http://h:70000/v1", "bad-base-url"),
-                ("http://h:x/v1", "bad-base-url"),
-                ("http://a b/v1", "bad-base-url"),
-                ("http://h\n/v1", "bad-base-url"), ("http://[::1/v1", "bad-base-url"),
-                ("http://h\\@x/v1", "bad-base-url"),
-                ("http://h:%s" % ("1" * 9999), "bad-base-url")):
-            with self.subTest(url=url[:60]):
-                if expected.lower().startswith("http"):
-                    self.assertEqual(self.provider(base_url=url).base_url, expected)
-                    continue
-                with self.assertRaises(vllm.ConfigError) as raised:
-                    self.provider(base_url=url)
-                self.assertEqual((raised.exception.cause, raised.exception.exit_status),
-                                 (expected, 3))
-                self.assertNotIn("secretpw", raised.exception.message + raised.exception.hint)
+                ("http://h:1/v1", "http://h:1/v1"), (" https://h/v1 ", "https://h/v1"),
+                ("http://h/v1///", "http://h/v1"), ("http://h/a/b/v1", "http://h/a/b/v1"),
+                ("HTTP://h", "HTTP://h"), ("http://[::1]:8000/v1", "http://[::1]:8000/v1")):
+            self.assertEqual(self.provider(base_url=url).base_url, expected)
+        for cause, *urls in (
+                ("endpoint-in-base-url", "http://h/v1/models", "http://h/v1/completions",
+                 "http://h/v1/chat/completions/"),
+                ("bad-base-url", "", "h:8000", "ftp://h", "http://", "http://u:secretpw@h/v1",
+                 "http://h/v1?key=x", "http://h/v1#x", "http://h:0/v1", "http://h:70000/v1",
+                 "http://h:x/v1", "http://a b/v1", "http://h\n/v1", "http://[::1/v1",
+                 "http://h\\@x/v1", "http://h:" + "1" * 9999)):
+            for url in urls:
+                with self.subTest(url=url[:60]):
+                    with self.assertRaises(vllm.ConfigError) as raised:
+                        self.provider(base_url=url)
+                    error = raised.exception
+                    self.assertEqual((error.cause, error.exit_status), (cause, 3))
+                    self.assertNotIn("secretpw", error.message + error.hint)
 
     def test_base_url_sources(self):
-        option, variable, written = "http://option/v1", "http://variable/v1", "http://block/v1"
-        for config, env, chosen, expected, where, discover in (
-                ({}, {}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default", True),
-                ({}, {"VLLM_BASE_URL": variable}, None, variable, "VLLM_BASE_URL", True),
-                ({}, {"VLLM_BASE_URL": " "}, None, vllm.DEFAULT_BASE_URL, "OpenClaw's default",
-                 True),
-                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, None, written,
-                 "models.providers.vllm.baseUrl", False),
-                (block(), {"VLLM_BASE_URL": variable}, None, vllm.DEFAULT_BASE_URL,
-                 "models.providers.vllm.baseUrl", False),
-                (block(baseUrl=written), {"VLLM_BASE_URL": variable}, option, option, "--base-url",
-                 True),
-                (block(baseUrl="http://${HOST}:8000/v1"), {"HOST": "gpu"}, None,
-                 "http://gpu:8000/v1",
-                 "models.providers.vllm.baseUrl", False)):
+        option, ours = "http://option/v1", {"VLLM_BASE_URL": "http://ours/v1"}
+        written, hosted = block(baseUrl="http://b/v1"), block(baseUrl="http://${HOST}:8000/v1")
+        default, place = vllm.DEFAULT_BASE_URL, "models.providers.vllm.baseUrl"
+        for config, env, chosen, expected, where, asks_server in (
+                ({}, {}, None, default, "OpenClaw's default", True),
+                ({}, {"VLLM_BASE_URL": " "}, None, default, "OpenClaw's default", True),
+                ({}, ours, None, "http://ours/v1", "VLLM_BASE_URL", True),
+                (block(), ours, None, default, place, False),
+                (written, ours, None, "http://b/v1", place, False),
+                (written, ours, option, option, "--base-url", True),
+                (hosted, {"HOST": "gpu"}, None, "http://gpu:8000/v1", place, False)):
             with self.subTest(where=where, expected=expected):
                 found = self.provider(config, env, base_url=chosen)
                 self.assertEqual((found.base_url, found.where, found.asks_server),
-                                 (expected, where, discover))
+                                 (expected, where, asks_server))
         with self.assertRaises(vllm.Error) as raised:
-            self.provider(block(baseUrl="http://${HOST}:8000/v1"))
+            self.provider(hosted)
         self.assertEqual(raised.exception.cause, "config-missing-variable")
 
     def test_headers_and_request_auth(self):
+        def auth(mode, **fields):
+            return {"request": {"auth": dict(fields, mode=mode)}}
+
         env = {"VLLM_API_KEY": "sk-env", "TOKEN": "t0ken"}
+        key = {"Authorization": "Bearer sk-env"}
+        secret = {"source": "env", "provider": "default", "id": "TOKEN"}
+        model = {"id": "m", "name": "m", "headers": {"X-A": "model"}}
         for fields, expected in (
-                ({}, {"Authorization": "Bearer sk-env"}),
-                ({"headers": {"X-A": "1"}}, {"Authorization": "Bearer sk-env", "X-A": "1"}),
+                ({}, key),
+                ({"headers": {"X-A": "1"}}, dict(key, **{"X-A": "1"})),
                 ({"headers": {"authorization": "Basic ${TOKEN}"}},
                  {"authorization": "Basic t0ken"}),
-                ({"headers": {"X-A": "1"},
-                  "request": {
-                      "headers": {"x-a": "2",
-                                  "X-B": {"source": "env", "provider": "default", "id": "TOKEN"}}}},
-                 {"Authorization": "Bearer sk-env", "x-a": "2", "X-B": "t0ken"}),
-                ({"request": {"auth": {"mode": "authorization-bearer", "token": "$TOKEN"}}},
-                 {"Authorization": "Bearer t0ken"}),
-                ({"request": {
-                    "auth": {"mode": "header", "headerName": "X-Key", "value": "${TOKEN}"}}},
-                 {"Authorization": "Bearer sk-env", "X-Key": "t0ken"}),
-                ({"request": {
-                    "auth": {"mode": "header", "headerName": "X-Key", "value": "v",
-                             "prefix": "Key "}}},
-                 {"Authorization": "Bearer sk-env", "X-Key": "Key v"}),
-                ({"request": {"auth": {"mode": "provider-default"}}},
-                 {"Authorization": "Bearer sk-env"}),
-                ({"request": {"auth": {"mode": "provider-default", "token": "unknown here"}}},
-                 {"Authorization": "Bearer sk-env"}),
-                ({"models": [{"id": "m", "name": "m", "headers": {"X-A": "model"}}],
-                  "headers": {"x-a": "block"}},
-                 {"Authorization": "Bearer sk-env", "X-A": "model"})):
+                ({"headers": {"X-A": "1"}, "request": {"headers": {"x-a": "2", "X-B": secret}}},
+                 dict(key, **{"x-a": "2", "X-B": "t0ken"})),
+                ({"headers": {"x-a": "block"}, "models": [model]}, dict(key, **{"X-A": "model"})),
+                (auth("authorization-bearer", token="$TOKEN"), {"Authorization": "Bearer t0ken"}),
+                (auth("header", headerName="X-Key", value="${TOKEN}"),
+                 dict(key, **{"X-Key": "t0ken"})),
+                (auth("header", headerName="X-Key", value="v", prefix="Key "),
+                 dict(key, **{"X-Key": "Key v"})),
+                (auth("provider-default"), key),
+                (auth("provider-default", token="unknown here"), key)):
             with self.subTest(fields=fields):
                 found = self.provider(block(**fields), env)
                 self.assertEqual(vllm.request_headers(found, vllm.find_model(found, "m")), expected)
                 self.assertEqual(vllm.discovery_headers(found)["Authorization"], "Bearer sk-env")
                 self.assertNotIn("authorization", vllm.discovery_headers(found))
-        for headers in ({"X-A": "a\nb"}, {"X A": "1"}, {"X-A:": "1"}, {"": "1"},
-                        {"X\r\nEvil": "1"}):
+        for headers in ({"X-A": "a\nb"}, {"X A": "1"}, {"X-A:": "1"}, {"X\r\nEvil": "1"}):
             with self.subTest(headers=headers):
-                if headers != {"": "1"}:
-                    self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
+                self.assertRaises(vllm.ConfigError, self.provider, block(headers=headers))
         unset = self.provider(block(headers={"X-A": "${NONE}"}))
         self.assertEqual((unset.refusal.cause, unset.headers), ("config-missing-variable", {}))
+
+    def test_layers_of_headers(self):
+        found = self.provider(block(
+            headers={"A": "block", "B": "block", "Authorization": "block"},
+            request={"headers": {"b": "request"},
+                     "auth": {"mode": "authorization-bearer", "token": "t"}},
+            models=[{"id": "m", "name": "m", "headers": {"a": "row", "B": "row", "C": "row"}}]))
+        model, = vllm.declared_models(found)
+        self.assertEqual(vllm.request_headers(found, model),
+                         {"a": "row", "b": "request", "C": "row", "Authorization": "Bearer t"})
+        keyed = found._replace(discovery_key=vllm.Credential("x", "k"))
+        for provider, expected in ((found, "Bearer t"), (keyed, "Bearer k")):
+            self.assertEqual(vllm.discovery_headers(provider)["Authorization"], expected)
 
     def test_every_verb_warns_once_of_a_key_in_the_clear(self):
         self.declare("http://vllm.example.com/v1", KEY)
@@ -1536,18 +1456,38 @@ class Provider(Case):
             self.assertEqual(result.err.count("goes to http://vllm.example.com unencrypted"), 1)
             self.assertNotIn(KEY, result.err)
 
+    def test_a_key_that_would_cross_the_internet_in_the_clear_is_warned_of(self):
+        def warning(url, **fields):
+            return vllm.key_exposed(self.provider(block(baseUrl=url, **fields)))
+
+        private = ("127.0.0.1", "localhost", "[::1]", "gpu", "gpu.local", "gpu.lan", "10.1.2.3",
+                   "172.31.0.1", "192.168.1.50", "100.100.1.1", "[fd00::1]", "[fe80::1%eth0]")
+        public = ("172.32.0.1", "8.8.8.8", "[2001:4860:4860::8888]", "vllm.example.com", "1.2.3")
+        for host in private + public:
+            with self.subTest(host=host):
+                url = "http://%s:8000/v1" % host
+                said = warning(url, apiKey="sk-secret-1")
+                self.assertEqual(said is not None, host in public)
+                if said:
+                    self.assertIn("models.providers.vllm.apiKey goes to http://%s:8000 " % host,
+                                  said)
+                    self.assertNotIn("sk-secret", said)
+                self.assertIsNone(warning(url))
+                self.assertIsNone(warning("https://" + host, apiKey="k"))
+
     def test_what_switches_the_plugin_off_stops_discovery_only(self):
         wildcard = {"defaults": {"models": {"vllm/*": {}}}}
         for plugins, off in (
                 ({"enabled": False}, "plugins.enabled is false"),
                 ({"entries": {"vllm": {"enabled": False}}},
                  "plugins.entries.vllm.enabled is false"),
+                ({"entries": {"VLLM": {"enabled": False}}},
+                 "plugins.entries.VLLM.enabled is false"),
                 ({"deny": ["x", " VLLM "]}, "plugins.deny names vllm"),
                 ({"allow": ["x"]}, "plugins.allow does not name vllm"),
                 ({"allow": ["VLLM"]}, "plugins.allow does not name vllm"),
-                ({"entries": {"VLLM": {"enabled": False}}},
-                 "plugins.entries.VLLM.enabled is false"),
-                ({"allow": []}, None), ({"allow": ["vllm"], "deny": ["x"]}, None),
+                ({"allow": []}, None),
+                ({"allow": ["vllm"], "deny": ["x"]}, None),
                 ({"enabled": True, "entries": {"other": {"enabled": False}}}, None)):
             with self.subTest(plugins=plugins):
                 config = dict(block(apiKey="k"), plugins=plugins, agents=wildcard)
@@ -1560,45 +1500,40 @@ class Provider(Case):
                 self.assertEqual(cause, "provider-disabled" if off else None)
                 self.assertIsNone(self.provider(base_url="http://h/v1").refusal)
 
-    WILDCARDS = (        # agents, mode, whether there is a key, whether the server is asked
-        ({"defaults": {"models": {"vllm/*": {}}}}, None, True, True),
-        ({"defaults": {"models": {"vllm/*": {}}}}, None, False, False),
-        ({"defaults": {"models": {" vLLM / * ": {}}}}, "merge", True, True),
-        ({"defaults": {"models": {"vllm/ns/*": {}}}}, None, True, True),
-        ({"defaults": {"models": {"vllm/*": {}}}}, "replace", True, False),
-        ({"defaults": {"models": {"vllm/*x": {}, "other/*": {}, "vllm/ns*": {}}}}, None, True,
-         False),
-        ({"defaults": {"modelPolicy": {"allow": ["VLLM/*"]}}}, None, True, True),
-        ({"entries": {"a": {"models": {"vllm/*": {}}}}}, None, True, False),
-    )
-
     def test_a_wildcard_asks_the_server_when_there_is_a_key(self):
-        for agents, mode, keyed, asked in self.WILDCARDS:
-            with self.subTest(agents=agents, mode=mode, keyed=keyed):
-                config = dict(block(**({"apiKey": "k"} if keyed else {})), agents=agents)
+        wildcard = {"defaults": {"models": {"vllm/*": {}}}}
+        others = {"vllm/*x": {}, "other/*": {}, "vllm/ns*": {}}
+        for agents, mode, key, asked in (
+                (wildcard, None, {"apiKey": "k"}, True),
+                (wildcard, None, {}, False),
+                (wildcard, "replace", {"apiKey": "k"}, False),
+                ({"defaults": {"models": {" vLLM / * ": {}}}}, "merge", {"apiKey": "k"}, True),
+                ({"defaults": {"models": {"vllm/ns/*": {}}}}, None, {"apiKey": "k"}, True),
+                ({"defaults": {"models": others}}, None, {"apiKey": "k"}, False),
+                ({"defaults": {"modelPolicy": {"allow": ["VLLM/*"]}}}, None, {"apiKey": "k"}, True),
+                ({"entries": {"a": {"models": {"vllm/*": {}}}}}, None, {"apiKey": "k"}, False)):
+            with self.subTest(agents=agents, mode=mode, key=key):
+                config = dict(block(**key), agents=agents)
                 config["models"].update({"mode": mode} if mode else {})
                 self.assertEqual(self.provider(config).asks_server, asked)
-        self.assertFalse(
-            self.provider({"models": {"mode": "replace"}}, {"VLLM_API_KEY": "k"}).asks_server)
-        self.check(self.run_main("list", env={"VLLM_API_KEY": "k"}), 1,
-                   err='models.mode is "replace"')
+        env = {"VLLM_API_KEY": "k"}
+        self.assertFalse(self.provider({"models": {"mode": "replace"}}, env).asks_server)
+        self.check(self.run_main("list", env=env), 1, err='models.mode is "replace"')
 
     def test_blocks_whose_ids_differ_in_case_are_one(self):
-        row = {"id": "m", "name": "m", "contextWindow": 5}
+        one = [{"id": "m", "name": "m", "contextWindow": 5}]
+        two = [{"id": " m", "name": "n", "reasoning": True},
+               {"id": "o", "name": "o", "baseUrl": "http://c/v1/"}]
         found = self.provider({"models": {"providers": {
             "vLLM": {"baseUrl": "http://a/v1/", "apiKey": "one", "timeoutSeconds": 9,
-                     "models": [row]},
-            " VLLM": {"baseUrl": "http://b/v1", "apiKey": "two",
-                      "models": [{"id": " m", "name": "n", "reasoning": True},
-                                 {"id": "o", "name": "o", "baseUrl": "http://c/v1/"}]}}}})
+                     "models": one},
+            " VLLM": {"baseUrl": "http://b/v1", "apiKey": "two", "models": two}}}})
         self.assertEqual((found.base_url, found.request_key.key, found.timeout_s),
                          ("http://b/v1", "two", 9))
-        models = vllm.declared_models(found)
-        self.assertEqual(
-            [(model.id, model.name, model.base_url, model.reasoning, model.context_window)
-                          for model in models],
-                         [("m", "m", "http://a/v1", True, 5),
-                          ("o", "o", "http://c/v1", False, None)])
+        models = [(model.id, model.name, model.base_url, model.reasoning, model.context_window)
+                  for model in vllm.declared_models(found)]
+        self.assertEqual(models, [("m", "m", "http://a/v1", True, 5),
+                                  ("o", "o", "http://c/v1", False, None)])
         option = vllm.declared_models(self.provider(base_url="http://d/v1"))
         self.assertEqual({model.base_url for model in option}, {"http://d/v1"})
 
@@ -1607,8 +1542,6 @@ class Provider(Case):
         self.declare("http://127.0.0.1:9/v1", baseUrl=stub.url + "/")
         self.check(self.run_main("chat", "hi"), 0, out="a\n")
         self.assertEqual(stub.requests[0].target, "/v1/chat/completions")
-
-    def test_a_row_whose_base_url_uses_an_unset_variable_is_refused(self):
         self.declare("http://127.0.0.1:9/v1", baseUrl="${URL}")
         self.check(self.run_main("list"), 3, err="the baseUrl of the model m is not a valid base")
 
@@ -1616,48 +1549,14 @@ class Provider(Case):
         models = [{"id": "a", "name": "a"},
                   {"id": "b", "name": "b", "contextWindow": 7, "contextTokens": 6}]
         found = self.provider(block(contextWindow=9, contextTokens=8, models=models))
-        self.assertEqual([(model.context_window, model.context_tokens)
-                          for model in vllm.declared_models(found)], [(9, 8), (7, 6)])
-
-    def test_layers_of_headers(self):
-        found = self.provider(block(
-            headers={"A": "block", "B": "block", "Authorization": "block"},
-            request={"headers": {"b": "request"},
-                     "auth": {"mode": "authorization-bearer", "token": "t"}},
-            models=[{"id": "m", "name": "m", "headers": {"a": "row", "B": "row", "C": "row"}}]))
-        model = vllm.declared_models(found)[0]
-        self.assertEqual(vllm.request_headers(found, model),
-                         {"a": "row", "b": "request", "C": "row", "Authorization": "Bearer t"})
-        keyed = found._replace(discovery_key=vllm.Credential("x", "k"))
-        for provider, expected in ((found, "Bearer t"), (keyed, "Bearer k")):
-            self.assertEqual(vllm.discovery_headers(provider)["Authorization"], expected)
-
-    def test_a_key_that_would_cross_the_internet_in_the_clear_is_warned_of(self):
-        for host, exposed in (
-                ("127.0.0.1", False), ("localhost", False), ("[::1]", False), ("gpu", False),
-                ("gpu.local", False), ("gpu.lan", False), ("10.1.2.3", False),
-                ("172.31.0.1", False),
-                ("192.168.1.50", False), ("100.100.1.1", False), ("[fd00::1]", False),
-                ("[fe80::1%eth0]", False), ("172.32.0.1", True), ("8.8.8.8", True),
-                ("[2001:4860:4860::8888]", True), ("vllm.example.com", True), ("1.2.3", True)):
-            with self.subTest(host=host):
-                url = "http://%s:8000/v1" % host
-                warning = vllm.key_exposed(self.provider(block(baseUrl=url, apiKey="sk-secret-1")))
-                self.assertEqual(warning is not None, exposed)
-                if exposed:
-                    self.assertIn("models.providers.vllm.apiKey goes to http://%s:8000 " % host,
-                                  warning)
-                    self.assertNotIn("sk-secret", warning)
-                self.assertIsNone(vllm.key_exposed(self.provider(block(baseUrl=url))))
-                safe = self.provider(block(baseUrl="https://" + host, apiKey="k"))
-                self.assertIsNone(vllm.key_exposed(safe))
+        windows = [(model.context_window, model.context_tokens)
+                   for model in vllm.declared_models(found)]
+        self.assertEqual(windows, [(9, 8), (7, 6)])
 
     def test_only_secrets_are_hidden(self):
-        config = block(apiKey={"source": "env", "provider": "default", "id": "THE_VARIABLE"},
-                       headers={"X-A": "header-secret"},
-                       request={
-                           "auth": {"mode": "header", "headerName": "X-Api-Key", "value": "value-1",
-                                         "prefix": "Prefix "}},
+        secret = {"source": "env", "provider": "default", "id": "THE_VARIABLE"}
+        auth = {"mode": "header", "headerName": "X-Api-Key", "value": "value-1", "prefix": "Pre "}
+        config = block(apiKey=secret, headers={"X-A": "header-secret"}, request={"auth": auth},
                        models=[{"id": "m", "name": "no-secret"}])
         config["models"]["providers"]["other"] = {
             "apiKey": "other-key", "baseUrl": "http://h", "models": [],
@@ -1665,20 +1564,21 @@ class Provider(Case):
         self.assertEqual(sorted(vllm.secret_texts(config)),
                          ["header-secret", "other-key", "phrase", "value-1"])
         self.configure(config)
-        result = self.run_main("config", env={"THE_VARIABLE": "resolved-key"})
-        self.assertNotIn("***",
-                         self.run_main("list", env={"THE_VARIABLE": "resolved-key"}).out
-                         + result.out)
+        for verb in ("config", "list"):
+            result = self.run_main(verb, env={"THE_VARIABLE": "resolved-key"})
+            self.assertNotIn("***", result.out)
 
     def test_nothing_is_resolved_from_settings_with_faults(self):
-        for text in ("{models: {providers: []}}", "{models: {providers: {vllm: []}}}",
+        for text in ("{models: {providers: []}}",
+                     "{models: {providers: {vllm: []}}}",
                      "{models: {providers: {vllm: 'x'}}}",
                      "{models: {providers: {vllm: {models: {}}}}}",
                      "{models: {providers: {vllm: {models: ['id']}}}}",
                      "{models: {providers: {vllm: {models: [{}]}}}}",
                      "{models: {providers: {vllm: {baseUrl: 7}}}}",
                      "{agents: {entries: [], defaults: 7}}",
-                     "{plugins: 7}", "{agents: {list: [7]}}"):
+                     "{agents: {list: [7]}}",
+                     "{plugins: 7}"):
             self.configure(text)
             for verb in ("list", "chat", "request", "doctor"):
                 with self.subTest(text=text, verb=verb):
@@ -1688,28 +1588,24 @@ class Provider(Case):
                                      r"openclaw\.json:1:[0-9]+:\s+(models|agents|plugins)")
 
     def test_provider_ids(self):
-        config = {"models": {"providers": {"vLLM": {"models": [{"id": "a", "name": "a"}]},
-                                           "Gpu.box": {"baseUrl": "http://h/v1",
-                                                       "models": [{"id": "b", "name": "b"}]},
-                                           "claude": {"api": "anthropic-messages",
-                                                      "baseUrl": "http://c/v1",
-                                                      "models": [{"id": "c", "name": "c"}]}}}}
-        self.configure(config)
-        self.assertEqual([model.key for model in vllm.list_models(self.provider())], ["vllm/a"])
-        self.assertEqual(
-            [model.key for model in vllm.list_models(self.provider(provider="gpu.BOX"))],
-            ["gpu.box/b"])
+        a, b, c = [[{"id": name, "name": name}] for name in "abc"]
+        self.configure({"models": {"providers": {
+            "vLLM": {"models": a},
+            "Gpu.box": {"baseUrl": "http://h/v1", "models": b},
+            "claude": {"api": "anthropic-messages", "baseUrl": "http://c/v1", "models": c}}}})
+        for options, key in (({}, "vllm/a"), ({"provider": "gpu.BOX"}, "gpu.box/b")):
+            found = vllm.list_models(self.provider(**options))
+            self.assertEqual([model.key for model in found], [key])
         self.check(self.run_main("list", "--provider", "none"), 2,
                    err="the config has: Gpu.box, claude, vLLM")
         self.check(self.run_main("list", "--provider", "claude", "--plain"), 0, out="claude/c\n")
         self.check(self.run_main("chat", "hi", "--provider", "claude"), 3, err="anthropic-messages")
-        self.assertIsNone(
-            self.provider(provider="gpu.box", env={"VLLM_API_KEY": "sk-env"}).request_key)
+        other = self.provider(provider="gpu.box", env={"VLLM_API_KEY": "sk-env"})
+        self.assertIsNone(other.request_key)
 
     def test_repr_hides_keys(self):
-        self.assertNotIn("sk-env",
-                         repr(self.provider(block(headers={"X": "sk-header"}),
-                                            {"VLLM_API_KEY": "sk-env"})._replace(env={})))
+        found = self.provider(block(headers={"X": "sk-header"}), {"VLLM_API_KEY": "sk-env"})
+        self.assertNotIn("sk-env", repr(found._replace(env={})))
 
 
 # ----------------------------------------------------------------------------
@@ -1722,15 +1618,14 @@ class Models(Case):
         return vllm.discovered_models(vllm.parse_model_list({"data": list(found)}), self.provider())
 
     def test_a_list_of_too_many_rows_is_refused(self):
-        rows = [{"id": "m"}] * (vllm.MODEL_LIMIT + 1)
-        self.assertEqual(len(vllm.parse_model_list({"data": rows[1:]})), 1)
-        self.assertRaisesRegex(ValueError, "more than 100000 models", vllm.parse_model_list,
-                               {"data": rows})
+        found = [{"id": "m"}] * (vllm.MODEL_LIMIT + 1)
+        self.assertEqual(len(vllm.parse_model_list({"data": found[1:]})), 1)
+        with self.assertRaisesRegex(ValueError, "more than 100000 models"):
+            vllm.parse_model_list({"data": found})
 
     def test_rows_without_a_usable_id_are_skipped_and_the_first_of_equal_ones_stays(self):
         found = self.discovered({"id": " a ", "n": 1}, {"id": "a", "max_model_len": 5}, {"id": ""},
-                                {"id": " "}, {"id": 7},
-                                {"id": None}, {}, 7, None, [], {"id": "b"})
+                                {"id": " "}, {"id": 7}, {"id": None}, {}, 7, None, [], {"id": "b"})
         self.assertEqual([(model.id, model.context_window) for model in found],
                          [("a", 128000), ("b", 128000)])
         for payload in (None, [], 7, {}, {"data": None}, {"data": {}}, {"data": "x"}):
@@ -1740,88 +1635,76 @@ class Models(Case):
 
     def test_context_windows(self):
         provider = vllm.resolve_provider(vllm.load_settings(env={}))
+
+        def window(row):
+            model, = vllm.stated_models([dict(row, id="m")], provider)
+            return model.context_window
+
+        for value, expected in ((40960, 40960), (1.9e3, 1900), ("40960", None), (True, None),
+                                (0, None), (-1, None), (0.5, None), (math.inf, None),
+                                (math.nan, None), (None, None)):
+            self.assertEqual(window({"max_model_len": value}), expected, value)
         for row, expected in (
-                ({"max_model_len": 40960}, 40960), ({"max_model_len": 1.9e3}, 1900),
-                ({"max_model_len": "40960"}, None),
-                ({"max_model_len": True}, None),
-                ({"max_model_len": 0}, None), ({"max_model_len": -1}, None),
-                ({"max_model_len": 0.5}, None),
-                ({"max_model_len": math.inf}, None), ({"max_model_len": math.nan}, None),
-                ({"max_model_len": None}, None), ({}, None),
+                ({}, None),
                 ({"context_size": 3, "max_model_len": 4}, 3),
                 ({"context_window": 2, "context_size": 3}, 2),
                 ({"context_length": 1, "context_window": 2}, 1),
                 ({"context_length": "1", "max_model_len": 4}, 4),
                 ({"meta": {"n_ctx_train": 9}, "context_length": 1}, 9),
-                ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1), ({"meta": []}, None),
-                ({"meta": {"n_ctx_train": [9]}}, None)):
-            with self.subTest(row=row):
-                model, = vllm.stated_models([dict(row, id="m")], provider)
-                self.assertEqual(model.context_window, expected)
+                ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1),
+                ({"meta": {"n_ctx_train": [9]}}, None),
+                ({"meta": []}, None)):
+            self.assertEqual(window(row), expected, row)
 
-    def test_a_lora_row_takes_its_direct_parents_context(self):
-        found = self.discovered({"id": "base", "max_model_len": 4096},
-                                {"id": "lora", "parent": " base ", "root": "/l"},
-                                {"id": "own", "parent": "base", "max_model_len": 99},
-                                {"id": "grand", "parent": "lora"}, {"id": "self", "parent": "self"},
-                                {"id": "lost", "parent": "none"},
-                                {"id": "odd", "parent": 7, "root": 7})
+    def test_a_lora_row_takes_what_its_direct_parent_states_but_not_a_training_length(self):
+        found = self.discovered(
+            {"id": "base", "max_model_len": 4096, "meta": {"n_ctx_train": 9999}},
+            {"id": "lora", "parent": " base ", "root": "/l"},
+            {"id": "own", "parent": "base", "max_model_len": 99},
+            {"id": "grand", "parent": "lora"},
+            {"id": "self", "parent": "self"},
+            {"id": "lost", "parent": "none"},
+            {"id": "odd", "parent": 7, "root": 7},
+            {"id": "trained", "meta": {"n_ctx_train": 9}},
+            {"id": "other", "parent": "trained"})
         self.assertEqual([(model.id, model.context_window) for model in found],
-                         [("base", 4096), ("lora", 4096), ("own", 99), ("grand", 128000),
-                          ("self", 128000), ("lost", 128000),
-                          ("odd", 128000)])
-        self.assertEqual([(model.parent, model.root) for model in found][1::5],
+                         [("base", 9999), ("lora", 4096), ("own", 99), ("grand", 128000),
+                          ("self", 128000), ("lost", 128000), ("odd", 128000), ("trained", 9),
+                          ("other", 128000)])
+        self.assertEqual([(found[place].parent, found[place].root) for place in (1, 6)],
                          [("base", "/l"), (None, None)])
 
     def test_names_that_reason(self):
         for model_id, expected in (("DeepSeek-R1", True), ("Qwen3-Thinking", True),
-                                   ("reasoner", True), ("qwen3-8b", False),
-                                   ("QwQ", False)):
-            self.assertEqual(self.discovered({"id": model_id})[0].reasoning, expected, model_id)
+                                   ("reasoner", True), ("qwen3-8b", False), ("QwQ", False)):
+            model, = self.discovered({"id": model_id})
+            self.assertEqual(model.reasoning, expected, model_id)
 
-    def test_keys_and_tags(self):
-        config = {"agents": {"defaults": {
+    def test_keys_and_tags_of_discovered_models(self):
+        provider = self.provider({"agents": {"defaults": {
             "model": {"primary": "fast", "fallbacks": ["other/x", "vllm/b"]},
             "imageModel": "VLLM/c",
-            "models": {"vllm/org/a": {"alias": "fast"}, "Vllm/b": {}, "vllm/*": {}}}}}
-        provider = self.provider(config, {"VLLM_API_KEY": "k"})
-        rows_found = vllm.parse_model_list(
-            {"data": [{"id": name} for name in ("org/a", "b", "c", "vllm/d")]})
-        found = vllm.discovered_models(rows_found, provider)
-        self.assertEqual([(model.key, model.tags) for model in found], [
-            ("vllm/org/a", ("default", "configured", "alias:fast")),
-            ("vllm/b", ("fallback#2", "configured")),
-            ("vllm/c", ("image",)), ("vllm/d", ())])
-        for reference, expected in (("vllm/org/a", "org/a"), ("org/a", "org/a"), ("fast", "org/a"),
-                                    ("b", "b"), ("VLLM/b", "b"),
-                                    ("d", "vllm/d"), ("vllm/d", "vllm/d"),
-                                    ("vllm/vllm/d", "vllm/d"), ("B", None), ("x/b", None),
-                                    ("", None)):
-            model = vllm.match_model(found, reference, "vllm")
-            self.assertEqual(model and model.id, expected, reference)
-        for defaults, expected in (({"model": "vllm/m2"}, ["vllm/m2"]), ({}, ["vllm/m1"]),
-                                   ({"model": {"fallbacks": []}}, ["vllm/m1"])):
-            self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m1", "name": "1"},
-                                                                         {"id": "m2",
-                                                                             "name": "2"}]}}},
-                                                                         "agents": {
-                                                                             "defaults": defaults}})
-            self.assertEqual(
-                [model.key
-                 for model in vllm.list_models(self.provider()) if "default" in model.tags],
-                 expected)
+            "models": {"vllm/org/a": {"alias": "fast"}, "Vllm/b": {}, "vllm/*": {}}}}})
+        found = vllm.discovered_models([{"id": name} for name in ("org/a", "b", "c", "vllm/d")],
+                                       provider)
+        self.assertEqual([(model.key, model.tags) for model in found],
+                         [("vllm/org/a", ("default", "configured", "alias:fast")),
+                          ("vllm/b", ("fallback#2", "configured")),
+                          ("vllm/c", ("image",)),
+                          ("vllm/d", ())])
 
     ROWS = [{"id": name, "name": name} for name in ("a", "b", "c", "ns/d", "e@20251001", "vllm/f")]
     TAGS = (             # agents, the tags of each model that has some
         ({}, {"a": "default"}),
+        ({"defaults": {"model": ""}}, {"a": "default"}),
+        ({"defaults": {"model": {"fallbacks": []}}}, {"a": "default"}),
         ({"defaults": {"model": " vLLM / b @work"}}, {"b": "default"}),
         ({"defaults": {"model": "vllm/e@20251001"}}, {"e@20251001": "default"}),
         ({"defaults": {"model": "vllm/ns/d@p@q"}}, {"ns/d": "default"}),
-        ({"defaults": {"model": ""}}, {"a": "default"}),
-        ({"defaults": {"model": "google/gemma"}}, {}),
         ({"defaults": {"model": "vllm/f"}}, {"vllm/f": "default"}),
-        ({"defaults": {
-            "model": {"primary": "B", "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
+        ({"defaults": {"model": "google/gemma"}}, {}),
+        ({"defaults": {"model": {"primary": "B",
+                                 "fallbacks": ["b", "ghost", "vllm/c", "other/a"]}}},
          {"b": "fallback#1", "c": "fallback#3"}),
         ({"defaults": {"model": {"fallbacks": ["fast", "vllm/FAST", "google/fast", "vllm/b@fast"]},
                        "models": {"vllm/b": {"alias": " Fast "}}}},
@@ -1835,11 +1718,14 @@ class Models(Case):
         ({"defaults": {"models": {"vllm/*": {"alias": "x"}, "vLLM/ a": {"alias": "y"},
                                   "vllm/a": {"alias": "z"}, "vllm/b": {"alias": " "}}}},
          {"a": "default configured alias:z", "b": "configured"}),
+        ({"defaults": {"models": {"vllm/a@work": {"alias": "w"}}}},
+         {"a": "default configured alias:w"}),
         ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
-          "entries": {"x": {"model": "vllm/c"}}}, {"c": "default"}),
+          "entries": {"x": {"model": "vllm/c"}}},
+         {"c": "default"}),
         ({"defaults": {"model": {"primary": "vllm/a", "fallbacks": ["vllm/b"]}},
           "entries": {"x": {"model": {"fallbacks": ["vllm/c"]}}}},
-          {"a": "default", "c": "fallback#1"}),
+         {"a": "default", "c": "fallback#1"}),
         ({"defaults": {"models": {"vllm/a": {"alias": "one"}, "vllm/b": {}}},
           "entries": {"x": {"model": "TWO", "models": {"vllm/a": {"alias": "two"}, "vllm/c": {}}}}},
          {"a": "default configured alias:two", "b": "configured", "c": "configured"}),
@@ -1848,10 +1734,9 @@ class Models(Case):
         ({"ownership": "explicit", "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}},
          {"a": "default"}),
         ({"ownership": "explicit", "defaults": {"systemAgent": {"agentId": " X "}},
-          "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}}, {"b": "default"}),
+          "entries": {"x": {"model": "vllm/b"}, "y": {"model": "vllm/c"}}},
+         {"b": "default"}),
         ({"list": [{"id": "x", "model": "vllm/b"}]}, {"b": "default"}),
-        ({"defaults": {"models": {"vllm/a@work": {"alias": "w"}}}},
-         {"a": "default configured alias:w"}),
         ({"list": [{"id": "x"}, {"id": "y", "default": True, "model": "vllm/c"}]},
          {"c": "default"}),
     )
@@ -1889,97 +1774,80 @@ class Models(Case):
                 self.assertEqual((model.params, model.thinking), (params, level))
 
     def test_references_of_the_command_line(self):
-        config = dict(block(models=self.ROWS),
-                      agents={"defaults": {"models": {"vllm/b": {"alias": "Fast"}}}})
-        found = vllm.declared_models(self.provider(config))
-        for reference, expected in ((" fast ", "b"), ("FAST@work", "b"), ("vllm/a@work", "a"),
-                                    ("e@20251001", "e@20251001"), ("VLLM/ns/d", "ns/d"),
-                                    ("ns/d", "ns/d"), ("f", "vllm/f"), ("A", None), ("@x", None)):
+        aliases = {"agents": {"defaults": {"models": {"vllm/b": {"alias": "Fast"}}}}}
+        found = vllm.declared_models(self.provider(dict(block(models=self.ROWS), **aliases)))
+        for reference, expected in (
+                ("b", "b"), ("VLLM/b", "b"), ("vllm/a@work", "a"), ("e@20251001", "e@20251001"),
+                ("ns/d", "ns/d"), ("vllm/ns/d", "ns/d"), ("VLLM/ns/d", "ns/d"), ("f", "vllm/f"),
+                ("vllm/f", "vllm/f"), ("vllm/vllm/f", "vllm/f"), ("fast", "b"), (" fast ", "b"),
+                ("FAST@work", "b"), ("A", None), ("x/b", None), ("@x", None), ("", None)):
             with self.subTest(reference=reference):
                 model = vllm.match_model(found, reference, "vllm")
                 self.assertEqual(model and model.id, expected)
 
     def test_what_declared_rows_show(self):
-        rows_written = [{"id": "\ufeff a\u2003", "name": "A", "contextWindow": 1.5},
-                        {"id": "b", "name": "B", "contextWindow": 2 ** 53, "input": []},
-                        {"id": "a", "name": "other", "maxTokens": 7, "input": ["image", "text"]},
-                        {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53 - 1},
-                        {"id": " ", "name": "blank"}]
-        found = vllm.declared_models(self.provider(block(models=rows_written)))
-        self.assertEqual([(model.id, model.name, model.context_window, model.max_tokens)
-                          for model in found],
-                         [("a", "A", None, 7), ("b", "B", None, 8192),
-                          ("\u0085c", "C", 2 ** 53 - 1, 8192)])
-        provider = self.provider()
-        self.assertEqual([vllm.list_row(model, provider)["input"] for model in found],
-                         ["image+text", "-", "text"])
+        found = vllm.declared_models(self.provider(block(models=[
+            {"id": "\ufeff a\u2003", "name": "A", "contextWindow": 1.5},
+            {"id": "b", "name": "B", "contextWindow": 2 ** 53, "input": []},
+            {"id": "a", "name": "other", "maxTokens": 7, "input": ["image", "text"]},
+            {"id": "\u0085c", "name": "C", "contextWindow": 2 ** 53 - 1},
+            {"id": " ", "name": "blank"}])))
+        shown = [(model.id, model.name, model.context_window, model.max_tokens,
+                  vllm.list_row(model, self.provider())["input"]) for model in found]
+        self.assertEqual(shown, [("a", "A", None, 7, "image+text"),
+                                 ("b", "B", None, 8192, "-"),
+                                 ("\u0085c", "C", 2 ** 53 - 1, 8192, "text")])
 
     def test_under_a_wildcard_what_a_row_leaves_out_is_discovered(self):
-        rows_written = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
-                        {"id": "half", "name": "H", "contextWindow": 0.5}]
-        provider = self.provider(dict(block(apiKey="k", models=rows_written),
+        declared = [{"id": "m", "name": "M", "contextTokens": 5}, {"id": "gone", "name": "G"},
+                    {"id": "half", "name": "H", "contextWindow": 0.5}]
+        provider = self.provider(dict(block(apiKey="k", models=declared),
                                       agents={"defaults": {"models": {"vllm/*": {}}}}))
-        served = vllm.discovered_models([{"id": "m", "max_model_len": 9}, {"id": "think"}],
-                                        provider)
-        merged = vllm.merge_models(served, provider)
-        self.assertEqual(
-            [(model.id, model.context_window, model.context_tokens) for model in merged],
-                         [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
-                          ("think", 128000, None)])
-
-    def test_parents_pass_on_what_they_state_but_not_their_training_length(self):
-        found = self.discovered({"id": "base", "meta": {"n_ctx_train": 9}, "max_model_len": 5},
-                                {"id": "lora", "parent": "base"},
-                                {"id": "trained", "meta": {"n_ctx_train": 9}},
-                                {"id": "other", "parent": "trained"})
-        self.assertEqual([model.context_window for model in found], [9, 5, 9, 128000])
+        served = [{"id": "m", "max_model_len": 9}, {"id": "think"}]
+        merged = vllm.merge_models(vllm.discovered_models(served, provider), provider)
+        windows = [(model.id, model.context_window, model.context_tokens) for model in merged]
+        self.assertEqual(windows, [("m", 9, 5), ("gone", 128000, None), ("half", None, None),
+                                   ("think", 128000, None)])
 
     def test_local_addresses(self):
-        for host, local in (("127.0.0.1", True), ("127.9.9.9", True), ("LOCALHOST", True),
-                            ("[::1]", True),
-                            ("[::]", True), ("0.0.0.0", True), ("gpu.local", True),
-                            ("local", False),
-                            ("192.168.1.5", False), ("127.0.0.1.example", False),
-                            ("host.docker.internal", False)):
-            self.declare("https://%s/v1" % host)
+        def is_local(url, **row):
+            self.declare(url, **row)
             row, = json.loads(self.run_main("list", "--json").out)["models"]
-            self.assertEqual(row["local"], local, host)
-        self.declare("https://h/v1", baseUrl="http://localhost:1/v1")
-        self.assertTrue(json.loads(self.run_main("list", "--json").out)["models"][0]["local"])
+            return row["local"]
+
+        for host in ("127.0.0.1", "127.9.9.9", "LOCALHOST", "[::1]", "[::]", "0.0.0.0",
+                     "gpu.local"):
+            self.assertIs(is_local("https://%s/v1" % host), True, host)
+        for host in ("local", "192.168.1.5", "127.0.0.1.example", "host.docker.internal"):
+            self.assertIs(is_local("https://%s/v1" % host), False, host)
+        self.assertIs(is_local("https://h/v1", baseUrl="http://localhost:1/v1"), True)
 
     def test_which_server_is_asked_and_what_is_merged(self):
         served = self.serve(rows("m", "lora", max_model_len=4096, root="/r"))
         row = {"id": "m", "name": "Mine", "maxTokens": 99}
         wildcard = {"agents": {"defaults": {"models": {"vLLM / *": {}}}}}
-        for mode, name, extra, expected in (
-                (None, "explicit", {}, [("vllm/m", "Mine", None, "declared")]),
-                (None, "wildcard", wildcard,
-                 [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
-                ("merge", "merge", wildcard,
-                 [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]),
-                ("replace", "replace", wildcard, [("vllm/m", "Mine", None, "declared")])):
-            with self.subTest(name=name):
-                config = dict(block(baseUrl=served.url, apiKey="own", models=[row]), **extra)
+        alone = [("vllm/m", "Mine", None, "declared")]
+        merged = [("vllm/lora", "lora", 4096, "discovered"), ("vllm/m", "Mine", 4096, "declared")]
+        for mode, agents, expected in ((None, {}, alone), (None, wildcard, merged),
+                                       ("merge", wildcard, merged), ("replace", wildcard, alone)):
+            with self.subTest(mode=mode, agents=agents):
+                config = dict(block(baseUrl=served.url, apiKey="own", models=[row]), **agents)
                 config["models"].update({"mode": mode} if mode else {})
                 before = len(served.requests)
                 found = vllm.list_models(self.provider(config))
-                self.assertEqual(
-                    [(model.key, model.name, model.context_window, model.source)
-                     for model in found], expected)
-                self.assertEqual(len(served.requests) - before, 1 if len(expected) > 1 else 0)
+                shown = [(model.key, model.name, model.context_window, model.source)
+                         for model in found]
+                self.assertEqual(shown, expected)
+                self.assertEqual(len(served.requests) - before, int(expected is merged))
                 self.assertEqual(found[-1].max_tokens, 99)
-        self.assertEqual(vllm.list_models(self.provider(dict(config, models={}),
-                                                        {"VLLM_API_KEY": "k",
-                                                         "VLLM_BASE_URL": served.url}))[0].key,
-                                                        "vllm/lora")
-        self.assertEqual(
-            (served.requests[0].target, served.requests[0].headers.get("authorization")),
-                         ("/v1/models", "Bearer own"))
-        self.assertEqual(served.requests[-1].headers["authorization"], "Bearer k")
+        implicit = self.provider(wildcard, {"VLLM_API_KEY": "k", "VLLM_BASE_URL": served.url})
+        self.assertEqual(vllm.list_models(implicit)[0].key, "vllm/lora")
+        first, last = served.requests[0], served.requests[-1]
+        self.assertEqual((first.target, first.key), ("/v1/models", "Bearer own"))
+        self.assertEqual(last.key, "Bearer k")
 
     def test_unknown_reference_names_the_nearest(self):
-        url = self.serve(rows("Qwen/Qwen3-8B", "llama")).url
-        provider = self.provider(base_url=url)
+        provider = self.provider(base_url=self.serve(rows("Qwen/Qwen3-8B", "llama")).url)
         for reference, words in (("vllm/Qwen/Qwen3-8", "did you mean --model Qwen/Qwen3-8B ?"),
                                  ("zzz", "the server has: Qwen/Qwen3-8B, llama")):
             with self.assertRaises(vllm.ServerError) as raised:
@@ -1993,45 +1861,39 @@ class List(Case):
 
     def test_many_servers(self):
         one, two = self.serve(rows("a", "b")), self.serve(rows("b"))
-        urls = ["--base-url", one.url, "--base-url", two.url,
-                "--base-url", closed_origin(self) + "/v1"]
+        refusing = closed_origin(self) + "/v1"
+        urls = ["--base-url", one.url, "--base-url", two.url, "--base-url", refusing]
         result = self.run_main("list", "--json", *urls)
         self.check(result, 0, err="connection refused")
-        self.assertEqual(
-            [(row["key"], row["server"], row["alsoOn"])
-             for row in json.loads(result.out)["models"]],
-                         [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]),
-                          ("vllm/b", two.url, [one.url])])
-        self.check(self.run_main("list", "--strict", *urls), 4, out=two.url,
-                   err="connection refused")
+        found = [(row["key"], row["server"], row["alsoOn"])
+                 for row in json.loads(result.out)["models"]]
+        self.assertEqual(found, [("vllm/a", one.url, []), ("vllm/b", one.url, [two.url]),
+                                 ("vllm/b", two.url, [one.url])])
+        self.check(self.run_main("list", "--strict", *urls), 4, two.url, "connection refused")
         self.check(self.run_main("chat", "hi", *urls), 2, err="one server")
-        self.configure({"models": {"providers": {"vllm": {"models": [{"id": "m", "name": "m"}]},
-                                                 "b": {"baseUrl": "http://h/v1",
-                                                       "models": [{"id": "n", "name": "n"}]},
-                                                 "ollama": {"api": "ollama"}}}})
+        other = {"baseUrl": "http://h/v1", "models": [{"id": "n", "name": "n"}]}
+        config = block()
+        config["models"]["providers"].update({"b": other, "ollama": {"api": "ollama"}})
+        self.configure(config)
         self.check(self.run_main("list", "--plain", "--provider", "all"), 0, out="b/n\nvllm/m\n")
         self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2,
                    err="cannot be combined")
-        self.declare(urls[-1])
-        self.check(self.run_main("list", "--plain", "--base-url", urls[-1]), 0, out="vllm/m\n",
-                   err="connection refused")
+        self.declare(refusing)
+        self.check(self.run_main("list", "--plain", "--base-url", refusing), 0, "vllm/m\n",
+                   "connection refused")
 
     def test_json_contract(self):
-        url = self.serve(
-            reply({"data": [
-                {"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
-                                         {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
+        url = self.serve(reply({"data": [
+            {"id": "Qwen/Qwen3-8B", "max_model_len": 40960, "root": "q", "parent": None},
+            {"id": "l", "parent": "Qwen/Qwen3-8B"}]})).url
         self.configure({"agents": {"defaults": {"model": "vllm/Qwen/Qwen3-8B"}}})
         result = self.run_main("list", "--json", "--base-url", url)
+        both = {"input": "text", "contextWindow": 40960, "local": True, "available": True,
+                "source": "discovered", "maxTokens": 8192, "reasoning": False}
         self.assertEqual(json.loads(result.out), {"count": 2, "models": [
-            {"key": "vllm/l", "name": "l", "input": "text", "contextWindow": 40960, "local": True,
-             "available": True,
-             "tags": [], "source": "discovered",
-             "maxTokens": 8192, "reasoning": False, "parent": "Qwen/Qwen3-8B"},
-            {"key": "vllm/Qwen/Qwen3-8B", "name": "Qwen/Qwen3-8B", "input": "text",
-             "contextWindow": 40960, "local": True,
-             "available": True, "tags": ["default"],
-             "source": "discovered", "maxTokens": 8192, "reasoning": False, "root": "q"}]})
+            dict(both, key="vllm/l", name="l", tags=[], parent="Qwen/Qwen3-8B"),
+            dict(both, key="vllm/Qwen/Qwen3-8B", name="Qwen/Qwen3-8B", tags=["default"],
+                 root="q")]})
         self.declare("http://gpu.example/v1", input=["text", "image"], contextTokens=2048)
         row = json.loads(self.run_main("list", "--json").out)["models"][0]
         self.assertEqual((row["input"], row["local"], row["contextTokens"], row["source"]),
@@ -2047,34 +1909,31 @@ class List(Case):
                           "vllm/b    text   4096  yes    no"])
 
     def test_table_aligns_wide_characters(self):
-        provider = self.provider()
         names = ["\u6a21\u578b" * 20, "e\u0301" * 30, "plain", "\U0001f600x", "x" * 200]
-        models = vllm.discovered_models([{"id": name, "max_model_len": 4096} for name in names],
-                                        provider)
+        provider = self.provider()
+        models = vllm.discovered_models([{"id": name} for name in names], provider)
         lines = vllm.format_table([(model, provider) for model in models])
         starts = {vllm.display_width(line[:line.index("text")]) for line in lines[1:]}
         self.assertEqual((len(lines), len(starts)), (6, 1))
-        for text, width in (("abc", 3), ("\u6a21", 2), ("e\u0301", 1), ("\uff21", 2), ("", 0),
-                            ("\u00fc", 1)):
+        for text, width in (("", 0), ("abc", 3), ("\u00fc", 1), ("e\u0301", 1), ("\u6a21", 2),
+                            ("\uff21", 2)):
             self.assertEqual(vllm.display_width(text), width)
 
     def test_control_characters_are_made_visible(self):
         hostile = "a\x1b[31m\x07\r\nb\u202ec\u200b\x9b\x7f\u2028d\x00\t"
-        url = self.serve(
-            reply(json.dumps({"data": [{"id": hostile}, {"id": "\ud800x"}, {"id": "ok"}]}))).url
+        served = {"data": [{"id": hostile}, {"id": "\ud800x"}, {"id": "ok"}]}
+        url = self.serve(reply(served)).url
         for form in ("--json", "--plain", "--verbose"):
             with self.subTest(form=form):
                 result = self.run_main("list", form, "--base-url", url)
                 self.check(result, 0)
-                self.assertIsNone(
-                    re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b\u2028\ud800]",
-                              result.out + result.err))
-                self.assertEqual(len(json.loads(result.out)["models"]) if form == "--json" else 3,
-                                 3)
+                self.assertNotRegex(result.out + result.err,
+                                    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u200b\u2028\ud800]")
+                if form == "--json":
+                    self.assertEqual(len(json.loads(result.out)["models"]), 3)
 
     def test_ten_thousand_rows_are_listed(self):
-        url = self.serve(reply({"data": [{"id": "org/model-%d" % number,
-                                          "max_model_len": 4096} for number in range(10000)]})).url
+        url = self.serve(rows(*["org/model-%d" % number for number in range(10000)])).url
         self.assertEqual(self.run_main("list", "--plain", "--base-url", url).out.count("\n"), 10000)
 
     def test_reasons_and_exit_statuses(self):
@@ -2086,29 +1945,30 @@ class List(Case):
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
                 (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
-                (reply("x", "500 Oops"), 4, "HTTP 500: x"), (reply(b""), 4, "it is empty"),
-                (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
-                (reply("{"), 4, "Expecting property name"),
-                (reply({"data": None}), 4, 'a list under "data"'),
-                (reply(b"\xff{}"), 4, "codec can't decode"),
-                (reply("[" * 100000), 4, "nested too deep"),
-                (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
-                (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
+                (reply("x", "500 Oops"), 4, "HTTP 500: x"),
+                (reply(b""), 4, "it is empty"),
                 (reply("{}", "204 No Content"), 4, "it is empty"),
                 (reply("{}", "206 Partial"), 4, 'a list under "data"'),
+                (reply({"data": None}), 4, 'a list under "data"'),
+                (reply("<html>hi</html>", Server="nginx"), 4, "HTML page (answered by nginx)"),
+                (reply("{"), 4, "Expecting property name"),
+                (reply(b"\xff{}"), 4, "codec can't decode"),
+                (reply("[" * 100000), 4, "nested too deep"),
                 (reply('{"data": [{"id": "m", "max_model_len": NaN}]}'), 4, "NaN"),
+                (reply({"object": "error", "message": "boom", "code": 400}), 4, "boom"),
+                (reply({"error": {"message": "inside", "code": 401}}), 4, "inside"),
                 (reply({"data": [{"id": "m"}], "error": {"message": "x"}}, "299 Fine"), 0, ""),
                 (reply({"data": [{"id": "m", "max_model_len": 10 ** 350}]}), 0, "")):
             with self.subTest(answer=answer[:60], words=words):
-                self.check(self.run_main("list", "--base-url", self.serve(answer).url), status,
-                           err=words)
+                url = self.serve(answer).url
+                self.check(self.run_main("list", "--base-url", url), status, err=words)
         self.check(self.run_main("list"), 1, err="export VLLM_API_KEY=vllm-local")
         closed = closed_origin(self)
         self.check(self.run_main("list", "--base-url", closed + "/v1"), 4,
                    err="vllm serve MODEL --port " + closed.rpartition(":")[2])
-        self.check(self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url,
-                                 env={"VLLM_API_KEY": "Bearer sk-abcdef"}), 5,
-                                 err='it begins with "Bearer "')
+        result = self.run_main("list", "--base-url", self.serve(reply("", "401 No")).url,
+                               env={"VLLM_API_KEY": "Bearer sk-abcdef"})
+        self.check(result, 5, err='it begins with "Bearer "')
         self.configure({"models": {"providers": {"vllm": {"models": []}}}})
         self.check(self.run_main("list"), 1, err="declares no models")
         self.check(self.run_main("list", "--timeout", "0"), 2)
@@ -2176,13 +2036,13 @@ class Requests(Case):
             self.assertEqual(shape(dict(HI, **{field: None})), DEFAULT_BODY, field)
 
     def test_harmless_fields_pass_through(self):
-        fields = {"top_k": 1, "min_p": 0.1, "structured_outputs": {"choice": ["a"]},
-                  "temperature": 0,
-                  "logit_bias": {"1": 2}, "stop": ["a"], "top_p": 1, "n": 1, "seed": 0, "user": "u",
-                  "logprobs": True, "unheard_of": [1], "chat_template_kwargs": {"a": 1}}
+        fields = {"temperature": 0, "top_k": 1, "top_p": 1, "min_p": 0.1, "n": 1, "seed": 0,
+                  "stop": ["a"], "user": "u", "logit_bias": {"1": 2}, "logprobs": True,
+                  "structured_outputs": {"choice": ["a"]}, "chat_template_kwargs": {"a": 1},
+                  "unheard_of": [1]}
         self.assertEqual(added(dict(HI, **fields)), fields)
 
-    def test_bodies_that_are_none(self):
+    def test_bodies_that_are_not_requests_are_refused(self):
         for body in (None, [], 7, "x", {}, {"messages": None}, {"messages": {}}, {"messages": [7]},
                      {"messages": [None]}):
             with self.subTest(body=body):
@@ -2194,6 +2054,10 @@ class Requests(Case):
             shape(dict(HI, tools=[tool(parameters={"default": deep})]))
 
     def test_streaming_fields(self):
+        def check(fields, compat, expected):
+            shaped = shape(dict(HI, **fields), compat=compat)
+            self.assertEqual(shaped.get("stream_options"), expected)
+
         off = {"supportsUsageInStreaming": False}
         usage = {"include_usage": True}
         self.check_table((
@@ -2204,12 +2068,15 @@ class Requests(Case):
             ({}, off, None),
             ({"stream": False, "stream_options": usage}, {}, None),
             ({"stream_options": usage}, off, None),
-        ), lambda fields, compat, expected: self.assertEqual(
-            shape(dict(HI, **fields), compat=compat).get("stream_options"), expected))
+        ), check)
         shaped = shape(HI, params=({"extra_body": {"stream": False}},))
         self.assertEqual((shaped["stream"], "stream_options" in shaped), (False, False))
 
     def test_prompt_cache_key(self):
+        def check(key, compat, params, expected):
+            body = dict(HI, prompt_cache_key=key)
+            self.assertEqual(added(body, compat=compat, params=params), expected)
+
         on = {"supportsPromptCacheKey": True}
         long = ({"cacheRetention": "long"},)
         self.check_table((
@@ -2221,10 +2088,13 @@ class Requests(Case):
             ("k", on, ({"cacheRetention": "short"},), {"prompt_cache_key": "k"}),
             ("k", on, ({"cacheRetention": "none"},), {}),
             ("k", dict(on, supportsLongCacheRetention=False), long, {"prompt_cache_key": "k"}),
-        ), lambda key, compat, params, expected: self.assertEqual(
-            added(dict(HI, prompt_cache_key=key), compat=compat, params=params), expected))
+        ), check)
 
     def test_response_format(self):
+        def check(value, compat, expected):
+            shaped = shape(dict(HI, response_format=value), compat=compat)
+            self.assertEqual(shaped.get("response_format"), expected)
+
         wraps = {"supportsJsonSchemaResponseFormat": True}
         schema = {"type": "json_schema", "json_schema": {"name": "r", "schema": {}}}
         bare = {"type": "object"}
@@ -2242,8 +2112,7 @@ class Requests(Case):
                          "json_schema": {"name": "openclaw_response", "schema": {}}}),
             ("json", wraps, None),
             ([], {}, None),
-        ), lambda value, compat, expected: self.assertEqual(
-            shape(dict(HI, response_format=value), compat=compat).get("response_format"), expected))
+        ), check)
 
     def test_budget(self):
         def check(fields, model, field, expected, warned=False):
@@ -2289,20 +2158,23 @@ class Requests(Case):
     def test_counted_tokens_stand_above_the_estimate(self):
         long = {"messages": [{"role": "user", "content": "a" * 8000}]}       # 2500 by estimate
         model = MODEL._replace(context_window=2048)
-        estimated = vllm.shape_request(long, model)
-        self.assertEqual((estimated.body["max_completion_tokens"], estimated.clamped), (1, True))
-        counted = vllm.shape_request(long, model, prompt_tokens=1813)
-        self.assertEqual((counted.body["max_completion_tokens"], counted.clamped), (234, True))
-        self.assertEqual(vllm.shape_request(long, model, prompt_tokens=100).body,
-                         dict(DEFAULT_BODY, **long))
+        for counted, budget, clamped in ((None, 1, True), (1813, 234, True), (100, 256, False)):
+            shaped = vllm.shape_request(long, model, prompt_tokens=counted)
+            self.assertEqual(shaped.body,
+                             dict(DEFAULT_BODY, max_completion_tokens=budget, **long))
+            self.assertEqual(shaped.clamped, clamped)
         self.assertFalse(vllm.shape_request(HI, model).clamped)
         with self.assertRaises(vllm.ServerError) as caught:
             vllm.shape_request(long, model, prompt_tokens=3000)
         self.assertEqual(caught.exception.cause, "context-exceeded")
-        for number in (3000, 2048):
-            self.assertIn(str(number), caught.exception.facts["problem"])
+        for number in ("3000", "2048"):
+            self.assertIn(number, caught.exception.facts["problem"])
 
     def test_estimate_of_the_prompt(self):
+        def check(message, extra, characters):
+            tokens = vllm.estimate_tokens(dict({"messages": [message]}, **extra))
+            self.assertEqual(tokens, math.ceil(characters * 1.25 / 4))
+
         part = {"type": "image_url", "image_url": {"url": "data:" + "x" * 999}}
         serialized = len(json.dumps([CALL], separators=(",", ":")))
         self.check_table((
@@ -2322,9 +2194,7 @@ class Requests(Case):
             ({"content": ""}, {"tools": [CALL]}, serialized),
             ({"content": ""}, {"response_format": {"type": "x"}}, 12),
             ({"content": "\ud800" * 4}, {}, 4),
-        ), lambda message, extra, characters: self.assertEqual(
-            vllm.estimate_tokens(dict({"messages": [message]}, **extra)),
-            math.ceil(characters * 1.25 / 4)))
+        ), check)
 
     def test_roles_and_messages(self):
         def check(messages, fields, expected):
@@ -2441,6 +2311,9 @@ class Requests(Case):
         ], check)
 
     def test_tools(self):
+        def check(tools, compat, expected):
+            self.assertEqual(shape(dict(HI, tools=tools), compat=compat).get("tools"), expected)
+
         named = [tool(name) for name in "ab"]
         strict = {"supportsStrictMode": True}
         described = [tool("a", description=text) for text in "xy"]
@@ -2461,16 +2334,13 @@ class Requests(Case):
               tool("h", {"type": ["object"]}), tool("i", [1]), tool("j", {"type": None}), TOOL],
              {}, [TOOL]),
             ([tool("g", {"type": "array"})], {}, None),
-        ), lambda tools, compat, expected: self.assertEqual(
-            shape(dict(HI, tools=tools), compat=compat).get("tools"), expected))
-
-    def test_no_tool_choice_is_sent_beside_calls_whose_tools_are_gone(self):
-        body = dict(HI, tools=[tool("g", {"type": "array"})], tool_choice="none")
-        self.assertEqual(shape(body)["tool_choice"], "none")
-        called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
-        self.assertNotIn("tool_choice", shape(dict(body, messages=[called, USER])))
+        ), check)
 
     def test_tool_choice(self):
+        def check(tools, choice, expected):
+            shaped = shape(dict(HI, tools=tools, tool_choice=choice))
+            self.assertEqual(shaped.get("tool_choice"), expected)
+
         def allowed(mode, *names):
             tools = [{"type": "function", "function": {"name": name}} for name in names]
             return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
@@ -2494,14 +2364,16 @@ class Requests(Case):
             (array, "auto", None),
             (array, "none", "none"),
             (array, allowed("auto", "g"), "none"),
-        ), lambda tools, choice, expected: self.assertEqual(
-            shape(dict(HI, tools=tools, tool_choice=choice)).get("tool_choice"), expected))
+        ), check)
         for tools, choice in ((array, "required"), (array, function), ([TOOL], gone),
                               ([TOOL], allowed("required", "gone"))):
             with self.subTest(choice=choice), self.assertRaises(vllm.UsageError):
                 shape(dict(HI, tools=tools, tool_choice=choice))
-        self.assertNotIn("tool_choice", shape(dict(HI, tools=[TOOL], tool_choice="required"),
-                                              compat={"supportsTools": False}))
+        called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+        without_tools = {"messages": [called, USER], "tools": array, "tool_choice": "none"}
+        self.assertNotIn("tool_choice", shape(without_tools))
+        required = dict(HI, tools=[TOOL], tool_choice="required")
+        self.assertNotIn("tool_choice", shape(required, compat={"supportsTools": False}))
 
     def check_schema(self, schema, expected, keywords=()):
         compat = {"unsupportedToolSchemaKeywords": list(keywords)}
@@ -2509,37 +2381,35 @@ class Requests(Case):
         self.assertEqual(shaped["tools"][0]["function"]["parameters"], expected)
 
     def test_references_in_schemas(self):
-        text = {"type": "string"}
-
-        def holding(inner, **fields):
+        def holding(inner, defs=None, **fields):
+            fields.update({"$defs": defs} if defs else {})
             return dict({"type": "object", "properties": {"a": inner}}, **fields)
 
-        loop = {"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}}}
+        def ref(place, **fields):
+            return dict(fields, **{"$ref": place})
+
+        text, node = {"type": "string"}, ref("#/$defs/N")
+        t, defs = ref("#/$defs/T"), {"T": text}
+        own = {"T": dict(text, title="own", description="d")}
+        loop = {"type": "object", "properties": {"next": node}}
+        lost = holding(ref("#/$defs/gone"), defs, components={})
+        data = {"enum": [t], "default": t}
         self.check_table((
-            (holding({"$ref": "#/$defs/T"}, **{"$defs": {"T": text}}), holding(text)),
-            (holding({"$ref": "#/$defs/T", "title": "t", "default": 1, "x": 2},
-                     **{"$defs": {"T": dict(text, title="own", description="d")}}),
+            (holding(t, defs), holding(text)),
+            (holding(ref("#/$defs/T", title="t", default=1, x=2), own),
              holding(dict(text, title="t", description="d", default=1))),
-            (holding({"$ref": "#/definitions/a~1b~0c"}, definitions={"a/b~c": text}),
-             holding(text)),
-            (holding({"$ref": "#/x/1/y"}, x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
-            (holding({"$ref": "#/x/0"}, x=[0, text]), holding({"$ref": "#/x/0"}, x=[0, text])),
-            (holding({"$ref": "#/$defs/A"}, **{"$defs": {"A": {"$ref": "#/$defs/B"}, "B": text}}),
-             holding(text)),
-            (holding({"$ref": "#/$defs/N"}, **{"$defs": {"N": loop}}),
-             holding({"type": "object", "properties": {"next": {}}})),
-            (holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}}),
-             holding({"$ref": "#/$defs/gone"}, components={}, **{"$defs": {"T": text}})),
-            (holding({"$ref": "other.json"}, **{"$defs": {"T": text}}),
-             holding({"$ref": "other.json"})),
-            (holding({"$ref": "#"}), holding({"$ref": "#"})),
-            (holding({"anyOf": [{"$ref": "#/$defs/T"}], "items": [{"$ref": "#/$defs/T"}],
-                      "not": {"$ref": "#/$defs/T"}}, **{"$defs": {"T": text}}),
+            (holding(ref("#/definitions/a~1b~0c"), definitions={"a/b~c": text}), holding(text)),
+            (holding(ref("#/x/1/y"), x=[0, {"y": text}]), holding(text, x=[0, {"y": text}])),
+            (holding(ref("#/x/0"), x=[0, text]), holding(ref("#/x/0"), x=[0, text])),
+            (holding(ref("#/$defs/A"), {"A": ref("#/$defs/B"), "B": text}), holding(text)),
+            (holding(node, {"N": loop}), holding({"type": "object", "properties": {"next": {}}})),
+            (lost, lost),
+            (holding(ref("other.json"), defs), holding(ref("other.json"))),
+            (holding(ref("#")), holding(ref("#"))),
+            (holding({"anyOf": [t], "items": [t], "not": t}, defs),
              holding({"anyOf": [text], "items": [text], "not": text})),
-            (holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}},
-                     **{"$defs": {"T": text}}),
-             holding({"enum": [{"$ref": "#/$defs/T"}], "default": {"$ref": "#/$defs/T"}})),
-            ({"$ref": "#/$defs/P", "$defs": {"P": holding(text)}}, holding(text)),
+            (holding(data, defs), holding(data)),
+            (ref("#/$defs/P", **{"$defs": {"P": holding(text)}}), holding(text)),
             ({"type": "object", "properties": {"$ref": text, "$defs": {"type": "array"}}},
              {"type": "object",
               "properties": {"$ref": text, "$defs": {"type": "array", "items": {}}}}),
@@ -2611,16 +2481,12 @@ class Requests(Case):
         ), self.check_schema)
 
     def test_thinking_formats(self):
-        def check(form, level, on, **fields):
-            compat = dict({"thinkingFormat": form, "supportsReasoningEffort": True}, **fields)
-            self.assertEqual(added(HI, level, compat=compat, reasoning=True), on)
-            self.assertEqual(added(HI, level, compat=compat), {})
-
         def template(enabled):
             return {"chat_template_kwargs": {"enable_thinking": enabled, "preserve_thinking": True}}
 
-        off_means_low, low_means_none = ({"reasoningEffortMap": {"off": "low"}},
-                                         {"reasoningEffortMap": {"low": "None"}})
+        off_means_low = {"reasoningEffortMap": {"off": "low"}}
+        low_means_none = {"reasoningEffortMap": {"low": "None"}}
+        no_effort, any_effort = [{"supportsReasoningEffort": value} for value in (False, None)]
         for form, level, fields, expected in (
                 ("qwen-chat-template", None, {}, template(False)),
                 ("qwen-chat-template", "none", {}, template(False)),
@@ -2631,15 +2497,12 @@ class Requests(Case):
                 ("together", "off", {}, {"reasoning": {"enabled": False}}),
                 ("together", "low", {},
                  {"reasoning": {"enabled": True}, "reasoning_effort": "low"}),
-                ("together", "low", {"supportsReasoningEffort": False},
-                 {"reasoning": {"enabled": True}}),
+                ("together", "low", no_effort, {"reasoning": {"enabled": True}}),
                 ("together", "low", low_means_none, {"reasoning": {"enabled": False}}),
                 ("openrouter", "off", {}, {"reasoning": {"effort": "none"}}),
                 ("openrouter", "high", {}, {"reasoning": {"effort": "high"}}),
-                ("openrouter", "high", {"supportsReasoningEffort": None},
-                 {"reasoning": {"effort": "high"}}),
-                ("openrouter", "high", {"supportsReasoningEffort": False},
-                 {"reasoning": {"enabled": True}}),
+                ("openrouter", "high", any_effort, {"reasoning": {"effort": "high"}}),
+                ("openrouter", "high", no_effort, {"reasoning": {"enabled": True}}),
                 ("openrouter", "off", {"supportedReasoningEfforts": []},
                  {"reasoning": {"enabled": False}}),
                 ("openrouter", "off", {"supportedReasoningEfforts": ["low"]}, {}),
@@ -2647,21 +2510,23 @@ class Requests(Case):
                 ("zai", "off", {}, {"reasoning_effort": "none"}),
                 ("openai", "low", {}, {"reasoning_effort": "low"}),
                 (None, "low", {}, {"reasoning_effort": "low"}),
-                (None, "low", {"supportsReasoningEffort": None}, {})):
+                (None, "low", any_effort, {})):
             with self.subTest(form=form, level=level, fields=fields):
-                check(form, level, expected, **fields)
+                compat = dict({"thinkingFormat": form, "supportsReasoningEffort": True}, **fields)
+                self.assertEqual(added(HI, level, compat=compat, reasoning=True), expected)
+                self.assertEqual(added(HI, level, compat=compat), {})
 
     def test_thinking_of_two_families(self):
         nemotron = {"enable_thinking": False, "force_nonempty_content": True}
+        flash = {"thinking": True, "enable_thinking": True}
+        off = {"chat_template_kwargs": nemotron}
         effort = {"supportsReasoningEffort": True}
         template = {"thinkingFormat": "qwen-chat-template"}
-        flash = {"thinking": True, "enable_thinking": True}
         for model_id, level, reasoning, compat, expected in (
-                ("nvidia/Nemotron-3-Nano", "off", True, {}, {"chat_template_kwargs": nemotron}),
-                ("x/nemotron-3", None, True, {}, {"chat_template_kwargs": nemotron}),
-                ("x/nemotron-3", None, False, {}, {"chat_template_kwargs": nemotron}),
-                ("x/nemotron-3", "off", True, effort,
-                 {"chat_template_kwargs": nemotron, "reasoning_effort": "none"}),
+                ("nvidia/Nemotron-3-Nano", "off", True, {}, off),
+                ("x/nemotron-3", None, True, {}, off),
+                ("x/nemotron-3", None, False, {}, off),
+                ("x/nemotron-3", "off", True, effort, dict(off, reasoning_effort="none")),
                 ("x/nemotron-3", "off", True, template,
                  {"chat_template_kwargs": dict(nemotron, preserve_thinking=True)}),
                 ("x/nemotron-3", "high", True, {}, {}),
@@ -2673,14 +2538,20 @@ class Requests(Case):
                 ("deepseek_v4", "high", False, effort, {})):
             with self.subTest(model_id=model_id, level=level, compat=compat):
                 shaped = added(HI, level, id=model_id, reasoning=reasoning, compat=compat)
-                del shaped["model"]
-                self.assertEqual(shaped, expected)
-        for form in ("qwen-chat-template", None):
-            shaped = shape(HI, "off", id="nemotron-3", reasoning=True,
-                           compat={"thinkingFormat": form}, thinking_level_map={"off": None})
+                self.assertEqual(shaped, dict(expected, model=model_id))
+        for compat in (template, {"thinkingFormat": None}):
+            shaped = shape(HI, "off", id="nemotron-3", reasoning=True, compat=compat,
+                           thinking_level_map={"off": None})
             self.assertIs(shaped["chat_template_kwargs"]["enable_thinking"], False)
         shaped = shape(dict(HI, chat_template_kwargs={"enable_thinking": True}), id="nemotron-3")
         self.assertEqual(shaped["chat_template_kwargs"], dict(nemotron, enable_thinking=True))
+
+    @staticmethod
+    def effort(body, level=None, compat=None, **model):
+        """Return the reasoning_effort that is sent to a model that takes one."""
+        compat = dict({"supportsReasoningEffort": True}, **(compat or {}))
+        model = dict({"reasoning": True, "compat": compat}, **model)
+        return shape(body, level, **model).get("reasoning_effort")
 
     def test_reasoning_effort(self):
         for level, stated, mapping, levels, expected in (
@@ -2707,21 +2578,16 @@ class Requests(Case):
                 ("none", ["low"], {}, {}, None),
                 ("low", [], {}, {}, None)):
             with self.subTest(level=level, stated=stated, mapping=mapping, levels=levels):
-                compat = {"supportsReasoningEffort": True, "supportedReasoningEfforts": stated,
-                          "reasoningEffortMap": mapping}
-                shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
-                self.assertEqual(shaped.get("reasoning_effort"), expected)
-        compat = {"supportsReasoningEffort": True}
-        for model_id, expected in (("gpt-5.6", "low"), ("GPT-5.4-mini", "low"),
-                                   ("gpt-5", "minimal"),
-                                   ("openai/gpt-5.6", "minimal")):
-            shaped = shape(HI, "minimal", compat=compat, reasoning=True, id=model_id)
-            self.assertEqual(shaped["reasoning_effort"], expected, model_id)
-        shaped = shape(HI, "max", compat=compat, reasoning=True, id="gpt-5.6")
-        self.assertEqual(shaped["reasoning_effort"], "xhigh")
+                compat = {"supportedReasoningEfforts": stated, "reasoningEffortMap": mapping}
+                sent = self.effort(HI, level, compat, thinking_level_map=levels)
+                self.assertEqual(sent, expected)
+        for model_id, level, expected in (
+                ("gpt-5.6", "minimal", "low"), ("gpt-5.6", "max", "xhigh"),
+                ("GPT-5.4-mini", "minimal", "low"), ("gpt-5", "minimal", "minimal"),
+                ("openai/gpt-5.6", "minimal", "minimal")):
+            self.assertEqual(self.effort(HI, level, id=model_id), expected, model_id)
 
     def test_levels_that_a_model_does_not_have(self):
-        known = {"supportedReasoningEfforts": ["low", "max"]}
         for level, levels, compat, expected in (
                 ("low", {"low": None}, {}, "medium"),
                 ("max", {}, {}, "high"),
@@ -2733,7 +2599,7 @@ class Requests(Case):
                  "high"),
                 ("xhigh", {"max": "m"}, {}, "m"),
                 ("xhigh", {"max": "m", "xhigh": None}, {}, "high"),
-                ("max", {}, known, "max"),
+                ("max", {}, {"supportedReasoningEfforts": ["low", "max"]}, "max"),
                 ("off", {"off": None}, {}, "minimal"),
                 (None, {}, {}, "medium"),
                 (None, {"medium": None}, {}, "low"),
@@ -2743,36 +2609,30 @@ class Requests(Case):
                 ("ultra", {"max": "m"}, {}, "m"),
                 ("of-my-own", {}, {}, "of-my-own")):
             with self.subTest(level=level, levels=levels, compat=compat):
-                compat = dict(compat, supportsReasoningEffort=True)
-                shaped = shape(HI, level, compat=compat, reasoning=True, thinking_level_map=levels)
-                self.assertEqual(shaped["reasoning_effort"], expected)
+                sent = self.effort(HI, level, compat, thinking_level_map=levels)
+                self.assertEqual(sent, expected)
 
     def test_the_level_comes_from_the_option_then_the_body_then_the_settings(self):
-        model = {"reasoning": True, "compat": {"supportsReasoningEffort": True},
-                 "thinking": "minimal"}
-        asked = dict(HI, reasoning_effort="low")
-        self.assertEqual(shape(asked, "high", **model)["reasoning_effort"], "high")
-        self.assertEqual(shape(asked, **model)["reasoning_effort"], "low")
-        self.assertEqual(shape(asked, "", **model)["reasoning_effort"], "low")
-        self.assertEqual(shape(dict(HI, reasoning_effort=7), **model)["reasoning_effort"],
-                         "minimal")
-        self.assertEqual(shape(dict(HI, reasoning_effort="disabled"), **model)["reasoning_effort"],
-                         "none")
+        for option, stated, expected in (
+                ("high", "low", "high"), (None, "low", "low"), ("", "low", "low"),
+                (None, 7, "minimal"), (None, "disabled", "none")):
+            with self.subTest(option=option, stated=stated):
+                body = dict(HI, reasoning_effort=stated)
+                self.assertEqual(self.effort(body, option, thinking="minimal"), expected)
 
-        for defaults, expected in (
-                ({"thinkingDefault": "high"}, "high"),
-                ({"thinkingDefault": "high", "params": {"thinking": "low"}}, "high"),
-                ({"params": {"thinking": "low"},
-                  "models": {"VLLM/m": {"params": {"thinking": "off"}}}},
-                 "off"),
-                ({"thinkingDefault": "high",
-                  "models": {"vllm/m": {"params": {"thinking": "bogus"}}}},
-                 "high"),
-                ({"models": {"vllm/m": {"params": {"thinking": "on"}}}}, "low"),
-                ({"models": {"vllm/m": {"params": {"thinking": "none"}}}}, "off"),
-                ({}, None)):
-            config = dict(block(), agents={"defaults": defaults})
-            self.assertEqual(vllm.find_model(self.provider(config)).thinking, expected)
+        for default, params, model_params, expected in (
+                ("high", {}, {}, "high"),
+                ("high", {"thinking": "low"}, {}, "high"),
+                ("high", {}, {"thinking": "bogus"}, "high"),
+                (None, {"thinking": "low"}, {"thinking": "off"}, "off"),
+                (None, {}, {"thinking": "on"}, "low"),
+                (None, {}, {"thinking": "none"}, "off"),
+                (None, {}, {}, None)):
+            with self.subTest(default=default, params=params, model_params=model_params):
+                defaults = {"params": params, "models": {"VLLM/m": {"params": model_params}}}
+                defaults.update({"thinkingDefault": default} if default else {})
+                config = dict(block(), agents={"defaults": defaults})
+                self.assertEqual(vllm.find_model(self.provider(config)).thinking, expected)
 
     def test_a_level_of_the_settings_gives_way_to_a_lower_one(self):
         for default, levels, model, expected in (
@@ -2783,27 +2643,32 @@ class Requests(Case):
                 ("high", {}, {"id": "nemotron-3"}, "low"),
                 ("high", {}, {"reasoning": False}, None)):
             with self.subTest(default=default, levels=levels, model=model):
-                model = dict({"reasoning": True}, thinking=default, **model)
-                shaped = shape(HI, compat={"supportsReasoningEffort": True},
-                               thinking_level_map=levels, **model)
-                self.assertEqual(shaped.get("reasoning_effort"), expected)
+                sent = self.effort(HI, thinking=default, thinking_level_map=levels, **model)
+                self.assertEqual(sent, expected)
         nemotron = shape(HI, id="nemotron-3", reasoning=False, thinking="high")
         self.assertIs(nemotron["chat_template_kwargs"]["enable_thinking"], False)
 
     def test_levels_without_effect_are_said(self):
         effort = {"reasoning": True, "compat": {"supportsReasoningEffort": True}}
         for level, model, words in (
-                ("high", {}, "no effect"), ("off", {"source": "discovered"}, "no effect"),
-                ("off", {"reasoning": True}, "no effect"), ("max", effort, "high is used"),
-                ("off", {}, None), (None, {}, None), ("high", effort, None), ("on", effort, None),
+                ("high", {}, "no effect"),
+                ("off", {"source": "discovered"}, "no effect"),
+                ("off", {"reasoning": True}, "no effect"),
+                ("max", effort, "high is used"),
+                ("off", {}, None),
+                (None, {}, None),
+                ("high", effort, None),
+                ("on", effort, None),
                 ("off", {"id": "nemotron-3"}, None)):
             with self.subTest(level=level, model=model):
                 warnings = vllm.shape_request(HI, MODEL._replace(**model), level).warnings
-                self.assertEqual(len(warnings), 1 if words else 0)
-                if words:
-                    self.assertIn(words, warnings[0])
+                self.assertEqual([words in warning for warning in warnings],
+                                 [True] if words else [])
 
     def test_params(self):
+        def check(layers, fields, expected):
+            self.assertEqual(added(dict(HI, **fields), params=tuple(layers)), expected)
+
         json_object, text = {"type": "json_object"}, {"type": "text"}
         tokens = "max_completion_tokens"
         self.check_table((
@@ -2827,8 +2692,7 @@ class Requests(Case):
             ([{"extra_body": {"top_k": 1, "store": True, "temperature": 2}, "temperature": 1}], {},
              {"top_k": 1, "temperature": 2}),
             ([{"extraBody": {"chat_template_kwargs": {"x": 1}}, "chatTemplateKwargs": {"y": 2}}],
-             {},
-             {"chat_template_kwargs": {"x": 1}}),
+             {}, {"chat_template_kwargs": {"x": 1}}),
             ([{"extra_body": 7, "extraBody": {"a": 1}}], {}, {}),
             ([{"extra_body": {"parallel_tool_calls": True}, "parallelToolCalls": False}], {},
              {"parallel_tool_calls": False}),
@@ -2850,25 +2714,21 @@ class Requests(Case):
             ([{"maxTokens": 7}, {"max_tokens": 0}], {}, {}),
             ([{"maxTokens": 999}], {}, {}),
             ([{"maxTokens": 7}], {"max_tokens": 9}, {tokens: 9}),
-        ), lambda layers, fields, expected: self.assertEqual(
-            added(dict(HI, **fields), params=tuple(layers)), expected))
+        ), check)
 
     def test_every_change_is_explained(self):
-        body = dict(HI, store=True, x=None, max_tokens=999, reasoning_effort="low", tools=[
-            tool("b",
-                 {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}},
-                 strict=True), tool(7)])
-        body["messages"] = [{"role": "developer", "content": [{"type": "input_image"}]},
-                            {"role": "assistant", "content": "a", "reasoning": "r"},
-                            {"role": "assistant", "content": ""}]
+        schema = {"$ref": "#/$defs/a", "$defs": {"a": {"properties": {"x": {"type": "array"}}}}}
+        messages = [{"role": "developer", "content": [{"type": "input_image"}]},
+                    {"role": "assistant", "content": "a", "reasoning": "r"},
+                    {"role": "assistant", "content": ""}]
+        body = {"messages": messages, "tools": [tool("b", schema, strict=True), tool(7)],
+                "store": True, "x": None, "max_tokens": 999, "reasoning_effort": "low"}
         model = MODEL._replace(params=({"seed": 1, "extra_body": {"top_k": 1}},))
         shaped = vllm.shape_request(body, model)
         lines = ["%s %s: %s" % change for change in shaped.changes]
-        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "model added: ",
-                     "stream added: ",
-                     "stream_options added: ", "reasoning_effort dropped: ",
-                     "seed added: from params",
-                     "top_k added: from params", "tool_choice added: ",
+        for line in ("store dropped: .*OpenAI", "x dropped: .*null", "reasoning_effort dropped: ",
+                     "model added: ", "stream added: ", "stream_options added: ",
+                     "tool_choice added: ", "seed added: from params", "top_k added: from params",
                      "max_completion_tokens moved: from max_tokens",
                      "max_completion_tokens clamped: asked for 999",
                      "messages changed: .*developer", "messages changed: images",
@@ -2878,19 +2738,18 @@ class Requests(Case):
             self.assertEqual(sum(bool(re.match(line, each)) for each in lines), 1, line)
         self.assertEqual(vllm.shape_request(shaped.body, model).changes, [])
         sent = dict(DEFAULT_BODY, tool_choice="auto", tools=[tool("b"), TOOL])
-        swapped = vllm.shape_request(sent, MODEL)
-        self.assertEqual(swapped.changes, [])
-        swapped = vllm.shape_request(dict(swapped.body, tools=swapped.body["tools"][::-1]), MODEL)
+        self.assertEqual(vllm.shape_request(sent, MODEL).changes, [])
+        swapped = vllm.shape_request(dict(sent, tools=[TOOL, tool("b")]), MODEL)
         self.assertEqual([change[:2] for change in swapped.changes], [("tools", "changed")])
 
     def test_any_body_is_shaped_or_refused_and_settles_at_once(self):
         # A body shaped twice is the body shaped once, but for these rules of OpenClaw: an effort
-        # that a map made is no level (so the level is given again), a refused response_format
+        # that a map made is not a level (so the level is given again), a refused response_format
         # makes room for that of the params, a tool_choice of "none" outlives its tools only once,
-        # extra_body may replace anything, strictMessageKeys
-        # leaves nothing of an assistant message that only calls, the definitions beside a
-        # reference that names nothing go with it, and a schema may be empty once keywords are
-        # dropped. (Here no schema has a reference on top: it may name what is no object.)
+        # extra_body may replace anything, strictMessageKeys leaves nothing of an assistant message
+        # that only calls, the definitions beside a reference that names nothing go with it, and a
+        # schema may be empty once keywords are dropped. (Here no schema has a reference on top: it
+        # may name what is not an object.)
         random_source = random.Random(7)
         for number in range(int(1000 * FUZZ_S)):
             body, model = random_body(random_source), random_model(random_source)
@@ -2903,16 +2762,14 @@ class Requests(Case):
             finally:
                 self.assertEqual((body, model), before)
             json.dumps(first.body)
-            if "response_format" in body and "response_format" not in first.body:
-                continue
-            if "tool_choice" in first.body and "tools" not in first.body:
-                continue
-            if {"strictMessageKeys", "unsupportedToolSchemaKeywords"} & set(model.compat):
-                continue
-            if re.search('"[$](ref|defs)"', json.dumps(first.body)):
-                continue
-            again = vllm.shape_request(first.body, model, level)
-            self.assertEqual(again.body, first.body, (number, body, model, level))
+            unsettled = ("response_format" in body and "response_format" not in first.body
+                         or "tool_choice" in first.body and "tools" not in first.body
+                         or "strictMessageKeys" in model.compat
+                         or "unsupportedToolSchemaKeywords" in model.compat
+                         or re.search('"[$](ref|defs)"', json.dumps(first.body)))
+            if not unsettled:
+                again = vllm.shape_request(first.body, model, level)
+                self.assertEqual(again.body, first.body, (number, body, model, level))
 
 
 def random_value(source, depth=2):
@@ -2924,8 +2781,8 @@ def random_value(source, depth=2):
         return [random_value(source, depth - 1) for _ in range(source.randrange(3))]
     if kind == 8:
         names = ("type", "text", "name", "function", "properties", "items", "anyOf", "enum",
-                 "const",
-                 "$ref", "$defs", "a", "required", "arguments", "id", "content", "allowed_tools")
+                 "const", "$ref", "$defs", "a", "required", "arguments", "id", "content",
+                 "allowed_tools")
         return {source.choice(names): random_value(source, depth - 1)
                 for _ in range(source.randrange(4))}
     return (None, True, 7, -0.5, 10 ** 400, source.choice(words), source.choice(words))[kind]
@@ -2942,12 +2799,13 @@ def random_schema(source, depth=3):
         return random_schema(source, depth - 1) if depth else random_value(source, 1)
 
     makers = {
-        "type": lambda: source.choice(("object", "array", "string")), "enum": lambda: ["a", 1],
-        "const": lambda: "a", "default": lambda: {"type": "array"}, "items": inner,
-        "$ref": lambda: source.choice(("#/$defs/a", "#/x/0")), "x": lambda: [inner()],
-        "properties": lambda: {"a": inner(), "type": inner()}, "oneOf": lambda: [inner()],
-        "anyOf": lambda: [inner(), inner()], "required": lambda: ["a"], "title": lambda: "t",
-        "$defs": lambda: {"a": inner()}, "additionalProperties": inner, "format": lambda: "f"}
+        "type": lambda: source.choice(("object", "array", "string")),
+        "$ref": lambda: source.choice(("#/$defs/a", "#/x/0")),
+        "properties": lambda: {"a": inner(), "type": inner()}, "$defs": lambda: {"a": inner()},
+        "anyOf": lambda: [inner(), inner()], "oneOf": lambda: [inner()], "x": lambda: [inner()],
+        "items": inner, "additionalProperties": inner, "default": lambda: {"type": "array"},
+        "enum": lambda: ["a", 1], "const": lambda: "a", "required": lambda: ["a"],
+        "title": lambda: "t", "format": lambda: "f"}
     names = [name for name in sorted(makers) if source.random() < 0.25]
     return some(source, {name: some(source, makers[name]()) for name in names})
 
@@ -2992,10 +2850,9 @@ def random_body(source):
 def random_model(source):
     """Return a Model with any settings that are valid."""
     switches = ("supportsUsageInStreaming", "supportsTools", "supportsStrictMode",
-                "strictMessageKeys",
-                "requiresStringContent", "requiresToolResultName", "supportsReasoningEffort",
-                "requiresAssistantAfterToolResult", "requiresThinkingAsText",
-                "supportsDeveloperRole",
+                "strictMessageKeys", "requiresStringContent", "requiresToolResultName",
+                "supportsReasoningEffort", "requiresAssistantAfterToolResult",
+                "requiresThinkingAsText", "supportsDeveloperRole",
                 "requiresReasoningContentOnAssistantMessages", "supportsPromptCacheKey",
                 "supportsJsonSchemaResponseFormat")
     compat = {name: source.random() < 0.7 for name in switches if source.random() < 0.4}
@@ -3008,8 +2865,7 @@ def random_model(source):
     if compat.get("requiresReasoningContentOnAssistantMessages"):
         compat.pop("requiresAssistantAfterToolResult", None)      # the message added has none
     params = {"temperature": random_value(source), "stop": random_value(source),
-              "maxTokens": random_value(source),
-              "chat_template_kwargs": random_value(source),
+              "maxTokens": random_value(source), "chat_template_kwargs": random_value(source),
               "extraBody": {"top_k": random_value(source, 0)},
               "parallelToolCalls": random_value(source), "responseFormat": {"type": "text"}}
     layers = [{name: params[name] for name in params if source.random() < 0.3} for _ in range(2)]
@@ -3034,82 +2890,87 @@ RELEASES = """
 """.split()
 
 
+KNOWN_FIELDS = set("""
+    model messages stream stream_options max_tokens max_completion_tokens n seed stop temperature
+    top_p top_k min_p frequency_penalty presence_penalty repetition_penalty logit_bias user tools
+    tool_choice parallel_tool_calls chat_template_kwargs reasoning_effort response_format
+""".split())
+KNOWN_MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id"}
+
+
 def version(text):
     return tuple(int(part) for part in re.findall("[0-9]+", text))
 
 
-def efforts_of(*efforts):
+def has(field):
+    return lambda body: field in body
+
+
+def effort_among(*efforts):
     return lambda body: body.get("reasoning_effort") in efforts
 
 
-def choice_of(*choices):
+def choice_is(wanted):
     def uses(body):
         choice = body.get("tool_choice")
-        if isinstance(choice, dict):
-            choice = "named"
-        return choice in choices
+        return wanted == ("named" if isinstance(choice, dict) else choice)
 
     return uses
 
 
-def format_of(kind):
+def format_is(kind):
     return lambda body: (body.get("response_format") or {}).get("type") == kind
 
 
-def messages_with(wanted):
+def tool_with(wanted):
+    return lambda body: any(wanted(each["function"]) for each in body.get("tools") or ())
+
+
+def message_with(wanted):
     return lambda body: any(wanted(message) for message in body["messages"])
 
 
-KNOWN_FIELDS = set("""
-    model messages stream max_tokens temperature top_p frequency_penalty presence_penalty stop seed
-    user logit_bias n top_k min_p repetition_penalty stream_options max_completion_tokens
-    reasoning_effort
-    parallel_tool_calls chat_template_kwargs response_format tools tool_choice
-""".split())
-UNKNOWN = "0 ignored, 0.4.2 refused, 0.6.5 ignored"
+def call_with(wanted):
+    return message_with(
+        lambda message: any(wanted(call["function"]) for call in message.get("tool_calls") or ()))
+
 
 # Measured on 50 releases: a use of a field, and since which release it is used, ignored or
 # refused (HTTP 400).
+UNKNOWN = "0 ignored, 0.4.2 refused, 0.6.5 ignored"
 ACCEPTANCE = (
     ("stream_options", lambda body: "stream_options" in body and body.get("stream") is True,
      "0 ignored, 0.4.2 refused, 0.5 used"),
     ("stream_options without stream",
      lambda body: "stream_options" in body and body.get("stream") is not True,
      "0 ignored, 0.4.2 refused"),
-    ("max_completion_tokens", lambda body: "max_completion_tokens" in body,
-     "0 ignored, 0.4.2 refused, 0.6.4 used"),
+    ("max_completion_tokens", has("max_completion_tokens"), "0 ignored, 0.4.2 refused, 0.6.4 used"),
     ("an unknown field", lambda body: set(body) - KNOWN_FIELDS, UNKNOWN),
-    ("reasoning_effort", efforts_of("low", "medium", "high"), UNKNOWN + ", 0.10.1 used"),
-    ("reasoning_effort none", efforts_of("none"), UNKNOWN + ", 0.10.1 refused, 0.18 used"),
-    ("reasoning_effort minimal, xhigh, max", efforts_of("minimal", "xhigh", "max"),
+    ("reasoning_effort", effort_among("low", "medium", "high"), UNKNOWN + ", 0.10.1 used"),
+    ("reasoning_effort none", effort_among("none"), UNKNOWN + ", 0.10.1 refused, 0.18 used"),
+    ("reasoning_effort minimal, xhigh, max", effort_among("minimal", "xhigh", "max"),
      UNKNOWN + ", 0.10.1 refused, 0.21 used"),
-    ("parallel_tool_calls", lambda body: "parallel_tool_calls" in body,
-     "0 ignored, 0.4.2 refused, 0.6 used"),
-    ("chat_template_kwargs", lambda body: "chat_template_kwargs" in body,
-     "0 ignored, 0.4.2 refused, 0.5.1 used"),
-    ("json_object", format_of("json_object"), "0 used"),
-    ("json_schema", format_of("json_schema"), "0 refused, 0.6 used"),
+    ("parallel_tool_calls", has("parallel_tool_calls"), "0 ignored, 0.4.2 refused, 0.6 used"),
+    ("chat_template_kwargs", has("chat_template_kwargs"), "0 ignored, 0.4.2 refused, 0.5.1 used"),
+    ("json_object", format_is("json_object"), "0 used"),
+    ("json_schema", format_is("json_schema"), "0 refused, 0.6 used"),
     ("tools", lambda body: body.get("tools"), "0 ignored, 0.4.2 refused, 0.5 used"),
     ("no tools", lambda body: body.get("tools") == [],
      "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.5 used, 0.20 refused"),
-    ("tool_choice none", choice_of("none"),
+    ("tool_choice none", choice_is("none"),
      "0 ignored, 0.4.2 refused, 0.5 used, 0.6 refused, 0.6.4 used"),
-    ("tool_choice required", choice_of("required"), "0 ignored, 0.4.2 refused, 0.8.3 used"),
-    ("tool_choice named", choice_of("named"), "0 ignored, 0.4.2 refused, 0.5 used"),
-    ("strict", lambda body: any("strict" in tool["function"] for tool in body.get("tools") or ()),
+    ("tool_choice required", choice_is("required"), "0 ignored, 0.4.2 refused, 0.8.3 used"),
+    ("tool_choice named", choice_is("named"), "0 ignored, 0.4.2 refused, 0.5 used"),
+    ("strict", tool_with(lambda function: "strict" in function),
      "0 ignored, 0.4.2 refused, 0.6.5 used"),
     ("an explicit null", lambda body: None in body.values(), "0 ignored, 0.4.2 refused"),
-    ("developer", messages_with(lambda message: message["role"] == "developer"),
+    ("developer", message_with(lambda message: message["role"] == "developer"),
      "0 used, 0.4.2 refused, 0.4.3 used"),
-    ("a message key",
-     messages_with(lambda message: set(message) - {"role", "content", "tool_calls",
-                                                   "tool_call_id"}), UNKNOWN),
+    ("a message key", message_with(lambda message: set(message) - KNOWN_MESSAGE_KEYS), UNKNOWN),
     ("a call without content",
-     messages_with(lambda message: "tool_calls" in message and "content" not in message),
+     message_with(lambda message: "tool_calls" in message and "content" not in message),
      "0 refused"),
-    ("arguments that are no JSON",
-     messages_with(lambda message: any(not call["function"]["arguments"]
-                                       for call in message.get("tool_calls") or ())),
+    ("arguments that are not JSON", call_with(lambda function: not function["arguments"]),
      "0 refused"),
     ("five stop texts", lambda body: len(body.get("stop") or ()) > 4, "0 used, 0.28 refused"),
     ("temperature above 2", lambda body: body.get("temperature", 0) > 2, "0 used, 0.24 refused"),
@@ -3121,9 +2982,9 @@ def verdicts(body, release):
     found = {}
     for name, uses, history in ACCEPTANCE:
         if uses(body):
-            steps = [step.split() for step in history.split(", ")]
-            found[name] = [verdict for first,
-                           verdict in steps if version(first) <= version(release)][-1]
+            for first, verdict in (step.split() for step in history.split(", ")):
+                if version(first) <= version(release):
+                    found[name] = verdict
     return found
 
 
@@ -3143,79 +3004,59 @@ class Releases(Case):
     FIRST = RELEASES[0]
 
     def test_the_default_body_is_accepted_as_documented(self):
-        for name, compat, expected in (("default", {}, "0.6.4"), ("max_tokens", self.OLD, "0.5.0"),
-                                       ("no usage either", self.OLDEST, self.FIRST)):
-            for prompt in (HI, dict(HI, messages=[{"role": "developer", "content": "x"}, USER]),
-                           dict(HI, store=True, verbosity="low", stop=None, tools=[],
-                                tool_choice="auto")):
-                with self.subTest(name=name, prompt=prompt):
-                    self.assertEqual(since(shape(prompt, compat=compat), "used", "ignored"),
-                                     expected)
+        developer = [{"role": "developer", "content": "x"}, USER]
+        bodies = (HI, dict(HI, messages=developer),
+                  dict(HI, store=True, verbosity="low", stop=None, tools=[], tool_choice="auto"))
+        for compat, expected in (({}, "0.6.4"), (self.OLD, "0.5.0"), (self.OLDEST, self.FIRST)):
+            for body in bodies:
+                with self.subTest(compat=compat, body=body):
+                    shaped = shape(body, compat=compat)
+                    self.assertEqual(since(shaped, "used", "ignored"), expected)
         self.assertEqual(since(shape(HI), "used"), "0.6.4")
 
     def test_the_table_tells_the_unshaped_body_apart(self):
-        self.assertEqual(verdicts(dict(HI, store=True, stream_options={}), "0.6.4"),
-                         {"an unknown field": "refused",
-                          "stream_options without stream": "refused"})
+        found = verdicts(dict(HI, store=True, stream_options={}), "0.6.4")
+        self.assertEqual(found, {"an unknown field": "refused",
+                                 "stream_options without stream": "refused"})
         self.assertIsNone(since(dict(HI, tools=[]), "used", "ignored"))
 
     def test_sampling_fields_are_used_by_every_release(self):
         params = {"temperature": 1, "topP": 0.5, "seed": 1, "stop": "x", "frequencyPenalty": 1,
-                  "presencePenalty": 1,
-                  "response_format": {"type": "json_object"}}
-        passed = {"top_k": 1, "min_p": 0, "repetition_penalty": 1, "user": "u", "logit_bias": {},
-                  "n": 1}
-        self.assertEqual(since(shape(dict(HI, **passed), compat=self.OLDEST, params=(params,)),
-                               "used"), self.FIRST)
+                  "presencePenalty": 1, "response_format": {"type": "json_object"}}
+        body = dict(HI, top_k=1, min_p=0, repetition_penalty=1, user="u", logit_bias={}, n=1)
+        shaped = shape(body, compat=self.OLDEST, params=(params,))
+        self.assertEqual(since(shaped, "used"), self.FIRST)
 
     def test_other_fields_are_used_from_the_release_the_table_says(self):
-        strict = dict(TOOL, function=dict(TOOL["function"], strict=True))
-        called = {"messages": [USER,
-                               {"role": "assistant",
-                                "tool_calls": [dict(CALL,
-                                                    function={"name": "f", "arguments": ""})]},
-                               {"role": "tool", "tool_call_id": "c1", "content": "r"}]}
-        reasoning = {"reasoning": True}
+        tools, strict = {"tools": [TOOL]}, {"tools": [tool(strict=True)]}
+        named = {"type": "function", "function": {"name": "f"}}
+        call = dict(CALL, function={"name": "f", "arguments": ""})
+        called = [USER, {"role": "assistant", "tool_calls": [call]},
+                  {"role": "tool", "tool_call_id": "c1", "content": "r"}]
         effort = dict(self.OLDEST, supportsReasoningEffort=True)
-        for name, body, compat, model, level, accepted, used in (
-                ("tools", dict(HI, tools=[strict]), self.OLD, {}, None, "0.5.0", "0.5.0"),
-                ("a tool's result", dict(called, tools=[TOOL]), self.OLD, {}, None, "0.5.0",
-                 "0.5.0"),
-                ("strict tools", dict(HI, tools=[strict]), dict(self.OLD, supportsStrictMode=True),
-                 {}, None, "0.6.5", "0.6.5"),
-                ("no tools after all", dict(HI, tools=[TOOL], tool_choice="required"),
-                 dict(self.OLDEST, supportsTools=False),
-                 {}, None, self.FIRST, self.FIRST),
-                ("required", dict(HI, tools=[TOOL], tool_choice="required"), {}, {}, None, "0.8.3",
-                 "0.8.3"),
-                ("none", dict(HI, tools=[TOOL], tool_choice="none"), {}, {}, None, "0.6.4",
-                 "0.6.4"),
-                ("named",
-                 dict(HI, tools=[TOOL],
-                      tool_choice={"type": "function", "function": {"name": "f"}}), self.OLD, {},
-                 None, "0.5.0", "0.5.0"),
-                ("parallel", dict(HI, tools=[TOOL], parallel_tool_calls=False), self.OLD, {}, None,
+        known = dict(effort, supportedReasoningEfforts=["low", "medium", "high"])
+        xhigh = dict(effort, supportedReasoningEfforts=["xhigh"])
+        for fields, compat, level, accepted, used in (
+                (strict, self.OLD, None, "0.5.0", "0.5.0"),
+                (strict, dict(self.OLD, supportsStrictMode=True), None, "0.6.5", "0.6.5"),
+                (dict(tools, messages=called), self.OLD, None, "0.5.0", "0.5.0"),
+                (dict(tools, tool_choice="required"), {}, None, "0.8.3", "0.8.3"),
+                (dict(tools, tool_choice="required"), dict(self.OLDEST, supportsTools=False), None,
+                 self.FIRST, self.FIRST),
+                (dict(tools, tool_choice="none"), {}, None, "0.6.4", "0.6.4"),
+                (dict(tools, tool_choice=named), self.OLD, None, "0.5.0", "0.5.0"),
+                (dict(tools, parallel_tool_calls=False), self.OLD, None, "0.6.0", "0.6.0"),
+                ({"response_format": {"type": "json_schema", "json_schema": {}}}, self.OLD, None,
                  "0.6.0", "0.6.0"),
-                ("schema", dict(HI, response_format={"type": "json_schema", "json_schema": {}}),
-                 self.OLD, {}, None, "0.6.0", "0.6.0"),
-                ("template thinking", HI, dict(self.OLD, thinkingFormat="qwen-chat-template"),
-                 reasoning, "high", "0.5.1",
-                 "0.5.1"),
-                ("qwen thinking", HI, dict(self.OLDEST, thinkingFormat="qwen"), reasoning, "high",
-                 "0.6.5", None),
-                ("effort", HI, effort, reasoning, "high", "0.6.5", "0.10.1"),
-                ("no effort", HI, effort, reasoning, "off", "0.18.0", "0.18.0"),
-                ("much effort", HI, dict(effort, supportedReasoningEfforts=["xhigh"]), reasoning,
-                 "xhigh", "0.21.0", "0.21.0"),
-                ("known efforts", HI,
-                 dict(effort, supportedReasoningEfforts=["low", "medium", "high"]), reasoning,
-                 "xhigh",
-                 "0.6.5", "0.10.1"),
-                ("effort where none is known", dict(HI, reasoning_effort="high"), self.OLDEST,
-                 reasoning, "high", self.FIRST,
-                 self.FIRST)):
-            with self.subTest(name=name):
-                shaped = shape(body, level, compat=compat, **model)
+                ({}, dict(self.OLD, thinkingFormat="qwen-chat-template"), "high", "0.5.1", "0.5.1"),
+                ({}, dict(self.OLDEST, thinkingFormat="qwen"), "high", "0.6.5", None),
+                ({}, effort, "high", "0.6.5", "0.10.1"),
+                ({}, effort, "off", "0.18.0", "0.18.0"),
+                ({}, xhigh, "xhigh", "0.21.0", "0.21.0"),
+                ({}, known, "xhigh", "0.6.5", "0.10.1"),
+                ({"reasoning_effort": "high"}, self.OLDEST, "high", self.FIRST, self.FIRST)):
+            with self.subTest(fields=fields, compat=compat, level=level):
+                shaped = shape(dict(HI, **fields), level, compat=compat, reasoning=bool(level))
                 self.assertEqual((since(shaped, "used", "ignored"), since(shaped, "used")),
                                  (accepted, used))
 
@@ -3241,33 +3082,30 @@ class Prepared(Case):
             stub.send(sock, sse(chunk("Hi", "stop")))
 
     def test_a_cut_budget_is_counted_with_one_request(self):
-        compat = {"thinkingFormat": "qwen-chat-template"}
-        provider, model, stub = self.tokenizer(reply({"count": 1813}), reasoning=True,
-                                               compat=compat)
+        fields = {"reasoning": True, "compat": {"thinkingFormat": "qwen-chat-template"}}
+        provider, model, stub = self.tokenizer(reply({"count": 1813}), **fields)
         shaped = vllm.prepare_request(provider, model, self.LONG)
         self.assertEqual(shaped.body["max_completion_tokens"], 2048 - 1813 - 1)
         request, = stub.requests
-        self.assertEqual((request.method, request.target, request.headers["authorization"]),
+        self.assertEqual((request.method, request.target, request.key),
                          ("POST", "/tokenize", "Bearer " + KEY))
         self.assertEqual(request.body, {
             "model": "m", "messages": self.LONG["messages"], "tools": [TOOL],
             "chat_template_kwargs": shaped.body["chat_template_kwargs"]})
 
-    def test_nobody_is_asked_where_the_estimate_leaves_room(self):
+    def test_nobody_is_asked_where_the_estimate_leaves_room_or_an_image_is_sent(self):
         provider, model, stub = self.tokenizer(reply({"count": 1}))
+        model = model._replace(input=("text", "image"))
         image = {"type": "image_url", "image_url": {"url": "u"}}
         pictured = {"messages": [dict(USER, content=[image] * 9)]}
-        model = model._replace(input=("text", "image"))
-        self.assertEqual(vllm.prepare_request(provider, model, HI).body["max_completion_tokens"],
-                         1000)
-        self.assertEqual(vllm.prepare_request(provider, model,
-                                              pictured).body["max_completion_tokens"], 1)
+        for body, budget in ((HI, 1000), (pictured, 1)):
+            shaped = vllm.prepare_request(provider, model, body)
+            self.assertEqual(shaped.body["max_completion_tokens"], budget)
         self.assertEqual(stub.requests, [])
 
     def test_the_estimate_stands_where_nobody_counts(self):
         for answer in (reply("Not Found", "404 Not Found"), reply({"count": 9}, "500 Oops"),
-                       reply("x"),
-                       reply({"count": "9"}), reply({"count": True}), reply([]), b""):
+                       reply({"count": "9"}), reply({"count": True}), reply([]), reply("x"), b""):
             with self.subTest(answer=answer[:20]):
                 provider, model, _ = self.tokenizer(answer)
                 shaped = vllm.prepare_request(provider, model, self.LONG)
@@ -3295,15 +3133,15 @@ class Prepared(Case):
         self.assertEqual(len(stub.requests), 6)
 
     def test_a_model_that_nobody_declared_thinks_as_its_family_does(self):
-        template = {"enable_thinking": True, "preserve_thinking": True}
-        for model_id, root, added_fields in (
-                ("Qwen/Qwen3-8B", None, {"chat_template_kwargs": template}),
-                ("served", "/models/qwen3-8b", {"chat_template_kwargs": template}),
-                ("zai-org/GLM-4.6-FP8", None, {"chat_template_kwargs": template}),
-                ("openai/gpt-oss-120b", None, {"reasoning_effort": "high"}),
-                ("deepseek-ai/DeepSeek-V4-Pro", None,
-                 {"chat_template_kwargs": {"thinking": True, "enable_thinking": True,
-                                           "reasoning_effort": "high"}}),
+        on, effort = {"enable_thinking": True}, {"reasoning_effort": "high"}
+        qwen = {"chat_template_kwargs": dict(on, preserve_thinking=True)}
+        deepseek = {"chat_template_kwargs": dict(on, thinking=True, **effort)}
+        for model_id, root, expected in (
+                ("Qwen/Qwen3-8B", None, qwen),
+                ("served", "/models/qwen3-8b", qwen),
+                ("zai-org/GLM-4.6-FP8", None, qwen),
+                ("openai/gpt-oss-120b", None, effort),
+                ("deepseek-ai/DeepSeek-V4-Pro", None, deepseek),
                 ("nvidia/nemotron-3-super", None, {})):
             with self.subTest(model_id=model_id):
                 stub = self.serve(rows(model_id, root=root, max_model_len=40960))
@@ -3311,22 +3149,20 @@ class Prepared(Case):
                 model = vllm.find_model(provider, thinking="high")
                 shaped = vllm.prepare_request(provider, model, HI, "high").body
                 more = {name: shaped[name] for name in shaped if name not in DEFAULT_BODY}
-                self.assertEqual(more, added_fields)
+                self.assertEqual(more, expected)
                 self.assertEqual(len(stub.requests), 1)
 
     def test_a_model_of_no_known_family_thinks_as_its_template_shows(self):
-        def server(on, off):
-            def answer(sock, request, stub):
+        for on, off, level, expected in (
+                (9, 13, "off", False), (9, 13, "low", True), (9, 9, "low", None)):
+            def answer(sock, request, stub, counts=(off, on)):
                 if request.target == "/v1/models":
                     return stub.send(sock, rows("some-model"))
                 enabled = request.body["chat_template_kwargs"]["enable_thinking"]
-                stub.send(sock, reply({"count": on if enabled else off}))
-            return self.serve(answer)
+                stub.send(sock, reply({"count": counts[enabled]}))
 
-        for on, off, level, expected in ((9, 13, "off", False), (9, 13, "low", True),
-                                         (9, 9, "low", None)):
             with self.subTest(on=on, off=off, level=level):
-                stub = server(on, off)
+                stub = self.serve(answer)
                 result = self.run_main("request", "--base-url", stub.url, "--thinking", level,
                                        stdin=json.dumps(HI))
                 kwargs = json.loads(result.out).get("chat_template_kwargs") or {}
@@ -3343,7 +3179,7 @@ class Prepared(Case):
                 kwargs = request.body.get("chat_template_kwargs") or {}
                 return stub.send(sock, reply({"count": 9 + kwargs.get("enable_thinking", 0)}))
             if request.target.endswith("/completions"):
-                said.append(request.body)
+                said.append(request.body.get("chat_template_kwargs"))
                 return stub.send(sock, sse(chunk("Hi", "stop")))
             stub.send(sock, rows("some-model", max_model_len=40960))
 
@@ -3356,9 +3192,9 @@ class Prepared(Case):
         self.assertEqual([request.target for request in stub.requests],
                          ["/v1/models", "/tokenize", "/tokenize"])
         self.run_main("doctor", "--probe", "--thinking", "low", "--base-url", stub.url)
-        self.assertEqual([body.get("chat_template_kwargs") for body in said],
-                         [shaped.body["chat_template_kwargs"]] * len(said))
         self.assertTrue(said)
+        for kwargs in said:
+            self.assertEqual(kwargs, shaped.body["chat_template_kwargs"])
 
     def test_a_level_without_effect_is_said_once(self):
         self.tokenizer(self.count_or_answer)
@@ -3389,6 +3225,7 @@ def assemble(*payloads):
 
 
 def call_piece(index=0, call_id=None, name=None, arguments=None):
+    """Return a piece of a tool call; what is None is left out."""
     def stated(**fields):
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -3398,24 +3235,34 @@ def call_piece(index=0, call_id=None, name=None, arguments=None):
 class Answers(unittest.TestCase):
 
     STREAMS = (          # the WHATWG rules: what comes, the events it makes
-        ("data: a\n\n", ["a"]), ("data:a\n\n", ["a"]), ("data:  a\n\n", [" a"]),
+        ("", []),
+        ("data: a\n\n", ["a"]),
+        ("data:a\n\n", ["a"]),
+        ("data:  a\n\n", [" a"]),
+        ("data: a: b\n\n", ["a: b"]),
         ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
         ("data: a\r\n\ndata: b\n\r\ndata: c\n\n", ["a", "b", "c"]),
         ("data: a\n\n\n\n\ndata: b\n\n", ["a", "b"]),
-        ("\n\r\n\n\r\ndata: a\n\n", ["a"]), ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]),
+        ("\n\r\n\n\r\ndata: a\n\n", ["a"]),
+        ("data: a\ndata: b\ndata\ndata:\n\n", ["a\nb\n\n"]),
         ("data\n\n", [""]),
-        ("data:\n\n", [""]), (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
+        ("data:\n\n", [""]),
+        ("Data: a\n\n", []),
+        (" data: a\n\n", []),
+        ("data : a\n\n", []),
+        ("data: a", []),
+        ("data: a\n", []),
+        ("data: a\r", []),
+        ("data: a\n\ndata: unended", ["a"]),
+        (": keep-alive\n\n: x\ndata: a\n: y\n\n", ["a"]),
         ("id: 1\nretry: 5\nunknown: x\nnone\ndata: a\n\n", ["a"]),
         ("event: error\ndata: a\n\ndata: b\n\n", ["a", "b"]),
         ("event: x\n\ndata: a\n\n", ["a"]),
         ("event: x\nevent: y\ndata: a\n\n", ["a"]),
+        ("data: a\0b\n\n", ["a\0b"]),
         ("data: \ufeffa\n\n", ["\ufeffa"]),
         ("data: a\u2028b\u0085c\x0bd\x0ce\x1cf\n\n", ["a\u2028b\u0085c\x0bd\x0ce\x1cf"]),
-        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]), ("data: a", []), ("data: a\n", []),
-        ("data: a\r", []),
-        ("", []), ("data: a: b\n\n", ["a: b"]), ("Data: a\n\n", []), (" data: a\n\n", []),
-        ("data : a\n\n", []),
-        ("data: a\n\ndata: unended", ["a"]), ("data: a\0b\n\n", ["a\0b"]),
+        ("data: \u6a21\U0001f600\n\n", ["\u6a21\U0001f600"]),
     )
 
     def test_events_cut_at_every_byte(self):
@@ -3429,23 +3276,39 @@ class Answers(unittest.TestCase):
                 events = decoder.feed(data[:cut]) + decoder.feed(data[cut:])
                 self.assertEqual(events, expected, (text, cut))
 
-    def test_bytes_that_are_no_utf8_are_replaced(self):
+    def test_bytes_that_are_not_utf_8_are_replaced(self):
         self.assertEqual(decode(b"data: \xff\xfe\n\n"), ["\ufffd\ufffd"])
 
-    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
-    def test_an_answer_takes_little_more_memory_than_its_text(self):
+    def peak_memory(self, act):
+        """Return what `act` returns, and the most bytes of memory that it held."""
+        if sys.implementation.name != "cpython":
+            self.skipTest("needs tracemalloc")
         import tracemalloc
-        assembler, count = vllm.Assembler(), 400000
         tracemalloc.start()
         try:
-            for number in range(count):
-                assembler.add(vllm.Delta(" word%d" % (number % 997)))
-            content = assembler.answer().content
-            peak = tracemalloc.get_traced_memory()[1]
+            return act(), tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        self.assertTrue(content.startswith(" word0 word1") and content.count(" ") == count)
+
+    def test_an_answer_takes_little_more_memory_than_its_text(self):
+        def act():
+            assembler = vllm.Assembler()
+            for number in range(400000):
+                assembler.add(vllm.Delta(" word%d" % (number % 997)))
+            return assembler.answer().content
+
+        content, peak = self.peak_memory(act)
+        self.assertTrue(content.startswith(" word0 word1"))
+        self.assertEqual(content.count(" "), 400000)
         self.assertLess(peak, 2 * len(content) + 8 * 1024 * 1024)     # the pieces take 28 MB
+
+    def test_a_long_secret_takes_little_memory(self):
+        rng = random.Random(1)
+        secret = "".join(rng.choice("abcdefgh/+") for _ in range(16000))
+        shown, peak = self.peak_memory(
+            lambda: shown_of(vllm.spellings(secret), "a", secret[1:5000], "!"))
+        self.assertEqual("".join(shown), "a%s!\n" % secret[1:5000])
+        self.assertLess(peak, 300 * len(secret))
 
     def check_linear(self, act, size):
         """Check that twice the size takes less than three times the time."""
@@ -3464,7 +3327,7 @@ class Answers(unittest.TestCase):
                 return
         self.fail("twice the size takes %s times as long" % ratios)
 
-    def test_cost_grows_with_size_and_no_faster(self):
+    def test_cost_grows_no_faster_than_size(self):
         def event_in_small_chunks(size):
             decoder = vllm.EventDecoder()
             for _ in range(size):
@@ -3479,8 +3342,8 @@ class Answers(unittest.TestCase):
             assembler = vllm.Assembler()
             for _ in range(size):
                 assembler.add(piece)
-            self.assertEqual(len(assembler.answer().tool_calls[0]["function"]["arguments"]),
-                             100 * size)
+            call, = assembler.answer().tool_calls
+            self.assertEqual(len(call["function"]["arguments"]), 100 * size)
 
         def a_long_secret(size):
             rng = random.Random(size)
@@ -3495,20 +3358,6 @@ class Answers(unittest.TestCase):
             with self.subTest(act=act.__name__):
                 self.check_linear(act, size)
 
-    @unittest.skipUnless(sys.implementation.name == "cpython", "needs tracemalloc")
-    def test_a_long_secret_takes_little_memory(self):
-        import tracemalloc
-        rng = random.Random(1)
-        secret = "".join(rng.choice("abcdefgh/+") for _ in range(16000))
-        tracemalloc.start()
-        try:
-            shown = shown_of(vllm.spellings(secret), "a", secret[1:5000], "!")
-            self.assertEqual("".join(shown), "a%s!\n" % secret[1:5000])
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-        self.assertLess(peak, 300 * len(secret))
-
     def test_the_parts_of_one_answer_are_bounded(self):
         assembler = vllm.Assembler()
         with self.assertRaises(vllm.ServerError):
@@ -3517,8 +3366,8 @@ class Answers(unittest.TestCase):
             vllm.loads_untrusted("[%s{}]" % ("{}," * 1000000))
         with self.assertRaises(vllm.ServerError):
             for index in range(2000):
-                assembler.add(vllm.decode_delta({"choices": [{"index": index,
-                                                              "delta": {"content": "a"}}]}, True))
+                choice = {"index": index, "delta": {"content": "a"}}
+                assembler.add(vllm.decode_delta({"choices": [choice]}, True))
 
     def test_what_is_sent_beyond_the_contract_is_kept(self):
         def choice(index, text, logprob):
@@ -3529,16 +3378,18 @@ class Answers(unittest.TestCase):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
                  "prompt_tokens_details": {"cached_tokens": 1}, "odd": math.nan}
         assembler = vllm.Assembler()
-        for payload in ({"choices": [choice(0, "a", -1.5)]}, {"choices": [choice(1, "x", -0.5)]},
+        for payload in ({"choices": [choice(0, "a", -1.5)]},
+                        {"choices": [choice(1, "x", -0.5)]},
                         {"choices": [choice(0, "b", -2.5), choice(1, "y", -0.25)]},
                         {"choices": [], "usage": usage}):
             assembler.add(vllm.decode_delta(payload, True))
         value = vllm.answer_json(assembler.answer({"total_s": 1.0}))
         self.assertEqual(value["content"], "ab")
         self.assertEqual([item["token"] for item in value["logprobs"]["content"]], ["a", "b"])
-        self.assertEqual([(other["index"], other["content"], len(other["logprobs"]["content"]),
-                           other["finish_reason"])
-                          for other in value["choices"]], [(1, "xy", 2, "stop")])
+        other, = value["choices"]
+        self.assertEqual((other["index"], other["content"], other["finish_reason"]),
+                         (1, "xy", "stop"))
+        self.assertEqual(len(other["logprobs"]["content"]), 2)
         self.assertEqual(value["usage"], dict(usage, odd=None))
         plain = vllm.answer_json(assemble(chunk("a"), {"choices": [choice(0, "b", -1)]}))
         self.assertNotIn("logprobs", plain)
@@ -3558,162 +3409,166 @@ class Answers(unittest.TestCase):
 
     def test_deltas(self):
         for piece, expected in (
-                ({"content": "a"}, {"content": "a"}), ({"content": None}, {}), ({"content": 7}, {}),
+                ({"content": "a"}, {"content": "a"}),
+                ({"content": None}, {}),
+                ({"content": 7}, {}),
                 ({"content": [{"text": "a"}]}, {}),
                 ({"reasoning_content": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r"}, {"reasoning": "r"}),
                 ({"reasoning": "r", "reasoning_content": "r"}, {"reasoning": "r"}),
-                ({"reasoning": {}}, {}), ({"tool_calls": [call_piece()]},
-                                          {"tool_calls": [call_piece()]}),
-                ({"tool_calls": {}}, {}), ({"tool_calls": None}, {}),
+                ({"reasoning": {}}, {}),
+                ({"tool_calls": [call_piece()]}, {"tool_calls": [call_piece()]}),
+                ({"tool_calls": {}}, {}),
+                ({"tool_calls": None}, {}),
                 ([], {}), (7, {}), (None, {})):
             for field in ("delta", "message"):
                 with self.subTest(piece=piece, field=field):
-                    self.assertEqual(vllm.decode_delta({"choices": [{"index": 0, field: piece}]}),
-                                     vllm.Delta(**dict({"tool_calls": ()}, **expected)))
+                    delta = vllm.decode_delta({"choices": [{"index": 0, field: piece}]})
+                    self.assertEqual(delta, vllm.Delta(**dict({"tool_calls": ()}, **expected)))
+
+    def test_payloads_around_a_delta(self):
+        second = {"index": 1, "delta": {"content": "second"}}
         for payload in ({}, {"choices": None}, {"choices": []}, {"choices": {}}, {"choices": [7]},
-                        {"choices": [{}]},
-                        {"usage": 7}, {"choices": [{"index": 1, "delta": {"content": "second"}}]}):
+                        {"choices": [{}]}, {"choices": [second]}, {"usage": 7}):
             with self.subTest(payload=payload):
                 self.assertEqual(vllm.decode_delta(payload), vllm.Delta())
-        self.assertEqual(vllm.decode_delta({"choices": [{"delta": {},
-                                                         "finish_reason": "stop"}]}).finish_reason,
-                                                         "stop")
-        self.assertEqual(vllm.decode_delta({"choices": [],
-                                            "usage": {"prompt_tokens": 1, "completion_tokens": "2",
-                                                      "total_tokens": 3}}).usage,
-                                            vllm.Usage(1, None, 3))
+        finished = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        self.assertEqual(vllm.decode_delta(finished), vllm.Delta(finish_reason="stop"))
+        counts = {"prompt_tokens": 1, "completion_tokens": "2", "total_tokens": 3}
+        usage = vllm.decode_delta({"choices": [], "usage": counts}).usage
+        self.assertEqual(usage, vllm.Usage(1, None, 3))
 
     def test_tool_calls_are_assembled(self):
-        for name, pieces, expected in (
-                ("in pieces",
-                 [[call_piece(0, "a", "f", "")], [call_piece(0, None, None, '{"x"')],
-                  [call_piece(0, None, None, ": 1}")]],
-                 [("a", "f", '{"x": 1}')]),
-                ("in parallel",
-                 [[call_piece(0, "a", "f", "{")], [call_piece(1, "b", "g", "{")],
-                  [call_piece(0, None, None, "}"), call_piece(1, None, None, "}")]],
-                  [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("same index, new id",
-                 [[call_piece(0, "a", "f", "{}")], [call_piece(0, "b", "g", "{}")],
-                  [call_piece(0, None, None, " ")]],
-                 [("a", "f", "{}"), ("b", "g", "{} ")]),
-                ("same id again", [[call_piece(0, "a", "f", "{")], [call_piece(0, "a", "f", "}")]],
-                 [("a", "f", "{}")]),
-                ("late id", [[call_piece(0, None, "f", "{")], [call_piece(0, "a", None, "}")]],
-                 [("a", "f", "{}")]),
-                ("without index", [[call_piece(None, "a", "f", "{}"),
-                                    call_piece(None, "b", "g", "{}")]],
-                 [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("indices out of order", [[call_piece(5, "a", "f", "{}")],
-                                          [call_piece(2, "b", "g", "{}")]],
-                 [("a", "f", "{}"), ("b", "g", "{}")]),
-                ("odd shapes",
-                 [[{"index": [], "id": 7, "function": 8}],
-                  [{"index": {}, "function": {"name": [], "arguments": 9}}, 7, None]],
-                 [(None, "", "")])):
+        odd = {"index": {}, "function": {"name": [], "arguments": 9}}
+        one = [("a", "f", "{}")]
+        two = one + [("b", "g", "{}")]
+        for name, expected, chunks in (             # of each piece: index, id, name, arguments
+                ("in pieces", [("a", "f", '{"x": 1}')],
+                 [[(0, "a", "f", "")], [(0, None, None, '{"x"')], [(0, None, None, ": 1}")]]),
+                ("in parallel", two,
+                 [[(0, "a", "f", "{")], [(1, "b", "g", "{")],
+                  [(0, None, None, "}"), (1, None, None, "}")]]),
+                ("same index, new id", [("a", "f", "{}"), ("b", "g", "{} ")],
+                 [[(0, "a", "f", "{}")], [(0, "b", "g", "{}")], [(0, None, None, " ")]]),
+                ("same id again", one, [[(0, "a", "f", "{")], [(0, "a", "f", "}")]]),
+                ("late id", one, [[(0, None, "f", "{")], [(0, "a", None, "}")]]),
+                ("without index", two, [[(None, "a", "f", "{}"), (None, "b", "g", "{}")]]),
+                ("indices out of order", two, [[(5, "a", "f", "{}")], [(2, "b", "g", "{}")]]),
+                ("odd shapes", [(None, "", "")],
+                 [[{"index": [], "id": 7, "function": 8}], [odd, 7, None]])):
             with self.subTest(name=name):
-                answer = assemble(*[chunk(tool_calls=piece) for piece in pieces])
-                self.assertEqual([(call["id"], call["function"]["name"],
-                                   call["function"]["arguments"]) for call in answer.tool_calls],
-                                   expected)
+                answer = assemble(*[chunk(tool_calls=[
+                    call_piece(*piece) if isinstance(piece, tuple) else piece
+                    for piece in pieces]) for pieces in chunks])
+                calls = [(call["id"], call["function"]["name"], call["function"]["arguments"])
+                         for call in answer.tool_calls]
+                self.assertEqual(calls, expected)
                 self.assertEqual({call["type"] for call in answer.tool_calls}, {"function"})
 
     def test_an_answer_is_assembled(self):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        answer = assemble(chunk(role="assistant", content=""), chunk(reasoning="th"),
-                          chunk(reasoning_content="ink"),
-                          chunk("a"), chunk("b"), chunk(finish="stop"),
-                          {"choices": [], "usage": usage})
+        answer = assemble(
+            chunk(role="assistant", content=""), chunk(reasoning="th"),
+            chunk(reasoning_content="ink"), chunk("a"), chunk("b"), chunk(finish="stop"),
+            {"choices": [], "usage": usage})
         self.assertEqual(answer[:7], ("c1", "m", "ab", "think", [], "stop", vllm.Usage(3, 2, 5)))
 
     def test_the_servers_words(self):
         for text, expected in (
                 ('{"error": {"message": "no\\n such", "code": 404}}', "no such"),
                 ('{"error": "Unauthorized"}', "Unauthorized"),
+                ('{"error": {"code": 1}}', "{'code': 1}"),
+                ('{"error": null, "message": "m"}', "m"),
                 ('{"object": "error", "message": "m"}', "m"),
                 ('{"detail": "Not Found"}', "Not Found"),
                 ('{"detail": [{"loc": ["x"]}]}', "[{'loc': ['x']}]"),
-                ('{"error": {"code": 1}}', "{'code': 1}"), ("{}", "{}"), ("[]", "[]"), ("", ""),
-                ("<html><style>x</style><h1>502 Bad</h1> Gateway</html>", "Bad Gateway"),
-                ("plain\r\ntext", "plain text"), ('"x"', '"x"'),
-                ('{"error": null, "message": "m"}', "m")):
+                ("{}", "{}"), ("[]", "[]"), ("", ""), ('"x"', '"x"'),
+                ("plain\r\ntext", "plain text"),
+                ("<html><style>x</style><h1>502 Bad</h1> Gateway</html>", "Bad Gateway")):
             with self.subTest(text=text):
                 self.assertEqual(vllm.excerpt(vllm.error_message(text)[0]), expected)
         vllm.error_message("[" * 99999)
 
 
+def in_chunks(body):
+    """Return an answer with a body in chunks (RFC 9112), which are there already."""
+    return reply(body, Content_Length=None, Transfer_Encoding="chunked")
+
+
 class Streams(Case):
     """Answers as they come over a connection."""
 
-    def ask(self, step, body=HI, **options):
+    def ask(self, step, **options):
         """Return (text of the deltas, the error that ended them or None)."""
         self.declare(self.serve(step).url)
         said, error = [], None
         try:
-            for delta in vllm.stream_chat(self.provider(), body, **options):
+            for delta in vllm.stream_chat(self.provider(), HI, **options):
                 said.append(delta.content)
         except vllm.Error as raised:
             error = raised
         return "".join(said), error
 
+    def send(self, stub, **options):
+        """Send a body that is ready to the model of a server; return the deltas."""
+        self.declare(stub.url)
+        provider = self.provider()
+        return vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY, **options)
+
     def test_how_answers_end(self):
-        done, stop = chunk("b"), chunk(finish="stop")
+        a, stop = chunk("a"), chunk(finish="stop")
+        whole = {"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}
+        died = {"error": {"message": "engine died", "code": 500}}
+        old = {"object": "error", "message": "boom", "code": 400}
         for name, step, text, cause in (
-                ("done", sse(chunk("a"), done, stop), "ab", None),
-                ("no finish reason", sse(chunk("a")), "a", None),
-                ("no [DONE]", sse(chunk("a"), stop, done=False), "a", None),
-                ("neither", sse(chunk("a"), done=False), "a", "stream-broken"),
-                ("cut event", sse(chunk("a"), done=False) + b"data: {", "a", "stream-broken"),
+                ("done", sse(a, chunk("b"), stop), "ab", None),
+                ("no finish reason", sse(a), "a", None),
+                ("no [DONE]", sse(a, stop, done=False), "a", None),
+                ("neither", sse(a, done=False), "a", "stream-broken"),
+                ("cut event", sse(a, done=False) + b"data: {", "a", "stream-broken"),
                 ("no events", sse(done=False), "", "stream-broken"),
                 ("only comments", sse(done=False) + b": x\n\n", "", "stream-broken"),
                 ("after [DONE]", sse(stop) + b"data: nonsense\n\n", "", None),
-                ("no JSON", sse(chunk("a"), "nonsense"), "a", "stream-broken"),
-                ("nested too deep", sse(chunk("a"), "[" * 100000), "a", "stream-broken"),
-                ("odd events", sse(7, [], "null", "true", chunk("a"), stop), "a", None),
-                ("error event", sse(chunk("a"), {"error": {"message": "engine died", "code": 500}}),
-                 "a", "stream-broken"),
+                ("not JSON", sse(a, "nonsense"), "a", "stream-broken"),
+                ("nested too deep", sse(a, "[" * 100000), "a", "stream-broken"),
+                ("odd events", sse(7, [], "null", "true", a, stop), "a", None),
+                ("error event", sse(a, died), "a", "stream-broken"),
                 ("named error", sse(done=False) + b'event: error\ndata: "boom"\n\n', "",
                  "stream-broken"),
-                ("old error", sse(chunk("a"), {"object": "error", "message": "boom", "code": 400}),
-                 "a", "stream-broken"),
+                ("old error", sse(a, old), "a", "stream-broken"),
                 ("error that is a text", sse({"error": "boom"}), "", "stream-broken"),
                 ("key refused inside", sse({"error": {"message": "x", "code": 401}}), "", "no-key"),
-                ("plain JSON", reply({"choices": [{"message": {"content": "whole"},
-                                                   "finish_reason": "stop"}]}), "whole", None),
+                ("plain JSON", reply(whole), "whole", None),
                 ("plain JSON error", reply({"error": {"message": "boom", "code": 400}}), "",
                  "stream-broken"),
                 ("empty", reply(b""), "", "stream-broken"),
                 ("blank", reply(b"\n\n \n"), "", "stream-broken"),
+                ("text", reply("hello"), "", "stream-broken"),
                 ("HTML", reply("<html></html>"), "", "not-openai"),
                 ("broken JSON", reply('{"choices": ['), "", "not-openai"),
                 ("no choices", reply({"data": []}), "", "not-openai"),
                 ("a list", reply([1]), "", "not-openai"),
                 ("short by length", reply("data: {}\n\n", Content_Length=99), "", "answer-broken"),
-                ("chunked and cut", reply("5\r\ndata:", Content_Length=None,
-                                          Transfer_Encoding="chunked"), "", "answer-broken"),
-                ("text", reply("hello"), "", "stream-broken")):
+                ("chunked and cut", in_chunks("5\r\ndata:"), "", "answer-broken")):
             with self.subTest(name=name):
                 said, error = self.ask(step)
                 self.assertEqual((said, error and error.cause), (text, cause))
                 self.assertTrue(error is None or error.exit_status in (4, 5))
-                if name.endswith("error event"):
+                if name == "error event":
                     self.assertIn("engine died", error.message)
 
     def test_a_stream_arrives_whole_however_it_is_cut(self):
         data = sse(chunk("a\u6a21"), chunk("b"), chunk(finish="stop"))
         for size in (1, 7, 64):
             def step(sock, _, __, size=size):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for start in range(0, len(data), size):
                     sock.sendall(data[start:start + size])
             self.assertEqual(self.ask(step), ("a\u6a21b", None))
         body = data.partition(b"\r\n\r\n")[2]
-        chunked = b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece)
-                           for piece in (body[:9], body[9:40], body[40:]))
-        chunked += b"0\r\nTrailer: x\r\n\r\n"
-        self.assertEqual(self.ask(reply(chunked, Content_Length=None, Transfer_Encoding="chunked")),
-                         ("a\u6a21b", None))
+        pieces = [b"%x;x=y\r\n%s\r\n" % (len(piece), piece)
+                  for piece in (body[:9], body[9:40], body[40:])]
+        answer = in_chunks(b"".join(pieces) + b"0\r\nTrailer: x\r\n\r\n")
+        self.assertEqual(self.ask(answer), ("a\u6a21b", None))
 
     def test_the_first_delta_is_there_before_the_second_is_sent(self):
         first = threading.Event()
@@ -3756,46 +3611,38 @@ class Streams(Case):
                                  ("a", "timeout", "comments"))
                 self.assertIn("with comments only", error.message)
                 self.assertGreater(error.facts["seconds"], 0.9)
-        self.assertEqual(self.ask(comments(b": no line end", WAIT_S),
-                                  timeout_s=0.2)[1].facts["phase"], "read")
+        _, error = self.ask(comments(b": no line end", WAIT_S), timeout_s=0.2)
+        self.assertEqual(error.facts["phase"], "read")
 
     def test_what_is_observed_of_an_exchange(self):
-        whole = reply({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]})
-        stop = chunk(finish="stop")
-        for name, step, expected in (
-                ("stream", sse(chunk("a"), stop), (True, 3)),
-                ("no [DONE]", sse(chunk("a"), stop, done=False), (False, 2)),
-                ("whole", whole, (True, 0))):
+        whole = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}
+        pieces = chunk("a"), chunk(finish="stop")
+        for name, step, done, events in (("stream", sse(*pieces), True, 3),
+                                         ("no [DONE]", sse(*pieces, done=False), False, 2),
+                                         ("whole", reply(whole), True, 0)):
             with self.subTest(name=name):
-                self.declare(self.serve(step).url)
-                provider, observed = self.provider(), vllm.Observed()
-                model = vllm.find_model(provider)
-                vllm.collect_answer(vllm.send_chat(provider, model, DEFAULT_BODY,
-                                                   observed=observed))
-                self.assertEqual((observed.done, observed.events), expected)
+                observed = vllm.Observed()
+                vllm.collect_answer(self.send(self.serve(step), observed=observed))
+                self.assertEqual((observed.done, observed.events), (done, events))
                 self.assertEqual(observed.pieces > 0, observed.events > 0)
 
     def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(self):
-        self.declare(self.serve(sse(chunk("a"), chunk("b"), done=False)).url)
-        provider, seen = self.provider(), []
+        seen, stub = [], self.serve(sse(chunk("a"), chunk("b"), done=False))
         with self.assertRaises(vllm.ServerError) as raised:
-            vllm.collect_answer(vllm.stream_chat(provider, HI), seen.append)
-        self.assertEqual((raised.exception.partial.content, [delta.content for delta in seen]),
-                         ("ab", ["a", "b"]))
+            vllm.collect_answer(self.send(stub), seen.append)
+        self.assertEqual(raised.exception.partial.content, "ab")
+        self.assertEqual([delta.content for delta in seen], ["a", "b"])
 
     def test_the_whole_exchange_can_have_a_limit(self):
         def drip(sock, _, stub):
             sock.sendall(sse(done=False))
             while not stub.ending.wait(0.02):
-                sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
+                sock.sendall(event(chunk("a")))
 
-        self.declare(self.serve(drip).url)
-        provider = self.provider()
         with self.assertRaises(vllm.ServerError) as raised:
-            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
-                                               total_s=0.2))
-        self.assertEqual((raised.exception.cause, raised.exception.facts["phase"]),
-                         ("timeout", "read"))
+            vllm.collect_answer(self.send(self.serve(drip), total_s=0.2))
+        error = raised.exception
+        self.assertEqual((error.cause, error.facts["phase"]), ("timeout", "read"))
 
     def test_what_is_raised_before_a_wait_ends_the_exchange_as_it_is(self):
         class Stop(Exception):
@@ -3806,19 +3653,14 @@ class Streams(Case):
                 raise Stop()
 
         seen, stub = [], self.serve(then_watch(sse(chunk("a"), done=False)))
-        self.declare(stub.url)
-        provider = self.provider()
         with self.assertRaises(Stop):
-            vllm.collect_answer(vllm.send_chat(provider, vllm.find_model(provider), DEFAULT_BODY,
-                                               before_wait=before_wait), seen.append)
+            vllm.collect_answer(self.send(stub, before_wait=before_wait), seen.append)
         self.assertTrue(stub.gone.wait(WAIT_S))
 
     def test_module_chat(self):
-        url = self.demo(KEY)
+        url, hello = self.demo(KEY), {"role": "user", "content": "hello there"}
         self.declare(url, KEY, id="demo-alias")
-        answer = vllm.chat(self.provider(),
-                           {"messages": [{"role": "user", "content": "hello there"}],
-                            "stream": False})
+        answer = vllm.chat(self.provider(), {"messages": [hello], "stream": False})
         self.assertEqual((answer.content, answer.finish_reason), ("You said: hello there", "stop"))
         self.assertEqual(answer.usage.completion_tokens, 3)
         self.assertLessEqual(answer.timings["first_token_s"], answer.timings["total_s"])
@@ -3834,53 +3676,55 @@ class Streams(Case):
 # Connections
 # ----------------------------------------------------------------------------
 
-class Transport(Case):
+class Listing(Case):
+    """What becomes of `list`, the smallest of the verbs that connect."""
 
-    def check_list(self, step, status, words, *options, **given):
-        stub = step if isinstance(step, Stub) else self.serve(step)
-        self.check(self.run_main("list", "--base-url", stub.url, *options, **given), status,
-                   err=words)
-        return stub
+    def check_list(self, url, status=0, words=None, *options, **given):
+        """Check how `list` of a base URL ends: with the model "m", or with `words` of an error."""
+        result = self.run_main("list", "--base-url", url, *options, **given)
+        self.check(result, status, out=None if status else "vllm/m", err=words)
+        return result
 
-    def test_answers_that_are_no_http(self):
+
+class Transport(Listing):
+
+    GPU = "http://gpu.example/v1"                   # which only a proxy can reach
+
+    def test_answers_that_are_not_http(self):
+        garbled, ended = "does not speak HTTP", "closed in the middle"
         for name, data, words in (
                 ("nothing", b"", "the connection was closed waiting for the answer"),
-                ("garbage", b"\x00\xff garbage\r\n\r\n", "does not speak HTTP"),
-                ("no version", b"HELLO 200 OK\r\n\r\n", "does not speak HTTP"),
-                ("half a status line", b"HTTP/1.1 20", "does not speak HTTP"),
-                ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", "does not speak HTTP"),
-                ("status 99", b"HTTP/1.1 99 X\r\n\r\n", "does not speak HTTP"),
+                ("garbage", b"\x00\xff garbage\r\n\r\n", garbled),
+                ("no version", b"HELLO 200 OK\r\n\r\n", garbled),
+                ("half a status line", b"HTTP/1.1 20", garbled),
+                ("bad status", b"HTTP/1.1 abc OK\r\n\r\n", garbled),
+                ("status 99", b"HTTP/1.1 99 X\r\n\r\n", garbled),
+                ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("long line", b"HTTP/1.1 200 " + b"x" * 70000 + b"\r\n\r\n", "not valid HTTP"),
                 ("long header", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70000 + b"\r\n\r\n",
                  "not valid HTTP"),
                 ("many headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
                  "not valid HTTP"),
                 ("headers cut", b"HTTP/1.1 200 OK\r\nContent-Le", "is empty"),
-                ("status 199", reply("", "199 Early"), "HTTP 199"),
                 ("short body", reply("{}", Content_Length=10), "ended after 2 of 10 bytes"),
                 ("bad length", reply('{"data": []}', Content_Length="x"), "no models"),
                 ("negative length", reply('{"data": []}', Content_Length=-5), "no models"),
-                ("chunk size", reply("zz\r\n{}\r\n", Content_Length=None,
-                                     Transfer_Encoding="chunked"), "closed in the middle"),
-                ("negative chunk", reply("-5\r\n{}\r\n0\r\n\r\n", Content_Length=None,
-                                         Transfer_Encoding="chunked"), ""),
-                ("chunk cut", reply("ff\r\n{}", Content_Length=None, Transfer_Encoding="chunked"),
-                 "closed in the middle"),
-                ("no last chunk", reply("2\r\n{}\r\n", Content_Length=None,
-                                        Transfer_Encoding="chunked"),
-                 "closed in the middle"),
+                ("chunk size", in_chunks("zz\r\n{}\r\n"), ended),
+                ("negative chunk", in_chunks("-5\r\n{}\r\n0\r\n\r\n"), ""),
+                ("chunk cut", in_chunks("ff\r\n{}"), ended),
+                ("no last chunk", in_chunks("2\r\n{}\r\n"), ended),
                 ("TLS alert", b"\x15\x03\x01\x00\x02\x02\x46", "use the other scheme: https")):
             with self.subTest(name=name):
-                result = self.run_main("list", "--base-url", self.serve(data).url)
-                self.check(result, 1 if words == "no models" else 4, err=words)
+                self.check_list(self.serve(data).url, 1 if words == "no models" else 4, words)
 
     def test_interim_answers_are_passed_over(self):
-        self.check_list(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + rows("m"), 0, "")
+        self.check_list(self.serve(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + rows("m")).url)
 
     def test_byte_cap(self):
+        fits = reply(rows("m").partition(b"\r\n\r\n")[2].ljust(1000))
         with mock.patch.object(vllm, "MODEL_LIST_LIMIT", 1000):
-            self.check_list(reply(b" " * 1001), 4, "larger than 1000 bytes")
-            self.check_list(reply(rows("m").partition(b"\r\n\r\n")[2].ljust(1000)), 0, "")
+            self.check_list(self.serve(reply(b" " * 1001)).url, 4, "larger than 1000 bytes")
+            self.check_list(self.serve(fits).url)
 
     def drip(self, data, gap_s):
         """Return a step that sends a byte at a time, forever."""
@@ -3895,7 +3739,8 @@ class Transport(Case):
                            ("headers", b"HTTP/1.1 200 OK\r\nX: "),
                            ("status line", b"HTTP/1.1 200 ")):
             with self.subTest(name=name):
-                self.check_list(self.drip(data, 0.02), 4, "timed out", "--timeout", "0.2")
+                url = self.serve(self.drip(data, 0.02)).url
+                self.check_list(url, 4, "timed out", "--timeout", "0.2")
 
     def test_silence_is_timed_apart_from_a_slow_answer(self):
         self.declare(self.serve(self.drip(sse(chunk("a"), done=False), 9)).url)
@@ -3906,7 +3751,7 @@ class Transport(Case):
             sock.sendall(sse(done=False))
             for _ in range(22):
                 stub.ending.wait(0.05)                   # 1.1 s in all, more than silence may last
-                sock.sendall(b"data: " + json.dumps(chunk("a")).encode("ascii") + b"\n\n")
+                sock.sendall(event(chunk("a")))
             sock.sendall(b"data: [DONE]\n\n")
 
         self.declare(self.serve(slow).url)
@@ -3919,130 +3764,122 @@ class Transport(Case):
 
     def test_redirects_are_told_and_not_followed(self):
         target = self.serve(rows("m"))
-        for status, location, right in (("301 Moved", target.url + "/models",
-                                         "baseUrl to " + target.url),
-                                        ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
-                                        ("308 X", "https://h/v1/models/",
-                                         "baseUrl to https://h/v1"),
-                                        ("302 X", None, "nowhere"),
-                                        ("303 X", "http://[", "the address the server names"),
-                                        ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
+        for status, location, right in (
+                ("301 Moved", target.url + "/models", "baseUrl to " + target.url),
+                ("307 X", "/gw/v1/models?x=y", "/gw/v1"),
+                ("308 X", "https://h/v1/models/", "baseUrl to https://h/v1"),
+                ("302 X", None, "nowhere"),
+                ("303 X", "http://[", "the address the server names"),
+                ("302 X", "http://h/\x1b[31m", "\\x1b[31m")):
             with self.subTest(location=location):
-                self.check_list(reply("", status, Location=location), 4, right,
-                                env={"VLLM_API_KEY": KEY})
-        self.declare(self.serve(reply("", "307 X", Location=target.url + "/chat/completions")).url,
-                     KEY)
+                url = self.serve(reply("", status, Location=location)).url
+                self.check_list(url, 4, right, env={"VLLM_API_KEY": KEY})
+        elsewhere = reply("", "307 X", Location=target.url + "/chat/completions")
+        self.declare(self.serve(elsewhere).url, KEY)
         self.check(self.run_main("chat", "hi"), 4, err="redirects are not followed")
         self.assertEqual(target.requests, [])
 
     def test_requests_are_plain(self):
-        stub = self.check_list(rows("m"), 0, "", env={"VLLM_API_KEY": KEY})
-        request = stub.requests[0]
-        self.assertEqual((request.method, request.target), ("GET", "/v1/models"))
-        self.assertEqual(request.headers,
-                         {"host": "127.0.0.1:%d" % stub.address[1],
-                          "accept": "application/json, text/event-stream",
-                          "accept-encoding": "identity",
-                                           "connection": "close", "user-agent": "python",
-                                           "authorization": "Bearer " + KEY})
         stub = self.serve(rows("m"))
-        self.check(self.run_main("list", "--base-url", stub.origin + "/\u00fc/v1"), 0)
-        self.assertEqual(stub.requests[0].target, "/%C3%BC/v1/models")
+        self.check_list(stub.url, env={"VLLM_API_KEY": KEY})
+        self.check_list(stub.origin + "/\u00fc/v1")
+        plain, encoded = stub.requests
+        self.assertEqual((plain.method, plain.target), ("GET", "/v1/models"))
+        self.assertEqual(plain.headers, {
+            "host": "127.0.0.1:%d" % stub.address[1], "connection": "close", "user-agent": "python",
+            "accept": "application/json, text/event-stream", "accept-encoding": "identity",
+            "authorization": "Bearer " + KEY})
+        self.assertEqual(encoded.target, "/%C3%BC/v1/models")
 
     def test_loopback_is_never_proxied(self):
-        proxy = self.serve(rows("evil"))
+        proxy, url = self.serve(rows("evil")), self.serve(rows("m")).url
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-            self.check_list(rows("m"), 0, "", env={name: proxy.origin})
+            self.check_list(url, env={name: proxy.origin})
         self.assertEqual(proxy.requests, [])
 
     def test_which_proxy(self):
         for env, url, expected in (
-                ({}, "http://h/v1", None), ({"http_proxy": "p:1"}, "http://h/v1", "http://p:1"),
+                ({}, "http://h/v1", None),
+                ({"http_proxy": "p:1"}, "http://h/v1", "http://p:1"),
+                ({"http_proxy": " "}, "http://h", None),
+                ({"http_proxy": "http://u:p%40w@p:1"}, "http://h/v1", "http://p:1"),
+                ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
+                ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None),
                 ({"HTTP_PROXY": "http://p:1/"}, "http://h/v1", "http://p:1/"),
                 ({"HTTP_PROXY": "http://p:1"}, "https://h/v1", None),
-                ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
-                ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
-                ({"http_proxy": "a:1", "HTTP_PROXY": "b:1"}, "http://h", "http://a:1"),
                 ({"HTTP_PROXY": "p:1", "REQUEST_METHOD": "GET"}, "http://h", None),
-                ({"http_proxy": " "}, "http://h", None),
-                ({"http_proxy": "p:1", "NO_PROXY": "h"}, "http://h", None),
-                ({"http_proxy": "http://u:p%40w@p:1"}, "http://h/v1", "http://p:1")):
+                ({"HTTPS_PROXY": "http://p:1"}, "https://h/v1", "http://p:1"),
+                ({"ALL_PROXY": "http://p:1"}, "https://h/v1", "http://p:1")):
             with self.subTest(env=env, url=url):
                 self.assertEqual(vllm.proxy_for(vllm.split_url(url), env), expected)
+        url = vllm.split_url("http://h/v1")
         for proxy in ("socks5://p:1", "https://p:1", "https://u:secretpw@p:1",
                       "http://u:secretpw@p:x"):
             with self.assertRaises(vllm.ConfigError) as raised:
-                vllm.proxy_for(vllm.split_url("http://h/v1"), {"http_proxy": proxy})
+                vllm.proxy_for(url, {"http_proxy": proxy})
             self.assertNotIn("secretpw", raised.exception.message)
 
     def test_no_proxy(self):
-        for entries, url, expected in (
-                ("", "http://h", False), ("h", "http://h", True), ("H", "http://h", True),
-                ("a,h b", "http://h", True),
-                ("a, b", "http://b", True), ("*", "http://h", True), ("xh", "http://h", False),
-                ("h", "http://xh", False),
-                ("example.com", "http://gpu.example.com", True),
-                (".example.com", "http://gpu.example.com", True),
-                (".example.com", "http://example.com", True),
-                ("*.example.com", "http://gpu.example.com", True),
-                ("example.com", "http://myexample.com", False),
-                ("h:8000", "http://h:8000", True), ("h:8000", "http://h:8001", False),
-                ("h:80", "http://h", True),
-                ("10.0.0.0/8", "http://10.1.2.3", True), ("10.0.0.0/8", "http://11.1.2.3", False),
-                ("10.1.2.3/8", "http://10.9.9.9", True),
-                ("10.1.2.3", "http://10.1.2.3", True), ("10.0.0.0/8", "http://ten.example", False),
-                ("10.0.0.0/99", "http://10.1.2.3", False),
-                ("fd00::/8", "http://[fd00::1]:8000", True),
-                ("fd00::/8", "http://[fe00::1]", False),
-                ("fd00::1", "http://[fd00::1]", True),
-                ("[fd00::1]:8000", "http://[fd00::1]:8000", True),
-                ("[fd00::1]:8000", "http://[fd00::1]:8001", False),
-                ("fd00:0:0:0:0:0:0:1", "http://[fd00:0:0:0:0:0:0:1]", True),
-                ("10.0.0.0/8", "http://[fd00::1]", False), (".", "http://h", False),
-                (",", "http://h", False),
-                ("/", "http://1.2.3.4", False)):
-            with self.subTest(entries=entries, url=url):
-                self.assertEqual(vllm.no_proxy_covers(entries, vllm.split_url(url)), expected)
+        for entries, covered, others in (
+                ("", "", "h"),
+                ("h", "h", "xh"),
+                ("H", "h", ""),
+                ("xh", "", "h"),
+                ("a,h b", "h", ""),
+                ("a, b", "b", ""),
+                ("*", "h", ""),
+                ("h:8000", "h:8000", "h:8001"),
+                ("h:80", "h", ""),
+                ("example.com", "gpu.example.com", "myexample.com"),
+                (".example.com", "gpu.example.com example.com", ""),
+                ("*.example.com", "gpu.example.com", ""),
+                ("10.1.2.3", "10.1.2.3", ""),
+                ("10.1.2.3/8", "10.9.9.9", ""),
+                ("10.0.0.0/8", "10.1.2.3", "11.1.2.3 ten.example [fd00::1]"),
+                ("10.0.0.0/99", "", "10.1.2.3"),
+                ("fd00::/8", "[fd00::1]:8000", "[fe00::1]"),
+                ("fd00::1", "[fd00::1]", ""),
+                ("fd00:0:0:0:0:0:0:1", "[fd00:0:0:0:0:0:0:1]", ""),
+                ("[fd00::1]:8000", "[fd00::1]:8000", "[fd00::1]:8001"),
+                (".", "", "h"), (",", "", "h"), ("/", "", "1.2.3.4")):
+            for host in covered.split() + others.split():
+                with self.subTest(entries=entries, host=host):
+                    url = vllm.split_url("http://" + host)
+                    self.assertEqual(vllm.no_proxy_covers(entries, url), host in covered.split())
 
     def test_http_through_a_proxy(self):
         proxy = self.serve(rows("m"))
-        env = {"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example:8000/v1", env=env), 0,
-                   out="vllm/m")
-        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
+        self.check_list("http://gpu.example:8000/v1",
+                        env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY})
+        request, = proxy.requests
+        self.assertEqual((request.target, request.headers["host"]),
                          ("http://gpu.example:8000/v1/models", "gpu.example:8000"))
-        locked = self.serve(rows("m"), reply("no, not aladdin:open%20sesame", "407 Auth"))
-        env = {"http_proxy": locked.origin.replace("//", "//aladdin:open%20sesame@")}
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1", "--api-key-file",
-                                 self.write("key", KEY), env=env), 0)
-        self.assertEqual(locked.requests[0].headers["proxy-authorization"],
-                         "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==")
-        refused = self.run_main("list", "--base-url", "http://gpu.example/v1", "--verbose", env=env)
-        self.check(refused, 4, err="HTTP 407 in place of the server")
-        for secret in ("sesame", "YWxhZGRpbjpvcGVuIHNlc2FtZQ"):
-            self.assertNotIn(secret, refused.err)
         for answer, words in ((reply("", "502 Bad Gateway"), "NO_PROXY=gpu.example"),
                               (reply("", "407 Auth"), "put its user and password into its URL")):
-            self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
-                                     env={"http_proxy": self.serve(answer).origin}), 4, err=words)
-        gone = self.serve(b"")
-        gone.close()
-        self.check(self.run_main("list", "--base-url", "http://gpu.example/v1",
-                                 env={"http_proxy": gone.origin}), 4,
-                   err="refuses connections")
+            self.check_list(self.GPU, 4, words, env={"http_proxy": self.serve(answer).origin})
+        self.check_list(self.GPU, 4, "refuses connections", env={"http_proxy": closed_origin(self)})
+
+    def test_the_password_of_a_proxy_is_sent_and_never_shown(self):
+        proxy = self.serve(rows("m"), reply("no, not aladdin:open%20sesame", "407 Auth"))
+        env = {"http_proxy": proxy.origin.replace("//", "//aladdin:open%20sesame@")}
+        self.check_list(self.GPU, 0, None, "--api-key-file", self.write("key", KEY), env=env)
+        credentials = "YWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+        self.assertEqual(proxy.requests[0].headers["proxy-authorization"], "Basic " + credentials)
+        refused = self.check_list(self.GPU, 4, "HTTP 407 in place of the server", "--verbose",
+                                  env=env)
+        for secret in ("sesame", credentials.rstrip("=")):
+            self.assertNotIn(secret, refused.err)
 
     def test_a_host_name_beyond_ascii_goes_through_a_proxy(self):
         proxy, tunnel = self.serve(rows("m")), self.serve(reply("", "403 No"))
-        self.check(self.run_main("list", "--base-url", "http://b\u00fccher.example:8000/v1",
-                                 env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY}), 0,
-                                 out="vllm/m")
-        self.assertEqual((proxy.requests[0].target, proxy.requests[0].headers["host"]),
-                         ("http://xn--bcher-kva.example:8000/v1/models",
-                          "xn--bcher-kva.example:8000"))
-        self.check(self.run_main("list", "--base-url", "https://b\u00fccher.example/v1",
-                                 env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY}), 4,
-                                 err="HTTP 403")
-        self.assertEqual(tunnel.requests[0].target, "xn--bcher-kva.example:443")
+        self.check_list("http://b\u00fccher.example:8000/v1",
+                        env={"http_proxy": proxy.origin, "VLLM_API_KEY": KEY})
+        self.check_list("https://b\u00fccher.example/v1", 4, "HTTP 403",
+                        env={"https_proxy": tunnel.origin, "VLLM_API_KEY": KEY})
+        host = "xn--bcher-kva.example"
+        self.assertEqual(proxy.requests[0].target, "http://%s:8000/v1/models" % host)
+        self.assertEqual(proxy.requests[0].headers["host"], host + ":8000")
+        self.assertEqual(tunnel.requests[0].target, host + ":443")
 
     @unittest.skipIf(os.name == "nt", "no signals to send")
     def test_ctrl_c_ends_a_run_over_servers_that_hang(self):
@@ -4069,26 +3906,22 @@ class Transport(Case):
                     self.assertNotIn(b"Traceback", process.stderr.read())
 
     def test_calls_in_parallel(self):
-        self.assertEqual(vllm.in_parallel(lambda a, b: a + b,
-                                          [(number, 1) for number in range(999)]),
-                         list(range(1, 1000)))
+        sums = vllm.in_parallel(lambda a, b: a + b, [(number, 1) for number in range(999)])
+        self.assertEqual(sums, list(range(1, 1000)))
         with self.assertRaises(ZeroDivisionError):
             vllm.in_parallel(lambda a: 1 // a, [(1,), (0,), (2,)])
 
     def test_names_that_do_not_resolve(self):
-        with mock.patch("socket.getaddrinfo",
-                        side_effect=socket.gaierror(-2, "Name or service not known")):
-            self.check(self.run_main("list", "--base-url", "http://nowhere.invalid/v1"), 4,
-                       err="'nowhere.invalid' does not resolve")
+        unknown = socket.gaierror(-2, "Name or service not known")
+        with mock.patch("socket.getaddrinfo", side_effect=unknown):
+            self.check_list("http://nowhere.invalid/v1", 4, "'nowhere.invalid' does not resolve")
         for host in ("a" * 64, "a..b", "\u00fc" * 70):
-            self.check(self.run_main("list", "--base-url", "http://%s/v1" % host, "--timeout", "5"),
-                       4)
+            self.check_list("http://%s/v1" % host, 4, None, "--timeout", "5")
         stop = threading.Event()
         self.addCleanup(stop.set)
         with mock.patch("socket.getaddrinfo", side_effect=lambda *_: stop.wait(WAIT_S)):
-            self.check(self.run_main("list", "--base-url", "http://slow.invalid/v1", "--timeout",
-                                     "0.1"), 4,
-                       err="timed out looking up the host")
+            self.check_list("http://slow.invalid/v1", 4, "timed out looking up the host",
+                            "--timeout", "0.1")
 
     @unittest.skipUnless(socket.has_ipv6, "no IPv6")
     def test_ipv6(self):
@@ -4096,72 +3929,57 @@ class Transport(Case):
             stub = self.serve(rows("m"), host="::1")
         except OSError as error:
             self.skipTest(str(error))
-        self.check_list(stub, 0, "")
+        self.check_list(stub.url)
         self.assertEqual(stub.requests[0].headers["host"], "[::1]:%d" % stub.address[1])
 
 
-class Tls(Case):
+class Tls(Listing):
 
     def setUp(self):
         super(Tls, self).setUp()
-        try:
-            import ssl
-        except ImportError:
-            self.skipTest("no ssl")
         self.authority = self.write("ca.pem", CERTIFICATE)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER
-                                      if hasattr(ssl, "PROTOCOL_TLS_SERVER") else ssl.PROTOCOL_TLS)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.authority, self.write("key.pem", CERTIFICATE_KEY))
 
     def test_authorities(self):
         stub = self.serve(rows("m"), tls=self.context)
-        self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority), 0,
-                   out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url,
-                                 env={"SSL_CERT_FILE": self.authority}), 0, out="vllm/m")
-        self.check(self.run_main("list", "--base-url", stub.url, env={"VLLM_API_KEY": KEY}), 4,
-                   err="--ca-file CA.pem")
+        self.check_list(stub.url, 0, None, "--ca-file", self.authority)
+        self.check_list(stub.url, env={"SSL_CERT_FILE": self.authority})
+        self.check_list(stub.url, 4, "--ca-file CA.pem", env={"VLLM_API_KEY": KEY})
         self.assertEqual(len(stub.requests), 2)
         for path in (self.path("none.pem"), self.write("bad.pem", "x"), self.home):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", path), 3,
-                       err="cannot be used")
+            self.check_list(stub.url, 3, "cannot be used", "--ca-file", path)
 
     @unittest.skipUnless(hasattr(os, "mkfifo"), "no FIFOs")
     def test_a_fifo_is_not_waited_for(self):
         fifo = self.path("fifo")
         os.mkfifo(fifo)
         url = "https://127.0.0.1:%d/v1" % self.serve(then_watch(b"")).address[1]
-        self.check(self.run_main("list", "--base-url", url, "--ca-file", fifo), 3, err="or a FIFO")
-        self.check(self.run_main("list", "--base-url", url, env={"SSL_CERT_FILE": fifo}), 3,
-                   err="or a FIFO")
+        self.check_list(url, 3, "or a FIFO", "--ca-file", fifo)
+        self.check_list(url, 3, "or a FIFO", env={"SSL_CERT_FILE": fifo})
 
     @unittest.skipIf(sys.version_info < (3, 8) or sys.implementation.name != "cpython"
                      or sys.flags.ignore_environment, "this interpreter keeps no key log")
     def test_a_key_log_that_cannot_be_opened_is_named(self):
-        stub = self.serve(rows("m"), tls=self.context)
-        with mock.patch.dict(os.environ, SSLKEYLOGFILE=self.path("none", "log")):
-            self.check(self.run_main("list", "--base-url", stub.url, "--ca-file", self.authority),
-                       3,
-                       err=self.path("none", "log"))
+        stub, log = self.serve(rows("m"), tls=self.context), self.path("none", "log")
+        with mock.patch.dict(os.environ, SSLKEYLOGFILE=log):
+            self.check_list(stub.url, 3, log, "--ca-file", self.authority)
 
     def test_the_wrong_scheme(self):
-        self.check(self.run_main("list", "--base-url",
-                                 self.serve(rows("m")).url.replace("http:", "https:")), 4,
-                   err="use the other scheme: http:")
+        secure = self.serve(rows("m")).url.replace("http:", "https:")
+        self.check_list(secure, 4, "use the other scheme: http:")
         for words in ("The plain HTTP request was sent to HTTPS port",
                       "Client sent an HTTP request to an HTTPS server.",
                       "You're speaking plain HTTP to an SSL-enabled server port."):
             url = self.serve(reply(words, "400 Bad Request")).url
-            self.check(self.run_main("list", "--base-url", url), 4, err="the other scheme: https:")
+            self.check_list(url, 4, "the other scheme: https:")
 
     def test_a_certificate_for_another_host(self):
         stub = self.serve(rows("m"), tls=self.context)
-        with mock.patch("socket.getaddrinfo",
-                        return_value=[(socket.AF_INET, socket.SOCK_STREAM, 6, "", stub.address)]):
-            self.check(self.run_main("list", "--base-url",
-                                     "https://other.example:%d/v1" % stub.address[1], "--ca-file",
-                                     self.authority), 4,
-                       err="is not for other.example: it is for localhost, 127.0.0.1")
+        url = stub.url.replace("127.0.0.1", "other.example")
+        with names(other_example="127.0.0.1"):
+            self.check_list(url, 4, "is not for other.example: it is for localhost, 127.0.0.1",
+                            "--ca-file", self.authority)
         self.assertEqual(stub.requests, [])
 
     def test_tunnel(self):
@@ -4181,18 +3999,14 @@ class Tls(Case):
                             return
                         pairs[ready].sendall(data)
 
-        proxy = self.serve(tunnel)
+        proxy, refusing = self.serve(tunnel), self.serve(reply("", "403 Forbidden"))
+        through = {"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"), "VLLM_API_KEY": KEY}
         # The certificate is for loopback, which is never proxied: so the name is mocked away.
         with mock.patch.object(vllm, "is_loopback", return_value=False):
-            result = self.run_main("list", "--base-url", target.url, "--ca-file", self.authority,
-                                   env={"HTTPS_PROXY": proxy.origin.replace("//", "//u:p@"),
-                                        "VLLM_API_KEY": KEY})
-            self.check(result, 0, out="vllm/m")
-            self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
-            refusing = self.serve(reply("", "403 Forbidden"))
-            self.check(self.run_main("list", "--base-url", target.url,
-                                     env={"HTTPS_PROXY": refusing.origin, "VLLM_API_KEY": KEY}), 4,
-                                     err="it answers HTTP 403 in place of the server")
+            self.check_list(target.url, 0, None, "--ca-file", self.authority, env=through)
+            self.check_list(target.url, 4, "it answers HTTP 403 in place of the server",
+                            env=dict(through, HTTPS_PROXY=refusing.origin))
+        self.assertEqual(proxy.requests[0].target, "127.0.0.1:%d" % target.address[1])
         requests = proxy.requests + refusing.requests + target.requests
         self.assertEqual([request.headers.get("authorization") for request in requests],
                          [None, None, "Bearer " + KEY])
@@ -4224,6 +4038,8 @@ def extra(*loc):
 CONTEXT = "This model's maximum context length is 2048 tokens. However, "
 NO_TEMPLATE = ("As of transformers v4.44, default chat template is no longer allowed, so you must "
                "provide a chat template if the tokenizer does not define one.")
+NO_FUNCTIONS = ("Cannot use chat template functions because tokenizer.chat_template is not set and "
+                "no template argument was passed!")
 ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 NGINX_PAGE = ("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n"
               "<center><h1>%s</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n"
@@ -4235,7 +4051,8 @@ def nginx(status, **headers):
                  Content_Type="text/html", **headers)
 
 
-EMPTY_ANSWER = vllm.Assembler().answer({})
+def bad_request(body):
+    return reply(body, "400 Bad Request")
 
 
 class Meaning(Case):
@@ -4248,13 +4065,16 @@ class Meaning(Case):
             vllm.chat(self.provider(), HI)
         return raised.exception
 
-    def check_causes(self, table):
-        for answer, cause, words, step in table:
-            with self.subTest(cause=cause, words=words, step=step):
-                error = self.refusal(answer)
-                self.assertEqual(error.cause, cause, error)
-                self.assertIn(words, error.message)
-                self.assertIn(step, error.next_step)
+    def failure(self, verb, answer):
+        """Return the error that `list` or `chat` ends with, of a server that answers so."""
+        models = [] if verb == "list" else [{"id": "m", "name": "m"}]
+        self.declare(self.serve(answer).url, block={"models": models})
+        with self.assertRaises(vllm.Error) as raised:
+            if verb == "list":
+                vllm.discover_models(self.provider())
+            else:
+                vllm.chat(self.provider(), HI)
+        return raised.exception
 
     def test_fields_that_the_server_does_not_know(self):
         for body, field, switch in (
@@ -4268,13 +4088,16 @@ class Meaning(Case):
                  '{"supportsStore": false}'),
                 (flat(extra("body", "top_k")), "top_k", "leave the field out")):
             for status in ("400 Bad Request", "422 Unprocessable Entity"):
-                error = self.refusal(reply(body, status))
-                self.assertEqual((error.cause, error.facts["field"]),
-                                 ("unknown-field-rejected", field))
-                self.assertIn(switch, error.hint)
+                with self.subTest(field=field, status=status):
+                    error = self.refusal(reply(body, status))
+                    self.assertEqual(error.cause, "unknown-field-rejected")
+                    self.assertEqual(error.facts["field"], field)
+                    self.assertIn(switch, error.hint)
 
     def test_values_that_the_caller_set(self):
         bounds = "Input should be less than or equal to 2"
+        content = ("body", "messages", 0, "ChatCompletionUserMessageParam", "content",
+                   "function-wrap[check()]", "str")
         for message, param, field in (
                 ("temperature must be in [0, 2], got 5.0.", None, "temperature"),
                 ("top_p must be in (0, 1], got 7.0. (parameter=top_p, value=7.0)", "top_p",
@@ -4284,104 +4107,112 @@ class Meaning(Case):
                 ("1 validation error:\n  " + invalid("body.stop", "too long"), "body.stop", "stop"),
                 (invalid(("body", "tools", 0, "function", "name"), "Field required"), None,
                  "tools.0.function.name"),
-                (invalid(("body", "messages", 0, "ChatCompletionUserMessageParam", "content",
-                          "function-wrap[check()]", "str"), "Input should be"), None,
-                 "messages.0.content.str"),
+                (invalid(content, "Input should be"), None, "messages.0.content.str"),
                 ("m is not a multimodal model None", None, "the image"),
                 ("At most 0 image(s) may be provided in one prompt.", None, "the image")):
             for body in (complaint(message, param=param), dict(flat(message), param=param)):
                 with self.subTest(field=field, message=message):
-                    error = self.refusal(reply(body, "400 Bad Request"))
+                    error = self.refusal(bad_request(body))
                     self.assertEqual((error.cause, error.facts["field"]), ("field-refused", field))
                     self.assertNotIn("doctor", error.next_step)
 
     def test_refusals_of_any_size(self):
-        for message, param in (("x", "y" * 9999), (invalid(("body", "y" * 9999), "bad"), None),
-                               (extra("body", "y" * 9999), None), (CONTEXT + "9" * 9999, None),
+        for message, param in (("x", "y" * 9999),
+                               (invalid(("body", "y" * 9999), "bad"), None),
+                               (extra("body", "y" * 9999), None),
+                               (CONTEXT + "9" * 9999, None),
                                ("maximum context length is " + "9" * 9999, None),
-                               ("'loc': (" * 12000, None), ("'loc': ('" * 12000, None)):
-            error = self.refusal(reply(complaint(message, param=param), "400 Bad Request"))
+                               ("'loc': (" * 12000, None),
+                               ("'loc': ('" * 12000, None)):
+            error = self.refusal(bad_request(complaint(message, param=param)))
             self.assertLess(len(error.message + error.hint), 1200)
 
     def test_validation_errors_that_name_no_field(self):
+        causes = ("chat-failed", "field-refused", "unknown-field-rejected")
         for loc in ("()", "('body',)", "'body'", "'", "(0, 1)", "(", "('',)", "('body', 'A[b]')"):
             for message in ("[{'type': 'x', 'loc': %s, 'msg': 'Input should be'}]" % loc,
                             "[{'loc': %s, 'msg': 'Extra inputs are not permitted'}]" % loc):
-                error = self.refusal(reply(flat(message), "400 Bad Request"))
-                self.assertIn(error.cause, ("chat-failed", "field-refused",
-                                            "unknown-field-rejected"), loc)
+                self.assertIn(self.refusal(bad_request(flat(message))).cause, causes, loc)
 
     def test_prompts_and_answers_that_do_not_fit(self):
-        shorten, larger = "shorten the prompt", "start vLLM with a larger --max-model-len"
-        for message, problem, fix, lower in (
+        prompt, both = "the prompt does not fit", "the prompt and its answer do not fit"
+        larger = "start vLLM with a larger --max-model-len"
+        for message, problem, fix in (
                 (CONTEXT + "you requested 3000 tokens (1000 in the messages, 2000 in the "
                  "completion). Please reduce the length of the messages or completion.",
-                 "(1000 tokens of prompt, 2048 of context)", "lower --max-tokens to 1048", True),
+                 "(1000 tokens of prompt, 2048 of context)", "lower --max-tokens to 1048"),
                 (CONTEXT + "your request has 3000 input tokens. Please reduce the length of the "
                  "input messages.",
-                 "the prompt does not fit the context of m (3000 tokens of", larger, False),
+                 prompt + " the context of m (3000 tokens of", larger),
                 ("'max_tokens' or 'max_completion_tokens' is too large: 5000. " + CONTEXT[:-9] +
                  " and your request has 13 input tokens (5000 > 2048 - 13).",
-                 "the prompt and its answer do not fit the context of m (13 tokens",
-                 "lower --max-tokens to 2035", True),
+                 both + " the context of m (13 tokens", "lower --max-tokens to 2035"),
                 ("The decoder prompt (length 5000) is longer than the maximum model length of "
-                 "2048.", "the prompt does not fit the context of m (5000 tokens of",
-                 larger, False),
+                 "2048.",
+                 prompt + " the context of m (5000 tokens of", larger),
                 ("You passed 1500 input tokens and requested 1000 output tokens. However, the "
                  "model's context length is only 2048 tokens, resulting in a maximum input length "
-                 "of 1048 tokens.", "(1500 tokens of prompt, 2048 of context)",
-                 "lower --max-tokens to 548", True),
+                 "of 1048 tokens.",
+                 "(1500 tokens of prompt, 2048 of context)", "lower --max-tokens to 548"),
                 (CONTEXT + "your prompt contains at least 2049 input tokens, which exceeds this "
-                 "limit even without any output tokens.", "the prompt does not fit", larger, False),
+                 "limit even without any output tokens.",
+                 prompt, larger),
                 (CONTEXT + "your prompt contains 99999 characters (more than 40000 characters, "
-                 "which is the upper bound for 2047 input tokens).", "the prompt does not fit",
-                 larger, False),
-                ("max_tokens must be at least 1, got -952.", "the prompt does not fit", larger,
-                 False),
+                 "which is the upper bound for 2047 input tokens).",
+                 prompt, larger),
+                ("max_tokens must be at least 1, got -952.", prompt, larger),
                 ("max_tokens=5000 cannot be greater than max_model_len=2048. Please request fewer "
-                 "output tokens.", "do not fit the context of m: max_tokens=5000",
-                 "lower --max-tokens", True)):
+                 "output tokens.",
+                 "do not fit the context of m: max_tokens=5000", "lower --max-tokens")):
             for body in (flat(message), complaint(message, param="max_tokens")):
                 with self.subTest(message=message):
-                    error = self.refusal(reply(body, "400 Bad Request"))
+                    error = self.refusal(bad_request(body))
                     self.assertEqual(error.cause, "context-exceeded")
                     self.assertIn(problem, error.message)
                     self.assertIn(message[-20:], error.message)
-                    self.assertIn(shorten, error.hint)
+                    self.assertIn("shorten the prompt", error.hint)
                     self.assertIn(fix, error.hint)
-                    self.assertEqual("--max-tokens" in error.hint, lower)
+                    self.assertEqual("--max-tokens" in error.hint, fix != larger)
 
     def test_servers_that_cannot_chat(self):
         page = vllm.TOOL_PARSER[2]
+        no_chat = "The model does not support Chat Completions API"
         auto = ('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to '
                 'be set')
-        self.check_causes((
-            (reply(complaint(NO_TEMPLATE), "400 Bad"), "no-chat-template", "m has no chat template",
-             "--chat-template"),
-            (reply(flat(NO_TEMPLATE + " None"), "400 Bad"), "no-chat-template", "transformers", ""),
-            (reply(flat("Cannot use chat template functions because tokenizer.chat_template is not "
-                        "set and no template argument was passed!"), "500 Bad"),
-             "no-chat-template", "", "instruct"),
-            (reply(flat("The model does not support Chat Completions API"), "400 Bad"),
-             "not-a-chat-model", "m does not chat", "serve a chat model"),
-            (reply(complaint("The model does not support Chat Completions API"), "501 Not"),
-             "not-a-chat-model", "m does not chat", ""),
-            (reply(flat(auto), "400 Bad"), "tools-disabled", "does not accept tools", page),
-            (reply(complaint('tool_choice="required" requires --tool-call-parser to be set'),
-                   "400 Bad"), "tools-disabled", "does not accept tools", page)))
-        for listed, cause in ((rows("m"), "not-a-chat-model"), (rows("n"), "http-error"),
-                              (reply("", "404 Not Found"), "http-error")):
-            error = self.refusal(reply({"detail": "Not Found"}, "404 Not Found"), listed)
+        required = 'tool_choice="required" requires --tool-call-parser to be set'
+        for answer, cause, words, step in (
+                (bad_request(complaint(NO_TEMPLATE)), "no-chat-template", "m has no chat template",
+                 "--chat-template"),
+                (bad_request(flat(NO_TEMPLATE + " None")), "no-chat-template", "transformers", ""),
+                (reply(flat(NO_FUNCTIONS), "500 Bad"), "no-chat-template", "", "instruct"),
+                (bad_request(flat(no_chat)), "not-a-chat-model", "m does not chat",
+                 "serve a chat model"),
+                (reply(complaint(no_chat), "501 Not"), "not-a-chat-model", "m does not chat", ""),
+                (bad_request(flat(auto)), "tools-disabled", "not accept tools", page),
+                (bad_request(complaint(required)), "tools-disabled", "not accept tools", page)):
+            with self.subTest(cause=cause, words=words, step=step):
+                error = self.refusal(answer)
+                self.assertEqual(error.cause, cause, error)
+                self.assertIn(words, error.message)
+                self.assertIn(step, error.next_step)
+
+    def test_whether_nothing_chats_or_the_model_is_not_there(self):
+        missing = "404 Not Found"
+        for listed, cause in ((rows("m"), "not-a-chat-model"),
+                              (rows("n"), "http-error"),
+                              (reply("", missing), "http-error")):
+            error = self.refusal(reply({"detail": "Not Found"}, missing), listed)
             self.assertEqual(error.cause, cause)
-        error = self.refusal(reply(complaint("The model `m` does not exist. Valid aliases: m2, x.",
-                                           code=404), "404 Not Found"), rows("m2", "x"))
-        self.assertEqual((error.cause, error.hint),
-                         ("model-not-served", "did you mean --model m2 ?"))
-        for message, status in (
-                ("Invalid model name passed in model=m. Call `/v1/models`", "400 Bad"),
-                                ('model "m" not found, try pulling it first', "404 Not Found")):
-            error = self.refusal(reply(complaint(message), status), rows("x"))
-            self.assertEqual((error.cause, error.hint), ("model-not-served", "the server has: x"))
+        no_model = "The model `m` does not exist. Valid aliases: m2, x."
+        ollama = 'model "m" not found, try pulling it first'
+        litellm = "Invalid model name passed in model=m. Call `/v1/models`"
+        for answer, listed, hint in (
+                (reply(complaint(no_model, code=404), missing), rows("m2", "x"),
+                 "did you mean --model m2 ?"),
+                (reply(complaint(ollama), missing), rows("x"), "the server has: x"),
+                (bad_request(complaint(litellm)), rows("x"), "the server has: x")):
+            error = self.refusal(answer, listed)
+            self.assertEqual((error.cause, error.hint), ("model-not-served", hint))
 
     def test_an_engine_that_died(self):
         for message in (ENGINE_DEAD, "Engine loop is not running. Inspect the stacktrace",
@@ -4392,11 +4223,15 @@ class Meaning(Case):
                 self.assertEqual(error.cause, "engine-dead", message)
         error = self.refusal(sse(chunk("a"), complaint(ENGINE_DEAD, code=500)))
         self.assertEqual(error.cause, "engine-dead")
-        error = self.refusal(reply(complaint("the prompt spoke of EngineCore"), "400 Bad Request"))
+        error = self.refusal(bad_request(complaint("the prompt spoke of EngineCore")))
         self.assertEqual(error.cause, "chat-failed")
 
     def test_layers_before_the_server(self):
         busy, down, slow = "it is busy", "what is behind it is down", "proxy_read_timeout"
+        unavailable, unauthorized = "503 Service Unavailable", "401 Unauthorized"
+        many, own = "429 Too Many Requests", "headers.Authorization"
+        haproxy = ("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle "
+                   "this request.\n</body></html>")
         for answer, cause, words, step in (
                 (nginx("413 Request Entity Too Large"), "gateway",
                  "HTTP 413: Request Entity Too Large (answered by nginx/1.22.1)",
@@ -4404,71 +4239,61 @@ class Meaning(Case):
                 (nginx("502 Bad Gateway"), "gateway", "HTTP 502: Bad Gateway (answered by", down),
                 (nginx("504 Gateway Time-out"), "gateway", "Gateway Time-out", slow),
                 (nginx("503 Service Temporarily Unavailable"), "gateway", "503", "it is busy, or"),
-                (reply("no available server", "503 Service Unavailable"), "gateway",
+                (reply("no available server", unavailable), "gateway",
                  "HTTP 503: no available server", "is down"),
-                (reply("no healthy upstream", "503 Service Unavailable", Server="envoy"), "gateway",
+                (reply("no healthy upstream", unavailable, Server="envoy"), "gateway",
                  "(answered by envoy)", "is down"),
-                (reply("<html><body><h1>503 Service Unavailable</h1>\nNo server is available to "
-                       "handle this request.\n</body></html>", "503 Service Unavailable"),
-                 "gateway", "No server is available", "is down"),
+                (reply(haproxy, unavailable), "gateway", "No server is available", "is down"),
                 (reply(complaint("Server overloaded, queue is full"), "503 Busy", Retry_After="7"),
                  "gateway", "queue is full", "read their logs (Retry-After: 7)"),
-                (reply(complaint("Rate limit exceeded"), "429 Too Many Requests",
-                       x_litellm_version="1.70"), "gateway", "(answered by litellm)", busy),
-                (reply("", "429 Too Many Requests"), "gateway", "429: Too Many Requests", busy),
+                (reply(complaint("Rate limit exceeded"), many, x_litellm_version="1.70"),
+                 "gateway", "(answered by litellm)", busy),
+                (reply("", many), "gateway", "429: Too Many Requests", busy),
                 (reply("", "524 A Timeout", Server="cloudflare"), "gateway", "cloudflare", slow),
                 (reply("", "522 Unreachable", Server="cloudflare"), "gateway", "HTTP 522", down),
                 (nginx("401 Authorization Required", WWW_Authenticate='Basic realm="gpu"'),
-                 "gateway-auth", 'Basic realm="gpu"', "headers.Authorization"),
-                (reply("", "401 Unauthorized", WWW_Authenticate='Bearer realm="sso", error="x"'),
-                 "gateway-auth", '"sso"', "headers.Authorization"),
-                (reply("", "401 Unauthorized", WWW_Authenticate="Bearer"), "no-key", "401", ""),
-                (reply({"error": "Unauthorized"}, "401 Unauthorized"), "no-key",
-                 "HTTP 401: Unauthorized", "--api-key"),
-                (reply("x", Server="nginx", Content_Type="text/html"), None, "nginx", "")):
+                 "gateway-auth", 'Basic realm="gpu"', own),
+                (reply("", unauthorized, WWW_Authenticate='Bearer realm="sso", error="x"'),
+                 "gateway-auth", '"sso"', own),
+                (reply("", unauthorized, WWW_Authenticate="Bearer"), "no-key", "401", ""),
+                (reply({"error": "Unauthorized"}, unauthorized), "no-key",
+                 "HTTP 401: Unauthorized", "--api-key")):
             for verb in ("list", "chat"):
                 with self.subTest(verb=verb, words=words):
-                    self.check_layer(verb, answer, cause, words, step)
-
-    def check_layer(self, verb, answer, cause, words, step):
-        url = self.serve(answer).url
-        self.declare(url, block={"models": [] if verb == "list" else [{"id": "m", "name": "m"}]})
-        with self.assertRaises(vllm.Error) as raised:
-            if verb == "list":
-                vllm.discover_models(self.provider())
-            else:
-                vllm.chat(self.provider(), HI)
-        error = raised.exception
-        if cause is None:                            # a page: not JSON, or not a stream
-            return self.assertIn(error.cause, ("not-openai", "stream-broken"))
-        self.assertEqual(error.cause, cause)
-        self.assertIn(words, error.message)
-        self.assertIn(step, error.next_step)
-        self.assertEqual(error.message.count("Gateway"), words.count("Gateway"), error.message)
+                    error = self.failure(verb, answer)
+                    self.assertEqual(error.cause, cause)
+                    self.assertIn(words, error.message)
+                    self.assertIn(step, error.next_step)
+                    self.assertEqual(error.message.count("Gateway"), words.count("Gateway"), error)
+        page = reply("x", Server="nginx", Content_Type="text/html")
+        self.assertEqual([self.failure(verb, page).cause for verb in ("list", "chat")],
+                         ["not-openai", "stream-broken"])
 
     def test_who_answered(self):
-        page = NGINX_PAGE % ("404 Not Found", "404 Not Found")
+        page = (NGINX_PAGE % ("404 Not Found", "404 Not Found")).encode("ascii")
         for headers, body, words in (
-                ({}, b"", ""), ({"Server": "uvicorn"}, b"{}", ""),
-                ({"Server": "envoy"}, b"", " (answered by envoy)"),
-                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", " (answered by 1.1 proxy)"),
-                ({}, page.encode("ascii"), " (answered by nginx)"),
+                ({}, b"", ""),
                 ({}, b'{"error": "<p>nginx"}', ""),
+                ({}, page, " (answered by nginx)"),
+                ({"Server": "uvicorn"}, b"{}", ""),
+                ({"Server": "uvicorn", "Via": "1.1 proxy"}, b"", " (answered by 1.1 proxy)"),
+                ({"Server": "envoy"}, b"", " (answered by envoy)"),
                 ({"x-litellm-call-id": "1"}, b"{}", " (answered by litellm)")):
             self.assertEqual(vllm.layer_facts(headers, body), {"answered_by": words})
 
     def test_whose_limit_ended_the_wait(self):
         config = "models.providers.vllm.timeoutSeconds"
-        headers = b"HTTP/1.1 200 OK\r\n"
+        headers, opened = b"HTTP/1.1 200 OK\r\n", sse(done=False)
         early, first = "waiting for the answer to begin", "before the first token"
         late = "in the middle of the answer"
-        for seconds, timeout_s, limit, step, words in (
-                (0.1, None, config, headers, early), (0.1, None, config, sse(done=False), first),
+        for seconds, timeout_s, limit, sent, words in (
+                (0.1, None, config, headers, early),
+                (0.1, None, config, opened, first),
                 (0.1, None, config, sse(chunk("a"), done=False), late),
-                (9, 0.1, "--timeout", sse(done=False), first),
+                (9, 0.1, "--timeout", opened, first),
                 (None, 0.1, "--timeout", headers, early)):
             with self.subTest(limit=limit, words=words):
-                self.declare(self.serve(then_watch(step)).url)
+                self.declare(self.serve(then_watch(sent)).url)
                 provider = self.provider()._replace(timeout_s=seconds)
                 with self.assertRaises(vllm.ServerError) as raised:
                     vllm.chat(provider, HI, timeout_s=timeout_s)
@@ -4483,13 +4308,14 @@ class Meaning(Case):
 
     def test_doctor_is_named_only_where_it_knows_more(self):
         self.assertLessEqual(vllm.DOCTOR_KNOWS_MORE, set(vllm.CAUSES))
-        for answer, more in ((reply({"error": "Unauthorized"}, "401 Unauthorized"), True),
-                             (reply(complaint("boom"), "500 Oops"), True),
-                             (nginx("504 Gateway Time-out"), False),
-                             (nginx("413 Request Entity Too Large"), False),
-                             (reply("", "429 Too Many Requests"), False),
-                             (reply(complaint("top_p must be in (0, 1]."), "400 Bad"), False),
-                             (reply(complaint(NO_TEMPLATE), "400 Bad"), False)):
+        for answer, more in (
+                (reply({"error": "Unauthorized"}, "401 Unauthorized"), True),
+                (reply(complaint("boom"), "500 Oops"), True),
+                (nginx("504 Gateway Time-out"), False),
+                (nginx("413 Request Entity Too Large"), False),
+                (reply("", "429 Too Many Requests"), False),
+                (bad_request(complaint("top_p must be in (0, 1].")), False),
+                (bad_request(complaint(NO_TEMPLATE)), False)):
             self.declare(self.serve(answer).url)
             result = self.run_main("chat", "hi")
             self.assertEqual("more: %s doctor" % vllm.TOOL in result.err, more, result.err)
@@ -4502,12 +4328,12 @@ class Meaning(Case):
         self.assertIsNone(vllm.error_for("dns", host="h").command)
 
     def test_commands_that_start_a_server_with_a_parser(self):
-        options = "--enable-auto-tool-choice --tool-call-parser hermes"
+        options, weights = "--enable-auto-tool-choice --tool-call-parser hermes", "/models/Qwen3-8B"
         for url, model_id, root, command in (
-                ("http://127.0.0.1:8001/v1", "my model", "/models/Qwen3-8B",
-                 "/models/Qwen3-8B --served-model-name 'my model' --port 8001"),
-                ("https://gpu.example/v1", "my model", "/models/Qwen3-8B",
-                 "/models/Qwen3-8B --served-model-name 'my model'"),
+                ("http://127.0.0.1:8001/v1", "my model", weights,
+                 weights + " --served-model-name 'my model' --port 8001"),
+                ("https://gpu.example/v1", "my model", weights,
+                 weights + " --served-model-name 'my model'"),
                 ("https://gpu.example/v1", "Qwen/Qwen3-8B", None, "Qwen/Qwen3-8B")):
             model = MODEL._replace(id=model_id, root=root)
             self.assertEqual(vllm.parser_facts(url, model, vllm.TOOL_PARSER),
@@ -4520,44 +4346,45 @@ class Meaning(Case):
             self.assertNotIn("command", facts)
 
     def test_model_lists(self):
+        def discover(answer):
+            url = self.serve(answer).url
+            return vllm.discover_models(self.provider({}, {"VLLM_API_KEY": KEY}, base_url=url))
+
         row = {"id": "m"}
-        for answer, outcome in (
-                (reply({"data": [row]}, "206 Partial Content"), ["m"]),
-                (reply({"data": [row], "error": {"message": "x"}}), ["m"]),
+        for answer, model_id in ((reply({"data": [row]}, "206 Partial Content"), "m"),
+                                 (reply({"data": [row], "error": {"message": "x"}}), "m"),
+                                 (reply('{"data": [{"id": "NaN"}]}'), "NaN")):
+            self.assertEqual([model.id for model in discover(answer)], [model_id])
+        for answer, words in (
                 (reply('{"data": [{"id": "m", "x": NaN}]}'), "it holds NaN or Infinity"),
-                (reply('{"data": [{"id": "NaN"}]}'), ["NaN"]),
                 (reply({"error": {"message": "boom"}}), "boom"),
                 (reply("", "204 No Content"), "it is empty")):
-            provider = self.provider({}, {"VLLM_API_KEY": KEY}, base_url=self.serve(answer).url)
-            try:
-                found = [model.id for model in vllm.discover_models(provider)]
-            except vllm.Error as error:
-                found = error.message
-            self.assertIn(outcome, (found, found if isinstance(outcome, list) else outcome))
-            if not isinstance(outcome, list):
-                self.assertIn(outcome, found)
+            with self.assertRaises(vllm.Error) as raised:
+                discover(answer)
+            self.assertIn(words, raised.exception.message)
 
     def test_answers_without_content(self):
+        empty = vllm.Assembler().answer({})
         for reason, reasoning, detail, fix in (
                 ("length", "Hm", "used up by reasoning", "enable_thinking"),
                 ("length", "", "its budget of tokens was used up", "raise --max-tokens"),
                 ("stop", "Hm", "all its text is in the reasoning field", "--reasoning-parser"),
                 ("stop", "", "finish reason stop", "try again")):
-            answer = EMPTY_ANSWER._replace(reasoning=reasoning, finish_reason=reason)
+            answer = empty._replace(reasoning=reasoning, finish_reason=reason)
             error = vllm.empty_answer(MODEL, answer)
             self.assertIn(detail, error.message)
             self.assertIn(fix, error.hint)
             self.assertEqual("reasoning" in error.message, bool(reasoning))
 
     def test_whether_a_server_chats(self):
-        models, chats = "/v1/models", "/v1/chat/completions"
-        for value, expected in (({"paths": {models: {}, chats: {}}}, True),
-                                ({"paths": {models: {}, "/v1/embeddings": {}}}, False),
-                                ({"paths": {models: {}}}, False),
-                                ({"paths": {models: {}, "/gpu/v1/chat/completions": {}}}, True),
-                                ({"paths": {"/generate": {}}}, None), ({"paths": []}, None),
-                                ({}, None), ([], None), (None, None)):
-            self.assertIs(vllm.offers_chat(value), expected)
+        for paths, expected in ((["/v1/models", "/v1/chat/completions"], True),
+                                (["/v1/models", "/gpu/v1/chat/completions"], True),
+                                (["/v1/models", "/v1/embeddings"], False),
+                                (["/v1/models"], False),
+                                (["/generate"], None)):
+            self.assertIs(vllm.offers_chat({"paths": dict.fromkeys(paths, {})}), expected)
+        for value in ({"paths": []}, {}, [], None):
+            self.assertIsNone(vllm.offers_chat(value))
 
 
 # Served ids and what vLLM's pages, recipes and registries name for them: tool, reasoning.
@@ -4672,12 +4499,16 @@ class Parsers(unittest.TestCase):
         for line in SERVED.strip().splitlines():
             model_id, tool, reasoning = line.split()
             name = model_id.rpartition("/")[2]
-            snapshot = "/data/huggingface/hub/models--%s/snapshots/0a1b2c3d" % (
-                model_id.replace("/", "--"))
-            for asked, root in ((model_id, None), (model_id, model_id), (model_id.lower(), None),
-                                (name, None), ("default", "/models/" + name),
-                                ("gpt-4", snapshot), ("m", "C:/" + name + "-Q4_K_M.gguf"),
-                                (name.replace("-", "_"), None)):
+            folder = "models--" + model_id.replace("/", "--")
+            snapshot = "/data/huggingface/hub/%s/snapshots/0a1b2c3d" % folder
+            for asked, root in ((model_id, None),
+                                (model_id, model_id),
+                                (model_id.lower(), None),
+                                (name, None),
+                                (name.replace("-", "_"), None),
+                                ("default", "/models/" + name),
+                                ("gpt-4", snapshot),
+                                ("m", "C:/" + name + "-Q4_K_M.gguf")):
                 with self.subTest(id=asked, root=root):
                     self.assertEqual(vllm.family_parsers(asked, root), (tool, reasoning))
 
@@ -4702,17 +4533,17 @@ def healthy(changes=None, models=(QWEN_ROW,), key=None):
 
     `changes` {path: (status, headers, body) or function of the request} replaces answers.
     """
+    paths = ("/invocations", "/v1/models", "/v1/chat/completions")
+    metrics = (b'vllm:num_requests_running{engine="0"} 2.0\n'
+               b'vllm:num_requests_running{engine="1"} 1.0\n'
+               b'vllm:num_requests_waiting{engine="0"} 0.0\n'
+               b'vllm:kv_cache_usage_perc{engine="0"} 0.25\n')
     usual = {
         "/v1/models": (200, {}, {"object": "list", "data": list(models)}),
         "/version": (200, {}, {"version": "0.32.0"}),
         "/health": (200, {}, b""),
-        "/metrics": (200, {},
-                     b"vllm:num_requests_running{engine=\"0\"} "
-                     b"2.0\nvllm:num_requests_running{engine=\"1\"} 1.0\n"
-                              b"vllm:num_requests_waiting{engine=\"0\"} "
-                              b"0.0\nvllm:kv_cache_usage_perc{engine=\"0\"} 0.25\n"),
-        "/openapi.json": (200, {}, {"paths": {
-            "/invocations": {}, "/v1/models": {}, "/v1/chat/completions": {}}}),
+        "/metrics": (200, {}, metrics),
+        "/openapi.json": (200, {}, {"paths": dict.fromkeys(paths, {})}),
         "/tokenize": (200, {}, {"count": 9, "max_model_len": 40960, "tokens": []}),
         "/v1/chat/completions": lambda request: (200, {"Content-Type": "text/event-stream"},
                                                  stream(request)),
@@ -4730,22 +4561,41 @@ def healthy(changes=None, models=(QWEN_ROW,), key=None):
 
 def stream(request, texts=("1", " 2", " 3"), finish="stop", usage=True, done=True, **delta):
     """Return the pieces of a stream as vLLM sends them."""
+    counts = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
     chunks = [{"choices": [{"index": 0, "delta": dict({"content": text}, **delta)}]}
               for text in texts]
     chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    if usage:
-        chunks.append(
-            {"choices": [],
-             "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}})
-    return (
-        [b"data: " + json.dumps(dict(chunk, id="c1", model="qwen")).encode("ascii") + b"\n\n"
-         for chunk in chunks]
-            + ([b"data: [DONE]\n\n"] if done else []))
+    chunks += [{"choices": [], "usage": counts}] if usage else []
+    pieces = [event(dict(chunk, id="c1", model="qwen")) for chunk in chunks]
+    return pieces + ([event(b"[DONE]")] if done else [])
+
+
+def streamed(*texts, **options):
+    """Return an answer that is a stream; the options are those of `stream`."""
+    return 200, {}, stream(None, **dict(options, texts=texts) if texts else options)
 
 
 def refused(message, status=400):
-    return status, {}, {
-        "error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
+    return status, {}, complaint(message, param=None, code=status)
+
+
+def tokenizing(rule):
+    """Return what answers /tokenize; `rule(messages)` returns the words of a refusal, or None."""
+    def tokenize(request):
+        words = rule(request.json()["messages"])
+        return refused(words) if words else (200, {}, {"count": 5})
+    return tokenize
+
+
+def refusing(role, words):
+    """Return what answers /tokenize where the template does not know a role."""
+    return tokenizing(
+        lambda messages: words if role in [message["role"] for message in messages] else None)
+
+
+def at(url, *more):
+    """Return the options that name the server of an origin, and more options."""
+    return ("--base-url", url + "/v1") + more
 
 
 class DoctorTest(unittest.TestCase):
@@ -4758,28 +4608,31 @@ class DoctorTest(unittest.TestCase):
         self.env = {"OPENCLAW_STATE_DIR": self.folder, "VLLM_API_KEY": "vllm-local"}
 
     def configure(self, config):
-        write(
-            os.path.join(self.folder, "openclaw.json"),
-            config if isinstance(config, str) else json.dumps(config))
+        text = config if isinstance(config, str) else json.dumps(config)
+        write(os.path.join(self.folder, "openclaw.json"), text)
+
+    def provide(self, url, defaults=None, **fields):
+        """Write a config whose provider is the server `url`; `fields` go into its block."""
+        block = dict({"baseUrl": url + "/v1", "models": []}, **fields)
+        self.configure({"models": {"providers": {"vllm": block}},
+                        "agents": {"defaults": defaults or {}}})
 
     def declare(self, url, defaults=None, **row):
         """Write a config with one declared model at the server `url`."""
-        block = {"baseUrl": url + "/v1", "models": [dict({"id": "qwen", "name": "Qwen"}, **row)]}
-        self.configure(
-            {"models": {"providers": {"vllm": block}}, "agents": {"defaults": defaults or {}}})
+        self.provide(url, defaults, models=[dict({"id": "qwen", "name": "Qwen"}, **row)])
 
     def doctor(self, *argv):
         """Return (exit status, [finding]) of `doctor --json`, its shape checked."""
         status, out, err = run(["doctor", "--json"] + list(argv), self.env)
         report = json.loads(out)
         self.assertEqual(set(report), {"ok", "findings"})
-        self.assertEqual(
-            report["ok"], all(finding["status"] != "fail" for finding in report["findings"]))
         for finding in report["findings"]:
-            self.assertEqual(
-                set(finding), {"check", "status", "cause", "summary", "fix", "command"})
+            self.assertEqual(set(finding),
+                             {"check", "status", "cause", "summary", "fix", "command"})
             self.assertIn(finding["status"], ("ok", "warn", "fail", "skip"))
             self.assertEqual(finding["cause"] is None, finding["status"] == "ok", finding)
+        failed = any(finding["status"] == "fail" for finding in report["findings"])
+        self.assertEqual(report["ok"], not failed)
         self.assertEqual(err, "")
         return status, report["findings"]
 
@@ -4795,12 +4648,11 @@ class DoctorTest(unittest.TestCase):
     def assert_warns(self, cause, *argv):
         """Assert that `cause` is the one warning and nothing fails; return its finding."""
         status, findings = self.doctor(*argv)
-        warned = [finding for finding in findings if finding["status"] in ("fail", "warn")]
-        self.assertEqual(
-            [(finding["status"], finding["cause"]) for finding in warned], [("warn", cause)], warned
-        )
+        told = [finding for finding in findings if finding["status"] in ("fail", "warn")]
+        self.assertEqual([(finding["status"], finding["cause"]) for finding in told],
+                         [("warn", cause)], told)
         self.assertEqual(status, 0)
-        return warned[0]
+        return told[0]
 
     def fix(self, cause, exit_status, shell=False):
         """Assert that a finding names `cause`, and that running its command ends it."""
@@ -4822,11 +4674,10 @@ class DoctorTest(unittest.TestCase):
             self.assertEqual(words[:len(tool)], tool)
             done = run(words[len(tool):], self.env)
             return self.assertEqual(done.status, 0, done)
-        env = dict(
-            self.env, PATH=os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"])))
-        with subprocess.Popen(
-                ["sh", "-c", command], env=env, cwd=HERE, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        path = os.pathsep.join((os.path.dirname(sys.executable), os.environ["PATH"]))
+        with subprocess.Popen(["sh", "-c", command], env=dict(self.env, PATH=path), cwd=HERE,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as process:
             said = process.communicate(timeout=WAIT_S)[0]
         self.assertEqual(process.returncode, 0, said)
 
@@ -4839,75 +4690,54 @@ class DoctorTest(unittest.TestCase):
     def test_a_healthy_server_has_nothing_wrong(self):
         for key in (None, "sk-secret-of-the-test"):
             self.env["VLLM_API_KEY"] = key or "vllm-local"
-            for more in ([], ["--probe"]):
-                with self.subTest(key=key, more=more), loopback(healthy(key=key)) as (
-                        url, requests):
-                    status, findings = self.doctor("--base-url", url + "/v1", *more)
-                    self.assertEqual(
-                        (status, {finding["status"] for finding in findings}), (0, {"ok"}), findings
-                    )
+            for more, asked in (([], {"/tokenize"}),
+                                (["--probe"], {"/tokenize", "/v1/chat/completions"})):
+                with self.subTest(key=key, more=more), \
+                        loopback(healthy(key=key)) as (url, requests):
+                    status, findings = self.doctor(*at(url, *more))
+                    self.assertEqual(status, 0, findings)
+                    self.assertEqual({finding["status"] for finding in findings}, {"ok"}, findings)
                     posts = {request.path for request in requests if request.method == "POST"}
-                    self.assertEqual(
-                        posts, {"/tokenize", "/v1/chat/completions"} if more else {"/tokenize"})
+                    self.assertEqual(posts, asked)
 
     def test_the_server_is_described(self):
         models = [QWEN_ROW, dict(QWEN_ROW, id="alias"),
                   {"id": "sql", "root": "/adapters/sql", "parent": "qwen", "max_model_len": None}]
         with loopback(healthy(models=models)) as (url, _):
-            findings = {
-                finding["check"]: finding["summary"]
-                for finding in self.doctor("--base-url", url + "/v1")[1]
-            }
+            findings = self.doctor(*at(url))[1]
+        summaries = {finding["check"]: finding["summary"] for finding in findings}
         for check, words in (
-            ("version", "vLLM 0.32.0"),
-            ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens"),
-            ("template", "takes all that OpenClaw sends"),
-            ("key", "VLLM_API_KEY (the environment)"),
-            ("provider", "implicit"),
-        ):
-            self.assertIn(words, findings[check])
+                ("version", "vLLM 0.32.0"),
+                ("models", "qwen: 40960 tokens, alias: 40960 tokens, sql: 40960 tokens"),
+                ("template", "takes all that OpenClaw sends"),
+                ("key", "VLLM_API_KEY (the environment)"),
+                ("provider", "implicit")):
+            self.assertIn(words, summaries[check])
 
     # the settings
 
     def test_settings_that_stop_it(self):
-        provider = {"baseUrl": "http://127.0.0.1:9/v1", "models": []}
-        config = {"models": {"providers": {"vllm": provider}}}
-        for cause, status, changes in (
-            ("config-invalid", 3, "{,"),
-            ("config-invalid", 3, {"models": []}),
-            ("provider-disabled", 1, {"plugins": {"entries": {"vllm": {"enabled": False}}}}),
-            (
-                "config-missing-variable", 1,
-                dict(config, models={"providers": {"vllm": dict(provider, baseUrl="${HERE}")}})),
-            (
-                "config-missing-variable", 1,
-                dict(config, models={"providers": {"vllm": dict(provider, apiKey="${MINE}")}})),
-            (
-                "endpoint-in-base-url",
-                3,
-                dict(
-                    config,
-                    models={
-                        "providers": {
-                            "vllm": dict(provider, baseUrl="http://h/v1/chat/completions")}
-                    },
-                ),
-            ),
-            ("bad-base-url", 3, {"models": {"providers": {"vllm": dict(provider, baseUrl="h:1")}}}),
-        ):
-            with self.subTest(cause=cause, changes=changes):
-                self.configure(changes)
+        def config(**fields):
+            block = dict({"baseUrl": "http://127.0.0.1:9/v1", "models": []}, **fields)
+            return {"models": {"providers": {"vllm": block}}}
+
+        disabled = {"plugins": {"entries": {"vllm": {"enabled": False}}}}
+        for cause, status, settings, fix in (
+                ("config-invalid", 3, "{,", ""),
+                ("config-invalid", 3, {"models": []}, ""),
+                ("provider-disabled", 1, disabled, ""),
+                ("config-missing-variable", 1, config(baseUrl="${HERE}"), "export "),
+                ("config-missing-variable", 1, config(apiKey="${MINE}"), "export "),
+                ("endpoint-in-base-url", 3, config(baseUrl="http://h/v1/chat/completions"),
+                 "http://h/v1"),
+                ("bad-base-url", 3, config(baseUrl="h:1"), "")):
+            with self.subTest(cause=cause, settings=settings):
+                self.configure(settings)
+                self.env["VLLM_API_KEY"] = "vllm-local"
                 if cause == "config-missing-variable":
-                    self.env.pop("VLLM_API_KEY", None)
-                else:
-                    self.env["VLLM_API_KEY"] = "vllm-local"
-                with mock.patch.object(
-                        vllm, "Exchange", side_effect=AssertionError("a connection")):
-                    found = self.assert_fails(cause, status)
-                if cause == "endpoint-in-base-url":
-                    self.assertIn("http://h/v1", found["fix"])
-                if cause == "config-missing-variable":
-                    self.assertIn("export ", found["fix"])
+                    del self.env["VLLM_API_KEY"]
+                with mock.patch.object(vllm, "Exchange", side_effect=AssertionError("connects")):
+                    self.assertIn(fix, self.assert_fails(cause, status)["fix"])
 
     def test_settings_of_any_type_are_a_finding(self):
         for providers in ([{}], "x", {"vllm": 7}, {"vllm": {"models": [None]}}):
@@ -4915,43 +4745,43 @@ class DoctorTest(unittest.TestCase):
                 self.configure({"models": {"providers": providers}})
                 status, findings = self.doctor("--probe")
                 self.assertEqual((status, findings[0]["cause"]), (3, "config-invalid"))
-                self.assertEqual(
-                    {row["summary"] for row in findings if row["status"] == "skip"},
-                    {"not checked, because of config-invalid"})
+                skipped = {row["summary"] for row in findings if row["status"] == "skip"}
+                self.assertEqual(skipped, {"not checked, because of config-invalid"})
 
     def test_a_misplaced_key_whose_place_is_taken_is_moved_by_hand(self):
         with loopback(healthy()) as (url, _):
             block = {"baseUrl": url + "/v1", "models": []}
-            for key, value in (
-                    ("providers", {"vllm": {}}),
-                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}})):
-                with self.subTest(key=key):
-                    self.configure(dict({"models": {"providers": {"vllm": block}}}, **{key: value}))
+            right = {"models": {"providers": {"vllm": block}}}
+            misspelled = dict(block, baseURL="http://h")
+            for config in (dict(right, providers={"vllm": {}}),
+                           {"models": {"providers": {"vllm": misspelled}}}):
+                with self.subTest(config=config):
+                    self.configure(config)
                     found = self.assert_warns("config-unknown-key")
                     self.assertIn("where it belongs", found["fix"])
                     self.assertIsNone(found["command"])
 
     def test_a_key_in_the_clear(self):
-        for key, told in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
+        for key, causes in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
             self.env["VLLM_API_KEY"] = key
             with self.subTest(key=key), names(gpu_example=None):
-                found = [row for row in self.checked("key", "--base-url", "http://gpu.example/v1")
+                found = [row for row in self.checked("key", *at("http://gpu.example"))
                          if row["status"] == "warn"]
-                self.assertEqual([row["cause"] for row in found], told)
-                self.assertEqual("unencrypted" in str(found), bool(told))
+                self.assertEqual([row["cause"] for row in found], causes)
+                self.assertEqual("unencrypted" in str(found), bool(causes))
 
     def test_without_a_key_the_default_address_is_looked_at_all_the_same(self):
         del self.env["VLLM_API_KEY"]
-        with loopback(healthy()) as (url, requests), mock.patch.object(
-                vllm, "DEFAULT_BASE_URL", url + "/v1"):
+        with loopback(healthy()) as (url, requests), \
+                mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
             found = self.assert_fails("not-opted-in", 1)
             self.assertEqual(found["command"], "export VLLM_API_KEY=vllm-local")
             self.assertIn("qwen", self.checked("models")[0]["summary"])
             self.assertEqual({request.key for request in requests}, {None})
-        with loopback(healthy(key="sk-right")) as (url, _):
-            with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
-                self.assert_fails("not-opted-in", 1)
-                self.assertEqual(self.checked("auth")[0]["cause"], "no-key")
+        with loopback(healthy(key="sk-right")) as (url, _), \
+                mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
+            self.assert_fails("not-opted-in", 1)
+            self.assertEqual(self.checked("auth")[0]["cause"], "no-key")
         with mock.patch.object(vllm, "DEFAULT_BASE_URL", "http://127.0.0.1:%d/v1" % free_port()):
             self.assert_fails("not-opted-in", 1)
             self.assertEqual(self.checked("connect")[0]["cause"], "connection-refused")
@@ -4962,51 +4792,44 @@ class DoctorTest(unittest.TestCase):
     def fixable(self, url):
         """Return [(cause, exit status, config, changes of the server)] that a command fixes."""
         row = {"id": "qwen", "name": "Qwen"}
-        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
-                 "'msg': 'Extra inputs are not permitted'}]")
+        typo, base = dict(row, id="qwem"), url + "/v1"
 
         def config(more=(), row=row, defaults=(), **top):
-            block = dict({"baseUrl": url + "/v1", "models": [row]}, **dict(more))
-            return dict(
-                {"models": {"providers": {"vllm": block}}, "agents": {"defaults": dict(defaults)}},
-                **top)
+            block = dict({"baseUrl": base, "models": [row]}, **dict(more))
+            return dict({"models": {"providers": {"vllm": block}},
+                         "agents": {"defaults": dict(defaults)}}, **top)
 
-        def no_options(request):
-            return (
-                refused(extra) if "stream_options" in request.json() else (200, {}, stream(request))
-            )
+        def without_options(request):
+            if "stream_options" in request.json():
+                return refused(extra("body", "stream_options"))
+            return 200, {}, stream(request)
 
-        def no_developer(request):
-            roles = [message["role"] for message in request.json()["messages"]]
-            return (
-                refused("Unexpected role 'developer'")
-                if "developer" in roles
-                else (200, {}, {"count": 5})
-            )
-
-        silent = (200, {}, stream(None, usage=False))
-        compat = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
-        off = dict(row, compat={"supportsUsageInStreaming": False})
-        fallbacks = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
+        no_developer = {"/tokenize": refusing("developer", "Unexpected role 'developer'")}
+        no_usage = {"/v1/chat/completions": streamed(usage=False)}
+        no_options = {"/v1/chat/completions": without_options}
+        disabled = {"entries": {"vllm": {"enabled": False}}}
+        developer = dict(row, reasoning=True, compat={"supportsDeveloperRole": True})
+        usage_off = dict(row, compat={"supportsUsageInStreaming": False})
+        bare = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
+        gone = {"primary": "vllm/qwen", "fallbacks": ["vllm/google/gema-3"]}
+        legacy = {"llm": {"idleTimeoutSeconds": 300}}
         return [
             ("missing-v1", 4, config({"baseUrl": url}), {}),
-            ("endpoint-in-base-url", 3, config({"baseUrl": url + "/v1/chat/completions"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url[len("http://") :] + "/v1"}), {}),
-            ("bad-base-url", 3, config({"baseUrl": url + "/v1?key=x"}), {}),
-            ("scheme-mismatch", 4, config({"baseUrl": url.replace("http:", "https:") + "/v1"}), {}),
+            ("endpoint-in-base-url", 3, config({"baseUrl": base + "/chat/completions"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": base[len("http://"):]}), {}),
+            ("bad-base-url", 3, config({"baseUrl": base + "?key=x"}), {}),
+            ("scheme-mismatch", 4, config({"baseUrl": base.replace("http:", "https:")}), {}),
             ("wrong-api", 0, config({"api": "openai-responses"}), {}),
             ("wrong-api", 0, config(row=dict(row, api="anthropic-messages")), {}),
             ("private-network", 1, config({"request": {"allowPrivateNetwork": False}}), {}),
             ("wrong-provider", 1, config({"models": []}, defaults={"model": "qwen"}), {}),
-            ("wrong-provider", 1, config(defaults={"model": fallbacks}), {}),
             ("wrong-provider", 1, config({"models": []}, defaults={"model": "Org/Qwen3"}), {}),
-            ("model-not-served", 1, config(row=dict(row, id="qwem")), {}),
+            ("wrong-provider", 1, config(defaults={"model": bare}), {}),
+            ("model-not-served", 1, config(row=typo), {}),
             ("model-not-served", 1, config(row=dict(row, id="another-one-that-is-gone")), {}),
-            ("model-not-served", 1, config({"models": [row, dict(row, id="qwem")]}), {}),
+            ("model-not-served", 1, config({"models": [row, typo]}), {}),
             ("model-not-served", 1, config(defaults={"model": {"primary": "vllm/qwem"}}), {}),
-            (
-                "model-not-served", 1,
-                config(defaults={"model": dict(fallbacks, fallbacks=["vllm/google/gema-3"])}), {}),
+            ("model-not-served", 1, config(defaults={"model": gone}), {}),
             ("context-too-large", 1, config(row=dict(row, contextWindow=131072)), {}),
             ("context-too-large", 1, config(row=dict(row, contextTokens=50000)), {}),
             ("context-too-small", 0, config(row=dict(row, contextWindow=4096)), {}),
@@ -5014,20 +4837,18 @@ class DoctorTest(unittest.TestCase):
             ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
             ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
             ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
-            (
-                "config-unknown-key", 0,
-                {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
-            ("config-legacy-key", 0, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
-            ("usage-off", 0, config(row=off), {}),
-            ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
-            ("unknown-field-rejected", 1, config(), {"/v1/chat/completions": no_options}),
-            ("template-role", 1, config(row=compat), {"/tokenize": no_developer}),
-            ("provider-disabled", 0, config(plugins={"entries": {"vllm": {"enabled": False}}}), {}),
+            ("config-unknown-key", 0, config()["models"], {}),
+            ("config-legacy-key", 0, config(defaults=legacy), {}),
+            ("usage-off", 0, config(row=usage_off), {}),
+            ("usage-missing", 0, config(), no_usage),
+            ("unknown-field-rejected", 1, config(), no_options),
+            ("template-role", 1, config(row=developer), no_developer),
+            ("provider-disabled", 0, config(plugins=disabled), {}),
             ("provider-disabled", 1, {"plugins": {"enabled": False}}, {}),
         ]
 
     def test_commands_fix_what_they_are_for(self):
-        changes = {}
+        changes, everywhere = {}, os.environ.get("OPENCLAW_VLLM_FUZZ")
         models = [QWEN_ROW, GEMMA_ROW, dict(QWEN_ROW, id="Org/Qwen3")]
 
         def answer(request):
@@ -5039,22 +4860,20 @@ class DoctorTest(unittest.TestCase):
                     changes.clear()
                     changes.update(changed)
                     self.configure(config)
-                    everywhere = os.environ.get("OPENCLAW_VLLM_FUZZ")
                     self.fix(cause, status, everywhere or cause in self.IN_A_SHELL)
 
     def test_exports_that_a_shell_takes_fix_what_they_are_for(self):
+        def failures(argv):
+            return [row for row in self.doctor(*argv)[1] if row["status"] == "fail"]
+
         def exported(cause, *argv):
-            found = [
-                row
-                for row in self.doctor(*argv)[1]
-                if row["cause"] == cause and row["status"] == "fail"
-            ]
+            found = [row for row in failures(argv) if row["cause"] == cause]
             self.assertEqual(len(found), 1, found)
             shell = ["sh", "-c", found[0]["command"] + " && env"]
-            lines = subprocess.check_output(
-                shell, env=dict(self.env, PATH=os.environ["PATH"])).decode("utf-8")
-            self.env.update(line.split("=", 1) for line in lines.splitlines() if "=" in line)
-            self.assertEqual([row for row in self.doctor(*argv)[1] if row["status"] == "fail"], [])
+            shown = subprocess.check_output(shell, env=dict(self.env, PATH=os.environ["PATH"]))
+            lines = shown.decode("utf-8").splitlines()
+            self.env.update(line.split("=", 1) for line in lines if "=" in line)
+            self.assertEqual(failures(argv), [])
 
         with loopback(healthy()) as (url, _), names(gpu_example="127.0.0.1"):
             with mock.patch.object(vllm, "DEFAULT_BASE_URL", url + "/v1"):
@@ -5062,14 +4881,14 @@ class DoctorTest(unittest.TestCase):
                 exported("not-opted-in")
             self.env["VLLM_BASE_URL"] = url
             exported("missing-v1")
-            base = url.replace("127.0.0.1", "gpu.example") + "/v1"
             for name in ("NO_PROXY", "no_proxy"):
-                self.env.update(
-                    {"HTTP_PROXY": "http://127.0.0.1:%d" % free_port(), name: "10.0.0.0/8"})
-                exported("proxy-captured", "--base-url", base)
+                self.env["HTTP_PROXY"] = "http://127.0.0.1:%d" % free_port()
+                self.env[name] = "10.0.0.0/8"
+                exported("proxy-captured", *at(url.replace("127.0.0.1", "gpu.example")))
                 self.env.pop(name)
 
     def test_fix_shows_writes_once_and_looks_again(self):
+        path = os.path.join(self.folder, "openclaw.json")
         with loopback(healthy()) as (url, _):
             row = {"id": "qwem", "name": "Qwen", "contextWindow": 131072}
             block = {"baseUrl": url, "api": "openai-responses", "models": [row]}
@@ -5079,27 +4898,26 @@ class DoctorTest(unittest.TestCase):
             self.assertIn('"baseUrl": "%s/v1"' % url, err)
             self.assertNotIn("missing-v1", out)
             self.assertIn("model-not-served", out)   # what the right address shows comes next
-            with open(os.path.join(self.folder, "openclaw.json.bak")) as kept:
+            with open(path + ".bak") as kept:
                 self.assertEqual(kept.read(), text)
-            last = [run(["doctor", "--fix"], self.env)[0] for _ in range(2)]
+            last = [run(["doctor", "--fix"], self.env).status for _ in range(2)]
             self.assertEqual([status] + last, [1, 1, 0])
             _, out, err = run(["doctor", "--fix", "--json"], self.env)
-            self.assertEqual((json.loads(out)["ok"], err), (
-                True, "nothing to fix in %s\n" % os.path.join(self.folder, "openclaw.json")))
+        self.assertTrue(json.loads(out)["ok"])
+        self.assertEqual(err, "nothing to fix in %s\n" % path)
 
     def test_a_misspelled_key_that_holds_a_secret_is_moved_unseen(self):
         with loopback(healthy()) as (url, _):
-            for key, command in (
-                    ("sk-secret-of-the-test", "doctor --fix"), ("${VLLM_API_KEY}", "--set")):
-                block = {"baseUrl": url + "/v1", "apiKeys": key, "models": []}
-                self.configure({"models": {"providers": {"vllm": block}}})
+            for key, command in (("sk-secret-of-the-test", "doctor --fix"),
+                                 ("${VLLM_API_KEY}", "--set")):
+                self.provide(url, apiKeys=key)
                 found = self.assert_warns("config-unknown-key")
                 self.assertIn(command, found["command"])
                 said = run(["doctor", "--fix"], self.env)[1:]
                 self.assertNotIn("sk-secret", "%s %s" % (found, said))
                 with open(os.path.join(self.folder, "openclaw.json")) as written:
-                    self.assertEqual(
-                        json.load(written)["models"]["providers"]["vllm"]["apiKey"], key)
+                    block = json.load(written)["models"]["providers"]["vllm"]
+                self.assertEqual(block["apiKey"], key)
 
     def test_a_reference_of_another_configured_provider_is_left_alone(self):
         with loopback(healthy(models=[QWEN_ROW, GEMMA_ROW])) as (url, _):
@@ -5109,66 +4927,43 @@ class DoctorTest(unittest.TestCase):
             self.assertEqual(self.doctor()[0], 0)
 
     def test_a_key_that_a_service_does_not_see(self):
-        with loopback(healthy()) as (url, _):
-            self.env["VLLM_API_KEY"] = "sk-0123"
-            block = {"baseUrl": url + "/v1", "apiKey": "${VLLM_API_KEY}", "models": []}
-            for config, dotenv, told in (
-                ({}, "", True),
-                ({}, "VLLM_API_KEY=sk-0123\n", False),
-                ({"models": {"providers": {"vllm": block}}}, "", True),
-                ({"models": {"providers": {"vllm": dict(block, apiKey="sk-0123")}}}, "", False),
-            ):
-                with self.subTest(config=config, dotenv=dotenv):
-                    self.configure(config)
-                    write(os.path.join(self.folder, ".env"), dotenv)
-                    found = self.checked("key", "--base-url", url + "/v1")[0]
-                    self.assertEqual((found["status"], ".env" in found["fix"]), ("ok", told), found)
-                    self.assertIn("it goes to " + url, found["summary"])
+        self.env["VLLM_API_KEY"] = "sk-0123"
+        for block, dotenv, told in ((None, "", True),
+                                    (None, "VLLM_API_KEY=sk-0123\n", False),
+                                    ({"apiKey": "${VLLM_API_KEY}"}, "", True),
+                                    ({"apiKey": "sk-0123"}, "", False)):
+            with self.subTest(block=block, dotenv=dotenv), loopback(healthy()) as (url, _):
+                if block:
+                    self.provide(url, **block)
+                write(os.path.join(self.folder, ".env"), dotenv)
+                found = self.checked("key", *at(url))[0]
+                self.assertEqual((found["status"], ".env" in found["fix"]), ("ok", told), found)
+                self.assertIn("it goes to " + url, found["summary"])
 
     def test_a_base_url_or_key_that_cannot_be_used(self):
-        for url in (
-            "gpu:8000/v1",
-            "ftp://gpu/v1",
-            "http://gpu/v1?x=1",
-            "http://gpu/v1#x",
-            "http://me:secret@gpu/v1",
-        ):
+        for url in ("gpu:8000/v1", "ftp://gpu/v1", "http://gpu/v1?x=1", "http://gpu/v1#x",
+                    "http://me:secret@gpu/v1"):
             with self.subTest(url=url):
-                self.assertNotIn(
-                    "secret", str(self.assert_fails("bad-base-url", 3, "--base-url", url)))
+                found = self.assert_fails("bad-base-url", 3, "--base-url", url)
+                self.assertNotIn("secret", str(found))
         self.env["VLLM_API_KEY"] = "sk-two\nlines"
         self.assertNotIn("sk-two", str(self.assert_fails("bad-key", 5)))
 
     def test_settings_to_be_warned_of(self):
         with loopback(healthy()) as (url, _):
-            block = {
-                "baseUrl": url + "/v1", "apiKeys": "x", "models": [{"id": "qwen", "name": "Qwen"}]}
-            self.configure({"models": {"providers": {"vllm": block}}})
+            self.provide(url, apiKeys="x", models=[{"id": "qwen", "name": "Qwen"}])
             found = self.assert_warns("config-unknown-key")
             self.assertIn("openclaw.json:1:", found["summary"])
             self.assertEqual(found["fix"], "write models.providers.vllm.apiKey in its place")
-            self.configure(
-                {
-                    "models": {
-                        "providers": {
-                            "vllm": {"baseUrl": url + "/v1", "models": []},
-                            "other": {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}}
-                    }
-                }
-            )
+            block = {"baseUrl": url + "/v1", "models": []}
+            other = {"baseUrl": "http://h", "apiKey": "${OTHER}", "models": []}
+            self.configure({"models": {"providers": {"vllm": block, "other": other}}})
             self.assertIn("export OTHER=", self.assert_warns("config-missing-variable")["fix"])
 
     def test_keys_that_disagree_are_named_and_never_shown(self):
         with loopback(healthy()) as (url, _):
             write(os.path.join(self.folder, ".env"), "VLLM_API_KEY=short-two\n")
-            self.configure(
-                {
-                    "models": {
-                        "providers": {
-                            "vllm": {"baseUrl": url + "/v1", "apiKey": "short-three", "models": []}}
-                    }
-                }
-            )
+            self.provide(url, apiKey="short-three")
             found = self.assert_warns("bad-key")
         for words in ("VLLM_API_KEY (the environment)", "models.providers.vllm.apiKey", ".env"):
             self.assertIn(words, found["summary"])
@@ -5186,32 +4981,29 @@ class DoctorTest(unittest.TestCase):
 
     def test_a_name_that_does_not_resolve(self):
         with names(gpu_example=None):
-            self.assertIn(
-                "gpu.example",
-                self.assert_fails("dns", 4, "--base-url", "http://gpu.example/v1")["summary"])
+            found = self.assert_fails("dns", 4, *at("http://gpu.example"))
+        self.assertIn("gpu.example", found["summary"])
 
     def test_several_servers_with_what_failed_last(self):
         dead = "http://127.0.0.1:%d/v1" % free_port()
+        both_dead = ["--base-url", dead, "--base-url", dead + "/"]
+        for strict in ([], ["--strict"]):
+            self.assertEqual(run(["doctor"] + strict + both_dead).status, 4)
         with loopback(healthy()) as (url, _):
             argv = ["doctor", "--base-url", dead, "--base-url", url + "/v1"]
             status, out, _ = run(argv)
             self.assertEqual((status, out.splitlines()[0]), (0, "1 of 2 servers failed: " + dead))
-            self.assertEqual(
-                run(["doctor", "--strict", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
-            self.assertEqual(run(["doctor", "--base-url", dead, "--base-url", dead + "/"])[0], 4)
             self.assertLess(out.index("== " + url), out.index("== " + dead))
             status, out, _ = run(argv + ["--json", "--strict"])
-        found = json.loads(out)
-        self.assertEqual(
-            (status, found["ok"], {finding["server"] for finding in found["findings"]}),
-            (4, False, {dead, url + "/v1"}))
-        self.assertEqual(
-            [finding["cause"] for finding in found["findings"] if finding["status"] == "fail"],
-            ["connection-refused"])
+        report = json.loads(out)
+        self.assertEqual((status, report["ok"]), (4, False))
+        self.assertEqual({row["server"] for row in report["findings"]}, {dead, url + "/v1"})
+        self.assertEqual([row["cause"] for row in report["findings"] if row["status"] == "fail"],
+                         ["connection-refused"])
 
     def test_nothing_listens(self):
         port = free_port()
-        argv = ["--base-url", "http://127.0.0.1:%d/v1" % port]
+        argv = at("http://127.0.0.1:%d" % port)
         for files, told in (((), False), (("/.dockerenv",), True), (("/run/.containerenv",), True)):
             with self.subTest(files), mock.patch.object(vllm, "_CONTAINER_FILES", files):
                 with mock.patch("os.path.exists", lambda path: path in files):
@@ -5224,64 +5016,51 @@ class DoctorTest(unittest.TestCase):
         with socket.socket() as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)      # as vLLM does
             bound.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
-            self.assert_fails("server-loading", 4, "--base-url", url)
+            url = "http://127.0.0.1:%d" % bound.getsockname()[1]
+            self.assert_fails("server-loading", 4, *at(url))
 
     def test_an_engine_that_died(self):
-        dead = {
-            "error": {
-                "message": "EngineCore encountered an issue. See stack trace (above) for the "
-                "root cause.",
-                "type": "InternalServerError",
-                "code": 500,
-            }
-        }
-        event = b"data: " + json.dumps(dead).encode("ascii") + b"\n\n"
+        dead = complaint(ENGINE_DEAD, type="InternalServerError", code=500)
+        unhealthy, completions = (503, {}, b""), "/v1/chat/completions"
         for name, status, changes in (
-                ("health 503", 1, {"/health": (503, {}, b"")}),
+                ("health 503", 1, {"/health": unhealthy}),
                 ("health 500", 1, {"/health": (500, {}, b"Internal Server Error")}),
-                ("all but /version", 4, {"/health": (503, {}, b""), "/v1/models": (500, {}, b"")}),
-                ("a completion only", 1, {"/v1/chat/completions": (500, {}, dead)}),
-                ("in the stream", 1, {"/v1/chat/completions": (200, {}, [event])})):
+                ("all but /version", 4, {"/health": unhealthy, "/v1/models": (500, {}, b"")}),
+                ("a completion only", 1, {completions: (500, {}, dead)}),
+                ("in the stream", 1, {completions: (200, {}, [event(dead)])})):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                found = self.assert_fails(
-                    "engine-dead", status, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails("engine-dead", status, *at(url, "--probe"))
                 self.assertIn("restart vLLM", found["fix"])
 
-    def test_a_503_that_is_no_sign_of_loading_nor_of_a_dead_engine(self):
+    def test_a_503_that_is_a_sign_neither_of_loading_nor_of_a_dead_engine(self):
         page = b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
-        with loopback(lambda request: (503, {"Server": "nginx"}, page)) as (url, _):
-            found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
+        answer = (503, {"Server": "nginx"}, page)
+        with loopback(lambda request: answer) as (url, _):
+            found = self.assert_fails("gateway", 4, *at(url))
             self.assertEqual(found["summary"].count("Temporarily Unavailable"), 1)
-        with loopback(healthy({"/health": (503, {"Server": "nginx"}, page)})) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1")
+        with loopback(healthy({"/health": answer})) as (url, _):
+            status, findings = self.doctor(*at(url))
             health = [row["status"] for row in findings if row["check"] == "health"]
             self.assertEqual((status, health), (0, ["skip"]))
 
     def test_layers_between(self):
+        nginx, title = {"Server": "nginx"}, "<html><title>%s</title></html>"
+        reset = b"upstream connect error or disconnect/reset before headers"
+        limited = {"error": {"message": "Rate limit exceeded"}}
         for status, headers, body, words in (
-            (
-                502, {"Server": "nginx/1.24.0"}, b"<html><title>502 Bad Gateway</title></html>",
-                "is down"),
-            (
-                504, {"Server": "nginx"}, b"<html><title>504 Gateway Time-out</title></html>",
-                "proxy_read_timeout"),
-            (
-                413, {"Server": "nginx"},
-                b"<html><title>413 Request Entity Too Large</title></html>",
-                "client_max_body_size"),
-            (429, {"Retry-After": "17"}, b'{"error": {"message": "Rate limit exceeded"}}', "17"),
-            (503, {}, b"no available server\n", "is down"),
-            (503, {}, b'{"detail": "queue is full"}', "later"),
-            (
-                503, {"Server": "envoy"},
-                b"upstream connect error or disconnect/reset before headers", "is down"),
-        ):
-            with self.subTest(status=status, body=body):
-                with loopback(lambda request: (status, headers, body)) as (url, _):
-                    found = self.assert_fails("gateway", 4, "--base-url", url + "/v1")
-                    self.assertIn(words, found["fix"])
-                    self.assertIn(headers.get("Server", ""), found["summary"])
+                (502, {"Server": "nginx/1.24.0"}, title % "502 Bad Gateway", "is down"),
+                (504, nginx, title % "504 Gateway Time-out", "proxy_read_timeout"),
+                (413, nginx, title % "413 Request Entity Too Large", "client_max_body_size"),
+                (429, {"Retry-After": "17"}, limited, "17"),
+                (503, {}, b"no available server\n", "is down"),
+                (503, {}, {"detail": "queue is full"}, "later"),
+                (503, {"Server": "envoy"}, reset, "is down")):
+            body = body.encode("ascii") if isinstance(body, str) else body
+            answer = (status, headers, body)
+            with self.subTest(answer=answer), loopback(lambda request: answer) as (url, _):
+                found = self.assert_fails("gateway", 4, *at(url))
+                self.assertIn(words, found["fix"])
+                self.assertIn(headers.get("Server", ""), found["summary"])
 
     def test_a_gateway_with_a_password_of_its_own(self):
         def guarded(request):
@@ -5290,12 +5069,11 @@ class DoctorTest(unittest.TestCase):
             return healthy()(request)
 
         with loopback(guarded) as (url, _):
-            found = self.assert_fails("gateway-auth", 5, "--base-url", url + "/v1")
+            found = self.assert_fails("gateway-auth", 5, *at(url))
             self.assertIn("GPU lab", found["summary"])
             self.assertIn("headers.Authorization", found["fix"])
-            block = {"baseUrl": url + "/v1", "headers": {"Authorization": "Basic bWU6c2VjcmV0"},
-                     "models": [{"id": "qwen", "name": "Qwen"}]}
-            self.configure({"models": {"providers": {"vllm": block}}})
+            self.provide(url, headers={"Authorization": "Basic bWU6c2VjcmV0"},
+                         models=[{"id": "qwen", "name": "Qwen"}])
             self.assertEqual(self.doctor("--probe")[0], 0)
 
     def test_only_one_address_family_answers(self):
@@ -5304,49 +5082,43 @@ class DoctorTest(unittest.TestCase):
                 sock.bind(("::1", 0))
         except OSError:
             self.skipTest("no IPv6 here")
+        real = socket.getaddrinfo
         with loopback(healthy()) as (url, _):
-            found = self.assert_fails(
-                "wrong-address-family", 4, "--base-url", url.replace("127.0.0.1", "[::1]") + "/v1")
+            port = int(url.rpartition(":")[2])
+            both = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+            def look_up(host, *rest):
+                return both if host == "localhost" else real(host, *rest)
+
+            found = self.assert_fails("wrong-address-family", 4, *at("http://[::1]:%d" % port))
             self.assertIn(url + "/v1", found["fix"])
-            both = [
-                (
-                    socket.AF_INET6, socket.SOCK_STREAM, 6, "",
-                    ("::1", int(url.rsplit(":", 1)[1]), 0, 0)),
-                (
-                    socket.AF_INET, socket.SOCK_STREAM, 6, "",
-                    ("127.0.0.1", int(url.rsplit(":", 1)[1]))),
-            ]
-            real = socket.getaddrinfo
-            with mock.patch(
-                    "socket.getaddrinfo",
-                    lambda host, *rest: both if host == "localhost" else real(host, *rest)):
-                found = self.assert_warns(
-                    "wrong-address-family", "--base-url",
-                    url.replace("127.0.0.1", "localhost") + "/v1")
+            argv = at("http://localhost:%d" % port)
+            with mock.patch("socket.getaddrinfo", look_up):
+                found = self.assert_warns("wrong-address-family", *argv)
             self.assertIn(url + "/v1", found["fix"])
 
     def test_a_proxy_in_the_way(self):
         broken = (502, {"Via": "1.1 squid"}, b"<html>Bad Gateway</html>")
-        for proxy_answer in (lambda request: broken, None):
-            with self.subTest(proxy=proxy_answer), loopback(healthy()) as (url, _), names(
-                    gpu_example="127.0.0.1"):
-                with loopback(proxy_answer or healthy()) as (proxy, _):
-                    self.env["HTTP_PROXY"] = (
-                        proxy if proxy_answer else "http://127.0.0.1:%d" % free_port())
-                    self.env["NO_PROXY"] = "10.0.0.0/8"
-                    there = url.replace("127.0.0.1", "gpu.example") + "/v1"
-                    found = self.assert_fails("proxy-captured", 4, "--base-url", there)
+        with loopback(healthy()) as (url, _), loopback(lambda request: broken) as (squid, _), \
+                names(gpu_example="127.0.0.1"):
+            self.env["NO_PROXY"] = "10.0.0.0/8"
+            argv = at(url.replace("127.0.0.1", "gpu.example"))
+            for proxy in (squid, "http://127.0.0.1:%d" % free_port()):
+                with self.subTest(proxy=proxy):
+                    self.env["HTTP_PROXY"] = proxy
+                    found = self.assert_fails("proxy-captured", 4, *argv)
                     self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
 
     def test_a_proxy_that_is_needed(self):
-        with names(gpu_example="127.0.0.1"), loopback(
-            lambda request: healthy()(
-                request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))
-        ) as (proxy, _):
-            port = free_port()
+        origin = "http://gpu.example:%d" % free_port()
+
+        def forward(request):
+            return healthy()(request._replace(target=request.path.replace(origin, "")))
+
+        with names(gpu_example="127.0.0.1"), loopback(forward) as (proxy, _):
             self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
-            found = self.assert_fails(
-                "proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
+            found = self.assert_fails("proxy-captured", 4, *at(origin))
             self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
 
     def test_no_key_takes_a_detour(self):
@@ -5357,18 +5129,19 @@ class DoctorTest(unittest.TestCase):
             taken.append("%s %s" % (request.path, dict(request.headers)))
             return 502, {"Via": "1.1 squid"}, b""
 
-        with names(gpu_example="127.0.0.1"), loopback(overheard) as (proxy, _):
-            with loopback(healthy(), tls=True) as (url, asked):
-                for base, more in (
-                        ("http://gpu.example:%d/v1" % free_port(),
-                         {"HTTP_PROXY": proxy, "NO_PROXY": "gpu.example"}),
-                        (url.replace("https://127.0.0.1", "http://gpu.example") + "/v1",
-                         {"ALL_PROXY": proxy, "NO_PROXY": ".example"}),
-                        (url.replace("127.0.0.1", "gpu.example") + "/v1", {"HTTPS_PROXY": proxy})):
-                    self.env.update(more)
-                    self.doctor("--base-url", base)
-                    for name in more:
-                        del self.env[name]
+        with names(gpu_example="127.0.0.1"), loopback(overheard) as (proxy, _), \
+                loopback(healthy(), tls=True) as (url, asked):
+            secure = url.replace("127.0.0.1", "gpu.example")
+            for origin, more in (
+                    ("http://gpu.example:%d" % free_port(),
+                     {"HTTP_PROXY": proxy, "NO_PROXY": "gpu.example"}),
+                    (secure.replace("https:", "http:"),
+                     {"ALL_PROXY": proxy, "NO_PROXY": ".example"}),
+                    (secure, {"HTTPS_PROXY": proxy})):
+                self.env.update(more)
+                self.doctor(*at(origin))
+                for name in more:
+                    del self.env[name]
         self.assertTrue(taken)
         self.assertNotIn("sk-secret", "\n".join(taken))
         self.assertEqual([request.key for request in asked if request.key], [])
@@ -5376,34 +5149,27 @@ class DoctorTest(unittest.TestCase):
     def test_a_proxy_that_wants_credentials(self):
         with names(gpu_example="127.0.0.1"), loopback(lambda request: (407, {}, b"")) as (proxy, _):
             self.env["HTTP_PROXY"] = proxy
-            base = "http://gpu.example:%d/v1" % free_port()
-            self.assertIn(
-                "USER:PASSWORD", self.assert_fails("proxy-captured", 4, "--base-url", base)["fix"])
+            origin = "http://gpu.example:%d" % free_port()
+            found = self.assert_fails("proxy-captured", 4, *at(origin))
+            self.assertIn("USER:PASSWORD", found["fix"])
 
     def test_the_other_scheme(self):
-        with loopback(healthy()) as (url, requests):
-            self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
-            found = self.assert_fails(
-                "scheme-mismatch", 4, "--base-url", url.replace("http:", "https:") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-            self.assertEqual({request.key for request in requests}, {None})
-        with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails(
-                "scheme-mismatch", 4, "--base-url", url.replace("https:", "http:") + "/v1")
-            self.assertIn(url + "/v1", found["fix"])
-            self.assertEqual(requests, [])
+        self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
+        for tls, wrong, right, keys in ((False, "https:", "http:", {None}),
+                                        (True, "http:", "https:", set())):
+            with self.subTest(tls=tls), loopback(healthy(), tls=tls) as (url, requests):
+                found = self.assert_fails("scheme-mismatch", 4, *at(url.replace(right, wrong)))
+                self.assertIn(url + "/v1", found["fix"])
+                self.assertEqual({request.key for request in requests}, keys)
 
     def test_the_other_scheme_of_servers_that_do_not_say_so(self):
+        context = server_context()
+
         def patient(connection, over):
             if connection.recv(1, socket.MSG_PEEK) == b"\x16":
                 over.wait()                          # for a line to end, as many servers do
             connection.recv(4096)
             connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}')
-
-        with raw_server(patient) as url:
-            argv = ["--base-url", url.replace("http:", "https:") + "/v1", "--timeout", "0.3"]
-            self.assertIn(url + "/v1", self.assert_fails("scheme-mismatch", 4, *argv)["fix"])
-        context = server_context()
 
         def go(connection, over):
             if connection.recv(1, socket.MSG_PEEK) == b"\x16":
@@ -5412,77 +5178,76 @@ class DoctorTest(unittest.TestCase):
             connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n"
                                b"Client sent an HTTP request to an HTTPS server.\n")
 
+        with raw_server(patient) as url:
+            argv = at(url.replace("http:", "https:"), "--timeout", "0.3")
+            self.assertIn(url + "/v1", self.assert_fails("scheme-mismatch", 4, *argv)["fix"])
         with raw_server(go) as url:
-            found = self.assert_fails("scheme-mismatch", 4, "--base-url", url + "/v1")
+            found = self.assert_fails("scheme-mismatch", 4, *at(url))
             self.assertIn(url.replace("http:", "https:") + "/v1", found["fix"])
 
     def test_a_certificate_that_is_not_trusted(self):
+        path = os.path.join(self.folder, "ca.pem")
+        write(path, LOOPBACK_PEM)
         with loopback(healthy(), tls=True) as (url, requests):
-            found = self.assert_fails("tls-untrusted", 4, "--base-url", url + "/v1")
-            self.assertIn(
-                "issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
-                found["summary"])
+            found = self.assert_fails("tls-untrusted", 4, *at(url))
+            self.assertIn("issued by vllm test authority, valid from 2020-01-01 to 2120-01-01",
+                          found["summary"])
             self.assertIn("--ca-file", found["fix"])
             self.assertEqual(requests, [])
-            path = os.path.join(self.folder, "ca.pem")
-            write(path, LOOPBACK_PEM)
-            found = self.assert_warns("tls-untrusted", "--base-url", url + "/v1", "--ca-file", path)
+            found = self.assert_warns("tls-untrusted", *at(url, "--ca-file", path))
             self.assertIn("OpenClaw was not", found["summary"])
             self.assertEqual(found["command"], "export NODE_EXTRA_CA_CERTS=" + path)
             self.env.update(NODE_EXTRA_CA_CERTS=path, SSL_CERT_FILE=path)
-            self.assertEqual(
-                {row["status"] for row in self.doctor("--base-url", url + "/v1")[1]}, {"ok"})
-            other = url.replace("127.0.0.1", "localhost") + "/v1"
-            self.assertIn(
-                "127.0.0.1", self.assert_fails("tls-wrong-host", 4, "--base-url", other)["summary"])
+            self.assertEqual({row["status"] for row in self.doctor(*at(url))[1]}, {"ok"})
+            other = url.replace("127.0.0.1", "localhost")
+            found = self.assert_fails("tls-wrong-host", 4, *at(other))
+            self.assertIn("127.0.0.1", found["summary"])
 
     def test_a_certificate_that_has_expired(self):
         for reason, words in (("certificate has expired", "renewed"),
                               ("certificate is not yet valid", "renewed"),
                               ("self-signed certificate", "--ca-file")):
-            error = ssl.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
-                                 "%s (_ssl.c:1000)" % reason)
+            message = "certificate verify failed: " + reason
+            error = ssl.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] %s (_ssl.c:1000)" % message)
             found = vllm.tls_error(error, {"url": "https://h/v1", "host": "h"}, list)
-            self.assertTrue(found.message.endswith("certificate verify failed: " + reason))
+            self.assertTrue(found.message.endswith(message))
             self.assertIn(words, found.hint)
 
     # what answers
 
     def test_a_redirect_is_reported_and_not_followed(self):
-        with loopback(healthy()) as (right, followed):
-            with loopback(lambda request: (307, {"Location": right + request.path}, b"")) as (
-                    url, _):
-                found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
-        self.assertIn(right + "/v1", found["fix"])
-        self.assertEqual(followed, [])
+        def redirect(request):
+            return 307, {"Location": right + request.path}, b""
+
         login = (302, {"Location": "https://sso.example/login?next=/v1/models"}, b"")
+        with loopback(healthy()) as (right, followed), loopback(redirect) as (url, _):
+            self.assertIn(right + "/v1", self.assert_fails("redirect", 4, *at(url))["fix"])
+            self.assertEqual(followed, [])
         with loopback(lambda request: login) as (url, _):
-            found = self.assert_fails("redirect", 4, "--base-url", url + "/v1")
-        self.assertIn("a page to log in", found["fix"])
+            self.assertIn("a page to log in", self.assert_fails("redirect", 4, *at(url))["fix"])
 
     def test_a_base_url_without_v1(self):
         page = (200, {"Content-Type": "text/html"}, b"<html>hello</html>")
-        for name, changes, base, key in (
-                ("404", {}, "", None), ("a page", {"/models": page}, "", None),
-                ("elsewhere", {}, "/api", None), ("a key", {}, "", "sk-other")):
+        for name, changes, path, key in (("404", {}, "", None),
+                                         ("a page", {"/models": page}, "", None),
+                                         ("elsewhere", {}, "/api", None),
+                                         ("a key", {}, "", "sk-other")):
             with self.subTest(name), loopback(healthy(changes, key=key)) as (url, _):
-                self.assertIn(
-                    url + "/v1", self.assert_fails("missing-v1", 4, "--base-url", url + base)["fix"]
-                )
+                found = self.assert_fails("missing-v1", 4, "--base-url", url + path)
+                self.assertIn(url + "/v1", found["fix"])
 
     def test_something_else_answers(self):
         for cause, answer, words in (
-            ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"), "nginx"),
-            ("not-openai", (200, {}, {"models": []}), "data"),
-            ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
-            ("http-error", (404, {}, {"detail": "Not Found"}), "404"),
-        ):
-            with self.subTest(cause=cause, words=words), loopback(lambda request: answer) as (
-                    url, _):
-                self.assertIn(
-                    words, self.assert_fails(cause, 4, "--base-url", url + "/v1")["summary"])
+                ("not-openai", (200, {"Server": "nginx"}, b"<html>Welcome to nginx!</html>"),
+                 "nginx"),
+                ("not-openai", (200, {}, {"models": []}), "data"),
+                ("http-error", (500, {"Via": "1.1 gateway"}, b"upstream is tired"), "1.1 gateway"),
+                ("http-error", (404, {}, {"detail": "Not Found"}), "404")):
+            with self.subTest(cause=cause, words=words), \
+                    loopback(lambda request: answer) as (url, _):
+                self.assertIn(words, self.assert_fails(cause, 4, *at(url))["summary"])
 
-        def speak(connection, over):
+        def ssh(connection, over):
             connection.recv(100)
             connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
 
@@ -5490,90 +5255,82 @@ class DoctorTest(unittest.TestCase):
             connection.sendall(b"\xff\0\0\0\0\0\0\0\x01\x7f")       # and waits for the same
             over.wait()
 
-        for converse in (speak, zmq):
+        for converse in (ssh, zmq):
             with self.subTest(converse.__name__), raw_server(converse) as url:
-                argv = ["--base-url", url + "/v1", "--timeout", "0.3"]
-                self.assertIn("HTTP", self.assert_fails("not-openai", 4, *argv)["summary"])
+                found = self.assert_fails("not-openai", 4, *at(url, "--timeout", "0.3"))
+                self.assertIn("HTTP", found["summary"])
 
     def test_the_demo_api_server_has_no_openai_api(self):
         def demo(request):
-            return (
-                (200, {}, b"") if request.path == "/health" else (404, {}, {"detail": "Not Found"}))
+            missing = (404, {}, {"detail": "Not Found"})
+            return (200, {}, b"") if request.path == "/health" else missing
 
         with loopback(demo) as (url, _):
-            found = self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
-            self.assertIn("vllm serve", found["command"])
+            self.assertIn("vllm serve", self.assert_fails("not-openai", 4, *at(url))["command"])
 
     def test_keys_that_are_refused(self):
-        for key, words in (
-                (None, ""), ("vllm-local", "/version answers"), ("'sk-quoted'", "quotes"),
-                ("Bearer sk-abcdefgh", "Bearer"), ("${MY_KEY}", "unexpanded")):
-            with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, requests):
+        for key, cause, words in ((None, "no-key", ""),
+                                  ("vllm-local", "bad-key", "/version answers"),
+                                  ("'sk-quoted'", "bad-key", "quotes"),
+                                  ("Bearer sk-abcdefgh", "bad-key", "Bearer"),
+                                  ("${MY_KEY}", "bad-key", "unexpanded")):
+            with self.subTest(key=key), loopback(healthy(key="sk-right")) as (url, _):
                 self.env.pop("VLLM_API_KEY", None)
                 self.env.update({"VLLM_API_KEY": key} if key else {})
-                found = self.assert_fails(
-                    "bad-key" if key else "no-key", 5, "--base-url", url + "/v1")
+                found = self.assert_fails(cause, 5, *at(url))
                 self.assertIn(words, found["summary"])
                 self.assertNotIn("sk-", found["summary"])
 
     def test_the_key_of_requests_is_tried_too(self):
+        self.env["VLLM_API_KEY"] = "sk-right-one"
         with loopback(healthy(key="sk-right-one")) as (url, _):
-            self.env["VLLM_API_KEY"] = "sk-right-one"
-            block = {
-                "baseUrl": url + "/v1", "headers": {"Authorization": "Bearer sk-wrong-one"},
-                "models": []}
-            self.configure({"models": {"providers": {"vllm": block}}})
+            self.provide(url, headers={"Authorization": "Bearer sk-wrong-one"})
             self.assertIn("Authorization header", self.assert_fails("bad-key", 5)["summary"])
 
     def test_a_key_that_the_server_ignores(self):
         with loopback(healthy()) as (url, _):
             self.env["VLLM_API_KEY"] = "sk-0123456789abcdef"
-            self.assert_warns("key-ignored", "--base-url", url + "/v1")
+            self.assert_warns("key-ignored", *at(url))
             self.env["VLLM_API_KEY"] = "vllm-local"
-            self.assertIn(
-                "enforces none", self.checked("auth", "--base-url", url + "/v1")[0]["summary"])
+            self.assertIn("enforces none", self.checked("auth", *at(url))[0]["summary"])
 
     def test_what_the_key_does_not_guard(self):
         self.env["VLLM_API_KEY"] = "sk-right-one"
         with loopback(healthy(key="sk-right-one")) as (url, requests), names(gpu_lan="127.0.0.1"):
-            self.doctor("--base-url", url + "/v1")
-            found = self.assert_warns(
-                "exposed", "--base-url", url.replace("127.0.0.1", "gpu.lan") + "/v1")
-            self.assertIn("/invocations", found["summary"])
-            self.assertNotIn("/invocations", [request.path for request in requests])
+            self.doctor(*at(url))
+            found = self.assert_warns("exposed", *at(url.replace("127.0.0.1", "gpu.lan")))
+        self.assertIn("/invocations", found["summary"])
+        self.assertNotIn("/invocations", [request.path for request in requests])
 
     # models
 
     def test_no_models(self):
         with loopback(healthy(models=[])) as (url, _):
-            self.assert_fails("no-models", 1, "--base-url", url + "/v1")
+            self.assert_fails("no-models", 1, *at(url))
 
     def test_models_that_are_not_served(self):
+        fallbacks = {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}
         with loopback(healthy()) as (url, _):
-            self.declare(url, id="qwem")
-            self.assertIn(
-                "write qwen in place of qwem", self.assert_fails("model-not-served", 1)["fix"])
-            self.declare(url, id="Qwen/Qwen3-8B")
-            self.assertIn("write qwen in place", self.assert_fails("model-not-served", 1)["fix"])
-            for choice in (
-                    {"primary": "vllm/other"},
-                    {"primary": "vllm/qwen", "fallbacks": ["vllm/other", "openai/gpt"]}):
+            for model_id, fix in (("qwem", "write qwen in place of qwem"),
+                                  ("Qwen/Qwen3-8B", "write qwen in place")):
+                self.declare(url, id=model_id)
+                self.assertIn(fix, self.assert_fails("model-not-served", 1)["fix"])
+            for choice in ({"primary": "vllm/other"}, fallbacks):
                 self.declare(url, {"model": choice})
                 self.assertIn("other", self.assert_fails("model-not-served", 1)["summary"])
             self.declare(url)
-            self.assertIn(
-                "--model", self.assert_fails("model-not-served", 1, "--model", "other")["summary"])
+            found = self.assert_fails("model-not-served", 1, "--model", "other")
+            self.assertIn("--model", found["summary"])
 
     def test_windows_that_do_not_fit(self):
-        for cause, row in (
-                ("context-too-large", {"contextWindow": 40961}),
-                ("context-too-large", {"contextTokens": 128000}),
-                ("max-tokens-too-large", {"maxTokens": 40960})):
-            with self.subTest(row=row), loopback(healthy()) as (url, _):
-                self.declare(url, **row)
-                self.assertIn(
-                    "40960" if "context" in cause else "8192", self.assert_fails(cause, 1)["fix"])
         with loopback(healthy()) as (url, _):
+            for cause, row, fix in (
+                    ("context-too-large", {"contextWindow": 40961}, "40960"),
+                    ("context-too-large", {"contextTokens": 128000}, "40960"),
+                    ("max-tokens-too-large", {"maxTokens": 40960}, "8192")):
+                with self.subTest(row=row):
+                    self.declare(url, **row)
+                    self.assertIn(fix, self.assert_fails(cause, 1)["fix"])
             self.declare(url, contextWindow=20000)
             self.assertIn("20960 tokens", self.assert_warns("context-too-small")["summary"])
             self.declare(url, contextWindow=40960, maxTokens=8192)
@@ -5583,248 +5340,185 @@ class DoctorTest(unittest.TestCase):
             self.assert_warns("context-below-agent")
 
     def test_a_tokenizer_without_a_chat_template(self):
-        for words in (
-            "As of transformers v4.44, default chat template is no longer allowed, so you must "
-            "provide a chat template if the tokenizer does not define one.",
-            "Cannot use chat template functions because tokenizer.chat_template is not set and no "
-            "template argument was passed!",
-        ):
+        for words in (NO_TEMPLATE, NO_FUNCTIONS):
             with self.subTest(words), loopback(healthy({"/tokenize": refused(words)})) as (url, _):
-                found = self.assert_fails(
-                    "no-chat-template", 1, "--base-url", url + "/v1", "--probe")
+                found = self.assert_fails("no-chat-template", 1, *at(url, "--probe"))
                 self.assertIn("--chat-template", found["fix"])
 
     def test_servers_that_do_not_chat(self):
+        def offering(path):
+            return {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, path: {}}})}
+
+        completions, missing = "/v1/chat/completions", (404, {}, {"detail": "Not Found"})
+        no_endpoint = {"/openapi.json": (404, {}, b""), completions: missing}
+        no_chat = refused("The model does not support Chat Completions API")
         for name, changes, more in (
-            (
-                "embeddings",
-                {"/openapi.json": (200, {}, {"paths": {"/v1/models": {}, "/v1/embeddings": {}}})},
-                []),
-            (
-                "speech",
-                {
-                    "/openapi.json": (
-                        200, {}, {"paths": {"/v1/models": {}, "/v1/audio/transcriptions": {}}})
-                },
-                [],
-            ),
-            (
-                "no endpoint",
-                {
-                    "/openapi.json": (404, {}, b""),
-                    "/v1/chat/completions": (404, {}, {"detail": "Not Found"})},
-                ["--probe"],
-            ),
-            (
-                "its words",
-                {
-                    "/v1/chat/completions": refused(
-                        "The model does not support Chat Completions API")
-                },
-                ["--probe"],
-            ),
-        ):
+                ("embeddings", offering("/v1/embeddings"), []),
+                ("speech", offering("/v1/audio/transcriptions"), []),
+                ("no endpoint", no_endpoint, ["--probe"]),
+                ("its words", {completions: no_chat}, ["--probe"])):
             with self.subTest(name), loopback(healthy(changes)) as (url, _):
-                self.assert_fails("not-a-chat-model", 1, "--base-url", url + "/v1", *more)
+                self.assert_fails("not-a-chat-model", 1, *at(url, *more))
         page = (404, {"Server": "nginx"}, b"<html><title>404 Not Found</title></html>")
-        with loopback(healthy({"/v1/chat/completions": page})) as (url, _):
-            self.assert_fails("http-error", 1, "--base-url", url + "/v1", "--probe")
+        with loopback(healthy({completions: page})) as (url, _):
+            self.assert_fails("http-error", 1, *at(url, "--probe"))
 
     def test_a_gateway_that_passes_v1_only(self):
         page = (200, {"Server": "nginx"}, b"<html>Welcome</html>")
         paths = ("/version", "/health", "/openapi.json", "/tokenize", "/metrics")
         for answer in ((404, {}, b"404 page not found\n"), (502, {}, b"Bad Gateway"), page):
             with self.subTest(answer), loopback(healthy(dict.fromkeys(paths, answer))) as (url, _):
-                status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-                self.assertEqual(
-                    (status, [row for row in findings if row["status"] in ("warn", "fail")]),
-                    (0, []))
+                status, findings = self.doctor(*at(url, "--probe"))
+                told = [row for row in findings if row["status"] in ("warn", "fail")]
+                self.assertEqual((status, told), (0, []))
                 self.assertEqual(findings[-1]["status"], "ok")
 
     def test_histories_that_a_template_refuses(self):
-        def template(rule):
-            def tokenize(request):
-                words = rule(request.json()["messages"])
-                return refused(words) if words else (200, {}, {"count": 5})
-            return tokenize
+        def roles_of(messages):
+            return [message["role"] for message in messages]
 
         def alternate(messages):
-            roles = [message["role"] for message in messages if message["role"] != "system"]
-            wrong = any(
-                role != ("user", "assistant")[index % 2] for index, role in enumerate(roles))
-            return (
-                "Conversation roles must alternate user/assistant/user/assistant/..."
-                if wrong
-                else None
-            )
+            roles = [role for role in roles_of(messages) if role != "system"]
+            if any(role != ("user", "assistant")[index % 2] for index, role in enumerate(roles)):
+                return "Conversation roles must alternate user/assistant/user/assistant/..."
 
         def texts(messages):
-            wrong = any(isinstance(message["content"], list) for message in messages)
-            return "can only concatenate str (not \"list\") to str" if wrong else None
+            if any(isinstance(message["content"], list) for message in messages):
+                return "can only concatenate str (not \"list\") to str"
 
         def after_tool(messages):
-            roles = [message["role"] for message in messages]
-            wrong = ("tool", "user") in zip(roles, roles[1:])
-            return "Unexpected role 'user' after role 'tool'" if wrong else None
+            roles = roles_of(messages)
+            if ("tool", "user") in zip(roles, roles[1:]):
+                return "Unexpected role 'user' after role 'tool'"
 
         def no_tools(messages):
-            roles = {message["role"] for message in messages}
-            return (
-                "Only user, system and assistant roles are supported!" if "tool" in roles else None)
+            if "tool" in roles_of(messages):
+                return "Only user, system and assistant roles are supported!"
 
         def reasoned(messages):
-            wrong = any(message["role"] == "assistant" and "reasoning_content" not in message
-                        and not message.get("tool_calls") for message in messages)
-            return "reasoning_content is missing" if wrong else None
+            if any(message["role"] == "assistant" and "reasoning_content" not in message
+                   and not message.get("tool_calls") for message in messages):
+                return "reasoning_content is missing"
 
-        template_option = "--chat-template"
-        for rule, row, words, fix, fixed in (
-            (texts, {}, "list of parts", "requiresStringContent: true", True),
-            (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult: true", True),
-            (
-                reasoned, {"reasoning": True}, "without its reasoning",
-                "requiresReasoningContentOnAssistantMessages: true", True),
-            (alternate, {}, "two user messages in a row", template_option, False),
-            (no_tools, {}, "a tool call with its result", template_option, False),
-        ):
-            with self.subTest(rule.__name__), loopback(healthy({"/tokenize": template(rule)})) as (
-                    url, _):
+        refused_by_all = [{"role": role, "content": []}
+                          for role in ("user", "assistant", "tool", "user")]
+        for rule, row, words, switch in (
+                (texts, {}, "list of parts", "requiresStringContent"),
+                (after_tool, {}, "after a tool result", "requiresAssistantAfterToolResult"),
+                (reasoned, {"reasoning": True}, "without its reasoning",
+                 "requiresReasoningContentOnAssistantMessages"),
+                (alternate, {}, "two user messages in a row", None),
+                (no_tools, {}, "a tool call with its result", None)):
+            with self.subTest(rule.__name__), \
+                    loopback(healthy({"/tokenize": tokenizing(rule)})) as (url, _):
                 self.declare(url, **row)
                 failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
                 self.assertEqual({row["cause"] for row in failed}, {"template-history"})
                 found = failed[0]
                 self.assertIn(words, found["summary"])
-                self.assertIn(rule([{"role": role, "content": []} for role in (
-                    "user", "assistant", "tool", "user")]), found["summary"])
-                self.assertIn(fix, found["fix"])
-                self.assertEqual(bool(found["command"]), fixed)
-                if fixed:
+                self.assertIn(rule(refused_by_all), found["summary"])
+                self.assertEqual(bool(found["command"]), bool(switch))
+                if switch:
+                    self.assertIn(switch + ": true", found["fix"])
                     self.fix("template-history", 1)
                 else:
+                    self.assertIn("--chat-template", found["fix"])
                     self.assertNotIn("true", found["fix"])
 
     def test_a_healthy_template_costs_few_requests(self):
         with loopback(healthy()) as (url, requests):
             self.declare(url, reasoning=True)
             self.doctor()
-        self.assertLessEqual(
-            len([request for request in requests if request.path == "/tokenize"]), 4)
+        self.assertLessEqual([request.path for request in requests].count("/tokenize"), 4)
 
     def test_a_template_that_refuses_a_role(self):
-        def refuse(role):
-            def tokenize(request):
-                roles = [message["role"] for message in request.json()["messages"]]
-                return (
-                    refused("%s role not supported" % role)
-                    if role in roles
-                    else (200, {}, {"count": 5})
-                )
-            return tokenize
-
-        with loopback(healthy({"/tokenize": refuse("system")})) as (url, _):
-            self.assertIn(
-                "system role not supported",
-                self.assert_fails("template-role", 1, "--base-url", url + "/v1")["summary"])
-        with loopback(healthy({"/tokenize": refuse("developer")})) as (url, _):
-            self.assert_warns("template-role", "--base-url", url + "/v1")
+        system, developer = [{"/tokenize": refusing(role, role + " role not supported")}
+                             for role in ("system", "developer")]
+        with loopback(healthy(system)) as (url, _):
+            found = self.assert_fails("template-role", 1, *at(url))
+            self.assertIn("system role not supported", found["summary"])
+        with loopback(healthy(developer)) as (url, _):
+            self.assert_warns("template-role", *at(url))
             self.declare(url, reasoning=True, compat={"supportsDeveloperRole": True})
-            self.assertIn(
-                "supportsDeveloperRole: false", self.assert_fails("template-role", 1)["fix"])
+            found = self.assert_fails("template-role", 1)
+            self.assertIn("supportsDeveloperRole: false", found["fix"])
 
     def test_odd_answers_beside_the_main_ones_break_nothing(self):
-        odd = [
-            dict(QWEN_ROW, parent=["x"], root={"y": 1}),
-            dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
-        changes = {
-            "/version": (200, {}, b"[1]"),
-            "/health": (404, {}, b""),
-            "/tokenize": (200, {}, b"[[]]"),
-            "/metrics": (
-                200, {}, b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"),
-        }
+        odd = [dict(QWEN_ROW, parent=["x"], root={"y": 1}),
+               dict(QWEN_ROW, id="\x1b[2Jb\nc", parent=7, max_model_len=1e308)]
+        metrics = b"vllm:num_requests_running 1e999\nvllm:kv_cache_usage_perc{} NaN\n"
+        changes = {"/version": (200, {}, b"[1]"), "/health": (404, {}, b""),
+                   "/tokenize": (200, {}, b"[[]]"), "/metrics": (200, {}, metrics)}
         with loopback(healthy(changes, models=odd)) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+            status, findings = self.doctor(*at(url, "--probe"))
             self.assertEqual(status, 0, findings)
-            self.assertNotIn("\x1b", run(["doctor", "--base-url", url + "/v1"], self.env)[1])
+            self.assertNotIn("\x1b", run(["doctor"] + list(at(url)), self.env).out)
 
     def test_a_side_entrance_that_hangs_stops_nothing(self):
-        def hang(request):
-            over.wait(10)
-            return 200, {}, b""
+        def hanging(path, changes=None):
+            usual = answering(healthy(changes))
 
-        over = threading.Event()
-        with loopback(healthy({"/health": hang})) as (url, _):
-            found = self.checked("health", "--base-url", url + "/v1", "--timeout", "0.2")[0]
+            def step(sock, request, stub):
+                if request.path == path:
+                    return stub.ending.wait(WAIT_S)
+                usual(sock, request, stub)
+
+            return Stub([step])
+
+        with hanging("/health") as stub:
+            found = self.checked("health", *at(stub.origin, "--timeout", "0.2"))[0]
             self.assertEqual((found["status"], found["cause"]), ("skip", "timeout"))
             self.assertIn("/health", found["summary"])
         template = refused("default chat template is no longer allowed")
-        changes = {"/openapi.json": hang, "/tokenize": template}
-        with loopback(healthy(changes)) as (url, _):
-            argv = ["--base-url", url + "/v1", "--timeout", "0.2"]
+        with hanging("/openapi.json", {"/tokenize": template}) as stub:
+            argv = at(stub.origin, "--timeout", "0.2")
             self.assert_fails("no-chat-template", 1, *argv)
             self.assertEqual(self.checked("chat", *argv)[0]["status"], "skip")
-            over.set()
 
     # with --probe
 
-    def probe(self, answer, tools=None, **row):
-        """Return a context manager for a server that answers completions, and tools, so."""
-        def complete(request):
-            with_tools = "tools" in request.json()
-            return (
-                (tools or (lambda request: (200, {}, stream(request))))(request)
-                if with_tools
-                else answer(request)
-            )
+    def probe(self, answer, tools=None):
+        """Return a context manager for a server that answers completions, and tools, so.
 
-        return loopback(healthy({"/v1/chat/completions": complete}, **row))
+        Both are functions of the request; without `tools` those are answered as usual.
+        """
+        tools = tools or (lambda request: (200, {}, stream(request)))
+
+        def complete(request):
+            return (tools if "tools" in request.json() else answer)(request)
+
+        return loopback(healthy({"/v1/chat/completions": complete}))
 
     def test_completions_that_fail(self):
-        extra = ("[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), "
-                 "'msg': 'Extra inputs are not permitted', 'input': {}}]")
         whole = {"id": "c1", "choices": [{"message": {"content": "1"}, "finish_reason": "stop"}]}
-        chunk = b'{"choices": [{"delta": {"content": "1"}}]}\n'
-        error = b'data: {"error": {"message": "the engine died", "code": 500}}\n\n'
+        bare = b'{"choices": [{"delta": {"content": "1"}}]}\n'
+        begun = stream(None)[:1]
+        died = event({"error": {"message": "the engine died", "code": 500}})
         for name, cause, answer, words in (
-            ("a 400", "chat-failed", refused("the server's own words"), "the server's own words"),
-            ("an unknown field", "unknown-field-rejected", refused(extra), "stream_options"),
-            (
-                "an error event", "stream-broken",
-                (200, {}, stream(None, finish=None)[:1] + [error, b"data: [DONE]\n\n"]),
-                "the engine died"),
-            ("no [DONE]", "stream-broken", (200, {}, stream(None, done=False)), "[DONE]"),
-            (
-                "no finish reason", "stream-broken", (200, {}, stream(None, finish=None)),
-                "finish reason"),
-            ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
-            ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
-            ("unframed chunks", "stream-broken", (200, {}, [chunk, chunk]), ""),
-            ("no JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
-            (
-                "cut off", "stream-broken", (200, {"Content-Length": "5000"}, stream(None)[:1]),
-                "of 5000 bytes"),
-            ("nothing", "stream-broken", (200, {}, b""), "empty"),
-            (
-                "HTTP 200 with an error", "stream-broken",
-                (200, {}, {"error": {"message": "no luck"}}), "no luck"),
-            ("empty", "empty-answer", (200, {}, stream(None, texts=())), ""),
-            (
-                "all in reasoning", "empty-answer",
-                (200, {}, stream(None, texts=("",), reasoning="hm")), "reasoning"),
-            (
-                "<think>", "reasoning-in-content", (200, {}, stream(None, texts=("<think>", "hm"))),
-                "<think>"),
-            (
-                "</think>", "reasoning-in-content",
-                (200, {}, stream(None, texts=("hm", "</think>1"))), "</think>"),
-            (
-                "[THINK]", "reasoning-in-content", (200, {}, stream(None, texts=("[THINK]", "hm"))),
-                "[THINK]"),
-        ):
-            with self.subTest(name), self.probe(lambda request: answer) as (url, requests):
-                self.assertIn(
-                    words,
-                    self.assert_fails(cause, 1, "--base-url", url + "/v1", "--probe")["summary"])
+                ("a 400", "chat-failed", refused("its own words"), "its own words"),
+                ("an unknown field", "unknown-field-rejected",
+                 refused(extra("body", "stream_options")), "stream_options"),
+                ("an error event", "stream-broken",
+                 (200, {}, begun + [died, event(b"[DONE]")]), "the engine died"),
+                ("no [DONE]", "stream-broken", streamed(done=False), "[DONE]"),
+                ("no finish reason", "stream-broken", streamed(finish=None), "finish reason"),
+                ("ends early", "stream-broken", (200, {}, stream(None)[:2]), "[DONE]"),
+                ("whole JSON", "stream-broken", (200, {}, whole), "data:"),
+                ("unframed chunks", "stream-broken", (200, {}, [bare, bare]), ""),
+                ("not JSON", "stream-broken", (200, {}, [b"data: hello\n\n"]), "not JSON"),
+                ("cut off", "stream-broken", (200, {"Content-Length": "5000"}, begun),
+                 "of 5000 bytes"),
+                ("nothing", "stream-broken", (200, {}, b""), "empty"),
+                ("HTTP 200 with an error", "stream-broken",
+                 (200, {}, {"error": {"message": "no luck"}}), "no luck"),
+                ("empty", "empty-answer", streamed(texts=()), ""),
+                ("all in reasoning", "empty-answer", streamed("", reasoning="hm"), "reasoning"),
+                ("<think>", "reasoning-in-content", streamed("<think>", "hm"), "<think>"),
+                ("</think>", "reasoning-in-content", streamed("hm", "</think>1"), "</think>"),
+                ("[THINK]", "reasoning-in-content", streamed("[THINK]", "hm"), "[THINK]")):
+            with self.subTest(name), self.probe(lambda request: answer) as (url, _):
+                found = self.assert_fails(cause, 1, *at(url, "--probe"))
+                self.assertIn(words, found["summary"])
 
     def test_a_value_of_the_settings_that_the_server_refuses_is_named(self):
         def complete(request):
@@ -5836,97 +5530,67 @@ class DoctorTest(unittest.TestCase):
             self.declare(url, {"params": {"temperature": 5}})
             found = self.assert_fails("field-refused", 1, "--probe")
             self.assertIn("temperature", found["summary"])
-            self.configure('{models: {providers: {vllm: {baseUrl: "%s/v1", models: [{id: "qwen", '
-                           'name: "Q"}]}}}, agents: {defaults: {params: {extra_body: {x: Infinity}'
-                           '}}}}' % url)
+            self.declare(url, {"params": {"extra_body": {"x": math.inf}}})      # JSON5 has it
             self.assertIn("NaN", self.assert_fails("config-invalid", 1, "--probe")["fix"])
 
     def test_completions_to_be_warned_of(self):
         for cause, answer in (
-            ("usage-missing", (200, {}, stream(None, usage=False))),
-            (
-                "empty-answer",
-                (200, {}, stream(None, texts=("",), finish="length", reasoning_content="hm"))),
-        ):
+                ("usage-missing", streamed(usage=False)),
+                ("empty-answer", streamed("", finish="length", reasoning_content="hm"))):
             with self.subTest(cause), self.probe(lambda request: answer) as (url, _):
-                self.assert_warns(cause, "--base-url", url + "/v1", "--probe")
+                self.assert_warns(cause, *at(url, "--probe"))
 
     def test_a_stream_that_something_buffers(self):
-        def whole(request):
-            yield b""
-            threading.Event().wait(0.12)             # a buffer is a wait and then a burst
-            yield b"".join(stream(request, texts="123456789"))
+        def cut_at(count):
+            def complete(request):
+                pieces = stream(request, texts="123456789")
+                yield b"".join(pieces[:count])
+                threading.Event().wait(0.12)         # a buffer is a wait and then a burst
+                yield b"".join(pieces[count:])
+            return lambda request: (200, {}, complete(request))
 
-        def halves(request):
-            pieces = stream(request, texts="123456789")
-            yield b"".join(pieces[:6])               # as when a buffer of nginx is full
-            threading.Event().wait(0.12)
-            yield b"".join(pieces[6:])
-
-        for answer in (whole, halves):
-            with self.subTest(answer.__name__), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1):
-                with self.probe(lambda request: (200, {}, answer(request))) as (url, _):
-                    self.assert_warns("stream-buffered", "--base-url", url + "/v1", "--probe")
+        for count in (0, 6):                         # 6: as when a buffer of nginx is full
+            with self.subTest(count), mock.patch.object(vllm, "BUFFERED_AFTER_S", 0.1), \
+                    self.probe(cut_at(count)) as (url, _):
+                self.assert_warns("stream-buffered", *at(url, "--probe"))
 
     def test_tools(self):
-        no_tools = refused(
-            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
-        )
-        call = {
-            "index": 0, "id": "x",
-            "function": {"name": "get_current_time", "arguments": '{"city": "Paris"}'}}
-        halved = dict(call, function=dict(call["function"], arguments='{"city": "Paris"'))
-        as_text = ('<tool_call>\n{"name": "get_current_time", "arguments": {"city": "Paris"}}'
-                   '\n</tool_call>')
+        def calling(arguments):
+            call = {"index": 0, "id": "x",
+                    "function": {"name": "get_current_time", "arguments": arguments}}
+            return streamed("", tool_calls=[call], finish="tool_calls")
 
-        def answered(*texts, **delta):
-            return lambda request: (200, {}, stream(request, texts=texts, **delta))
+        def probed(answer):
+            return self.probe(lambda request: streamed("1"), lambda request: answer)
 
-        plain = answered("1")
-        with self.probe(plain, lambda request: no_tools) as (url, _):
-            self.assertIn(
-                "--tool-call-parser hermes",
-                self.assert_warns("tools-disabled", "--base-url", url + "/v1", "--probe")["fix"])
+        with probed(refused('"auto" tool choice requires --enable-auto-tool-choice and '
+                            '--tool-call-parser to be set')) as (url, _):
+            found = self.assert_warns("tools-disabled", *at(url, "--probe"))
+            self.assertIn("--tool-call-parser hermes", found["fix"])
+        call = '\n{"name": "get_current_time", "arguments": {"city": "Paris"}}\n'
         for text in (
-                as_text, as_text[12:-13], "[TOOL_CALLS]" + as_text[12:-13],
+                "<tool_call>%s</tool_call>" % call, call.strip(), "[TOOL_CALLS]" + call.strip(),
                 "[get_current_time(city='Paris')]", "<function=get_current_time>",
                 "call:get_current_time{city: Paris}", "<|tool_calls_section_begin|>",
                 "<\uff5ctool\u2581calls\u2581begin\uff5c>",
                 '{"type": "function", "name": "get_time", "parameters": {"city": "Paris"}}'):
-            with self.subTest(text=text), self.probe(plain, answered(text)) as (url, _):
-                self.assertIn(
-                    "hermes",
-                    self.assert_fails(
-                        "tool-parser-mismatch", 1, "--base-url", url + "/v1", "--probe")["fix"],
-                )
-        no_city = dict(call, function=dict(call["function"], arguments="{}"))
-        for piece in (halved, no_city):
-            with self.subTest(piece), self.probe(
-                    plain, answered("", tool_calls=[piece], finish="tool_calls")) as (url, _):
-                self.assert_warns("tool-arguments", "--base-url", url + "/v1", "--probe")
-        with self.probe(plain, answered("", tool_calls=[call], finish="tool_calls")) as (url, _):
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-            self.assertIn("it called one", findings[-1]["summary"])
+            with self.subTest(text=text), probed(streamed(text)) as (url, _):
+                found = self.assert_fails("tool-parser-mismatch", 1, *at(url, "--probe"))
+                self.assertIn("hermes", found["fix"])
+        for arguments in ('{"city": "Paris"', "{}"):
+            with self.subTest(arguments=arguments), probed(calling(arguments)) as (url, _):
+                self.assert_warns("tool-arguments", *at(url, "--probe"))
+        with probed(calling('{"city": "Paris"}')) as (url, _):
+            self.assertIn("it called one", self.doctor(*at(url, "--probe"))[1][-1]["summary"])
 
     def test_each_model_that_is_named_is_probed(self):
         models = [QWEN_ROW, dict(QWEN_ROW, id="second"), dict(QWEN_ROW, id="third")]
-        with loopback(healthy(models=models)) as (url, requests):
-            self.declare(url, {"model": {"primary": "vllm/second"}})
-            self.doctor("--probe")
-            probed = {
-                request.json()["model"]
-                for request in requests
-                if request.path == "/v1/chat/completions"
-            }
-            self.assertEqual(probed, {"qwen", "second"})
-            del requests[:]
-            self.doctor("--probe", "--model", "third")
-            probed = {
-                request.json()["model"]
-                for request in requests
-                if request.path == "/v1/chat/completions"
-            }
-            self.assertEqual(probed, {"third"})
+        for more, probed in (([], {"qwen", "second"}), (["--model", "third"], {"third"})):
+            with self.subTest(more=more), loopback(healthy(models=models)) as (url, requests):
+                self.declare(url, {"model": {"primary": "vllm/second"}})
+                self.doctor("--probe", *more)
+                self.assertEqual({request.json()["model"] for request in requests
+                                  if request.path == "/v1/chat/completions"}, probed)
 
     # bounds
 
@@ -5944,13 +5608,11 @@ class DoctorTest(unittest.TestCase):
             while not over.wait(0.02):
                 connection.sendall(b" ")
 
-        for converse, phase in (
-                (silent, "waiting for the answer to begin"),
-                (drip, "waiting for the answer to begin"),
-                (endless, "in the middle of the answer")):
+        for converse, phase in ((silent, "waiting for the answer to begin"),
+                                (drip, "waiting for the answer to begin"),
+                                (endless, "in the middle of the answer")):
             with self.subTest(converse.__name__), raw_server(converse) as url:
-                found = self.assert_fails(
-                    "timeout", 4, "--base-url", url + "/v1", "--timeout", "0.2")
+                found = self.assert_fails("timeout", 4, *at(url, "--timeout", "0.2"))
                 self.assertIn(phase, found["summary"])
 
     def test_a_stream_that_never_ends_is_given_up(self):
@@ -5960,35 +5622,31 @@ class DoctorTest(unittest.TestCase):
                 threading.Event().wait(0.02)
 
         with self.probe(lambda request: (200, {}, endless(request))) as (url, _):
-            found = self.assert_fails(
-                "timeout", 1, "--base-url", url + "/v1", "--probe", "--timeout", "0.3")
+            found = self.assert_fails("timeout", 1, *at(url, "--probe", "--timeout", "0.3"))
         self.assertIn("in the middle of the answer", found["summary"])
 
     def test_the_whole_diagnosis_is_bounded(self):
-        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), raw_server(
-                lambda connection, over: over.wait()) as url:
-            status, findings = self.doctor("--base-url", url + "/v1", "--probe")
-        self.assertEqual(
-            {finding["cause"] for finding in findings if finding["status"] != "ok"}, {"timeout"})
+        with mock.patch.object(vllm, "DIAGNOSIS_S", 0.2), \
+                raw_server(lambda connection, over: over.wait()) as url:
+            _, findings = self.doctor(*at(url, "--probe"))
+        causes = {finding["cause"] for finding in findings if finding["status"] != "ok"}
+        self.assertEqual(causes, {"timeout"})
 
     # the report
 
     def test_the_report_fits_a_terminal_and_can_be_pasted(self):
-        with socket.socket() as bound:
-            bound.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % bound.getsockname()[1]
-            status, out, err = run(["doctor", "--base-url", url], self.env)
+        status, out, err = run(["doctor"] + list(at(closed_origin(self))), self.env)
         lines = out.splitlines()
         self.assertEqual((status, err), (4, ""))
         self.assertEqual(lines[0], "1 failure: server-loading; 0 warnings")
         self.assertLessEqual(max(map(len, lines)), 80)
-        self.assertTrue(re.search(r"(?s)FAIL  connect .* fix: wait", out))
+        self.assertRegex(out, r"(?s)FAIL  connect .* fix: wait")
         self.assertEqual(out.count("\nskip  "), 1)
-        self.assertTrue(re.search(r"auth, version.*: not checked, because of server-loading",
-                                  " ".join(out.split())))
+        self.assertRegex(" ".join(out.split()),
+                         "auth, version.*: not checked, because of server-loading")
         command = "vllm serve %s --port 8000" % ("x" * 90)
-        report = vllm.format_findings(
-            [vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)], width=40)
+        finding = vllm.Finding("connect", "fail", "dns", "gone", "start it; " * 9, command)
+        report = vllm.format_findings([finding], width=40)
         self.assertEqual(report[-1].strip(), command)
         self.assertLessEqual(max(map(len, report[:-1])), 40)
 
@@ -5996,33 +5654,28 @@ class DoctorTest(unittest.TestCase):
         self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
         echo = refused("no such thing as sk-secret-of-the-test \x1b[31m")
         with self.probe(lambda request: echo) as (url, _):
-            status, out, err = run(["doctor", "--probe", "--base-url", url + "/v1"], self.env)
-        for text in (out, err):
-            self.assertNotIn("sk-secret", text)
-            self.assertNotIn("\x1b", text)
+            _, out, err = run(["doctor"] + list(at(url, "--probe")), self.env)
+        self.assertNotIn("sk-secret", out + err)
+        self.assertNotIn("\x1b", out + err)
 
     def test_a_key_that_a_server_tells_is_hidden_before_it_is_cut(self):
         key = self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
         for padding in range(0, 120, 7):
             told = "x" * padding + key
-            changes = {
-                "/version": (200, {}, {"version": told}),
-                "/v1/chat/completions": lambda request: (200, {}, stream(request, finish=told))}
-            rows = [
-                dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
-                dict(QWEN_ROW, id="lora", parent=told)]
-            with self.subTest(padding), loopback(healthy(changes, models=rows)) as (url, _):
+            changes = {"/version": (200, {}, {"version": told}),
+                       "/v1/chat/completions": streamed(finish=told)}
+            models = [dict(QWEN_ROW, id=told), dict(QWEN_ROW, id=told + "2"),
+                      dict(QWEN_ROW, id="lora", parent=told)]
+            with self.subTest(padding), loopback(healthy(changes, models=models)) as (url, _):
                 for more in ([], ["--json"], ["--model", "other"]):
-                    _, out, err = run(
-                        ["doctor", "--probe", "--base-url", url + "/v1"] + more, self.env)
+                    _, out, err = run(["doctor"] + list(at(url, "--probe", *more)), self.env)
                     self.assertNotIn("sk-sec", out + err)
 
     def test_other_verbs_point_to_doctor(self):
-        for argv in (
-                ["list"], ["chat", "hi"],
-                ["list", "--base-url", "http://127.0.0.1:%d/v1" % free_port()]):
+        del self.env["VLLM_API_KEY"]
+        for argv in (["list"], ["chat", "hi"],
+                     ["list"] + list(at("http://127.0.0.1:%d" % free_port()))):
             with self.subTest(argv):
-                self.env.pop("VLLM_API_KEY", None)
                 status, _, err = run(argv, self.env)
                 self.assertNotEqual(status, 0)
                 self.assertTrue(err.splitlines()[-1].endswith("openclaw_vllm.py doctor"))
@@ -6067,6 +5720,11 @@ def merge_text(text, served, **options):
     """Return (new text, ids of the rows that are not served) of one run over a text."""
     wanted, unserved = merge(vllm.json5_loads(text), served, **options)
     return vllm.edited_text(text, wanted, "openclaw.json"), unserved
+
+
+def with_block(block, name="vllm"):
+    """Return a config with one provider block."""
+    return {"models": {"providers": {name: block}}}
 
 
 def rows_of(config, provider="vllm"):
@@ -6166,35 +5824,35 @@ class TheBlock(unittest.TestCase):
         self.assertEqual(sorted(row), ["cost", "id", "input", "name", "reasoning"])
 
     def test_gives_the_evidence_for_thinking_as_a_comment(self):
+        compat = {"thinkingFormat": "qwen-chat-template"}
         models = [a_model("plain"), a_model("some-r1", reasoning=True), a_model("qwen3")]
         evidence = {"some-r1": (None, "the name says so"),
-                    "qwen3": ({"thinkingFormat": "qwen-chat-template"},
-                              "it\nthought */ \u2028asked")}
+                    "qwen3": (compat, "it\nthought */ \u2028asked")}
         text = vllm.render_json5(a_block(*models, evidence=evidence))
-        self.assertIn('      // the name says so\n      reasoning: true,\n', text)
-        self.assertIn('      // it thought */  asked\n      reasoning: true,\n', text)
+        self.assertIn("      // the name says so\n      reasoning: true,\n", text)
+        self.assertIn("      // it thought */  asked\n      reasoning: true,\n", text)
         rows = vllm.json5_loads(text)["models"]
-        self.assertEqual([row["reasoning"] for row in rows], [False, True, True])
-        self.assertEqual([row.get("compat") for row in rows],
-                         [None, None, {"thinkingFormat": "qwen-chat-template"}])
+        self.assertEqual([(row["reasoning"], row.get("compat")) for row in rows],
+                         [(False, None), (True, None), (True, compat)])
 
     def test_writes_no_comment_where_a_line_goes_on(self):
         wanted = {"a": {"b": 1, "c": {"d": vllm.Noted(True, "why")}}}
-        for text, new in (("{ a: { b: 1 } }", "{ a: { b: 1, c: { d: true } } }"),
-                          ("{\n  \"a\": {\n    \"b\": 1\n  }\n}",
-                           "{\n  \"a\": {\n    \"b\": 1,\n    \"c\": { \"d\": true }\n  }\n}")):
+        for text, new in (
+                ("{ a: { b: 1 } }", "{ a: { b: 1, c: { d: true } } }"),
+                ('{\n  "a": {\n    "b": 1\n  }\n}',
+                 '{\n  "a": {\n    "b": 1,\n    "c": { "d": true }\n  }\n}')):
             with self.subTest(text):
                 self.assertEqual(vllm.edited_text(text, wanted, "f"), new)
 
     def test_keeps_a_hostile_id_from_naming_a_variable(self):
+        variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
         for model_id in ("${VLLM_API_KEY}", "$${HOME}", "a$${A}${B}$c", "${lower}", "$"):
             with self.subTest(id=model_id):
-                written = a_block(a_model(model_id))["models"][0]["id"]
-                variables = {"VLLM_API_KEY": "secret", "HOME": "h", "A": "a", "B": "b"}
-                self.assertEqual(vllm._substitute(written, variables), model_id)
                 wanted, _ = merge({}, a_server(a_model(model_id)), primary="vllm/" + model_id)
-                self.assertEqual(wanted["agents"]["defaults"]["model"]["primary"],
-                                 "vllm/" + written)
+                written = rows_of(wanted)[0]["id"]
+                self.assertEqual(vllm._substitute(written, variables), model_id)
+                primary = wanted["agents"]["defaults"]["model"]["primary"]
+                self.assertEqual(primary, "vllm/" + written)
 
     def test_writes_any_text_so_that_it_reads_the_same(self):
         texts = ["", "a'b\"c\\", "\u2028\u2029\ufeff\u00a0", "\x00\x01\x1b[2J\x7f\x9f\r\n\t",
@@ -6293,34 +5951,33 @@ class Editing(unittest.TestCase):
         for text in [COMMENTED, PAGE_EXAMPLE, "\ufeff{ a: .5, 'b': +1, c: 0x1F, a: NaN, }\r"]:
             self.assertEqual(vllm.edited_text(text, vllm.json5_loads(text), "f"), text)
 
-    def test_takes_out_the_comments_that_are_of_what_is_removed(self):
-        for path, gone in (
-                (("a",), "3 4 5 6 7"), (("b",), "9 10 11 12 13 14 15 16 17 18"), (("b", "x"), "12"),
-                (("b", "y"), "13 14 15 16"), (("b", "y", 0), ""), (("b", "y", 1), "14 15"),
-                (("b", "y", 2), ""), (("c",), "19 20"), (("d",), "22 23 24"), (("e",), "")):
-            with self.subTest(path=path):
-                new = edit_text(COMMENTED, (path, GONE))
-                kept = [str(number) for number in range(1, 28) if str(number) not in gone.split()]
-                self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
-                self.assertEqual(edit_text(new), new)
-
-    def test_keeps_every_comment_when_values_change_or_come(self):
-        for path in (("a",), ("b",), ("b", "x"), ("b", "z"), ("b", "y", 3), ("c",), ("d", 0),
-                     ("e",)):
-            with self.subTest(path=path):
-                new = edit_text(COMMENTED, (path, {"new": [True]}))
-                lost = ["12 13 14 15 16".split(), []][path != ("b",)]
-                kept = [str(number) for number in range(1, 28) if str(number) not in lost]
-                self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
+    def test_takes_the_comments_of_what_is_removed_and_no_others(self):
+        for value, table in (
+                (GONE, {"a": "3 4 5 6 7", "b": "9 10 11 12 13 14 15 16 17 18", "b.x": "12",
+                        "b.y": "13 14 15 16", "b.y[0]": "", "b.y[1]": "14 15", "b.y[2]": "",
+                        "c": "19 20", "d": "22 23 24", "e": ""}),
+                ({"new": [True]}, {"a": "", "b": "12 13 14 15 16", "b.x": "", "b.z": "",
+                                   "b.y[3]": "", "c": "", "d[0]": "", "e": ""})):
+            for path, lost in table.items():
+                with self.subTest(path=path, value=value):
+                    new = edit_text(COMMENTED, (vllm.parse_path(path), value))
+                    kept = [str(number) for number in range(1, 28)
+                            if str(number) not in lost.split()]
+                    self.assertEqual(re.findall(r"(?<=/[/*] )[0-9]+", new), kept)
+                    self.assertEqual(edit_text(new), new)
 
     def test_the_proof_sees_whatever_else_changed(self):
         wanted = {"a": 1, "b": [1, True, math.nan], "c": "1"}
         vllm.prove_edit("{ a: 1, b: [1, true, NaN], c: '1' }", wanted, "f")
-        for wrong in ("{ a: 1, b: [1, true, NaN] }", "{ a: true, b: [1, true, NaN], c: '1' }",
-                      "{ a: 1, b: [1, 1, NaN], c: '1' }", "{ a: 1, b: [1, true, NaN], c: 1 }",
-                      "{ a: 1.0, b: [1, true, NaN], c: '1' }", "{ a: 1, b: [1, true] c: '1' }",
+        for wrong in ("{ a: 1, b: [1, true, NaN] }",
+                      "{ a: 1, b: [1, true, NaN], c: 1 }",
+                      "{ a: 1, b: [1, 1, NaN], c: '1' }",
+                      "{ a: true, b: [1, true, NaN], c: '1' }",
+                      "{ a: 1.0, b: [1, true, NaN], c: '1' }",
                       "{ a: 1, b: [1, true, NaN], c: '1', e: 5 }",
-                      "{ b: [1, true, NaN], a: 1, c: '1' }", ""):
+                      "{ b: [1, true, NaN], a: 1, c: '1' }",
+                      "{ a: 1, b: [1, true] c: '1' }",
+                      ""):
             with self.subTest(wrong):
                 with self.assertRaises(vllm.ConfigError) as caught:
                     vllm.prove_edit(wrong, wanted, "the-file")
@@ -6336,12 +5993,12 @@ class Editing(unittest.TestCase):
     def time_to_refresh(self, count):
         """Return the seconds of CPU that it takes to refresh so many rows and add one."""
         models = [a_model("m%d" % number) for number in range(count)]
-        text = vllm.render_json5({"models": {"providers": {"vllm": a_block(*models)}}})
+        text = vllm.render_json5(with_block(a_block(*models)))
         served = [model._replace(context_window=8192) for model in models] + [a_model("new")]
         start = time.process_time()
         new, _ = merge_text(text, a_server(*served), renewed=vllm.SIZES)
         taken = time.process_time() - start
-        rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
+        rows = rows_of(vllm.json5_loads(new))
         self.assertEqual([row["contextWindow"] for row in rows], [8192] * count + [4096])
         return taken
 
@@ -6361,31 +6018,31 @@ class Paths(unittest.TestCase):
                  ("models", "providers", "vllm", "models", 0, "id")),
                 ('agents.defaults.models["vllm/Qwen/Qwen2.5-7B"].params',
                  ("agents", "defaults", "models", "vllm/Qwen/Qwen2.5-7B", "params")),
-                ("a['b.c'][d/e].f-g", ("a", "b.c", "d/e", "f-g")), ("a[\"\\u0041]\"]", ("a", "A]")),
-                ("x.0.y", ("x", "0", "y")), ('["a"][12]', ("a", 12))):
+                ("a['b.c'][d/e].f-g", ("a", "b.c", "d/e", "f-g")),
+                ('a["\\u0041]"]', ("a", "A]")),
+                ("x.0.y", ("x", "0", "y")),
+                ('["a"][12]', ("a", 12))):
             with self.subTest(text):
                 self.assertEqual(vllm.parse_path(text), path)
                 self.assertEqual(vllm.parse_path(vllm.format_path(path)), path)
         self.assertEqual(vllm.format_path(("a", "b c", 3, "vllm/m")), 'a["b c"][3]["vllm/m"]')
 
-    def test_that_are_none_are_refused(self):
-        for text in ("", ".", "a.", ".a", "a..b", "a[", "a[]", "a[-1]", "a[1", "a]", "a.[0]", "a b",
-                     "a[\"b]", "a[0]b", "a=1", "a[1234567890]", 'a["\\x"]'):
-            with self.subTest(text):
-                with self.assertRaises(vllm.UsageError):
-                    vllm.parse_path(text)
+    def test_what_is_not_a_path_is_refused(self):
+        paths = ("", ".", "a.", ".a", "a..b", "a[", "a[]", "a[-1]", "a[1", "a]", "a.[0]", "a b",
+                 'a["b]', "a[0]b", "a=1", "a[1234567890]", 'a["\\x"]')
+        assignments = ("", "=1", "a", "a.=1", "a b=1")
+        for read, texts in ((vllm.parse_path, paths), (vllm.parse_assignment, assignments)):
+            for text in texts:
+                with self.subTest(text, read=read.__name__), self.assertRaises(vllm.UsageError):
+                    read(text)
 
     def test_values_are_json5_or_text(self):
-        for text, value in (("1", 1), ("true", True), ("'x'", "x"), ("x y", "x y"), ("", ""),
-                            ("{a:[1,]}", {"a": [1]}),
-                            ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"), ("null", None),
-                            ("{", "{")):
+        for text, value in (
+                ("1", 1), ("true", True), ("null", None), ("'x'", "x"), ("{a:[1,]}", {"a": [1]}),
+                ("x y", "x y"), ("", ""), ("http://h:1/v1", "http://h:1/v1"), ("a=b", "a=b"),
+                ("{", "{")):
             with self.subTest(text):
-                self.assertEqual(vllm.parse_assignment("p[\"=\"]=" + text), (("p", "="), value))
-        for text in ("", "=1", "a", "a.=1", "a b=1"):
-            with self.subTest(text):
-                with self.assertRaises(vllm.UsageError):
-                    vllm.parse_assignment(text)
+                self.assertEqual(vllm.parse_assignment('p["="]=' + text), (("p", "="), value))
 
     def test_edits_make_objects_on_the_way_and_append(self):
         for before, edit, after in (
@@ -6418,48 +6075,43 @@ class Paths(unittest.TestCase):
                     self.assertIn(where, caught.exception.message)
 
     def test_a_command_makes_the_same_edits(self):
-        edits = [vllm.Edit(("a", "b c", 0), value)
-                 for value in (1, "x y", "true", "'", "it's", "", {"k": [None, "é"]}, GONE)]
+        values = (1, "x y", "true", "'", "it's", "", {"k": [None, "é"]}, GONE)
+        edits = [vllm.Edit(("a", "b c", 0), value) for value in values]
         words = shlex.split(vllm.edit_command(edits, "/home/a b/openclaw.json"))
-        self.assertEqual(words[-2 * len(edits) - 4:-2 * len(edits)],
+        start = len(words) - 2 * len(edits)
+        self.assertEqual(words[start - 4:start],
                          ["config", "--write", "--config", "/home/a b/openclaw.json"])
-        pairs = list(zip(words[-2 * len(edits)::2], words[1 - 2 * len(edits)::2]))
         read = {"--set": vllm.parse_assignment, "--unset": vllm.parse_removal}
-        self.assertEqual([read[option](text) for option, text in pairs], edits)
+        made = [read[option](text) for option, text in zip(words[start::2], words[start + 1::2])]
+        self.assertEqual(made, edits)
 
 
 class Merging(unittest.TestCase):
     """`merge_provider`: what is wanted of a config."""
 
-    def changed_lines(self, text, served, **options):
-        """Return the lines that a merge takes and adds, as a diff has them, and ids not served."""
-        new, unserved = merge_text(text, served, **options)
-        diff = [line for line in difflib.ndiff(text.splitlines(),
-                                               new.splitlines()) if line[0] in "+-"]
-        self.assertEqual(merge_text(new, served, **options)[0], new, "the second run")
-        return diff, unserved
+    def merged(self, config, served, **options):
+        """Return the value of a config, written as JSON, after a merge."""
+        return vllm.json5_loads(merge_text(json.dumps(config), served, **options)[0])
 
-    def test_page_example_is_left_alone_when_it_is_right(self):
-        served = a_server(a_model("your-model-id", 128000))
-        self.assertEqual(self.changed_lines(PAGE_EXAMPLE, served)[0], [])
-
-    def test_page_example_gains_the_served_model_and_the_primary(self):
-        diff, unserved = self.changed_lines(PAGE_EXAMPLE, a_server(), primary="vllm/tiny-qwen3")
-        self.assertEqual(unserved, ["your-model-id"])
-        self.assertEqual(diff, ["+ " + line for line in PAGE_EXAMPLE_GAINS.splitlines()])
-
-    def test_page_example_is_refreshed_in_two_lines(self):
-        served = a_server(a_model("your-model-id", 8192))
-        diff, _ = self.changed_lines(PAGE_EXAMPLE, served, renewed=vllm.SIZES)
-        self.assertEqual(diff,
-                         ["-             contextWindow: 128000,",
-                          "+             contextWindow: 8192,",
-                                "-             maxTokens: 8192,", "+             maxTokens: 4096,"])
-
-    def test_page_example_with_a_row_that_lacks_its_cost(self):
-        diff, _ = self.changed_lines(PAGE_CUSTOM_URL, a_server(a_model("my-custom-model", 4096)))
+    def test_page_examples_change_in_what_is_lacking_or_renewed(self):
         cost = "cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },"
-        self.assertEqual(diff, ["+             " + cost])
+        gains = ["+ " + line for line in PAGE_EXAMPLE_GAINS.splitlines()]
+        for what, text, model, options, lines, kept in (
+                ("nothing", PAGE_EXAMPLE, a_model("your-model-id", 128000), {}, [], []),
+                ("the served model and the primary", PAGE_EXAMPLE, a_model(),
+                 {"primary": "vllm/tiny-qwen3"}, gains, ["your-model-id"]),
+                ("the sizes", PAGE_EXAMPLE, a_model("your-model-id", 8192),
+                 {"renewed": vllm.SIZES},
+                 ["-             contextWindow: 128000,", "+             contextWindow: 8192,",
+                  "-             maxTokens: 8192,", "+             maxTokens: 4096,"], []),
+                ("the cost", PAGE_CUSTOM_URL, a_model("my-custom-model", 4096), {},
+                 ["+             " + cost], [])):
+            with self.subTest(what):
+                new, unserved = merge_text(text, a_server(model), **options)
+                diff = difflib.ndiff(text.splitlines(), new.splitlines())
+                self.assertEqual([line for line in diff if line[0] in "+-"], lines)
+                self.assertEqual(unserved, kept)
+                self.assertEqual(merge_text(new, a_server(model), **options)[0], new)
 
     def test_page_example_is_pruned_of_its_row(self):
         pruned = vllm.prune_rows(vllm.json5_loads(PAGE_EXAMPLE), "vLLM", ["other"], {})
@@ -6470,40 +6122,39 @@ class Merging(unittest.TestCase):
     def test_pruning_keeps_what_is_served_and_what_is_included(self):
         rows = [{"id": "old"}, {"id": " ${M} "}, {"$include": "row.json5"}, {"id": "b"}]
         for block, served, wanted in (
-                ({"models": rows}, ["m", "b"], rows[1:]), ({"models": rows}, [], rows[2:3]),
-                ({"models": {"$include": "x"}}, [], {"$include": "x"}), ({}, ["m"], None)):
-            with self.subTest(served=served):
-                config = {"models": {"providers": {"vllm": block}}}
-                pruned = vllm.prune_rows(config, "vllm", served, {"M": "m"})
+                ({"models": rows}, ["m", "b"], rows[1:]),
+                ({"models": rows}, [], rows[2:3]),
+                ({"models": {"$include": "x"}}, [], {"$include": "x"}),
+                ({}, ["m"], None)):
+            with self.subTest(block=block, served=served):
+                pruned = vllm.prune_rows(with_block(block), "vllm", served, {"M": "m"})
                 self.assertEqual(pruned["models"]["providers"]["vllm"].get("models"), wanted)
         self.assertEqual(vllm.prune_rows({}, "vllm", ["m"], {}), {})
 
     def test_an_adapter_takes_reasoning_and_compat_of_its_base(self):
         models = [a_model("lora-r1", reasoning=True, parent="base"), a_model("base")]
-        thinking = {"thinkingFormat": "qwen"}
+        thinking, toolless = {"thinkingFormat": "qwen"}, {"supportsTools": False}
+        seen = {"base": (thinking, "seen")}
         for base, evidence, wanted in (
-                (None, {}, (False, None)), (None, {"base": (thinking, "seen")}, (True, thinking)),
+                (None, {}, (False, None)),
+                (None, seen, (True, thinking)),
                 ({"id": "base", "reasoning": True}, {}, (True, None)),
-                ({"id": "base", "reasoning": False}, {"base": (thinking, "seen")}, (False, None)),
-                ({"id": "base", "reasoning": True, "compat": {"supportsTools": False}}, {},
-                 (True, {"supportsTools": False}))):
+                ({"id": "base", "reasoning": False}, seen, (False, None)),
+                ({"id": "base", "reasoning": True, "compat": toolless}, {}, (True, toolless))):
             with self.subTest(base=base, evidence=evidence):
-                config = {"models": {"providers": {"vllm": {"models": [base]}}}} if base else {}
-                new, _ = merge_text(json.dumps(config), a_server(*models, evidence=evidence))
-                rows = vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"]
-                adapter = [row for row in rows if row["id"] == "lora-r1"][0]
+                config = with_block({"models": [base]}) if base else {}
+                new = self.merged(config, a_server(*models, evidence=evidence))
+                adapter = [row for row in rows_of(new) if row["id"] == "lora-r1"][0]
                 self.assertEqual((adapter["reasoning"], adapter.get("compat")), wanted)
 
-    def row_after(self, row, model=None, evidence=None, block=None, **options):
-        config = {"models": {"providers": {"vllm": dict(block or {}, models=[row])}}}
-        new, _ = merge_text(json.dumps(config), a_server(model or a_model(), evidence=evidence),
-                            **options)
-        return vllm.json5_loads(new)["models"]["providers"]["vllm"]["models"][0]
-
     def test_pins_stay_and_what_is_lacking_fits_them(self):
-        thinking = {"tiny-qwen3": ({"thinkingFormat": "qwen"}, "seen")}
-        model = a_model(context_window=40960)
-        for what, row, options, wanted in (
+        thinking = {"evidence": {"tiny-qwen3": ({"thinkingFormat": "qwen"}, "seen")}}
+        refresh = {"renewed": vllm.SIZES}
+        unknown = dict(refresh, model=a_model(context_window=None))
+        sizes = {"contextWindow": 9, "maxTokens": 9}
+        named = {"name": "Mine", "input": ["text", "image"], "cost": {}}
+        compat, other = {"supportsTools": True}, {"compat": {"thinkingFormat": "zai"}}
+        for what, row, given, wanted in (
                 ("window", {"contextWindow": 4096}, {}, {"contextWindow": 4096, "maxTokens": 2048}),
                 ("tokens", {"contextWindow": 40960, "contextTokens": 1000}, {}, {"maxTokens": 500}),
                 ("answer", {"maxTokens": 7}, {}, {"maxTokens": 7, "contextWindow": 40960}),
@@ -6511,23 +6162,30 @@ class Merging(unittest.TestCase):
                  {"contextWindow": None, "maxTokens": 3000}),
                 ("provider's answer", {}, {"block": {"maxTokens": 9}},
                  {"contextWindow": 40960, "maxTokens": None}),
-                ("refresh", {"contextWindow": 9, "maxTokens": 9}, {"renewed": vllm.SIZES},
-                 {"contextWindow": 40960, "maxTokens": 8192}),
-                ("refresh, unknown", {"contextWindow": 9, "maxTokens": 9},
-                 {"renewed": vllm.SIZES, "model": a_model(context_window=None)},
-                 {"contextWindow": 9, "maxTokens": 9}),
-                ("name", {"name": "Mine", "input": ["text", "image"], "cost": {}}, {},
-                 {"name": "Mine", "input": ["text", "image"], "cost": {}}),
-                ("compat", {"compat": {"supportsTools": True}}, {"evidence": thinking},
-                 {"compat": {"supportsTools": True, "thinkingFormat": "qwen"}, "reasoning": True}),
-                ("compat pinned", {"compat": {"thinkingFormat": "zai"}}, {"evidence": thinking},
-                 {"compat": {"thinkingFormat": "zai"}}),
-                ("no reasoning", {"reasoning": False}, {"evidence": thinking},
+                ("refresh", sizes, refresh, {"contextWindow": 40960, "maxTokens": 8192}),
+                ("refresh, unknown", sizes, unknown, sizes),
+                ("name", named, {}, named),
+                ("compat", {"compat": compat}, thinking,
+                 {"compat": dict(compat, thinkingFormat="qwen"), "reasoning": True}),
+                ("compat pinned", other, thinking, other),
+                ("no reasoning", {"reasoning": False}, thinking,
                  {"reasoning": False, "compat": None})):
             with self.subTest(what):
-                found = self.row_after(dict(row, id="tiny-qwen3"),
-                                       **dict({"model": model}, **options))
+                model = given.get("model", a_model(context_window=40960))
+                block = dict(given.get("block", {}), models=[dict(row, id="tiny-qwen3")])
+                served = a_server(model, evidence=given.get("evidence"))
+                new = self.merged(with_block(block), served, renewed=given.get("renewed", ()))
+                found = rows_of(new)[0]
                 self.assertEqual({key: found.get(key) for key in wanted}, wanted)
+
+    def test_a_new_row_states_the_window_of_its_server(self):
+        block = {"contextWindow": 128000, "maxTokens": 9}
+        config = {"models": {"providers": {"vllm": block}}}
+        row = rows_of(merge(config, a_server(a_model(context_window=4096)))[0])[0]
+        self.assertEqual((row["contextWindow"], row.get("maxTokens")), (4096, None))
+        del block["maxTokens"]
+        row = rows_of(merge(config, a_server(a_model(context_window=4096)))[0])[0]
+        self.assertEqual((row["contextWindow"], row.get("maxTokens")), (4096, 2048))
 
     def test_what_it_writes_is_valid(self):
         evidence = {"tiny-qwen3": ({"thinkingFormat": "qwen"}, "seen")}
@@ -6539,68 +6197,68 @@ class Merging(unittest.TestCase):
                     self.assertEqual(vllm.schema_faults(vllm.json5_loads(new)), [])
 
     def test_rows_no_longer_served_are_kept_and_reported(self):
-        config = {"models": {"providers": {"vllm": {"models": [{"id": "old"}, {"id": "tiny-qwen3"},
-                                                               {"id": "older"}]}}}}
-        new, unserved = merge_text(json.dumps(config), a_server())
-        rows = rows_of(vllm.json5_loads(new))
-        self.assertEqual([row["id"] for row in rows], ["old", "tiny-qwen3", "older"])
-        self.assertEqual(rows[0], {"id": "old"})
+        rows = [{"id": "old"}, {"id": "tiny-qwen3"}, {"id": "older"}]
+        wanted, unserved = merge(with_block({"models": rows}), a_server())
+        self.assertEqual([row["id"] for row in rows_of(wanted)], ["old", "tiny-qwen3", "older"])
+        self.assertEqual(rows_of(wanted)[0], {"id": "old"})
         self.assertEqual(unserved, ["old", "older"])
 
     def test_a_row_whose_id_is_a_variable_is_known(self):
-        config = {"models": {"providers": {"vllm": {"models": [{"id": "${MODEL}", "name": "x"}]}}}}
+        config = with_block({"models": [{"id": "${MODEL}", "name": "x"}]})
         wanted, unserved = merge(config, a_server(), variables={"MODEL": "tiny-qwen3"})
         self.assertEqual([(row["id"], row["name"]) for row in rows_of(wanted)], [("${MODEL}", "x")])
         self.assertEqual(unserved, [])
 
     def test_what_the_block_says_of_the_server_stays(self):
-        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses",
-                 "models": []}
-        config = {"models": {"providers": {"vLLM": block}}}
-        for options, wanted in (({}, "http://other:9/v1/"),
-                                ({"renewed": ["baseUrl"]}, "http://127.0.0.1:8000/v1")):
-            with self.subTest(options=options):
-                found = vllm.json5_loads(merge_text(json.dumps(config), a_server(),
-                                                    **options)[0])["models"]["providers"]
+        block = {"baseUrl": "http://other:9/v1/", "apiKey": "mine", "api": "openai-responses"}
+        for renewed, url in (((), "http://other:9/v1/"), (["baseUrl"], "http://127.0.0.1:8000/v1")):
+            with self.subTest(renewed=renewed):
+                config = with_block(dict(block, models=[]), "vLLM")
+                found = self.merged(config, a_server(), renewed=renewed)["models"]["providers"]
                 self.assertEqual(list(found), ["vLLM"])
-                self.assertEqual((found["vLLM"]["baseUrl"], found["vLLM"]["apiKey"],
-                                  found["vLLM"]["api"]),
-                                 (wanted, "mine", "openai-responses"))
+                kept = {field: found["vLLM"][field] for field in block}
+                self.assertEqual(kept, dict(block, baseUrl=url))
+        for same_place in ("http://127.0.0.1:8000/v1/", "${URL}"):
+            with self.subTest(same_place=same_place):
+                config = with_block(dict(a_block(), baseUrl=same_place))
+                found, _ = merge(config, a_server(), renewed=["baseUrl"],
+                                 variables={"URL": "http://127.0.0.1:8000/v1"})
+                self.assertEqual(vllm._plain(found), vllm._plain(config))
 
     def test_no_api_key_is_added_beside_another_credential(self):
-        for block, wanted in (({}, True), ({"headers": {"X-Team": "a"}}, True),
-                              ({"headers": {"authorization": "Bearer x"}}, False),
-                              ({"request": {"auth": {"mode": "provider-default"}}}, False)):
+        for block, wanted in (
+                ({}, True),
+                ({"headers": {"X-Team": "a"}}, True),
+                ({"headers": {"authorization": "Bearer x"}}, False),
+                ({"request": {"auth": {"mode": "provider-default"}}}, False)):
             with self.subTest(block=block):
-                found, _ = merge({"models": {"providers": {"vllm": block}}}, a_server())
+                found, _ = merge(with_block(block), a_server())
                 self.assertEqual("apiKey" in found["models"]["providers"]["vllm"], wanted)
 
     def test_wildcard_asks_for_discovery_and_adds_no_rows(self):
-        for config in ({},
-                       {"models": {"providers": {"vllm": {"baseUrl": "http://x/v1",
-                                                          "models": [{"id": "a"}]}}}},
-                       {"agents": {"defaults": {"models": {"openai/x": {}}}}}):
+        for config, rows in (
+                ({}, []),
+                (with_block({"baseUrl": "http://x/v1", "models": [{"id": "a"}]}), [{"id": "a"}]),
+                ({"agents": {"defaults": {"models": {"openai/x": {}}}}}, [])):
             with self.subTest(config=config):
-                text = json.dumps(config)
-                new = vllm.json5_loads(merge_text(text, a_server(), wildcard=True)[0])
+                new = self.merged(config, a_server(), wildcard=True)
                 self.assertEqual(new["agents"]["defaults"]["models"]["vllm/*"], {})
-                rows = new["models"]["providers"]["vllm"]["models"]
-                self.assertEqual(rows, [{"id": "a"}] if "models" in config else [])
-        config = {"models": {"providers": {"vllm": vllm._plain(a_block())}},
-                  "agents": {"defaults": {"models": {"vllm/*": {"alias": "x"}}}}}
+                self.assertEqual(rows_of(new), rows)
+        config = dict(with_block(vllm._plain(a_block())),
+                      agents={"defaults": {"models": {"vllm/*": {"alias": "x"}}}})
         self.assertEqual(merge(config, a_server(a_model("b")), wildcard=True), (config, []))
 
     def test_primary_is_set_whatever_is_there(self):
-        for model, wanted in ((None, {"primary": "vllm/m"}), ("openai/x", "vllm/m"),
-                              ({}, {"primary": "vllm/m"}),
-                              ({"primary": "a/b", "fallbacks": ["c/d"]},
-                               {"primary": "vllm/m", "fallbacks": ["c/d"]}),
-                              ({"fallbacks": ["c/d"]},
-                               {"fallbacks": ["c/d"], "primary": "vllm/m"})):
-            with self.subTest(model=model):
-                config = {} if model is None else {"agents": {"defaults": {"model": model}}}
-                new = vllm.json5_loads(merge_text(json.dumps(config), a_server(),
-                                                  primary="vllm/m")[0])
+        primary, fallbacks = {"primary": "vllm/m"}, {"fallbacks": ["c/d"]}
+        for defaults, wanted in (
+                (None, primary),
+                ({"model": "openai/x"}, "vllm/m"),
+                ({"model": {}}, primary),
+                ({"model": dict(fallbacks, primary="a/b")}, dict(fallbacks, **primary)),
+                ({"model": fallbacks}, dict(fallbacks, **primary))):
+            with self.subTest(defaults=defaults):
+                config = {} if defaults is None else {"agents": {"defaults": defaults}}
+                new = self.merged(config, a_server(), primary="vllm/m")
                 self.assertEqual(new["agents"]["defaults"]["model"], wanted)
 
     def test_a_second_provider_stands_beside_the_first(self):
@@ -6610,46 +6268,43 @@ class Merging(unittest.TestCase):
         self.assertEqual(new["agents"]["defaults"]["models"], {"vllm2/*": {}})
 
     def test_an_included_place_is_refused_and_named(self):
-        rows = "['models.json5', 'more.json5']"
+        base = "{ $include: 'base.json5', a: 1 }"
+        block = "{ models: { providers: { vllm: { %s } } } }"
+        rows = "$include: ['models.json5', 'more.json5']"
         for what, text, files, included in (
                 ("the top", "{ $include: 'all.json5' }", {"all.json5": "{}"}, "all.json5"),
                 ("the models", "{ models: { $include: 'm.json5' } }", {"m.json5": "{}"}, "m.json5"),
-                ("beside the place", "{ $include: 'base.json5', a: 1 }",
-                 {"base.json5": "{ models: {} }"}, "base.json5"),
-                ("elsewhere", "{ $include: 'base.json5', a: 1 }",
-                 {"base.json5": "{ channels: {} }"}, None),
-                ("further down", "{ $include: 'base.json5', a: 1 }",
+                ("beside the place", base, {"base.json5": "{ models: {} }"}, "base.json5"),
+                ("elsewhere", base, {"base.json5": "{ channels: {} }"}, None),
+                ("further down", base,
                  {"base.json5": "{ $include: 'b.json5', c: 1 }", "b.json5": "{ models: {} }"},
                  "base.json5"),
                 ("the block", "{ models: { providers: { VLLM: { $include: 'v.json5' } } } }",
                  {"v.json5": "{}"}, "v.json5"),
-                ("the key of the block",
-                 "{ models: { providers: { vllm: {"
-                 " $include: 'v.json5', baseUrl: 'http://x' } } } }",
+                ("the key of the block", block % "$include: 'v.json5', baseUrl: 'http://x'",
                  {"v.json5": "{ apiKey: 'x' }"}, "v.json5"),
-                ("the rows",
-                 "{ models: { providers: { vllm: { models: { $include: %s } } } } }" % rows,
+                ("the rows", block % "models: { %s }" % rows,
                  {"models.json5": "[]", "more.json5": "[]"}, "models.json5"),
-                ("a row",
-                 "{ models: { providers: { vllm: { models: [{ $include: 'r.json5' }] } } } }",
+                ("a row", block % "models: [{ $include: 'r.json5' }]",
                  {"r.json5": "{ id: 'x' }"}, "r.json5"),
                 ("a file not read", "{ $include: 'x.json5', a: 1 }", {}, "x.json5"),
                 ("no include", "{}", {}, None)):
             with self.subTest(what):
                 home = os.path.join(os.sep, "home", "u")
-                path = os.path.join(home, "openclaw.json")
                 config = vllm.json5_loads(text)
-                sources = {os.path.join(home, name): source for name, source in files.items()}
                 wanted = vllm._plain(merge(config, a_server())[0])
+                sources = {os.path.join(home, name): source for name, source in files.items()}
+                given = config, wanted, os.path.join(home, "openclaw.json"), sources
                 if included is None:
-                    vllm.refuse_included(config, wanted, path, sources)
+                    vllm.refuse_included(*given)
                     continue
                 with self.assertRaises(vllm.ConfigError) as caught:
-                    vllm.refuse_included(config, wanted, path, sources)
-                self.assertEqual(caught.exception.cause, "config-included")
-                self.assertEqual(caught.exception.facts["included"], os.path.join(home, included))
-                self.assertIn(os.path.join(home, included), caught.exception.message)
-                self.assertIn("config", caught.exception.hint)
+                    vllm.refuse_included(*given)
+                error, included = caught.exception, os.path.join(home, included)
+                self.assertEqual((error.cause, error.facts["included"]),
+                                 ("config-included", included))
+                self.assertIn(included, error.message)
+                self.assertIn("config", error.hint)
 
 
 class Json5Writer:
@@ -6677,12 +6332,14 @@ class Json5Writer:
             self.count += 1
             words = "comment %d, { not: 'it' }" % self.count
             return self.chance.choice([
-                " // " + words + self.newline + indent, "/* " + words + " */",
+                " // " + words + self.newline + indent,
+                "/* " + words + " */",
                 self.newline + indent + "// " + words + self.newline,
-                " /* " + words + self.newline + " * more */ ", "//" + words + "\u2028"])
+                " /* " + words + self.newline + " * more */ ",
+                "//" + words + "\u2028"])
         if self.wild:
-            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0",
-                                       self.newline * 2 + indent])
+            blank_line = self.newline * 2 + indent
+            return self.chance.choice(["", " ", self.newline, "\t", "\u00a0", blank_line])
         return self.newline + indent if own_line else ""
 
     def value(self, value, indent):
@@ -6696,14 +6353,14 @@ class Json5Writer:
         inner = indent + self.unit
         members = []
         for key in value:
-            if isinstance(value, dict) and self.chance.random() < self.doubles:
-                members.append(self.key(key) + ":" + self.value(self.chance.choice([None, "decoy",
-                                                                                    {}]), inner))
-            prefix = ""
-            if isinstance(value, dict):
-                prefix = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ")
-            members.append(prefix + self.value(value[key] if isinstance(value, dict) else key,
-                                               inner))
+            if isinstance(value, list):
+                members.append(self.value(key, inner))
+                continue
+            if self.chance.random() < self.doubles:
+                decoy = self.chance.choice([None, "decoy", {}])
+                members.append(self.key(key) + ":" + self.value(decoy, inner))
+            name = self.key(key) + self.gap(inner) + ":" + (self.gap(inner) or " ")
+            members.append(name + self.value(value[key], inner))
         text = left
         for index, member in enumerate(members):
             text += (" " if one_line else self.gap(inner, True)) + member + self.gap(inner)
@@ -6725,30 +6382,28 @@ def random_config(chance, model_ids):
     rows = []
     for model_id in chance.sample(model_ids, chance.randrange(len(model_ids))):
         row = {"id": model_id, "name": "it's \"%s\" \u2028" % model_id,
-               "reasoning": chance.random() < 0.5,
-               "input": ["text"], "cost": {"input": 1},
+               "reasoning": chance.random() < 0.5, "input": ["text"], "cost": {"input": 1},
                "contextWindow": chance.choice([100, 4096, 1e6]),
                "maxTokens": chance.choice([1, 2048]), "compat": {"supportsTools": False},
                "params": {}}
-        rows.append({key: value for key,
-                     value in row.items() if key == "id" or chance.random() < 0.6})
+        kept = [key for key in row if key == "id" or chance.random() < 0.6]
+        rows.append({key: row[key] for key in kept})
     chance.shuffle(rows)
     block = {"baseUrl": "http://other/v1", "apiKey": "${K}", "headers": {"a": "b"}, "models": rows,
              "maxTokens": 77}
-    block = {key: block[key] for key in chance.sample(sorted(block),
-                                                      chance.randrange(len(block) + 1))}
+    kept = chance.sample(sorted(block), chance.randrange(len(block) + 1))
     providers = dict(maybe(0.4, {"openai": {"models": [{"id": "gpt", "name": "x"}]}}),
-                     **maybe(0.6, {"VlLm": block}))
-    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]},
-                           {"primary": "vllm/" + model_ids[0]}])
-    defaults = dict(maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}}),
-                    **({} if model is None else {"model": model}))
+                     **maybe(0.6, {"VlLm": {key: block[key] for key in kept}}))
+    primary = {"primary": "vllm/" + model_ids[0]}
+    model = chance.choice([None, "a/b", {}, {"fallbacks": ["c"]}, primary])
+    defaults = maybe(0.5, {"models": {"vllm/x": {"alias": "y"}}})
+    if model is not None:
+        defaults["model"] = model
     config = dict(maybe(0.7, {"models": dict(maybe(0.7, {"providers": providers}), mode="merge")}),
                   **maybe(0.6, {"agents": maybe(0.8, {"defaults": defaults})}))
     config.update(maybe(0.5, {"gateway": {"port": 18789, "empty": {}, "list": [],
                                           "deep": [[1], {"a": None}, math.inf, -0.5]}}))
-    keys = chance.sample(sorted(config), len(config))
-    return {key: config[key] for key in keys}
+    return {key: config[key] for key in chance.sample(sorted(config), len(config))}
 
 
 def expected_merge(config, block, wildcard, primary, renewed):
@@ -6766,34 +6421,33 @@ def expected_merge(config, block, wildcard, primary, renewed):
         for served in () if wildcard else block["models"]:
             row = rows.get(served["id"])
             if row is None:
-                served = {field: value for field, value in served.items()
-                          if field != "maxTokens" or field not in known}
+                if "maxTokens" in known:
+                    del served["maxTokens"]
                 known.setdefault("models", []).append(served)
                 continue
-            window = served["contextWindow"] if renewed else row.get("contextWindow",
-                                                                     served["contextWindow"])
+            window = row.get("contextWindow", served["contextWindow"])
+            if renewed:
+                window = served["contextWindow"]
             budget = min(8192, int(window) // 2)
-            row.setdefault("name", served["name"])
             pinned_off = row.get("reasoning") is False
-            for field in ("reasoning", "input", "cost", "contextWindow"):
+            for field in ("name", "reasoning", "input", "cost", "contextWindow"):
                 row.setdefault(field, served[field])
             if "maxTokens" not in known:
                 row.setdefault("maxTokens", budget)
-            if renewed and "contextWindow" in row:
-                row["contextWindow"] = served["contextWindow"]
+            if renewed:
+                row["contextWindow"] = window
             if renewed and "maxTokens" in row:
                 row["maxTokens"] = budget
             if "compat" in served and not pinned_off:
                 row["compat"] = dict(served["compat"], **row.get("compat", {}))
-    if wildcard:
-        config.setdefault("agents", {}).setdefault("defaults", {}).setdefault("models",
-                                                                              {})["vllm/*"] = {}
-    if primary:
+    if wildcard or primary:
         defaults = config.setdefault("agents", {}).setdefault("defaults", {})
-        if isinstance(defaults.get("model"), str):
-            defaults["model"] = primary
-        else:
-            defaults.setdefault("model", {})["primary"] = primary
+    if wildcard:
+        defaults.setdefault("models", {})["vllm/*"] = {}
+    if primary and isinstance(defaults.get("model"), str):
+        defaults["model"] = primary
+    elif primary:
+        defaults.setdefault("model", {})["primary"] = primary
     return config
 
 
@@ -6835,8 +6489,8 @@ class AnyFile(unittest.TestCase):
         path = chance.choice(paths_of(config) + [("a",)])
         value = chance.choice([GONE, GONE, 1, "it's", {"new": [True, {}]}, []])
         if value is not GONE and chance.random() < 0.5:
-            objects = [found for found in paths_of(config) if isinstance(vllm._get(config, *found),
-                                                                         dict)]
+            objects = [found for found in paths_of(config)
+                       if isinstance(vllm._get(config, *found), dict)]
             path = chance.choice(objects + [()]) + chance.choice([("new",), ("new", "er")])
         wanted = vllm.apply_edits(config, [vllm.Edit(path, value)])
         new = edit_text(text, (path, value))
@@ -6857,17 +6511,18 @@ class AnyFile(unittest.TestCase):
             return
         start, end = found[0][0], found[0][1].end
         left = comments_of(new)
-        comments = [match for match in re.finditer(vllm._JSON5_TOKEN,
-                                                   text) if match.group()[0] == "/"]
-        for match in comments:
-            if start <= match.start() < end:
-                self.assertNotIn(match.group(), left)
-        spans = [match.span() for match in comments
-                 if match.group() not in left and not start <= match.start() < end]
-        spans = sorted(spans + [(start, end)])
+        spans = [(start, end)]
+        for comment in re.finditer(vllm._JSON5_TOKEN, text):
+            if comment.group()[0] != "/":
+                continue
+            if start <= comment.start() < end:
+                self.assertNotIn(comment.group(), left)
+            elif comment.group() not in left:
+                spans.append(comment.span())
+        spans.sort()
         for (_, before), (after, _) in zip(spans, spans[1:]):
-            gap = re.sub("\r\n|[\r\u2028]", "\n",
-                         re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after]))
+            gap = re.sub(r"//[^\r\n\u2028]*|/\*[\s\S]*?\*/", "/", text[before:after])
+            gap = re.sub("\r\n|[\r\u2028]", "\n", gap)
             above = r"\A[^\S\n]*\n?[^\S\n]*\Z"           # no blank line, nothing between
             beside = r"\A[^\S\n]*\Z|,[^\S\n]*\Z"         # or behind the comma that goes with it
             self.assertRegex(gap, above if after <= start else beside)
@@ -6908,8 +6563,8 @@ def siblings(text, path, gone):
         children = children_of(node)
         own = [child for name, (_, child) in children if name == key]
         last = gone and depth == len(path) - 1
-        found.append([text[start:child.end] for name,
-                      (start, child) in children if last or name != key])
+        found.append([text[start:child.end] for name, (start, child) in children
+                      if last or name != key])
         if not own:
             break
         node = own[-1]
@@ -6933,44 +6588,49 @@ class ConfigVerb(Case):
     ROW = "models.providers.vllm.models[0]"
 
     def read(self):
-        with io.open(self.path(".openclaw", "openclaw.json"), encoding="utf-8",
-                     newline="") as source:
+        path = self.path(".openclaw", "openclaw.json")
+        with open(path, encoding="utf-8", newline="") as source:
             return source.read()
 
+    def test_a_home_that_cannot_be_spelled_is_no_failure(self):
+        env = {"HOME": "\ud800", "OPENCLAW_INCLUDE_ROOTS": "\ud800"}
+        self.check(self.run_main("config", "--set", "env.vars.A=b", env=env), 0, out="A: \"b\"")
+
     def test_sets_and_unsets_in_the_order_given(self):
-        self.configure("// mine\n{ models: {} }\n")
-        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2", "--unset",
-                "gateway.port",
-                "--set", "gateway.bind=lan", "--set", "logging.level='debug'"]
-        wanted = ("// mine\n"
-                  '{ models: {}, gateway: { bind: "lan" }, logging: { level: "debug" } }\n')
-        self.check(self.run_main(*argv), 0, out=wanted)
-        self.assertEqual(self.read(), "// mine\n{ models: {} }\n")
+        before = "// mine\n{ models: {} }\n"
+        line = '{ models: {}, gateway: { bind: "lan" }, logging: { level: "debug" } }'
+        after = "// mine\n%s\n" % line
+        self.configure(before)
+        argv = ["config", "--set", "gateway.port=1", "--set", "gateway.port=2",
+                "--unset", "gateway.port", "--set", "gateway.bind=lan",
+                "--set", "logging.level='debug'"]
+        self.check(self.run_main(*argv), 0, out=after)
+        self.assertEqual(self.read(), before)
         result = self.run_main(*argv + ["--dry-run"])
-        self.assertEqual(result.out.splitlines()[2:], [
-            "@@ -1,2 +1,2 @@", " // mine", "-{ models: {} }", "+" + wanted.splitlines()[1]])
-        self.check(self.run_main(*argv + ["--write"]), 0, err="written; the old file is")
-        self.assertEqual(self.read(), wanted)
-        self.check(self.run_main(*argv + ["--write"]), 0, err="nothing to change")
-        self.assertEqual(self.read(), wanted)
+        self.assertEqual(result.out.splitlines()[2:],
+                         ["@@ -1,2 +1,2 @@", " // mine", "-{ models: {} }", "+" + line])
+        for said in ("written; the old file is", "nothing to change"):
+            self.check(self.run_main(*argv + ["--write"]), 0, err=said)
+            self.assertEqual(self.read(), after)
 
     def test_makes_the_file_that_is_not_there(self):
         self.check(self.run_main("config", "--write", "--set", "gateway.port=1"), 0, err="written")
         self.assertEqual(self.read(), "{ gateway: { port: 1 } }\n")
 
-    def test_refuses_what_is_no_path_or_leads_nowhere(self):
+    def test_refuses_arguments_that_are_wrong_or_lead_nowhere(self):
         text = ("{ models: { providers: { vllm: {"
                 " baseUrl: 'http://h/v1', models: [{ id: 'a', name: 'a' }] } } } }")
         self.configure(text)
+        block = "models.providers.vllm."
         for argv, status, err in (
                 (["--set", "a..b=1"], 2, "a..b is not a path"),
                 (["--set", "a"], 2, "not PATH=VALUE"),
                 (["--unset", "a[b"], 2, "a[b is not a path"),
-                (["--set", "models.providers.vllm.baseUrl.x=1"], 3, "there is no x in a string"),
-                (["--set", "models.providers.vllm.models[2].x=1"], 3, "there is no 2 in an array"),
+                (["--set", block + "baseUrl.x=1"], 3, "there is no x in a string"),
+                (["--set", block + "models[2].x=1"], 3, "there is no 2 in an array"),
                 (["--set", self.ROW + ".contextWindow=-1"], 3,
                  "contextWindow: expected a number above 0"),
-                (["--unset", self.ROW + ".id"], 3, "models.providers.vllm.models.0.id"),
+                (["--unset", self.ROW + ".id"], 3, block + "models.0.id"),
                 (["--set", "models=text"], 3, "models: expected an object"),
                 (["--check", "--write"], 2, "--write: not allowed with argument --check"),
                 (["--check", "--unset", "a"], 2, "do not go together"),
@@ -6980,23 +6640,24 @@ class ConfigVerb(Case):
             with self.subTest(argv=argv):
                 if argv[0] not in ("--check", "--json"):
                     argv = argv + ["--write"]
-                argv = ["config"] + argv
-                self.check(self.run_main(*argv), status, out="", err=err)
-                self.assertEqual(self.read(), text)
+                result = self.run_main("config", *argv)
+                self.check(result, status, err=err)
+                self.assertEqual((result.out, self.read()), ("", text))
                 self.assertFalse(os.path.exists(self.path(".openclaw", "openclaw.json.bak")))
 
     def test_fixes_a_file_with_other_faults_and_keeps_its_warnings(self):
         self.configure("{ models: { providers: { vllm: { baseUrl: 'http://h/v1', models: ["
                        "{ id: 'a', name: 'a', contextWindow: 'x' },"
                        " { id: 'b', name: 'b', maxTokens: 0 }] } } } }")
-        self.check(self.run_main("config", "--write", "--unset", "models.providers.vllm.models[0]"),
-                   0)
+        self.check(self.run_main("config", "--write", "--unset", self.ROW), 0)
         self.assertNotIn("'a'", self.read())
         self.check(self.run_main("config", "--write", "--set", self.ROW + ".maxTokens=5"), 0)
         self.check(self.run_main("config", "--check"), 0, out="valid")
         self.check(self.run_main("config", "--set", self.ROW + ".maxTokns=5"), 0, err="warning: ")
         self.configure("{ a: ")
-        self.check(self.run_main("config", "--set", "a=1"), 3, out="", err="openclaw.json:1:6")
+        result = self.run_main("config", "--set", "a=1")
+        self.check(result, 3, err="openclaw.json:1:6")
+        self.assertEqual(result.out, "")
 
     def test_refuses_a_place_that_is_included(self):
         self.write(".openclaw/vllm.json5", "{ baseUrl: 'http://h/v1', models: [] }")
@@ -7008,12 +6669,15 @@ class ConfigVerb(Case):
     def test_counts_what_an_included_file_supplies(self):
         self.write(".openclaw/row.json5", "{ id: 'a', name: 'a' }")
         self.configure("{}")
-        argv = ["config", "--write", "--set"]
-        self.check(self.run_main(*argv + [self.ROW + ".reasoning=true"]), 3, err="models.0.id")
-        self.check(self.run_main(*argv + [self.ROW + ".$include=no.json5"]), 3, err="no.json5")
-        self.assertEqual(self.read(), "{}")
-        self.check(self.run_main(*argv + [self.ROW + ".$include=row.json5"]), 0)
-        self.check(self.run_main(*argv + [self.ROW + ".reasoning=true"]), 3, err="row.json5")
+        for edit, status, err in (
+                (".reasoning=true", 3, "models.0.id"),
+                (".$include=no.json5", 3, "no.json5"),
+                (".$include=row.json5", 0, "written"),
+                (".reasoning=true", 3, "row.json5")):
+            before = self.read()
+            result = self.run_main("config", "--write", "--set", self.ROW + edit)
+            self.check(result, status, err=err)
+            self.assertEqual(self.read() == before, status == 3)
         self.check(self.run_main("config", "--check"), 0, out="valid")
 
     def test_writes_the_difference_of_all_edits_once(self):
@@ -7032,55 +6696,57 @@ class ConfigVerb(Case):
         for argv in (["--set", "a=1"], ["--set", "a=1", "--write"], ["--check"]):
             with self.subTest(argv=argv):
                 result = self.run_main("config", *argv)
-                self.check(result, 3, out="", err=path + ": cannot be read: No such file")
+                self.check(result, 3, err=path + ": cannot be read: No such file")
+                self.assertEqual(result.out, "")
         self.assertEqual(os.listdir(os.path.dirname(path)), ["openclaw.json"])
 
     def test_shows_no_key(self):
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "apiKey": KEY,
-                                                          "models": []}}}})
-        for argv in (["--set", "a.b=1"], ["--dry-run", "--unset", "models.providers.vllm.apiKey"],
-                     ["--set", "models.providers.vllm.apiKey=sk-another-key-1"]):
+        other = "sk-another-key-1"
+        self.configure(with_block({"baseUrl": "http://h/v1", "apiKey": KEY, "models": []}))
+        for argv in (["--set", "a.b=1"],
+                     ["--dry-run", "--unset", "models.providers.vllm.apiKey"],
+                     ["--set", "models.providers.vllm.apiKey=" + other]):
             with self.subTest(argv=argv):
                 result = self.run_main("config", *argv)
                 self.assertNotIn(KEY, result.out + result.err)
-                self.assertNotIn("sk-another-key-1", result.out + result.err)
+                self.assertNotIn(other, result.out + result.err)
 
     def test_writes_a_row_for_each_served_model_and_prunes_the_rest(self):
-        url = self.demo()
-        env = {"VLLM_API_KEY": "vllm-local"}
+        old = "      // the old one\n      { id: 'old', name: 'old' },\n"
         self.configure("{\n  models: { providers: { vllm: {\n    baseUrl: %s,\n    models: [\n"
-                       "      // the old one\n      { id: 'old', name: 'old' },\n"
-                       "    ],\n  } } },\n}\n" % json.dumps(url))
-        result = self.run_main("config", "--write", env=env)
-        self.check(result, 0, err="kept, though not served (--prune removes them): old\n")
-        written = self.read()
-        self.assertIn("// the old one", written)
+                       "%s    ],\n  } } },\n}\n" % (json.dumps(self.demo()), old))
+
+        def merged(said, *options):
+            argv = ("config", "--write") + options
+            self.check(self.run_main(*argv, env={"VLLM_API_KEY": "vllm-local"}), 0, err=said)
+            return self.read()
+
+        written = merged("kept, though not served (--prune removes them): old\n")
+        self.assertIn(old, written)
         self.assertIn("// by its name: Qwen3", written)
-        self.check(self.run_main("config", "--write", env=env), 0, err="nothing to change")
-        self.check(self.run_main("config", "--write", "--prune", env=env), 0)
-        self.assertEqual(self.read(), written.replace(
-            "      // the old one\n      { id: 'old', name: 'old' },\n", ""))
-        self.check(self.run_main("config", "--write", "--prune", env=env), 0,
-                   err="nothing to change")
-        rows = vllm.json5_loads(self.read())["models"]["providers"]["vllm"]["models"]
+        self.assertEqual(merged("nothing to change"), written)
+        pruned = merged("written", "--prune")
+        self.assertEqual(pruned, written.replace(old, ""))
+        self.assertEqual(merged("nothing to change", "--prune"), pruned)
+        rows = rows_of(vllm.json5_loads(pruned))
         adapter = [row for row in rows if "lora" in row["id"]][0]
         base = [row for row in rows if row["id"] == "demo/Qwen3-8B"][0]
-        self.assertEqual([adapter[field] for field in ("reasoning", "compat")],
-                         [base[field] for field in ("reasoning", "compat")])
+        for field in ("reasoning", "compat"):
+            self.assertEqual(adapter[field], base[field])
 
     def test_prunes_nothing_when_the_server_cannot_be_asked_or_serves_nothing(self):
         for answer, status in (({"data": []}, 1), ({"error": "no"}, 4)):
-            with self.subTest(status=status), loopback(lambda request: (200, {},
-                                                                        answer)) as (origin, _):
-                self.declare(origin + "/v1")
+            with self.subTest(status=status):
+                self.declare(self.serve(reply(answer)).url)
                 before = self.read()
-                self.check(self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"}),
-                           status)
+                result = self.run_main("config", "--write", "--prune", env={"VLLM_API_KEY": "k"})
+                self.check(result, status)
                 self.assertEqual(self.read(), before)
 
-    def test_writes_no_row_for_what_is_no_chat_model(self):
+    def test_writes_no_row_for_what_is_not_a_chat_model(self):
         for posted, words, status in (
-                (400, "Field required", 0), (404, "Not Found", 4),
+                (400, "Field required", 0),
+                (404, "Not Found", 4),
                 (400, "The model does not support Chat Completions API", 4)):
             def answer(request):
                 if request.target.endswith("/models"):
@@ -7090,29 +6756,29 @@ class ConfigVerb(Case):
                 return 404, {}, b""
 
             with self.subTest(posted=posted, words=words), loopback(answer) as (origin, _):
-                env = {"VLLM_API_KEY": "k"}
-                result = self.run_main("config", "--base-url", origin + "/v1", env=env)
+                result = self.run_main("config", "--base-url", origin + "/v1",
+                                       env={"VLLM_API_KEY": "k"})
                 self.check(result, status, err="" if status == 0 else "m does not chat")
                 self.assertEqual('id: "m"' in result.out, status == 0)
 
     def test_says_whose_id_shows_that_a_model_thinks(self):
-        rows = [{"id": "fast", "root": "/models/Qwen3-8B"}, {"id": "Qwen3-8B", "root": "/m/other"},
-                {"id": "plain", "root": "/models/Llama-3"}, {"id": "some-r1"}]
-        with loopback(lambda request: (200, {}, {"data": rows})) as (origin, _):
-            result = self.run_main("config", "--base-url", origin + "/v1",
-                                   env={"VLLM_API_KEY": "k"})
+        served = [{"id": "fast", "root": "/models/Qwen3-8B"},
+                  {"id": "Qwen3-8B", "root": "/m/other"},
+                  {"id": "plain", "root": "/models/Llama-3"},
+                  {"id": "some-r1"}]
+        url = self.serve(reply({"data": served})).url
+        result = self.run_main("config", "--base-url", url, env={"VLLM_API_KEY": "k"})
         self.check(result, 0)
         notes = re.findall("(?<=// by its )[^:\n]*", result.out)
         self.assertEqual(notes, ["root, Qwen3-8B", "name", "name"])
-        rows = vllm.json5_loads(result.out)["models"]["providers"]["vllm"]["models"]
-        self.assertEqual([row["reasoning"] for row in rows], [True, True, False, True])
+        self.assertEqual([row["reasoning"] for row in rows_of(vllm.json5_loads(result.out))],
+                         [True, True, False, True])
 
     def test_says_what_openclaw_needs_to_trust_an_authority(self):
-        result = self.run_main("config", "--base-url", self.demo(), "--ca-file",
-                               self.write("ca's.pem", ""),
+        ca_file = self.write("ca's.pem", "")
+        result = self.run_main("config", "--base-url", self.demo(), "--ca-file", ca_file,
                                env={"VLLM_API_KEY": "vllm-local"})
-        self.check(result, 0,
-                   err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(self.path("ca's.pem")))
+        self.check(result, 0, err="export NODE_EXTRA_CA_CERTS=" + shlex.quote(ca_file))
 
     def test_needs_a_home_to_write_to(self):
         self.home = ""
@@ -7168,11 +6834,16 @@ class Writing(unittest.TestCase):
             file.write(text.encode("utf-8"))
         os.chmod(self.path, mode)
 
-    def bytes_of(self, path):
+    def read(self, path=None):
+        """Return the text of a file, its line ends as they are; None where it is not there."""
+        path = path or self.path
+        if not os.path.exists(path):
+            return None
         with open(path, "rb") as file:
-            return file.read()
+            return file.read().decode("utf-8")
 
-    def assert_refused(self, old_text=OLD, words="", path=None):
+    def assert_refused(self, words="something else changed it", old_text=OLD, path=None, left=OLD):
+        """Check that writing is refused in some words, and what the file holds afterwards."""
         with self.assertRaises(vllm.ConfigError) as caught:
             vllm.write_config(path or self.path, old_text, NEW)
         error = caught.exception
@@ -7180,6 +6851,7 @@ class Writing(unittest.TestCase):
         self.assertIn(path or self.path, error.message)
         self.assertIn(words, error.message)
         self.assertTrue(error.hint)
+        self.assertEqual(self.read(), left)
         self.assert_tidy()
         return error
 
@@ -7191,42 +6863,34 @@ class Writing(unittest.TestCase):
             with self.subTest(old=old):
                 self.put(old)
                 vllm.write_config(self.path, old, new)
-                self.assertEqual(self.bytes_of(self.path), new.encode("utf-8"))
-                self.assertEqual(self.bytes_of(self.path + ".bak"), old.encode("utf-8"))
+                self.assertEqual((self.read(), self.read(self.path + ".bak")), (new, old))
                 self.assert_tidy()
 
-    @unittest.skipUnless(os.name == "posix", "needs POSIX modes")
     def test_keeps_the_mode_of_the_file_and_gives_it_to_the_copy(self):
         for mode in (0o600, 0o640, 0o664, 0o755):
             with self.subTest(mode=oct(mode)):
                 self.put(mode=mode)
                 vllm.write_config(self.path, OLD, NEW)
-                modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (self.path,
-                                                                          self.path + ".bak")]
-                self.assertEqual(modes, [mode, mode])
+                for path in (self.path, self.path + ".bak"):
+                    self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), mode)
 
     @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0,
                          "only root may give files away")
     def test_keeps_the_owner_of_the_file(self):
-        self.put()
-        os.chown(self.path, 12345, 54321)
-        vllm.write_config(self.path, OLD, NEW)
-        for path in (self.path, self.path + ".bak"):
-            self.assertEqual((os.stat(path).st_uid, os.stat(path).st_gid), (12345, 54321))
         real = os.chown
-        for allowed, owner in ((-1, (0, 54321)), (None, (0, 0))):    # the group only, nothing
-
+        for allowed, owner in (((12345, -1), (12345, 54321)), ((-1,), (0, 54321)), ((), (0, 0))):
             def chown(path, user, group):
-                if user != allowed:
+                if user not in allowed:
                     raise PermissionError(errno.EPERM, "no")
                 real(path, user, group)
 
             with self.subTest(allowed=allowed), mock.patch("os.chown", chown):
                 self.put()
-                os.chown(self.path, -1, 54321) if allowed else real(self.path, 12345, 54321)
+                real(self.path, 12345, 54321)
                 vllm.write_config(self.path, OLD, NEW)
-                found = os.stat(self.path)
-                self.assertEqual((found.st_uid, found.st_gid), owner)
+                for path in (self.path, self.path + ".bak"):
+                    found = os.stat(path)
+                    self.assertEqual((found.st_uid, found.st_gid), owner)
 
     @unittest.skipUnless(os.name == "posix", "needs symbolic links")
     def test_follows_symbolic_links(self):
@@ -7237,87 +6901,86 @@ class Writing(unittest.TestCase):
         os.symlink(os.path.join("dotfiles", "real.json"), self.path)
         vllm.write_config(self.path, OLD, NEW)
         self.assertTrue(os.path.islink(self.path))
-        self.assertEqual(self.bytes_of(real), NEW.encode("utf-8"))
-        self.assertEqual(self.bytes_of(real + ".bak"), OLD.encode("utf-8"))
+        self.assertEqual((self.read(real), self.read(real + ".bak")), (NEW, OLD))
 
     def test_creates_the_file_and_its_directories_for_the_owner_alone(self):
         path = os.path.join(self.home, "a", "b", "openclaw.json")
         vllm.write_config(path, None, NEW)
-        self.assertEqual(self.bytes_of(path), NEW.encode("utf-8"))
+        self.assertEqual(self.read(path), NEW)
         self.assertEqual(os.listdir(os.path.dirname(path)), ["openclaw.json"])
         if os.name == "posix":
-            for part, mode in (("a/b", 0o700), ("a/b/openclaw.json", 0o600)):
-                self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.home, part)).st_mode), mode)
+            for made, mode in ((os.path.dirname(path), 0o700), (path, 0o600)):
+                self.assertEqual(stat.S_IMODE(os.stat(made).st_mode), mode)
 
     def test_refuses_a_file_changed_meanwhile(self):
         self.put("{ other: 1 }")
-        self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
-        self.assert_refused(old_text=None, words="something else changed it")
+        self.assert_refused(left="{ other: 1 }")
+        self.assert_refused(left="{ other: 1 }", old_text=None)
         os.unlink(self.path)
-        self.assert_refused(words="something else changed it")
+        self.assert_refused(left=None)
         self.assertEqual(os.listdir(self.home), [])
 
     def test_refuses_a_file_changed_while_it_writes(self):
-        self.put()
         real = os.fsync
 
-        def meddle(descriptor):
+        def another_program():
             self.put("{ other: 1 }")
-            return real(descriptor)
 
-        with mock.patch("os.fsync", meddle):
-            self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), b"{ other: 1 }")
+        def another_run():
+            vllm.write_config(self.path, OLD, "{ other: 1 }")
+
+        for meddle in (another_program, another_run):
+            pending = [meddle]
+
+            def fsync(descriptor):
+                if pending:
+                    pending.pop()()
+                return real(descriptor)
+
+            with self.subTest(meddle.__name__), mock.patch("os.fsync", fsync):
+                self.put()
+                self.assert_refused(left="{ other: 1 }")
 
     def test_any_fault_of_the_system_leaves_the_old_file_and_says_what_to_do(self):
-        full, broken, denied, busy = [
-            OSError(code, os.strerror(code))
-            for code in (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EBUSY)]
-        faults = [
-            ("opening the temporary file", "os.open", 1, denied, None, "ls -ld"),
-            ("no room for it", "os.open", 1, full, None, "free some space"),
-            ("writing half of the copy", "builtins.open", 2, full, FailingFile, "free some space"),
-            ("writing half of it", "builtins.open", 5, full, FailingFile, "free some space"),
-            ("fsync of the copy", "os.fsync", 1, broken, None, "look into that"),
-            ("fsync", "os.fsync", 2, broken, None, "look into that"),
-            ("the mode of the copy", "os.chmod", 1, denied, None, "ls -ld"),
-            ("the mode", "os.chmod", 2, denied, None, "ls -ld"),
-            ("reading the file", "builtins.open", 1, denied, None, "ls -ld"),
-            ("reading back the copy", "builtins.open", 3, broken, None, "look into that"),
-            ("reading the file again", "builtins.open", 4, broken, None, "look into that"),
-            ("reading back", "builtins.open", 6, broken, None, "look into that"),
-            ("replacing the copy", "os.replace", 1, denied, None, "ls -ld"),
-            ("replacing the file", "os.replace", 2, busy, None, "instead"),
-        ]
         import builtins
-        for what, name, call, error, wrap, hint in faults:
-            if name == "os.chmod" and os.name != "posix":
+        full, broken, denied, busy = errno.ENOSPC, errno.EIO, errno.EACCES, errno.EBUSY
+        for what, module, name, call, code, wrap, hint in (
+                ("opening the temporary file", os, "open", 1, denied, None, "ls -ld"),
+                ("no room for it", os, "open", 1, full, None, "free some space"),
+                ("half of the copy", builtins, "open", 2, full, FailingFile, "free some space"),
+                ("half of it", builtins, "open", 5, full, FailingFile, "free some space"),
+                ("fsync of the copy", os, "fsync", 1, broken, None, "look into that"),
+                ("fsync", os, "fsync", 2, broken, None, "look into that"),
+                ("the mode of the copy", os, "chmod", 1, denied, None, "ls -ld"),
+                ("the mode", os, "chmod", 2, denied, None, "ls -ld"),
+                ("reading the file", builtins, "open", 1, denied, None, "ls -ld"),
+                ("reading back the copy", builtins, "open", 3, broken, None, "look into that"),
+                ("reading the file again", builtins, "open", 4, broken, None, "look into that"),
+                ("reading back", builtins, "open", 6, broken, None, "look into that"),
+                ("replacing the copy", os, "replace", 1, denied, None, "ls -ld"),
+                ("replacing the file", os, "replace", 2, busy, None, "instead")):
+            if name == "chmod" and os.name != "posix":
                 continue
             with self.subTest(what):
                 self.put()
-                real = getattr({"os": os, "builtins": builtins}[name.split(".")[0]],
-                               name.split(".")[1])
-                with mock.patch(name, failing(real, call, error, wrap)):
-                    refused = self.assert_refused(words=os.strerror(error.errno))
+                error = OSError(code, os.strerror(code))
+                stand_in = failing(getattr(module, name), call, error, wrap)
+                with mock.patch.object(module, name, stand_in):
+                    refused = self.assert_refused(os.strerror(code))
                 self.assertIn(hint, refused.hint)
                 self.assertIn("config", refused.hint)
-                self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
 
     def test_refuses_what_reads_back_differently(self):
         self.put()
         real = open
 
         def lying(path, mode="r", *args, **kwargs):
-            file = real(path, mode, *args, **kwargs)
             if str(path).endswith(".tmp") and mode == "r+b":
-                file.close()
-                file = real(os.devnull, mode)
-            return file
+                path = os.devnull
+            return real(path, mode, *args, **kwargs)
 
         with mock.patch("builtins.open", lying):
-            self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+            self.assert_refused()
 
     def as_anyone(self):
         """Drop root's rights until the test ends, which root needs to see a refusal."""
@@ -7341,61 +7004,42 @@ class Writing(unittest.TestCase):
         self.assertEqual({name: os.path.exists(os.path.join(self.home, name)) for name in names},
                          names)
 
-    def test_of_two_runs_at_once_one_writes_and_the_other_is_refused(self):
-        self.put()
-        real, ran = os.fsync, []
-
-        def another_run(descriptor):
-            if not ran:
-                ran.append(descriptor)
-                vllm.write_config(self.path, OLD, "{ another: 1 }")
-            return real(descriptor)
-
-        with mock.patch("os.fsync", another_run):
-            self.assert_refused(words="something else changed it")
-        self.assertEqual(self.bytes_of(self.path), b"{ another: 1 }")
-
     @unittest.skipUnless(hasattr(os, "link"), "needs links")
     def test_leaves_the_old_file_to_other_hard_links(self):
         self.put()
         other = os.path.join(self.home, "other")
         os.link(self.path, other)
         vllm.write_config(self.path, OLD, NEW)
-        self.assertEqual(self.bytes_of(other), OLD.encode("utf-8"))
-        self.assertEqual(self.bytes_of(self.path), NEW.encode("utf-8"))
+        self.assertEqual((self.read(), self.read(other)), (NEW, OLD))
 
     def test_refuses_a_directory_it_may_not_write(self):
         self.put()
         self.as_anyone()
         os.chmod(self.home, 0o500)
         self.addCleanup(os.chmod, self.home, 0o700)
-        self.assertIn("ls -ld " + self.home, self.assert_refused(words="ermission denied").hint)
-        self.assert_refused(None, "ermission denied",
-                            os.path.join(self.home, "new", "openclaw.json"))
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+        self.assertIn("ls -ld " + self.home, self.assert_refused("ermission denied").hint)
+        new = os.path.join(self.home, "new", "openclaw.json")
+        self.assert_refused("ermission denied", None, new)
 
     def test_refuses_a_write_protected_file(self):
         self.put(mode=0o400)
         self.as_anyone()
-        self.assert_refused(words="ermission denied")
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+        self.assert_refused("ermission denied")
 
     def test_refuses_a_directory_that_is_a_file(self):
         self.put()
-        self.assert_refused(None, "", os.path.join(self.path, "openclaw.json"))
-        self.assertEqual(self.bytes_of(self.path), OLD.encode("utf-8"))
+        self.assert_refused("", None, os.path.join(self.path, "openclaw.json"))
 
     def test_an_interrupt_at_any_line_leaves_one_whole_file_and_nothing_else(self):
         seen = set()
         for line in range(1, 200):
             self.put()
             interrupted = self.interrupted_at(line)
-            self.assertIn(self.bytes_of(self.path), (OLD.encode("utf-8"), NEW.encode("utf-8")))
-            seen.add(self.bytes_of(self.path))
+            seen.add(self.read())
             self.assert_tidy()
             if not interrupted:
                 break
-        self.assertEqual(len(seen), 2)
+        self.assertEqual(seen, {OLD, NEW})
         self.assertGreater(line, 20)
 
     def interrupted_at(self, line):
@@ -7483,10 +7127,10 @@ class Demo(Case):
     """The stand-in server, and the verb that shows the others on it."""
 
     def test_it_shows_the_verbs_and_what_to_type_next(self):
-        config = {"models": {"providers": {"vllm": {"baseUrl": "http://h/v1", "models": []}}}}
-        self.configure(config)                       # the settings of whoever tries it stay out
+        # the settings of whoever tries it stay out
+        self.configure(with_block({"baseUrl": "http://h/v1", "models": []}))
         result = self.run_main("demo", env={"VLLM_API_KEY": KEY})
-        self.check(result, 0)
+        self.check(result, 0, err="demo --serve --port 8000")
         url = re.search(r"http://127.0.0.1:[0-9]+/v1", result.err).group(0)
         shown = [line[2:] for line in result.err.splitlines() if line.startswith("$ ")]
         command = "python3 openclaw_vllm.py %s --base-url " + url
@@ -7496,9 +7140,8 @@ class Demo(Case):
         for wanted in ("vllm/demo/Qwen3-8B  text   40960  yes    yes", "You said: Say hi",
                        "nothing failed; 0 warnings"):
             self.assertIn(wanted, lines)
-        block = vllm.json5_loads(result.out[result.out.index("{"):])
-        self.assertEqual(block["models"]["providers"]["vllm"]["baseUrl"], url)
-        self.assertIn("demo --serve --port 8000", result.err)
+        config = vllm.json5_loads(result.out[result.out.index("{"):])
+        self.assertEqual(config["models"]["providers"]["vllm"]["baseUrl"], url)
 
     def test_a_port_that_it_cannot_take(self):
         with contextlib.closing(socket.socket()) as taken:
@@ -7507,7 +7150,8 @@ class Demo(Case):
             for port in (taken.getsockname()[1], 99999, -1):
                 with self.subTest(port=port):
                     result = self.run_main("demo", "--port", str(port))
-                    self.check(result, 4, out="", err="leave out --port")
+                    self.check(result, 4, err="leave out --port")
+                    self.assertEqual(result.out, "")
 
     @unittest.skipIf(os.name == "nt", "no signals to send")
     def test_it_serves_until_ctrl_c_whatever_its_clients_do(self):
@@ -7569,109 +7213,109 @@ class Demo(Case):
 class Redaction(Case):
 
     FORMS = (["list"], ["list", "--json"], ["list", "--plain"], ["chat", "x"],
-             ["chat", "x", "--json"],
-             ["chat", "x", "--no-stream"], ["request"], ["request", "--curl"],
-             ["config", "--check"])
+             ["chat", "x", "--json"], ["chat", "x", "--no-stream"], ["request"],
+             ["request", "--curl"], ["config", "--check"])
 
-    def check_hidden(self, answer, forms=FORMS, rounds=1):
+    def check_hidden(self, answer, forms=FORMS):
         """Check that no form shows the key, or most of it, when the server answers so."""
         for form in forms:
             stub = self.serve(answer)
-            for options in ([], ["--verbose"]):
-                target = ["--base-url", stub.url] if form[0] != "chat" else []
-                self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
-                result = self.run_main(*form + options + target,
-                                       stdin=json.dumps(HI) if form[0] == "request" else "",
-                                       env={"MY_KEY": KEY})
-                with self.subTest(form=form + options, result=result):
+            self.declare(stub.url, block={"apiKey": "${MY_KEY}"})
+            argv = form if form[0] == "chat" else form + ["--base-url", stub.url]
+            stdin = json.dumps(HI) if form[0] == "request" else ""
+            for argv in (argv, argv + ["--verbose"]):
+                result = self.run_main(*argv, stdin=stdin, env={"MY_KEY": KEY})
+                with self.subTest(argv=argv, result=result):
                     self.assertNotIn(KEY[:10], result.out + result.err)
                     self.assertNotIn("Traceback", result.err)
 
     def test_a_server_that_echoes_the_key_in_every_text(self):
         bearer = "Bearer " + KEY
-        texts = (KEY, bearer, "a%sb" % KEY, "%s%s" % (KEY, KEY), "%s\u2026%s" % (bearer, bearer))
-        for text in texts:
+        for text in (KEY, bearer, "a%sb" % KEY, KEY + KEY, "%s\u2026%s" % (bearer, bearer)):
+            call = {"id": text, "function": {"name": text, "arguments": text}}
+            message = {"content": text, "reasoning": text, "tool_calls": [call]}
             self.check_hidden(reply({"data": [{"id": text, "root": text, "parent": text}],
                                      "id": text, "model": text,
-                                     "choices": [{"finish_reason": text, "message": {
-                "content": text, "reasoning": text,
-                "tool_calls": [{"id": text, "function": {"name": text, "arguments": text}}]}}]}))
-        for status in ("401 No", "404 %s" % KEY, "500 " + bearer, "302 X", "503 %s" % bearer):
-            for body in ({"error": {"message": "got " + bearer}}, {"error": bearer},
-                         {"detail": [bearer]}, "<p>%s</p>" % bearer,
-                         {"error": {"message": "The model `%s` does not exist. Valid aliases: `%s`"
-                                    % (KEY, KEY)}}):
-                self.check_hidden(reply(body, status, Location="http://h/" + KEY, Server=bearer,
-                                        Via=KEY),
-                                  (["list"], ["chat", "x"]))
+                                     "choices": [{"finish_reason": text, "message": message}]}))
+        unknown = "The model `%s` does not exist. Valid aliases: `%s`" % (KEY, KEY)
+        for status in ("401 No", "404 " + KEY, "500 " + bearer, "302 X", "503 " + bearer):
+            for body in ({"error": {"message": "got " + bearer}},
+                         {"error": bearer},
+                         {"detail": [bearer]},
+                         "<p>%s</p>" % bearer,
+                         {"error": {"message": unknown}}):
+                answer = reply(body, status, Location="http://h/" + KEY, Server=bearer, Via=KEY)
+                self.check_hidden(answer, (["list"], ["chat", "x"]))
 
     def test_a_key_cut_by_an_excerpt(self):
         for padding in list(range(270, 300, 4)) + [78, 70, 5990, 5985]:
-            for fill in ("x" * padding,
-                         " " * (padding - 300) + "x" * min(padding, 300)
-                         if padding > 300 else "x " * (padding // 2)):
-                self.check_hidden(reply({"error": {"message": fill + KEY + " and more" * 60}},
-                                        "500 " + fill[:70] + KEY,
-                                        Server=fill + KEY), (["list"], ["chat", "x"]))
+            spaced = "x " * (padding // 2)
+            if padding > 300:
+                spaced = " " * (padding - 300) + "x" * 300
+            for fill in ("x" * padding, spaced):
+                answer = reply({"error": {"message": fill + KEY + " and more" * 60}},
+                               "500 " + fill[:70] + KEY, Server=fill + KEY)
+                self.check_hidden(answer, (["list"], ["chat", "x"]))
 
     def test_a_key_cut_across_chunks(self):
+        forms = (["chat", "x"], ["chat", "x", "--json"], ["chat", "x", "--no-stream"])
         for pieces in ([KEY[:1], KEY[1:]], [KEY[:9], KEY[9:]], [KEY[:-1], KEY[-1:]], list(KEY),
                        ["x" + KEY[:5], KEY[5:] + KEY[:5], KEY[5:]], [KEY[:3], KEY[:3], KEY[3:]]):
-            self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]),
-                              (["chat", "x"], ["chat", "x", "--json"],
-                               ["chat", "x", "--no-stream"]))
-        self.assertEqual(shown_of(["secret-1"], "a sec", "ond", " s", "ecret-1", "", "secret-"),
-                         ["a ", "second", " ", "***", "***", "\n"])
-        self.assertEqual(shown_of(["secret-1"], "a secre"), ["a ", "secre", "\n"])
-        self.assertEqual(shown_of(["secret-1"], "a\n", ""), ["a\n"])
+            self.check_hidden(sse(*[chunk(piece, reasoning=piece) for piece in pieces]), forms)
+        for pieces, shown in (
+                (["a sec", "ond", " s", "ecret-1", "", "secret-"],
+                 ["a ", "second", " ", "***", "***", "\n"]),
+                (["a secre"], ["a ", "secre", "\n"]),
+                (["a\n", ""], ["a\n"])):
+            self.assertEqual(shown_of(["secret-1"], *pieces), shown)
 
     def test_a_key_in_the_spelling_of_this_program(self):
         for key in ('sk"\u00e9-0123456789', "sk\\'\"0123456789", "sk\u200b\u202e0123456789",
                     "sk\U0001f600\x1b0123456789"):
-            texts = (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key))
-            for text in texts:
-                answer = reply({"data": [{"id": text, "root": text}], "choices": [{"message": {
-                    "content": text, "tool_calls": [{"id": text,
-                                                     "function": {"name": "f",
-                                                                  "arguments": json.dumps(
-                                                                      text)}}]}}]})
-                self.declare(self.serve(answer).url)
-                for form in (["list", "--json", "--base-url", self.serve(answer).url],
+            env = {"MY_KEY": key, "VLLM_API_KEY": "x"}
+            for text in (key, json.dumps(key), json.dumps(key, ensure_ascii=False), repr(key)):
+                call = {"id": text, "function": {"name": "f", "arguments": json.dumps(text)}}
+                message = {"content": text, "tool_calls": [call]}
+                url = self.serve(reply({"data": [{"id": text, "root": text}],
+                                        "choices": [{"message": message}]})).url
+                self.declare(url)
+                for form in (["list", "--json", "--base-url", url], ["list", "--base-url", url],
                              ["chat", "x", "--json"], ["chat", "x"],
-                             ["list", "--base-url", self.serve(answer).url],
                              ["chat", "--model", text, "x", "--verbose"]):
                     for encoding in ("utf-8", "ascii"):
                         with self.subTest(key=key, text=text, form=form, encoding=encoding):
-                            result = self.run_main(*form, env={"MY_KEY": key, "VLLM_API_KEY": "x"},
-                                                   encoding=encoding)
+                            result = self.run_main(*form, env=env, encoding=encoding)
                             self.assertNotIn("0123456789", result.out + result.err)
 
     def test_a_key_on_the_command_line_is_refused_and_not_repeated(self):
-        for argv in (["list", "--api-key", KEY], ["list", "--api-key=" + KEY],
-                     ["--api-key", KEY, "list"], ["demo", "--api-key", KEY],
-                     ["chat", "--api-key", KEY, "hi"], ["doctor", "--api-key", KEY],
-                     ["list", "--api-key"]):
+        refused, unknown = "--api-key-file", "error: "
+        for argv, words in (
+                (["list", "--api-key", KEY], refused),
+                (["list", "--api-key=" + KEY], refused),
+                (["--api-key", KEY, "list"], refused),
+                (["demo", "--api-key", KEY], refused),
+                (["chat", "--api-key", KEY, "hi"], refused),
+                (["doctor", "--api-key", KEY], refused),
+                (["list", "--api-key"], refused),
+                (["list", "--apikey", KEY], unknown),
+                (["list", "--token=" + KEY], unknown),
+                (["list", KEY], unknown),
+                (["chat", "x", "-H", KEY], unknown)):
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
-                self.check(result, 2, err="--api-key-file")
+                self.check(result, 2, err=words)
                 self.assertNotIn(KEY[:8], result.err)
-        for argv in (["list", "--apikey", KEY], ["list", "--token=" + KEY], ["list", KEY],
-                     ["chat", "x", "-H", KEY]):
-            result = self.run_main(*argv)
-            self.check(result, 2)
-            self.assertNotIn(KEY[:8], result.err)
 
     def test_a_key_in_the_clear_is_warned_of_once(self):
-        proxy = self.serve(rows("m"))
+        env = {"http_proxy": self.serve(rows("m")).origin}
         for argv in (["list"], ["list", "--provider", "all"], ["chat", "x", "--model", "m"],
-                     ["doctor"], ["config"],
-                     ["request"]):
-            for url, warned in (("http://vllm.example.com/v1", 1), ("http://10.0.0.9/v1", 0),
+                     ["doctor"], ["config"], ["request"]):
+            for url, warned in (("http://vllm.example.com/v1", 1),
+                                ("http://10.0.0.9/v1", 0),
                                 ("http://localhost:9/v1", 0)):
                 with self.subTest(argv=argv, url=url):
                     self.declare(url, KEY)
-                    result = self.run_main(*argv, stdin=json.dumps(HI),
-                                           env={"http_proxy": proxy.origin})
+                    result = self.run_main(*argv, stdin=json.dumps(HI), env=env)
                     said = result.out if argv == ["doctor"] else result.err
                     self.assertEqual(said.count("unencrypted"), warned, result)
                     self.assertNotIn(KEY, result.err)
@@ -7690,26 +7334,24 @@ class Redaction(Case):
             result = self.run_main("list", "--base-url", url, *form)
             self.check(result, 0, out="vllm/m\\x0avllm/forged  text\\x09\\x0d128000")
             self.assertEqual(len(result.out.splitlines()), 2 + (not form))
-        for option in (evil, evil + "x"):
-            result = self.run_main("chat", "x", "--model", "none" + option, "--base-url", url)
+        for model in ("none" + evil, "none" + evil + "x"):
+            result = self.run_main("chat", "x", "--model", model, "--base-url", url)
             self.check(result, 4)
-            self.assertFalse(any(line.startswith("vllm/forged")
-                                 for line in result.err.splitlines()), result.err)
+            self.assertNotRegex(result.err, "(?m)^vllm/forged")
 
     def test_a_wrong_key_and_its_neighbours(self):
-        stub = self.serve(reply({"error": "Unauthorized"}, "401 No"))
+        url = self.serve(reply({"error": "Unauthorized"}, "401 No")).url
         for key in ("Bearer " + KEY, "'%s'" % KEY, KEY + " " + KEY, "${%s}" % KEY):
-            result = self.run_main("list", "--verbose", "--base-url", stub.url,
+            result = self.run_main("list", "--verbose", "--base-url", url,
                                    env={"VLLM_API_KEY": key})
             self.check(result, 5, err="VLLM_API_KEY (the environment)")
             self.assertNotIn(KEY, result.err)
-        self.configure({"models": {"providers": {"vllm": {"baseUrl": "http://user:%s@h/v1" % KEY,
-                                                          "models": []}}}})
+        self.configure(with_block({"baseUrl": "http://user:%s@h/v1" % KEY, "models": []}))
         self.assertNotIn(KEY, self.run_main("list").err + self.run_main("config", "--check").err)
 
-    def test_the_documented_stand_in_is_no_secret(self):
-        self.check(self.run_main("list", env={"VLLM_API_KEY": ""}), 1,
-                   err="VLLM_API_KEY=vllm-local")
+    def test_the_documented_stand_in_is_not_secret(self):
+        result = self.run_main("list", env={"VLLM_API_KEY": ""})
+        self.check(result, 1, err="VLLM_API_KEY=vllm-local")
         self.assertEqual(vllm.redact("http://u:pw@h Bearer abcdefg secret", ["secret"]),
                          "http://***@h Bearer *** ***")
 
@@ -7717,16 +7359,15 @@ class Redaction(Case):
 class Output(Case):
 
     def test_any_encoding_of_the_terminal(self):
-        url = self.serve(rows("mod\u00e8le-\u6a21\U0001f600")).url
+        name = "mod\u00e8le-\u6a21\U0001f600"
+        url = self.serve(rows(name)).url
         for encoding in ("ascii", "latin-1", "cp1252", "utf-8"):
             for form in ("--json", "--plain", "--verbose"):
                 with self.subTest(encoding=encoding, form=form):
                     result = self.run_main("list", form, "--base-url", url, encoding=encoding)
-                    self.check(result, 0)
-                    self.assertIn("\\u6a21" if encoding != "utf-8" else "\u6a21", result.out)
-        self.assertEqual(json.loads(self.run_main("list", "--json", "--base-url", url,
-                                                  encoding="ascii").out)["models"][0]["name"],
-                                                  "mod\u00e8le-\u6a21\U0001f600")
+                    self.check(result, 0, out="\u6a21" if encoding == "utf-8" else "\\u6a21")
+                    if form == "--json":
+                        self.assertEqual(json.loads(result.out)["models"][0]["name"], name)
 
     def test_colour_only_on_a_terminal_that_wants_it(self):
         class Terminal(io.StringIO):
@@ -7735,57 +7376,51 @@ class Output(Case):
 
         self.declare(self.serve(sse(chunk(reasoning="hm"), chunk("Hi"))).url)
         for env, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
-            err = Terminal()
-            self.assertEqual(vllm.main(["chat", "x"], self.env(env), io.StringIO(), io.StringIO(),
-                                       err), 0)
+            stdin, out, err = io.StringIO(), io.StringIO(), Terminal()
+            self.assertEqual(vllm.main(["chat", "x"], self.env(env), stdin, out, err), 0)
             self.assertEqual("\x1b[2mhm\x1b[0m" in err.getvalue(), coloured)
 
     def test_no_argument_makes_main_exit(self):
         self.declare("http://h/v1")
-        verbs = [row[0] for row in vllm._VERBS]
-        for argv, status in [([verb, "--help"], 0)
-                             for verb in verbs] + [([verb, "--nonsense"], 2) for verb in verbs] + [
-                (["--help"], 0), (["-h"], 0), (["--version"], 0), (["--version", "--verbose"], 0),
-                ([], 2), (["nonsense"], 2),
-                (["--nonsense"], 2), (["list", "--timeout"], 2), (["list", "extra"], 2),
-                (["list", "--timeout", "nan"], 2), (["request", "--curl", "--explain"], 2),
-                ([""], 2),
-                (["list", "--json", "--config", "\0"], 1)]:
+        rows = [(["--help"], 0, ""), (["-h"], 0, ""), (["--version"], 0, ""),
+                (["--version", "--verbose"], 0, ""), (["list", "--json", "--config", "\0"], 1, "")]
+        for verb in vllm._VERBS:
+            rows.append(([verb[0], "--help"], 0, ""))
+            rows.append(([verb[0], "--nonsense"], 2, "unknown: --nonsense"))
+        for argv, status, words in rows + [
+                ([], 2, ""), ([""], 2, ""), (["nonsense"], 2, ""), (["--nonsense"], 2, ""),
+                (["list", "--timeout"], 2, ""),
+                (["list", "--timeout", "0"], 2, "above 0"),
+                (["list", "--timeout", "nan"], 2, ""),
+                (["list", "--timeout", "x"], 2, "invalid seconds value"),
+                (["list", "--timeout", "inf"], 2, "below"),
+                (["list", "--time", "5"], 2, "unknown: --time"),
+                (["list", "--js"], 2, "unknown: --js"),
+                (["list", "extra"], 2, "not an option"),
+                (["list", "--json", "--plain"], 2, "not allowed with argument --json"),
+                (["request", "--curl", "--explain"], 2, "")]:
             with self.subTest(argv=argv):
                 result = self.run_main(*argv)
-                self.check(result, status)
-                self.assertEqual(bool(result.out), status == 0)
-                self.assertTrue(status == 0 or result.err)
-
-    def test_what_is_wrong_with_an_argument(self):
-        for argv, words in ((["list", "--timeout", "0"], "above 0"),
-                            (["list", "--timeout", "x"], "invalid seconds value"),
-                            (["list", "--timeout", "inf"], "below"),
-                            (["list", "--time", "5"], "unknown: --time"),
-                            (["list", "--js"], "unknown: --js"),
-                            (["list", "more"], "not an option"),
-                            (["list", "--json", "--plain"], "not allowed with argument --json")):
-            with self.subTest(argv=argv):
-                result = self.run_main(*argv)
-                self.check(result, 2, err=words)
-                self.assertNotIn("_", result.err.partition("error: ")[2])
+                self.check(result, status, err=words)
+                self.assertEqual((bool(result.out), bool(result.err)), (status == 0, status != 0))
+                if status == 2:
+                    self.assertNotIn("_", result.err.partition("error: ")[2])
 
     def test_the_width_of_help(self):
         for columns in ("\u00b2", "9" * 5000, "-1", "0", "10", "24", "200", ""):
-            self.check(self.run_main("list", "--help", env={"COLUMNS": columns}), 0,
-                       out="--base-url")
+            result = self.run_main("list", "--help", env={"COLUMNS": columns})
+            self.check(result, 0, out="--base-url")
 
     def test_the_program_itself(self):
         self.check(self.program("--version"), 0, out="openclaw_vllm " + vllm.__version__)
         self.check(self.program("nonsense"), 2)
-        url = self.demo(KEY)
-        self.check(self.program("list", "--plain", "--base-url", url, "--api-key-file", "-",
-                                stdin=KEY), 0,
-                   out="vllm/demo-alias\n")
-        self.check(self.program("list", "--base-url", url), 5, err="--api-key")
-        self.check(self.program("chat", "--base-url", url, "--model", "demo-alias", "--quiet",
-                                env={"VLLM_API_KEY": KEY},
-                                stdin="hello"), 0, out="You said: hello\n")
+        at = ("--base-url", self.demo(KEY))
+        result = self.program("list", "--plain", "--api-key-file", "-", stdin=KEY, *at)
+        self.check(result, 0, out="vllm/demo-alias\n")
+        self.check(self.program("list", *at), 5, err="--api-key")
+        result = self.program("chat", "--model", "demo-alias", "--quiet", stdin="hello",
+                              env={"VLLM_API_KEY": KEY}, *at)
+        self.check(result, 0, out="You said: hello\n")
 
 
 class Module(unittest.TestCase):
@@ -7797,8 +7432,8 @@ class Module(unittest.TestCase):
                 "import os, builtins; os.environ = None\n"
                 "import openclaw_vllm\n"
                 "print(sorted(set(%r) & (set(sys.modules) - before)))" % (HERE, heavy))
-        self.assertEqual(subprocess.check_output([sys.executable, "-B", "-c",
-                                                  code]).decode("ascii").strip(), "[]")
+        loaded = subprocess.check_output([sys.executable, "-B", "-c", code])
+        self.assertEqual(loaded.decode("ascii").strip(), "[]")
 
     def test_everything_promised_is_there_and_documented(self):
         for name in vllm.__all__:
@@ -7809,9 +7444,8 @@ class Module(unittest.TestCase):
         for name, row in vllm.CAUSES.items():
             error = vllm.error_for(name, seconds=1.0)
             self.assertIsInstance(error, vllm.Error)
-            self.assertEqual(error.cause, name)
+            self.assertEqual((error.cause, error.exit_status), (name, row.exit_status or 1))
             self.assertIn(error.exit_status, (1, 2, 3, 4, 5))
-            self.assertEqual(error.exit_status, row.exit_status or 1)
 
 
 class Readme(Case):
@@ -7836,9 +7470,7 @@ class Readme(Case):
                 self.assertIn(line.strip(), shown)
 
     def test_the_request_that_is_explained(self):
-        body = {
-            "messages": [{"role": "developer", "content": "Be brief."},
-                         {"role": "user", "content": "hi"}],
+        body = {"messages": [{"role": "developer", "content": "Be brief."}, USER],
                 "max_tokens": 64, "store": True, "top_k": 20}
         result = self.run_main("request", "--explain", "--base-url", self.demo(),
                                stdin=json.dumps(body))
@@ -7847,14 +7479,11 @@ class Readme(Case):
 
     def test_the_module_example_runs(self):
         code = self.text.split("```python\n")[1].split("```")[0]
-        env = self.env(
-            {"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": self.demo(), "PYTHONPATH": HERE})
-        env.update((name, os.environ[name])
-                   for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ)
-        out = subprocess.check_output([sys.executable, "-c", code], env=env).decode("ascii")
-        self.assertIn("vllm/demo/Qwen3-8B 40960\n", out.replace("\r", ""))
-        self.assertIn("You said: Say hi", out)
-        self.assertIn("Usage(prompt_tokens=", out)
+        env = {"VLLM_API_KEY": "vllm-local", "VLLM_BASE_URL": self.demo(), "PYTHONPATH": HERE}
+        result = self.program("-c", code, command=[sys.executable], env=env)
+        self.check(result, 0, out="You said: Say hi")
+        self.assertIn("vllm/demo/Qwen3-8B 40960\n", result.out.replace("\r", ""))
+        self.assertIn("Usage(prompt_tokens=", result.out)
 
     def test_every_verb_option_and_status_is_told(self):
         for name, add_options, _, _ in vllm._VERBS:
@@ -7887,6 +7516,11 @@ EXACT = ("a\x1b[2J\tb\r\nc\rd\x00\x7f\x9b\u202e\u2066e\u2069 "
          "\u0915\u094d\u200d\u0937 \u200e\u200f\u061c \u2764\ufe0f \u00ad\u2028\ufeff.")
 
 
+def completion(content):
+    """Return an answer in one piece."""
+    return reply({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
+
+
 class Chat(Case):
 
     def ask(self, *argv, **given):
@@ -7897,15 +7531,17 @@ class Chat(Case):
         return result, stub.requests[0].body if stub.requests else None
 
     def test_prompt(self):
-        for argv, stdin, expected in ((["Say", "hi"], "", "Say hi"), ([], "Say hi\n", "Say hi"),
-                                      (["Sum up:"], "text\n", "Sum up:\n\ntext"),
-                                      (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
-                                      ([], "\u6a21\n\nx", "\u6a21\n\nx")):
+        for argv, stdin, expected in (
+                (["Say", "hi"], "", "Say hi"),
+                ([], "Say hi\n", "Say hi"),
+                (["Sum up:"], "text\n", "Sum up:\n\ntext"),
+                (["a"], b"\xef\xbb\xbfb", "a\n\nb"),
+                ([], "\u6a21\n\nx", "\u6a21\n\nx")):
             with self.subTest(argv=argv, stdin=stdin):
-                result, body = self.ask(stdin=stdin, *argv)
+                result, body = self.ask(*argv, stdin=stdin)
                 self.check(result, 0, out="Hi\n")
-                self.assertEqual(body, dict(DEFAULT_BODY,
-                                            messages=[{"role": "user", "content": expected}]))
+                messages = [{"role": "user", "content": expected}]
+                self.assertEqual(body, dict(DEFAULT_BODY, messages=messages))
         for stdin, words in (("", "there is no prompt"), (" \n", "there is no prompt"),
                              (b"\xff", "not UTF-8 (byte 0)")):
             result, body = self.ask(stdin=stdin)
@@ -7916,62 +7552,53 @@ class Chat(Case):
         image = self.write("a.png", b"\x89PNG\r\n\x1a\n")
         tools = self.write("tools.json", "[%s, // one\n]" % json.dumps(TOOL))
         schema = self.write("schema.json", {"type": "object"})
-        pictured = [{"type": "text", "text": "x"},
-                    {"type": "image_url",
-                     "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]
+        named = {"name": "answer", "schema": {"type": "object"}}
+        user, sees = dict(USER, content="x"), {"input": ["text", "image"]}
+        effort = {"reasoning": True, "compat": {"supportsReasoningEffort": True}}
+
+        def pictured(url):
+            content = [{"type": "text", "text": "x"},
+                       {"type": "image_url", "image_url": {"url": url}}]
+            return {"messages": [dict(USER, content=content)]}
+
         for argv, row, expected in (
                 (["--system", "Be short."], {},
-                 {"messages": [{"role": "system", "content": "Be short."},
-                               {"role": "user", "content": "x"}]}),
-                 (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
+                 {"messages": [{"role": "system", "content": "Be short."}, user]}),
+                (["--max-tokens", "9"], {}, {"max_completion_tokens": 9}),
                 (["--temperature", "0"], {}, {"temperature": 0}),
                 (["--param", "top_k=20", "--param", 'stop="E=D"'], {},
                  {"top_k": 20, "stop": "E=D"}),
                 (["--no-stream"], {}, {"stream": False, "stream_options": None}),
                 (["--tools", tools], {}, {"tools": [TOOL], "tool_choice": "auto"}),
                 (["--schema", schema], {},
-                 {"response_format": {"type": "json_schema",
-                                      "json_schema": {"name": "answer",
-                                                      "schema": {"type": "object"}}}}),
-                (["--image", image], {"input": ["text", "image"]},
-                 {"messages": [{"role": "user", "content": pictured}]}),
-                (["--image", "https://h/a.png"], {"input": ["text", "image"]},
-                 {"messages": [{"role": "user",
-                                "content": [pictured[0], {"type": "image_url",
-                                                          "image_url": {
-                                                              "url": "https://h/a.png"}}]}]}),
-                (["--thinking", "high"], {"reasoning": True,
-                                          "compat": {"supportsReasoningEffort": True}},
-                 {"reasoning_effort": "high"}), (["--model", "vllm/m"], {}, {}),
-                 (["--model", "m"], {}, {})):
+                 {"response_format": {"type": "json_schema", "json_schema": named}}),
+                (["--image", image], sees, pictured("data:image/png;base64,iVBORw0KGgo=")),
+                (["--image", "https://h/a.png"], sees, pictured("https://h/a.png")),
+                (["--thinking", "high"], effort, {"reasoning_effort": "high"}),
+                (["--model", "vllm/m"], {}, {}),
+                (["--model", "m"], {}, {})):
             with self.subTest(argv=argv):
-                result, body = self.ask("x", row=row,
-                                        script=(reply({"choices": [{"message": {"content": "Hi"},
-                                                                    "finish_reason": "stop"}]}),),
-                                        *argv)
+                result, body = self.ask("x", *argv, row=row, script=(completion("Hi"),))
                 self.check(result, 0, out="Hi\n")
-                expected = dict(dict(DEFAULT_BODY, messages=[{"role": "user", "content": "x"}]),
-                                **expected)
-                self.assertEqual(body, {name: value for name,
-                                        value in expected.items() if value is not None})
+                expected = dict(DEFAULT_BODY, **dict({"messages": [user]}, **expected))
+                sent = [name for name, value in expected.items() if value is not None]
+                self.assertEqual(body, {name: expected[name] for name in sent})
         for argv in (["--param", "x"], ["--param", "x=y"], ["--tools", schema],
                      ["--tools", self.path("none")], ["--image", image],
-                     ["--schema", self.write("s", "{")],
-                     ["--max-tokens", "x"], ["--temperature", "warm"], ["--timeout", "-1"]):
+                     ["--schema", self.write("s", "{")], ["--max-tokens", "x"],
+                     ["--temperature", "warm"], ["--timeout", "-1"]):
             with self.subTest(argv=argv):
                 result, body = self.ask("x", *argv)
                 self.check(result, 2)
                 self.assertIsNone(body)
         for path in (schema, self.path("none"), self.home):
-            self.check(self.ask("x", "--image", path, row={"input": ["text", "image"]})[0], 2,
-                       err=path)
+            self.check(self.ask("x", "--image", path, row=sees)[0], 2, err=path)
 
     def test_streams_of_output(self):
-        calls = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
-        usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2,
-                                          "total_tokens": 5}}
-        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), calls, chunk(finish="tool_calls"),
-                      usage),)
+        call = chunk(tool_calls=[call_piece(0, "c1", "f", '{"x": 1}')])
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+        script = (sse(chunk(reasoning="hmm"), chunk("Hi"), call, chunk(finish="tool_calls"),
+                      {"choices": [], "usage": usage}),)
         result = self.ask("x", script=script)[0]
         self.assertEqual((result.status, result.out), (0, 'Hi\nf({"x": 1})\n'))
         self.assertRegex(result.err,
@@ -7980,13 +7607,10 @@ class Chat(Case):
         self.assertEqual(self.ask("x", "--quiet", script=script)[0], (0, 'Hi\nf({"x": 1})\n', ""))
         value = json.loads(self.ask("x", "--json", script=script)[0].out)
         self.assertEqual(sorted(value.pop("timings")), ["first_token_s", "total_s"])
-        self.assertEqual(value,
-                         {"id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm",
-                          "finish_reason": "tool_calls",
-                          "tool_calls": [dict(CALL,
-                                              function={"name": "f", "arguments": '{"x": 1}'})],
-                                 "usage": {"prompt_tokens": 3, "completion_tokens": 2,
-                                           "total_tokens": 5}})
+        called = dict(CALL, function={"name": "f", "arguments": '{"x": 1}'})
+        self.assertEqual(value, {
+            "id": "c1", "model": "m", "content": "Hi", "reasoning": "hmm", "tool_calls": [called],
+            "finish_reason": "tool_calls", "usage": usage})
         self.assertIsNone(json.loads(self.ask("x", "--json")[0].out)["usage"])
 
     def test_empty_and_broken_answers(self):
@@ -8002,23 +7626,17 @@ class Chat(Case):
                 self.assertEqual(result.out, out)
 
     def test_a_pipe_gets_the_answer_byte_for_byte(self):
-        script = (sse(*[chunk(char) for char in EXACT]),)
-        self.assertEqual(self.ask("x", script=script)[0].out, EXACT + "\n")
-        self.assertEqual(self.ask("x", "--no-stream", script=(
-            reply({"choices": [{"message": {"content": EXACT}, "finish_reason": "stop"}]}),
-            ))[0].out, EXACT + "\n")
-        self.declare(self.serve(*script).url)
+        streamed = sse(*[chunk(char) for char in EXACT])
+        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
+        for argv, answer, out in (
+                (["x"], streamed, EXACT),
+                (["x", "--no-stream"], completion(EXACT), EXACT),
+                (["x"], sse(call), 'f("\x1b\u200d")')):
+            self.assertEqual(self.ask(*argv, script=(answer,))[0].out, out + "\n")
+        self.declare(self.serve(streamed).url)
         self.assertEqual(self.program("chat", "x", "--quiet"), Result(0, EXACT + "\n", ""))
         result = self.ask("x", script=(sse(chunk("\xe9\u6f22\r")),), encoding="latin-1")[0]
         self.assertEqual(result.out.encode("latin-1").decode("utf-8"), "\xe9\u6f22\r\n")
-        call = chunk(tool_calls=[call_piece(0, "c", "f", '"\x1b\u200d"')])
-        self.assertEqual(self.ask("x", script=(sse(call),))[0].out, 'f("\x1b\u200d")\n')
-
-    def test_the_answer_in_the_c_locale(self):
-        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
-        result = self.program("chat", "x", "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
-        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
 
     def test_reasoning_cannot_steer_the_terminal(self):
         result = self.ask("x", script=(sse(chunk("a", reasoning="\x1b]0;x\x07\u200d\u202e")),))[0]
@@ -8036,38 +7654,33 @@ class Chat(Case):
             process.stdin.close()
             shown = b""
             with contextlib.suppress(OSError):           # the other end is closed
-                while True:
-                    data = os.read(master, 65536)
-                    if not data:
-                        break
+                for data in iter(lambda: os.read(master, 65536), b""):
                     shown += data
             self.assertEqual(process.wait(WAIT_S), 0)
-        shown = shown.decode("utf-8").replace("\r\n", "\n")
+
+        def visible(match):
+            return ("\\x%02x" if match.group() < "\xff" else "\\u%04x") % ord(match.group())
+
         steering = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-        expected = re.sub(steering,
-                          lambda match: ("\\x%02x" if match.group(0) < "\xff" else "\\u%04x")
-                          % ord(match.group(0)), EXACT)
-        self.assertEqual(shown, expected + "\n")
+        self.assertEqual(shown.decode("utf-8").replace("\r\n", "\n"),
+                         re.sub(steering, visible, EXACT) + "\n")
 
     @unittest.skipIf(os.name == "nt", "no pipes to close")
     def test_a_reader_that_went_away_is_not_a_broken_server(self):
         left = threading.Event()
+        second = then_watch(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
 
-        def step(sock, _, __):
+        def step(sock, request, stub):
             sock.sendall(sse(chunk("one\n"), done=False))
             left.wait(WAIT_S)
-            sock.sendall(b"data: %s\n\n" % json.dumps(chunk("two\n")).encode("ascii"))
-            with contextlib.suppress(OSError):
-                while sock.recv(4096):
-                    pass
+            second(sock, request, stub)
 
         for options in ([], ["--quiet"]):
             left.clear()
             self.declare(self.serve(step).url)
             with program(self.env(), ["chat", "x"] + options) as process:
                 process.stdin.close()
-                self.assertEqual(process.stdout.readline(),
-                                 b"one\n")      # while the server is silent
+                self.assertEqual(process.stdout.readline(), b"one\n")    # the server is silent yet
                 process.stdout.close()
                 left.set()
                 self.assertEqual((process.wait(WAIT_S), process.stderr.read()), (0, b""))
@@ -8075,67 +7688,66 @@ class Chat(Case):
     def test_no_speed_for_an_answer_in_one_piece(self):
         usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 2000, "total_tokens": 2003}}
         whole = dict(usage, choices=[{"message": {"content": "a b"}, "finish_reason": "stop"}])
+        last = dict(usage, choices=[])
 
         def slowly(sock, _, stub):
             sock.sendall(sse(chunk("a"), done=False))
             stub.ending.wait(0.05)
-            sock.sendall(sse(chunk("b"), dict(usage, choices=[])).partition(b"\r\n\r\n")[2])
+            sock.sendall(sse(chunk("b"), last).partition(b"\r\n\r\n")[2])
 
-        for script, speed in ((reply(whole), False),
-                              (sse(chunk("a b"), dict(usage, choices=[])), False), (slowly, True)):
-            result = self.ask("x", script=(script,))[0]
+        for step, speed in ((reply(whole), False), (sse(chunk("a b"), last), False),
+                            (slowly, True)):
+            result = self.ask("x", script=(step,))[0]
             self.check(result, 0, err="2000 completion tokens, first token")
             self.assertEqual("tokens/s" in result.err, speed, result.err)
 
-    def test_arguments_in_the_c_locale(self):
-        """Python 3.6 there takes each byte that is not ASCII for a lone surrogate."""
-        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
-        with mock.patch.object(os, "fsencode",
-                               lambda text: text.encode("ascii", "surrogateescape")):
-            result, body = self.ask(mangled, "--system", mangled)
-            self.check(result, 0)
-            self.assertEqual([message["content"] for message in body["messages"]],
-                             ["h\u00e9 \u6f22"] * 2)
-            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
-        url = self.demo()
+    def test_the_c_locale_loses_no_character(self):
+        c_locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+        self.declare(self.serve(sse(chunk("\xe9\u6f22"))).url)
+        result = self.program("chat", "x", "--quiet", env=c_locale)
+        self.assertEqual(result, Result(0, "\xe9\u6f22\n", ""))
         hello = "h\u00e9".encode("utf-8")      # bytes: this process may be in the C locale
-        result = self.program("chat", hello, "--model", "demo-alias", "--base-url", url,
-                              "--quiet",
-                              env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0",
-                                   "VLLM_API_KEY": KEY})
+        result = self.program("chat", hello, "--model", "demo-alias", "--base-url", self.demo(),
+                              "--quiet", env=dict(c_locale, VLLM_API_KEY=KEY))
         self.check(result, 0, out="You said: h\u00e9\n")
 
-    def test_errors_keep_the_servers_words_and_name_the_next_step(self):
-        def forbidden(*location):
-            return (
-                "[{'type': 'extra_forbidden', 'loc': %r, 'msg': 'Extra inputs are not permitted', "
-                    "'input': 1}]" % (location,))
+    def test_arguments_in_the_c_locale_of_python_3_6(self):
+        """It takes each byte that is not ASCII for a lone surrogate."""
+        def fsencode(text):
+            return text.encode("ascii", "surrogateescape")
 
+        mangled = "h\u00e9 \u6f22".encode("utf-8").decode("ascii", "surrogateescape")
+        with mock.patch.object(os, "fsencode", fsencode):
+            result, body = self.ask(mangled, "--system", mangled)
+            self.check(self.ask("a\udcff")[0], 2, err="is not valid UTF-8")
+        self.check(result, 0)
+        self.assertEqual([message["content"] for message in body["messages"]],
+                         ["h\u00e9 \u6f22"] * 2)
+
+    def test_errors_keep_the_servers_words_and_name_the_next_step(self):
+        def bad(message, status="400 Bad"):
+            return reply({"object": "error", "message": message}, status)
+
+        def forbidden(*location, status="400 Bad"):
+            return bad("[{'type': 'extra_forbidden', 'loc': %r, "
+                       "'msg': 'Extra inputs are not permitted', 'input': 1}]"
+                       % (("body",) + location,), status)
+
+        too_long = bad("This model's maximum context length is 2048 tokens.")
+        too_few = reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad")
+        needed = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser'
+        no_parser = reply({"error": {"message": needed + " to be set"}}, "400 Bad")
         for answer, status, words, step in (
-                (reply({"object": "error",
-                        "message": "This model's maximum context length is 2048 tokens."},
-                        "400 Bad"), 4,
-                 "2048 tokens", "--max-tokens"),
-                (reply({"error": {"message": "max_tokens must be at least 1, got -5."}}, "400 Bad"),
-                 4, "at least 1",
-                 "shorten the prompt"),
-                (reply({"object": "error", "message": forbidden("body", "stream_options")},
-                       "400 Bad"), 4, "'stream_options'",
+                (too_long, 4, "2048 tokens", "--max-tokens"),
+                (too_few, 4, "at least 1", "shorten the prompt"),
+                (forbidden("stream_options"), 4, "'stream_options'",
                  'set compat: {"supportsUsageInStreaming": false}'),
-                (reply({"object": "error", "message": forbidden("body", "max_completion_tokens")},
-                       "400 Bad"), 4,
-                 "'max_completion_tokens'", 'set compat: {"maxTokensField": "max_tokens"}'),
-                (reply({"object": "error", "message": forbidden("body", "tools", 0, "function",
-                                                                "strict")}, "400 Bad"), 4,
-                 "'strict'", 'set compat: {"supportsStrictMode": false}'),
-                (reply({"object": "error", "message": forbidden("body", "top_k")}, "422 Bad"), 4,
-                 "'top_k'",
-                 "leave the field out"),
-                (reply({
-                    "error": {
-                        "message": '"auto" tool choice requires --enable-auto-tool-choice and '
-                                             '--tool-call-parser to be set'}}, "400 Bad"),
-                 4, "requires", vllm.TOOL_PARSER[2]),
+                (forbidden("max_completion_tokens"), 4, "'max_completion_tokens'",
+                 'set compat: {"maxTokensField": "max_tokens"}'),
+                (forbidden("tools", 0, "function", "strict"), 4, "'strict'",
+                 'set compat: {"supportsStrictMode": false}'),
+                (forbidden("top_k", status="422 Bad"), 4, "'top_k'", "leave the field out"),
+                (no_parser, 4, "requires", vllm.TOOL_PARSER[2]),
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5, "Unauthorized",
                  "set VLLM_API_KEY to the key"),
                 (reply("", "503 Service Unavailable"), 4, "503", "it is busy, or"),
@@ -8143,19 +7755,21 @@ class Chat(Case):
                  "check the base URL"),
                 (reply("<h1>Bad gateway</h1>", "502 Bad Gateway"), 4, "Bad gateway",
                  "what is behind it is down"),
-                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200 + "",
-                 "doctor")):
+                (reply({"error": {"message": "x" * 5000}}, "500 Oops"), 4, "x" * 200, "doctor")):
             with self.subTest(words=words, step=step):
                 result = self.ask("x", script=(answer,))[0]
                 self.check(result, status, err=words)
                 self.assertIn(step, result.err)
                 self.assertLess(len(result.err), 1000)
-        gone = reply({"object": "error", "message": "The model `m` does not exist.",
-                      "type": "NotFoundError"}, "404 Not Found")
-        self.check(self.ask("x", script=(gone, rows("m2")))[0], 4, err="did you mean --model m2 ?")
-        self.check(self.run_main("chat", "x", "--model", "m2x", "--base-url",
-                                 self.serve(rows("m2")).url), 4,
-                   err="did you mean --model m2 ?")
+
+    def test_an_unknown_model_is_answered_with_the_nearest(self):
+        unknown = {"object": "error", "message": "The model `m` does not exist.",
+                   "type": "NotFoundError"}
+        result = self.ask("x", script=(reply(unknown, "404 Not Found"), rows("m2")))[0]
+        self.check(result, 4, err="did you mean --model m2 ?")
+        url = self.serve(rows("m2")).url
+        result = self.run_main("chat", "x", "--model", "m2x", "--base-url", url)
+        self.check(result, 4, err="did you mean --model m2 ?")
 
     def test_ctrl_c(self):
         with mock.patch.object(vllm, "send_chat", side_effect=KeyboardInterrupt):
@@ -8178,6 +7792,8 @@ class Chat(Case):
 class Conversation(Case):
     """`chat` without a prompt, on a pseudo-terminal."""
 
+    SAID = sse(chunk("Yes."), chunk(finish="stop"))
+
     def start(self, *script):
         import pty
         stub = self.serve(*script)
@@ -8193,6 +7809,10 @@ class Conversation(Case):
         self.await_text("> ")
         return process, stub
 
+    def end(self, process, typed=b"\x04"):
+        os.write(self.master, typed)
+        self.assertEqual(process.wait(WAIT_S), 0)
+
     def await_text(self, text):
         """Read what the terminal shows until `text` comes; return it."""
         while text.encode("utf-8") not in self.said:
@@ -8205,98 +7825,90 @@ class Conversation(Case):
         seen, _, self.said = self.said.partition(text.encode("utf-8"))
         return seen.decode("utf-8")
 
-    def type(self, line, answer):
+    def type(self, line, answer=""):
         os.write(self.master, line.encode("utf-8") + b"\n")
         for text in (answer, "> ") if answer else ("> ",):
             self.await_text(text)
 
     def test_history_commands_and_end(self):
-        said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said, said, said,
-                                   reply({"error": {"message": "boom"}}, "500 Oops"), said,
-                                   rows("m", "other", max_model_len=40960), said)
-        self.type("one", "Yes.")
-        self.type("two", "Yes.")
-        self.type("/reset", "")
-        self.type("/system T", "")
-        self.type("three", "Yes.")
-        self.type("four", "boom")
-        self.type("five", "Yes.")
-        self.type("/model other", "now vllm/other")
-        self.type("/help", "Ctrl-D ends")
-        self.type("six", "Yes.")
-        os.write(self.master, b"/exit\n")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        said, failed = self.SAID, reply({"error": {"message": "boom"}}, "500 Oops")
+        listed = rows("m", "other", max_model_len=40960)
+        process, stub = self.start(said, said, said, failed, said, listed, said)
+        for line, answer in (
+                ("one", "Yes."), ("two", "Yes."), ("/reset", ""), ("/system T", ""),
+                ("three", "Yes."), ("four", "boom"), ("five", "Yes."),
+                ("/model other", "now vllm/other"), ("/help", "Ctrl-D ends"), ("six", "Yes.")):
+            self.type(line, answer)
+        self.end(process, b"/exit\n")
         bodies = [request.body for request in stub.requests
                   if request.target.endswith("/chat/completions")]
         self.assertEqual([" ".join(message["content"] for message in body["messages"])
                           for body in bodies],
                          ["S one", "S one Yes. two", "T three", "T three Yes. four",
-                          "T three Yes. five",
-                          "T three Yes. five Yes. six"])
+                          "T three Yes. five", "T three Yes. five Yes. six"])
         self.assertEqual(bodies[-1]["model"], "other")
 
     def test_what_one_turn_is(self):
-        said = sse(chunk("Yes."), chunk(finish="stop"))
-        process, stub = self.start(said)
-        for typed, turn in (("one \\\ntwo", "one \ntwo"), ('"""\n a\n\n b\n"""', " a\n\n b"),
-                            ('"""a"""', "a"),
-                            ("/etc/hosts is what?", "/etc/hosts is what?"), ("//exit", "/exit")):
+        process, stub = self.start(self.SAID)
+        for typed, turn in (
+                ("one \\\ntwo", "one \ntwo"),
+                ('"""\n a\n\n b\n"""', " a\n\n b"),
+                ('"""a"""', "a"),
+                ("/etc/hosts is what?", "/etc/hosts is what?"),
+                ("//exit", "/exit")):
             self.type(typed, "Yes.")
             self.assertEqual(stub.requests[-1].body["messages"][-1]["content"], turn)
         self.type("/system T", "begun anew; the system message: T")
         self.type("/reset", "begun anew; the system message: T")
         self.type("/system", "begun anew; the system message: none")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        self.end(process)
 
     def test_what_is_pasted_is_one_turn(self):
         import readline
         if "GNU" not in (readline.__doc__ or "") or not hasattr(readline, "set_auto_history"):
             self.skipTest("the readline of this Python knows no bracketed paste")
-        process, stub = self.start(sse(chunk("Yes."), chunk(finish="stop")))
+        process, stub = self.start(self.SAID)
         self.type("\x1b[200~def f():\n    return 1\n\x1b[201~What is it?", "Yes.")
         self.assertEqual(stub.requests[-1].body["messages"][-1]["content"],
                          "def f():\n    return 1\nWhat is it?")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        self.end(process)
 
     def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(self):
-        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)),
-                                   sse(chunk("whole"), chunk(finish="stop")))
+        process, stub = self.start(then_watch(sse(chunk("partial"), done=False)), self.SAID)
         os.write(self.master, b"one\n")
         self.await_text("partial")
         process.send_signal(signal.SIGINT)
         self.await_text("stopped")
         self.await_text("> ")
         self.assertTrue(stub.gone.wait(WAIT_S))
-        self.type("two", "whole")
-        os.write(self.master, b"\x04")
-        self.assertEqual(process.wait(WAIT_S), 0)
+        self.type("two", "Yes.")
+        self.end(process)
         self.assertEqual([message["content"] for message in stub.requests[1].body["messages"]],
                          ["S", "two"])
 
 
 class RequestVerb(Case):
 
+    TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
+
+    def request(self, body, *options, **given):
+        """Run `request` on a body, or on one that holds a text as its message."""
+        if isinstance(body, str):
+            body = {"messages": [dict(USER, content=body)]}
+        return self.run_main("request", *options, stdin=json.dumps(body), **given)
+
     def test_prints_the_body_and_opens_no_socket_for_a_declared_model(self):
         self.declare("http://gpu.local/v1", KEY)
-        unwanted = AssertionError("a socket was opened")
-        with mock.patch("socket.socket", side_effect=unwanted), mock.patch("socket.getaddrinfo",
-                                                                           side_effect=unwanted):
+        opened = mock.Mock(side_effect=AssertionError("a socket was opened"))
+        changed = dict(HI, store=True, max_tokens=999, tools=[],
+                       messages=[{"role": "developer", "content": "x"}])
+        with mock.patch.multiple("socket", socket=opened, getaddrinfo=opened):
             for body in (HI, dict(HI, model="m"), dict(HI, model="vllm/m"), dict(HI, store=True)):
-                result = self.run_main("request", stdin=json.dumps(body))
+                result = self.request(body)
                 self.assertEqual((result.status, json.loads(result.out), result.err),
                                  (0, DEFAULT_BODY, ""))
-            result = self.run_main("request", "--explain", "--thinking", "high",
-                                   stdin=json.dumps(dict(HI, store=True, max_tokens=999, tools=[],
-                                                         messages=[{"role": "developer",
-                                                                    "content": "x"}])))
-            self.check(self.run_main("request",
-                                     stdin=json.dumps({"messages": [dict(USER,
-                                                                         content="a" * 20000)]})),
-                                                                         0,
-                       err="warning: the prompt takes about")
+            result = self.request(changed, "--explain", "--thinking", "high")
+            self.check(self.request("a" * 20000), 0, err="warning: the prompt takes about")
         self.check(result, 0)
         for line in ("store +dropped", "stream +added", "stream_options +added",
                      "max_completion_tokens +moved +from max_tokens",
@@ -8304,7 +7916,7 @@ class RequestVerb(Case):
                      "tools +dropped", "messages +changed"):
             self.assertRegex(result.err, "(?m)^" + line)
 
-    def test_bodies_that_are_none(self):
+    def test_what_is_not_a_body_is_refused(self):
         self.declare("http://gpu.example/v1")
         for stdin in ("", "x", "[]", "7", "{}", '{"messages": 7}', "[" * 99999, b"\xff",
                       '{"messages": [], "x": NaN}', '{"messages": [], "x": 1e999}'):
@@ -8315,18 +7927,15 @@ class RequestVerb(Case):
 
     def test_an_undeclared_model_is_looked_up(self):
         stub = self.serve(rows("served"))
-        result = self.run_main("request", "--base-url", stub.url, stdin=json.dumps(HI))
+        result = self.request(HI, "--base-url", stub.url)
         self.assertEqual((json.loads(result.out)["model"], stub.requests[0].target),
                          ("served", "/v1/models"))
-
-    TRICKY = "it's \"$HOME\" `id` \\ !! ring bearer abcdefgh http://u:p@h \u6a21\n%s\x1b"
 
     def test_curl_command_is_quoted(self):
         headers = {"X-`id`": "header-value-1", "User-Agent": "my-agent/1"}
         self.declare("http://gpu.example/v1", KEY, block={"headers": headers},
                      headers={"X-Model": "header-value-2"})
-        result = self.run_main("request", "--curl",
-                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
+        result = self.request(self.TRICKY, "--curl")
         command, _, data = result.out.partition(" @- <<'END'\n")
         words = shlex.split(command)
         self.assertEqual(words[:3] + words[-1:], ["curl", "-sS", "-N", "--data-binary"])
@@ -8339,54 +7948,43 @@ class RequestVerb(Case):
 
     @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
     def test_curl_command_runs_as_printed(self):
-        stub = self.serve(sse(chunk("Hi")))
-        self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}})
-        result = self.run_main("request", "--curl",
-                               stdin=json.dumps({"messages": [dict(USER, content=self.TRICKY)]}))
         env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "HEADER_X__ID_": "header-value-1"}
-        said = subprocess.check_output(["sh", "-c", result.out], env=env, timeout=WAIT_S)
-        self.assertIn(b"[DONE]", said)
-        request = stub.requests[0]
-        self.assertEqual((request.target, request.body["messages"][0]["content"]),
-                         ("/v1/chat/completions", self.TRICKY))
-        self.assertEqual([request.headers[name] for name in ("authorization", "x-`id`",
-                                                             "content-type")],
-                         ["Bearer " + KEY, "header-value-1", "application/json"])
+        for content, more in ((self.TRICKY, {}),
+                              (self.TRICKY + "x" * 200000, {"http_proxy": "http://127.0.0.1:9"})):
+            with self.subTest(characters=len(content)):
+                stub = self.serve(sse(chunk("Hi")))
+                self.declare(stub.url, KEY, block={"headers": {"X-`id`": "header-value-1"}},
+                             contextWindow=10 ** 6)
+                command = self.request(content, "--curl").out.encode("utf-8")
+                said = subprocess.check_output(["sh"], input=command, env=dict(env, **more),
+                                               timeout=WAIT_S)
+                self.assertIn(b"[DONE]", said)
+                request = stub.requests[0]
+                self.assertEqual((request.target, request.body["messages"][0]["content"]),
+                                 ("/v1/chat/completions", content))
+                for name, value in (("authorization", "Bearer " + KEY),
+                                    ("x-`id`", "header-value-1"),
+                                    ("content-type", "application/json")):
+                    self.assertEqual(request.headers[name], value)
 
     def test_what_a_curl_command_needs_is_said(self):
-        headers = {"X-Team": "header-value-1"}
+        team, key = {"HEADER_X_TEAM": "header-value-1"}, {"VLLM_API_KEY": KEY}
         ca_file = self.write("my ca.pem", "")
-        body = json.dumps(HI)
-        self.declare("https://gpu.example/v1", KEY, block={"headers": headers})
+        self.declare("https://gpu.example/v1", KEY, block={"headers": {"X-Team": "header-value-1"}})
         for env, named in (({}, ["VLLM_API_KEY", "HEADER_X_TEAM"]),
-                           ({"HEADER_X_TEAM": "header-value-1"}, ["VLLM_API_KEY"]),
-                           ({"VLLM_API_KEY": KEY, "HEADER_X_TEAM": "header-value-1"}, [])):
-            result = self.run_main("request", "--curl", "--ca-file", ca_file, stdin=body, env=env)
-            self.check(result, 0)
+                           (team, ["VLLM_API_KEY"]),
+                           (dict(team, **key), [])):
+            result = self.request(HI, "--curl", "--ca-file", ca_file, env=env)
+            self.check(result, 0, out="--cacert '%s'" % ca_file)
             self.assertEqual(re.findall("(?m)^set ([A-Z_]+) ", result.err), named)
             self.assertEqual(len(result.err.splitlines()), len(named))
             self.assertNotIn(KEY, result.err + result.out)
-            self.assertIn("--cacert '%s'" % ca_file, result.out)
         self.write(".openclaw/.env", "VLLM_API_KEY=sk-of-the-dotenv-file\n")
         self.declare("https://gpu.example/v1")
-        result = self.run_main("request", "--curl", stdin=body)
+        result = self.request(HI, "--curl")
         self.assertRegex(result.err, "^set VLLM_API_KEY in this shell")
         self.assertNotIn("sk-of", result.err)
         self.assertNotIn("cacert", result.out)
-
-    @unittest.skipUnless(shutil.which("curl") and shutil.which("sh"), "no curl")
-    def test_curl_command_of_a_long_body_runs(self):
-        stub = self.serve(sse(chunk("Hi")))
-        self.declare(stub.url, KEY, contextWindow=10 ** 6)
-        content = self.TRICKY + "x" * 200000
-        body = json.dumps({"messages": [dict(USER, content=content)]})
-        result = self.run_main("request", "--curl", stdin=body)
-        env = {"PATH": os.environ["PATH"], "VLLM_API_KEY": KEY, "http_proxy": "http://127.0.0.1:9"}
-        with subprocess.Popen(["sh"], env=env, stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE) as shell:
-            said = shell.communicate(result.out.encode("utf-8"), WAIT_S)[0]
-        self.assertIn(b"[DONE]", said)
-        self.assertEqual(stub.requests[0].body["messages"][0]["content"], content)
 
     @unittest.skipUnless(hasattr(os, "openpty"), "no pseudo-terminal")
     def test_a_terminal_is_told_that_a_body_is_waited_for(self):
