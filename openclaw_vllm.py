@@ -51,7 +51,7 @@ INCLUDE_DEPTH = 10
 JSON_DEPTH = 200                     # levels of nesting in a JSON5 text
 JSON_CONTAINERS = 500000             # objects and lists of a server's JSON: 60 bytes each and more
 CONFIG_DEPTH = 320                   # levels of nesting in a config, its included files together
-MAX_ISSUES = 100                     # faults named of one file; more help nobody
+MAX_ISSUES = 100                     # faults reported for one file
 
 
 # ----------------------------------------------------------------------------
@@ -64,8 +64,8 @@ class Error(Exception):
     """Root of every error the outside world can cause.
 
     `cause` is a code of CAUSES, `hint` the next step in words (may be empty), `command` the
-    next step as a shell takes it, or None; `exit_status` is what the command line exits with,
-    `facts` what the words were filled in with.
+    next step as a shell command, or None; `exit_status` is that of the command line; `facts`
+    are the values that the message was filled in with.
     """
 
     exit_status = 1
@@ -87,11 +87,9 @@ class Error(Exception):
 class NothingToShow(Error):
     """Nothing is wrong with the server, yet there is nothing to show: not opted in, no models."""
 
-    exit_status = 1
-
 
 class UsageError(Error):
-    """An argument, or what came on standard input, cannot be used."""
+    """An argument or the standard input cannot be used."""
 
     exit_status = 2
 
@@ -109,7 +107,7 @@ class ServerError(Error):
 
 
 class KeyRefused(Error):
-    """The server, or a proxy before it, answered 401 or 403."""
+    """The server, or a proxy in front of it, answered 401 or 403."""
 
     exit_status = 5
 
@@ -117,17 +115,17 @@ class KeyRefused(Error):
 _ERRORS = {kind.exit_status: kind for kind in Error.__subclasses__()}
 
 Cause = collections.namedtuple("Cause", "exit_status summary fix")
-Cause.__doc__ = """How a cause is said: templates whose names in braces are facts of the moment.
+Cause.__doc__ = """The wording of a cause: templates, with the names of facts in braces.
 
-`exit_status` 0 is that of a warning.
+An `exit_status` of 0 marks a warning.
 """
-# The codes are those of `doctor --json`; those it does not have are told there as a wider one.
+# The codes are those of `doctor --json`, which reports any others under a wider code.
 CAUSES = {
     # Settings
     "not-opted-in": Cause(
         1, "no key for {provider}, so OpenClaw does not use it: {variable} is not set, "
            "and no auth profile holds one",
-        "set one; any value does when the server enforces none"),
+        "set one; any value will do if the server checks none"),
     "config-invalid": Cause(
         3, "{where}: {problem}", "fix it, then check: {tool} config --check"),
     "config-unknown-key": Cause(0, "{where}: {path}: {problem}", "{fix}"),
@@ -135,12 +133,12 @@ CAUSES = {
     "config-not-written": Cause(3, "{where}: not written: {problem}", "{fix}"),
     "config-included": Cause(
         3, "{where}: {place} comes from the included file {included}, which is never edited",
-        "put the block into {included} by hand; this prints it: {tool} config"),
+        "paste the block into {included}; this prints it: {tool} config"),
     "config-missing-variable": Cause(
         1, "{path} uses ${{{variable}}}, which is not set",
-        "set it: export {variable}=VALUE, or the same line in {dotenv}"),
+        "set it: export {variable}=VALUE, or put that line into {dotenv}"),
     "provider-disabled": Cause(
-        1, "{problem} in {file}, so OpenClaw asks no vLLM server", "switch the plugin on again"),
+        1, "{problem} in {file}, so OpenClaw asks no vLLM server", "enable the plugin again"),
     "bad-base-url": Cause(
         3, "{where} is not a valid base URL: {problem}", "use something like {example}"),
     "endpoint-in-base-url": Cause(
@@ -149,27 +147,26 @@ CAUSES = {
     "bad-key-form": Cause(
         3, "the key from {source} cannot be sent: {problem}", "set the key again, without {what}"),
     "wrong-api": Cause(
-        0, "{path} is {api}, so OpenClaw posts to another endpoint than /chat/completions",
+        0, "{path} is {api}, so OpenClaw does not post to /chat/completions",
         "set it to openai-completions, or remove it"),
     "wrong-provider": Cause(
-        1, "{path} is {reference}: OpenClaw asks another provider for it, though it is served here",
-        "write {right}"),
+        1, "{path} is {reference}, so OpenClaw asks another provider, though this server has it",
+        "change it to {right}"),
     "private-network": Cause(
-        1, "{path} is false, so OpenClaw refuses to connect to {url}: it is not a public address",
+        1, "{path} is false, so OpenClaw refuses to connect to {url}, a private address",
         "remove it, or set it to true"),
     "key-in-shell-only": Cause(
         0, "{variable} is set in this shell only: a gateway that runs as a service does not see it",
-        "put {variable}=… into {dotenv}"),
+        "add {variable}=… to {dotenv}"),
     "usage-off": Cause(
-        0, "{path} is false, though the server sends usage: OpenClaw then counts no context "
-           "and never compacts it",
+        0, "{path} is false, so OpenClaw ignores the server's token counts and never compacts",
         "remove it, or set it to true"),
     # The way to the server
     "dns": Cause(
         4, "{url}: the host name {host!r} does not resolve ({detail})",
         "check the spelling of the host, or use its address: getent hosts {host}"),
     "connection-refused": Cause(
-        4, "{url}: connection refused, nothing listens there",
+        4, "{url}: connection refused: nothing is listening there",
         "start the server: vllm serve MODEL --port {port}"),
     "server-loading": Cause(
         4, "{url}: {detail}: the server is still loading its model",
@@ -188,18 +185,18 @@ CAUSES = {
         "{advice}let the host bypass the proxy"),
     "gateway": Cause(4, "{url}: HTTP {status}{words}{answered_by}", "{fix}"),
     "gateway-auth": Cause(
-        5, "{url}: HTTP {status}: a layer before the server wants credentials: {challenge}"
-           "{answered_by}",
-        "put them into headers.Authorization of the provider's block in openclaw.json"),
+        5, "{url}: HTTP {status}: a layer in front of the server requires credentials: "
+           "{challenge}{answered_by}",
+        "set headers.Authorization in the provider's block in openclaw.json"),
     "scheme-mismatch": Cause(
         4, "{url}: the port does not speak {scheme}", "use the other scheme: {right}"),
     "tls-untrusted": Cause(
         4, "{url}: the certificate of {host} is not trusted: {detail}",
-        "name the authority that signed it: --ca-file CA.pem, or SSL_CERT_FILE; OpenClaw itself "
+        "trust the authority that signed it: --ca-file CA.pem, or SSL_CERT_FILE; OpenClaw itself "
         "reads NODE_EXTRA_CA_CERTS"),
     "tls-wrong-host": Cause(
         4, "{url}: the certificate is not for {host}: {detail}",
-        "use a name that it is for in the base URL, or have it issued for {host}"),
+        "use a name that it covers in the base URL, or have it reissued for {host}"),
     "tls-failed": Cause(
         4, "{url}: TLS failed: {detail}", "check the scheme and port of the base URL"),
     "redirect": Cause(
@@ -217,7 +214,7 @@ CAUSES = {
         4, "{url}: the answer is larger than {limit} bytes",
         "check that the base URL is that of a vLLM server"),
     "no-key": Cause(
-        5, "{url}: HTTP {status}{words}: the server wants a key and none was sent{answered_by}",
+        5, "{url}: HTTP {status}{words}: the server requires a key; none was sent{answered_by}",
         "set {variable} to the key the server was started with (--api-key)"),
     "bad-key": Cause(
         5, "{url}: HTTP {status}{words}: the server refused the key from {source}{suspect}"
@@ -241,8 +238,7 @@ CAUSES = {
         1, "{model}: maxTokens {declared} leaves no room for a prompt in {served}",
         "set maxTokens to {right} or less"),
     "context-below-agent": Cause(
-        0, "{model}: max_model_len {served} is small: OpenClaw's own agent prompt takes "
-           "about 32000 tokens",
+        0, "{model}: max_model_len is {served}; OpenClaw's agent prompt takes about 32000 tokens",
         "start vLLM with a larger --max-model-len"),
     "no-chat-template": Cause(
         4, "{url}: {model} has no chat template{words}",
@@ -250,7 +246,7 @@ CAUSES = {
     "not-a-chat-model": Cause(
         4, "{url}: {model} does not chat: the server offers no chat completions for it{words}",
         "serve a chat model (one that embeds, ranks or transcribes needs no row in openclaw.json), "
-        "or let what stands before the server pass /v1/chat/completions"),
+        "or have the proxy in front of the server pass /v1/chat/completions"),
     "template-role": Cause(
         1, "{model}: the chat template refuses the role {role!r}{words}", "{fix}"),
     "template-history": Cause(
@@ -260,31 +256,30 @@ CAUSES = {
         "let only a reverse proxy reach the port, or close it in the firewall"),
     # Completions
     "chat-failed": Cause(
-        4, "{url}: HTTP {status}{words}", "the words are the server's own; its log says more"),
+        4, "{url}: HTTP {status}{words}", "that is the server's own message; its log says more"),
     "unknown-field-rejected": Cause(
         4, "{url}: the server does not know the field {field!r}{words}", "{fix}"),
     "field-refused": Cause(4, "{url}: the server refuses {field}{words}", "{fix}"),
     "empty-answer": Cause(1, "{model}: the answer has no content: {detail}", "{fix}"),
     "reasoning-in-content": Cause(
-        1, "{model}: the reasoning comes inside the answer ({detail})", "{fix}"),
+        1, "{model}: the answer contains the reasoning ({detail})", "{fix}"),
     "stream-broken": Cause(
         4, "{url}: the stream broke off: {detail}",
-        "try again; if it happens again, look at the server's log and at proxies in between"),
+        "try again; if it happens again, look at the server's log and at any proxy in between"),
     "stream-buffered": Cause(
-        0, "{model}: {events} chunks came in bursts, {pieces} within {seconds:.1f} s: something in "
-           "between buffers",
-        "turn that off there; in nginx: proxy_buffering off; gzip off;"),
+        0, "{model}: {pieces} of {events} chunks came within {seconds:.1f} s: buffered on the way",
+        "turn buffering off there; in nginx: proxy_buffering off; gzip off;"),
     "usage-missing": Cause(
         0, "{model}: the stream carried no usage",
         "set compat.supportsUsageInStreaming to false for this model"),
-    "tools-disabled": Cause(4, "{url}: the server takes no tools{words}", "{fix}"),
+    "tools-disabled": Cause(4, "{url}: the server does not accept tools{words}", "{fix}"),
     "tool-parser-mismatch": Cause(
         1, "{model}: a tool call came back as text ({detail})", "{fix}"),
     "tool-arguments": Cause(
         0, "{model}: a tool call came with {detail}",
         "upgrade vLLM, whose streaming parser may cut arguments, or use a larger model"),
 }
-# The causes of which `doctor` finds out more than the request that failed of them.
+# Causes that `doctor` can explain better than the request that failed.
 DOCTOR_KNOWS_MORE = frozenset(
     "not-opted-in dns connection-refused unreachable timeout proxy-captured scheme-mismatch "
     "tls-untrusted tls-failed not-openai http-error no-key bad-key chat-failed "
@@ -294,7 +289,7 @@ DOCTOR_KNOWS_MORE = frozenset(
 def error_for(cause, command=None, **facts):
     """Return the error for a row of CAUSES, worded with `facts`; raise what it returns.
 
-    A fact that nobody stated is left empty. `command` is the next step for a shell.
+    Missing facts are left empty. `command` is the next step as a shell command.
     """
     row = CAUSES[cause]
     known = collections.defaultdict(str, tool=TOOL, variable="VLLM_API_KEY")
@@ -319,7 +314,7 @@ class Secret(str):
 
 _SHORTEST_SECRET = 6                 # characters; hiding shorter keys would garble ordinary words
 _PUBLIC_KEYS = ("vllm-local", "VLLM_API_KEY")        # stand-ins of the documentation are no secrets
-_URL_SAFE = ("~", "~/", "~!'()*")    # what various languages leave unquoted in a URL beside -._
+_URL_SAFE = ("~", "~/", "~!'()*")    # what various languages leave unquoted in a URL besides -._
 
 
 def spellings(secret):
@@ -329,11 +324,10 @@ def spellings(secret):
     of these once more in JSON; of a header's value such as "Bearer KEY" also those of "KEY".
     """
     found = set()
-    for text in (str(secret), secret.split(None, 1)[-1:]):
-        text = "".join(text)
+    for text in (str(secret), *secret.split(None, 1)[-1:]):
         if len(text) >= _SHORTEST_SECRET and text not in _PUBLIC_KEYS:
-            found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1].replace("/", "\\/")))
             found.update(_in_json(text))
+            found.update((text, repr(text)[1:-1], json.dumps(text)[1:-1].replace("/", "\\/")))
             data = text.encode("utf-8", "surrogatepass")
             found.update(_in_url(data))
             found.update(_in_base64(data))
@@ -356,11 +350,11 @@ def _in_url(data):
 
 
 def _in_base64(data):
-    """Yield the base64 of some bytes, after none to two bytes of other text in its first three."""
+    """Yield what the base64 of a longer text shows of some bytes, wherever they begin in it."""
     import binascii
     for before in range(3):
         coded = binascii.b2a_base64(b"\0" * before + data).decode("ascii")
-        start = (before * 8 + 5) // 6                # the first character that is theirs alone
+        start = (before * 8 + 5) // 6                # the first character they alone decide
         end = (before + len(data)) * 8 // 6
         yield coded[start:end]
         yield coded[start:end].replace("+", "-").replace("/", "_")
@@ -393,7 +387,7 @@ def redact_value(value, secrets):
 
 
 def begun_secret(text, secrets):
-    """Return how many characters at the end of a text begin a secret that they do not complete."""
+    """Return the length of the longest end of a text that begins a secret without completing it."""
     most = 0
     for secret in secrets:
         start = text.find(secret[0], max(0, len(text) - len(secret) + 1))
@@ -414,11 +408,11 @@ def excerpt(text, limit=300):
 
 
 # What could move the cursor, hide or reorder text: C0 and C1 controls, marks of direction, lone
-# surrogates. Ids and words of a server stay on one line as well, or a row could be forged.
+# surrogates. A server's ids and messages must also stay on one line, or they could forge a row.
 UNSAFE = ("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
           "\ud800-\udfff]")
 UNSAFE_LINE = "[\t\n" + UNSAFE[1:]
-# Of an answer less: people write with joiners, marks of direction and variation selectors.
+# Less in an answer: people write with joiners, marks of direction and variation selectors.
 UNSAFE_ANSWER = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
@@ -449,16 +443,16 @@ CAUSES; `successor` the key path where the value of an unknown key belongs, or N
 """
 Issue.__new__.__defaults__ = (None, None, None, "config-invalid", None)
 Issue.severe = property(lambda self: CAUSES[self.cause].exit_status == ConfigError.exit_status,
-                        doc="Whether settings with it are refused; else it is a warning.")
+                        doc="Whether it makes the settings invalid; otherwise it is a warning.")
 
 Settings = collections.namedtuple(
     "Settings", "path exists config variables layers unset_variables state_dir sources issues "
                 "warnings")
-Settings.__doc__ = """What OpenClaw would know at this moment.
+Settings.__doc__ = """What OpenClaw would read at this moment.
 
 `config` is the object of openclaw.json, included and substituted; `variables`
-the merged environment; `layers` the same as [(label, {name: value})], first
-one wins; `unset_variables` {key path: variable name}; `sources` {file: text}.
+the merged environment; `layers` the same as [(label, {name: value})], the first
+wins; `unset_variables` {key path: variable name}; `sources` {file: text}.
 """
 
 Credential = collections.namedtuple("Credential", "source key")
@@ -470,14 +464,14 @@ Provider = collections.namedtuple(
                 "ca_file where file")
 Provider.__doc__ = """One OpenAI-style server and how to talk to it; made by `resolve_provider`.
 
-`id` is in lower case; `explicit`: a models.providers block exists; `asks_server`: its server is
+`id` is in lower case; `explicit`: a models.providers block exists; `asks_server`: the server is
 asked for models; the keys are Credentials or None; `refusal` is the Error that keeps it from
 being asked, or None; `headers` go with its requests; `models` are the declared rows: ids
 trimmed, each with its `baseUrl` and all `headers` of its requests; `timeout_s` is the provider's
 own or None; `layers` are agents.defaults and the default agent's entry; `references`
 [(tag, key)] are the models that the settings name, tags as `list` shows them; `plugin_off` says
-what switches OpenClaw's plugin off, or is None; `env` names proxies and authorities; `where` says
-where the base URL comes from, `file` is the config.
+what disables OpenClaw's plugin, or is None; `env` names proxies and authorities; `where` says
+where the base URL comes from; `file` is the path of the config.
 """
 
 Model = collections.namedtuple(
@@ -519,14 +513,14 @@ that: {"usage": its own object, "logprobs": {…}, "choices": [further ones]}.
 """
 
 Edit = collections.namedtuple("Edit", "path value")
-Edit.__doc__ = "A value, or REMOVED, for a key path (a tuple of names and indices)."
+Edit.__doc__ = "The value, or REMOVED, that a key path is to have."
 REMOVED = object()                   # the value of an Edit that takes a key away
 
 Finding = collections.namedtuple("Finding", "check status cause summary fix command edits")
 Finding.__doc__ = """What one check of `diagnose` found; status is ok, warn, fail or skip.
 
-`cause` is a code of CAUSES, or None for what is ok; `fix` words; `command` what a shell takes
-as it is, or None; `edits` the Edits of openclaw.json that fix it.
+`cause` is a code of CAUSES, None with ok; `fix` the next step in words; `command` the same as a
+shell command, or None; `edits` the Edits of openclaw.json that fix it.
 """
 Finding.__new__.__defaults__ = ("ok", None, "", "", None, ())
 
@@ -534,7 +528,7 @@ Finding.__new__.__defaults__ = ("ok", None, "", "", None, ())
 # ----------------------------------------------------------------------------
 # JSON5
 # ----------------------------------------------------------------------------
-# Reads a text into its value, or into the tree of its values and their places. Pure.
+# Parses a text into its value, or into a tree of its values and their positions. Pure.
 
 class Json5Error(ConfigError, ValueError):
     """A text that is not JSON5: `pos` counts characters from 0, `line` and `column` from 1."""
@@ -548,7 +542,7 @@ class Json5Error(ConfigError, ValueError):
 
 
 Node = collections.namedtuple("Node", "start end value items")
-Node.__doc__ = """One value of a JSON5 text and where it stands: text[start:end].
+Node.__doc__ = """One value of a JSON5 text, which is text[start:end].
 
 `items` is [(key, key start, key end, Node)] for an object, [Node] for an
 array, None for a scalar.
@@ -579,14 +573,14 @@ _JSON5_WORDS = {
     "Infinity": math.inf,
     "NaN": math.nan,
 }
-# What the parser expects next, and the words for it.
+# What the parser expects next, and how messages call it.
 _VALUE, _ITEM, _KEY, _COLON, _NEXT_ITEM, _NEXT_KEY, _END = range(7)
 _EXPECTED = ("a value", "a value or ']'", "a key or '}'", "':' after the key", "',' or ']'",
              "',' or '}'", "the end of the text")
 _OPENING = {"{": (dict, _KEY), "[": (list, _ITEM)}
 _AFTER_COMMA = {_NEXT_ITEM: _ITEM, _NEXT_KEY: _KEY}
 _CLOSING = (None, "]", "}", None, "]", "}", None)    # by what is expected
-# Words for what was found, by its kind (the text may be a key), else by its text.
+# How messages call what was found: by its kind (its text may be a key), else by its text.
 _JSON5_FOUND = {
     "string": "a string",
     "number": "a number",
@@ -599,7 +593,7 @@ _JSON5_FOUND = {
 
 
 def trimmed(text):
-    """Return a text without the white space that JavaScript's trim() takes away."""
+    """Return a text without the white space that JavaScript's trim() removes."""
     return text.strip(JS_SPACE)
 
 
@@ -627,7 +621,7 @@ def json5_loads(text):
     Source: https://spec.json5.org
     """
     if isinstance(text, (bytes, bytearray)):
-        text = _decode_utf8(bytes(text))
+        text = _decode_utf8(text)
     if "\\ud" not in text and "\\uD" not in text:     # json.loads accepts a lone surrogate
         start = text.startswith("\ufeff")
         try:
@@ -638,9 +632,9 @@ def json5_loads(text):
 
 
 def json5_tree(text):
-    """Parse a JSON5 text into the Node of its value; every edit and every position stands on it.
+    """Return the Node of a JSON5 text's value. Raises Json5Error.
 
-    Iterative, so that nesting costs no stack. Raises Json5Error.
+    Iterative, so that nesting costs no stack.
     """
     if "\0" in text:
         raise Json5Error("a NUL character", text, text.index("\0"))
@@ -682,7 +676,7 @@ def json5_children(node):
 
 
 def _json5_attach(frames, node):
-    """Give a finished Node to the container around it; return what is expected next."""
+    """Add a finished Node to the container around it; return what is expected next."""
     _, value, items, key = frames[-1]
     if isinstance(value, dict):
         value[key[0]] = node.value
@@ -694,7 +688,7 @@ def _json5_attach(frames, node):
 
 
 def _json5_tokens(text):
-    """Yield (kind, token, start, end) of everything but white space and comments, then the end."""
+    """Yield (kind, text, start, end) of each token but white space and comments, then the end."""
     for found in re.compile(_JSON5_TOKEN).finditer(text):        # compiled only when JSON5 is met
         if found.lastgroup != "trivia":
             yield found.lastgroup, found.group(), found.start(), found.end()
@@ -715,7 +709,9 @@ def _json5_scalar(text, kind, token, start):
         value = int(digits, 16)
     else:
         value = math.inf                             # above 2 ** 992
-    return -value if token[0] == "-" else value
+    if token[0] == "-":
+        return -value
+    return value
 
 
 def _json5_string(text, token, start):
@@ -759,14 +755,14 @@ def _decode_utf8(data):
 # ----------------------------------------------------------------------------
 # Settings: paths, .env, environment, substitution, $include
 # ----------------------------------------------------------------------------
-# What OpenClaw would know, read once from its files and the environment. A key path is a tuple of
-# keys and indexes until it is printed. A file raises nothing but ConfigError, whatever it holds.
+# What OpenClaw would read from its files and the environment, read once. A key path is a tuple of
+# keys and indexes until it is printed. Whatever a file holds, it raises only ConfigError.
 
 def load_settings(config_path=None, env=None):
-    """Return the Settings OpenClaw would have, from files and `env` (os.environ when None).
+    """Return the Settings that OpenClaw would have, from files and `env` (os.environ when None).
 
-    Raises ConfigError when the config cannot be read or is invalid; its first
-    issue is the message. `read_settings` returns the issues instead.
+    Raises ConfigError, with the first issue as its message, when the config cannot be read or
+    is invalid. `read_settings` returns the issues instead.
     """
     settings = read_settings(config_path, env)
     if settings.issues:
@@ -775,17 +771,16 @@ def load_settings(config_path=None, env=None):
 
 
 def issue_error(issues):
-    """Return the ConfigError that words the first of some Issues; all of them are in its facts."""
+    """Return the ConfigError for some Issues: the first is its message, all are in its facts."""
     first = issues[0]
     problem = ": ".join(filter(None, (dotted(first.path), first.message)))
     if len(issues) > 1:
         problem += " (and %d more)" % (len(issues) - 1)
-    return error_for(
-        "config-invalid", where=issue_place(first), problem=problem, issues=issues)
+    return error_for("config-invalid", where=issue_place(first), problem=problem, issues=issues)
 
 
 def issue_place(issue):
-    """Return file:line:column of an Issue, or as much of it as is known."""
+    """Return file:line:column of an Issue, or what is known of it."""
     return ":".join(map(str, filter(None, (issue.file, issue.line, issue.column))))
 
 
@@ -799,7 +794,7 @@ def _file_error(path, problem, *place):
 
 
 def read_settings(config_path=None, env=None):
-    """Return Settings whose `issues` say what is wrong; never raises for what a file holds."""
+    """Return Settings whose `issues` say what is wrong; whatever a file holds raises nothing."""
     env = dict(os.environ if env is None else env)
     state_dir = state_directory(env)
     path = _expand_home(config_path, env) or _path_setting(env, "OPENCLAW_CONFIG_PATH")
@@ -812,8 +807,7 @@ def read_settings(config_path=None, env=None):
             value = _read_json5(path, CONFIG_LIMIT, sources)
             config = include_files(value, path, env, sources)
         elif config_path:
-            warnings.append(
-                Issue((), "no such file; continuing without a config", path))
+            warnings.append(Issue((), "no such file; continuing without a config", path))
     except ConfigError as error:
         issues += error.facts["issues"]
     except ValueError:                               # Python 3.6 and 3.7: no file has such a name
@@ -824,14 +818,16 @@ def read_settings(config_path=None, env=None):
     config = _substitute(config, variables, (), missing)
     migrate(config)
     faults = [
-        Issue(place, "the variable %s is not set; what uses it will not work" % name,
+        Issue(place, "the variable %s is not set, so this setting will not work" % name,
               cause="config-missing-variable")
         for place, name in missing.items()
     ]
     faults = faults[:MAX_ISSUES] + schema_faults(config)
     for fault in _located(faults, path, sources):
-        found = issues if fault.severe else warnings
-        found.append(fault)
+        if fault.severe:
+            issues.append(fault)
+        else:
+            warnings.append(fault)
     return Settings(
         path, bool(sources), config, variables, layers, missing, state_dir, sources,
         issues, warnings)
@@ -845,9 +841,11 @@ def state_directory(env):
 
 
 def env_setting(value):
-    """Return a setting of the environment, or None when OpenClaw counts it as unset."""
+    """Return a variable's value, trimmed, or None when OpenClaw treats it as unset."""
     value = (value or "").strip()
-    return None if value in ("", "undefined", "null") else value
+    if value in ("", "undefined", "null"):
+        return None
+    return value
 
 
 def _path_setting(env, name):
@@ -866,9 +864,9 @@ def _expand_home(path, env):
 
 
 def read_text(path, limit):
-    """Return the text of a regular file of at most `limit` bytes, decoded as UTF-8, line ends kept.
+    """Return the text of a regular file of at most `limit` bytes of UTF-8, line ends kept.
 
-    Raises ConfigError naming the path, Json5Error for what is not UTF-8; never blocks on a FIFO.
+    Raises ConfigError naming the path, Json5Error for other bytes; never blocks on a FIFO.
     """
     import stat
     try:
@@ -885,7 +883,7 @@ def read_text(path, limit):
 
 
 def _read_json5(path, limit, sources):
-    """Return the value of a file; adds its text to `sources`. Raises ConfigError."""
+    """Return the value of a file, and add its text to `sources`. Raises ConfigError."""
     try:
         sources[path] = read_text(path, limit)
         return json5_loads(sources[path])
@@ -894,14 +892,13 @@ def _read_json5(path, limit, sources):
 
 
 def include_files(value, path, env, sources):
-    """Return a value of the config file `path` with its $includes merged in.
+    """Return the value of the config file `path` with its $includes merged in.
 
-    A file may include what is beside or below it, or in OPENCLAW_INCLUDE_ROOTS.
+    Files may be included from its directory and from those of OPENCLAW_INCLUDE_ROOTS.
     `sources` gains {file: text} of what is read. Raises ConfigError.
     """
     roots = [os.path.dirname(path)]
-    roots += filter(
-        env_setting, env.get("OPENCLAW_INCLUDE_ROOTS", "").split(os.pathsep))
+    roots += filter(env_setting, env.get("OPENCLAW_INCLUDE_ROOTS", "").split(os.pathsep))
     left = CONFIG_LIMIT                              # bytes that may still be included
 
     def included(target, chain):
@@ -932,12 +929,11 @@ def include_files(value, path, env, sources):
 def _merge_includes(value, chain, included):
     """Return a value with every $include in it replaced by what `included(file, chain)` returns.
 
-    `chain` are the files that led here, the value's own last. Arrays are joined, objects
+    `chain` is the tuple of files that led here, the value's own last. Arrays are joined, objects
     merged, and siblings of $include win, as in OpenClaw. Raises ConfigError.
     """
     if isinstance(value, list):
-        return [_merge_includes(item, chain, included)
-                for item in value]
+        return [_merge_includes(item, chain, included) for item in value]
     if not isinstance(value, dict):
         return value
     own = {key: _merge_includes(item, chain, included)
@@ -951,13 +947,15 @@ def _merge_includes(value, chain, included):
             raise ValueError("keys beside $include need an object in the included file")
     except ValueError as error:                      # a NUL in the path, too
         raise _file_error(chain[-1], "$include: %s" % error)
-    return deep_merge(merged, own) if own else merged
+    if own:
+        return deep_merge(merged, own)
+    return merged
 
 
 def include_targets(value, path):
-    """Return the paths that a value of the file `path` includes itself.
+    """Return the paths in the $include of a value itself, which is in the file `path`.
 
-    What is not a text names no file: the error is that of a file which is not there.
+    One that is not a text is made one: the error is then that of a missing file.
     """
     names = _children(value).get("$include", [])
     if not isinstance(names, list):
@@ -967,16 +965,15 @@ def include_targets(value, path):
 
 
 def included_has(path, key, sources):
-    """Tell whether an included file has a key, as far as the texts in `sources` show."""
+    """Return whether a file, or one that it includes, has a key; also where it cannot be seen."""
     value = json5_loads(sources.get(path, "null"))
     if not isinstance(value, dict) or key.lower() in map(str.lower, value):
         return True
-    return any(included_has(target, key, sources)
-               for target in include_targets(value, path))
+    return any(included_has(target, key, sources) for target in include_targets(value, path))
 
 
 def _real_folder(path):
-    """Return a path without symbolic links, as text that begins that of all it contains."""
+    """Return a path without symbolic links, with which the path of all that it contains begins."""
     return os.path.join(os.path.normcase(os.path.realpath(path)), "")
 
 
@@ -1000,7 +997,7 @@ _DOTENV_LINE = (
 def parse_dotenv(text):
     """Return {name: value} of a .env file: quotes, `export`, comments, \\n in double quotes.
 
-    Source: the dotenv package's documentation; the last of equal names wins.
+    The last of equal names wins. Source: the dotenv package's documentation.
     """
     values = {}
     line = re.compile(_DOTENV_LINE, re.MULTILINE)
@@ -1021,7 +1018,7 @@ def _environment_layers(env, state_dir, config):
             found = parse_dotenv(read_text(path, INCLUDE_LIMIT))
         except ConfigError:                          # not there, or OpenClaw goes on without it
             found = {}
-        # A name that the process sets blank hides the one of the same name here.
+        # A variable that is blank in the process hides the one of the same name here.
         layers.append((path, {
             name: value
             for name, value in found.items()
@@ -1057,8 +1054,8 @@ def variable_source(settings, name):
 def _substitute(value, variables, path=(), missing=None):
     """Return a JSON value with ${NAME} replaced in every string, in one pass.
 
-    `missing` gains {key path: name} of what is not set. $${NAME} yields a literal ${NAME}; only
-    [A-Z_][A-Z0-9_]* are names.
+    `missing` gains {key path: name} of what is not set. $${NAME} yields a literal ${NAME}; names
+    match [A-Z_][A-Z0-9_]*.
     """
     if isinstance(value, dict):
         return {key: _substitute(item, variables, path + (key,), missing)
@@ -1086,10 +1083,9 @@ def unsubstituted(text):
 
 
 def _located(faults, file, sources):
-    """Yield some Issues with the place of each, or of the nearest key above it."""
+    """Yield some Issues with the place of each, or of the nearest key above that is in a file."""
     try:
-        trees = {name: json5_tree(text)
-                 for name, text in sources.items() if faults}
+        trees = {name: json5_tree(text) for name, text in sources.items() if faults}
     except Json5Error:                               # plain JSON may be nested deeper than JSON5
         trees = {}
     for fault in faults:
@@ -1104,7 +1100,7 @@ def _located(faults, file, sources):
 def _places(trees, file, node, path):
     """Yield (keys left, file, position) of a key path below a Node and of the keys above it.
 
-    Where several are as near, the file's own come before those of the files it includes.
+    Among equally near ones, the file's own come before those of the files it includes.
     """
     yield len(path), file, node.start
     if not path:
@@ -1133,19 +1129,28 @@ def _children(value):
     """Return {key or index: value} of a container, {} of a scalar."""
     if isinstance(value, list):
         return dict(enumerate(value))
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def _get_text(value, *path):
     """Return the text at a key path, "" where there is none."""
     found = _get(value, *path)
-    return found if isinstance(found, str) else ""
+    if isinstance(found, str):
+        return found
+    return ""
+
+
+def _picked(value, names):
+    """Return those members of an object that have one of the names."""
+    return {name: value[name] for name in names if name in value}
 
 
 # ----------------------------------------------------------------------------
 # Schema: what OpenClaw accepts
 # ----------------------------------------------------------------------------
-# OpenClaw 2026.9's schema as data, as far as it is read here, and the interpreter of it. Pure.
+# The part of OpenClaw 2026.9's schema that matters here, as data, and its interpreter. Pure.
 
 def _lines_by_name(text):
     """Return {first word: the rest} of a text's lines."""
@@ -1162,8 +1167,8 @@ def _shapes_of(text):
     }
 
 
-# One shape a line: its name, then key=RULE for each key. ! before a RULE marks a key that must be
-# there, ~ a legacy key; *=RULE:RULE has the rules of any other key and of its value.
+# One shape a line: its name, then key=RULE for each key. ! before a RULE marks a required key,
+# ~ a legacy one; *=RULE:RULE has the rules of any other key and of its value.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]1,2 one of one or two items;
 # *RULE:RULE a record, by its keys and values; a|b one of these texts; RULE/RULE either of the two.
 _SHAPES = _shapes_of("""
@@ -1289,7 +1294,7 @@ listed id=!agent-id default=boolean *=text:anything
          "google-generative-ai|google-vertex|github-copilot|bedrock-converse-stream|ollama|"
          "pi-messages|azure-openai-responses",
 ))
-# What a leaf is: its types, the words for it, the pattern that its texts match.
+# What a leaf is: its types, how messages call it, the pattern that its texts match.
 _LEAVES = _lines_by_name(r"""
 text str ~ a text
 filled str ~ a non-empty text ~ .+
@@ -1327,8 +1332,8 @@ mistral modelstudio moonshot moonshot-ai moonshotai nvidia novita novita-ai novi
 ollama-cloud openai opencode opencode-go openrouter qianfan qwen qwen-token-plan qwencloud sglang
 stepfun stepfun-plan synthetic tencent-tokenhub tencent-tokenplan together venice vercel-ai-gateway
 vllm volcengine volcengine-plan vydra x-ai xai xiaomi xiaomi-token-plan z.ai z-ai zai"""
-# Keys that people write, shape by shape, and where their values belong: a path from the top, or
-# with a dot before it from the object that has the key.
+# Keys that people write, shape by shape, and where their values belong: a path from the top, or,
+# with a dot in front, from the object that has the key.
 _MISPLACED = _shapes_of("""
 config providers=models.providers model=agents.defaults.model vllm=models.providers.vllm \
  agent=agents.defaults
@@ -1372,12 +1377,12 @@ dict an object
 
 
 def _json_type(value):
-    """Return words for the type of a JSON value."""
+    """Return how messages call the type of a JSON value."""
     return _JSON_TYPES[type(value).__name__]
 
 
 def migrate(config):
-    """Move the legacy forms in a config as OpenClaw does, in place; its values may have any type.
+    """Convert the legacy forms in a config as OpenClaw does, in place; values may have any type.
 
     The legacy keys stay beside what they became, so that `schema_faults` can name them.
     """
@@ -1391,37 +1396,30 @@ def migrate(config):
     for block in _children(_get(config, "models", "providers")).values():
         rows = _get(block, "models")
         if isinstance(rows, list):
-            windows = {
-                key: block[key]
-                for key in ("contextWindow", "contextTokens")
-                if key in block
-            }
-            rows[:] = [deep_merge(windows, row)
-                       for row in rows]
+            windows = _picked(block, ("contextWindow", "contextTokens"))
+            rows[:] = [deep_merge(windows, row) for row in rows]
 
 
 def schema_faults(config):
     """Return the Issues of a substituted, migrated config, severe ones first, MAX_ISSUES at most.
 
-    Where they stand in its file is left open.
+    They do not say yet where in a file they are.
     """
-    found = sorted(
-        _mismatches(config, "config", ()),
-        key=lambda mismatch: mismatch[0])
-    # The words for a key take time: they are made for few.
-    faults = [_issue(config, *mismatch)
-              for mismatch in found[:MAX_ISSUES]]
+    found = sorted(_mismatches(config, "config", ()), key=lambda mismatch: mismatch[0])
+    # Finding the right place of a key is slow, so only those that are returned are looked up.
+    faults = [
+        _issue(config, *mismatch)
+        for mismatch in found[:MAX_ISSUES]
+    ]
     if all(level == _ODD_KEY for level, _, _ in found):      # then every value has its type
-        faults[:0] = itertools.chain(
-            _provider_faults(config),
-            _agent_faults(config))
+        faults[:0] = itertools.chain(_provider_faults(config), _agent_faults(config))
     return faults[:MAX_ISSUES]
 
 
 def _mismatches(value, rule, path):
     """Yield (level, path, problem) of what in a value breaks a rule of _SHAPES.
 
-    Of an unknown or a legacy key the problem is the name of the shape that has it.
+    For an unknown or a legacy key the problem is the name of the shape that it is in.
     """
     if rule in _SHAPES or rule[0] == "*":
         yield from _object_mismatches(value, rule, path)
@@ -1472,9 +1470,8 @@ def _array_mismatches(value, rule, path):
 
 
 def _alternatives(value, rule, path):
-    """Yield the mismatches of the one branch that fits all but a bound, else one for all."""
-    tried = [list(_mismatches(value, branch, path))
-             for branch in rule.split("/")]
+    """Yield the mismatches of the only branch whose types fit, else one for all branches."""
+    tried = [list(_mismatches(value, branch, path)) for branch in rule.split("/")]
     near = [
         found
         for found in tried
@@ -1519,8 +1516,7 @@ def _known_place(config, path, shape):
     if key in _SHAPES[shape]:                        # a legacy key whose value has no one place
         return None
     rows = _get(config, *around, "models")
-    if (isinstance(rows, list) and len(rows) == 1
-            and key in _SHAPES["row"]):
+    if isinstance(rows, list) and len(rows) == 1 and key in _SHAPES["row"]:
         return around + ("models", 0, key)
     if shape == "row" and key in _SHAPES["compat"]:
         return around + ("compat", key)
@@ -1534,23 +1530,25 @@ def _known_place(config, path, shape):
 
 
 def nearest(name, names):
-    """Return the one of some names most like `name`, or None when none is like it."""
+    """Return the name most like `name` among `names`, or None when none is like it."""
     import difflib
-    # Each comparison costs time: among more names than this, nobody reads the guess.
-    folded = {other.lower(): other
-              for other in itertools.islice(names, 2000)}
+    # Each comparison takes time: past so many names, a guess is not worth it.
+    folded = {other.lower(): other for other in itertools.islice(names, 2000)}
     found = difflib.get_close_matches(name.lower(), list(folded), 1)
-    return folded[found[0]] if found else None
+    if not found:
+        return None
+    return folded[found[0]]
 
 
 def _provider_faults(config):
-    """Yield the Issues of providers that the shapes do not tell; that of a base URL is ours."""
+    """Yield the Issues of providers beyond the shapes; OpenClaw itself checks no base URL."""
     for name, block in provider_blocks(config).items():
         path = ("models", "providers", name)
-        for key in {"baseUrl", "models"}.difference(block):
-            if provider_id(name) not in _BUILT_IN_PROVIDERS.split():
-                yield Issue(path + (key,),
-                            "is missing: OpenClaw has no provider of this name")
+        for key in ("baseUrl", "models"):
+            if key not in block and provider_id(name) not in _BUILT_IN_PROVIDERS.split():
+                yield Issue(
+                    path + (key,),
+                    "is missing: OpenClaw has no provider of this name")
         holders = {path: block}
         for index, row in enumerate(block.get("models", ())):
             holders[path + ("models", index)] = row
@@ -1558,38 +1556,42 @@ def _provider_faults(config):
             url = holder.get("baseUrl", DEFAULT_BASE_URL)
             problem = base_url_problem(url)
             if problem and "${" not in url:
-                yield Issue(place + ("baseUrl",),
-                            "is not a valid base URL: " + problem,
-                            cause="bad-base-url")
+                yield Issue(
+                    place + ("baseUrl",),
+                    "is not a valid base URL: " + problem,
+                    cause="bad-base-url")
 
 
 def _agent_faults(config):
-    """Yield the Issues of agents that the shapes do not tell."""
+    """Yield the Issues of agents beyond the shapes."""
     agents = config.get("agents", {})
     defaults = agents.get("defaults", {})
     entries = agents.get("entries", {})
     names = [name.lower() for name in entries] or ["main"]
     owner = defaults.get("systemAgent", {}).get("agentId", names[0])
-    marked = sum(entry.get("default", False)
-                 for entry in entries.values())
+    marked = sum(entry.get("default", False) for entry in entries.values())
     explicit = "ownership" in agents
     for wrong, place, problem in (
             (len(set(names)) < len(names),
-             "entries", "two ids differ in case only"),
+             "entries",
+             "two ids differ only in case"),
             (marked > 1,
-             "entries", "more than one agent is the default"),
+             "entries",
+             "more than one agent is the default"),
             (marked and explicit,
-             "ownership", '"explicit" goes with no default: true'),
+             "ownership",
+             '"explicit" rules out default: true'),
             (len(entries) > 1 and not marked and not explicit,
-             "ownership", 'is missing: several agents need "explicit" here'),
+             "ownership",
+             'is missing: several agents need "explicit" here'),
             (trimmed(owner).lower() not in names,
-             "defaults.systemAgent.agentId", "is not an agent of agents.entries")):
+             "defaults.systemAgent.agentId",
+             "is not an agent of agents.entries")):
         if wrong:
             yield Issue(("agents", *place.split(".")), problem)
     yield from _scope_faults(defaults, defaults, ("agents", "defaults"))
     for name, entry in entries.items():
-        yield from _scope_faults(
-            entry, defaults, ("agents", "entries", name))
+        yield from _scope_faults(entry, defaults, ("agents", "entries", name))
 
 
 _ALLOWED = r"(?:[^\s*/\x00-\x1f\x7f]+/)+(?:\*|[^\s*/\x00-\x1f\x7f]+)\Z"
@@ -1599,10 +1601,11 @@ def _scope_faults(scope, defaults, path):
     """Yield the Issues of the models that agents.defaults or an entry names."""
     models = scope.get("models", {})
     for reference, entry in models.items():
-        for key in {"pickerRuntimes", "codeMode"}.intersection(entry):
+        for key in _picked(entry, ("pickerRuntimes", "codeMode")):
             if "*" in reference or reference_key(reference) is None:
-                yield Issue(path + ("models", reference, key),
-                            "goes with provider/model only")
+                yield Issue(
+                    path + ("models", reference, key),
+                    "is allowed for provider/model only")
     aliases = {
         trimmed(entry.get("alias", "")).lower()
         for entry in [*models.values(), *defaults.get("models", {}).values()]
@@ -1613,14 +1616,15 @@ def _scope_faults(scope, defaults, path):
         if alias and alias in aliases:
             continue
         if not re.match(_ALLOWED, reference_key(allowed) or ""):
-            yield Issue(path + ("modelPolicy", "allow", index),
-                        "expected provider/model, provider/* or an alias")
+            yield Issue(
+                path + ("modelPolicy", "allow", index),
+                "expected provider/model, provider/* or an alias")
 
 
 # ----------------------------------------------------------------------------
 # URLs and proxies
 # ----------------------------------------------------------------------------
-# What a URL means and which way leads to it. Pure; never repeats a URL, which may hold a password.
+# The parts of a URL, and the proxy for it. Pure; no message repeats a URL: it may hold a password.
 
 def base_url_problem(url):
     """Return what keeps a text from being a base URL (http or https, no query), or None."""
@@ -1679,7 +1683,7 @@ def is_private(host):
     return is_local(host) or bool(re.match(_PRIVATE_HOST, host))
 
 
-# A name of this network, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
+# A local name, or an address of RFC 1918, RFC 3927, RFC 4193, RFC 4291 or RFC 6598.
 _PRIVATE_HOST = (r"(?i)(?:[^.:]+|.*\.(?:internal|lan|svc|home\.arpa)|"
                  r"f[cd][0-9a-f]*:.*|fe[89ab].?:.*|"
                  r"(?:10|192\.168|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])|"
@@ -1730,7 +1734,7 @@ def _proxy_parts(target, env):
 
 
 def proxy_headers(target, env):
-    """Return the headers that a proxy with a password in its URL wants (RFC 7617), else {}."""
+    """Return the headers for a proxy with a password in its URL (RFC 7617), else {}."""
     _, named, _ = _proxy_parts(target, env)
     if not named:
         return {}
@@ -1762,22 +1766,22 @@ def _in_network(address, block):
 
 
 def server_root(base_url):
-    """Return the place of vLLM's own endpoints (/version, /health): the base URL without /v1."""
+    """Return the URL of vLLM's own endpoints (/version, /health): the base URL without /v1."""
     return re.sub(r"/v1\Z", "", base_url)
 
 
 # ----------------------------------------------------------------------------
 # Provider: opt-in, credentials, explicit and implicit resolution
 # ----------------------------------------------------------------------------
-# Makes valid settings into a Provider. Opens no connection; asks no server.
+# Turns valid settings into a Provider. Opens no connection.
 
 def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key=None,
                      ca_file=None):
-    """Return the Provider that `settings` mean; opens no connection.
+    """Return the Provider that `settings` describe; opens no connection.
 
-    `base_url` and `api_key` win over every other source. A provider that must
-    not be asked (not opted in, disabled, its key unusable) has the reason in
-    `refusal`, which every function that opens a connection raises. Raises
+    `base_url` and `api_key` win over every other source. If the provider must
+    not be asked (not opted in, disabled, its key unusable), `refusal` holds the
+    reason, which every function that opens a connection raises. Raises
     ConfigError for invalid settings, a bad base URL or key, UsageError for an
     unknown id.
     """
@@ -1837,19 +1841,17 @@ def resolve_provider(settings, provider=DEFAULT_PROVIDER, base_url=None, api_key
 def resolve_providers(settings, providers=(), base_urls=(), api_key=None, ca_file=None):
     """Return the Providers that repeated --provider and --base-url options name, in their order.
 
-    "all" stands for every openai-completions block of the config. Raises as
+    "all" stands for every openai-completions block of the config. Raises what
     `resolve_provider` does.
     """
-    return [
-        resolve_provider(settings, name, url, api_key, ca_file)
-        for name, url in named_servers(settings, providers, base_urls)
-    ]
+    servers = named_servers(settings, providers, base_urls)
+    return [resolve_provider(settings, name, url, api_key, ca_file) for name, url in servers]
 
 
 def named_servers(settings, providers, base_urls):
     """Return [(provider id, base URL or None)] for repeated --provider and --base-url.
 
-    Invalid settings yield one server, so that their faults are reported once. Raises UsageError.
+    Invalid settings give one server, so that their faults are reported once. Raises UsageError.
     """
     if settings.issues:
         return [(DEFAULT_PROVIDER, None)]
@@ -1863,8 +1865,8 @@ def named_servers(settings, providers, base_urls):
         raise UsageError("--provider all: %s has no openai-completions block"
                          % (settings.path or "the config"), "name servers with --base-url")
     if base_urls and len(names) > 1:
-        raise UsageError("several --provider and --base-url do not go together",
-                         "name the servers one way")
+        raise UsageError("several --provider cannot be combined with --base-url",
+                         "name the servers with only one of them")
     return [(name, url) for name in names for url in base_urls or [None]]
 
 
@@ -1881,7 +1883,7 @@ def provider_id(name):
 def find_block(config, provider):
     """Return (id as the config spells it, its models.providers block or None).
 
-    Blocks whose ids differ in case are one, in which later fields win. Their rows are joined: ids
+    Blocks whose ids differ only in case are merged; later fields win. Their rows are joined: ids
     trimmed, equal ones merged (the first wins), each with the base URL of its own block.
     """
     spelled, merged, rows = trimmed(provider), None, {}
@@ -1937,10 +1939,10 @@ def _dotenv_path(settings):
 
 
 def _credentials(settings, provider, block, path, api_key, problems):
-    """Return the Credentials [option, environment, auth profile, config], None for what is not set.
+    """Return the Credentials [option, environment, auth profile, config], None for each one unset.
 
-    Where there is none, `problems` gains what is wrong with the config's. Raises ConfigError for
-    one that cannot be sent.
+    If all are, `problems` gains what is wrong with the config's. Raises ConfigError for a key
+    that cannot be sent.
     """
     path += ("apiKey",)
     variable, unusable = None, []
@@ -1966,9 +1968,9 @@ def _credential(source, key):
 
 
 def _secret(settings, value, path, problems):
-    """Return the Secret that a credential field means, or None; `problems` gains why.
+    """Return the Secret that a credential field stands for, or None; `problems` gains the reason.
 
-    A field holds a text, $NAME, the bare VLLM_API_KEY, or a SecretRef.
+    A field holds the key itself, $NAME, the bare name VLLM_API_KEY, or a SecretRef.
     """
     if value is None:
         return None
@@ -1978,7 +1980,7 @@ def _secret(settings, value, path, problems):
         variable = text.lstrip("$")
     if _get(value, "source") not in (None, "env"):
         problems.append(ConfigError(
-            "%s is a secret of the source %s, which only OpenClaw resolves"
+            "%s comes from the secret source %s, which only OpenClaw resolves"
             % (dotted(path), value["source"]),
             "export VLLM_API_KEY, or pass --api-key-file", "config-invalid"))
         return None
@@ -1997,16 +1999,16 @@ def _refuse_unsendable(source, value, name="Authorization"):
     elif re.search("[^\x00-\xff]", value):
         wrong = "characters outside ISO 8859-1"
     elif not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
-        wrong = "a name that no header has"
+        wrong = "an invalid header name"
     else:
         return
     raise error_for("bad-key-form", source=source, problem="it holds " + wrong, what=wrong)
 
 
 def _block_headers(settings, block, path, problems):
-    """Return (the headers below those of a row, the headers above them) of a provider's block.
+    """Return (headers that a row overrides, headers that override a row) of a provider's block.
 
-    `problems` gains why the value of one is None.
+    `problems` gains the reason for each value that is None.
     """
     def secret(*place):
         return _secret(settings, _get(block, *place), path + place, problems)
@@ -2034,7 +2036,7 @@ _AUTH_FIELDS = {                     # mode of request.auth -> (field of the sec
 def merged_headers(*layers):
     """Return {name: value} of layers of headers: later ones win, whatever the case of a name.
 
-    A value that is None leaves out what its header would be.
+    A header whose value is None is left out.
     """
     merged = {}
     for layer in layers:
@@ -2045,7 +2047,7 @@ def merged_headers(*layers):
 
 
 def _sendable_headers(*layers):
-    """Return `merged_headers`. Raises ConfigError for one that cannot be sent."""
+    """Return `merged_headers`; raise ConfigError for one that cannot be sent."""
     headers = merged_headers(*layers)
     for name, value in headers.items():
         _refuse_unsendable("the header %r" % name, value, name)
@@ -2053,7 +2055,7 @@ def _sendable_headers(*layers):
 
 
 def _plugin_off(config, provider):
-    """Return what switches OpenClaw's vllm plugin off, in words, or None."""
+    """Return which setting disables OpenClaw's vllm plugin, in words, or None."""
     if provider != DEFAULT_PROVIDER:
         return None
     plugins = config.get("plugins", {})
@@ -2065,18 +2067,18 @@ def _plugin_off(config, provider):
             return "plugins.entries.%s.enabled is false" % plugin
     if "vllm" in map(provider_id, plugins.get("deny", ())):
         return "plugins.deny names vllm"
-    if "vllm" not in map(trimmed, allowed):          # here alone the case counts
+    if "vllm" not in map(trimmed, allowed):          # only here case matters
         return "plugins.allow does not name vllm"
     return None
 
 
 def key_exposed(provider):
-    """Return a warning when a key would cross the public internet in the clear, else None. Pure."""
+    """Return a warning if a key would cross the public internet unencrypted, else None."""
     target = split_url(provider.base_url)
     key = provider.request_key or provider.discovery_key
-    if key is None or target.scheme == "https" or is_private(target.host):
+    if target.scheme == "https" or is_private(target.host):
         return None
-    if key.key in _PUBLIC_KEYS:
+    if key is None or key.key in _PUBLIC_KEYS:
         return None
     return "the key of %s goes to %s unencrypted: use https" % (
         key.source, origin(provider.base_url))
@@ -2086,7 +2088,10 @@ _CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
 
 
 def secret_texts(value, inside=False):
-    """Yield the texts in a config's fields that hold credentials, without what only names one."""
+    """Yield the credentials in a value of the config, but no reference to one.
+
+    `inside` is whether the value itself is in a field of credentials.
+    """
     if isinstance(value, str) and inside and not value.startswith("$"):
         yield value
     elif isinstance(value, list):
@@ -2102,8 +2107,8 @@ def secret_texts(value, inside=False):
 def auth_profile(settings, provider):
     """Return the Credential of the first auth profile stored for a provider, or None.
 
-    Reads OpenClaw's SQLite store read-only, else the JSON files of older
-    installs. What cannot be read is a warning of `settings`, never an error.
+    Reads OpenClaw's SQLite store read-only, then the JSON files of older
+    installs. What cannot be read becomes a warning of `settings`, never an error.
     """
     if settings.state_dir is None:
         return None
@@ -2144,7 +2149,7 @@ def parse_auth_profiles(text, provider):
 
 
 def _read_profiles(path):
-    """Return the text of a JSON file, or of the store's row of profiles. Raises ConfigError."""
+    """Return the text of a JSON file, or that in an SQLite store. Raises ConfigError."""
     if path.endswith(".json"):
         return read_text(path, CONFIG_LIMIT)
     import pathlib
@@ -2153,7 +2158,8 @@ def _read_profiles(path):
     except ImportError:
         raise ConfigError("auth profiles not read: this Python has no sqlite3")
     uri = pathlib.Path(path).absolute().as_uri() + "?mode=ro"
-    # Reading a WAL database may write beside it, unless it is immutable, as one without a log is.
+    # Reading a WAL database may create files beside it unless it is opened as immutable, which is
+    # safe without a log.
     if not os.path.isfile(path + "-wal"):
         uri += "&immutable=1"
     query = "select value_json from config_machine_state where state_key = 'authProfiles.store'"
@@ -2173,10 +2179,10 @@ def _read_profiles(path):
 # ----------------------------------------------------------------------------
 # Models: rows of /v1/models and of the config made into Models
 # ----------------------------------------------------------------------------
-# What OpenClaw makes of rows, references and the settings of agents. Pure.
+# How OpenClaw reads rows, references and the settings of agents. Pure.
 
 _REASONING_NAME = r"(?i)r1|reasoning|think|reason"
-# @profile behind an id; @20251001, @q4_k and @8bit are versions of a model, as OpenClaw has it.
+# The @profile after an id; OpenClaw takes @20251001, @q4_k and @8bit for versions of a model.
 _PROFILE = (r"(?is)\A((?:.*/)?[^/@]*(?:@VERSION)*)(?<!\A)@(?!VERSION)[^/]+\Z".replace(
     "VERSION", r"(?:[0-9]{8}|q[0-9]+(?:_[a-z0-9]+)*|[0-9]+bit)(?=@|\Z)"))
 
@@ -2197,14 +2203,14 @@ def reference_key(text):
 
 
 def without_profile(reference):
-    """Return a reference, trimmed, without the name of an auth profile behind its @."""
+    """Return a reference, trimmed, without an @ and the name of an auth profile at its end."""
     return trimmed(re.sub(_PROFILE, r"\1", trimmed(reference)))
 
 
 def agent_layers(config):
-    """Return (agents.defaults, the entry of the default agent); the second wins.
+    """Return (agents.defaults, the entry of the default agent), of which the second wins.
 
-    Their `models` are by key, in one spelling.
+    The keys of their `models` are in one spelling.
     """
     agents = config.get("agents", {})
     defaults, entries = agents.get("defaults", {}), agents.get("entries", {})
@@ -2226,19 +2232,18 @@ def _with_model_keys(settings):
 
 
 def _has_wildcard(defaults, provider):
-    """Return whether agents.defaults asks a provider with a block for more models: vllm/*."""
+    """Return whether agents.defaults has vllm/*, which asks for models beyond the declared ones."""
     allowed = _get(defaults, "modelPolicy", "allow") or ()
     keys = map(reference_key, itertools.chain(defaults["models"], allowed))
-    return any(
-        key.startswith(provider + "/") and key.endswith("/*")
-        for key in filter(None, keys))
+    return any(key.startswith(provider + "/") and key.endswith("/*")
+               for key in filter(None, keys))
 
 
 def model_references(config, layers):
-    """Return [(tag, key)] of all that the settings name, tags in OpenClaw's order.
+    """Return [(tag, key)] of the models that the settings name, tags in OpenClaw's order.
 
-    The default model, fallback#N, image, img-fallback#N, configured ones and alias:NAME. A
-    reference that means no model stays as it is written.
+    Tags are default, fallback#N, image, img-fallback#N, configured and alias:NAME. A
+    reference to no known model stays as it is written.
     """
     defaults, agent = layers
     declared = [
@@ -2259,22 +2264,18 @@ def model_references(config, layers):
     keys, tags = {}, []
     for key, alias in aliases.items():
         if alias:
-            behind_provider = key.partition("/")[0] + "/" + alias
-            keys[alias.lower()] = keys[behind_provider.lower()] = key
+            qualified = key.partition("/")[0] + "/" + alias
+            keys[alias.lower()] = keys[qualified.lower()] = key
             tags.append(("alias:" + alias, key))
     known = agent["models"], list(defaults["models"]) + declared
-    found = [
-        (tag, _meant_key(text, keys, known))
-        for tag, text in named
-        if text
-    ]
+    found = [(tag, _meant_key(text, keys, known)) for tag, text in named if text]
     return list(dict.fromkeys(found + tags))
 
 
 def _choices(tag, fallback_tag, primary, *settings):
-    """Return [(tag, reference)] of the `model` settings of some layers, texts or objects.
+    """Return [(tag, reference)] of `model` settings, texts or objects, given lowest layer first.
 
-    The last primary wins over `primary`, and with it the fallbacks of layers below.
+    A later primary replaces an earlier one and its fallbacks; `primary` is used if there is none.
     """
     fallbacks = ()
     for model in settings:
@@ -2290,10 +2291,10 @@ def _choices(tag, fallback_tag, primary, *settings):
 
 
 def _meant_key(text, aliases, known):
-    """Return the key that a reference of the settings means, else its own text.
+    """Return the key that a reference in the settings means, else its own text.
 
-    `aliases` are {alias in lower case: key}, `known` collections of keys: the first that has a
-    bare id decides whose it is.
+    `aliases` are {alias in lower case: key}. `known` are collections of keys: a bare id belongs
+    to a provider in the first collection that has it.
     """
     text = without_profile(text)
     key = reference_key(text) or text
@@ -2302,8 +2303,7 @@ def _meant_key(text, aliases, known):
     if "/" in text:
         return key
     for keys in known:
-        owners = {key.partition("/")[0]
-                  for key in keys
+        owners = {key.partition("/")[0] for key in keys
                   if key.lower().partition("/")[2] == text.lower()}
         if owners:
             break
@@ -2317,7 +2317,7 @@ def parse_model_list(payload):
     """
     rows = _get(payload, "data")
     if not isinstance(rows, list):
-        raise ValueError("expected an object with a list under \"data\"")
+        raise ValueError('expected an object with a list under "data"')
     if len(rows) > MODEL_LIMIT:
         raise ValueError("it lists more than %d models" % MODEL_LIMIT)
     kept = {}
@@ -2331,43 +2331,38 @@ def parse_model_list(payload):
 _WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
 
 
-def row_context(row):
-    """Return the context window that a server row states for itself, in tokens, or None."""
-    return _window(_get(row, "meta", "n_ctx_train")) or _stated_context(row)
-
-
-def _stated_context(row):
-    windows = (_window(row.get(name)) for name in _WINDOW_FIELDS)
-    return next(filter(None, windows), None)
-
-
 def _window(value):
+    """Return a window in tokens, or None where a value states none."""
     return int(value) if _is_number(value) and value >= 1 else None
 
 
 def _is_number(value):
-    """Return whether a JSON value is a finite number."""
-    return type(value) in (int, float) and abs(value) < 1e300        # which a float can hold
+    """Return whether a JSON value is a number that a float can hold."""
+    return type(value) in (int, float) and abs(value) < 1e300
 
 
 def stated_models(rows, provider):
-    """Return the Models of server rows; no window where neither a row nor its parent states one."""
-    stated = {row["id"]: _stated_context(row) for row in rows}
+    """Return the Models of server rows; the window is None where no row or parent states one."""
+    stated = {}
+    for row in rows:
+        windows = (_window(row.get(name)) for name in _WINDOW_FIELDS)
+        stated[row["id"]] = next(filter(None, windows), None)
     models = []
     for row in rows:
         model_id = row["id"]
         parent = trimmed(_get_text(row, "parent")) or None
+        trained = _window(_get(row, "meta", "n_ctx_train"))
         models.append(_model(provider, model_id)._replace(
             source="discovered",
             parent=parent,
             root=_get_text(row, "root") or None,
-            context_window=row_context(row) or stated.get(parent),
+            context_window=trained or stated[model_id] or stated.get(parent),
             reasoning=re.search(_REASONING_NAME, model_id) is not None))
     return models
 
 
 def discovered_models(rows, provider):
-    """Return the Models of server rows as OpenClaw has them: each has a window."""
+    """Return the Models of server rows as OpenClaw has them: with a default window."""
     return [
         model._replace(
             context_window=_whole(model.context_window or DEFAULT_CONTEXT_WINDOW))
@@ -2383,7 +2378,7 @@ def declared_models(provider):
 def merge_models(discovered, provider, window=DEFAULT_CONTEXT_WINDOW):
     """Return the declared Models and the discovered ones as one list.
 
-    What a declared row leaves out is discovered; `window` is that of one that is not served.
+    What a declared row leaves out is discovered; a row that is not served has `window` instead.
     """
     served = {model.id: model for model in discovered}
     merged = []
@@ -2407,14 +2402,14 @@ def merge_models(discovered, provider, window=DEFAULT_CONTEXT_WINDOW):
 
 
 def _whole(value):
-    """Return a whole number of tokens, or None: OpenClaw shows no other."""
+    """Return a whole number of tokens as int, else None, as OpenClaw shows it."""
     if value is None or value % 1 or value >= 2 ** 53:
         return None
     return int(value)
 
 
 def _model(provider, model_id):
-    """Return a Model of which nothing is known but what the settings of agents say of its key."""
+    """Return a Model with the defaults and what the settings of agents say about its key."""
     key = reference_key(model_key(provider.id, model_id))
     params, thinking = _agent_params(provider.layers, key)
     return Model(
@@ -2433,7 +2428,7 @@ def _model(provider, model_id):
 
 
 def _agent_params(layers, key):
-    """Return (params, the lowest layer first; the thinking level or None) of a model's key."""
+    """Return (layers of params, the lowest first; thinking level or None) of a model's key."""
     defaults, agent = layers
     of_model, of_agent = [_get(layer, "models", key, "params") or {} for layer in layers]
     params = (
@@ -2456,7 +2451,7 @@ def _agent_params(layers, key):
     return params, None
 
 
-# Families by their ids -> what carries a thinking level to their templates, and its compat.
+# Families by id -> what passes a thinking level to their templates, and the compat for it.
 _THINKING_FAMILIES = (
     (r"(?i)qwen-?3(?!.*(?:instruct|coder|2507|thinking|embed|rerank))",
      "Qwen3 takes thinkingFormat",
@@ -2472,9 +2467,9 @@ _THINKING_FAMILIES = (
 
 
 def thinking_evidence(model_id, source="name"):
-    """Return (compat, reason) for an id of a family that thinks; compat is None for no switch.
+    """Return (compat or None, reason) for the id of a family that thinks, else None.
 
-    `source` is whose id it is, for the reason.
+    `source` says in the reason what kind of id it is.
     """
     for pattern, switch, compat in _THINKING_FAMILIES:
         if re.search(pattern, model_id):
@@ -2485,7 +2480,7 @@ def thinking_evidence(model_id, source="name"):
 
 
 def default_reference(provider):
-    """Return the key of the default model where it is one of this provider, else None."""
+    """Return the key of the default model if it is one of this provider's, else None."""
     for tag, key in provider.references:
         if tag == "default" and key.startswith(provider.id + "/"):
             return key
@@ -2493,9 +2488,9 @@ def default_reference(provider):
 
 
 def match_model(models, reference, provider):
-    """Return the one of some Models that a reference names, or None.
+    """Return the Model among `models` that a reference names, or None.
 
-    An alias in any case, else a key, else an id; each also without a profile behind an @.
+    A reference is an alias in any case, a key or an id, with or without an @profile.
     """
     for text in (trimmed(reference), without_profile(reference)):
         key = reference_key(model_key(provider, text))
@@ -2514,12 +2509,12 @@ def match_model(models, reference, provider):
 # Makes an OpenAI-style body the one that OpenClaw 2026.9 sends to a vLLM server. Pure: asks no
 # server, leaves its arguments unchanged, and says what it changed and why.
 
-# Fields that are never copied from a body; rules of their own may set the last two.
+# Fields that are never copied from a body; the last two may be set by other rules.
 _NATIVE_FIELDS = (
     "store service_tier prompt_cache_retention prompt_cache_options safety_identifier verbosity "
     "metadata reasoning prediction web_search_options modalities audio "
     "prompt_cache_key stream_options").split()
-# Why a field differs from the body's, where the step that changed it gave no reason.
+# Why a field differs from the body's, unless the step that changed it gave a reason.
 _REASONS = dict(
     dict.fromkeys(_NATIVE_FIELDS, "a native OpenAI field: vLLM refuses or ignores it"),
     store="stored completions are OpenAI's own",
@@ -2531,8 +2526,8 @@ _REASONS = dict(
     max_tokens="one field of tokens is sent",
     max_completion_tokens="one field of tokens is sent",
     tools="sorted by name; not sent where there are none, or compat.supportsTools is false",
-    tool_choice="it goes with the tools that are there")
-# Why a field of a message or of a tool's function differs; the last two stand for all others.
+    tool_choice="it must fit the tools that are sent")
+# Why a field of a message or of a tool's function differs; the last two cover all other fields.
 _PART_REASONS = {
     "role": "role: system, or developer with compat.supportsDeveloperRole",
     "content": "images left out where the model's input has no image; reasoning as text, or one "
@@ -2545,7 +2540,7 @@ _PART_REASONS = {
     "messages": "earlier reasoning: only what the model's template takes back",
     "tools": "a name, a description and parameters are sent",
 }
-# Body field -> its names in params, the one that counts first. The values are numbers.
+# Body field -> its names in params, the preferred one first. The values are numbers.
 _NUMBER_PARAMS = {
     "temperature": "temperature",
     "top_p": "topP",
@@ -2556,7 +2551,7 @@ _NUMBER_PARAMS = {
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 _IMAGE_PARTS = ("image_url", "input_image")
-# Families that expect their own reasoning back, by the last segment of the id.
+# Families that need their earlier reasoning sent back, by the last segment of the id.
 _REPLAYED = (
     r"(?i)(.*:)?(deepseek-v4-(flash|pro)"
     r"|mimo-v2(-pro|-omni|\.5(-pro)?|\.6-(flash|pro(-ultraspeed)?))"
@@ -2592,7 +2587,7 @@ def shape_request(body, model, thinking=None, prompt_tokens=None):
             'like {"messages": [{"role": "user", "content": "hi"}]}')
     if is_deep(body):
         raise UsageError("the body is nested more than %d levels deep" % JSON_DEPTH)
-    notes = collections.defaultdict(collections.OrderedDict)      # {field: {reason: action}}
+    notes = collections.defaultdict(dict)             # {field: {reason: action or None}}
     warnings = []
 
     def note(field, reason, action=None):
@@ -2613,7 +2608,7 @@ def shape_request(body, model, thinking=None, prompt_tokens=None):
 
 
 def _changes(body, shaped, notes):
-    """Return a Change for each reason why a field differs: what is noted of it, or else usual."""
+    """Return the Changes of the fields that differ: a noted reason each, else the usual one."""
     changes = []
     for field in _differences(body, shaped):
         action, default = "changed", "from params"
@@ -2633,24 +2628,20 @@ def _differences(before, after):
 
 
 def _note_parts(before, after, field, note):
-    """Note for a field why one of its messages or functions differs."""
+    """Note, for a field of the body, why one of its messages or functions differs."""
     for name in _differences(before, after):
         note(field, _PART_REASONS.get(name, _PART_REASONS[field]))
 
 
-def _picked(value, names):
-    return {name: value[name] for name in names if name in value}
-
-
 def _texts(value):
-    """Return the texts of a list, none of anything else."""
+    """Return the texts in a list, [] for any other value."""
     if not isinstance(value, list):
         return []
     return [text for text in value if isinstance(text, str)]
 
 
 def _param(layers, *names):
-    """Return the value in the topmost layer that has one of the names; the first name counts."""
+    """Return the value in the topmost layer that has one of the names, by the first of them."""
     for layer in reversed(layers):
         for name in names:
             if name in layer:
@@ -2659,7 +2650,7 @@ def _param(layers, *names):
 
 
 def _own_fields(body, model, params):
-    """Return the fields of the body that may be sent, with those of params, streams and caches."""
+    """Return the fields of the body that may be sent, and those for params, streams and caches."""
     compat = model.compat
     retention = params.get("cacheRetention")
     shaped = {"response_format": _param(model.params, "response_format", "responseFormat")}
@@ -2686,7 +2677,7 @@ def _own_fields(body, model, params):
 
 
 def _shape_response_format(shaped, compat, note):
-    """Keep a response_format that servers know; wrap another as a schema, or drop it."""
+    """Keep a response_format that servers know; wrap any other as a schema, or drop it."""
     form = shaped.pop("response_format", None)
     kinds = ["json_object", "text"]
     if isinstance(_get(form, "json_schema"), dict):
@@ -2745,7 +2736,7 @@ def _shape_message(message, model, names):
 
 
 def _shape_calls(message, compat, names):
-    """Make an assistant's tool calls acceptable; drop the field where there are none."""
+    """Make an assistant's tool calls acceptable, or drop the field if there are none."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list) or not calls:
         message.pop("tool_calls", None)
@@ -2760,7 +2751,7 @@ def _shape_calls(message, compat, names):
 
 
 def _shape_reasoning(message, model):
-    """Keep only what the model takes back of an assistant's earlier reasoning."""
+    """Keep only what the model accepts of an assistant's earlier reasoning."""
     compat = model.compat
     form = compat["thinkingFormat"]
     needed = compat["requiresReasoningContentOnAssistantMessages"]
@@ -2844,13 +2835,13 @@ def _shape_function(function, compat, note):
     if isinstance(function.get("description"), str):
         kept["description"] = function["description"]
     if compat["supportsStrictMode"]:
-        kept["strict"] = False           # what OpenClaw sends of a schema it did not make strict
+        kept["strict"] = False           # as OpenClaw sends a schema it did not make strict
     _note_parts(function, kept, "tools", note)
     return kept
 
 
 def _shape_choice(choice, names):
-    """Return the tool_choice for tools of these names. Raises UsageError where OpenClaw fails."""
+    """Return the tool_choice for tools of these names. Raises UsageError if OpenClaw would fail."""
     if choice is None:
         return "auto"
     allowed = _get(choice, "allowed_tools")
@@ -2876,7 +2867,7 @@ def _named_tool(tool):
     return {"type": "function", "function": {"name": tool["function"]["name"]}}
 
 
-# Where a JSON schema holds schemas: maps from names to them; one of them, or a list.
+# Where a JSON schema holds schemas: in maps from names to them; as one of them, or a list.
 _SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 _SCHEMA_PLACES = (
     "items prefixItems contains additionalProperties propertyNames anyOf oneOf allOf "
@@ -2892,7 +2883,7 @@ def _shape_schema(parameters, compat):
     try:
         _inline_references(schema, parameters)
     except RecursionError:
-        raise UsageError("the references in a tool's parameters lead too deep")
+        raise UsageError("the references in a tool's parameters are nested too deep")
     schema = _object_schema(schema)
     keywords = compat["unsupportedToolSchemaKeywords"] or []
     _clean_schema(schema, [keyword.strip() for keyword in keywords])
@@ -2913,7 +2904,7 @@ def _inner_schemas(schema):
 def _inline_references(document, original):
     """Replace the #/… references in a schema by what they name, a recursive one by {}.
 
-    The definitions go, unless a reference leads to no object.
+    The definitions are removed, unless a reference names no object.
     """
     unresolved = []
 
@@ -2965,13 +2956,13 @@ def _object_schema(schema):
     variants, properties = _variants(schema), schema.get("properties")
     if variants is not None:
         return _merged_variants(schema, variants)
-    likely = isinstance(schema.get("required"), list) or not schema
-    if isinstance(properties, dict):
-        likely = True
-    else:
-        properties = {}
-    if isinstance(schema.get("allOf"), list) or schema.get("type", likely) not in ("object", True):
+    assumed = None                                   # as the type, where the schema states none
+    if not schema or isinstance(properties, dict) or isinstance(schema.get("required"), list):
+        assumed = "object"
+    if isinstance(schema.get("allOf"), list) or schema.get("type", assumed) != "object":
         return schema
+    if not isinstance(properties, dict):
+        properties = {}
     return dict(schema, type="object", properties=properties)
 
 
@@ -3003,8 +2994,7 @@ def _merged_property(first, second):
         return first
     merged = {"enum": list({json.dumps(value): value for value in values}.values())}
     for schema in (second, first):
-        if isinstance(schema, dict):
-            merged.update(_picked(schema, _LABELS))
+        merged.update(_picked(_children(schema), _LABELS))
     kinds = {_JS_TYPES.get(type(value), "object") for value in values}
     if len(kinds) == 1:
         merged["type"] = kinds.pop()
@@ -3012,7 +3002,7 @@ def _merged_property(first, second):
 
 
 def _allowed_values(schema):
-    """Return the values that an enum or a const allows, also in variants of the schema."""
+    """Return the values that the enum or const of a schema allows, or those of its variants."""
     if not isinstance(schema, dict):
         return []
     if isinstance(schema.get("enum"), list):
@@ -3063,7 +3053,7 @@ def _level(text):
 
 
 def _nearest_level(level, known, lower_first):
-    """Return the known level nearest to a level, or None; off stands in for nothing but itself."""
+    """Return the known level nearest to a level, or None; off replaces no other level."""
     if level not in _LADDER:
         return None
     place = _LADDER.index(level)
@@ -3073,10 +3063,10 @@ def _nearest_level(level, known, lower_first):
 
 
 def _available_level(model, asked):
-    """Return the level asked for, or the nearest one that the model has, a higher one first.
+    """Return the level asked for, or the nearest one that the model has, preferring a higher one.
 
-    A level from the settings gives way to a lower one first, but not to off. For these,
-    families with a switch have off and low.
+    A level from the settings becomes a lower one first, but not off. Without `asked`, families
+    with a switch have only off and low.
     """
     form = model.compat["thinkingFormat"] or ""
     usual, known = "medium", _LADDER[:5]
@@ -3104,7 +3094,7 @@ def _effort_map(compat):
 
 
 def _stated_efforts(model):
-    """Return the efforts that a model's server takes, as far as OpenClaw knows, or None."""
+    """Return the efforts that a model's server accepts, or None where OpenClaw does not know."""
     stated = model.compat["supportedReasoningEfforts"]
     if model.compat["supportsReasoningEffort"] is False:
         return []
@@ -3114,10 +3104,10 @@ def _stated_efforts(model):
 
 
 def _thinking_fields(model, level, switch):
-    """Return the body fields that carry out a level, by thinking format and family.
+    """Return the body fields that set a thinking level, by thinking format and family.
 
-    `switch` is whether the level asked for means thinking; what the maps make of it counts
-    everywhere but in Qwen's and Nemotron's switches.
+    `switch`, whether the level asked for means thinking, is for Qwen and Nemotron; all others
+    follow what the maps turn the level into.
     """
     form = model.compat["thinkingFormat"]
     mapped = _effort_map(model.compat).get(level) or model.thinking_level_map.get(level)
@@ -3154,7 +3144,7 @@ def _thinking_fields(model, level, switch):
 
 
 def _effort(efforts, level, mapped):
-    """Return which of the efforts stands for a level, or None; efforts of None take any."""
+    """Return the effort to send for a level, or None; where `efforts` is None, any is accepted."""
     intent = (mapped or level).strip()
     if efforts is None and level == "off" and not mapped:
         return "none"
@@ -3180,7 +3170,7 @@ def _asked_tokens(shaped, layers):
 
 
 def _apply_budget(shaped, model, prompt_tokens, note, warnings):
-    """Set the token field; return whether the context leaves less than was wanted."""
+    """Set the token field; return whether the context leaves fewer tokens than were wanted."""
     number, source = _asked_tokens(shaped, model.params)
     field = model.compat["maxTokensField"] or "max_completion_tokens"
     limit = model.max_tokens or DEFAULT_MAX_TOKENS
@@ -3212,7 +3202,7 @@ def _apply_budget(shaped, model, prompt_tokens, note, warnings):
 
 
 def _apply_overrides(shaped, model, params, note):
-    """Set what params set whatever the body says: kwargs, extra_body, parallel_tool_calls."""
+    """Set what params set regardless of the body: kwargs, extra_body, parallel_tool_calls."""
     kwargs = _param([params], "chat_template_kwargs", "chatTemplateKwargs")
     extra = _param([params], "extra_body", "extraBody")
     parallel = _param(model.params, "parallel_tool_calls", "parallelToolCalls")
@@ -3242,9 +3232,9 @@ def estimate_tokens(body):
 
 
 def _characters(value):
-    """Count the characters of a text, a content part or another value as OpenClaw does.
+    """Return how many characters OpenClaw counts for a text, a content part or another value.
 
-    An image counts 8000, a CJK character 4, any other its UTF-16 units.
+    An image counts as 8000, a CJK character as 4, any other as its UTF-16 units.
     """
     if _get(value, "type") in _IMAGE_PARTS:
         return 8000
@@ -3258,8 +3248,8 @@ def _characters(value):
 # ----------------------------------------------------------------------------
 # Answers: SSE lines -> events -> deltas -> one assembled message
 # ----------------------------------------------------------------------------
-# Pure: bytes and JSON values in, values out. Each step costs in proportion to its size, whatever
-# a server sends.
+# Pure: bytes and JSON values in, values out. Whatever a server sends, each step takes time in
+# proportion to its size.
 
 class EventDecoder(object):
     """Turns bytes, cut anywhere, into server-sent events; knows nothing of where they come from.
@@ -3353,8 +3343,8 @@ def decode_usage(usage):
     return Usage(*map(counts.get, Usage._fields))
 
 
-class Assembler(object):
-    """Collects Deltas into one Answer; of each text it holds little more than the text.
+class Assembler:
+    """Collects Deltas into one Answer, in little more memory than its texts take.
 
     `add` raises ServerError for more tool calls or choices than ANSWER_PARTS.
     """
@@ -3439,18 +3429,18 @@ class Assembler(object):
 def _check_parts(parts):
     if len(parts) > ANSWER_PARTS:
         raise ServerError("the answer holds more than %d tool calls or choices" % ANSWER_PARTS,
-                          "look at what answers at the base URL", "answer-broken")
+                          "check what answers at the base URL", "answer-broken")
 
 
 _decode_json = json.JSONDecoder().decode         # `json.loads` looks at its options each time
 
 
 def loads_untrusted(text):
-    """Return the JSON value of a text from outside. Raises ValueError, whatever it holds.
+    """Return the JSON value of a text from outside; whatever it holds, raise only ValueError.
 
-    A text nested so deep that handling it might overflow the stack is refused, and so is one
-    that would take many times its own memory: objects and lists beyond JSON_CONTAINERS. A short
-    text, as nearly all events are, holds no number that is slow to read.
+    Refused are texts nested so deep that handling them might overflow the stack, and those that
+    would take many times their own memory: with more objects and lists than JSON_CONTAINERS.
+    A short text, as nearly all events are, holds no number that is slow to read.
     """
     containers = text.count("{") + text.count("[")
     if len(text) < 4000 and containers <= JSON_DEPTH:

@@ -1634,10 +1634,16 @@ class Models(Case):
         self.assertEqual(vllm.parse_model_list({"data": []}), [])
 
     def test_context_windows(self):
+        provider = vllm.resolve_provider(vllm.load_settings(env={}))
+
+        def window(row):
+            model, = vllm.stated_models([dict(row, id="m")], provider)
+            return model.context_window
+
         for value, expected in ((40960, 40960), (1.9e3, 1900), ("40960", None), (True, None),
                                 (0, None), (-1, None), (0.5, None), (math.inf, None),
                                 (math.nan, None), (None, None)):
-            self.assertEqual(vllm.row_context({"max_model_len": value}), expected, value)
+            self.assertEqual(window({"max_model_len": value}), expected, value)
         for row, expected in (
                 ({}, None),
                 ({"context_size": 3, "max_model_len": 4}, 3),
@@ -1648,7 +1654,7 @@ class Models(Case):
                 ({"meta": {"n_ctx_train": "9"}, "context_length": 1}, 1),
                 ({"meta": {"n_ctx_train": [9]}}, None),
                 ({"meta": []}, None)):
-            self.assertEqual(vllm.row_context(row), expected, row)
+            self.assertEqual(window(row), expected, row)
 
     def test_a_lora_row_takes_what_its_direct_parent_states_but_not_a_training_length(self):
         found = self.discovered(
@@ -1871,7 +1877,7 @@ class List(Case):
         self.configure(config)
         self.check(self.run_main("list", "--plain", "--provider", "all"), 0, out="b/n\nvllm/m\n")
         self.check(self.run_main("list", "--provider", "b", "--provider", "vllm", *urls), 2,
-                   err="do not go together")
+                   err="cannot be combined")
         self.declare(refusing)
         self.check(self.run_main("list", "--plain", "--base-url", refusing), 0, "vllm/m\n",
                    "connection refused")
@@ -1935,7 +1941,7 @@ class List(Case):
                 (reply({"data": []}), 1, "the server offers no models"),
                 (reply({"data": [{"id": 7}]}), 1, "no models"),
                 (reply({"error": "Unauthorized"}, "401 Unauthorized"), 5,
-                 "the server wants a key and none was sent"),
+                 "the server requires a key; none was sent"),
                 (reply("", "403 Forbidden"), 5, "403"),
                 (reply({"detail": "Not Found"}, "404 Not Found"), 4, "check the base URL"),
                 (reply("", "503 Service Unavailable"), 4, "it is busy, or"),
@@ -4188,8 +4194,8 @@ class Meaning(Case):
                 (bad_request(flat(no_chat)), "not-a-chat-model", "m does not chat",
                  "serve a chat model"),
                 (reply(complaint(no_chat), "501 Not"), "not-a-chat-model", "m does not chat", ""),
-                (bad_request(flat(auto)), "tools-disabled", "takes no tools", page),
-                (bad_request(complaint(required)), "tools-disabled", "takes no tools", page)):
+                (bad_request(flat(auto)), "tools-disabled", "not accept tools", page),
+                (bad_request(complaint(required)), "tools-disabled", "not accept tools", page)):
             with self.subTest(cause=cause, words=words, step=step):
                 error = self.refusal(answer)
                 self.assertEqual(error.cause, cause, error)
