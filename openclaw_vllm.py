@@ -1514,6 +1514,12 @@ def _known_place(config, path, shape):
         return tuple(names)
     if names[1:]:
         return around + tuple(names[1:])
+    if key == "qwenThinkingFormat":
+        provider, _, model_id = str(around[-2]).partition("/")
+        rows = ("models", "providers", provider, "models")
+        for index, row in _children(_get(config, *rows)).items():
+            if _get(row, "id") == model_id:
+                return rows + (index, "compat", "thinkingFormat")
     if key in _SHAPES[shape]:                        # a legacy key whose value has no one place
         return None
     rows = _get(config, *around, "models")
@@ -4841,7 +4847,6 @@ def _add_base_url(case, error):
     import shlex
     right = error.facts["right"]
     where = error.facts.get("where") or case.provider.where
-    error.command = None
     if where == "VLLM_BASE_URL":
         error.command = "export VLLM_BASE_URL=" + shlex.quote(right)
     elif where != "--base-url" and case.block_path:
@@ -4871,7 +4876,7 @@ class _Case(object):
     """
 
     provider = answered = rows = chats = None
-    refusal = error = stopped = openapi = None
+    refusal = error = stopped = openapi = _raw = None
     version = ""
     block_path = ()
     enforced = False
@@ -4886,7 +4891,7 @@ class _Case(object):
         try:
             self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
         except Json5Error:
-            self._raw = {}
+            pass                                     # nothing is known of what it has
 
     def take(self, provider):
         """Take the provider; the server of one that is not opted in is looked at all the same."""
@@ -4970,7 +4975,7 @@ def _issue_finding(case, issue, status):
     """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
     path = issue.path
     place = issue.successor
-    value = case.written(issue.path)
+    value = case.written(path)
     error = issue_error([issue])
     edits = ()
     if issue.cause == "config-missing-variable":
@@ -4987,14 +4992,16 @@ def _issue_finding(case, issue, status):
         if any(map(spellings, secret_texts({place[-1]: value}))):    # the edits would show it
             error.command = TOOL + " doctor --fix"
     elif issue.cause in ("config-unknown-key", "config-legacy-key"):
-        error.hint = "move what it holds to where it belongs, or remove it"
+        error.hint = "move what it holds to %s, or remove it" % dotted(
+            place or ["where it belongs"])
     error.cause = issue.cause
     error.facts["edits"] = edits
     return _finding(case, error, status)
 
 
 _ALMOST_A_URL = (
-    r"(?i)\s*(?:(https?)(?::/*|/+)|//)?(?!.*(?:@|://))((?:localhost|[^/]*[.:])[^?#]*)")
+    r"(?i)\s*(?:(https?)(?::/*|/+)|//)?(?!.*(?:@|://))((?:localhost|[^/]*[.:])[^?#]*?)/*"
+    r"(?:/(?:(?:chat/)?completions|models)/*)?\s*(?:[?#]|$)")
 
 
 def _evident_base_url(url):
@@ -5003,7 +5010,7 @@ def _evident_base_url(url):
     if match is None:
         return None
     scheme, rest = match.groups("http")
-    right = "%s://%s" % (scheme.lower(), rest.strip().rstrip("/"))
+    right = "%s://%s" % (scheme.lower(), rest)
     return None if base_url_problem(right) else right
 
 
@@ -5066,8 +5073,11 @@ def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
     summary = "%s (from %s)" % (case.url, case.provider.where)
     if env_setting(case.settings.variables.get("VLLM_BASE_URL")):
-        summary += "; OpenClaw does not read VLLM_BASE_URL: config --write puts it into the config"
-    yield summary
+        summary += "; OpenClaw does not read VLLM_BASE_URL"
+    found = Finding("", summary=summary)
+    if case.provider.where == "VLLM_BASE_URL":
+        found = found._replace(fix="write it into the config", command=case.config_command)
+    yield found
     path = case.block_path + ("request", "allowPrivateNetwork")
     if case.written(path) is False and is_private(case.target.host):
         yield error_for(
@@ -5148,11 +5158,10 @@ def _answers(case, base, way=None):
 def _family_error(case):
     """Return the error for a loopback address that refuses although the other answers, or None."""
     host = case.target.host
-    port = case.target.port
     wait_s = case.patience()
     if not is_loopback(host):
         return None
-    tried = {found[4][0] for found in _addresses(host, port, wait_s)}
+    tried = {found[4][0] for found in _addresses(host, case.target.port, wait_s)}
     answering = {address for address in tried.union(("127.0.0.1", "::1"))
                  if answers_at(address, case.target, wait_s)}
     if not answering or tried <= answering:
@@ -5210,8 +5219,7 @@ def _explain_route(case, error):
     import shlex
     target = case.target
     env = case.provider.env
-    name = "no_proxy" if env.get("no_proxy") else "NO_PROXY"
-    exempt = re.findall(r"[^\s,]+", env.get(name, ""))
+    exempt = re.findall(r"[^\s,]+", env.get("no_proxy") or env.get("NO_PROXY", ""))
     proxy = proxy_for(target, env)
     if proxy:
         way = "stands in the way: directly, the server answers"
@@ -5220,13 +5228,13 @@ def _explain_route(case, error):
         way = "is needed, and NO_PROXY keeps it from being used"
         exempt = [entry for entry in exempt if not no_proxy_covers(entry, target)]
     value = ",".join(exempt)
-    other = case.provider._replace(env=dict(env, **{name: value}))
+    other = case.provider._replace(env=dict(env, NO_PROXY=value, no_proxy=value))
     detour = proxy_for(target, other.env)
     if proxy == detour or not _answers(case, case.url, other):
         return None
     return error_for(
         "proxy-captured",
-        "export %s=%s" % (name, shlex.quote(value)),
+        "export NO_PROXY={0} no_proxy={0}".format(shlex.quote(value)),
         url=case.url,
         proxy=proxy or detour,
         way=way,
@@ -5264,16 +5272,17 @@ def _explain_certificate(case, error):
 def _explain_path(case, error):
     """Not found, or a page: the base URL may lack its /v1, or the server have no such API."""
     for right in (case.url + "/v1", origin(case.url) + "/v1"):
-        if _answers(case, right):
+        if right != case.url and _answers(case, right):
             return error_for("missing-v1", url=case.url, right=right)
     healthy = error.cause != "not-openai" and case.look("/health").status == 200
     if healthy and case.look("/version").status != 200:
-        return error_for(
+        error = error_for(
             "not-openai",
             "vllm serve MODEL",
             url=error.facts["url"],
             detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
-    return None
+        error.hint = "start the server that has the OpenAI API"
+    return error
 
 
 def _explain_unready(case, error):
@@ -5367,7 +5376,6 @@ def _check_models(case):
         return
     case.served = {
         model.id: model.context_window for model in stated_models(case.rows, case.provider)}
-    case.models = merge_models(discovered_models(case.rows, case.provider), case.provider)
     yield _listed("%s: %s tokens" % (model_id, limit or "unknown")
                   for model_id, limit in case.served.items())
 
@@ -5428,7 +5436,8 @@ def _check_references(case):
                 right=right,
                 path=dotted(path or ["the model of the default agent"]),
                 edits=[Edit(path, right)]))
-    known = [model for model in case.models if model.id in served]
+    known = [model for model in merge_models(discovered_models(case.rows, provider), provider)
+             if model.id in served]
     case.chosen = [model for model in known if model.id in named] or known[:1]
     if case.reference is not None:
         asked = match_model(known, case.reference, provider.id)
@@ -5438,9 +5447,7 @@ def _check_references(case):
     faults += [
         _not_served(case, model_id, places)
         for model_id, places in named.items() if model_id not in served]
-    yield from faults
-    if not faults:
-        yield "named and served: " + (_listed(named) or "none")
+    yield from faults or ["named and served: " + (_listed(named) or "none")]
 
 
 def _not_served(case, model_id, places):
@@ -5457,10 +5464,10 @@ def _not_served(case, model_id, places):
     command = None
     if right:
         fix = "write %s in place of %s" % (right, model_id)
-        edits = [Edit(path, model_key(case.provider.id, right)) for path, _ in places]
+        edits = [Edit(path, model_key(case.provider.id, right)) for path, _ in places if path]
     if model_id in declared and right and right not in declared:
         edits.append(Edit(declared[model_id] + ("id",), right))
-    elif model_id in declared:
+    elif model_id in declared and not edits:
         command = case.config_command + " --prune"
     return error_for(
         "model-not-served",
@@ -5571,9 +5578,15 @@ def _template_findings(case, model):
         yield _finding(case, error, status)
         model = model._replace(compat=dict(model.compat, supportsDeveloperRole=False))
     whole = _refusal(case, model, _TOGETHER)
-    if whole:
-        alone = (_refusal(case, model, history) for history in _HISTORIES)
-        yield from list(filter(None, alone)) or [whole]
+    refused = []
+    for history in _HISTORIES if whole else ():
+        messages = history[2]
+        error = messages[:-1] not in refused and _refusal(case, model, history)
+        if error:                                    # itself, and not what it begins with
+            refused.append(messages)
+            yield error
+    if whole and not refused:
+        yield whole
 
 
 def _refusal(case, model, history):
@@ -5693,8 +5706,8 @@ def _complete(case, model, question, **fields):
             (answer.finish_reason is None, "no chunk gives a finish reason"),
             (not observed.done, "it ended without [DONE]")):
         if broken:
-            url = model.base_url + "/chat/completions"
-            raise error_for("stream-broken", url=url, detail=detail)
+            raise error_for(
+                "stream-broken", url=model.base_url + "/chat/completions", detail=detail)
     return body, observed, answer
 
 
@@ -5707,8 +5720,7 @@ def _probe_stream(case, model):
         yield error
     first_s = answer.timings["first_token_s"] or 0
     last_s = answer.timings["last_token_s"] or 0
-    burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
-    bunched = burst or observed.pieces <= 3
+    bunched = observed.pieces <= 3 or first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
     if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and bunched:
         yield error_for(
             "stream-buffered",
@@ -5732,8 +5744,8 @@ def _probe_stream(case, model):
 
 def _probe_tools(case, model):
     """Return what the answer to a request with a tool shows."""
-    question = "What time is it in Paris? Call the tool."
-    _, _, answer = _complete(case, model, question, tools=[_PROBE_TOOL])
+    _, _, answer = _complete(
+        case, model, "What time is it in Paris? Call the tool.", tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
         error = error_for("tool-parser-mismatch", model=model.key, detail=marker.group(0),

@@ -4920,14 +4920,36 @@ class DoctorTest(unittest.TestCase):
     def test_a_misplaced_key_whose_place_is_taken_is_moved_by_hand(self):
         with loopback(healthy()) as (url, _):
             block = {"baseUrl": url + "/v1", "models": []}
-            for key, value in (
-                    ("providers", {"vllm": {}}),
-                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}})):
+            for key, value, place in (
+                    ("providers", {"vllm": {}}, "models.providers"),
+                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}},
+                     "models.providers.vllm.baseUrl"),
+                    ("lighthouse", {}, "where it belongs")):
                 with self.subTest(key=key):
                     self.configure(dict({"models": {"providers": {"vllm": block}}}, **{key: value}))
                     found = self.assert_warns("config-unknown-key")
-                    self.assertIn("where it belongs", found["fix"])
+                    self.assertEqual(
+                        found["fix"], "move what it holds to %s, or remove it" % place)
                     self.assertIsNone(found["command"])
+
+    def test_a_legacy_thinking_format_goes_to_the_declared_row_that_has_none(self):
+        legacy = {"params": {"qwenThinkingFormat": "qwen"}}
+        for row, reference, moved in (
+                ({}, "vllm/qwen", True),
+                ({"compat": {"supportsTools": False}}, "vllm/qwen", True),
+                ({"compat": {"thinkingFormat": "zai"}}, "vllm/qwen", False),
+                ({}, "vllm/another", False)):
+            with self.subTest(row=row, reference=reference), loopback(healthy()) as (url, _):
+                self.declare(url, defaults={"models": {reference: legacy}}, **row)
+                found = self.assert_warns("config-legacy-key")
+                self.assertEqual(
+                    "--set 'models.providers.vllm.models[0].compat.thinkingFormat=qwen'"
+                    in str(found["command"]), moved)
+        for agents in ({"defaults": legacy}, {"list": [dict(legacy, id="main")]}):
+            with self.subTest(agents=agents):
+                self.configure({"agents": agents})
+                found = [row for row in self.checked("settings") if "qwen" in row["summary"]]
+                self.assertEqual({row["command"] for row in found}, {None})
 
     def test_a_key_in_the_clear(self):
         for key, told in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
@@ -4991,6 +5013,9 @@ class DoctorTest(unittest.TestCase):
             ("endpoint-in-base-url", 3, config({"baseUrl": url + "/v1/chat/completions"}), {}),
             ("bad-base-url", 3, config({"baseUrl": url[len("http://") :] + "/v1"}), {}),
             ("bad-base-url", 3, config({"baseUrl": url + "/v1?key=x"}), {}),
+            (
+                "bad-base-url", 3,
+                config({"baseUrl": url[len("http:"):] + "/v1/chat/completions/"}), {}),
             ("scheme-mismatch", 4, config({"baseUrl": url.replace("http:", "https:") + "/v1"}), {}),
             ("wrong-api", 0, config({"api": "openai-responses"}), {}),
             ("wrong-api", 0, config(row=dict(row, api="anthropic-messages")), {}),
@@ -5016,6 +5041,10 @@ class DoctorTest(unittest.TestCase):
                 "config-unknown-key", 0,
                 {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
             ("config-legacy-key", 0, config(defaults={"llm": {"idleTimeoutSeconds": 300}}), {}),
+            (
+                "config-legacy-key", 0,
+                config(defaults={"models": {"vllm/qwen": {"params": {
+                    "qwenThinkingFormat": "qwen-chat-template"}}}}), {}),
             ("usage-off", 0, config(row=off), {}),
             ("usage-missing", 0, config(), {"/v1/chat/completions": silent}),
             ("unknown-field-rejected", 1, config(), {"/v1/chat/completions": no_options}),
@@ -5175,10 +5204,14 @@ class DoctorTest(unittest.TestCase):
     def test_a_base_url_of_our_own_variable(self):
         with loopback(healthy()) as (url, _):
             self.env["VLLM_BASE_URL"] = url + "/v1"
-            self.assertIn("OpenClaw does not read", self.checked("base-url")[0]["summary"])
-            self.declare(url)
+            found = self.checked("base-url")[0]
+            self.assertIn("OpenClaw does not read", found["summary"])
+            self.execute(found["command"], False)
             self.env["VLLM_BASE_URL"] = "http://127.0.0.1:9/v1"
-            self.assertIn("does not read VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
+            found = self.checked("base-url")[0]
+            self.assertIn(url + "/v1 (from models.providers.vllm.baseUrl)", found["summary"])
+            self.assertIn("does not read VLLM_BASE_URL", found["summary"])
+            self.assertIsNone(found["command"])      # as the block has a base URL of its own
 
     # the way to the server
 
@@ -5334,7 +5367,9 @@ class DoctorTest(unittest.TestCase):
                     self.env["NO_PROXY"] = "10.0.0.0/8"
                     there = url.replace("127.0.0.1", "gpu.example") + "/v1"
                     found = self.assert_fails("proxy-captured", 4, "--base-url", there)
-                    self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
+                    value = "10.0.0.0/8,gpu.example"
+                    self.assertEqual(
+                        found["command"], "export NO_PROXY=%s no_proxy=%s" % (value, value))
 
     def test_a_proxy_that_is_needed(self):
         with names(gpu_example="127.0.0.1"), loopback(
@@ -5342,10 +5377,16 @@ class DoctorTest(unittest.TestCase):
                 request._replace(target=request.path.replace("http://gpu.example:%d" % port, "")))
         ) as (proxy, _):
             port = free_port()
-            self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
-            found = self.assert_fails(
-                "proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
-            self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
+            for hidden, rest, more in (
+                    ("10.0.0.0/8, .example", "10.0.0.0/8", {}),
+                    (".example", "''", {}),
+                    (".example", "''", {"no_proxy": ".example"})):
+                with self.subTest(hidden=hidden, more=more):
+                    self.env.update(more, HTTP_PROXY=proxy, NO_PROXY=hidden)
+                    found = self.assert_fails(
+                        "proxy-captured", 4, "--base-url", "http://gpu.example:%d/v1" % port)
+                    self.assertEqual(
+                        found["command"], "export NO_PROXY=%s no_proxy=%s" % (rest, rest))
 
     def test_no_key_takes_a_detour(self):
         self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
@@ -5501,6 +5542,16 @@ class DoctorTest(unittest.TestCase):
         with loopback(demo) as (url, _):
             found = self.assert_fails("not-openai", 4, "--base-url", url + "/v1")
             self.assertIn("vllm serve", found["command"])
+            self.assertIn("the OpenAI API", found["fix"])
+
+    def test_a_base_url_is_not_said_to_be_missing_what_it_has(self):
+        def gateway(request):
+            if request.path != "/v1/models" or request.key:
+                return 404, {}, {"detail": "Not Found"}
+            return 401, {}, {"error": "Unauthorized"}
+
+        with loopback(gateway) as (url, _):
+            self.assert_fails("http-error", 4, "--base-url", url + "/v1")
 
     def test_keys_that_are_refused(self):
         for key, words in (
@@ -5690,6 +5741,8 @@ class DoctorTest(unittest.TestCase):
                 self.declare(url, **row)
                 failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
                 self.assertEqual({row["cause"] for row in failed}, {"template-history"})
+                if rule is no_tools:                 # nor what goes on from there
+                    self.assertEqual(len(failed), 1, failed)
                 found = failed[0]
                 self.assertIn(words, found["summary"])
                 self.assertIn(rule([{"role": role, "content": []} for role in (
