@@ -1522,18 +1522,15 @@ def _known_place(config, path, shape):
                 return rows + (index, "compat", "thinkingFormat")
     if key in _SHAPES[shape]:                        # a legacy key whose value has no one place
         return None
+    row = around
     rows = _get(config, *around, "models")
-    if (isinstance(rows, list) and len(rows) == 1
-            and key in _SHAPES["row"]):
-        return around + ("models", 0, key)
-    if shape == "row" and key in _SHAPES["compat"]:
-        return around + ("compat", key)
-    known = [
-        name
-        for name, rule in _SHAPES[shape].items()
-        if rule[0] != "~"
-    ]
-    near = nearest(key, known)
+    if isinstance(rows, list) and len(rows) == 1:
+        row += ("models", 0)
+        if key in _SHAPES["row"]:
+            return row + (key,)
+    if (shape == "row" or row != around) and key in _SHAPES["compat"]:
+        return row + ("compat", key)
+    near = nearest(key, [name for name, rule in _SHAPES[shape].items() if rule[0] != "~"])
     return near and around + (near,)
 
 
@@ -4901,7 +4898,7 @@ class _Case(object):
         self.root = server_root(self.url)
         path = self.block_path + ("models",)
         self.row_paths = {}
-        for index, row in enumerate(_get(self.settings.config, *path) or ()):
+        for index, row in _children(self.block_path and _get(self.settings.config, *path)).items():
             self.row_paths.setdefault(trimmed(row["id"]), path + (index,))
 
     def left(self):
@@ -4917,8 +4914,8 @@ class _Case(object):
 
         `way` is the Provider whose proxies and authorities are used, if not the case's own.
         """
-        limit = "--timeout" if self.timeout_s else ""
-        return ask(way or self.provider, url, headers, body, self.patience(wait_s), limit)
+        return ask(way or self.provider, url, headers, body, self.patience(wait_s),
+                   "--timeout" if self.timeout_s else "")
 
     def look(self, path, wait_s=DISCOVERY_TIMEOUT_S):
         """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
@@ -5017,11 +5014,11 @@ def _evident_base_url(url):
 def _check_provider(case):
     """Say which provider it is, and whether its server is asked for models."""
     provider = case.provider
-    place = dotted(case.block_path) or "implicit: no block in the config"
     asked = "takes the models declared there and asks no server"
     if provider.asks_server:
         asked = "asks the server for models"
-    yield "%s (%s): OpenClaw %s" % (provider.id, place, asked)
+    yield "%s (%s): OpenClaw %s" % (
+        provider.id, dotted(case.block_path) or "implicit: no block in the config", asked)
     if provider.plugin_off:
         error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
         yield _finding(case, error, "warn")
@@ -5294,8 +5291,7 @@ def _explain_unready(case, error):
 
 def _engine_death(case, reply):
     """Return the error that an answer of /health means, or None; a page is not vLLM's."""
-    page = reply.body.lstrip().startswith(b"<")
-    if reply.status in (500, 503) and not page:
+    if reply.status in (500, 503) and not reply.body.lstrip().startswith(b"<"):
         return error_for("engine-dead", url=case.root + "/health", status=reply.status)
     return None
 

@@ -4917,6 +4917,16 @@ class DoctorTest(unittest.TestCase):
                     {row["summary"] for row in findings if row["status"] == "skip"},
                     {"not checked, because of config-invalid"})
 
+    def test_a_config_without_a_block_of_the_provider(self):
+        other = {"other": {"baseUrl": "http://h/v1", "models": [{"id": "m", "name": "M"}]}}
+        with loopback(healthy()) as (url, _):
+            for models in ({}, {"mode": "merge"}, {"mode": "merge", "providers": other}):
+                with self.subTest(models=models):
+                    self.configure({"models": models})
+                    status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+                    self.assertEqual(
+                        (status, {finding["status"] for finding in findings}), (0, {"ok"}))
+
     def test_a_misplaced_key_whose_place_is_taken_is_moved_by_hand(self):
         with loopback(healthy()) as (url, _):
             block = {"baseUrl": url + "/v1", "models": []}
@@ -5037,6 +5047,8 @@ class DoctorTest(unittest.TestCase):
             ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
             ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
             ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
+            ("config-unknown-key", 0, config({"supportsStore": False}), {}),
+            ("config-unknown-key", 0, config({"reasoning": True}), {}),
             (
                 "config-unknown-key", 0,
                 {"providers": {"vllm": {"baseUrl": url + "/v1", "models": [row]}}}, {}),
