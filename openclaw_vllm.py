@@ -4781,10 +4781,11 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
         try:
             provider = resolve_provider(settings, provider_id, base_url, api_key, ca_file)
             case.refusal = provider.refusal
+            case.take(provider)
         except (ConfigError, NothingToShow) as error:
             case.refusal = error
         if not case.refusal or case.refusal.cause == "not-opted-in":
-            case.take(provider)
+            case.usable = True
     for name, needs, examine in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, needs, examine):
             if finding.status == "fail" and name not in ("references", "limits"):
@@ -4864,15 +4865,15 @@ def diagnosis_status(findings):
 class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
-    `provider` (it may be asked), `answered` (by a model list or a 401), `rows` and `chats`
-    (nothing rules chat completions out) are None until that is known to be so; checks name what
-    they need. `refusal` is the error of resolving the provider, `error` that of the
+    `provider`, `usable` (it may be asked), `answered` (by a model list or a 401), `rows` and
+    `chats` (nothing rules chat completions out) are None until that is known to be so; checks
+    name what they need. `refusal` is the error of resolving the provider, `error` that of the
     first request, `stopped` the cause that keeps later checks from looking. `row_paths` is
     {id: key path} of the declared rows, `served` {id: context in tokens or None}, `chosen` the
     served Models to look at; `enforced` tells whether the server wants the key.
     """
 
-    provider = answered = rows = chats = None
+    provider = usable = answered = rows = chats = None
     refusal = error = stopped = openapi = _raw = None
     version = ""
     block_path = ()
@@ -4988,7 +4989,7 @@ def _issue_finding(case, issue, status):
         edits = [Edit(path, REMOVED), Edit(place, value)]
         if any(map(spellings, secret_texts({place[-1]: value}))):    # the edits would show it
             error.command = TOOL + " doctor --fix"
-    elif issue.cause in ("config-unknown-key", "config-legacy-key"):
+    elif issue.cause != "config-invalid":            # an unknown or a legacy key
         error.hint = "move what it holds to %s, or remove it" % dotted(
             place or ["where it belongs"])
     error.cause = issue.cause
@@ -5019,7 +5020,7 @@ def _check_provider(case):
         asked = "asks the server for models"
     yield "%s (%s): OpenClaw %s" % (
         provider.id, dotted(case.block_path) or "implicit: no block in the config", asked)
-    if provider.plugin_off:
+    if provider.plugin_off and case.block_path:      # else that is the refusal
         error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
         yield _finding(case, error, "warn")
     stated = [(case.block_path, provider.api)]
@@ -5437,8 +5438,8 @@ def _check_references(case):
     case.chosen = [model for model in known if model.id in named] or known[:1]
     if case.reference is not None:
         asked = match_model(known, case.reference, provider.id)
-        case.chosen = list(filter(None, [asked]))
-        if asked is None:
+        case.chosen = [asked] if asked else []
+        if not asked:
             faults.append(model_not_served(case.url, case.reference, served, " (--model)"))
     faults += [
         _not_served(case, model_id, places)
@@ -5726,7 +5727,7 @@ def _probe_stream(case, model):
             pieces=observed.pieces)
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
-        yield error_for("reasoning-in-content", model=model.key, detail=marker.group(0),
+        yield error_for("reasoning-in-content", model=model.key, detail=marker.group(),
                         **parser_facts(case.url, model, REASONING_PARSER))
     elif not answer.content:
         error = empty_answer(model, answer)
@@ -5744,7 +5745,7 @@ def _probe_tools(case, model):
         case, model, "What time is it in Paris? Call the tool.", tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
-        error = error_for("tool-parser-mismatch", model=model.key, detail=marker.group(0),
+        error = error_for("tool-parser-mismatch", model=model.key, detail=marker.group(),
                           **parser_facts(case.url, model, TOOL_PARSER))
         error.hint += "; if it stays so, set params.extra_body.tool_choice to \"required\""
         return error
@@ -5774,7 +5775,7 @@ _CHECKS = (
     ("provider", "provider", _check_provider),
     ("key", "provider", _check_key),
     ("base-url", "provider", _check_base_url),
-    ("connect", "provider", _check_connect),
+    ("connect", "usable", _check_connect),
     ("auth", "answered", _check_auth),
     ("version", "answered", _check_version),
     ("health", "answered", _check_health),

@@ -4917,6 +4917,15 @@ class DoctorTest(unittest.TestCase):
                     {row["summary"] for row in findings if row["status"] == "skip"},
                     {"not checked, because of config-invalid"})
 
+    def test_settings_that_stop_it_hide_no_other_fault_of_them(self):
+        block = {"baseUrl": "http://127.0.0.1:9/v1", "request": {"allowPrivateNetwork": False},
+                 "apiKey": "VLLM_API_KEY", "api": "openai-responses", "models": []}
+        self.configure({"models": {"providers": {"vllm": block}}, "plugins": {"enabled": False}})
+        del self.env["VLLM_API_KEY"]
+        with mock.patch.object(vllm, "Exchange", side_effect=AssertionError("a connection")):
+            found = [row["cause"] for row in self.doctor()[1] if row["status"] in ("fail", "warn")]
+        self.assertEqual(set(found[1:]), {"provider-disabled", "wrong-api", "private-network"})
+
     def test_a_config_without_a_block_of_the_provider(self):
         other = {"other": {"baseUrl": "http://h/v1", "models": [{"id": "m", "name": "M"}]}}
         with loopback(healthy()) as (url, _):
