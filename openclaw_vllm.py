@@ -1514,13 +1514,13 @@ def _known_place(config, path, shape):
         return tuple(names)
     if names[1:]:
         return around + tuple(names[1:])
-    if key == "qwenThinkingFormat":
-        provider, _, model_id = str(around[-2]).partition("/")
-        rows = ("models", "providers", provider, "models")
-        for index, row in _children(_get(config, *rows)).items():
-            if _get(row, "id") == model_id:
-                return rows + (index, "compat", "thinkingFormat")
-    if key in _SHAPES[shape]:                        # a legacy key whose value has no one place
+    if key in _SHAPES[shape]:                        # a legacy key; one of them has a place
+        if key == "qwenThinkingFormat":
+            provider, _, model_id = str(around[-2]).partition("/")
+            rows = ("models", "providers", provider, "models")
+            for index, row in _children(_get(config, *rows)).items():
+                if _get(row, "id") == model_id:
+                    return rows + (index, "compat", "thinkingFormat")
         return None
     row = around
     rows = _get(config, *around, "models")

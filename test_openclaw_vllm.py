@@ -4964,7 +4964,7 @@ class DoctorTest(unittest.TestCase):
                 self.assertEqual(
                     "--set 'models.providers.vllm.models[0].compat.thinkingFormat=qwen'"
                     in str(found["command"]), moved)
-        for agents in ({"defaults": legacy}, {"list": [dict(legacy, id="main")]}):
+        for agents in ({"defaults": legacy}, {"list": [dict(legacy, id="main")]}, legacy["params"]):
             with self.subTest(agents=agents):
                 self.configure({"agents": agents})
                 found = [row for row in self.checked("settings") if "qwen" in row["summary"]]
