@@ -1513,19 +1513,23 @@ def _known_place(config, path, shape):
         return tuple(names)
     if names[1:]:
         return around + tuple(names[1:])
-    if key in _SHAPES[shape]:                        # a legacy key whose value has no one place
+    if key in _SHAPES[shape]:                        # a legacy key; one of them has a place
+        if key == "qwenThinkingFormat":
+            provider, _, model_id = str(around[-2]).partition("/")
+            rows = ("models", "providers", provider, "models")
+            for index, row in _children(_get(config, *rows)).items():
+                if _get(row, "id") == model_id:
+                    return rows + (index, "compat", "thinkingFormat")
         return None
+    row = around
     rows = _get(config, *around, "models")
-    if isinstance(rows, list) and len(rows) == 1 and key in _SHAPES["row"]:
-        return around + ("models", 0, key)
-    if shape == "row" and key in _SHAPES["compat"]:
-        return around + ("compat", key)
-    known = [
-        name
-        for name, rule in _SHAPES[shape].items()
-        if rule[0] != "~"
-    ]
-    near = nearest(key, known)
+    if isinstance(rows, list) and len(rows) == 1:
+        row += ("models", 0)
+        if key in _SHAPES["row"]:
+            return row + (key,)
+    if (shape == "row" or row != around) and key in _SHAPES["compat"]:
+        return row + ("compat", key)
+    near = nearest(key, [name for name, rule in _SHAPES[shape].items() if rule[0] != "~"])
     return near and around + (near,)
 
 
@@ -4798,10 +4802,11 @@ def diagnose(settings, provider_id=DEFAULT_PROVIDER, base_url=None, api_key=None
         try:
             provider = resolve_provider(settings, provider_id, base_url, api_key, ca_file)
             case.refusal = provider.refusal
+            case.take(provider)
         except (ConfigError, NothingToShow) as error:
             case.refusal = error
         if not case.refusal or case.refusal.cause == "not-opted-in":
-            case.take(provider)
+            case.usable = True
     for name, needs, examine in _CHECKS + (_PROBES if probe else ()):
         for finding in _run_check(case, needs, examine):
             if finding.status == "fail" and name not in ("references", "limits"):
@@ -4861,7 +4866,6 @@ def _add_base_url(case, error):
     import shlex
     right = error.facts["right"]
     where = error.facts.get("where") or case.provider.where
-    error.command = None
     if where == "VLLM_BASE_URL":
         error.command = "export VLLM_BASE_URL=" + shlex.quote(right)
     elif where != "--base-url" and case.block_path:
@@ -4882,16 +4886,16 @@ def diagnosis_status(findings):
 class _Case(object):
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
-    `provider` (it may be asked), `answered` (by a model list or a 401), `rows` and `chats`
-    (nothing rules chat completions out) are None until that is known to be so; checks name what
-    they need. `refusal` is the error of resolving the provider, `error` that of the
+    `provider`, `usable` (it may be asked), `answered` (by a model list or a 401), `rows` and
+    `chats` (nothing rules chat completions out) are None until that is known to be so; checks
+    name what they need. `refusal` is the error of resolving the provider, `error` that of the
     first request, `stopped` the cause that keeps later checks from looking. `row_paths` is
     {id: key path} of the declared rows, `served` {id: context in tokens or None}, `chosen` the
     served Models to look at; `enforced` tells whether the server wants the key.
     """
 
-    provider = answered = rows = chats = None
-    refusal = error = stopped = openapi = None
+    provider = usable = answered = rows = chats = None
+    refusal = error = stopped = openapi = _raw = None
     version = ""
     block_path = ()
     enforced = False
@@ -4906,7 +4910,7 @@ class _Case(object):
         try:
             self._raw = json5_loads(settings.sources.get(settings.path) or "{}")
         except Json5Error:
-            self._raw = {}
+            pass                                     # nothing is known of what it has
 
     def take(self, provider):
         """Take the provider; the server of one that is not opted in is looked at all the same."""
@@ -4916,7 +4920,7 @@ class _Case(object):
         self.root = server_root(self.url)
         path = self.block_path + ("models",)
         self.row_paths = {}
-        for index, row in enumerate(_get(self.settings.config, *path) or ()):
+        for index, row in _children(self.block_path and _get(self.settings.config, *path)).items():
             self.row_paths.setdefault(trimmed(row["id"]), path + (index,))
 
     def left(self):
@@ -4932,8 +4936,8 @@ class _Case(object):
 
         `way` is the Provider whose proxies and authorities are used, if not the case's own.
         """
-        limit = "--timeout" if self.timeout_s else ""
-        return ask(way or self.provider, url, headers, body, self.patience(wait_s), limit)
+        return ask(way or self.provider, url, headers, body, self.patience(wait_s),
+                   "--timeout" if self.timeout_s else "")
 
     def look(self, path, wait_s=DISCOVERY_TIMEOUT_S):
         """Return the Reply to a GET, without the key, of what vLLM has beside /v1."""
@@ -4990,7 +4994,7 @@ def _issue_finding(case, issue, status):
     """Return the Finding of a fault of the settings; what is misplaced or misspelled is moved."""
     path = issue.path
     place = issue.successor
-    value = case.written(issue.path)
+    value = case.written(path)
     error = issue_error([issue])
     edits = ()
     if issue.cause == "config-missing-variable":
@@ -5006,15 +5010,17 @@ def _issue_finding(case, issue, status):
         edits = [Edit(path, REMOVED), Edit(place, value)]
         if any(map(spellings, secret_texts({place[-1]: value}))):    # the edits would show it
             error.command = TOOL + " doctor --fix"
-    elif issue.cause in ("config-unknown-key", "config-legacy-key"):
-        error.hint = "move what it holds to where it belongs, or remove it"
+    elif issue.cause != "config-invalid":            # an unknown or a legacy key
+        error.hint = "move what it holds to %s, or remove it" % dotted(
+            place or ["where it belongs"])
     error.cause = issue.cause
     error.facts["edits"] = edits
     return _finding(case, error, status)
 
 
 _ALMOST_A_URL = (
-    r"(?i)\s*(?:(https?)(?::/*|/+)|//)?(?!.*(?:@|://))((?:localhost|[^/]*[.:])[^?#]*)")
+    r"(?i)\s*(?:(https?)(?::/*|/+)|//)?(?!.*(?:@|://))((?:localhost|[^/]*[.:])[^?#]*?)/*"
+    r"(?:/(?:(?:chat/)?completions|models)/*)?\s*(?:[?#]|$)")
 
 
 def _evident_base_url(url):
@@ -5023,19 +5029,19 @@ def _evident_base_url(url):
     if match is None:
         return None
     scheme, rest = match.groups("http")
-    right = "%s://%s" % (scheme.lower(), rest.strip().rstrip("/"))
+    right = "%s://%s" % (scheme.lower(), rest)
     return None if base_url_problem(right) else right
 
 
 def _check_provider(case):
     """Say which provider it is, and whether its server is asked for models."""
     provider = case.provider
-    place = dotted(case.block_path) or "implicit: no block in the config"
     asked = "takes the models declared there and asks no server"
     if provider.asks_server:
         asked = "asks the server for models"
-    yield "%s (%s): OpenClaw %s" % (provider.id, place, asked)
-    if provider.plugin_off:
+    yield "%s (%s): OpenClaw %s" % (
+        provider.id, dotted(case.block_path) or "implicit: no block in the config", asked)
+    if provider.plugin_off and case.block_path:      # else that is the refusal
         error = error_for("provider-disabled", problem=provider.plugin_off, file=provider.file)
         yield _finding(case, error, "warn")
     stated = [(case.block_path, provider.api)]
@@ -5086,8 +5092,11 @@ def _check_base_url(case):
     """Say where the base URL comes from; the last look at the settings before the network."""
     summary = "%s (from %s)" % (case.url, case.provider.where)
     if env_setting(case.settings.variables.get("VLLM_BASE_URL")):
-        summary += "; OpenClaw does not read VLLM_BASE_URL: config --write puts it into the config"
-    yield summary
+        summary += "; OpenClaw does not read VLLM_BASE_URL"
+    found = Finding("", summary=summary)
+    if case.provider.where == "VLLM_BASE_URL":
+        found = found._replace(fix="write it into the config", command=case.config_command)
+    yield found
     path = case.block_path + ("request", "allowPrivateNetwork")
     if case.written(path) is False and is_private(case.target.host):
         yield error_for(
@@ -5168,11 +5177,10 @@ def _answers(case, base, way=None):
 def _family_error(case):
     """Return the error for a loopback address that refuses although the other answers, or None."""
     host = case.target.host
-    port = case.target.port
     wait_s = case.patience()
     if not is_loopback(host):
         return None
-    tried = {found[4][0] for found in _addresses(host, port, wait_s)}
+    tried = {found[4][0] for found in _addresses(host, case.target.port, wait_s)}
     answering = {address for address in tried.union(("127.0.0.1", "::1"))
                  if answers_at(address, case.target, wait_s)}
     if not answering or tried <= answering:
@@ -5230,8 +5238,7 @@ def _explain_route(case, error):
     import shlex
     target = case.target
     env = case.provider.env
-    name = "no_proxy" if env.get("no_proxy") else "NO_PROXY"
-    exempt = re.findall(r"[^\s,]+", env.get(name, ""))
+    exempt = re.findall(r"[^\s,]+", env.get("no_proxy") or env.get("NO_PROXY", ""))
     proxy = proxy_for(target, env)
     if proxy:
         way = "stands in the way: directly, the server answers"
@@ -5240,13 +5247,13 @@ def _explain_route(case, error):
         way = "is needed, and NO_PROXY keeps it from being used"
         exempt = [entry for entry in exempt if not no_proxy_covers(entry, target)]
     value = ",".join(exempt)
-    other = case.provider._replace(env=dict(env, **{name: value}))
+    other = case.provider._replace(env=dict(env, NO_PROXY=value, no_proxy=value))
     detour = proxy_for(target, other.env)
     if proxy == detour or not _answers(case, case.url, other):
         return None
     return error_for(
         "proxy-captured",
-        "export %s=%s" % (name, shlex.quote(value)),
+        "export NO_PROXY={0} no_proxy={0}".format(shlex.quote(value)),
         url=case.url,
         proxy=proxy or detour,
         way=way,
@@ -5284,16 +5291,17 @@ def _explain_certificate(case, error):
 def _explain_path(case, error):
     """Not found, or a page: the base URL may lack its /v1, or the server have no such API."""
     for right in (case.url + "/v1", origin(case.url) + "/v1"):
-        if _answers(case, right):
+        if right != case.url and _answers(case, right):
             return error_for("missing-v1", url=case.url, right=right)
     healthy = error.cause != "not-openai" and case.look("/health").status == 200
     if healthy and case.look("/version").status != 200:
-        return error_for(
+        error = error_for(
             "not-openai",
             "vllm serve MODEL",
             url=error.facts["url"],
             detail="/health answers and nothing of /v1, as of vLLM's demo api_server")
-    return None
+        error.hint = "start the server that has the OpenAI API"
+    return error
 
 
 def _explain_unready(case, error):
@@ -5305,8 +5313,7 @@ def _explain_unready(case, error):
 
 def _engine_death(case, reply):
     """Return the error that an answer of /health means, or None; a page is not vLLM's."""
-    page = reply.body.lstrip().startswith(b"<")
-    if reply.status in (500, 503) and not page:
+    if reply.status in (500, 503) and not reply.body.lstrip().startswith(b"<"):
         return error_for("engine-dead", url=case.root + "/health", status=reply.status)
     return None
 
@@ -5387,7 +5394,6 @@ def _check_models(case):
         return
     case.served = {
         model.id: model.context_window for model in stated_models(case.rows, case.provider)}
-    case.models = merge_models(discovered_models(case.rows, case.provider), case.provider)
     yield _listed("%s: %s tokens" % (model_id, limit or "unknown")
                   for model_id, limit in case.served.items())
 
@@ -5448,19 +5454,18 @@ def _check_references(case):
                 right=right,
                 path=dotted(path or ["the model of the default agent"]),
                 edits=[Edit(path, right)]))
-    known = [model for model in case.models if model.id in served]
+    known = [model for model in merge_models(discovered_models(case.rows, provider), provider)
+             if model.id in served]
     case.chosen = [model for model in known if model.id in named] or known[:1]
     if case.reference is not None:
         asked = match_model(known, case.reference, provider.id)
-        case.chosen = list(filter(None, [asked]))
-        if asked is None:
+        case.chosen = [asked] if asked else []
+        if not asked:
             faults.append(model_not_served(case.url, case.reference, served, " (--model)"))
     faults += [
         _not_served(case, model_id, places)
         for model_id, places in named.items() if model_id not in served]
-    yield from faults
-    if not faults:
-        yield "named and served: " + (_listed(named) or "none")
+    yield from faults or ["named and served: " + (_listed(named) or "none")]
 
 
 def _not_served(case, model_id, places):
@@ -5477,10 +5482,10 @@ def _not_served(case, model_id, places):
     command = None
     if right:
         fix = "write %s in place of %s" % (right, model_id)
-        edits = [Edit(path, model_key(case.provider.id, right)) for path, _ in places]
+        edits = [Edit(path, model_key(case.provider.id, right)) for path, _ in places if path]
     if model_id in declared and right and right not in declared:
         edits.append(Edit(declared[model_id] + ("id",), right))
-    elif model_id in declared:
+    elif model_id in declared and not edits:
         command = case.config_command + " --prune"
     return error_for(
         "model-not-served",
@@ -5591,9 +5596,15 @@ def _template_findings(case, model):
         yield _finding(case, error, status)
         model = model._replace(compat=dict(model.compat, supportsDeveloperRole=False))
     whole = _refusal(case, model, _TOGETHER)
-    if whole:
-        alone = (_refusal(case, model, history) for history in _HISTORIES)
-        yield from list(filter(None, alone)) or [whole]
+    refused = []
+    for history in _HISTORIES if whole else ():
+        messages = history[2]
+        error = messages[:-1] not in refused and _refusal(case, model, history)
+        if error:                                    # itself, and not what it begins with
+            refused.append(messages)
+            yield error
+    if whole and not refused:
+        yield whole
 
 
 def _refusal(case, model, history):
@@ -5713,8 +5724,8 @@ def _complete(case, model, question, **fields):
             (answer.finish_reason is None, "no chunk gives a finish reason"),
             (not observed.done, "it ended without [DONE]")):
         if broken:
-            url = model.base_url + "/chat/completions"
-            raise error_for("stream-broken", url=url, detail=detail)
+            raise error_for(
+                "stream-broken", url=model.base_url + "/chat/completions", detail=detail)
     return body, observed, answer
 
 
@@ -5727,8 +5738,7 @@ def _probe_stream(case, model):
         yield error
     first_s = answer.timings["first_token_s"] or 0
     last_s = answer.timings["last_token_s"] or 0
-    burst = first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
-    bunched = burst or observed.pieces <= 3
+    bunched = observed.pieces <= 3 or first_s >= BUFFERED_AFTER_S and last_s - first_s < 0.01
     if last_s >= BUFFERED_AFTER_S and observed.events >= 8 and bunched:
         yield error_for(
             "stream-buffered",
@@ -5738,7 +5748,7 @@ def _probe_stream(case, model):
             pieces=observed.pieces)
     marker = re.search(_REASONING_TEXT, answer.content)
     if marker:
-        yield error_for("reasoning-in-content", model=model.key, detail=marker.group(0),
+        yield error_for("reasoning-in-content", model=model.key, detail=marker.group(),
                         **parser_facts(case.url, model, REASONING_PARSER))
     elif not answer.content:
         error = empty_answer(model, answer)
@@ -5752,11 +5762,11 @@ def _probe_stream(case, model):
 
 def _probe_tools(case, model):
     """Return what the answer to a request with a tool shows."""
-    question = "What time is it in Paris? Call the tool."
-    _, _, answer = _complete(case, model, question, tools=[_PROBE_TOOL])
+    _, _, answer = _complete(
+        case, model, "What time is it in Paris? Call the tool.", tools=[_PROBE_TOOL])
     marker = re.search(_TOOL_TEXT, answer.content)
     if marker and not answer.tool_calls:
-        error = error_for("tool-parser-mismatch", model=model.key, detail=marker.group(0),
+        error = error_for("tool-parser-mismatch", model=model.key, detail=marker.group(),
                           **parser_facts(case.url, model, TOOL_PARSER))
         error.hint += "; if it stays so, set params.extra_body.tool_choice to \"required\""
         return error
@@ -5786,7 +5796,7 @@ _CHECKS = (
     ("provider", "provider", _check_provider),
     ("key", "provider", _check_key),
     ("base-url", "provider", _check_base_url),
-    ("connect", "provider", _check_connect),
+    ("connect", "usable", _check_connect),
     ("auth", "answered", _check_auth),
     ("version", "answered", _check_version),
     ("health", "answered", _check_health),

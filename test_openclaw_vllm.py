@@ -4756,18 +4756,59 @@ class DoctorTest(unittest.TestCase):
                 skipped = {row["summary"] for row in findings if row["status"] == "skip"}
                 self.assertEqual(skipped, {"not checked, because of config-invalid"})
 
+    def test_settings_that_stop_it_hide_no_other_fault_of_them(self):
+        block = {"baseUrl": "http://127.0.0.1:9/v1", "request": {"allowPrivateNetwork": False},
+                 "apiKey": "VLLM_API_KEY", "api": "openai-responses", "models": []}
+        self.configure({"models": {"providers": {"vllm": block}}, "plugins": {"enabled": False}})
+        del self.env["VLLM_API_KEY"]
+        with mock.patch.object(vllm, "Exchange", side_effect=AssertionError("a connection")):
+            found = [row["cause"] for row in self.doctor()[1] if row["status"] in ("fail", "warn")]
+        self.assertEqual(set(found[1:]), {"provider-disabled", "wrong-api", "private-network"})
+
+    def test_a_config_without_a_block_of_the_provider(self):
+        other = {"other": {"baseUrl": "http://h/v1", "models": [{"id": "m", "name": "M"}]}}
+        with loopback(healthy()) as (url, _):
+            for models in ({}, {"mode": "merge"}, {"mode": "merge", "providers": other}):
+                with self.subTest(models=models):
+                    self.configure({"models": models})
+                    status, findings = self.doctor("--base-url", url + "/v1", "--probe")
+                    self.assertEqual(
+                        (status, {finding["status"] for finding in findings}), (0, {"ok"}))
+
     def test_a_misplaced_key_whose_place_is_taken_is_moved_by_hand(self):
         with loopback(healthy()) as (url, _):
             block = {"baseUrl": url + "/v1", "models": []}
-            right = {"models": {"providers": {"vllm": block}}}
-            misspelled = dict(block, baseURL="http://h")
-            for config in (dict(right, providers={"vllm": {}}),
-                           {"models": {"providers": {"vllm": misspelled}}}):
-                with self.subTest(config=config):
-                    self.configure(config)
+            for key, value, place in (
+                    ("providers", {"vllm": {}}, "models.providers"),
+                    ("models", {"providers": {"vllm": dict(block, baseURL="http://h")}},
+                     "models.providers.vllm.baseUrl"),
+                    ("lighthouse", {}, "where it belongs")):
+                with self.subTest(key=key):
+                    right = {"models": {"providers": {"vllm": block}}}
+                    self.configure(dict(right, **{key: value}))
                     found = self.assert_warns("config-unknown-key")
-                    self.assertIn("where it belongs", found["fix"])
+                    self.assertEqual(
+                        found["fix"], "move what it holds to %s, or remove it" % place)
                     self.assertIsNone(found["command"])
+
+    def test_a_legacy_thinking_format_goes_to_the_declared_row_that_has_none(self):
+        legacy = {"params": {"qwenThinkingFormat": "qwen"}}
+        for row, reference, moved in (
+                ({}, "vllm/qwen", True),
+                ({"compat": {"supportsTools": False}}, "vllm/qwen", True),
+                ({"compat": {"thinkingFormat": "zai"}}, "vllm/qwen", False),
+                ({}, "vllm/another", False)):
+            with self.subTest(row=row, reference=reference), loopback(healthy()) as (url, _):
+                self.declare(url, defaults={"models": {reference: legacy}}, **row)
+                found = self.assert_warns("config-legacy-key")
+                self.assertEqual(
+                    "--set 'models.providers.vllm.models[0].compat.thinkingFormat=qwen'"
+                    in str(found["command"]), moved)
+        for agents in ({"defaults": legacy}, {"list": [dict(legacy, id="main")]}, legacy["params"]):
+            with self.subTest(agents=agents):
+                self.configure({"agents": agents})
+                found = [row for row in self.checked("settings") if "qwen" in row["summary"]]
+                self.assertEqual({row["command"] for row in found}, {None})
 
     def test_a_key_in_the_clear(self):
         for key, causes in (("sk-of-the-test", ["exposed"]), ("vllm-local", [])):
@@ -4821,11 +4862,13 @@ class DoctorTest(unittest.TestCase):
         bare = {"primary": "vllm/qwen", "fallbacks": ["vllm/qwen", "google/gemma-3"]}
         gone = {"primary": "vllm/qwen", "fallbacks": ["vllm/google/gema-3"]}
         legacy = {"llm": {"idleTimeoutSeconds": 300}}
+        old_format = {"params": {"qwenThinkingFormat": "qwen-chat-template"}}
         return [
             ("missing-v1", 4, config({"baseUrl": url}), {}),
             ("endpoint-in-base-url", 3, config({"baseUrl": base + "/chat/completions"}), {}),
             ("bad-base-url", 3, config({"baseUrl": base[len("http://"):]}), {}),
             ("bad-base-url", 3, config({"baseUrl": base + "?key=x"}), {}),
+            ("bad-base-url", 3, config({"baseUrl": base[5:] + "/chat/completions/"}), {}),
             ("scheme-mismatch", 4, config({"baseUrl": base.replace("http:", "https:")}), {}),
             ("wrong-api", 0, config({"api": "openai-responses"}), {}),
             ("wrong-api", 0, config(row=dict(row, api="anthropic-messages")), {}),
@@ -4845,8 +4888,11 @@ class DoctorTest(unittest.TestCase):
             ("config-unknown-key", 0, config({"timeoutSecond": 30}), {}),
             ("config-unknown-key", 0, config(row=dict(row, contextwindow=40960)), {}),
             ("config-unknown-key", 0, config(row=dict(row, supportsStore=False)), {}),
+            ("config-unknown-key", 0, config({"supportsStore": False}), {}),
+            ("config-unknown-key", 0, config({"reasoning": True}), {}),
             ("config-unknown-key", 0, config()["models"], {}),
             ("config-legacy-key", 0, config(defaults=legacy), {}),
+            ("config-legacy-key", 0, config(defaults={"models": {"vllm/qwen": old_format}}), {}),
             ("usage-off", 0, config(row=usage_off), {}),
             ("usage-missing", 0, config(), no_usage),
             ("unknown-field-rejected", 1, config(), no_options),
@@ -4980,10 +5026,14 @@ class DoctorTest(unittest.TestCase):
     def test_a_base_url_of_our_own_variable(self):
         with loopback(healthy()) as (url, _):
             self.env["VLLM_BASE_URL"] = url + "/v1"
-            self.assertIn("OpenClaw does not read", self.checked("base-url")[0]["summary"])
-            self.declare(url)
+            found = self.checked("base-url")[0]
+            self.assertIn("OpenClaw does not read", found["summary"])
+            self.execute(found["command"], False)
             self.env["VLLM_BASE_URL"] = "http://127.0.0.1:9/v1"
-            self.assertIn("does not read VLLM_BASE_URL", self.checked("base-url")[0]["summary"])
+            found = self.checked("base-url")[0]
+            self.assertIn(url + "/v1 (from models.providers.vllm.baseUrl)", found["summary"])
+            self.assertIn("does not read VLLM_BASE_URL", found["summary"])
+            self.assertIsNone(found["command"])      # as the block has a base URL of its own
 
     # the way to the server
 
@@ -5116,7 +5166,9 @@ class DoctorTest(unittest.TestCase):
                 with self.subTest(proxy=proxy):
                     self.env["HTTP_PROXY"] = proxy
                     found = self.assert_fails("proxy-captured", 4, *argv)
-                    self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8,gpu.example")
+                    value = "10.0.0.0/8,gpu.example"
+                    self.assertEqual(
+                        found["command"], "export NO_PROXY=%s no_proxy=%s" % (value, value))
 
     def test_a_proxy_that_is_needed(self):
         origin = "http://gpu.example:%d" % free_port()
@@ -5125,9 +5177,15 @@ class DoctorTest(unittest.TestCase):
             return healthy()(request._replace(target=request.path.replace(origin, "")))
 
         with names(gpu_example="127.0.0.1"), loopback(forward) as (proxy, _):
-            self.env.update(HTTP_PROXY=proxy, NO_PROXY="10.0.0.0/8, .example")
-            found = self.assert_fails("proxy-captured", 4, *at(origin))
-            self.assertEqual(found["command"], "export NO_PROXY=10.0.0.0/8")
+            for hidden, rest, more in (
+                    ("10.0.0.0/8, .example", "10.0.0.0/8", {}),
+                    (".example", "''", {}),
+                    (".example", "''", {"no_proxy": ".example"})):
+                with self.subTest(hidden=hidden, more=more):
+                    self.env.update(more, HTTP_PROXY=proxy, NO_PROXY=hidden)
+                    found = self.assert_fails("proxy-captured", 4, *at(origin))
+                    self.assertEqual(
+                        found["command"], "export NO_PROXY=%s no_proxy=%s" % (rest, rest))
 
     def test_no_key_takes_a_detour(self):
         self.env["VLLM_API_KEY"] = "sk-secret-of-the-test"
@@ -5274,7 +5332,18 @@ class DoctorTest(unittest.TestCase):
             return (200, {}, b"") if request.path == "/health" else missing
 
         with loopback(demo) as (url, _):
-            self.assertIn("vllm serve", self.assert_fails("not-openai", 4, *at(url))["command"])
+            found = self.assert_fails("not-openai", 4, *at(url))
+            self.assertIn("vllm serve", found["command"])
+            self.assertIn("the OpenAI API", found["fix"])
+
+    def test_a_base_url_is_not_said_to_be_missing_what_it_has(self):
+        def gateway(request):
+            if request.path != "/v1/models" or request.key:
+                return 404, {}, {"detail": "Not Found"}
+            return 401, {}, {"error": "Unauthorized"}
+
+        with loopback(gateway) as (url, _):
+            self.assert_fails("http-error", 4, *at(url))
 
     def test_keys_that_are_refused(self):
         for key, cause, words in ((None, "no-key", ""),
@@ -5422,6 +5491,8 @@ class DoctorTest(unittest.TestCase):
                 self.declare(url, **row)
                 failed = [row for row in self.doctor()[1] if row["status"] == "fail"]
                 self.assertEqual({row["cause"] for row in failed}, {"template-history"})
+                if rule is no_tools:                 # nor what goes on from there
+                    self.assertEqual(len(failed), 1, failed)
                 found = failed[0]
                 self.assertIn(words, found["summary"])
                 self.assertIn(rule(refused_by_all), found["summary"])
