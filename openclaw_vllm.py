@@ -563,7 +563,8 @@ _JSON5_TOKEN = (
     r"|(?P<word>(?:[\w$]|\\u[0-9a-fA-F]{4}|[^\x00-\x7f" + JS_SPACE + "])+)"
     r"|(?P<unknown>/\*|[\s\S])"
 )
-_JSON5_ESCAPE = r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|\r\n|[\s\S])"
+# A backslash, then a code, what is no escape, or a character.
+_JSON5_ESCAPE = r"\\(?:(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})|([ux1-9]|0[0-9])|(\r\n|[\s\S]))"
 _JSON5_ESCAPED = dict(zip("bfnrtv0", "\b\f\n\r\t\x0b\0"))
 _JSON5_ESCAPED.update(dict.fromkeys(("\n", "\r", "\r\n", "\u2028", "\u2029"), ""))
 _JSON5_WORDS = {
@@ -720,13 +721,12 @@ def _json5_string(text, token, start):
         return raw
 
     def unescape(match):
-        escape = match.group(1)
-        if len(escape) > 1 and escape[0] in "ux":
-            return chr(int(escape[1:], 16))
-        following = raw[match.end():match.end() + 1]
-        if escape in "ux" or escape in "123456789" or (escape == "0" and following.isdigit()):
-            raise Json5Error("a bad escape \\%s" % escape, text, start + 1 + match.start())
-        return _JSON5_ESCAPED.get(escape, escape)
+        code, bad, char = match.groups()
+        if bad:
+            raise Json5Error("a bad escape \\%s" % bad, text, start + 1 + match.start())
+        if code:
+            return chr(int(code[1:], 16))
+        return _JSON5_ESCAPED.get(char, char)
 
     value = re.sub(_JSON5_ESCAPE, unescape, raw)
     try:
@@ -6674,24 +6674,6 @@ class _Display:
         self._console.flush()
 
 
-def display_width(text):
-    """Return how many columns of a terminal a text takes: wide characters 2, combining ones 0."""
-    if not re.search("[^ -~]", text):
-        return len(text)
-    import unicodedata
-    width = 0
-    for char in text:
-        if unicodedata.east_asian_width(char) in "WF":
-            width += 2
-        elif not unicodedata.combining(char):
-            width += 1
-    return width
-
-
-def _padded(text, width):
-    return text + " " * (width - display_width(text))
-
-
 # ----------------------------------------------------------------------------
 # Verbs
 # ----------------------------------------------------------------------------
@@ -7093,8 +7075,8 @@ def format_table(rows, several=False, show=visible):
     if not several:
         for row in cells:
             del row[-2]
-    sizes = [max(map(display_width, column)) for column in zip(*cells)]
-    return ["  ".join(map(_padded, row, sizes)).rstrip() for row in cells]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
 
 
 def _add_chat_parser(verb):
