@@ -4947,6 +4947,7 @@ class _Case(object):
         """Return what openclaw.json itself has at a key path, variables as they stand, or None."""
         return _get(self._raw, *path)
 
+
 def _short(name):
     """Return a name that a server gave; a long one is not cut, as it could end inside a key."""
     return name if len(name) <= 100 else "(%d characters)" % len(name)
@@ -4987,7 +4988,8 @@ def _check_settings(case):
     if refusal:
         yield refusal
     elif not settings.issues:
-        yield "read: " + (", ".join(settings.sources) or "nothing; no %s" % settings.path)
+        absent = "%s does not exist: an empty config" % settings.path
+        yield ", ".join(settings.sources) or absent
 
 
 def _issue_finding(case, issue, status):
