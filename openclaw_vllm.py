@@ -3646,7 +3646,7 @@ class Exchange(io.RawIOBase):
         """Yield the body's bytes as they come. Raises ServerError, past `limit` bytes too."""
         got = 0
         expected = self.response.length             # in older Pythons read1 leaves it as it is
-        if expected is None:
+        if expected is None or expected > sys.maxsize:
             expected = math.inf
         while got < expected:
             try:
