@@ -6882,7 +6882,8 @@ def failing(real, call, error, wrap=None):
     calls = []
 
     def stand_in(*args, **kwargs):
-        calls.append(args)
+        if args[0] != "/dev/urandom":                # which PyPy opens for random names
+            calls.append(args)
         if len(calls) != call:
             return real(*args, **kwargs)
         if wrap is None:
