@@ -3896,7 +3896,8 @@ def _refuse_constant(name):
 
 def is_error_payload(payload):
     """Return whether a JSON value is an error object; some releases send it with status 200."""
-    return bool(_get(payload, "error") or _get(payload, "object") == "error")
+    return isinstance(payload, dict) and (
+        bool(payload.get("error")) or payload.get("object") == "error")
 
 
 def what_it_is(body):
