@@ -3255,7 +3255,7 @@ def _characters(value):
 # Pure: bytes and JSON values in, values out. Whatever a server sends, each step takes time in
 # proportion to its size.
 
-class EventDecoder(object):
+class EventDecoder:
     """Turns bytes, cut anywhere, into server-sent events; knows nothing of where they come from.
 
     Source: the WHATWG HTML standard, "Parsing an event stream". Lines end at LF, CR LF or CR; an
@@ -4884,7 +4884,7 @@ def diagnosis_status(findings):
     return int(bool(failed))
 
 
-class _Case(object):
+class _Case:
     """What the checks of one diagnosis know so far; each fills in what later ones need.
 
     `provider`, `usable` (it may be asked), `answered` (by a model list or a 401), `rows` and
