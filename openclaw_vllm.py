@@ -11,7 +11,6 @@ Python 3.6 or newer. As a module it offers what `__all__` names; importing it
 reads nothing and opens nothing.
 """
 import collections
-import copy
 import errno
 import io
 import itertools
@@ -2696,6 +2695,7 @@ def _shape_response_format(shaped, compat, note):
 
 
 def _shape_messages(messages, model, note):
+    import copy
     compat = model.compat
     names, shaped = {}, []
     for before in messages:
@@ -2883,6 +2883,7 @@ _JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
 
 def _shape_schema(parameters, compat):
     """Return the parameters of a tool as OpenClaw sends them."""
+    import copy
     schema = copy.deepcopy(parameters)
     try:
         _inline_references(schema, parameters)
@@ -2910,6 +2911,7 @@ def _inline_references(document, original):
 
     The definitions are removed, unless a reference names no object.
     """
+    import copy
     unresolved = []
 
     def inline(schema, followed):
