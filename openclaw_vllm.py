@@ -1042,14 +1042,6 @@ def _merged_variables(layers):
     }
 
 
-def variable_source(settings, name):
-    """Return the label of the layer that gives a variable its value, or None."""
-    for label, layer in settings.layers:
-        if layer.get(name, "").strip():
-            return label
-    return None
-
-
 def _substitute(value, variables, path=(), missing=None):
     """Return a JSON value with ${NAME} replaced in every string, in one pass.
 
@@ -1643,14 +1635,15 @@ def base_url_problem(url):
 Url = collections.namedtuple("Url", "scheme host port path")
 _PORTS = {"http": 80, "https": 443}
 # Scheme, host, port; then path and query.
-_HTTP_URL = (r"((?i:https?))://(\[[\w:.%]+\]|[^\[\]:\\/?#]+)(?::([0-9]{0,9}))?"
-             r"(?![^/?#])([^#]*)")
+_HTTP_URL = (r"((?i:https?))://(\[[\w:.%]+\]|[^\[\]:\\/?#@\x00-\x20\x7f]+)(?::([0-9]{0,9}))?"
+             r"(?![^/?#])([^#\x00-\x20\x7f]*)(?![^#])")
+# What is wrong with any other text, the first that fits.
 _URL_FAULTS = (
     (r"(?!(?i:https?)://)", "it does not begin with http:// or https://"),
     (r".*[\x00-\x20\x7f]", "it holds a space or control character"),
     (r"[^/]*//[^/?#]*@",
      "it holds a user name or password; use VLLM_API_KEY or headers for those"),
-    ("(?!%s)" % _HTTP_URL, "its host is missing or malformed"),
+    ("", "its host is missing or malformed"),
 )
 
 
@@ -1660,10 +1653,11 @@ def split_url(url):
     Raises ValueError saying what is wrong.
     """
     url = url.strip()
-    for pattern, problem in _URL_FAULTS:
+    found = re.match(_HTTP_URL, url)
+    for pattern, problem in () if found else _URL_FAULTS:
         if re.match(pattern, url):
             raise ValueError(problem)
-    scheme, host, port, path = re.match(_HTTP_URL, url).groups()
+    scheme, host, port, path = found.groups()
     scheme = scheme.lower()
     port = int(port or _PORTS[scheme])
     if not 0 < port < 65536:
@@ -1951,11 +1945,12 @@ def _credentials(settings, provider, block, path, api_key, problems):
     variable, unusable = None, []
     if provider == DEFAULT_PROVIDER or block is None:
         variable = settings.variables.get("VLLM_API_KEY")
-    source = "VLLM_API_KEY (%s)" % variable_source(settings, "VLLM_API_KEY")
+    source = next((label for label, layer in settings.layers
+                   if layer.get("VLLM_API_KEY", "").strip()), None)
     written = _secret(settings, _get(block, "apiKey"), path, unusable)
     keys = [
         _credential("--api-key-file", api_key),
-        _credential(source, variable),
+        _credential("VLLM_API_KEY (%s)" % source, variable),
         auth_profile(settings, provider),
         _credential(dotted(path), written),
     ]
@@ -2207,7 +2202,10 @@ def reference_key(text):
 
 def without_profile(reference):
     """Return a reference, trimmed, without an @ and the name of an auth profile at its end."""
-    return trimmed(re.sub(_PROFILE, r"\1", trimmed(reference)))
+    text = trimmed(reference)
+    if "@" in text:                                  # spares compiling the pattern
+        text = trimmed(re.sub(_PROFILE, r"\1", text))
+    return text
 
 
 def agent_layers(config):
@@ -3818,11 +3816,6 @@ def answers_at(host, target, patience_s):
     return _peek(target._replace(host=host), patience_s, lambda sock: True)
 
 
-def greeting(target, patience_s):
-    """Return the bytes a server sends unasked, b"" or None if none: HTTP servers send none."""
-    return _peek(target, patience_s, lambda sock: sock.recv(64))
-
-
 def peer_certificate(target, patience_s):
     """Return the certificate (DER) of a TLS server, unverified; b"" if there is none."""
     import ssl
@@ -3898,8 +3891,8 @@ def _refuse_constant(name):
 
 def is_error_payload(payload):
     """Return whether a JSON value is an error object; some releases send it with status 200."""
-    return isinstance(payload, dict) and (
-        bool(payload.get("error")) or payload.get("object") == "error")
+    return isinstance(payload, dict) and bool(
+        payload.get("error") or payload.get("object") == "error")
 
 
 def what_it_is(body):
@@ -4454,11 +4447,11 @@ def list_everywhere(providers, timeout_s=None):
         try:
             return provider, list_models(provider, timeout_s), None
         except Error as error:
-            declared = []
-            if not provider.refusal:
-                declared = declared_models(provider)
+            declared = [] if provider.refusal else declared_models(provider)
             return provider, declared, error
 
+    if len(providers) == 1:                          # spares the start of a thread
+        return [outcome(providers[0])]
     return in_parallel(outcome, [(provider,) for provider in providers])
 
 
@@ -5279,7 +5272,7 @@ def _explain_scheme(case, error):
 
 def _explain_silence(case, error):
     """Silence at a request, words before it: another protocol's port, such as vLLM's own ZMQ."""
-    told = greeting(case.target, case.patience())
+    told = _peek(case.target, case.patience(), lambda sock: sock.recv(64))
     if not told or told.startswith(b"HTTP/"):
         return None
     return error_for(
@@ -6462,7 +6455,7 @@ def demo_server(port=0, key=None):
                 kind = "text/event-stream"
                 text = "".join("data: %s\n\n" % json.dumps(event) for event in value)
                 text += "data: [DONE]\n\n"
-            self.send_response(status)
+            self.send_response_only(status)          # without the name of another server
             self.send_header("Content-Type", kind)
             self.end_headers()
             self.wfile.write(text.encode())
@@ -6783,9 +6776,9 @@ def report_width(console):
     """Return the width of reports and help: COLUMNS, the terminal's or 80, at least 40."""
     columns = console.env.get("COLUMNS", "")
     if not re.match(r"[0-9]{1,4}\Z", columns):
-        import shutil
         columns = 80
         if is_terminal(console.stdout):
+            import shutil
             columns = shutil.get_terminal_size().columns
     return max(40, int(columns))
 
@@ -6810,6 +6803,7 @@ def _refuse_key(_):
 
 
 def seconds(text):
+    """Return the seconds that --timeout names, above 0."""
     value = float(text)                              # argparse says "invalid seconds value"
     if not 0 < value < LONGEST_TIMEOUT_S:
         raise UsageError("--timeout takes seconds, above 0 and below %d" % LONGEST_TIMEOUT_S)
@@ -6817,6 +6811,7 @@ def seconds(text):
 
 
 def tokens(text):
+    """Return the number that --max-tokens names, 1 or more."""
     value = int(text)                                # argparse says "invalid tokens value"
     if value < 1:
         raise UsageError("--max-tokens takes a whole number, 1 or more")
@@ -6954,7 +6949,7 @@ def say_where_the_key_goes(console, provider):
         console.err_once("warning: " + warning)
     if console.verbose:
         sent = "no key"
-        if provider.request_key is not None:
+        if provider.request_key:
             sent = "the key of " + provider.request_key.source
         console.err_once("%s: base URL %s (%s) is sent %s" % (
             provider.id, provider.base_url, provider.where, sent))
@@ -7026,7 +7021,8 @@ def _cmd_list(options, console):
         for model, _ in rows:
             console.out(model.key, UNSAFE_LINE)
     elif rows:
-        console.out("\n".join(format_table(rows, several, console.shown)))
+        for line in format_table(rows, several, console.shown):
+            console.out(line)
     console.flush()
     for error in errors:
         console.report(error)
@@ -7803,8 +7799,8 @@ with a server of your own:
 def _show_verbs(url, key, console):
     """Run the main verbs on the stand-in, each after its command; return the worst status."""
     import shlex
-    # A home that holds nothing keeps the user's own settings out.
-    env = {"HOME": os.devnull, "VLLM_API_KEY": key}
+    # A folder of this name, which is not there, keeps the user's own settings out.
+    env = {"HOME": "~", "VLLM_API_KEY": key}
     statuses = []
     console.err("a stand-in vLLM answers at %s while this runs" % url)
     for verb in ("list", "chat 'Say hi'", "doctor", "config"):

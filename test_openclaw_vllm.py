@@ -687,9 +687,6 @@ class Settings(Case):
         self.assertEqual([found.variables[name] for name in "ABCF"],
                          ["process", "config", "config", "dotenv"])
         self.assertEqual(found.variables["D"], "process-${C}")
-        block, dotenv = "env.vars of the config", self.path(".openclaw", ".env")
-        self.assertEqual([vllm.variable_source(found, name) for name in "ABCFE"],
-                         ["the environment", block, block, dotenv, None])
 
     def test_an_unreadable_dotenv_is_passed_over(self):
         self.write(".openclaw/.env", b"A=\xff\n")
@@ -1288,6 +1285,17 @@ class Provider(Case):
         result = self.run_main("list", "--api-key-file", self.write("key", "a\nb"),
                                env={"VLLM_API_KEY": "k"})
         self.check(result, 3, err="--api-key-file")
+
+    def test_the_source_of_the_key_is_the_layer_that_sets_it(self):
+        dotenv = self.write(".openclaw/.env", "")
+        for text, declared, env, source in (
+                ("", {"VLLM_API_KEY": "c"}, {}, "env.vars of the config"),
+                ("VLLM_API_KEY=b\n", {"VLLM_API_KEY": "c"}, {}, dotenv),
+                ("VLLM_API_KEY=b\n", {}, {"VLLM_API_KEY": "a"}, "the environment")):
+            with self.subTest(source=source):
+                self.write(".openclaw/.env", text)
+                key = self.provider({"env": {"vars": declared}}, env).request_key
+                self.assertEqual(key.source, "VLLM_API_KEY (%s)" % source)
 
     def test_key_file(self):
         stub = self.serve(rows("m"))
