@@ -12,6 +12,7 @@ reads nothing and opens nothing.
 """
 import collections
 import errno
+import functools
 import io
 import itertools
 import json
@@ -362,7 +363,7 @@ def _in_base64(data):
 def redact(text, secrets):
     """Return a text with every known secret, bearer token and URL password replaced by ***."""
     text = redact_known(text, secrets)
-    text = re.sub(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
+    text = re.sub(r"\b((?i:bearer)\s+)[A-Za-z0-9._~+/=-]{6,}", r"\1***", text)
     return re.sub(r"(://)[^/\s@]+@", r"\1***@", text)
 
 
@@ -1054,7 +1055,7 @@ def _substitute(value, variables, path=(), missing=None):
     if isinstance(value, list):
         return [_substitute(item, variables, path + (index,), missing)
                 for index, item in enumerate(value)]
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "$" not in value:
         return value
 
     def replace(match):
@@ -1149,20 +1150,23 @@ def _lines_by_name(text):
                 for line in text.strip().split("\n"))
 
 
-def _shapes_of(text):
-    """Return {shape: {key: rule}} of a text with a shape a line."""
-    return {
-        shape: dict(member.partition("=")[::2]
-                    for member in members.split())
-        for shape, members in _lines_by_name(text).items()
-    }
+def _rules(text):
+    """Return {key: rule} of a text of key=RULE."""
+    return dict(member.partition("=")[::2]
+                for member in text.split())
+
+
+@functools.lru_cache(maxsize=None)
+def _shape(rule):
+    """Return {key: rule} of a shape or a record, read when first asked for: there are many."""
+    return _rules(_SHAPES.get(rule, "*=" + rule[1:]))
 
 
 # One shape a line: its name, then key=RULE for each key. ! before a RULE marks a required key,
 # ~ a legacy one; *=RULE:RULE has the rules of any other key and of its value.
 # A RULE is a leaf of _LEAVES or a shape; [RULE] an array, [RULE]1,2 one of one or two items;
 # *RULE:RULE a record, by its keys and values; a|b one of these texts; RULE/RULE either of the two.
-_SHAPES = _shapes_of("""
+_SHAPES = _lines_by_name("""
 config $schema=text models=models agents=agents env=environment plugins=plugins auth=auth \
  secrets=secrets bindings=[anything] worktreeAcceleration=boolean worktreeRoot=filled \
  accessGroups=object acp=object approvals=object attachments=object broadcast=object \
@@ -1288,7 +1292,7 @@ listed id=!agent-id default=boolean *=text:anything
 # What a leaf is: its types, how messages call it, the pattern that its texts match.
 _LEAVES = _lines_by_name(r"""
 text str ~ a text
-filled str ~ a non-empty text ~ .+
+filled str ~ a non-empty text
 text-or-null str,NoneType ~ a text or null
 number-or-text int,float,str ~ a number or a text
 boolean bool ~ true or false
@@ -1307,8 +1311,9 @@ picker str ~ the id of a runtime ~ \s*(?!(?:auto|default)\s*\Z)[a-z][a-z0-9-]{0,
 agent-id str ~ the id of an agent ~ [A-Za-z0-9_][A-Za-z0-9_-]{0,63}
 url str ~ https URL ~ (?i:\s*http(s://[^\s/?#]+|://(localhost|127.0.0.1|\[::1])[:\d]*)\s*([/?#].*)?)
 """)
-# The bounds of numbers; JavaScript counts in whole numbers below 2 ** 53.
+# The bounds of texts and numbers; JavaScript counts in whole numbers below 2 ** 53.
 _BOUNDS = {
+    "filled": len,
     "number": math.isfinite,
     "positive": lambda value: 0 < value < math.inf,
     "count": lambda value: value % 1 == 0 <= value < 2 ** 53,
@@ -1325,7 +1330,7 @@ stepfun stepfun-plan synthetic tencent-tokenhub tencent-tokenplan together venic
 vllm volcengine volcengine-plan vydra x-ai xai xiaomi xiaomi-token-plan z.ai z-ai zai"""
 # Keys that people write, shape by shape, and where their values belong: a path from the top, or,
 # with a dot in front, from the object that has the key.
-_MISPLACED = _shapes_of("""
+_MISPLACED = _lines_by_name("""
 config providers=models.providers model=agents.defaults.model vllm=models.providers.vllm \
  agent=agents.defaults
 models vllm=models.providers.vllm baseUrl=models.providers.vllm.baseUrl \
@@ -1433,7 +1438,7 @@ def _object_mismatches(value, rule, path):
     if not isinstance(value, dict):
         yield _mismatch(value, "an object", path)
         return
-    shape = _SHAPES.get(rule) or {"*": rule[1:]}
+    shape = _shape(rule)
     for key, item in value.items():
         place = path + (key,)
         inner = shape.get(key)
@@ -1499,12 +1504,12 @@ def _issue(config, level, path, problem):
 def _known_place(config, path, shape):
     """Return the key path where the value of an unknown or legacy key belongs, or None."""
     around, key = path[:-1], path[-1]
-    names = _get_text(_MISPLACED, shape, key).split(".")
+    names = _rules(_MISPLACED.get(shape, "")).get(key, "").split(".")
     if names[0]:
         return tuple(names)
     if names[1:]:
         return around + tuple(names[1:])
-    if key in _SHAPES[shape]:                        # a legacy key; one of them has a place
+    if key in _shape(shape):                         # a legacy key; one of them has a place
         if key == "qwenThinkingFormat":
             provider, _, model_id = str(around[-2]).partition("/")
             rows = ("models", "providers", provider, "models")
@@ -1516,11 +1521,11 @@ def _known_place(config, path, shape):
     rows = _get(config, *around, "models")
     if isinstance(rows, list) and len(rows) == 1:
         row += ("models", 0)
-        if key in _SHAPES["row"]:
+        if key in _shape("row"):
             return row + (key,)
-    if (shape == "row" or row != around) and key in _SHAPES["compat"]:
+    if (shape == "row" or row != around) and key in _shape("compat"):
         return row + ("compat", key)
-    near = nearest(key, [name for name, rule in _SHAPES[shape].items() if rule[0] != "~"])
+    near = nearest(key, [name for name, rule in _shape(shape).items() if rule[0] != "~"])
     return near and around + (near,)
 
 
@@ -1913,9 +1918,10 @@ def _choose_base_url(settings, block, path, option):
         url, where = chosen, "VLLM_BASE_URL"
     _refuse_bad_base_url(url, where)
     url = url.strip().rstrip("/")
-    endpoint = re.match(r"(?P<right>.*?)(?P<suffix>/(?:chat/)?completions|/models)\Z", url)
-    if endpoint:
-        raise error_for("endpoint-in-base-url", where=where, **endpoint.groupdict())
+    endpoint = r"(?P<right>.*?)(?P<suffix>/(?:chat/)?completions|/models)\Z"
+    found = not url.endswith("/v1") and re.match(endpoint, url)      # spares compiling the pattern
+    if found:
+        raise error_for("endpoint-in-base-url", where=where, **found.groupdict())
     return url, where
 
 
@@ -1974,7 +1980,8 @@ def _secret(settings, value, path, problems):
         return None
     text = str(value).strip()
     variable = settings.unset_variables.get(path) or _get(value, "id")
-    if re.match(r"(?:VLLM_API_KEY|\$[A-Z_][A-Z0-9_]*)\Z", text):
+    # The first letter spares compiling the pattern.
+    if text[:1] in "$V" and re.match(r"(?:VLLM_API_KEY|\$[A-Z_][A-Z0-9_]*)\Z", text):
         variable = text.lstrip("$")
     if _get(value, "source") not in (None, "env"):
         problems.append(ConfigError(
@@ -1994,7 +2001,7 @@ def _refuse_unsendable(source, value, name="Authorization"):
     """Raise ConfigError for a header that cannot be sent."""
     if re.search(r"[\x00-\x1f\x7f]", value):
         wrong = "a line break or control character"
-    elif re.search("[^\x00-\xff]", value):
+    elif max(value, default="") > "\xff":
         wrong = "characters outside ISO 8859-1"
     elif not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name):
         wrong = "an invalid header name"
@@ -2082,7 +2089,8 @@ def key_exposed(provider):
         key.source, origin(provider.base_url))
 
 
-_CREDENTIAL_FIELD = r"(?i)key$|token$|secret|password|passphrase|^headers$"
+# What a field of the config or an environment variable is called that holds a credential.
+_CREDENTIAL_NAME = r"(?i)(?:key|token)s?[_0-9]*$|secret|password|passphrase|^headers$"
 
 
 def secret_texts(value, inside=False):
@@ -2098,7 +2106,7 @@ def secret_texts(value, inside=False):
     elif isinstance(value, dict) and not (inside and "source" in value):
         for name, item in value.items():
             header = name == "value" and "headerName" in value
-            secret = header or re.search(_CREDENTIAL_FIELD, name)
+            secret = header or re.search(_CREDENTIAL_NAME, name)
             yield from secret_texts(item, inside or secret)
 
 
@@ -2329,7 +2337,7 @@ def parse_model_list(payload):
     return list(kept.values())
 
 
-_WINDOW_FIELDS = ("context_length", "context_window", "context_size", "max_model_len")
+_WINDOW_FIELDS = "context_length context_window context_size max_model_len".split()
 
 
 def _window(value):
@@ -2550,7 +2558,7 @@ _NUMBER_PARAMS = {
     "presence_penalty": "presencePenalty presence_penalty",
 }
 _TOKEN_FIELDS = ("max_completion_tokens", "max_tokens")
-_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
+_REASONING_FIELDS = "reasoning_content reasoning reasoning_text reasoning_details".split()
 _IMAGE_PARTS = ("image_url", "input_image")
 # Families that need their earlier reasoning sent back, by the last segment of the id.
 _REPLAYED = (
@@ -2870,12 +2878,12 @@ def _named_tool(tool):
 
 
 # Where a JSON schema holds schemas: in maps from names to them; as one of them, or a list.
-_SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+_SCHEMA_MAPS = "properties patternProperties dependentSchemas $defs definitions".split()
 _SCHEMA_PLACES = (
     "items prefixItems contains additionalProperties propertyNames anyOf oneOf allOf "
     "not if then else").split()
-_DEFINITIONS = ("$defs", "definitions", "components")
-_LABELS = ("title", "description", "default")
+_DEFINITIONS = "$defs definitions components".split()
+_LABELS = "title description default".split()
 _JS_TYPES = {str: "string", bool: "boolean", int: "number", float: "number"}
 
 
@@ -3230,7 +3238,7 @@ def estimate_tokens(body):
     values = [body.get("tools"), body.get("response_format")]
     for message in body["messages"]:
         values.append(message.get("tool_calls"))
-        for field in ("content",) + _REASONING_FIELDS:
+        for field in ["content"] + _REASONING_FIELDS:
             values += _parts(message.get(field))
     return math.ceil(sum(map(_characters, filter(None, values))) / 4 * 1.25)
 
@@ -4776,8 +4784,7 @@ _CONTRACT_CAUSES = {
     None: "config-invalid",
 }
 # Causes whose fact `right` is the base URL to use.
-_BASE_URL_CAUSES = (
-    "endpoint-in-base-url", "missing-v1", "scheme-mismatch", "wrong-address-family")
+_BASE_URL_CAUSES = "endpoint-in-base-url missing-v1 scheme-mismatch wrong-address-family".split()
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 
 
@@ -5786,7 +5793,7 @@ def _argument_fault(call):
 
 
 # What fails in one of these decides the exit status.
-_GATES = ("settings", "provider", "key", "base-url", "connect", "auth")
+_GATES = "settings provider key base-url connect auth".split()
 # The checks in the order they run: a name, what the case must hold for it to look, and the
 # function that yields a text for what is well, an Error for what is not, or a Finding.
 _CHECKS = (
@@ -6774,8 +6781,8 @@ def _parser(console, name, summary):
 
 def report_width(console):
     """Return the width of reports and help: COLUMNS, the terminal's or 80, at least 40."""
-    columns = console.env.get("COLUMNS", "")
-    if not re.match(r"[0-9]{1,4}\Z", columns):
+    columns = console.env.get("COLUMNS", "")[:4]
+    if not columns.isdecimal():
         columns = 80
         if is_terminal(console.stdout):
             import shutil
@@ -6957,9 +6964,8 @@ def say_where_the_key_goes(console, provider):
 
 def _secret_variables(variables):
     """Return the values of environment variables named like a secret, and passwords in URLs."""
-    found = [value for name, value in variables.items()
-             if re.search("(?i)key|token|secret|password", name)]
-    return found + re.findall(r":([^:@/\s]+)@", " ".join(variables.values()))
+    passwords = re.findall(r":([^:@/\s]+)@", " ".join(variables.values()))
+    return [*secret_texts(variables), *passwords]
 
 
 def hide_secrets(console, settings, provider):
@@ -7475,7 +7481,7 @@ _CONFIG_EXAMPLES = """examples:
   openclaw_vllm.py config --write --set 'models.providers.vllm.models[0].contextWindow=32768'
   openclaw_vllm.py config --dry-run --unset 'agents.defaults.models["vllm/Qwen/Qwen3-8B"].alias'
 """
-_MERGE_OPTIONS = ("primary", "wildcard", "refresh", "prune", "probe", "base_url")
+_MERGE_OPTIONS = "primary wildcard refresh prune probe base_url".split()
 
 
 def _cmd_config(options, console):
@@ -7825,5 +7831,7 @@ _VERBS = (
 
 
 if __name__ == "__main__":
+    import argparse
+    argparse._ = str                 # its words stay English, as ours are: no catalogue is sought
     # main() has flushed; skipping the interpreter's teardown saves a sixth of a short run.
     os._exit(main())

@@ -1070,7 +1070,7 @@ class Settings(Case):
     def test_the_table_is_openclaws_own_schema(self):
         with open(self.SCHEMA, encoding="utf-8") as source:
             schema = json.load(source)
-        shapes = vllm._SHAPES
+        shapes = {name: vllm._shape(name) for name in vllm._SHAPES}
 
         def keys(shape, mark=None):
             return sorted(key for key, rule in shapes[shape].items()
@@ -1575,6 +1575,16 @@ class Provider(Case):
         for verb in ("config", "list"):
             result = self.run_main(verb, env={"THE_VARIABLE": "resolved-key"})
             self.assertNotIn("***", result.out)
+
+    def test_variables_are_hidden_by_their_names(self):
+        value = "the-value"
+        for name, hidden in (("HF_TOKEN", True), ("api_keys", True), ("API_KEY_2", True),
+                             ("DB_PASSWORD_FILE", True), ("SSH_PASSPHRASE", True),
+                             ("TOKENIZERS_PARALLELISM", False), ("KEYBOARD", False)):
+            with self.subTest(name=name):
+                result = self.run_main("list", "--provider", value, env={name: value})
+                self.check(result, 2, err="no provider")
+                self.assertEqual(value not in result.err, hidden)
 
     def test_nothing_is_resolved_from_settings_with_faults(self):
         for text in ("{models: {providers: []}}",
